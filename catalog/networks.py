@@ -1,0 +1,79 @@
+"""The table of networks: one row each, read by nets, preprocessing and scripts."""
+
+import dataclasses
+
+import diagnostics
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """What the project knows of a network besides its graph.
+
+  Attributes:
+    name: what users type for --model_name.
+    builder: 'module:function' below nets/, such as 'vgg:vgg_16'. The function
+      takes (images, num_classes, is_training, **kwargs), returns
+      (logits, end_points) and has the attribute `default_image_size`.
+    arg_scope: the name, in the builder's module, of the function that takes
+      weight_decay and returns the arg scope to build under.
+    preprocessing: the default preprocessing family.
+    head_scopes: variable scopes that depend on the number of classes.
+    num_classes: the class count of the published checkpoint; 1001 counts an
+      ImageNet background class 0, 1000 does not (then labels_offset is 1).
+    paper: first author, year and arXiv id or venue.
+    channels: image channels the published weights expect.
+  """
+
+  name: str
+  builder: str
+  arg_scope: str
+  preprocessing: str
+  head_scopes: tuple[str, ...]
+  num_classes: int
+  paper: str
+  channels: int = 3
+
+
+_ALEXNET = 'Krizhevsky 2014, arXiv 1404.5997'
+_CIFARNET = 'Krizhevsky 2009, Learning multiple layers of features (technical report)'
+_LENET = 'LeCun 1998, Proceedings of the IEEE 86(11)'
+_OVERFEAT = 'Sermanet 2014, arXiv 1312.6229'
+_VGG = 'Simonyan 2015, arXiv 1409.1556'
+_RESNET_V1 = 'He 2016, arXiv 1512.03385'
+_RESNET_V2 = 'He 2016, arXiv 1603.05027'
+
+
+def _table(*rows: Network) -> dict[str, Network]:
+  return {row.name: row for row in rows}
+
+
+NETWORKS = _table(
+    Network('alexnet_v2', 'alexnet:alexnet_v2', 'alexnet_v2_arg_scope',
+            'vgg', ('alexnet_v2/fc8',), 1000, _ALEXNET),
+    Network('cifarnet', 'cifarnet:cifarnet', 'cifarnet_arg_scope',
+            'cifarnet', ('CifarNet/logits',), 10, _CIFARNET),
+    Network('lenet', 'lenet:lenet', 'lenet_arg_scope',
+            'lenet', ('LeNet/fc4',), 10, _LENET, channels=1),
+    Network('overfeat', 'overfeat:overfeat', 'overfeat_arg_scope',
+            'vgg', ('overfeat/fc8',), 1000, _OVERFEAT),
+    *(Network(name, f'vgg:{name}', 'vgg_arg_scope',
+              'vgg', (f'{name}/fc8',), 1000, _VGG)
+      for name in ('vgg_a', 'vgg_16', 'vgg_19')),
+    *(Network(name, f'resnet_v1:{name}', 'resnet_arg_scope',
+              'vgg', (f'{name}/logits',), 1000, _RESNET_V1)
+      for name in (f'resnet_v1_{depth}' for depth in (50, 101, 152, 200))),
+    *(Network(name, f'resnet_v2:{name}', 'resnet_arg_scope',
+              'vgg', (f'{name}/logits',), 1001, _RESNET_V2)
+      for name in (f'resnet_v2_{depth}' for depth in (50, 101, 152, 200))),
+)
+
+
+def get_network(name: str) -> Network:
+  """Returns the row of the network called `name`.
+
+  Raises:
+    UserError: there is none; the message suggests the nearest name.
+  """
+  if name not in NETWORKS:
+    raise diagnostics.unknown_name('network', name, NETWORKS)
+  return NETWORKS[name]

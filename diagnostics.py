@@ -1,0 +1,107 @@
+"""Answers for users: one clear line instead of a traceback.
+
+Imports nothing heavy, so that a mistyped flag is answered at once.
+"""
+
+import difflib
+import errno
+import sys
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+  """A mistake of the user's: its text is the whole answer.
+
+  The text names the thing, its value, what was expected and what to do.
+  `run_script` prints it without a traceback and exits with `exit_code`.
+  """
+
+  exit_code = 1
+
+
+def suggestion(value: str, choices: Iterable[str]) -> str:
+  """Returns "; did you mean 'NEAR'?" for a misspelt value, or ''."""
+  choices = list(choices)
+  by_folded_name = {choice.lower(): choice for choice in reversed(choices)}
+  near = difflib.get_close_matches(
+      str(value).lower(), by_folded_name, n=1, cutoff=0.6)
+  return f"; did you mean '{by_folded_name[near[0]]}'?" if near else ''
+
+
+def unknown_name(kind: str, value: str, choices: Iterable[str],
+                 where: str = '') -> UserError:
+  """Returns the error for a `value` that is none of `choices`.
+
+  Args:
+    kind: what the value names, such as 'network' or 'split'.
+    value: what the user typed.
+    choices: the accepted names; listed in the message.
+    where: where it was looked for, such as ' in flowers'.
+  """
+  choices = list(choices)
+  return UserError(
+      f"no {kind} '{value}'{where}{suggestion(value, choices)}"
+      f" (known: {', '.join(choices)})")
+
+
+def explain_os_error(error: OSError) -> str:
+  """Returns one line for a failed file operation: what failed and what to do."""
+  place = f" '{error.filename}'" if error.filename else ''
+  advice = {
+      errno.ENOSPC: 'the disk is full: free some space and run the same command'
+                    ' again',
+      errno.EDQUOT: 'the disk quota is used up: free some space and run the'
+                    ' same command again',
+      errno.EROFS: 'the file system is read-only: name a folder that can be'
+                   ' written',
+      errno.EACCES: 'permission denied: name a place you may read and write',
+      errno.ENOENT: 'there is no such file or folder',
+      errno.ENOTDIR: 'a part of this path is a file, not a folder',
+      errno.EISDIR: 'this is a folder, a file was expected',
+  }.get(error.errno, error.strerror or str(error))
+  return f'cannot use{place}: {advice}'
+
+
+def run_script(main) -> None:
+  """Runs an absl `main(argv)`; a user's mistake becomes one line on stderr.
+
+  A `UserError` ends the program with its `exit_code`, a failed file operation
+  with 1, a wrong flag with 2; a leftover positional argument is refused, since
+  it is nearly always a flag without its dashes.
+  """
+  from absl import app  # Kept here: `diagnostics` serves libraries without absl.
+
+  def main_with_answers(argv):
+    name = argv[0].rsplit('/', 1)[-1]
+    try:
+      if len(argv) > 1:
+        raise UserError(
+            f"'{argv[1]}' is not understood: arguments are written"
+            ' --flag=value (see --help)')
+      return main(argv)
+    except UserError as error:
+      print(f'{name}: {error}', file=sys.stderr)
+      return error.exit_code
+    except OSError as error:
+      if error.errno is None:
+        raise
+      print(f'{name}: {explain_os_error(error)}', file=sys.stderr)
+      return 1
+
+  app.run(main_with_answers, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv):
+  """Parses absl flags; a wrong one is answered in one line, with exit code 2."""
+  from absl import flags
+
+  name = argv[0].rsplit('/', 1)[-1]
+  try:
+    return flags.FLAGS(argv)
+  except flags.UnrecognizedFlagError as error:
+    near = suggestion(error.flagname, flags.FLAGS)
+    print(f'{name}: no flag --{error.flagname}{near} (--help lists them all)',
+          file=sys.stderr)
+  except flags.Error as error:
+    print(f'{name}: {str(error).removeprefix("flag ")}', file=sys.stderr)
+  sys.exit(2)

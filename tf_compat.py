@@ -1,0 +1,169 @@
+"""The one door to TensorFlow: exports `tf` (the v1 interface) and `slim`.
+
+Every other module writes `from tf_compat import slim, tf`. All that is known
+about versions stands here:
+
+  * which releases of TensorFlow and tf-keras fit, checked before they are used;
+  * the names that TensorFlow moved out of the modules where tf_slim 1.1.0 (the
+    last release on PyPI) reads them. Only an absent name is put back, so a
+    TensorFlow that has it keeps its own;
+  * graph mode for the whole program, its other threads included: slim's
+    Supervisor starts threads, and with eager mode off only inside a graph the
+    first checkpoint hangs or fails;
+  * silence from TensorFlow's start-up and deprecation messages, which are about
+    its inside and not about the user's run. Errors still show.
+
+Importing this module raises `ImportError` with one line that says what to
+install when something is missing or does not fit.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import os
+import re
+import sys
+import tempfile
+import warnings
+
+# Inclusive. The lower end is the oldest release that the suite was run on.
+OLDEST_TENSORFLOW = (2, 15)
+NEWEST_TENSORFLOW = (2, 21)
+
+_INSTALL = 'python -m pip install "tensorflow=={0}" "tf-keras=={0}" tf-slim==1.1.0'
+
+_START_UP_NOISE = re.compile(
+    r'absl::InitializeLog|port\.cc:|cudart_stub|cuda_(platform|fft|dnn|blas)'
+    r'|failed call to cuInit|computation_placer|cpu_feature_guard'
+    r'|To enable the following instructions|oneDNN custom operations'
+    r'|Could not find cuda drivers|TF-TRT Warning'
+    r'|Attempting to register factory for plugin')
+
+
+def _version(distribution: str) -> tuple | None:
+  """Returns the installed (major, minor), or None."""
+  try:
+    text = importlib.metadata.version(distribution)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+  return tuple(int(part) for part in text.split('.')[:2])
+
+
+def _tensorflow_version() -> tuple | None:
+  """Returns (major, minor) under whichever name TensorFlow was installed."""
+  for distribution in ('tensorflow', 'tensorflow-cpu', 'tensorflow-intel',
+                       'tensorflow-macos', 'tf-nightly'):
+    if found := _version(distribution):
+      return found
+  return None
+
+
+def _check_versions(tensorflow: tuple | None, tf_keras: tuple | None,
+                    tf_slim: tuple | None) -> None:
+  """Raises ImportError, in one line, unless the three releases fit together."""
+  def dotted(version):
+    return '.'.join(str(part) for part in version)
+
+  newest = dotted(NEWEST_TENSORFLOW)
+  if tensorflow is None:
+    raise ImportError(
+        f'TensorFlow is not installed: {_INSTALL.format(newest + ".*")}')
+  if not OLDEST_TENSORFLOW <= tensorflow <= NEWEST_TENSORFLOW:
+    raise ImportError(
+        f'TensorFlow {dotted(tensorflow)} does not fit, '
+        f'{dotted(OLDEST_TENSORFLOW)} to {newest} do: '
+        f'{_INSTALL.format(newest + ".*")}')
+  install = _INSTALL.format(dotted(tensorflow) + '.*')
+  if tf_slim is None:
+    raise ImportError(f'tf-slim is not installed: {install}')
+  if tf_keras != tensorflow:
+    have = f'tf-keras {dotted(tf_keras)}' if tf_keras else 'no tf-keras'
+    raise ImportError(
+        f'batch_norm needs the tf-keras of TensorFlow {dotted(tensorflow)}, '
+        f'there is {have}: {install}')
+
+
+@contextlib.contextmanager
+def _without_start_up_noise():
+  """Holds back what native code writes to stderr, then passes on the rest.
+
+  TensorFlow's libraries write before any of their log levels can be set, to
+  the file descriptor and past sys.stderr.
+  """
+  try:
+    stderr = os.dup(2)
+  except OSError:  # No stderr at all, as under some service managers.
+    yield
+    return
+  with tempfile.TemporaryFile() as held:
+    os.dup2(held.fileno(), 2)
+    try:
+      yield
+    finally:
+      os.dup2(stderr, 2)
+      os.close(stderr)
+      held.seek(0)
+      for line in held.read().decode(errors='replace').splitlines():
+        if not _START_UP_NOISE.search(line):
+          print(line, file=sys.stderr)
+
+
+def _import_quietly():
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  with _without_start_up_noise():
+    tf = importlib.import_module('tensorflow.compat.v1')
+    tf.config.list_physical_devices()  # The search for GPUs is noisy too.
+    return tf
+
+
+def _restore_moved_names(tf) -> None:
+  """Puts back, where absent, the names that tf_slim 1.1.0 reads."""
+  moved = {
+      'framework.ops': {'Tensor': tf.Tensor, 'IndexedSlices': tf.IndexedSlices},
+      'ops.array_ops': {'stack': tf.stack, 'unstack': tf.unstack},
+      'ops.control_flow_ops': {
+          'cond': tf.cond, 'case': tf.case, 'Assert': tf.Assert,
+          'while_loop': tf.while_loop},
+      'ops.variable_scope': {'variable': tf.Variable},
+  }
+  for name, attributes in moved.items():
+    module = importlib.import_module(f'tensorflow.python.{name}')
+    for attribute, value in attributes.items():
+      # vars() and not hasattr(): a module's lazy loader may claim a name
+      # that it cannot load.
+      vars(module).setdefault(attribute, value)
+  legacy = importlib.import_module(
+      'tf_keras.api._v1.keras.__internal__.legacy.layers')
+  normalization = importlib.import_module(
+      'tensorflow.python.layers.normalization')
+  vars(normalization).setdefault(
+      'BatchNormalization', legacy.BatchNormalization)
+
+
+def _leave_eager_mode(tf) -> None:
+  tf.disable_eager_execution()
+  if tf.executing_eagerly():
+    raise ImportError(
+        'TensorFlow already runs in eager mode: import tf_compat before the'
+        ' first TensorFlow operation of the program')
+
+
+def _silence_deprecation_notes(tf) -> None:
+  deprecation = importlib.import_module(
+      'tensorflow.python.util.deprecation')
+  deprecation._PRINT_DEPRECATION_WARNINGS = False
+  wrapper = importlib.import_module('tensorflow.python.util.module_wrapper')
+  wrapper._PER_MODULE_WARNING_LIMIT = 0
+  warnings.filterwarnings('ignore', message=r'`?(layer|tf\.layers)\.\w+`? ')
+  # INFO would show slim's and the Supervisor's own lines beside ours.
+  tf.logging.set_verbosity(tf.logging.WARN)
+
+
+_check_versions(_tensorflow_version(), _version('tf-keras'), _version('tf-slim'))
+tf = _import_quietly()
+_restore_moved_names(tf)
+_leave_eager_mode(tf)
+_silence_deprecation_notes(tf)
+slim = importlib.import_module('tf_slim')
+
+__all__ = ['slim', 'tf']
