@@ -14,4 +14,3 @@ def fresh_graph():
   """Gives each test an empty default graph: names and collections start anew."""
   from tf_compat import tf
   tf.reset_default_graph()
-  yield
