@@ -1,0 +1,1 @@
+"""Networks: a batch of images in, (logits, end_points) out."""

@@ -1,0 +1,43 @@
+"""AlexNet v2, the "one weird trick" variant (Krizhevsky 2014, arXiv 1404.5997).
+
+Without the two towers and the response normalization of 2012, and with
+dropout; trained at 224 without padding in conv1.
+"""
+
+from nets import conv_stack
+from nets.conv_stack import Conv, Head, Pool, trunc_normal
+from tf_compat import slim, tf
+
+_LAYERS = (
+    # 224
+    Conv('conv1', 11, 64, 4, 'VALID'),  # 54
+    Pool('pool1', 3, 2),  # 26
+    Conv('conv2', 5, 192),
+    Pool('pool2', 3, 2),  # 12
+    Conv('conv3', 3, 384),
+    Conv('conv4', 3, 384),
+    Conv('conv5', 3, 256),
+    Pool('pool5', 3, 2),  # 5
+)
+
+
+def alexnet_v2_arg_scope(weight_decay=0.0005):
+  """Returns the arg scope of AlexNet v2."""
+  with slim.arg_scope(
+      conv_stack.arg_scope(weight_decay, tf.constant_initializer(0.1))):
+    with slim.arg_scope([slim.max_pool2d], padding='VALID') as scope:
+      return scope
+
+
+def alexnet_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
+               spatial_squeeze=True, scope='alexnet_v2', global_pool=False):
+  """AlexNet v2; arguments and returns as in `conv_stack`."""
+  head = Head(5, (4096, 4096), arguments=dict(
+      weights_initializer=trunc_normal(0.005),
+      biases_initializer=tf.constant_initializer(0.1)))
+  return conv_stack.conv_stack(
+      inputs, _LAYERS, head, num_classes, is_training, dropout_keep_prob,
+      spatial_squeeze, global_pool, scope, 'alexnet_v2')
+
+
+alexnet_v2.default_image_size = 224

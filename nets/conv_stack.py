@@ -1,0 +1,94 @@
+"""The classic shape: a stack of convolutions and pools, then fc6, fc7 and fc8.
+
+AlexNet, OverFeat and VGG are rows of `Conv` and `Pool` read by one builder. The
+fully connected layers are convolutions, so a larger image gives a map of logits.
+"""
+
+import collections
+
+from tf_compat import slim, tf
+
+Conv = collections.namedtuple(
+    'Conv', ('scope', 'kernel', 'depth', 'stride', 'padding'), defaults=(1, 'SAME'))
+Pool = collections.namedtuple('Pool', ('scope', 'kernel', 'stride'))
+# The fully connected part: fc6 sees `kernel` x `kernel`; keyword arguments go to
+# each of its convolutions.
+Head = collections.namedtuple(
+    'Head', ('kernel', 'depths', 'padding', 'arguments'), defaults=('VALID', None))
+
+
+def trunc_normal(stddev):
+  """Returns an initializer that draws from a normal cut off at two deviations."""
+  return tf.truncated_normal_initializer(0.0, stddev)
+
+
+def arg_scope(weight_decay, biases_initializer):
+  """Returns the arg scope of a stack: ReLU, L2 on weights, convolutions 'SAME'."""
+  with slim.arg_scope([slim.conv2d, slim.fully_connected],
+                      activation_fn=tf.nn.relu,
+                      weights_regularizer=slim.l2_regularizer(weight_decay),
+                      biases_initializer=biases_initializer):
+    with slim.arg_scope([slim.conv2d], padding='SAME') as scope:
+      return scope
+
+
+def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob,
+               spatial_squeeze, global_pool, scope, default_scope, reuse=None):
+  """Builds the network that `layers` and `head` describe.
+
+  Args:
+    inputs: float32 [batch, height, width, channels].
+    layers: a sequence of `Conv` and `Pool`.
+    head: a `Head`.
+    num_classes: number of logits; 0 or None returns the features before them.
+    is_training: whether dropout is on.
+    dropout_keep_prob: share of activations that dropout keeps.
+    spatial_squeeze: whether 1 x 1 logits lose their two spatial dimensions.
+    global_pool: whether features are averaged over space before the logits, so
+      that any image size gives one answer.
+    scope: variable scope, or None for `default_scope` made unique.
+    default_scope: the name under which a scope of None is built.
+    reuse: whether the variables exist already.
+
+  Returns:
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes] without the squeeze; end_points by scope name. Without classes,
+    the features [batch, height, width, depth].
+  """
+  with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse) as sc:
+    outputs = sc.original_name_scope + '_end_points'
+    with slim.arg_scope([slim.conv2d, slim.fully_connected, slim.max_pool2d],
+                        outputs_collections=outputs):
+      net = _convolve(inputs, layers)
+      arguments = head.arguments or {}
+      dropout = lambda net, name: slim.dropout(
+          net, dropout_keep_prob, is_training=is_training, scope=name)
+      net = slim.conv2d(net, head.depths[0], head.kernel, padding=head.padding,
+                        scope='fc6', **arguments)
+      net = dropout(net, 'dropout6')
+      net = slim.conv2d(net, head.depths[1], 1, scope='fc7', **arguments)
+      end_points = slim.utils.convert_collection_to_dict(outputs)
+      if global_pool:
+        net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
+        end_points['global_pool'] = net
+      if not num_classes:
+        return net, end_points
+
+      net = dropout(net, 'dropout7')
+      net = slim.conv2d(
+          net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope='fc8',
+          **dict(arguments, biases_initializer=tf.zeros_initializer()))
+      if spatial_squeeze:
+        net = tf.squeeze(net, [1, 2], name='fc8/squeezed')
+      end_points[sc.name + '/fc8'] = net
+      return net, end_points
+
+
+def _convolve(net, layers):
+  for layer in layers:
+    if isinstance(layer, Pool):
+      net = slim.max_pool2d(net, layer.kernel, layer.stride, scope=layer.scope)
+    else:
+      net = slim.conv2d(net, layer.depth, layer.kernel, layer.stride,
+                        padding=layer.padding, scope=layer.scope)
+  return net
