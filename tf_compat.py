@@ -155,6 +155,8 @@ def _silence_deprecation_notes(tf) -> None:
   wrapper = importlib.import_module('tensorflow.python.util.module_wrapper')
   wrapper._PER_MODULE_WARNING_LIMIT = 0
   warnings.filterwarnings('ignore', message=r'`?(layer|tf\.layers)\.\w+`? ')
+  # The Supervisor says goodbye to its summary writer twice.
+  warnings.filterwarnings('ignore', message='Attempting to use a closed FileWriter')
   # INFO would show slim's and the Supervisor's own lines beside ours.
   tf.logging.set_verbosity(tf.logging.WARN)
 

@@ -68,6 +68,17 @@ NETWORKS = _table(
 )
 
 
+# The families that a row's `preprocessing` may name.
+PREPROCESSING_FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
+
+
+def check_preprocessing(name: str) -> None:
+  """Raises UserError unless `name` is a preprocessing family or a network."""
+  if name not in PREPROCESSING_FAMILIES and name not in NETWORKS:
+    raise diagnostics.unknown_name(
+        'preprocessing', name, [*PREPROCESSING_FAMILIES, *NETWORKS])
+
+
 def get_network(name: str) -> Network:
   """Returns the row of the network called `name`.
 

@@ -1,0 +1,36 @@
+# make demo   train a network on real images, evaluate it, draw the report
+# make test   lint, then run the whole suite
+# Both first set up .venv; PYTHON=python3.12 chooses the interpreter.
+
+PYTHON ?= python3
+# A relative path: the one to the checkout may have spaces in it.
+RUN := .venv/bin/python
+DIGITS := --dataset_name=digits --dataset_dir=demo/data --model_name=lenet
+
+.PHONY: demo test lint clean
+
+demo: .venv/ready
+	$(RUN) download_and_convert_data.py --dataset_name=digits --dataset_dir=demo/data
+	$(RUN) train_image_classifier.py $(DIGITS) --train_dir=demo/train \
+	  --dataset_split_name=train --max_number_of_steps=1000 --batch_size=64 \
+	  --optimizer=momentum --learning_rate=0.02 --learning_rate_decay_type=polynomial \
+	  --num_epochs_per_decay=44 --weight_decay=0.0005 --log_every_n_steps=100 --seed=1
+	$(RUN) eval_image_classifier.py $(DIGITS) --checkpoint_path=demo/train \
+	  --eval_dir=demo/eval --dataset_split_name=test
+	@echo "The report: demo/eval/report/report.png"
+
+test: lint
+	$(RUN) -m pytest -q -n auto --maxprocesses=4
+
+lint: .venv/ready
+	$(RUN) -m ruff check .
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 14) \
+	  else 'Python 3.10 to 3.13 is needed: make PYTHON=python3.12')"
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch .venv/ready
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,1 @@
+"""Checkpoints: finding them, comparing them with a graph, restoring them."""

@@ -1,0 +1,70 @@
+"""Flags that several scripts share, with their checks; part of the scripts."""
+
+from absl import flags
+
+import diagnostics
+from catalog import datasets as dataset_catalog
+from catalog import networks
+
+FLAGS = flags.FLAGS
+
+
+def define_network_flags() -> None:
+  """Defines which network, and what its images are made of."""
+  flags.DEFINE_string('model_name', 'inception_v3', 'Name of the network.')
+  flags.DEFINE_string('preprocessing_name', None,
+                      'Preprocessing family; by default the one of the network.')
+  flags.DEFINE_boolean('use_grayscale', False, 'Turn images to one gray channel.')
+  flags.DEFINE_integer('num_preprocessing_threads', 4,
+                       'Images decoded and preprocessed at the same time.',
+                       lower_bound=1)
+  flags.DEFINE_string('master', '',
+                      'Address of the TensorFlow server to run on; empty: this'
+                      ' process.')
+
+
+def define_dataset_flags(split_name: str, batch_size: int) -> None:
+  """Defines which images; the defaults of two flags are the script's own."""
+  flags.DEFINE_string('dataset_name', 'imagenet',
+                      'Name of the data set; or of one that a converter wrote.')
+  flags.DEFINE_string('dataset_split_name', split_name, 'Split of the data set.')
+  flags.DEFINE_string('dataset_dir', None, 'Folder of the TFRecord files.')
+  flags.DEFINE_integer('labels_offset', 0,
+                       'Taken off every label: 1 leaves out the background class of'
+                       ' ImageNet, which VGG and ResNet v1 do not have.',
+                       lower_bound=0)
+  flags.DEFINE_integer('batch_size', batch_size, 'Images at a time, for each clone.',
+                       lower_bound=1)
+
+
+def check_names() -> None:
+  """Checks the names, the folder and the files before TensorFlow is imported.
+
+  Raises:
+    UserError: the first thing that is wrong.
+  """
+  networks.get_network(FLAGS.model_name)
+  if FLAGS.preprocessing_name:
+    networks.check_preprocessing(FLAGS.preprocessing_name)
+  spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
+  spec.check_split(FLAGS.dataset_split_name)
+  dataset_catalog.split_files(spec, FLAGS.dataset_split_name, FLAGS.dataset_dir)
+  if FLAGS.labels_offset >= spec.num_classes:
+    raise diagnostics.UserError(
+        f'--labels_offset={FLAGS.labels_offset} leaves none of the'
+        f' {spec.num_classes} classes of {spec.name}')
+
+
+def get_dataset():
+  """Returns the slim Dataset of the flags, and the class count of the network."""
+  from datasets import dataset_factory
+  dataset = dataset_factory.get_dataset(
+      FLAGS.dataset_name, FLAGS.dataset_split_name, FLAGS.dataset_dir)
+  return dataset, dataset.num_classes - FLAGS.labels_offset
+
+
+def get_preprocessing_fn(is_training: bool):
+  """Returns the preprocessing of the flags."""
+  from preprocessing import preprocessing_factory
+  return preprocessing_factory.get_preprocessing(
+      FLAGS.preprocessing_name or FLAGS.model_name, is_training, FLAGS.use_grayscale)

@@ -1,0 +1,247 @@
+"""From a slim Dataset to batches of network-ready images, by tf.data.
+
+Training reads without end, shuffled; evaluation reads each record once, in
+order. In both an image that cannot be decoded is passed over and named, a label
+outside the classes and a corrupt record file end the run with a clear line.
+"""
+
+import collections
+import dataclasses
+import glob
+import os
+from collections.abc import Callable
+
+import diagnostics
+from datasets import record_log, records
+from tf_compat import slim, tf
+
+# Records between two looks at what was lost: large enough that the bookkeeping
+# costs little, small enough that few records wait for it.
+_CHUNK = 64
+_SHUFFLE_BYTES = 256 * 2**20
+_FEWEST_SHUFFLED = 1024
+
+Batch = collections.namedtuple(
+    'Batch', ('images', 'labels', 'numbers', 'keys', 'waited'))
+Batch.__doc__ = """Tensors of a batch.
+
+images float32 [batch, height, width, channels]; labels int64 [batch], from 0;
+numbers int64 [batch], counting records as they were read; keys int64 [batch, 2],
+the index of the record's file and its position there; waited float64 scalar, the
+seconds for which the step had to wait for this batch.
+"""
+
+
+@dataclasses.dataclass
+class Input:
+  """An input pipeline in the current graph.
+
+  Attributes:
+    next_batch: returns the `Batch` that follows, as tensors, at each call; the
+      batches of several calls are in the order of the calls.
+    log: the `RecordLog` that must be told the `numbers` of each batch.
+    initializer: the op that starts the pipeline.
+    files: the record files.
+  """
+
+  next_batch: Callable[[], Batch]
+  log: record_log.RecordLog
+  initializer: tf.Operation
+  files: list[str]
+
+  def failure(self, error: tf.errors.OpError) -> diagnostics.UserError | None:
+    """Returns the user's view of an error, None if the input did not cause it."""
+    for kind in ('ValueError: ', 'AllUnreadableError: '):
+      if kind in error.message:
+        return diagnostics.UserError(error.message.split(kind)[1].splitlines()[0])
+    if isinstance(error, tf.errors.DataLossError):
+      return records.find_damage(self.files)
+    return None
+
+
+def _files(dataset: slim.dataset.Dataset) -> list[str]:
+  """Returns the record files of a data set, sorted."""
+  sources = dataset.data_sources
+  patterns = [sources] if isinstance(sources, str) else list(sources)
+  if dataset.reader is not None and dataset.reader is not tf.TFRecordReader:
+    raise diagnostics.UserError(
+        f'the reader {dataset.reader} is not supported: records are read from'
+        ' TFRecord files')
+  files = sorted({name for pattern in patterns for name in glob.glob(pattern)})
+  if not files:
+    raise diagnostics.UserError(f"no record file matches '{', '.join(patterns)}'")
+  return files
+
+
+def _read(files, num_readers, num_samples, seed):
+  """Returns a data set of (record, key); shuffled without end if there is a seed."""
+  numbered = tf.data.Dataset.from_tensor_slices(
+      (list(range(len(files))), list(files)))
+
+  def read_file(file_index, name):
+    def with_key(position, record):
+      return record, tf.stack([tf.cast(file_index, tf.int64), position])
+    return tf.data.TFRecordDataset(name).enumerate().map(with_key)
+
+  if seed is None:
+    return numbered.flat_map(read_file)
+  stored = sum(os.path.getsize(name) for name in files)
+  record_size = max(1, stored // max(1, num_samples))
+  buffer = max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size)
+  return (numbered
+          .shuffle(len(files), seed=seed)
+          .interleave(read_file, cycle_length=num_readers,
+                      num_parallel_calls=num_readers, deterministic=True)
+          .shuffle(min(buffer, max(1, num_samples)), seed=seed + 1)
+          .repeat())
+
+
+def _decode(dataset, preprocess, num_threads, log):
+  """Returns a step from (record, key) to (image, label, number, key)."""
+  items = [item for item in ('image', 'label', 'object/bbox')
+           if item in dataset.decoder.list_items()]
+
+  def to_image(number, record, key):
+    values = dict(zip(items, dataset.decoder.decode(record, items), strict=True))
+    label = tf.reshape(tf.cast(values.pop('label'), tf.int64), [])
+    return preprocess(number=number, **values), label, number, key
+
+  def note(number, record, key):
+    def issue(numbers, keys):
+      log.issue(numbers, keys)
+      return numbers
+    noted = tf.numpy_function(issue, [number, key], tf.int64)
+    noted.set_shape([None])
+    return noted, record, key
+
+  def decode_chunk(*chunk):
+    # Errors are ignored in here only: one in a record file must come through.
+    return (tf.data.Dataset.from_tensor_slices(chunk)
+            .map(to_image, num_parallel_calls=num_threads, deterministic=True)
+            .apply(tf.data.experimental.ignore_errors()))
+
+  def step(source):
+    numbered = source.enumerate().map(
+        lambda number, record_and_key: (number, *record_and_key))
+    # The next chunk is begun while the last images of this one are decoded; a
+    # block is a whole chunk, so the order is kept.
+    return numbered.batch(_CHUNK).map(note).interleave(
+        decode_chunk, cycle_length=2, block_length=_CHUNK, num_parallel_calls=2,
+        deterministic=True)
+
+  return step
+
+
+def _check_labels(num_classes, labels_offset, files):
+  """Returns a step that takes the offset off labels and refuses wrong ones."""
+  def refuse(labels, keys):
+    wrong = (labels < 0) | (labels >= num_classes)
+    label, key = labels[wrong][0] + labels_offset, keys[wrong][0]
+    offset = f' after --labels_offset={labels_offset}' if labels_offset else ''
+    raise ValueError(
+        f'label {label} of {records.describe(files, *key.tolist())} is none of the'
+        f' {num_classes} classes{offset}: are these the records of another data set?')
+
+  def step(images, labels, numbers, keys):
+    labels -= labels_offset
+    right = tf.reduce_all((labels >= 0) & (labels < num_classes))
+    def refuse_in_graph():
+      with tf.control_dependencies([tf.numpy_function(refuse, [labels, keys], [])]):
+        return tf.identity(labels)
+    return (images, tf.cond(right, lambda: tf.identity(labels), refuse_in_graph),
+            numbers, keys)
+
+  return step
+
+
+def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
+           prefetch, seed):
+  files = _files(dataset)
+  num_classes = dataset.num_classes - labels_offset
+  # Several times what can be under way when nearly every image decodes.
+  patience = 4 * (2 * _CHUNK + num_threads + (prefetch + 2) * batch_size)
+  log = record_log.RecordLog(files, patience)
+  with tf.device('/cpu:0'), tf.name_scope('input'):
+    source = _read(files, num_readers, dataset.num_samples, seed)
+    images = _decode(dataset, preprocess, num_threads, log)(source)
+    batches = (images.batch(batch_size, drop_remainder=seed is not None)
+               .map(_check_labels(num_classes, labels_offset, files))
+               .prefetch(prefetch))
+    iterator = tf.data.make_initializable_iterator(batches)
+  latest = []
+
+  def next_batch():
+    # Each waits for the one before, or the order of clones would be random.
+    with tf.device('/cpu:0'), tf.name_scope('next_batch'):
+      with tf.control_dependencies(latest):
+        before = tf.timestamp()
+      with tf.control_dependencies([before]):
+        images, labels, numbers, keys = iterator.get_next()
+      with tf.control_dependencies([numbers]):
+        after = tf.timestamp()
+    latest[:] = [after]
+    return Batch(images, labels, numbers, keys, after - before)
+
+  return Input(next_batch, log, iterator.initializer, files)
+
+
+def preprocess_with(preprocessing_fn: Callable, image_size: int,
+                    seed: int | None = None) -> Callable:
+  """Returns the `preprocess` argument of the inputs below.
+
+  Args:
+    preprocessing_fn: of `preprocessing_factory.get_preprocessing`; it is given a
+      seed, and the boxes of a record, if its `options` name them.
+    image_size: height and width of its output.
+    seed: of the augmentation; image number n always gets the same.
+  """
+  def preprocess(number, image, **values):
+    offered = {'add_image_summaries': False}
+    if seed is not None:
+      offered['seed'] = tf.stack([tf.constant(seed, tf.int64), number])
+    if 'object/bbox' in values:
+      offered['bbox'] = values['object/bbox'][tf.newaxis]
+    return preprocessing_fn(image, image_size, image_size, **{
+        name: value for name, value in offered.items()
+        if name in preprocessing_fn.options})
+
+  return preprocess
+
+
+def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
+                   batch_size: int, labels_offset: int = 0, num_readers: int = 4,
+                   num_threads: int = 4, num_clones: int = 1,
+                   seed: int = 0) -> Input:
+  """Returns endless shuffled batches.
+
+  Args:
+    dataset: what to read; its decoder must know 'image' and 'label'.
+    preprocess: called as preprocess(number=..., image=..., and 'object/bbox'=...
+      where records have boxes); returns one float32 image of known shape.
+    batch_size: images a batch.
+    labels_offset: taken off every label.
+    num_readers: files read at the same time.
+    num_threads: images decoded at the same time.
+    num_clones: how many batches a step takes: twice that many are kept ready.
+    seed: of the order in which records come.
+
+  Returns:
+    An `Input` whose batches always hold `batch_size` images.
+
+  Raises:
+    UserError: no file, or not TFRecord files.
+  """
+  return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
+                num_threads, prefetch=2 * num_clones, seed=seed)
+
+
+def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
+                     batch_size: int, labels_offset: int = 0,
+                     num_threads: int = 4) -> Input:
+  """Returns batches that hold each image of a split once, in the files' order.
+
+  Arguments and errors are those of `training_input`. The last batch holds what
+  is left; after it the iterator raises tf.errors.OutOfRangeError.
+  """
+  return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
+                num_threads=num_threads, prefetch=2, seed=None)

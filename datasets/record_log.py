@@ -1,0 +1,85 @@
+"""Knows which records went into a pipeline and which came out as images.
+
+An image that cannot be decoded is passed over, so that one bad file does not
+end a run. This log notices each by the gap it leaves and names it.
+"""
+
+import collections
+import threading
+
+from datasets import records
+
+
+class AllUnreadableError(RuntimeError):
+  """No image came out of the pipeline for far too many records."""
+
+
+class RecordLog:
+  """Follows records through a pipeline that keeps their order.
+
+  Records are numbered from 0 in the order they are read; `issue` is called as
+  they go in, `deliver` as their images come out.
+
+  Args:
+    files: the record files; a record's key is [index of its file, position in it].
+    patience: how many records may be under way, or lost, before `issue` raises.
+  """
+
+  def __init__(self, files: list[str], patience: int):
+    self.files, self._patience = files, patience
+    self._lock = threading.Lock()
+    self.restart()
+
+  def restart(self):
+    """Forgets everything: the pipeline begins at record 0 again."""
+    with self._lock:
+      self._under_way = collections.OrderedDict()
+      self._newest = -1
+      self._lost = []
+
+  def issue(self, numbers, keys):
+    """Notes that records go in.
+
+    Args:
+      numbers: int64 [n].
+      keys: int64 [n, 2].
+
+    Raises:
+      AllUnreadableError: nothing came out for `patience` records.
+    """
+    with self._lock:
+      for number, key in zip(numbers.tolist(), keys.tolist(), strict=True):
+        self._under_way[number] = tuple(key)
+      silent = int(numbers[-1]) - self._newest
+      if silent > self._patience:
+        raise AllUnreadableError(
+            f'hardly one of the last {silent} records holds an image that can be'
+            f' decoded; one that does not is {records.describe(self.files, *key)}')
+
+  def deliver(self, numbers):
+    """Notes that the images of records came out; int64 [n], in their order."""
+    with self._lock:
+      for number in numbers.tolist():
+        self._under_way.pop(number, None)
+        self._newest = max(self._newest, number)
+      while self._under_way:
+        oldest = next(iter(self._under_way))
+        if oldest > self._newest:
+          break
+        self._lost.append((oldest, self._under_way.pop(oldest)))
+
+  def finish(self):
+    """Notes that nothing more will come out: what is still under way is lost."""
+    with self._lock:
+      self._lost += self._under_way.items()
+      self._under_way.clear()
+
+  def take_lost(self) -> list[tuple[int, tuple[int, int]]]:
+    """Returns (number, key) of each record lost since the last call."""
+    with self._lock:
+      lost, self._lost = self._lost, []
+    return lost
+
+  def describe(self, key: tuple[int, int]) -> str:
+    """Returns words that find a record: its file, position and image name."""
+    return records.describe(self.files, *key)

@@ -1,0 +1,160 @@
+"""Evaluates an image classification network on every image of a split, once.
+
+  python eval_image_classifier.py --dataset_name=digits --dataset_dir=data/digits \\
+      --dataset_split_name=test --model_name=lenet --checkpoint_path=runs/lenet \\
+      --eval_dir=runs/lenet/eval
+
+Prints the accuracy and writes a report: numbers, tables and pictures.
+"""
+
+import itertools
+import os
+import shlex
+import sys
+
+from absl import flags
+
+import common_flags
+import diagnostics
+
+FLAGS = flags.FLAGS
+
+# --- What is evaluated.
+flags.DEFINE_string('checkpoint_path', '/tmp/tfmodel/',
+                    'Checkpoint to evaluate, or a folder, for the latest in it.')
+flags.DEFINE_float('moving_average_decay', None,
+                   'Evaluate the moving averages that training kept with this decay,'
+                   ' in place of the weights.', lower_bound=0, upper_bound=1)
+flags.DEFINE_boolean('quantize', False,
+                     'Not supported: the quantization rewriter went with tf.contrib.')
+
+# --- On which images.
+common_flags.define_network_flags()
+common_flags.define_dataset_flags(split_name='test', batch_size=100)
+flags.DEFINE_integer('eval_image_size', None,
+                     'Height and width of the images; by default those of the'
+                     ' network.', lower_bound=1)
+
+# --- How.
+flags.DEFINE_integer('max_num_batches', None,
+                     'Stop after so many batches; by default after the last image.',
+                     lower_bound=1)
+
+# --- Where results go.
+flags.DEFINE_string('eval_dir', '/tmp/tfmodel/',
+                    'Folder for the summaries and, below report/, the report.')
+flags.DEFINE_boolean('watch', False,
+                     'Evaluate every new checkpoint of the folder --checkpoint_path'
+                     ' as training writes it.')
+flags.DEFINE_integer('watch_timeout_secs', None,
+                     'With --watch: end after so many seconds without a new'
+                     ' checkpoint; by default never.', lower_bound=1)
+
+
+def check_flags() -> None:
+  """Refuses flags that make no sense, before any work.
+
+  Raises:
+    UserError: the first thing that is wrong.
+  """
+  if FLAGS.quantize:
+    raise diagnostics.UserError(
+        '--quantize is not supported: the quantization rewriter went with'
+        ' tf.contrib; leave it out')
+  if FLAGS.watch_timeout_secs and not FLAGS.watch:
+    raise diagnostics.UserError('--watch_timeout_secs has no effect without --watch')
+  if FLAGS.watch and os.path.isfile(FLAGS.checkpoint_path + '.index'):
+    raise diagnostics.UserError(
+        f'--watch needs a folder of checkpoints, {FLAGS.checkpoint_path} is one'
+        ' checkpoint')
+  common_flags.check_names()
+  os.makedirs(FLAGS.eval_dir, exist_ok=True)
+
+
+def _evaluation(dataset, num_classes):
+  """Returns the network over the split, ready for a checkpoint, and its image size."""
+  from datasets import pipeline
+  from evaluation import checkpoint_evaluation
+  from nets import nets_factory
+  network_fn = nets_factory.get_network_fn(FLAGS.model_name, num_classes)
+  image_size = FLAGS.eval_image_size or network_fn.default_image_size
+  preprocessing_fn = common_flags.get_preprocessing_fn(is_training=False)
+  images = pipeline.evaluation_input(
+      dataset, pipeline.preprocess_with(preprocessing_fn, image_size),
+      FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_preprocessing_threads)
+  return checkpoint_evaluation.build(
+      images, network_fn, num_classes, FLAGS.labels_offset,
+      FLAGS.moving_average_decay), image_size
+
+
+def _checkpoints():
+  """Yields the checkpoints to evaluate: one, or each new one of a folder."""
+  from checkpoints import restore
+  from tf_compat import slim
+  if not FLAGS.watch:
+    yield restore.find(FLAGS.checkpoint_path)
+    return
+  print(f'waiting for checkpoints in {FLAGS.checkpoint_path}', flush=True)
+  yield from slim.evaluation.checkpoints_iterator(
+      FLAGS.checkpoint_path, timeout=FLAGS.watch_timeout_secs)
+
+
+def _class_names(dataset):
+  """Returns the names of the classes, as the network counts them, or None."""
+  names = dataset.labels_to_names
+  if not names:
+    return None
+  return {label - FLAGS.labels_offset: name for label, name in names.items()
+          if label >= FLAGS.labels_offset}
+
+
+def _report(metrics, keys, evaluation, dataset, checkpoint, image_size):
+  """Writes the report folder and the summaries, prints the headline."""
+  from checkpoints import restore
+  from datasets import records
+  from evaluation import report, summaries
+  step = restore.global_step_of(checkpoint)
+  folder = os.path.join(FLAGS.eval_dir, 'report')
+  header = {
+      'network': FLAGS.model_name, 'data set': FLAGS.dataset_name,
+      'split': FLAGS.dataset_split_name, 'checkpoint': checkpoint, 'step': step,
+      'preprocessing': FLAGS.preprocessing_name or FLAGS.model_name,
+      'image size': image_size, 'command': shlex.join(sys.argv), 'report': folder}
+  if FLAGS.max_num_batches:
+    header['part'] = f'the first {FLAGS.max_num_batches} batches only'
+  names = _class_names(dataset)
+  report.write_report(
+      folder, metrics, names, header,
+      lambda number: records.read_image(evaluation.images.files, *keys[number]))
+  summaries.write(FLAGS.eval_dir, metrics, step)
+  print('\n'.join(report.summary_lines(metrics, names, header)), flush=True)
+  if not FLAGS.max_num_batches and metrics.num_images != dataset.num_samples:
+    print(f'  note           {dataset.num_samples} images were expected in'
+          f' {FLAGS.dataset_split_name} of {FLAGS.dataset_name}; the records hold'
+          f' {metrics.num_images}, and all of them count')
+
+
+def evaluate() -> None:
+  """Evaluates what the flags name."""
+  checkpoints = _checkpoints()
+  first = next(checkpoints, None)
+  if first is None:
+    raise diagnostics.UserError(
+        f'no checkpoint came to {FLAGS.checkpoint_path} in'
+        f' {FLAGS.watch_timeout_secs} seconds')
+  dataset, num_classes = common_flags.get_dataset()
+  evaluation, image_size = _evaluation(dataset, num_classes)
+  for checkpoint in itertools.chain([first], checkpoints):
+    metrics, keys = evaluation.run(
+        checkpoint, dataset.num_samples, FLAGS.master, FLAGS.max_num_batches)
+    _report(metrics, keys, evaluation, dataset, checkpoint, image_size)
+
+
+def main(unused_argv):
+  """Checks the flags, then evaluates."""
+  check_flags()
+  evaluate()
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main)

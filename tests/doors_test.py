@@ -1,0 +1,64 @@
+"""Who may enter which room: imports go from the left to the right of the map."""
+
+import ast
+import pathlib
+
+import pytest
+
+from tests.conftest import ROOT
+
+MIDDLE = {'nets', 'datasets', 'preprocessing', 'deployment'}
+LEFT = {'diagnostics', 'progress', 'tf_compat', 'catalog'}
+# Each room, and the rooms it may import besides itself.
+DOORS = {
+    'diagnostics': set(),
+    'progress': set(),
+    'tf_compat': set(),
+    'catalog': {'diagnostics'},
+    'checkpoints': LEFT,
+    **{room: LEFT for room in MIDDLE},
+    'training': LEFT | MIDDLE | {'checkpoints'},
+    'evaluation': LEFT | MIDDLE | {'checkpoints'},
+}
+# Names and flags are checked before TensorFlow, which takes seconds, is imported.
+WITHOUT_TENSORFLOW = {'diagnostics', 'progress', 'catalog'}
+
+
+def project_files():
+  return [path for path in sorted(ROOT.rglob('*.py'))
+          if not {'.venv', 'build', 'tests'} & set(path.relative_to(ROOT).parts)]
+
+
+def room_of(path: pathlib.Path) -> str:
+  return path.relative_to(ROOT).parts[0].removesuffix('.py')
+
+
+def imports(tree) -> set[str]:
+  found = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, 'imports are absolute'
+      found.add(node.module)
+  return {name.split('.')[0] for name in found}
+
+
+@pytest.mark.parametrize('path', project_files(), ids=lambda path: str(
+    path.relative_to(ROOT)))
+def test_imports_keep_the_doors(path):
+  room, found = room_of(path), imports(ast.parse(path.read_text()))
+  rooms = set(DOORS) | {file.stem for file in ROOT.glob('*.py')}
+  if room in DOORS:
+    assert found & rooms <= DOORS[room] | {room}
+  if room != 'tf_compat':
+    assert not found & {'tensorflow', 'tf_slim', 'tf_keras', 'keras'}
+  if room in WITHOUT_TENSORFLOW:
+    assert 'tf_compat' not in found
+
+
+@pytest.mark.parametrize('path', project_files(), ids=lambda path: str(
+    path.relative_to(ROOT)))
+def test_flags_stop_at_the_scripts(path):
+  if room_of(path) in DOORS and room_of(path) != 'diagnostics':
+    assert 'absl' not in imports(ast.parse(path.read_text()))

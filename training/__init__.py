@@ -1,0 +1,1 @@
+"""Training: what turns a network and images into a run that learns."""

@@ -1,0 +1,266 @@
+"""The training loop: slim.learning.train, steered through its train_step_fn.
+
+What the stock loop leaves to background threads happens here between two steps,
+where all variables are of one step: checkpoints, summaries, progress, signals.
+"""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import time
+
+import diagnostics
+from datasets import pipeline
+from progress import clock
+from tf_compat import slim, tf
+from training import graph
+
+CHECKPOINT_NAME = 'model.ckpt'
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+  """How a run is carried out.
+
+  Attributes:
+    train_dir: where checkpoints and summaries go.
+    max_number_of_steps: the global step to stop at; None: no end.
+    log_every_n_steps: steps between progress lines; 0: none.
+    save_summaries_secs: seconds between summaries; 0: none.
+    save_interval_secs: seconds between checkpoints; 0: only at the end.
+    images_per_step: of all clones of this process.
+    master: the address of a TensorFlow server; '': this process.
+    is_chief: whether this process initializes, saves and summarizes.
+  """
+
+  train_dir: str
+  max_number_of_steps: int | None
+  log_every_n_steps: int
+  save_summaries_secs: float
+  save_interval_secs: float
+  images_per_step: int
+  master: str = ''
+  is_chief: bool = True
+
+
+class StopRequest:
+  """Whether a signal asked the run to end; the first one waits for the step."""
+
+  def __init__(self):
+    self.signal = None
+
+  @contextlib.contextmanager
+  def listening(self):
+    """Turns SIGINT and SIGTERM into `self.signal`, a second one into an exit."""
+    handlers = {number: signal.signal(number, self._note)
+                for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+      yield self
+    finally:
+      for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+  def _note(self, number, unused_frame):
+    if self.signal is not None:
+      raise KeyboardInterrupt
+    self.signal = signal.Signals(number)
+    print(f'{self.signal.name}: stopping after this step', flush=True)
+
+
+class _Every:
+  """Says when an interval of seconds has passed; never for 0."""
+
+  def __init__(self, seconds):
+    self._seconds, self._last = seconds, time.monotonic()
+
+  def due(self):
+    now = time.monotonic()
+    if not self._seconds or now - self._last < self._seconds:
+      return False
+    self._last = now
+    return True
+
+
+class TrainingLoop:
+  """Runs a training graph to its end, a signal, or a cause to stop.
+
+  Args:
+    training_graph: what to run.
+    options: how.
+    images: the input pipeline.
+    saver: writes the checkpoints.
+    stop_request: asked after every step.
+  """
+
+  def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
+               images: pipeline.Input, saver: tf.train.Saver,
+               stop_request: StopRequest):
+    self._graph, self._options, self._images = training_graph, options, images
+    self._saver, self._stop_request = saver, stop_request
+    self._run_step = None
+    self.step = None
+    self.input_failure = None
+    self.unreadable = set()
+    self._save_due = _Every(options.save_interval_secs)
+    self._summaries_due = _Every(options.save_summaries_secs)
+    self._interval = _Interval()
+
+  def train_step(self, session, unused_train_op, unused_global_step, kwargs):
+    """Takes one step; the train_step_fn of slim.learning.train.
+
+    Returns:
+      (total loss, whether to stop).
+    """
+    if self._run_step is None:
+      fetches = self._graph
+      self._run_step = session.make_callable(
+          [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
+           fetches.numbers])
+      self._interval.start()
+    try:
+      if self._graph.summary_op is not None and self._summaries_due.due():
+        results = self._step_with_summaries(session, kwargs.get('summary_writer'))
+      else:
+        results = self._run_step()
+    except tf.errors.OpError as error:
+      self.input_failure = self._images.failure(error)
+      if self.input_failure is None:
+        raise
+      # The weights are sound: stop as at the end of a run, which saves them.
+      return None, True
+    loss, self.step, learning_rate, waited, numbers = results
+    self._images.log.deliver(numbers)
+    self._report_unreadable()
+    self._interval.add(loss, waited)
+    stop = self._should_stop()
+    every = self._options.log_every_n_steps
+    if every and (self.step % every == 0 or stop):
+      self._print_progress(learning_rate)
+    if self._options.is_chief and not stop and self._save_due.due():
+      self._saver.save(
+          session, os.path.join(self._options.train_dir, CHECKPOINT_NAME), self.step)
+    return loss, stop
+
+  def _step_with_summaries(self, session, writer):
+    summary, *results = session.run(
+        [self._graph.summary_op, self._graph.train_op, self._graph.step,
+         self._graph.learning_rate, self._graph.waited, self._graph.numbers])
+    if writer:
+      writer.add_summary(summary, results[1])
+    return results
+
+  def _should_stop(self):
+    last = self._options.max_number_of_steps
+    return self._stop_request.signal is not None or (
+        last is not None and self.step >= last)
+
+  def _report_unreadable(self):
+    for _, key in self._images.log.take_lost():
+      if key not in self.unreadable:
+        self.unreadable.add(key)
+        print(f'passed over {self._images.log.describe(key)}: its image cannot be'
+              f' decoded ({len(self.unreadable)} so far)', flush=True)
+
+  def _print_progress(self, learning_rate):
+    interval = self._interval.restart()
+    last = self._options.max_number_of_steps
+    of_last = f'/{last}' if last else ''
+    images = interval.steps * self._options.images_per_step / interval.seconds
+    line = (f'step {self.step}{of_last}  loss {interval.mean_loss:.4f}'
+            f'  learning rate {learning_rate:.3g}  {images:,.0f} images/s'
+            f'  input wait {interval.wait_share:.0%}')
+    if last and last > self.step:
+      line += f'  {clock((last - self.step) * interval.seconds / interval.steps)} left'
+    print(line, flush=True)
+
+
+class _Interval:
+  """Sums over the steps between two progress lines."""
+
+  def start(self):
+    self._start, self.steps, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
+
+  def add(self, loss, waited):
+    self.steps += 1
+    self._loss += float(loss)
+    self._waited += float(waited)
+
+  def restart(self):
+    """Returns the sums so far as an object, and begins anew."""
+    seconds = max(time.monotonic() - self._start, 1e-9)
+    steps = max(self.steps, 1)
+    sums = _Sums(steps, seconds, self._loss / steps, min(self._waited / seconds, 1.0))
+    self.start()
+    return sums
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sums:
+  steps: int
+  seconds: float
+  mean_loss: float
+  wait_share: float
+
+
+def run(training_graph: graph.TrainingGraph, options: LoopOptions,
+        images: pipeline.Input, init_fn=None) -> TrainingLoop:
+  """Trains until the last step, a signal or a failure.
+
+  Args:
+    training_graph: what to run.
+    options: how.
+    images: the input pipeline of the graph.
+    init_fn: called with the session if train_dir has no checkpoint.
+
+  Returns:
+    The loop, with the last `step` and the `unreadable` records.
+
+  Raises:
+    UserError: the loss is not finite, or the input failed; the message names
+      the last checkpoint.
+  """
+  stop_request = StopRequest()
+  with stop_request.listening():
+    saver = tf.train.Saver()
+    loop = TrainingLoop(training_graph, options, images, saver, stop_request)
+    # The Supervisor runs these before the first step, restored or not.
+    tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
+    config = tf.ConfigProto(allow_soft_placement=True)
+    try:
+      slim.learning.train(
+          training_graph.train_op, options.train_dir, train_step_fn=loop.train_step,
+          train_step_kwargs={}, master=options.master, is_chief=options.is_chief,
+          number_of_steps=options.max_number_of_steps, init_fn=init_fn,
+          summary_op=None, save_summaries_secs=int(options.save_summaries_secs),
+          saver=saver, save_interval_secs=0,
+          sync_optimizer=training_graph.sync_optimizer, session_config=config)
+    except tf.errors.InvalidArgumentError as error:
+      if 'LossTensor is inf or nan' not in str(error):
+        raise
+      at = 'in the first step' if loop.step is None else f'after step {loop.step}'
+      raise diagnostics.UserError(
+          f'the loss is not finite any more {at}: try a lower --learning_rate.'
+          f' {_last_checkpoint(options)}') from error
+  if loop.input_failure is not None:
+    raise diagnostics.UserError(
+        f'{loop.input_failure}. {_last_checkpoint(options)}')
+  if stop_request.signal is not None:
+    raise Stopped(stop_request.signal, loop.step, options.train_dir)
+  return loop
+
+
+def _last_checkpoint(options):
+  latest = tf.train.latest_checkpoint(options.train_dir)
+  return f'The last good checkpoint is {latest}' if latest else (
+      'There is no checkpoint yet')
+
+
+class Stopped(diagnostics.UserError):
+  """The run ended early by a signal, after saving its checkpoint."""
+
+  def __init__(self, number, step, train_dir):
+    self.exit_code = 128 + number
+    super().__init__(
+        f'stopped by {number.name} at step {step}, saved in {train_dir}: the same'
+        ' command goes on from there')
