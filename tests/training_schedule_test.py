@@ -96,5 +96,6 @@ def test_every_option_reaches_its_optimizer(name):
 
   plain = update()
   for option in optimizers.options_of(name):
-    changed = -0.4 if option == 'ftrl_learning_rate_power' else OPTIONS[option] * 0.5 + .1
+    changed = -0.4 if option == 'ftrl_learning_rate_power' else (
+        OPTIONS[option] * 0.5 + 0.1)
     assert np.abs(update(**{option: changed}) - plain).max() > 1e-6, option

@@ -1,0 +1,1 @@
+"""One image in, one network-ready image out, for training and evaluation."""

@@ -1,0 +1,39 @@
+"""Where the random numbers of training preprocessing come from.
+
+Everything random is a function of a seed, one draw per image. So a parallel
+input pipeline that numbers its images repeats itself exactly, whichever thread
+gets which image.
+"""
+
+from tf_compat import tf
+
+# The v1 interface has only random image operations with a hidden state.
+stateless_image = tf.compat.v2.image
+
+
+def split_seed(seed, count: int) -> list:
+  """Returns `count` independent seeds, made from one.
+
+  Args:
+    seed: an integer tensor of shape [2], or None to draw one, which follows
+      tf.set_random_seed.
+    count: how many are wanted.
+
+  Returns:
+    A list of int32 tensors of shape [2].
+  """
+  if seed is None:
+    seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+  return tf.unstack(tf.random.stateless_uniform(
+      [count, 2], seed, minval=None, maxval=None, dtype=tf.int32))
+
+
+def random_flip(image, seed):
+  """Mirrors an image left to right, half of the time."""
+  return stateless_image.stateless_random_flip_left_right(image, seed)
+
+
+def random_crop(image, height, width, seed):
+  """Returns a uniformly placed [height, width, channels] part of an image."""
+  return stateless_image.stateless_random_crop(
+      image, tf.stack([height, width, tf.shape(image)[-1]]), seed)

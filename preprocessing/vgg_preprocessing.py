@@ -1,0 +1,122 @@
+"""Preprocessing for VGG, ResNet and others trained on mean-free RGB.
+
+Scale jittering and the subtracted mean follow Simonyan and Zisserman 2015, Very
+deep convolutional networks for large-scale image recognition, arXiv 1409.1556.
+"""
+
+import diagnostics
+from preprocessing import channels, randomness
+from tf_compat import tf
+
+# The mean colour of ImageNet's training images.
+_RGB_MEANS = (123.68, 116.78, 103.94)
+# The mean of the gray image is the gray of the mean.
+_GRAY_MEAN = sum(
+    weight * mean for weight, mean in zip(
+        channels.LUMA_WEIGHTS, _RGB_MEANS, strict=True))
+_RESIZE_SIDE_MIN = 256
+_RESIZE_SIDE_MAX = 512
+
+
+def _load(image, use_grayscale):
+  return channels.with_channels(
+      tf.cast(image, tf.float32), 1 if use_grayscale else 3)
+
+
+def _resize_shorter_side(image, side, output_height, output_width):
+  """Resizes to a shorter side of `side`, or longer where the crop needs more."""
+  size = tf.cast(tf.shape(image)[:2], tf.float32)
+  crop = tf.cast(tf.stack([output_height, output_width]), tf.float32)
+  scale = tf.maximum(
+      tf.cast(side, tf.float32) / tf.reduce_min(size), tf.reduce_max(crop / size))
+  return tf.image.resize_images(image, tf.cast(tf.round(size * scale), tf.int32))
+
+
+def _subtract_mean(image):
+  means = _RGB_MEANS if channels.count_channels(image) == 3 else (_GRAY_MEAN,)
+  return image - tf.constant(means, tf.float32)
+
+
+def preprocess_for_train(image, output_height, output_width,
+                         resize_side_min=_RESIZE_SIDE_MIN,
+                         resize_side_max=_RESIZE_SIDE_MAX,
+                         use_grayscale: bool = False, seed=None):
+  """Resizes an image to a random scale, crops and flips it at random.
+
+  Args:
+    image: [height, width, 1 or 3], values 0 to 255, any numeric type.
+    output_height: height of the result.
+    output_width: width of the result.
+    resize_side_min: smallest shorter side of the resized image, of which the
+      result is a crop. Where the crop does not fit into what was drawn, the
+      image is resized to the smallest size that it fits into.
+    resize_side_max: the largest; a whole number between both is drawn, each as
+      likely, and the sides keep their ratio.
+    use_grayscale: returns one channel; otherwise a gray image gets three.
+    seed: an integer tensor of shape [2] that decides everything random; None
+      draws one.
+
+  Returns:
+    float32 [output_height, output_width, 3 or 1] minus 123.68, 116.78 and 103.94
+    (RGB), or minus 117.37, the luma of these (gray).
+
+  Raises:
+    UserError: the image has neither 1 nor 3 channels, or resize_side_min is above
+      resize_side_max.
+  """
+  if resize_side_min > resize_side_max:
+    raise diagnostics.UserError(
+        f'resize_side_min is {resize_side_min}, above resize_side_max'
+        f' ({resize_side_max}): name a range of sides, smallest first')
+  scale, crop, flip = randomness.split_seed(seed, 3)
+  side = tf.random.stateless_uniform(
+      [], scale, resize_side_min, resize_side_max + 1, tf.int32)
+  image = _resize_shorter_side(
+      _load(image, use_grayscale), side, output_height, output_width)
+  image = randomness.random_crop(image, output_height, output_width, crop)
+  image = channels.with_static_size(image, output_height, output_width)
+  return _subtract_mean(randomness.random_flip(image, flip))
+
+
+def preprocess_for_eval(image, output_height, output_width, resize_side,
+                        use_grayscale: bool = False):
+  """Resizes an image to a shorter side of `resize_side` and crops its centre.
+
+  Args:
+    image: [height, width, 1 or 3], values 0 to 255, any numeric type.
+    output_height: height of the result.
+    output_width: width of the result.
+    resize_side: shorter side of the resized image. Where the crop does not fit
+      into it, as 320 pixels do not into 256, the image is resized to the
+      smallest size that it fits into.
+    use_grayscale: returns one channel; otherwise a gray image gets three.
+
+  Returns:
+    float32 [output_height, output_width, 3 or 1] minus 123.68, 116.78 and 103.94
+    (RGB), or minus 117.37, the luma of these (gray).
+
+  Raises:
+    UserError: the image has neither 1 nor 3 channels.
+  """
+  image = _resize_shorter_side(
+      _load(image, use_grayscale), resize_side, output_height, output_width)
+  image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
+  image = channels.with_static_size(image, output_height, output_width)
+  return _subtract_mean(image)
+
+
+def preprocess_image(image, output_height, output_width, is_training: bool = False,
+                     resize_side_min=_RESIZE_SIDE_MIN,
+                     resize_side_max=_RESIZE_SIDE_MAX,
+                     use_grayscale: bool = False, seed=None):
+  """Returns `preprocess_for_train` or, unless `is_training`, `preprocess_for_eval`.
+
+  Arguments, result and errors are theirs; evaluation resizes the shorter side to
+  `resize_side_min`, and ignores `resize_side_max` and `seed`.
+  """
+  if is_training:
+    return preprocess_for_train(
+        image, output_height, output_width, resize_side_min, resize_side_max,
+        use_grayscale, seed)
+  return preprocess_for_eval(
+      image, output_height, output_width, resize_side_min, use_grayscale)
