@@ -2,7 +2,6 @@
 
 from absl import flags
 
-import diagnostics
 from catalog import datasets as dataset_catalog
 from catalog import networks
 
@@ -49,10 +48,7 @@ def check_names() -> None:
   spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
   spec.check_split(FLAGS.dataset_split_name)
   dataset_catalog.split_files(spec, FLAGS.dataset_split_name, FLAGS.dataset_dir)
-  if FLAGS.labels_offset >= spec.num_classes:
-    raise diagnostics.UserError(
-        f'--labels_offset={FLAGS.labels_offset} leaves none of the'
-        f' {spec.num_classes} classes of {spec.name}')
+  spec.check_labels_offset(FLAGS.labels_offset)
 
 
 def get_dataset():

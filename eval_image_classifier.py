@@ -128,7 +128,9 @@ def _report(metrics, keys, evaluation, dataset, checkpoint, image_size):
       lambda number: records.read_image(evaluation.images.files, *keys[number]))
   summaries.write(FLAGS.eval_dir, metrics, step)
   print('\n'.join(report.summary_lines(metrics, names, header)), flush=True)
-  if not FLAGS.max_num_batches and metrics.num_images != dataset.num_samples:
+  if FLAGS.max_num_batches:
+    print(f'  note           {header["part"]}')
+  elif metrics.num_images != dataset.num_samples:
     print(f'  note           {dataset.num_samples} images were expected in'
           f' {FLAGS.dataset_split_name} of {FLAGS.dataset_name}; the records hold'
           f' {metrics.num_images}, and all of them count')

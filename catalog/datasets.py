@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 
 import diagnostics
@@ -193,11 +194,11 @@ def _no_files(spec, split_name, dataset_dir, pattern):
   below = glob.glob(os.path.join(glob.escape(dataset_dir), '*', pattern))
   described = read_description(dataset_dir)
   if below:
-    advice = f'use --dataset_dir={os.path.dirname(min(below))}'
+    advice = f'use --dataset_dir={shlex.quote(os.path.dirname(min(below)))}'
   elif described is not None and described.name != spec.name:
     advice = f'use --dataset_name={described.name}'
   else:
-    advice = spec.advice.replace('{}', dataset_dir)
+    advice = spec.advice.replace('{}', shlex.quote(dataset_dir))
   return f'{looked_for}: {found}; {advice}'
 
 

@@ -10,6 +10,9 @@ import os
 import diagnostics
 from tf_compat import slim, tf
 
+# The reader of checkpoints turns TensorFlow's errors into these by its own rules.
+_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
+
 
 def find(path: str) -> str:
   """Returns the checkpoint that `path` names: a prefix, or a folder's latest.
@@ -29,8 +32,7 @@ def find(path: str) -> str:
     path = path.removesuffix(suffix)
   if not tf.train.checkpoint_exists(path):
     where = os.path.dirname(path) or '.'
-    near = sorted({name.removesuffix('.index') for name in os.listdir(where)
-                   if name.endswith('.index')}) if os.path.isdir(where) else []
+    near = checkpoints_in(where)
     there = f": '{where}' holds {', '.join(near)}" if near else ''
     raise diagnostics.UserError(f"no checkpoint '{path}'{there}")
   return path
@@ -44,9 +46,36 @@ def open_reader(path: str):
   """
   try:
     return tf.train.load_checkpoint(path)
-  except (tf.errors.OpError, ValueError, RuntimeError) as error:
+  except _READ_ERRORS as error:
     raise diagnostics.UserError(
         f"cannot read the checkpoint '{path}': {first_line(error)}") from error
+
+
+def verify(path: str) -> None:
+  """Reads every value of a checkpoint, so that damage shows before any work.
+
+  Raises:
+    UserError: it is damaged; the message names whole ones beside it.
+  """
+  reader = open_reader(path)
+  try:
+    for name in reader.get_variable_to_shape_map():
+      reader.get_tensor(name)
+  except _READ_ERRORS as error:
+    others = sorted(set(checkpoints_in(os.path.dirname(path) or '.')) - {
+        os.path.basename(path)})
+    advice = f"; '{os.path.dirname(path)}' also holds {', '.join(others)}" if (
+        others) else ''
+    raise diagnostics.UserError(
+        f"the checkpoint '{path}' is damaged: {first_line(error)}{advice}") from error
+
+
+def checkpoints_in(folder: str) -> list[str]:
+  """Returns the names of the checkpoints in a folder, sorted."""
+  if not os.path.isdir(folder):
+    return []
+  return sorted(name.removesuffix('.index') for name in os.listdir(folder)
+                if name.endswith('.index'))
 
 
 def first_line(error: Exception) -> str:
@@ -228,18 +257,5 @@ def plan_restore(path: str, variables,
 
 
 def restore_fn(plan: RestorePlan):
-  """Returns init_fn(session), which restores what the plan says.
-
-  Raises:
-    UserError: from init_fn, when the values cannot be read after all.
-  """
-  assign = slim.assign_from_checkpoint_fn(plan.path, plan.restored)
-
-  def init_fn(session):
-    try:
-      assign(session)
-    except tf.errors.DataLossError as error:
-      raise diagnostics.UserError(
-          f"the checkpoint '{plan.path}' is damaged: {first_line(error)}") from error
-
-  return init_fn
+  """Returns init_fn(session), which restores what the plan says."""
+  return slim.assign_from_checkpoint_fn(plan.path, plan.restored)

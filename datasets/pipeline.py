@@ -73,6 +73,16 @@ def _files(dataset: slim.dataset.Dataset) -> list[str]:
   return files
 
 
+def _check_features(files):
+  """Raises UserError where the first record is not of an image with a label."""
+  features = records.read_features(files, 0, 0)
+  for wanted in ('image/encoded', 'image/class/label'):
+    if wanted not in features:
+      raise diagnostics.UserError(
+          f"the records of '{files[0]}' are of another kind: they have no"
+          f" {wanted}, but {', '.join(sorted(features)) or 'nothing'}")
+
+
 def _read(files, num_readers, num_samples, seed):
   """Returns a data set of (record, key); shuffled without end if there is a seed."""
   numbered = tf.data.Dataset.from_tensor_slices(
@@ -157,6 +167,7 @@ def _check_labels(num_classes, labels_offset, files):
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed):
   files = _files(dataset)
+  _check_features(files)
   num_classes = dataset.num_classes - labels_offset
   # Several times what can be under way when nearly every image decodes.
   patience = 4 * (2 * _CHUNK + num_threads + (prefetch + 2) * batch_size)

@@ -51,6 +51,7 @@ class Evaluation:
       UserError: the checkpoint or the records cannot be read.
     """
     predictions, keys = predictions_lib.Predictions(), {}
+    restore.verify(checkpoint)
     restore.plan_restore(checkpoint, self.variables).check_complete()
     self.images.log.restart()
     placement = tf.ConfigProto(allow_soft_placement=True)

@@ -14,3 +14,29 @@ def fresh_graph():
   """Gives each test an empty default graph: names and collections start anew."""
   from tf_compat import tf
   tf.reset_default_graph()
+
+
+@pytest.fixture(scope='session')
+def digits_dir(tmp_path_factory):
+  """Returns a folder with the digits data set."""
+  from datasets import digits
+  folder = tmp_path_factory.mktemp('digits')
+  digits.convert(str(folder))
+  return folder
+
+
+@pytest.fixture(scope='session')
+def trained_dir(digits_dir, tmp_path_factory):
+  """Returns a folder in which LeNet was trained for 60 steps on digits."""
+  from tests import scripts
+  folder = tmp_path_factory.mktemp('trained')
+  done = scripts.run('train_image_classifier', train_dir=folder,
+                     max_number_of_steps=60, **on_digits(digits_dir))
+  assert done.returncode == 0, done.stderr
+  return folder
+
+
+def on_digits(digits_dir):
+  """Returns the flags that train LeNet on digits quickly."""
+  return {'dataset_name': 'digits', 'dataset_dir': digits_dir, 'model_name': 'lenet',
+          'optimizer': 'adam', 'opt_epsilon': 1e-8, 'learning_rate': 0.001, 'seed': 7}

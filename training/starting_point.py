@@ -65,8 +65,11 @@ def find(train_dir: str, checkpoint_path: str | None) -> StartingPoint:
   """
   latest = tf.train.latest_checkpoint(train_dir)
   if latest:
+    restore.verify(latest)
     return StartingPoint(
         restore.global_step_of(latest), resumed=latest, not_used=checkpoint_path)
   if checkpoint_path:
-    return StartingPoint(restored=restore.find(checkpoint_path))
+    path = restore.find(checkpoint_path)
+    restore.verify(path)
+    return StartingPoint(restored=path)
   return StartingPoint()

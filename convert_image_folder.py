@@ -1,0 +1,66 @@
+"""Turns a folder of class folders of images into TFRecords to train on.
+
+  python convert_image_folder.py --image_dir=photos --dataset_dir=data/pets \\
+      --dataset_name=pets
+
+photos/cat/*.jpg and photos/dog/*.png become the classes cat and dog. Folders train
+and validation (or test, val, valid) with class folders in them are kept as splits.
+Every image is decoded; what cannot be used is listed in refused.txt with the reason.
+The exit code is 3 if anything was refused.
+"""
+
+import signal
+import sys
+
+from absl import flags
+
+import diagnostics
+from datasets import image_folder
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string('image_dir', None, 'The folder that holds one folder of images for'
+                    ' each class. JPEG and PNG are stored byte for byte; BMP, GIF,'
+                    ' TIFF, WebP and odd kinds of JPEG and PNG are encoded anew.')
+flags.DEFINE_string('dataset_dir', None, 'The folder to write the TFRecords to. An'
+                    ' earlier conversion of the same name is replaced.')
+flags.DEFINE_string('dataset_name', None, 'The name of the data set, to be used as'
+                    ' --dataset_name in training and evaluation.')
+flags.DEFINE_float('validation_share', 0.1, 'The part of the images that goes to the'
+                   ' split validation, drawn by file name: an image stays in its split'
+                   ' when others come. Each class keeps at least one image to train on.'
+                   ' Unused where image_dir has folders for splits.')
+flags.DEFINE_integer('num_shards', None, 'How many files each split has; by default'
+                     ' one for every 100 MB.')
+flags.DEFINE_integer('num_workers', 0, 'How many images are decoded at the same time;'
+                     ' 0: as many as the machine has cores.', lower_bound=0)
+flags.DEFINE_bool('allow_refused', False, 'Exit with 0 even if images were refused.')
+
+
+def check_flags() -> None:
+  """Raises UserError unless all that is needed is named."""
+  for name in ('image_dir', 'dataset_dir', 'dataset_name'):
+    if not FLAGS[name].value:
+      raise diagnostics.UserError(f'--{name} is missing: {FLAGS[name].help}')
+
+
+def exit_when_stopped() -> None:
+  """Lets Ctrl-C and SIGTERM end the program in order: unfinished files go."""
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def main(_):
+  """Converts, says what was done, and fails if anything was refused."""
+  check_flags()
+  exit_when_stopped()
+  report = image_folder.convert(
+      FLAGS.image_dir, FLAGS.dataset_dir, FLAGS.dataset_name,
+      FLAGS.validation_share, FLAGS.num_shards, FLAGS.num_workers)
+  print('\n'.join(report.lines()), flush=True)
+  if not FLAGS.allow_refused:
+    report.check_nothing_refused()
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main)

@@ -1,0 +1,93 @@
+"""What the conversion of an image folder tells its user."""
+
+import collections
+import dataclasses
+import shlex
+
+import diagnostics
+from catalog.datasets import DatasetSpec
+
+REFUSED_FILENAME = 'refused.txt'
+_MOST_SHOWN = 10
+
+
+class RefusedImagesError(diagnostics.UserError):
+  """Everything is written, but some images could not be used."""
+
+  exit_code = 3
+
+
+def refusal_lines(refused: list[tuple[str, str]]) -> list[str]:
+  """Returns a line for each (path, reason)."""
+  return [printable(f'{path}: {reason}') for path, reason in refused]
+
+
+def printable(text: str) -> str:
+  """Returns text without the marks of a file name that is no UTF-8."""
+  return text.encode('utf-8', 'backslashreplace').decode()
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """What a conversion did.
+
+  Attributes:
+    dataset_dir: where the records are.
+    spec: the data set that was written.
+    notes: what the user should know of the splits.
+    stored: how many images are stored as they are.
+    changes: how many images were encoded anew, by the reason.
+    wrong_suffix: how many images have the suffix of another format.
+    refused: (path, reason) of each file that could not be used.
+    ignored: paths of other files outside class folders.
+  """
+
+  dataset_dir: str
+  spec: DatasetSpec
+  notes: tuple[str, ...]
+  stored: int
+  changes: collections.Counter
+  wrong_suffix: int
+  refused: list[tuple[str, str]]
+  ignored: tuple[str, ...]
+
+  def lines(self) -> list[str]:
+    """Returns the summary for a terminal."""
+    colours = 'gray' if self.spec.channels == 1 else 'RGB'
+    splits = ', '.join(f'{name} {count}' for name, count in self.spec.splits.items())
+    lines = [f'{self.spec.name}: {self.spec.num_classes} classes, {colours};'
+             f' images: {splits}', *self.notes]
+    lines.append(f'stored as they are: {self.stored}')
+    if self.changes:
+      counts = ', '.join(f'{count} {change}' for change, count
+                         in sorted(self.changes.items()))
+      lines.append(f'encoded anew: {counts}')
+    if self.wrong_suffix:
+      lines.append(
+          f'with the suffix of another format, used all the same: {self.wrong_suffix}')
+    if self.ignored:
+      lines.append(f'no images, passed over: {_some(self.ignored)}')
+    if self.refused:
+      lines.append(f'refused: {len(self.refused)}')
+      lines += [f'  {line}' for line in refusal_lines(self.refused[:_MOST_SHOWN])]
+      if len(self.refused) > _MOST_SHOWN:
+        lines.append(f'  and {len(self.refused) - _MOST_SHOWN} more, all in'
+                     f' {self.dataset_dir}/{REFUSED_FILENAME}')
+    lines.append(f'use it with --dataset_name={self.spec.name}'
+                 f' --dataset_dir={shlex.quote(self.dataset_dir)}')
+    return [printable(line) for line in lines]
+
+  def check_nothing_refused(self) -> None:
+    """Raises RefusedImagesError if an image could not be used."""
+    count = len(self.refused)
+    if count:
+      raise RefusedImagesError(
+          f"{count} {'file was' if count == 1 else 'files were'} refused, see"
+          f" '{self.dataset_dir}/{REFUSED_FILENAME}'; the records hold all others."
+          ' Mend or remove them and convert again, or accept it with'
+          ' --allow_refused')
+
+
+def _some(paths):
+  more = len(paths) - _MOST_SHOWN
+  return ', '.join(paths[:_MOST_SHOWN]) + f' and {more} more' * (more > 0)

@@ -1,0 +1,194 @@
+"""One image file: is it whole, and can it be stored as it is?
+
+TensorFlow's decoder takes JPEG and PNG of 8 bits, gray or RGB. Such files are stored
+byte for byte; everything else that Pillow reads is encoded anew. Needs no TensorFlow.
+"""
+
+import dataclasses
+import io
+import os
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# What is read. Some formats that Pillow knows run other programs.
+_FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG', 'PPM', 'TIFF', 'WEBP')
+# An MPO is a JPEG with more pictures behind it.
+_STORED_FORMATS = {'JPEG': 'jpeg', 'MPO': 'jpeg', 'PNG': 'png'}
+_SUFFIXES = {
+    '.bmp': 'BMP', '.gif': 'GIF', '.jfif': 'JPEG', '.jpe': 'JPEG', '.jpeg': 'JPEG',
+    '.jpg': 'JPEG', '.jp2': 'JPEG2000', '.mpo': 'JPEG', '.pgm': 'PPM', '.png': 'PNG',
+    '.pnm': 'PPM', '.ppm': 'PPM', '.tif': 'TIFF', '.tiff': 'TIFF', '.webp': 'WEBP'}
+_ORIENTATION = 0x0112
+_PNG_BIT_DEPTH_BYTE = 24
+_JPEG_QUALITY = 95
+
+
+class RefusedError(Exception):
+  """An image that cannot be used; its text is the reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """What is known of an image that can be used.
+
+  Attributes:
+    height: as stored, in pixels.
+    width: as stored, in pixels.
+    gray: whether it is stored with one channel.
+    format: 'jpeg' or 'png', what is stored.
+    change: why it is encoded anew, such as 'CMYK'; None: stored as it is.
+    wrong_suffix: whether its name promises another format than its bytes.
+  """
+
+  height: int
+  width: int
+  gray: bool
+  format: str
+  change: str | None
+  wrong_suffix: bool
+
+
+def has_image_suffix(name: str) -> bool:
+  """Returns whether a file's name promises an image."""
+  return os.path.splitext(name)[1].lower() in _SUFFIXES
+
+
+def examine(data: bytes, name: str) -> Facts:
+  """Decodes an image completely and returns what is known of it.
+
+  Args:
+    data: the bytes of the file.
+    name: the name of the file.
+
+  Raises:
+    RefusedError: it is empty, cut short or damaged, or is no image.
+  """
+  image = _decode(data)
+  change = _change(image, data)
+  stored = _plain(image) if change else image
+  promised = _SUFFIXES.get(os.path.splitext(name)[1].lower())
+  return Facts(
+      height=stored.height, width=stored.width, gray=stored.mode == 'L',
+      format=_stored_format(image), change=change,
+      wrong_suffix=promised is not None and
+      promised != {'MPO': 'JPEG'}.get(image.format, image.format))
+
+
+def encode(data: bytes) -> bytes:
+  """Returns an image encoded anew: a JPEG as JPEG, everything else as PNG.
+
+  Raises:
+    RefusedError: see `examine`.
+  """
+  image = _decode(data)
+  encoded = io.BytesIO()
+  if _stored_format(image) == 'jpeg':
+    _plain(image).save(encoded, 'JPEG', quality=_JPEG_QUALITY, subsampling=0)
+  else:
+    _plain(image).save(encoded, 'PNG')
+  return encoded.getvalue()
+
+
+def _stored_format(image):
+  return _STORED_FORMATS.get(image.format, 'png')
+
+
+def _decode(data: bytes) -> Image.Image:
+  """Returns the decoded image; raises RefusedError with the reason."""
+  if not data:
+    raise RefusedError('the file is empty')
+  Image.init()
+  try:
+    image = Image.open(
+        io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+    image.load()
+    if image.format == 'PNG':
+      # Pillow does not compare the checksums of pixels when it decodes.
+      Image.open(io.BytesIO(data), formats=['PNG']).verify()
+    if _stored_format(image) == 'jpeg' and not _has_jpeg_end(data):
+      # As left by a download into a file of the full size; Pillow fills it in.
+      raise EOFError('its end is missing')
+  except UnidentifiedImageError as error:
+    raise RefusedError(_what_it_is(data)) from error
+  except Image.DecompressionBombError as error:
+    raise RefusedError(
+        f'it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels') from error
+  except Exception as error:
+    # Damaged files make Pillow raise nearly anything, struct.error included.
+    reason = ' '.join(str(error).split()) or type(error).__name__
+    raise RefusedError(f'it is damaged: {reason}') from error
+  return image
+
+
+def _has_jpeg_end(data: bytes) -> bool:
+  """Returns whether an end marker follows the beginning of a JPEG's pixels."""
+  position = 2
+  # A thumbnail in a segment before the pixels has an end marker of its own.
+  while data[position:position + 1] == b'\xff' and data[position + 1] != 0xda:
+    fill = data[position + 1] == 0xff
+    position += 1 if fill else 2 + int.from_bytes(
+        data[position + 2:position + 4], 'big')
+  return data.find(b'\xff\xd9', position) >= 0
+
+
+def _what_it_is(data: bytes) -> str:
+  """Returns the reason to refuse what no decoder knows."""
+  start = data[:1024].lstrip().lower()
+  if start.startswith((b'<!doctype html', b'<html')):
+    return 'it is a web page, not an image'
+  if start.startswith((b'<svg', b'<?xml')):
+    return 'it is XML or SVG, not an image of pixels'
+  try:
+    text = data[:1024].decode('utf-8', errors='strict' if len(data) <= 1024 else
+                              'ignore')
+  except UnicodeDecodeError:
+    text = '\0'
+  if text.isprintable() or all(c.isprintable() or c.isspace() for c in text):
+    return 'it is text, not an image'
+  return 'it is no image of a known format, or its beginning is damaged'
+
+
+def _orientation(image) -> int:
+  try:
+    return image.getexif().get(_ORIENTATION, 1)
+  except Exception:  # Damaged EXIF data is as good as none.
+    return 1
+
+
+def _change(image: Image.Image, data: bytes) -> str | None:
+  """Returns why an image cannot be stored as it is, or None."""
+  kind = {'MPO': 'JPEG'}.get(image.format, image.format)
+  if image.format not in _STORED_FORMATS:
+    return kind
+  if _orientation(image) in range(2, 9):
+    return f'{kind} turned upright'
+  if image.format == 'PNG' and data[_PNG_BIT_DEPTH_BYTE] == 16:
+    return '16-bit PNG'
+  if image.mode in ('P', 'PA'):
+    return f'{kind} with a palette'
+  if image.mode in ('LA', 'RGBA') or 'transparency' in image.info:
+    return f'{kind} with transparency'
+  if image.mode not in ('L', 'RGB'):
+    return f"{'1-bit' if image.mode == '1' else image.mode} {kind}"
+  return None
+
+
+def _plain(image: Image.Image) -> Image.Image:
+  """Returns an image upright, in 8 bits, gray or RGB, transparency made white."""
+  if image.mode == 'F' or (image.mode == 'I' and image.format != 'PNG'):
+    raise RefusedError('its pixels have 32 bits, which no range is agreed for')
+  if _orientation(image) in range(2, 9):
+    image = ImageOps.exif_transpose(image)
+  gray = image.mode in ('1', 'L', 'LA', 'La') or image.mode.startswith('I')
+  if image.mode.startswith('I'):
+    pixels = np.asarray(image).astype(np.float64)
+    return Image.fromarray(np.round(pixels / 257).clip(0, 255).astype(np.uint8))
+  try:
+    if 'A' in image.mode or 'a' in image.mode or 'transparency' in image.info:
+      image = image.convert('RGBA')
+      white = Image.new('RGBA', image.size, 'white')
+      image = Image.alpha_composite(white, image)
+    return image.convert('L' if gray else 'RGB')
+  except ValueError as error:
+    raise RefusedError(f'its colours ({image.mode}) cannot be converted') from error

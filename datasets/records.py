@@ -1,0 +1,207 @@
+"""Single records of TFRecord files: counted, checked, found, read.
+
+A TFRecord file is a row of records, each of them the length of its data (8 bytes,
+little-endian), a checksum of that length (4), the data and a checksum of the data
+(4). Both are CRC-32C, rotated right by 15 bits and shifted by a constant.
+
+Counting needs no TensorFlow.
+"""
+
+import io
+import itertools
+import os
+import struct
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+import diagnostics
+from catalog.datasets import DatasetSpec, split_files
+
+_HEADER = struct.Struct('<QI')
+_CHECKSUM_BYTES = 4
+_MASK_DELTA = 0xa282ead8
+
+
+def _crc_table():
+  """Returns the CRC-32C (Castagnoli) of each byte."""
+  table = []
+  for value in range(256):
+    for _ in range(8):
+      value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    table.append(value)
+  return table
+
+
+_CRC_TABLE = _crc_table()
+
+
+def _masked_crc(data: bytes) -> int:
+  crc = 0xffffffff
+  for byte in data:
+    crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xff]
+  crc ^= 0xffffffff
+  return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xffffffff
+
+
+def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
+  """Yields (offset, length) of each record's data, without reading the data.
+
+  Raises:
+    UserError: the file is cut short or is no TFRecord file.
+  """
+  size = os.path.getsize(path)
+  with open(path, 'rb') as file:
+    offset = index = 0
+    while offset < size:
+      header = file.read(_HEADER.size)
+      if len(header) < _HEADER.size:
+        raise _damage(path, index, offset, 'the file ends within it')
+      length, checksum = _HEADER.unpack(header)
+      if _masked_crc(header[:8]) != checksum:
+        raise _damage(path, index, offset, 'its length is damaged') if index else (
+            diagnostics.UserError(f"'{path}' is not a TFRecord file"))
+      data = offset + _HEADER.size
+      offset_after = data + length + _CHECKSUM_BYTES
+      if offset_after > size:
+        raise _damage(path, index, offset, 'the file ends within it')
+      yield data, length
+      file.seek(offset_after)
+      offset, index = offset_after, index + 1
+
+
+def _damage(path, index, offset, what):
+  return diagnostics.UserError(
+      f"'{path}' is damaged at record {index} (byte {offset}): {what}; get or write"
+      ' the file again')
+
+
+def count_records(files: Sequence[str]) -> int:
+  """Returns how many records the files hold.
+
+  Reads the lengths only: a damaged image inside a record is not noticed.
+
+  Raises:
+    UserError: a file is cut short or is no TFRecord file; names it and the place.
+  """
+  return sum(1 for path in files for _ in _record_ranges(path))
+
+
+def find_damage(files: Sequence[str]) -> diagnostics.UserError | None:
+  """Reads everything; returns the error that names the first damaged record.
+
+  Returns None where all files are whole.
+  """
+  from tf_compat import tf  # Its checksums are fast, and counting needs none.
+
+  for path in files:
+    try:
+      count_records([path])  # TensorFlow takes a file cut in a header for its end.
+      for _ in tf.io.tf_record_iterator(path):
+        pass
+    except (diagnostics.UserError, tf.errors.DataLossError):
+      return _find_damaged_record(path)
+  return None
+
+
+def _find_damaged_record(path):
+  """Returns the error for a file in which some record is damaged."""
+  try:
+    with open(path, 'rb') as file:
+      for index, (offset, length) in enumerate(_record_ranges(path)):
+        file.seek(offset)
+        data = file.read(length)
+        (checksum,) = struct.unpack('<I', file.read(_CHECKSUM_BYTES))
+        if _masked_crc(data) != checksum:
+          return _damage(path, index, offset - _HEADER.size, 'its data is damaged')
+  except diagnostics.UserError as error:
+    return error
+  return diagnostics.UserError(f"'{path}' is damaged: get or write the file again")
+
+
+def is_complete(spec: DatasetSpec, dataset_dir: str) -> bool:
+  """Returns whether a folder has all records of every split of a data set."""
+  try:
+    return all(
+        count_records(split_files(spec, split, dataset_dir)) == count
+        for split, count in spec.splits.items())
+  except diagnostics.UserError:
+    return False
+
+
+def read_features(files: Sequence[str], file_index: int, position: int) -> dict:
+  """Returns the features of one record by name, each a list of its values.
+
+  Args:
+    files: record files.
+    file_index: the index of the record's file in them.
+    position: the number of records before it in that file.
+
+  Raises:
+    IndexError: there is no such record.
+    UserError: the file is damaged before it, or the record is no tf.train.Example.
+  """
+  from google.protobuf import message
+
+  from tf_compat import tf
+
+  path = files[file_index]
+  place = next(itertools.islice(_record_ranges(path), position, None), None)
+  if place is None:
+    raise IndexError(f"no record {position} in '{path}'")
+  offset, length = place
+  with open(path, 'rb') as file:
+    file.seek(offset)
+    data = file.read(length)
+  try:
+    example = tf.train.Example.FromString(data)
+  except message.DecodeError as error:
+    raise diagnostics.UserError(
+        f"record {position} of '{path}' does not hold an image: it is no"
+        ' tf.train.Example') from error
+  return {
+      name: list(getattr(feature, feature.WhichOneof('kind')).value)
+      for name, feature in example.features.feature.items()
+      if feature.WhichOneof('kind')}
+
+
+def read_label(files: Sequence[str], file_index: int, position: int) -> int:
+  """Returns the label of one record; -1 where it has none.
+
+  Arguments and errors are those of `read_features`.
+  """
+  labels = read_features(files, file_index, position).get('image/class/label')
+  return labels[0] if labels else -1
+
+
+def read_image(files: Sequence[str], file_index: int, position: int) -> np.ndarray:
+  """Returns the image of one record as stored, uint8 [h, w] or [h, w, 3].
+
+  Arguments are those of `read_features`.
+
+  Raises:
+    UserError: the record holds no image that can be decoded.
+  """
+  from PIL import Image, UnidentifiedImageError
+
+  encoded = read_features(files, file_index, position).get('image/encoded', [b''])
+  try:
+    with Image.open(io.BytesIO(encoded[0])) as image:
+      return np.asarray(image.convert('L' if image.mode in ('1', 'L') else 'RGB'))
+  except (UnidentifiedImageError, OSError) as error:
+    raise diagnostics.UserError(
+        f'the image of {describe(files, file_index, position)} cannot be'
+        ' decoded') from error
+
+
+def describe(files: Sequence[str], file_index: int, position: int) -> str:
+  """Returns words that find a record: its position, file and image name.
+
+  Arguments are those of `read_features`; what cannot be read is left out.
+  """
+  try:
+    names = read_features(files, file_index, position).get('image/filename')
+  except (diagnostics.UserError, IndexError):
+    names = None
+  image = f' ({names[0].decode(errors="replace")})' if names and names[0] else ''
+  return f"record {position} of '{files[file_index]}'{image}"
