@@ -11,12 +11,13 @@ DIGITS := --dataset_name=digits --dataset_dir=demo/data --model_name=lenet
 
 demo: .venv/ready
 	$(RUN) download_and_convert_data.py --dataset_name=digits --dataset_dir=demo/data
-	$(RUN) train_image_classifier.py $(DIGITS) --train_dir=demo/train \
-	  --dataset_split_name=train --max_number_of_steps=1000 --batch_size=64 \
-	  --optimizer=momentum --learning_rate=0.02 --learning_rate_decay_type=polynomial \
-	  --num_epochs_per_decay=44 --weight_decay=0.0005 --log_every_n_steps=100 --seed=1
-	$(RUN) eval_image_classifier.py $(DIGITS) --checkpoint_path=demo/train \
-	  --eval_dir=demo/eval --dataset_split_name=test
+	$(RUN) train_image_classifier.py $(DIGITS) --dataset_split_name=train \
+	  --train_dir=demo/train --max_number_of_steps=1000 --batch_size=64 \
+	  --optimizer=adam --opt_epsilon=1e-8 --learning_rate=0.001 \
+	  --learning_rate_decay_type=polynomial --num_epochs_per_decay=45 \
+	  --end_learning_rate=0.00001 --log_every_n_steps=100 --seed=3
+	$(RUN) eval_image_classifier.py $(DIGITS) --dataset_split_name=test \
+	  --checkpoint_path=demo/train --eval_dir=demo/eval
 	@echo "The report: demo/eval/report/report.png"
 
 test: lint
