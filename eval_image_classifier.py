@@ -147,8 +147,7 @@ def evaluate() -> None:
   dataset, num_classes = common_flags.get_dataset()
   evaluation, image_size = _evaluation(dataset, num_classes)
   for checkpoint in itertools.chain([first], checkpoints):
-    metrics, keys = evaluation.run(
-        checkpoint, dataset.num_samples, FLAGS.master, FLAGS.max_num_batches)
+    metrics, keys = evaluation.run(checkpoint, FLAGS.master, FLAGS.max_num_batches)
     _report(metrics, keys, evaluation, dataset, checkpoint, image_size)
 
 

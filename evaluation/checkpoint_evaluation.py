@@ -33,13 +33,12 @@ class Evaluation:
   num_classes: int
   labels_offset: int
 
-  def run(self, checkpoint: str, num_images: int, master: str = '',
+  def run(self, checkpoint: str, master: str = '',
           max_num_batches: int | None = None):
     """Evaluates one checkpoint.
 
     Args:
       checkpoint: its prefix.
-      num_images: how many there should be, for the progress only.
       master: the address of a TensorFlow server; '': this process.
       max_num_batches: stop after so many batches; None: after the last.
 
@@ -51,6 +50,8 @@ class Evaluation:
       UserError: the checkpoint or the records cannot be read.
     """
     predictions, keys = predictions_lib.Predictions(), {}
+    # Also finds a file that was cut short where TensorFlow would see its end.
+    num_images = records.count_records(self.images.files)
     restore.verify(checkpoint)
     restore.plan_restore(checkpoint, self.variables).check_complete()
     self.images.log.restart()

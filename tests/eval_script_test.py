@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from datasets import records
 from tests import records_for_tests, scripts
 from tf_compat import tf
 
@@ -170,3 +171,15 @@ def test_a_checkpoint_cut_short(flags, trained_dir, tmp_path):
     file.truncate(100000)
   scripts.answer(evaluate(**dict(flags, checkpoint_path=tmp_path / 'model.ckpt-1')),
                  'model.ckpt-1', 'damaged')
+
+
+@pytest.mark.parametrize('left', [6, 100])
+def test_records_cut_short_are_not_passed_over(flags, digits_dir, tmp_path, left):
+  """Even where TensorFlow takes the cut for the end of the file."""
+  path = tmp_path / 'digits_test.tfrecord'
+  shutil.copy(digits_dir / 'digits_test.tfrecord', path)
+  *_, (last, _) = records._record_ranges(str(path))
+  with open(path, 'r+b') as file:
+    file.truncate(last - 12 + left)
+  scripts.answer(evaluate(**dict(flags, dataset_dir=tmp_path)),
+                 'digits_test.tfrecord', 'damaged at record 354')

@@ -66,13 +66,17 @@ def test_heads_are_what_depends_on_the_class_count(name):
 
 
 def contract_shapes(name):
-  """Returns the shapes of all variables for 1001 classes; None without a contract."""
+  """Returns the shapes of all variables for 1001 classes, None where not known.
+
+  A contract gives no shapes of variables that only training adds.
+  """
   path = CONTRACTS / 'nets' / f'{name}.json'
   if not path.exists():
     return None
   contract = json.loads(path.read_text())
-  return {variable: shape for variable, shape, _ in
-          contract['variables'] + contract['training']['extra_variables']}
+  if contract['training']['extra_variables']:
+    return None
+  return {variable: shape for variable, shape, _ in contract['variables']}
 
 
 def shapes_of_another_class_count(name):

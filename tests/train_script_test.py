@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -256,3 +257,26 @@ def test_a_damaged_checkpoint_is_not_resumed(digits_dir, tmp_path):
     file.truncate(1000)
   scripts.answer(train(**dict(flags, max_number_of_steps=90)),
                  'model.ckpt-60', 'is damaged', 'also holds model.ckpt-')
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """Returns a folder on a file system with room for one checkpoint of LeNet."""
+  folder = tmp_path / 'small'
+  folder.mkdir()
+  mounted = subprocess.run(
+      ['mount', '-t', 'tmpfs', '-o', 'size=60m', 'tmpfs', str(folder)],
+      capture_output=True, check=False)
+  if mounted.returncode != 0:
+    pytest.skip('a small file system cannot be mounted here: that takes root')
+  yield folder
+  subprocess.run(['umount', str(folder)], check=True)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(digits_dir, small_disk):
+  flags = dict(on_digits(digits_dir), train_dir=small_disk, batch_size=8)
+  assert train(**dict(flags, max_number_of_steps=2)).returncode == 0
+  done = train(**dict(flags, max_number_of_steps=4))
+  scripts.answer(done, 'the disk is full', str(small_disk), 'model.ckpt-2')
+  assert tf.train.latest_checkpoint(str(small_disk)).endswith('model.ckpt-2')
+  assert not [name for name in os.listdir(small_disk) if 'tempstate' in name]

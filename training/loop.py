@@ -4,19 +4,14 @@ What the stock loop leaves to background threads happens here between two steps,
 where all variables are of one step: checkpoints, summaries, progress, signals.
 """
 
-import contextlib
 import dataclasses
 import os
-import signal
-import time
 
 import diagnostics
 from datasets import pipeline
 from progress import clock
 from tf_compat import slim, tf
-from training import graph
-
-CHECKPOINT_NAME = 'model.ckpt'
+from training import failures, graph, intervals, stopping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,44 +39,6 @@ class LoopOptions:
   is_chief: bool = True
 
 
-class StopRequest:
-  """Whether a signal asked the run to end; the first one waits for the step."""
-
-  def __init__(self):
-    self.signal = None
-
-  @contextlib.contextmanager
-  def listening(self):
-    """Turns SIGINT and SIGTERM into `self.signal`, a second one into an exit."""
-    handlers = {number: signal.signal(number, self._note)
-                for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-      yield self
-    finally:
-      for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-  def _note(self, number, unused_frame):
-    if self.signal is not None:
-      raise KeyboardInterrupt
-    self.signal = signal.Signals(number)
-    print(f'{self.signal.name}: stopping after this step', flush=True)
-
-
-class _Every:
-  """Says when an interval of seconds has passed; never for 0."""
-
-  def __init__(self, seconds):
-    self._seconds, self._last = seconds, time.monotonic()
-
-  def due(self):
-    now = time.monotonic()
-    if not self._seconds or now - self._last < self._seconds:
-      return False
-    self._last = now
-    return True
-
-
 class TrainingLoop:
   """Runs a training graph to its end, a signal, or a cause to stop.
 
@@ -95,16 +52,16 @@ class TrainingLoop:
 
   def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
                images: pipeline.Input, saver: tf.train.Saver,
-               stop_request: StopRequest):
+               stop_request: stopping.StopRequest):
     self._graph, self._options, self._images = training_graph, options, images
     self._saver, self._stop_request = saver, stop_request
     self._run_step = None
     self.step = None
     self.input_failure = None
     self.unreadable = set()
-    self._save_due = _Every(options.save_interval_secs)
-    self._summaries_due = _Every(options.save_summaries_secs)
-    self._interval = _Interval()
+    self._save_due = intervals.Every(options.save_interval_secs)
+    self._summaries_due = intervals.Every(options.save_summaries_secs)
+    self._interval = intervals.Interval()
 
   def train_step(self, session, unused_train_op, unused_global_step, kwargs):
     """Takes one step; the train_step_fn of slim.learning.train.
@@ -138,8 +95,8 @@ class TrainingLoop:
     if every and (self.step % every == 0 or stop):
       self._print_progress(learning_rate)
     if self._options.is_chief and not stop and self._save_due.due():
-      self._saver.save(
-          session, os.path.join(self._options.train_dir, CHECKPOINT_NAME), self.step)
+      path = os.path.join(self._options.train_dir, failures.CHECKPOINT_NAME)
+      self._saver.save(session, path, self.step)
     return loss, stop
 
   def _step_with_summaries(self, session, writer):
@@ -175,34 +132,6 @@ class TrainingLoop:
     print(line, flush=True)
 
 
-class _Interval:
-  """Sums over the steps between two progress lines."""
-
-  def start(self):
-    self._start, self.steps, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
-
-  def add(self, loss, waited):
-    self.steps += 1
-    self._loss += float(loss)
-    self._waited += float(waited)
-
-  def restart(self):
-    """Returns the sums so far as an object, and begins anew."""
-    seconds = max(time.monotonic() - self._start, 1e-9)
-    steps = max(self.steps, 1)
-    sums = _Sums(steps, seconds, self._loss / steps, min(self._waited / seconds, 1.0))
-    self.start()
-    return sums
-
-
-@dataclasses.dataclass(frozen=True)
-class _Sums:
-  steps: int
-  seconds: float
-  mean_loss: float
-  wait_share: float
-
-
 def run(training_graph: graph.TrainingGraph, options: LoopOptions,
         images: pipeline.Input, init_fn=None) -> TrainingLoop:
   """Trains until the last step, a signal or a failure.
@@ -220,8 +149,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     UserError: the loss is not finite, or the input failed; the message names
       the last checkpoint.
   """
-  stop_request = StopRequest()
-  with stop_request.listening():
+  stop_request = stopping.StopRequest()
+  with stop_request.listening(), failures.without_summary_thread_errors():
     saver = tf.train.Saver()
     loop = TrainingLoop(training_graph, options, images, saver, stop_request)
     # The Supervisor runs these before the first step, restored or not.
@@ -235,32 +164,14 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
           summary_op=None, save_summaries_secs=int(options.save_summaries_secs),
           saver=saver, save_interval_secs=0,
           sync_optimizer=training_graph.sync_optimizer, session_config=config)
-    except tf.errors.InvalidArgumentError as error:
-      if 'LossTensor is inf or nan' not in str(error):
+    except (tf.errors.OpError, RuntimeError, OSError) as error:
+      answer = failures.explain(error, loop.step, options.train_dir)
+      if answer is None:
         raise
-      at = 'in the first step' if loop.step is None else f'after step {loop.step}'
-      raise diagnostics.UserError(
-          f'the loss is not finite any more {at}: try a lower --learning_rate.'
-          f' {_last_checkpoint(options)}') from error
+      raise answer from error
   if loop.input_failure is not None:
     raise diagnostics.UserError(
-        f'{loop.input_failure}. {_last_checkpoint(options)}')
+        f'{loop.input_failure}. {failures.last_checkpoint(options.train_dir)}')
   if stop_request.signal is not None:
-    raise Stopped(stop_request.signal, loop.step, options.train_dir)
+    raise stopping.Stopped(stop_request.signal, loop.step, options.train_dir)
   return loop
-
-
-def _last_checkpoint(options):
-  latest = tf.train.latest_checkpoint(options.train_dir)
-  return f'The last good checkpoint is {latest}' if latest else (
-      'There is no checkpoint yet')
-
-
-class Stopped(diagnostics.UserError):
-  """The run ended early by a signal, after saving its checkpoint."""
-
-  def __init__(self, number, step, train_dir):
-    self.exit_code = 128 + number
-    super().__init__(
-        f'stopped by {number.name} at step {step}, saved in {train_dir}: the same'
-        ' command goes on from there')

@@ -1,0 +1,68 @@
+"""What can end a training run early, as its user should read it."""
+
+import contextlib
+import errno
+import glob
+import os
+import threading
+
+import diagnostics
+from tf_compat import tf
+
+CHECKPOINT_NAME = 'model.ckpt'
+
+
+def explain(error: Exception, step: int | None,
+            train_dir: str) -> diagnostics.UserError | None:
+  """Returns the user's view of what ended a run, None if it is a fault of ours.
+
+  Args:
+    error: what was raised.
+    step: the last step taken; None if there was none.
+    train_dir: where the run writes; unfinished checkpoints are removed from a
+      disk that is full.
+  """
+  at = 'in the first step' if step is None else f'after step {step}'
+  text = str(error)
+  if 'LossTensor is inf or nan' in text:
+    return diagnostics.UserError(
+        f'the loss is not finite any more {at}: try a lower --learning_rate.'
+        f' {last_checkpoint(train_dir)}')
+  for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+    if os.strerror(code) in text:
+      for unfinished in glob.glob(os.path.join(
+          glob.escape(train_dir), f'{CHECKPOINT_NAME}-*.tempstate*')):
+        os.remove(unfinished)
+      what = diagnostics.explain_os_error(OSError(code, '', train_dir))
+      return diagnostics.UserError(f'{what} ({at}). {last_checkpoint(train_dir)}')
+  return None
+
+
+def last_checkpoint(train_dir: str) -> str:
+  """Returns a sentence that names the newest checkpoint of a run."""
+  latest = tf.train.latest_checkpoint(train_dir)
+  return f'The last good checkpoint is {latest}' if latest else (
+      'There is no checkpoint yet')
+
+
+@contextlib.contextmanager
+def without_summary_thread_errors():
+  """Keeps the thread that writes summaries from printing what it fails by.
+
+  The same error comes to the loop when it next writes or closes the summaries.
+  """
+  def is_told_anyway(record):
+    return 'writer thread error' not in record.getMessage()
+
+  def excepthook(arguments):
+    if type(arguments.thread).__name__ != '_EventLoggerThread':
+      usual(arguments)
+
+  usual, threading.excepthook = threading.excepthook, excepthook
+  logger = tf.get_logger()
+  logger.addFilter(is_told_anyway)
+  try:
+    yield
+  finally:
+    threading.excepthook = usual
+    logger.removeFilter(is_told_anyway)

@@ -1,0 +1,51 @@
+"""What happens every so often in a training run, and what is summed up in between."""
+
+import dataclasses
+import time
+
+
+class Every:
+  """Says when an interval of seconds has passed; never for 0."""
+
+  def __init__(self, seconds):
+    self._seconds, self._last = seconds, time.monotonic()
+
+  def due(self):
+    """Tells whether it is time, and if so begins the next interval."""
+    now = time.monotonic()
+    if not self._seconds or now - self._last < self._seconds:
+      return False
+    self._last = now
+    return True
+
+
+class Interval:
+  """Sums over the steps between two progress lines."""
+
+  def start(self):
+    """Begins anew, from now."""
+    self._start, self.steps, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
+
+  def add(self, loss, waited):
+    """Adds a step: its loss, and the seconds it waited for input."""
+    self.steps += 1
+    self._loss += float(loss)
+    self._waited += float(waited)
+
+  def restart(self):
+    """Returns the sums so far as an object, and begins anew."""
+    seconds = max(time.monotonic() - self._start, 1e-9)
+    steps = max(self.steps, 1)
+    sums = Sums(steps, seconds, self._loss / steps, min(self._waited / seconds, 1.0))
+    self.start()
+    return sums
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums:
+  """What happened in an interval of `steps` steps and `seconds` seconds."""
+
+  steps: int
+  seconds: float
+  mean_loss: float
+  wait_share: float
