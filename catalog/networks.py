@@ -41,6 +41,17 @@ _OVERFEAT = 'Sermanet 2014, arXiv 1312.6229'
 _VGG = 'Simonyan 2015, arXiv 1409.1556'
 _RESNET_V1 = 'He 2016, arXiv 1512.03385'
 _RESNET_V2 = 'He 2016, arXiv 1603.05027'
+_INCEPTION_V1 = 'Szegedy 2015, arXiv 1409.4842'
+_INCEPTION_V2 = 'Ioffe 2015, arXiv 1502.03167'
+_INCEPTION_V3 = 'Szegedy 2016, arXiv 1512.00567'
+_INCEPTION_V4 = 'Szegedy 2017, arXiv 1602.07261'
+_NASNET = 'Zoph 2018, arXiv 1707.07012'
+_PNASNET = 'Liu 2018, arXiv 1712.00559'
+
+_MOBILENET_V1 = 'Howard 2017, arXiv 1704.04861'
+_MOBILENET_V2 = 'Sandler 2018, arXiv 1801.04381'
+_MOBILENET_V3 = 'Howard 2019, arXiv 1905.02244'
+_MOBILENET_EDGETPU = 'Howard 2019, Google AI blog'
 
 
 def _table(*rows: Network) -> dict[str, Network]:
@@ -65,6 +76,45 @@ NETWORKS = _table(
     *(Network(name, f'resnet_v2:{name}', 'resnet_arg_scope',
               'vgg', (f'{name}/logits',), 1001, _RESNET_V2)
       for name in (f'resnet_v2_{depth}' for depth in (50, 101, 152, 200))),
+    *(Network(name, f'{name}:{name}', f'{name}_arg_scope', 'inception',
+              tuple(f'{scope}/{head}' for head in heads), 1001, paper)
+      for name, scope, heads, paper in (
+          ('inception_v1', 'InceptionV1', ('Logits',), _INCEPTION_V1),
+          ('inception_v2', 'InceptionV2', ('Logits',), _INCEPTION_V2),
+          ('inception_v3', 'InceptionV3', ('Logits', 'AuxLogits'), _INCEPTION_V3),
+          ('inception_v4', 'InceptionV4', ('Logits', 'AuxLogits'), _INCEPTION_V4),
+          ('inception_resnet_v2', 'InceptionResnetV2', ('Logits', 'AuxLogits'),
+           _INCEPTION_V4))),
+    *(Network(name, f'nasnet.{family}:build_{name}', f'{name}_arg_scope', 'inception',
+              ('final_layer', f'aux_{cell}/aux_logits/FC'), num_classes, paper)
+      for name, family, cell, num_classes, paper in (
+          ('nasnet_cifar', 'nasnet', 11, 10, _NASNET),
+          ('nasnet_mobile', 'nasnet', 7, 1001, _NASNET),
+          ('nasnet_large', 'nasnet', 11, 1001, _NASNET),
+          ('pnasnet_mobile', 'pnasnet', 5, 1001, _PNASNET),
+          ('pnasnet_large', 'pnasnet', 7, 1001, _PNASNET))),
+    *(Network(name, f'mobilenet_v1:{name}', 'mobilenet_v1_arg_scope',
+              'inception', ('MobilenetV1/Logits',), 1001, _MOBILENET_V1)
+      for name in ('mobilenet_v1', 'mobilenet_v1_075', 'mobilenet_v1_050',
+                   'mobilenet_v1_025')),
+    *(Network(name, f'mobilenet.{builder}', 'training_scope',
+              'inception', (f'{scope}/Logits',), 1001, paper)
+      for name, builder, scope, paper in (
+          ('mobilenet_v2', 'mobilenet_v2:mobilenet', 'MobilenetV2', _MOBILENET_V2),
+          ('mobilenet_v2_140', 'mobilenet_v2:mobilenet_v2_140', 'MobilenetV2',
+           _MOBILENET_V2),
+          ('mobilenet_v2_035', 'mobilenet_v2:mobilenet_v2_035', 'MobilenetV2',
+           _MOBILENET_V2),
+          ('mobilenet_v3_small', 'mobilenet_v3:small', 'MobilenetV3', _MOBILENET_V3),
+          ('mobilenet_v3_large', 'mobilenet_v3:large', 'MobilenetV3', _MOBILENET_V3),
+          ('mobilenet_v3_small_minimalistic', 'mobilenet_v3:small_minimalistic',
+           'MobilenetV3', _MOBILENET_V3),
+          ('mobilenet_v3_large_minimalistic', 'mobilenet_v3:large_minimalistic',
+           'MobilenetV3', _MOBILENET_V3),
+          ('mobilenet_edgetpu', 'mobilenet_v3:edge_tpu', 'MobilenetEdgeTPU',
+           _MOBILENET_EDGETPU),
+          ('mobilenet_edgetpu_075', 'mobilenet_v3:edge_tpu_075', 'MobilenetEdgeTPU',
+           _MOBILENET_EDGETPU))),
 )
 
 

@@ -1,0 +1,176 @@
+"""Inception modules as tables: branches as rows of layers, read by one builder.
+
+    Mixed('Mixed_5b', (                                          # scope
+        (Conv('Conv2d_0a_1x1', 64),),                            # Branch_0
+        (Conv('Conv2d_0a_1x1', 48), Conv('Conv2d_0b_5x5', 64)),  # Branch_1
+        (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 32)),     # Branch_2
+    ))
+
+The scope of a layer names its operation and its kernel, so a row says only what
+the name leaves open. A row is any tuple whose first field is its name and that
+has `build(net, options)`; a network may add kinds of its own.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import diagnostics
+from nets.conv_stack import trunc_normal
+from tf_compat import slim, tf
+
+
+class Options(NamedTuple):
+  """What holds for a whole network.
+
+  Attributes:
+    width: turns the nominal depth of a convolution into the wanted one.
+    channel_axis: the axis on which branches are joined: 3 for NHWC, 1 for NCHW.
+  """
+
+  width: Callable[[int], int] = int
+  channel_axis: int = 3
+
+
+def kernel_in(scope: str) -> list[int]:
+  """Returns [height, width] as the name of a layer has it, such as '..._1x7'."""
+  return [int(size) for size in re.search(r'(\d+)x(\d+)$', scope).groups()]
+
+
+class Conv(NamedTuple):
+  """A convolution.
+
+  Attributes:
+    scope: variable scope; its end names the kernel.
+    depth: depth of the output.
+    stride: stride in height and width.
+    padding: 'SAME' or 'VALID'.
+    kernel: the kernel, where the name tells another one.
+    stddev: of the initial weights, drawn from a truncated normal; None leaves
+      the initializer to the arg scope.
+  """
+
+  scope: str
+  depth: int
+  stride: int = 1
+  padding: str = 'SAME'
+  kernel: list[int] | None = None
+  stddev: float | None = None
+
+  def build(self, net, options):
+    """Convolves `net`; normalization and activation are the arg scope's."""
+    initializer = {} if self.stddev is None else {
+        'weights_initializer': trunc_normal(self.stddev)}
+    return slim.conv2d(
+        net, options.width(self.depth), self.kernel or kernel_in(self.scope),
+        stride=self.stride, padding=self.padding, scope=self.scope, **initializer)
+
+
+class Pool(NamedTuple):
+  """A pool: 'MaxPool_..._3x3' or 'AvgPool_..._3x3'."""
+
+  scope: str
+  stride: int = 1
+  padding: str = 'SAME'
+
+  def build(self, net, options):
+    """Pools `net`."""
+    del options
+    pool = slim.max_pool2d if self.scope.startswith('Max') else slim.avg_pool2d
+    return pool(net, kernel_in(self.scope), stride=self.stride,
+                padding=self.padding, scope=self.scope)
+
+
+class Fork(NamedTuple):
+  """The end of a branch where layers side by side read the same features."""
+
+  layers: tuple
+
+  def build(self, net, options):
+    """Builds all layers on `net` and joins their outputs by depth."""
+    return tf.concat([layer.build(net, options) for layer in self.layers],
+                     options.channel_axis)
+
+
+class Mixed(NamedTuple):
+  """An Inception module: branches under 'scope/Branch_N', joined by depth."""
+
+  scope: str
+  branches: tuple
+
+  def build(self, net, options):
+    """Builds the module on `net`."""
+    return mixed(net, self.branches, self.scope, options=options)
+
+
+def mixed(net, branches, scope, default_scope=None, reuse=None,
+          options=Options()):
+  """Builds `branches`, each a sequence of rows, and joins their outputs by depth.
+
+  Args:
+    net: float [batch, height, width, depth].
+    branches: a tuple of branches.
+    scope: variable scope, or None for `default_scope` made unique.
+    default_scope: the name under which a scope of None is built.
+    reuse: whether the variables exist already.
+    options: an `Options`.
+
+  Returns:
+    float [batch, height / stride, width / stride, sum of the branches' depths].
+  """
+  with tf.variable_scope(scope, default_scope, [net], reuse=reuse):
+    return join(net, branches, options)
+
+
+def join(net, branches, options=Options()):
+  """Builds `branches` in the current scope; see `mixed`."""
+  outputs = []
+  for number, branch in enumerate(branches):
+    with tf.variable_scope(f'Branch_{number}'):
+      output = net
+      for layer in branch:
+        output = layer.build(output, options)
+      outputs.append(output)
+  return tf.concat(outputs, options.channel_axis)
+
+
+def build(net, layers, final_endpoint: str,
+          options=Options()) -> tuple[Any, dict[str, Any]]:
+  """Builds `layers` one after the other, up to the one called `final_endpoint`.
+
+  Args:
+    net: float images [batch, height, width, channels], or features.
+    layers: rows; the first field of a row names its end point, None has none.
+    final_endpoint: the name of the last row to build.
+    options: an `Options`.
+
+  Returns:
+    (net, end_points): the output of that row, and all outputs by name.
+
+  Raises:
+    UserError: no row has that name; it is a ValueError.
+  """
+  names = [name for name, *_ in layers if name is not None]
+  if final_endpoint not in names:
+    raise diagnostics.unknown_name('final_endpoint', final_endpoint, names)
+  end_points = {}
+  for layer in layers:
+    net = layer.build(net, options)
+    if layer[0] is not None:
+      end_points[layer[0]] = net
+    if layer[0] == final_endpoint:
+      break
+  return net, end_points
+
+
+def scaled_width(depth_multiplier: float, min_depth: int) -> Callable[[int], int]:
+  """Returns the `Options.width` that scales depths, but not below `min_depth`.
+
+  Raises:
+    UserError: `depth_multiplier` is not positive; it is a ValueError.
+  """
+  if depth_multiplier <= 0:
+    raise diagnostics.UserError(
+        f'depth_multiplier {depth_multiplier} makes no network: give a number'
+        ' greater than 0')
+  return lambda depth: max(int(depth * depth_multiplier), min_depth)

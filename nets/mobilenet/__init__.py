@@ -1,0 +1,1 @@
+"""MobileNet V2, V3 and EdgeTPU: tables of operations and what reads them."""

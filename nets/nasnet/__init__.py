@@ -1,0 +1,1 @@
+"""Networks of searched cells: NASNet-A and PNASNet-5."""
