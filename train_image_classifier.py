@@ -270,8 +270,9 @@ def _banner(dataset, num_classes, image_size, schedule, beginning, gpus):
       ('input', f'{image_size} x {image_size},'
                 f' {FLAGS.preprocessing_name or FLAGS.model_name} preprocessing'
                 + (', gray' if FLAGS.use_grayscale else '')),
-      ('batch', f'{batch} images: {FLAGS.batch_size} for each of {clones} clones on'
-                f' the {where}'
+      ('batch', f'{batch} images' + (
+          f': {FLAGS.batch_size} for each of {clones} clones' if clones > 1 else '')
+                + f' on the {where}'
                 + (f', {FLAGS.worker_replicas} workers'
                    if FLAGS.worker_replicas > 1 else '')),
       ('epoch', f'{epoch:,} steps; {end}'),
@@ -288,7 +289,8 @@ def _loop_options():
   return loop.LoopOptions(
       FLAGS.train_dir, FLAGS.max_number_of_steps, FLAGS.log_every_n_steps,
       FLAGS.save_summaries_secs, FLAGS.save_interval_secs,
-      FLAGS.batch_size * FLAGS.num_clones, FLAGS.master, is_chief=FLAGS.task == 0)
+      FLAGS.batch_size * FLAGS.num_clones, FLAGS.master, is_chief=FLAGS.task == 0,
+      replicas_to_aggregate=FLAGS.replicas_to_aggregate)
 
 
 def train() -> None:

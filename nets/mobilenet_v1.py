@@ -43,23 +43,24 @@ _OUTPUT_STRIDES = (8, 16, 32)
 
 def _convolutions(conv_defs, depth_of, output_stride):
   """Yields (end point, function, arguments) of each convolution in order."""
+  for number, conv_def in enumerate(conv_defs):
+    if not isinstance(conv_def, (Conv, DepthSepConv)):
+      raise diagnostics.UserError(
+          f'layer {number} of conv_defs is {conv_def!r}, not a Conv or a'
+          ' DepthSepConv')
   strides = atrous_strides(
       (conv_def.stride for conv_def in conv_defs), output_stride)
   for number, (conv_def, (stride, rate)) in enumerate(
       zip(conv_defs, strides, strict=True)):
-    name, kernel, depth = f'Conv2d_{number}', conv_def.kernel, depth_of(conv_def)
-    spatial = {'kernel_size': kernel, 'stride': stride, 'rate': rate}
+    name, depth = f'Conv2d_{number}', depth_of(conv_def)
+    spatial = {'kernel_size': conv_def.kernel, 'stride': stride, 'rate': rate}
     if isinstance(conv_def, Conv):
       yield name, slim.conv2d, dict(spatial, num_outputs=depth)
-    elif isinstance(conv_def, DepthSepConv):
+    else:
       yield f'{name}_depthwise', slim.separable_conv2d, dict(
           spatial, num_outputs=None, depth_multiplier=1)
       yield f'{name}_pointwise', slim.conv2d, {
           'kernel_size': [1, 1], 'stride': 1, 'rate': 1, 'num_outputs': depth}
-    else:
-      raise diagnostics.UserError(
-          f'layer {number} of conv_defs is {conv_def!r}, not a Conv or a'
-          ' DepthSepConv')
 
 
 def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
@@ -87,7 +88,7 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
 
   Raises:
     ValueError: there is no such `final_endpoint`, `depth_multiplier` is not above
-      0, or `output_stride` is none of those.
+      0, `output_stride` is none of those, or `conv_defs` holds something else.
   """
   if depth_multiplier <= 0:
     raise diagnostics.UserError(

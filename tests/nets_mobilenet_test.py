@@ -1,6 +1,7 @@
 """MobileNets beyond their contracts: widths, strides, paddings, tables, blocks."""
 
 import copy
+import functools
 import math
 
 import numpy as np
@@ -11,6 +12,17 @@ from nets.mobilenet import conv_blocks, mobilenet, mobilenet_v2, mobilenet_v3
 from tf_compat import slim, tf
 
 op = mobilenet.op
+
+
+def shortened(table):
+  """Returns a table with only its first and last three layers."""
+  return dict(table, spec=[*table['spec'][:3], *table['spec'][-3:]])
+
+
+short_v2 = functools.partial(
+    mobilenet_v2.mobilenet, conv_defs=shortened(mobilenet_v2.V2_DEF))
+short_v3 = functools.partial(
+    mobilenet_v3.mobilenet, conv_defs=shortened(mobilenet_v3.V3_SMALL))
 
 
 def images(size=64, batch=1, channels=3):
@@ -68,17 +80,14 @@ BACKBONES = {
         net, depth_multiplier=0.35, **kwargs), 'layer_18'),
     'v3_minimalistic': (lambda net, **kwargs: mobilenet_v3.mobilenet_base(
         net, conv_defs=mobilenet_v3.V3_SMALL_MINIMALISTIC, **kwargs), 'layer_13'),
-    'v3_large_detection': (lambda net, **kwargs: mobilenet_v3.mobilenet_base(
-        net, conv_defs=mobilenet_v3.V3_LARGE_DETECTION, depth_multiplier=0.5,
-        **kwargs), 'layer_17'),
     'edgetpu': (lambda net, **kwargs: mobilenet_v3.mobilenet_base(
         net, conv_defs=mobilenet_v3.V3_EDGETPU, depth_multiplier=0.25, **kwargs),
                 'layer_23'),
 }
 
 
-@pytest.mark.parametrize('use_explicit_padding', [False, True])
-@pytest.mark.parametrize('output_stride', [None, 8, 16])
+@pytest.mark.parametrize(('output_stride', 'use_explicit_padding'), [
+    (16, False), (8, True)])
 @pytest.mark.parametrize('name', BACKBONES)
 def test_output_stride_gives_features_at_that_stride(
     name, output_stride, use_explicit_padding):
@@ -86,14 +95,14 @@ def test_output_stride_gives_features_at_that_stride(
   net, end_points = backbone(
       images(96), output_stride=output_stride, final_endpoint=last,
       use_explicit_padding=use_explicit_padding)
-  assert shape(net)[1:3] == [96 // (output_stride or 32)] * 2
+  assert shape(net)[1:3] == [96 // output_stride] * 2
   assert end_points[last] is net
   assert bool(find_ops('Pad')) == use_explicit_padding
 
 
 @pytest.mark.parametrize(('name', 'output_stride', 'whole_stride', 'last'), [
     ('v1', 8, 32, 'Conv2d_13_pointwise'), ('v2', 8, 32, 'layer_18'),
-    ('v2', 2, 16, 'layer_9'), ('v3_minimalistic', 16, 32, 'layer_13'),
+    ('v2', 4, 16, 'layer_10'), ('v3_minimalistic', 16, 32, 'layer_13'),
     ('edgetpu', 4, 16, 'layer_12')])
 def test_dilated_features_subsampled_equal_strided_features(
     name, output_stride, whole_stride, last):
@@ -106,6 +115,7 @@ def test_dilated_features_subsampled_equal_strided_features(
     dilated, _ = backbone(inputs, output_stride=output_stride, **arguments)
   strided, dilated = run([strided, dilated])
   step = whole_stride // output_stride
+  assert strided.shape[1:3] == (64 // whole_stride,) * 2
   assert strided.std() > 0
   np.testing.assert_allclose(
       dilated[:, ::step, ::step], strided, rtol=1e-4, atol=1e-5 * strided.std())
@@ -130,8 +140,8 @@ def test_images_that_are_not_of_rank_4_raise_value_error(build):
 
 
 @pytest.mark.parametrize(('size', 'expected'), [
-    (224, 7), (192, 6), (160, 5), (128, 4), (96, 3)])
-def test_v2_features_of_every_published_image_size(size, expected):
+    (224, 7), (160, 5), (96, 3)])
+def test_v2_features_of_published_image_sizes(size, expected):
   _, end_points = mobilenet_v2.mobilenet_base(
       images(size), depth_multiplier=0.35, final_endpoint='layer_18')
   assert shape(end_points['layer_18/output'])[1:3] == [expected] * 2
@@ -147,8 +157,7 @@ def test_v2_table_alone_builds_the_network():
 
 
 @pytest.mark.parametrize('num_classes', [None, 0])
-@pytest.mark.parametrize('network', [
-    mobilenet_v2.mobilenet_v2_035, mobilenet_v3.small])
+@pytest.mark.parametrize('network', [short_v2, short_v3])
 def test_without_classes_the_pooled_features_are_returned(network, num_classes):
   net, end_points = network(images(), num_classes=num_classes)
   assert net is end_points['global_pool']
@@ -195,9 +204,8 @@ def test_a_layer_has_its_own_multiplier_function():
   table['spec'][0] = op(slim.conv2d, kernel_size=(3, 3), multiplier_func=inverse,
                         num_outputs=16)
   mobilenet_v2.mobilenet_base(images(32), conv_defs=table, depth_multiplier=0.1)
-  # The last layer, 1280 wide, is the one above the least depth.
   assert conv_depths()[0] == 160
-  assert set(conv_depths()[1:]) == {8, 48, 128}
+  assert set(conv_depths()[1:]) == {8, 16, 32, 48, 96, 128}
   assert table['spec'][0].params['num_outputs'] == 16
 
 
@@ -209,26 +217,25 @@ def test_final_endpoint_stops_the_network_even_inside_of_a_layer():
   assert 'layer_5' not in end_points
 
 
-@pytest.mark.parametrize('network', [mobilenet_v2.mobilenet, mobilenet_v3.small])
-def test_activation_and_prediction_can_be_replaced(network):
-  arguments = ({'activation_fn': tf.nn.elu} if network is mobilenet_v2.mobilenet
-               else {})
-  _, end_points = network(images(), prediction_fn=None, **arguments)
+@pytest.mark.parametrize('activation_fn', [tf.nn.elu, None])
+def test_activation_and_prediction_of_v2_can_be_replaced(activation_fn):
+  _, end_points = short_v2(
+      images(), prediction_fn=None, activation_fn=activation_fn)
   assert 'Predictions' not in end_points
-  assert bool(find_ops('Elu')) == bool(arguments)
-  assert bool(find_ops('Relu6')) != bool(arguments)
+  assert bool(find_ops('Elu')) == (activation_fn is not None)
+  assert bool(find_ops('Relu6')) == (activation_fn is None)
 
 
 @pytest.mark.parametrize('is_training', [True, False])
 def test_training_scope_sets_the_mode_of_batch_norm_and_dropout(is_training):
   with slim.arg_scope(mobilenet_v2.training_scope(is_training=is_training)):
-    mobilenet_v2.mobilenet_v2_035(images())
+    short_v2(images())
   assert bool(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == is_training
   assert bool(find_ops('RandomUniform')) == is_training
 
 
 def test_inference_is_the_default_and_the_docstrings_say_so():
-  mobilenet_v3.edge_tpu(images())
+  short_v3(images())
   assert not tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   # Callers' own tests look for these words.
   for network in (mobilenet_v2.mobilenet_v2_140, mobilenet_v3.edge_tpu):
@@ -247,7 +254,7 @@ def test_is_training_of_none_leaves_batch_norm_alone(scope_fn):
 
 @pytest.mark.parametrize(('network', 'scope_fn'), [
     (mobilenet_v1.mobilenet_v1_025, mobilenet_v1.mobilenet_v1_arg_scope),
-    (mobilenet_v2.mobilenet_v2_035, mobilenet.training_scope)])
+    (short_v2, mobilenet.training_scope)])
 @pytest.mark.parametrize('mode', [True, False])
 def test_is_training_of_none_takes_the_callers_mode(network, scope_fn, mode):
   with slim.arg_scope(scope_fn(is_training=None)), \
@@ -257,38 +264,45 @@ def test_is_training_of_none_takes_the_callers_mode(network, scope_fn, mode):
   assert bool(find_ops('RandomUniform')) == mode
 
 
-def test_training_scope_sets_initializer_decay_and_dropout():
-  with slim.arg_scope(mobilenet.training_scope(
-      stddev=-1, weight_decay=0, dropout_keep_prob=0.5, bn_decay=0.9)) as scope:
-    pass
-  conv = scope[slim.arg_scope_func_key(slim.conv2d)]
-  assert 'VarianceScaling' in type(conv['weights_initializer']).__name__ or callable(
-      conv['weights_initializer'])
+def test_training_scope_sets_decays_and_dropout():
+  scope = mobilenet.training_scope(
+      weight_decay=0.0, dropout_keep_prob=0.5, bn_decay=0.9)
   assert scope[slim.arg_scope_func_key(slim.dropout)]['keep_prob'] == 0.5
   assert scope[slim.arg_scope_func_key(slim.batch_norm)]['decay'] == 0.9
+  with slim.arg_scope(scope):
+    slim.conv2d(images(8), 4, 3)
+  assert not tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
+
+
+@pytest.mark.parametrize(('stddev', 'is_bounded'), [(-1, True), (1.0, False)])
+def test_negative_stddev_means_xavier(stddev, is_bounded):
+  with slim.arg_scope(mobilenet.training_scope(stddev=stddev)):
+    slim.conv2d(images(8), 4, 3)
+  weights = run(tf.trainable_variables()[0])
+  bound = math.sqrt(6 / (9 * 3 + 9 * 4))
+  assert (np.abs(weights).max() <= bound) == is_bounded
 
 
 @pytest.mark.parametrize(('build', 'groups'), [
     (lambda net, **kwargs: mobilenet_v2.mobilenet_base_group_norm(net, **kwargs), 4),
     (lambda net, **kwargs: mobilenet_v3.mobilenet_base(
         net, conv_defs=mobilenet_v3.V3_SMALL, use_groupnorm=True, **kwargs), 4),
-    (lambda net: mobilenet.mobilenet_base(
-        net, conv_defs=mobilenet_v2.V2_DEF_GROUP_NORM), 8),
-    (lambda net: mobilenet.mobilenet_base(
+    (lambda net, **kwargs: mobilenet.mobilenet_base(
+        net, conv_defs=mobilenet_v2.V2_DEF_GROUP_NORM, **kwargs), None),
+    (lambda net, **kwargs: mobilenet.mobilenet_base(
         net, conv_defs=dict(mobilenet_v3.V3_SMALL,
-                            defaults=mobilenet_v3.DEFAULTS_GROUP_NORM)), 8)])
+                            defaults=mobilenet_v3.DEFAULTS_GROUP_NORM), **kwargs),
+     None)])
 def test_group_norm_takes_the_place_of_batch_norm(build, groups):
+  arguments = {} if groups is None else {'groups': groups}
   with slim.arg_scope(mobilenet.training_scope()):
-    if groups == 8:
-      build(images())
-    else:
-      build(images(), groups=groups, final_endpoint='layer_4')
+    build(images(), final_endpoint='layer_4', **arguments)
   names = ' '.join(variable.op.name for variable in tf.global_variables())
   assert 'GroupNorm' in names
   assert 'BatchNorm' not in names
   split = next(operation for operation in find_ops('Reshape')
                if 'GroupNorm' in operation.name)
-  assert groups in shape(split.outputs[0])
+  assert (groups or 8) in shape(split.outputs[0])
 
 
 @pytest.mark.parametrize(('network', 'last', 'depth'), [
@@ -304,26 +318,27 @@ def test_v3_pools_before_its_last_layer(network, last, depth):
 
 
 def test_pooling_by_reduction_on_request():
-  mobilenet_v3.mobilenet(images(), conv_defs=mobilenet_v3.V3_SMALL,
-                         use_reduce_mean_for_pooling=True)
+  short_v3(images(), use_reduce_mean_for_pooling=True)
   assert [operation for operation in tf.get_default_graph().get_operations()
           if 'ReduceMean' in operation.name]
 
 
-@pytest.mark.parametrize(('network', 'last'), [
-    (mobilenet_v3.large, 'layer_19'), (mobilenet_v3.edge_tpu, 'layer_24')])
-@pytest.mark.parametrize('finegrain', [False, True])
-def test_finegrain_keeps_the_last_layer_of_v3_wide(network, last, finegrain):
-  _, end_points = network(
-      images(32), depth_multiplier=0.5, finegrain_classification_mode=finegrain)
-  assert shape(end_points[last])[3] == (1280 if finegrain else 640)
+@pytest.mark.parametrize(('multiplier', 'finegrain', 'depth'), [
+    (0.5, False, 512), (0.5, True, 1024), (2.0, True, 2048)])
+def test_finegrain_keeps_the_last_layer_of_v3_wide(multiplier, finegrain, depth):
+  _, end_points = short_v3(
+      images(32), depth_multiplier=multiplier,
+      finegrain_classification_mode=finegrain)
+  assert shape(end_points['layer_6'])[3] == depth
 
 
-def test_edgetpu_goes_by_its_own_scope_or_the_callers():
-  _, end_points = mobilenet_v3.edge_tpu(images())
-  assert end_points['layer_24'].name.startswith('MobilenetEdgeTPU/')
-  _, end_points = mobilenet_v3.edge_tpu(images(), scope='Mine')
-  assert end_points['layer_24'].name.startswith('Mine/')
+@pytest.mark.parametrize(('arguments', 'scope'), [
+    ({}, 'MobilenetEdgeTPU'), ({'scope': 'Mine'}, 'Mine')])
+def test_edgetpu_goes_by_its_own_scope_or_the_callers(arguments, scope):
+  net, _ = mobilenet_v3.edge_tpu(
+      images(), base_only=True, final_endpoint='layer_2', **arguments)
+  assert net.name.startswith(f'{scope}/')
+  assert tf.global_variables()[0].op.name == f'{scope}/Conv/weights'
 
 
 @pytest.mark.parametrize(('table', 'taps'), [
@@ -332,24 +347,19 @@ def test_edgetpu_goes_by_its_own_scope_or_the_callers():
       'layer_15/expansion_output': [3, 480], 'layer_17': [3, 480]}),
     (mobilenet_v3.V3_SMALL_DETECTION,
      {'layer_10/expansion_output': [6, 288], 'layer_10': [3, 48],
-      'layer_11/expansion_output': [3, 288], 'layer_13': [3, 288]}),
-    (mobilenet_v3.V3_LARGE,
-     {'layer_14/expansion_output': [6, 672], 'layer_17': [3, 960]})])
+      'layer_11/expansion_output': [3, 288], 'layer_13': [3, 288]})])
 def test_detection_tables_halve_the_channels_of_the_last_stride(table, taps):
-  _, end_points = mobilenet_v3.mobilenet_base(
-      images(96), conv_defs=table, final_endpoint=list(taps)[-1])
+  _, end_points = mobilenet_v3.mobilenet_base(images(96), conv_defs=table)
   for name, expected in taps.items():
     assert shape(end_points[name])[2:] == expected, name
-  if 'layer_18' not in taps and table is not mobilenet_v3.V3_LARGE:
-    assert len(table['spec']) == int(list(taps)[-1].split('_')[1])
+  assert len(table['spec']) == int(list(taps)[-1].split('_')[1])
 
 
 @pytest.mark.parametrize(('build', 'size'), [
     (lambda net: mobilenet_v1.mobilenet_v1_025(
         net, 5, is_training=False, global_pool=True), (64, 96)),
-    (lambda net: mobilenet_v2.mobilenet_v2_035(net, 5), (64, 96)),
-    (lambda net: mobilenet_v3.small_minimalistic(net, 5), (64, 64)),
-    (lambda net: mobilenet_v3.small(net, 5, depth_multiplier=0.5), (64, 64))])
+    (lambda net: short_v2(net, 5), (64, 96)),
+    (lambda net: short_v3(net, 5), (64, 64))])
 def test_unknown_shapes_give_the_numbers_of_known_ones(build, size):
   pixels = random_images(2, *size, 3)
   unknown = tf.placeholder(tf.float32, (None, None, None, 3))
@@ -404,8 +414,8 @@ def test_hard_swish_is_piecewise():
 
 
 @pytest.mark.parametrize(('value', 'divisor', 'least', 'expected'), [
-    (24 * 1.4, 8, None, 32), (32 * 0.35, 8, None, 16), (18, 8, None, 24), (3, 8, None, 8),
-    (12, 8, None, 16), (3, 8, 32, 32), (13, 1, 8, 13)])
+    (24 * 1.4, 8, None, 32), (32 * 0.35, 8, None, 16), (18, 8, None, 24),
+    (3, 8, None, 8), (12, 8, None, 16), (3, 8, 32, 32), (13, 1, 8, 13)])
 def test_make_divisible_never_takes_a_tenth_away(value, divisor, least, expected):
   assert conv_blocks.make_divisible(value, divisor, least) == expected
 
@@ -532,7 +542,8 @@ def test_separable_convolution_is_named_as_in_v1_checkpoints():
       tf.zeros([1, 8, 8, 4]), 6, use_explicit_padding=True)
   names = [variable.op.name for variable in tf.global_variables()]
   for name in ('Conv2d_1_depthwise/depthwise_weights', 'Conv2d_1_pointwise/weights',
-               'separable/depthwise/depthwise_weights', 'separable_1/pointwise/weights'):
+               'separable/depthwise/depthwise_weights',
+               'separable_1/pointwise/weights'):
     assert name in names
 
 
@@ -655,7 +666,8 @@ def test_v1_from_the_callers_table():
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    ({'final_endpoint': 'Conv2d_99'}, 'Conv2d_99'), ({'depth_multiplier': 0}, 'above 0'),
+    ({'final_endpoint': 'Conv2d_99'}, 'Conv2d_99'),
+    ({'depth_multiplier': 0}, 'above 0'),
     ({'depth_multiplier': -0.1}, 'above 0'), ({'output_stride': 9}, '8, 16, 32')])
 def test_wrong_arguments_of_v1_raise_value_error(arguments, message):
   with pytest.raises(ValueError, match=message):
@@ -694,8 +706,7 @@ def test_v1_is_reused_at_another_size():
   assert len(tf.global_variables()) == count
 
 
-@pytest.mark.parametrize('network', [
-    mobilenet_v2.mobilenet_v2_035, mobilenet_v3.small_minimalistic])
+@pytest.mark.parametrize('network', [short_v2, short_v3])
 def test_reuse_shares_variables_and_keeps_end_points_apart(network):
   _, first = network(images())
   count = len(tf.global_variables())

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -108,6 +109,17 @@ def test_clones_train_together(digits_dir, tmp_path):
   names = set(values(tmp_path / 'model.ckpt-5'))
   assert 'LeNet/fc4/weights/ExponentialMovingAverage' in names
   assert not any(name.startswith('clone_') for name in names)
+
+
+def test_synchronous_replicas_come_to_an_end(digits_dir, tmp_path):
+  """The stock loop waits two minutes for a thread, and fails."""
+  start = time.monotonic()
+  done = train(**dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=8,
+                      max_number_of_steps=4, sync_replicas=True))
+  assert done.returncode == 0, done.stderr
+  assert done.stderr == ''
+  assert int(values(tmp_path / 'model.ckpt-4')['global_step']) == 4
+  assert time.monotonic() - start < 100
 
 
 def test_fine_tuning_restores_what_it_says(digits_dir, trained_dir, tmp_path):

@@ -11,7 +11,7 @@ import diagnostics
 from datasets import pipeline
 from progress import clock
 from tf_compat import slim, tf
-from training import failures, graph, intervals, stopping
+from training import failures, graph, intervals, replicas, stopping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class LoopOptions:
     images_per_step: of all clones of this process.
     master: the address of a TensorFlow server; '': this process.
     is_chief: whether this process initializes, saves and summarizes.
+    replicas_to_aggregate: gradients of an update, with synchronous replicas.
   """
 
   train_dir: str
@@ -37,6 +38,7 @@ class LoopOptions:
   images_per_step: int
   master: str = ''
   is_chief: bool = True
+  replicas_to_aggregate: int = 1
 
 
 class TrainingLoop:
@@ -46,16 +48,16 @@ class TrainingLoop:
     training_graph: what to run.
     options: how.
     images: the input pipeline.
-    saver: writes the checkpoints.
     stop_request: asked after every step.
   """
 
   def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
-               images: pipeline.Input, saver: tf.train.Saver,
-               stop_request: stopping.StopRequest):
+               images: pipeline.Input, stop_request: stopping.StopRequest):
     self._graph, self._options, self._images = training_graph, options, images
-    self._saver, self._stop_request = saver, stop_request
+    self._stop_request = stop_request
+    self.saver = self._make_saver()
     self._run_step = None
+    self._stopping = False
     self.step = None
     self.input_failure = None
     self.unreadable = set()
@@ -85,19 +87,28 @@ class TrainingLoop:
       if self.input_failure is None:
         raise
       # The weights are sound: stop as at the end of a run, which saves them.
+      self._stopping = True
       return None, True
     loss, self.step, learning_rate, waited, numbers = results
     self._images.log.deliver(numbers)
     self._report_unreadable()
     self._interval.add(loss, waited)
-    stop = self._should_stop()
+    stop = self._stopping = self._should_stop()
     every = self._options.log_every_n_steps
     if every and (self.step % every == 0 or stop):
       self._print_progress(learning_rate)
     if self._options.is_chief and not stop and self._save_due.due():
       path = os.path.join(self._options.train_dir, failures.CHECKPOINT_NAME)
-      self._saver.save(session, path, self.step)
+      self.saver.save(session, path, self.step)
     return loss, stop
+
+  def _make_saver(self):
+    sync_optimizer = self._graph.sync_optimizer
+    if sync_optimizer is None:
+      return tf.train.Saver()
+    return replicas.ReleasingSaver(
+        self._graph.train_op, self._options.replicas_to_aggregate,
+        lambda: self._stopping)
 
   def _step_with_summaries(self, session, writer):
     summary, *results = session.run(
@@ -151,8 +162,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
   """
   stop_request = stopping.StopRequest()
   with stop_request.listening(), failures.without_summary_thread_errors():
-    saver = tf.train.Saver()
-    loop = TrainingLoop(training_graph, options, images, saver, stop_request)
+    loop = TrainingLoop(training_graph, options, images, stop_request)
     # The Supervisor runs these before the first step, restored or not.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
     config = tf.ConfigProto(allow_soft_placement=True)
@@ -162,7 +172,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
           train_step_kwargs={}, master=options.master, is_chief=options.is_chief,
           number_of_steps=options.max_number_of_steps, init_fn=init_fn,
           summary_op=None, save_summaries_secs=int(options.save_summaries_secs),
-          saver=saver, save_interval_secs=0,
+          saver=loop.saver, save_interval_secs=0,
           sync_optimizer=training_graph.sync_optimizer, session_config=config)
     except (tf.errors.OpError, RuntimeError, OSError) as error:
       answer = failures.explain(error, loop.step, options.train_dir)
