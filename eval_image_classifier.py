@@ -81,7 +81,8 @@ def _evaluation(dataset, num_classes):
   preprocessing_fn = common_flags.get_preprocessing_fn(is_training=False)
   images = pipeline.evaluation_input(
       dataset, pipeline.preprocess_with(preprocessing_fn, image_size),
-      FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_preprocessing_threads)
+      FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_preprocessing_threads,
+      runs_here=not FLAGS.master)
   return checkpoint_evaluation.build(
       images, network_fn, num_classes, FLAGS.labels_offset,
       FLAGS.moving_average_decay), image_size

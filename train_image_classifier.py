@@ -194,7 +194,8 @@ def _input(dataset, image_size, step, config):
     return pipeline.training_input(
         dataset, pipeline.preprocess_with(preprocessing_fn, image_size, seed),
         FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_readers,
-        FLAGS.num_preprocessing_threads, FLAGS.num_clones, seed)
+        FLAGS.num_preprocessing_threads, FLAGS.num_clones, seed,
+        runs_here=not FLAGS.master)
 
 
 def _schedule(num_images):
@@ -286,11 +287,14 @@ def _banner(dataset, num_classes, image_size, schedule, beginning, gpus):
 
 def _loop_options():
   from training import loop
+  # Otherwise '/job:worker' may be the device of any worker.
+  own_devices = ('/job:ps', f'/job:worker/task:{FLAGS.task}')
   return loop.LoopOptions(
       FLAGS.train_dir, FLAGS.max_number_of_steps, FLAGS.log_every_n_steps,
       FLAGS.save_summaries_secs, FLAGS.save_interval_secs,
       FLAGS.batch_size * FLAGS.num_clones, FLAGS.master, is_chief=FLAGS.task == 0,
-      replicas_to_aggregate=FLAGS.replicas_to_aggregate)
+      replicas_to_aggregate=FLAGS.replicas_to_aggregate,
+      device_filters=own_devices if FLAGS.num_ps_tasks else ())
 
 
 def train() -> None:
@@ -320,7 +324,10 @@ def train() -> None:
 
   banner.show(_banner(dataset, num_classes, image_size, schedule, beginning, gpus))
   finished = loop.run(training_graph, _loop_options(), images, init_fn)
-  print(f'step {finished.step}: done, the checkpoint is in {FLAGS.train_dir}')
+  if finished.step is None:
+    print('other workers took the last step before this one took any')
+  else:
+    print(f'step {finished.step}: done, the checkpoint is in {FLAGS.train_dir}')
 
 
 def main(unused_argv):

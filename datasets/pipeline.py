@@ -106,7 +106,7 @@ def _read(files, num_readers, num_samples, seed):
           .repeat())
 
 
-def _decode(dataset, preprocess, num_threads, log):
+def _decode(dataset, preprocess, num_threads, log, runs_here):
   """Returns a step from (record, key) to (image, label, number, key)."""
   items = [item for item in ('image', 'label', 'object/bbox')
            if item in dataset.decoder.list_items()]
@@ -117,6 +117,8 @@ def _decode(dataset, preprocess, num_threads, log):
     return preprocess(number=number, **values), label, number, key
 
   def note(number, record, key):
+    if not runs_here:
+      return number, record, key
     def issue(numbers, keys):
       log.issue(numbers, keys)
       return numbers
@@ -142,7 +144,7 @@ def _decode(dataset, preprocess, num_threads, log):
   return step
 
 
-def _check_labels(num_classes, labels_offset, files):
+def _check_labels(num_classes, labels_offset, files, runs_here):
   """Returns a step that takes the offset off labels and refuses wrong ones."""
   def refuse(labels, keys):
     wrong = (labels < 0) | (labels >= num_classes)
@@ -156,7 +158,11 @@ def _check_labels(num_classes, labels_offset, files):
     labels -= labels_offset
     right = tf.reduce_all((labels >= 0) & (labels < num_classes))
     def refuse_in_graph():
-      with tf.control_dependencies([tf.numpy_function(refuse, [labels, keys], [])]):
+      refusal = tf.numpy_function(refuse, [labels, keys], []) if runs_here else (
+          tf.Assert(False, [
+              f'ValueError: a label is none of the {num_classes} classes: are these'
+              ' the records of another data set?']))
+      with tf.control_dependencies([refusal]):
         return tf.identity(labels)
     return (images, tf.cond(right, lambda: tf.identity(labels), refuse_in_graph),
             numbers, keys)
@@ -165,7 +171,7 @@ def _check_labels(num_classes, labels_offset, files):
 
 
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
-           prefetch, seed):
+           prefetch, seed, runs_here=True):
   files = _files(dataset)
   _check_features(files)
   num_classes = dataset.num_classes - labels_offset
@@ -174,9 +180,9 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
   log = record_log.RecordLog(files, patience)
   with tf.device('/cpu:0'), tf.name_scope('input'):
     source = _read(files, num_readers, dataset.num_samples, seed)
-    images = _decode(dataset, preprocess, num_threads, log)(source)
+    images = _decode(dataset, preprocess, num_threads, log, runs_here)(source)
     batches = (images.batch(batch_size, drop_remainder=seed is not None)
-               .map(_check_labels(num_classes, labels_offset, files))
+               .map(_check_labels(num_classes, labels_offset, files, runs_here))
                .prefetch(prefetch))
     iterator = tf.data.make_initializable_iterator(batches)
   latest = []
@@ -222,7 +228,7 @@ def preprocess_with(preprocessing_fn: Callable, image_size: int,
 def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    batch_size: int, labels_offset: int = 0, num_readers: int = 4,
                    num_threads: int = 4, num_clones: int = 1,
-                   seed: int = 0) -> Input:
+                   seed: int = 0, runs_here: bool = True) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -235,6 +241,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     num_threads: images decoded at the same time.
     num_clones: how many batches a step takes: twice that many are kept ready.
     seed: of the order in which records come.
+    runs_here: whether the session runs in this process. In another one, which
+      --master names, there is no Python: records are passed over by number only.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
@@ -243,16 +251,16 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     UserError: no file, or not TFRecord files.
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
-                num_threads, prefetch=2 * num_clones, seed=seed)
+                num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                      batch_size: int, labels_offset: int = 0,
-                     num_threads: int = 4) -> Input:
+                     num_threads: int = 4, runs_here: bool = True) -> Input:
   """Returns batches that hold each image of a split once, in the files' order.
 
   Arguments and errors are those of `training_input`. The last batch holds what
   is left; after it the iterator raises tf.errors.OutOfRangeError.
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
-                num_threads=num_threads, prefetch=2, seed=None)
+                num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here)

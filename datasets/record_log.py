@@ -4,7 +4,6 @@ An image that cannot be decoded is passed over, so that one bad file does not
 end a run. This log notices each by the gap it leaves and names it.
 """
 
-import collections
 import threading
 
 from datasets import records
@@ -33,7 +32,7 @@ class RecordLog:
   def restart(self):
     """Forgets everything: the pipeline begins at record 0 again."""
     with self._lock:
-      self._under_way = collections.OrderedDict()
+      self._under_way = {}
       self._newest = -1
       self._lost = []
 
@@ -60,13 +59,10 @@ class RecordLog:
     """Notes that the images of records came out; int64 [n], in their order."""
     with self._lock:
       for number in numbers.tolist():
+        self._lost += [(missing, self._under_way.pop(missing, None))
+                       for missing in range(self._newest + 1, number)]
         self._under_way.pop(number, None)
-        self._newest = max(self._newest, number)
-      while self._under_way:
-        oldest = next(iter(self._under_way))
-        if oldest > self._newest:
-          break
-        self._lost.append((oldest, self._under_way.pop(oldest)))
+        self._newest = number
 
   def finish(self):
     """Notes that nothing more will come out: what is still under way is lost."""
@@ -74,12 +70,17 @@ class RecordLog:
       self._lost += self._under_way.items()
       self._under_way.clear()
 
-  def take_lost(self) -> list[tuple[int, tuple[int, int]]]:
-    """Returns (number, key) of each record lost since the last call."""
+  def take_lost(self) -> list[tuple[int, tuple[int, int] | None]]:
+    """Returns (number, key) of each record lost since the last call.
+
+    The key is None if the record was not issued here, but read by another process.
+    """
     with self._lock:
       lost, self._lost = self._lost, []
     return lost
 
-  def describe(self, key: tuple[int, int]) -> str:
+  def describe(self, key: tuple[int, int] | None) -> str:
     """Returns words that find a record: its file, position and image name."""
+    if key is None:
+      return 'a record that another process read'
     return records.describe(self.files, *key)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import diagnostics
 from checkpoints import restore
 from datasets import pipeline, records
 from evaluation import metrics as metrics_lib
@@ -66,6 +67,10 @@ class Evaluation:
           keys.update(zip(numbers.tolist(), record_keys.tolist(), strict=True))
           progress.update(len(predictions))
     self._add_unreadable(predictions, keys, whole=max_num_batches is None)
+    if max_num_batches is None and len(predictions) != num_images:
+      raise diagnostics.UserError(
+          f'{len(predictions)} of {num_images} images came out of the records: an'
+          ' accuracy would leave some out')
     return metrics_lib.evaluate(predictions, self.num_classes), keys
 
   def _batches(self, session, max_num_batches):
@@ -88,6 +93,10 @@ class Evaluation:
     if whole:
       self.images.log.finish()
     for number, key in self.images.log.take_lost():
+      if key is None:
+        raise diagnostics.UserError(
+            f'image {number} cannot be decoded, and another process reads the'
+            ' records: without --master it is named and counted')
       label = records.read_label(self.images.files, *key) - self.labels_offset
       print(f'cannot decode {self.images.log.describe(key)}: counted as a mistake')
       predictions.add_unreadable([number], [label])

@@ -236,3 +236,25 @@ def test_waiting_for_input_is_measured(folder):
     session.run(batch.numbers)
     waited = [session.run([batch.numbers, batch.waited])[1] for _ in range(8)]
   assert np.median(waited) > 0.2
+
+
+def test_another_process_reads_without_python(tmp_path):
+  """With a server in place of this process: bad images by number, labels refused."""
+  images = [records.png(value) for value in range(100)]
+  images[9] = b'no image'
+  records.write(tmp_path / 'part', images, [0] * 100)
+  source = pipeline.evaluation_input(
+      records.dataset(tmp_path / 'part', 100), records.as_they_are, 10,
+      runs_here=False)
+  values, _, _, _ = read_all(source)
+  assert values == [value for value in range(100) if value != 9]
+  assert source.log.take_lost() == [(9, None)]
+  functions = tf.get_default_graph().as_graph_def().library.function
+  assert not [node for function in functions for node in function.node_def
+              if node.op in ('PyFunc', 'EagerPyFunc')]
+
+  tf.reset_default_graph()
+  records.write(tmp_path / 'part', [records.png(1)], [11])
+  source = pipeline.evaluation_input(
+      records.dataset(tmp_path / 'part', 1), records.as_they_are, 10, runs_here=False)
+  assert 'none of the 10 classes' in str(failure_of(source))

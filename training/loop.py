@@ -28,6 +28,7 @@ class LoopOptions:
     master: the address of a TensorFlow server; '': this process.
     is_chief: whether this process initializes, saves and summarizes.
     replicas_to_aggregate: gradients of an update, with synchronous replicas.
+    device_filters: the devices that this process may see; all if empty.
   """
 
   train_dir: str
@@ -39,6 +40,7 @@ class LoopOptions:
   master: str = ''
   is_chief: bool = True
   replicas_to_aggregate: int = 1
+  device_filters: tuple[str, ...] = ()
 
 
 class TrainingLoop:
@@ -124,9 +126,9 @@ class TrainingLoop:
         last is not None and self.step >= last)
 
   def _report_unreadable(self):
-    for _, key in self._images.log.take_lost():
-      if key not in self.unreadable:
-        self.unreadable.add(key)
+    for number, key in self._images.log.take_lost():
+      if key is None or key not in self.unreadable:
+        self.unreadable.add(key or number)
         print(f'passed over {self._images.log.describe(key)}: its image cannot be'
               f' decoded ({len(self.unreadable)} so far)', flush=True)
 
@@ -165,7 +167,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     loop = TrainingLoop(training_graph, options, images, stop_request)
     # The Supervisor runs these before the first step, restored or not.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
-    config = tf.ConfigProto(allow_soft_placement=True)
+    config = tf.ConfigProto(
+        allow_soft_placement=True, device_filters=options.device_filters)
     try:
       slim.learning.train(
           training_graph.train_op, options.train_dir, train_step_fn=loop.train_step,
