@@ -11,7 +11,7 @@ import diagnostics
 from datasets import pipeline
 from progress import clock
 from tf_compat import slim, tf
-from training import failures, graph, intervals, replicas, stopping
+from training import failures, graph, intervals, savers, stopping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +107,8 @@ class TrainingLoop:
   def _make_saver(self):
     sync_optimizer = self._graph.sync_optimizer
     if sync_optimizer is None:
-      return tf.train.Saver()
-    return replicas.ReleasingSaver(
+      return savers.CheckpointSaver()
+    return savers.ReleasingSaver(
         self._graph.train_op, self._options.replicas_to_aggregate,
         lambda: self._stopping)
 
@@ -177,6 +177,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
           summary_op=None, save_summaries_secs=int(options.save_summaries_secs),
           saver=loop.saver, save_interval_secs=0,
           sync_optimizer=training_graph.sync_optimizer, session_config=config)
+      if loop.saver.failure is not None:
+        raise loop.saver.failure
     except (tf.errors.OpError, RuntimeError, OSError) as error:
       answer = failures.explain(error, loop.step, options.train_dir)
       if answer is None:

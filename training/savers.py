@@ -1,0 +1,71 @@
+"""Savers of a run's checkpoints."""
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Callable
+
+from tf_compat import tf
+
+
+class CheckpointSaver(tf.train.Saver):
+  """A saver that does not begin a checkpoint for which there is no room.
+
+  Attributes:
+    failure: what the last attempt raised, or None. The Supervisor swallows what its
+      own last save raises, and the run would seem to have ended well.
+  """
+
+  def __init__(self):
+    super().__init__()
+    self.failure = None
+    self._size = sum(variable.shape.num_elements() * variable.dtype.size
+                     for variable in tf.global_variables())
+
+  def save(self, sess, save_path, *args, **kwargs):
+    """Saves as tf.train.Saver does; returns the checkpoint's prefix.
+
+    Raises:
+      OSError: the disk has no room for it.
+    """
+    try:
+      folder = os.path.dirname(save_path)
+      if os.path.isdir(folder) and shutil.disk_usage(folder).free < self._size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
+      return super().save(sess, save_path, *args, **kwargs)
+    except Exception as error:
+      self.failure = error
+      raise
+
+
+class ReleasingSaver(CheckpointSaver):
+  """A saver that lets the chief's gradient thread go after the last checkpoint.
+
+  With synchronous replicas that thread waits for gradients of the next step, and
+  nobody will send them: the Supervisor then waits for the thread for two minutes
+  and fails. So one more step's gradients are sent once the weights are safe.
+
+  Args:
+    train_op: sends the gradients of one replica.
+    count: how many gradients an update takes.
+    is_last: tells whether the checkpoint just written is the last one.
+  """
+
+  def __init__(self, train_op: tf.Tensor, count: int, is_last: Callable[[], bool]):
+    super().__init__()
+    self._train_op, self._count, self._is_last = train_op, count, is_last
+
+  def save(self, sess, save_path, *args, **kwargs):
+    """Saves as `CheckpointSaver` does, then lets the thread go."""
+    path = super().save(sess, save_path, *args, **kwargs)
+    if self._is_last():
+      for _ in range(self._count):
+        threading.Thread(target=self._send, args=(sess,), daemon=True).start()
+    return path
+
+  def _send(self, session):
+    # The session closes as soon as the thread is gone.
+    with contextlib.suppress(tf.errors.OpError, RuntimeError):
+      session.run(self._train_op)
