@@ -42,7 +42,7 @@ def check_names() -> None:
   Raises:
     UserError: the first thing that is wrong.
   """
-  networks.get_network(FLAGS.model_name)
+  networks.get_image_network(FLAGS.model_name)
   if FLAGS.preprocessing_name:
     networks.check_preprocessing(FLAGS.preprocessing_name)
   spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)

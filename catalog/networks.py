@@ -22,6 +22,7 @@ class Network:
       ImageNet background class 0, 1000 does not (then labels_offset is 1).
     paper: first author, year and arXiv id or venue.
     channels: image channels the published weights expect.
+    frames: the frames of a clip the network takes; None: single images.
   """
 
   name: str
@@ -32,6 +33,7 @@ class Network:
   num_classes: int
   paper: str
   channels: int = 3
+  frames: int | None = None
 
 
 _ALEXNET = 'Krizhevsky 2014, arXiv 1404.5997'
@@ -45,6 +47,10 @@ _INCEPTION_V1 = 'Szegedy 2015, arXiv 1409.4842'
 _INCEPTION_V2 = 'Ioffe 2015, arXiv 1502.03167'
 _INCEPTION_V3 = 'Szegedy 2016, arXiv 1512.00567'
 _INCEPTION_V4 = 'Szegedy 2017, arXiv 1602.07261'
+_SE = 'Hu 2018, arXiv 1709.01507'
+_RESNEXT = 'Xie 2017, arXiv 1611.05431'
+_I3D = 'Carreira 2017, arXiv 1705.07750'
+_S3DG = 'Xie 2018, arXiv 1712.04851'
 _NASNET = 'Zoph 2018, arXiv 1707.07012'
 _PNASNET = 'Liu 2018, arXiv 1712.00559'
 
@@ -85,6 +91,20 @@ NETWORKS = _table(
           ('inception_v4', 'InceptionV4', ('Logits', 'AuxLogits'), _INCEPTION_V4),
           ('inception_resnet_v2', 'InceptionResnetV2', ('Logits', 'AuxLogits'),
            _INCEPTION_V4))),
+    *(Network(name, f'{name}:{name}', f'{name}_arg_scope',
+              'inception', ('InceptionV1/Logits',), 400, paper, frames=64)
+      for name, paper in (('i3d', _I3D), ('s3dg', _S3DG))),
+    *(Network(name, f'resnext:{name}', 'resnet_arg_scope',
+              'vgg', (f'{name}/logits',), 1000, paper)
+      for name, paper in (
+          ('se_resnet_v1_50', _SE), ('se_resnet_v1_101', _SE),
+          ('se_resnet_v1_152', _SE), ('resnext_50', _RESNEXT),
+          ('resnext_101', _RESNEXT), ('se_resnext_50', _SE),
+          ('se_resnext_101', _SE))),
+    *(Network(f'se_{name}', f'se_inception:se_{name}', f'{name}_arg_scope', 'inception',
+              (f'{scope}/Logits', f'{scope}/AuxLogits'), 1001, _SE)
+      for name, scope in (('inception_v4', 'SeInceptionV4'),
+                          ('inception_resnet_v2', 'SeInceptionResnetV2'))),
     *(Network(name, f'nasnet.{family}:build_{name}', f'{name}_arg_scope', 'inception',
               ('final_layer', f'aux_{cell}/aux_logits/FC'), num_classes, paper)
       for name, family, cell, num_classes, paper in (
@@ -138,3 +158,17 @@ def get_network(name: str) -> Network:
   if name not in NETWORKS:
     raise diagnostics.unknown_name('network', name, NETWORKS)
   return NETWORKS[name]
+
+
+def get_image_network(name: str) -> Network:
+  """Returns the row of the network called `name`, which must take single images.
+
+  Raises:
+    UserError: there is none, or it takes clips.
+  """
+  row = get_network(name)
+  if row.frames is not None:
+    raise diagnostics.UserError(
+        f"'{name}' is a video network: it takes clips [batch, frames, height, width,"
+        f' {row.channels}], the image scripts cannot feed it')
+  return row

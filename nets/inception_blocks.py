@@ -103,8 +103,9 @@ class Mixed(NamedTuple):
     return mixed(net, self.branches, self.scope, options=options)
 
 
+@slim.add_arg_scope
 def mixed(net, branches, scope, default_scope=None, reuse=None,
-          options=Options()):
+          options=Options(), attention_fn=None):
   """Builds `branches`, each a sequence of rows, and joins their outputs by depth.
 
   Args:
@@ -114,12 +115,22 @@ def mixed(net, branches, scope, default_scope=None, reuse=None,
     default_scope: the name under which a scope of None is built.
     reuse: whether the variables exist already.
     options: an `Options`.
+    attention_fn: what the joined branches go through, such as
+      `squeeze_excitation`, from NHWC features to features of the same shape.
 
   Returns:
     float [batch, height / stride, width / stride, sum of the branches' depths].
+
+  Raises:
+    UserError: there is an `attention_fn` and the features are NCHW; it is a
+      ValueError.
   """
+  if attention_fn is not None and options.channel_axis != 3:
+    raise diagnostics.UserError(
+        "attention_fn reads NHWC features and these are NCHW: give data_format='NHWC'")
   with tf.variable_scope(scope, default_scope, [net], reuse=reuse):
-    return join(net, branches, options)
+    net = join(net, branches, options)
+    return net if attention_fn is None else attention_fn(net)
 
 
 def join(net, branches, options=Options()):

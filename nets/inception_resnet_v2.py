@@ -40,11 +40,32 @@ HEAD = inception_heads.DenseHead(
     auxiliary_logits='Logits', pool='AvgPool_1a_8x8', dropout='Dropout')
 
 
-def _residual(net, branches, scale, activation_fn, scope, default_scope, reuse):
+@slim.add_arg_scope
+def scaled_residual(net, branches, scale, activation_fn, scope, default_scope, reuse,
+                    attention_fn=None):
+  """Builds a residual block: activation_fn(net + scale * attention_fn(branches)).
+
+  Args:
+    net: float [batch, height, width, depth].
+    branches: a tuple of branches; a linear 1x1 convolution widens them to depth.
+    scale: what the residual is multiplied by.
+    activation_fn: of the sum; None is linear.
+    scope: variable scope, or None for `default_scope` made unique.
+    default_scope: the name under which a scope of None is built.
+    reuse: whether the variables exist already.
+    attention_fn: what the residual goes through before it is scaled, such as
+      `squeeze_excitation`, from features to features of the same shape.
+
+  Returns:
+    float, of the shape of `net`.
+  """
   with tf.variable_scope(scope, default_scope, [net], reuse=reuse):
-    residual = scale * slim.conv2d(
+    residual = slim.conv2d(
         inception_blocks.join(net, branches), net.shape[3], 1, normalizer_fn=None,
         activation_fn=None, scope='Conv2d_1x1')
+    if attention_fn is not None:
+      residual = attention_fn(residual)
+    residual = scale * residual
     if activation_fn is tf.nn.relu6:
       # A bounded activation is chosen for quantized inference, which needs the
       # linear residual bounded as well.
@@ -55,17 +76,17 @@ def _residual(net, branches, scale, activation_fn, scope, default_scope, reuse):
 
 def block35(net, scale=1.0, activation_fn=tf.nn.relu, scope=None, reuse=None):
   """Builds the 35 x 35 residual block: activation_fn(net + scale * branches)."""
-  return _residual(net, BLOCK_35, scale, activation_fn, scope, 'Block35', reuse)
+  return scaled_residual(net, BLOCK_35, scale, activation_fn, scope, 'Block35', reuse)
 
 
 def block17(net, scale=1.0, activation_fn=tf.nn.relu, scope=None, reuse=None):
   """Builds the 17 x 17 residual block: activation_fn(net + scale * branches)."""
-  return _residual(net, BLOCK_17, scale, activation_fn, scope, 'Block17', reuse)
+  return scaled_residual(net, BLOCK_17, scale, activation_fn, scope, 'Block17', reuse)
 
 
 def block8(net, scale=1.0, activation_fn=tf.nn.relu, scope=None, reuse=None):
   """Builds the 8 x 8 residual block: activation_fn(net + scale * branches)."""
-  return _residual(net, BLOCK_8, scale, activation_fn, scope, 'Block8', reuse)
+  return scaled_residual(net, BLOCK_8, scale, activation_fn, scope, 'Block8', reuse)
 
 
 class Residual(NamedTuple):

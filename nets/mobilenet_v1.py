@@ -13,9 +13,9 @@ separable ones, each a depthwise (the stride) and a 1x1 convolution (the depth).
 import collections
 
 import diagnostics
-from nets.mobilenet.conv_blocks import fixed_padding
-from nets.mobilenet.mobilenet import atrous_strides, safe_arg_scope
+from nets.mobilenet.mobilenet import safe_arg_scope
 from nets.mobilenet.mobilenet import wrapped_partial as wrapped_partial
+from nets.mobilenet.sizes import atrous_strides, fixed_padding
 from tf_compat import slim, tf
 
 Conv = collections.namedtuple('Conv', ('kernel', 'stride', 'depth'))
@@ -71,7 +71,7 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
   Args:
     inputs: float [batch, height, width, 3].
     final_endpoint: where to stop: 'Conv2d_0', 'Conv2d_N_depthwise' or
-      'Conv2d_N_pointwise'.
+      'Conv2d_N_pointwise'; None builds all of `conv_defs`.
     min_depth: least number of channels, for multipliers below 1.
     depth_multiplier: how many times as many channels there should be.
     conv_defs: list of `Conv` and `DepthSepConv`; None means
@@ -79,7 +79,7 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
     output_stride: ratio of input to output resolution to keep: 8, 16 or 32. Layers
       that would lead past it are dilated instead. None changes nothing.
     use_explicit_padding: whether what a convolution sees does not depend on
-      whether the size is even, see `conv_blocks.fixed_padding`.
+      whether the size is even, see `sizes.fixed_padding`.
     scope: variable scope.
 
   Returns:
@@ -110,6 +110,8 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
           net, padding=padding, scope=name, **arguments)
       if name == final_endpoint:
         return net, end_points
+  if final_endpoint is None:
+    return net, end_points
   raise diagnostics.unknown_name('end point', final_endpoint, end_points)
 
 
@@ -162,8 +164,8 @@ def mobilenet_v1(inputs, num_classes=1000, dropout_keep_prob=0.999, is_training=
   with tf.variable_scope(scope, 'MobilenetV1', [inputs], reuse=reuse) as sc:
     with safe_arg_scope([slim.batch_norm, slim.dropout], is_training=is_training):
       net, end_points = mobilenet_v1_base(
-          inputs, scope=sc, min_depth=min_depth, depth_multiplier=depth_multiplier,
-          conv_defs=conv_defs)
+          inputs, final_endpoint=None, min_depth=min_depth,
+          depth_multiplier=depth_multiplier, conv_defs=conv_defs, scope=sc)
       with tf.variable_scope('Logits'):
         net = _pool(net, global_pool, end_points)
         if not num_classes:

@@ -6,7 +6,7 @@ The rows are in `catalog.networks`; here they meet the functions they name.
 import functools
 import importlib
 
-from catalog import networks
+from catalog import networks, taps
 from tf_compat import slim
 
 
@@ -50,3 +50,12 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
   # Some callers ask a network function for its size whatever the network.
   network_fn.default_image_size = getattr(network, 'default_image_size', None)
   return network_fn
+
+
+def feature_taps(name: str) -> dict[int, str]:
+  """Returns {stride: end point name} of a network; see `catalog.taps.feature_taps`.
+
+  Raises:
+    UserError: there is no such network, or it has no taps.
+  """
+  return taps.feature_taps(name)

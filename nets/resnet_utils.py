@@ -6,7 +6,9 @@ dilated ("atrous") instead of strided, and the features keep their resolution.
 """
 
 import collections
+import functools
 
+from nets.grouped_convolution import grouped_conv2d
 from tf_compat import slim, tf
 
 
@@ -44,7 +46,8 @@ def subsample(inputs, factor, scope=None):
   return slim.max_pool2d(inputs, [1, 1], stride=factor, scope=scope)
 
 
-def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None):
+def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None,
+                groups=1):
   """Convolves with 'SAME' padding that does not depend on the image size.
 
   TensorFlow's own 'SAME' pads a strided convolution by how the stride divides
@@ -59,18 +62,40 @@ def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None):
     stride: output stride.
     rate: dilation.
     scope: variable scope.
+    groups: the number of groups of channels; more than 1 is a `grouped_conv2d`.
 
   Returns:
     float [batch, ceil(height / stride), ceil(width / stride), num_outputs].
   """
+  convolve = slim.conv2d if groups == 1 else functools.partial(
+      grouped_conv2d, groups=groups)
   if stride == 1:
-    return slim.conv2d(inputs, num_outputs, kernel_size, stride=1, rate=rate,
-                       padding='SAME', scope=scope)
+    return convolve(inputs, num_outputs, kernel_size, stride=1, rate=rate,
+                    padding='SAME', scope=scope)
   total = (kernel_size - 1) * rate
   before, after = total // 2, total - total // 2
   inputs = tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
-  return slim.conv2d(inputs, num_outputs, kernel_size, stride=stride, rate=rate,
-                     padding='VALID', scope=scope)
+  return convolve(inputs, num_outputs, kernel_size, stride=stride, rate=rate,
+                  padding='VALID', scope=scope)
+
+
+def max_pool2d_symmetric(inputs, kernel_size, stride, scope=None):
+  """Pools like 'SAME', but pads all sides alike whatever the size.
+
+  Args:
+    inputs: float [batch, height, width, channels].
+    kernel_size: height and width of the kernel, an odd number.
+    stride: output stride.
+    scope: name of the operation.
+
+  Returns:
+    float [batch, ceil(height / stride), ceil(width / stride), channels].
+  """
+  sides = [kernel_size // 2] * 2
+  # No pixel is smaller than this one, so that the padding never wins.
+  inputs = tf.pad(inputs, [[0, 0], sides, sides, [0, 0]],
+                  constant_values=inputs.dtype.min)
+  return slim.max_pool2d(inputs, kernel_size, stride, padding='VALID', scope=scope)
 
 
 class _Strides:
@@ -150,18 +175,20 @@ def bottleneck_block(scope, unit_fn, base_depth, num_units, stride):
       [dict(unit, stride=1)] * (num_units - 1) + [dict(unit, stride=stride)])
 
 
-def four_blocks(block_fn, units, width=lambda base_depth: base_depth):
+def four_blocks(block_fn, units, width=lambda base_depth: base_depth,
+                strides=(2, 2, 2, 1)):
   """Returns the blocks of an ImageNet ResNet.
 
   Args:
     block_fn: a version's block function, such as `resnet_v1.resnet_v1_block`.
     units: the number of units of each block, such as (3, 4, 6, 3).
     width: turns the nominal base depth of a block into the wanted one.
+    strides: the stride of each block.
   """
   return [
       block_fn(f'block{number}', width(base_depth), num_units, stride)
       for number, (base_depth, num_units, stride) in enumerate(
-          zip((64, 128, 256, 512), units, (2, 2, 2, 1), strict=True), 1)]
+          zip((64, 128, 256, 512), units, strides, strict=True), 1)]
 
 
 def stride_after_root(output_stride):
@@ -230,7 +257,7 @@ def resnet_arg_scope(weight_decay=0.0001, batch_norm_decay=0.997,
       'updates_collections': batch_norm_updates_collections,
       'fused': None,  # slim picks the fused kernel wherever it fits.
   }
-  with slim.arg_scope([slim.conv2d],
+  with slim.arg_scope([slim.conv2d, grouped_conv2d],
                       weights_regularizer=slim.l2_regularizer(weight_decay),
                       weights_initializer=slim.variance_scaling_initializer(),
                       activation_fn=activation_fn,

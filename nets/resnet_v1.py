@@ -13,6 +13,7 @@ the weights are the same, and features can be had at any output stride.
 """
 
 from nets import resnet_utils
+from nets.grouped_convolution import grouped_conv2d
 from nets.resnet_utils import NoOpScope as NoOpScope
 from nets.resnet_utils import resnet_arg_scope as resnet_arg_scope
 from tf_compat import slim, tf
@@ -27,7 +28,8 @@ UNITS = {
 
 @slim.add_arg_scope
 def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
-               outputs_collections=None, scope=None, use_bounded_activations=False):
+               outputs_collections=None, scope=None, use_bounded_activations=False,
+               groups=1, attention_fn=None):
   """Builds a unit: relu(shortcut + 1x1, 3x3, 1x1 convolutions).
 
   Args:
@@ -40,6 +42,9 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
     scope: variable scope.
     use_bounded_activations: whether activations stay within [-6, 6], which
       suits quantized inference.
+    groups: the number of groups of channels of the 3x3 convolution.
+    attention_fn: what the residual goes through before the addition, such as
+      `squeeze_excitation`, from features to features of the same shape.
 
   Returns:
     float [batch, height / stride, width / stride, depth].
@@ -54,9 +59,12 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
           activation_fn=tf.nn.relu6 if use_bounded_activations else None)
     residual = slim.conv2d(inputs, depth_bottleneck, [1, 1], scope='conv1')
     residual = resnet_utils.conv2d_same(
-        residual, depth_bottleneck, 3, stride, rate=rate, scope='conv2')
+        residual, depth_bottleneck, 3, stride, rate=rate, scope='conv2',
+        groups=groups)
     residual = slim.conv2d(
         residual, depth, [1, 1], activation_fn=None, scope='conv3')
+    if attention_fn is not None:
+      residual = attention_fn(residual)
     if use_bounded_activations:
       residual = tf.clip_by_value(residual, -6.0, 6.0)
     output = relu(shortcut + residual)
@@ -65,7 +73,8 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
 
 def resnet_v1(inputs, blocks, num_classes=None, is_training=True, global_pool=True,
               output_stride=None, include_root_block=True, spatial_squeeze=True,
-              store_non_strided_activations=False, reuse=None, scope=None):
+              store_non_strided_activations=False, reuse=None, scope=None,
+              symmetric_pool=False):
   """Builds a ResNet v1 from its blocks.
 
   Args:
@@ -82,6 +91,7 @@ def resnet_v1(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
     store_non_strided_activations: see `resnet_utils.stack_blocks_dense`.
     reuse: whether the variables exist already.
     scope: variable scope.
+    symmetric_pool: whether pool1 pads all sides alike and not as 'SAME' does.
 
   Returns:
     (net, end_points): logits [batch, num_classes] (or a map of them), or features
@@ -93,14 +103,16 @@ def resnet_v1(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
   with tf.variable_scope(scope, 'resnet_v1', [inputs], reuse=reuse) as sc:
     outputs = sc.original_name_scope + '_end_points'
     with slim.arg_scope(
-        [slim.conv2d, bottleneck, resnet_utils.stack_blocks_dense],
+        [slim.conv2d, grouped_conv2d, bottleneck, resnet_utils.stack_blocks_dense],
         outputs_collections=outputs):
       with resnet_utils.batch_norm_mode(is_training):
         net = inputs
         if include_root_block:
           output_stride = resnet_utils.stride_after_root(output_stride)
           net = resnet_utils.conv2d_same(net, 64, 7, stride=2, scope='conv1')  # 112
-          net = slim.max_pool2d(net, [3, 3], stride=2, scope='pool1')  # 56
+          pool = (resnet_utils.max_pool2d_symmetric if symmetric_pool
+                  else slim.max_pool2d)
+          net = pool(net, 3, stride=2, scope='pool1')  # 56
         net = resnet_utils.stack_blocks_dense(
             net, blocks, output_stride, store_non_strided_activations)  # 7
         end_points = slim.utils.convert_collection_to_dict(outputs)

@@ -6,6 +6,7 @@ last block. Depths and resolutions are those of `resnet_v1`.
 """
 
 from nets import resnet_utils
+from nets.grouped_convolution import grouped_conv2d
 from nets.resnet_utils import resnet_arg_scope as resnet_arg_scope
 from nets.resnet_v1 import UNITS
 from tf_compat import slim, tf
@@ -13,7 +14,7 @@ from tf_compat import slim, tf
 
 @slim.add_arg_scope
 def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
-               outputs_collections=None, scope=None):
+               outputs_collections=None, scope=None, groups=1, attention_fn=None):
   """Builds a unit: shortcut + 1x1, 3x3, 1x1 convolutions of the preactivation.
 
   Args:
@@ -24,6 +25,9 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
     rate: dilation of the 3x3 convolution.
     outputs_collections: collection that receives the output.
     scope: variable scope.
+    groups: the number of groups of channels of the 3x3 convolution.
+    attention_fn: what the residual goes through before the addition, such as
+      `squeeze_excitation`, from features to features of the same shape.
 
   Returns:
     float [batch, height / stride, width / stride, depth].
@@ -38,9 +42,12 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
           activation_fn=None, scope='shortcut')
     residual = slim.conv2d(preact, depth_bottleneck, [1, 1], scope='conv1')
     residual = resnet_utils.conv2d_same(
-        residual, depth_bottleneck, 3, stride, rate=rate, scope='conv2')
+        residual, depth_bottleneck, 3, stride, rate=rate, scope='conv2',
+        groups=groups)
     residual = slim.conv2d(residual, depth, [1, 1], normalizer_fn=None,
                            activation_fn=None, scope='conv3')
+    if attention_fn is not None:
+      residual = attention_fn(residual)
     output = shortcut + residual
     return slim.utils.collect_named_outputs(outputs_collections, sc.name, output)
 
@@ -55,7 +62,7 @@ def resnet_v2(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
   with tf.variable_scope(scope, 'resnet_v2', [inputs], reuse=reuse) as sc:
     outputs = sc.original_name_scope + '_end_points'
     with slim.arg_scope(
-        [slim.conv2d, bottleneck, resnet_utils.stack_blocks_dense],
+        [slim.conv2d, grouped_conv2d, bottleneck, resnet_utils.stack_blocks_dense],
         outputs_collections=outputs):
       with resnet_utils.batch_norm_mode(is_training):
         net = inputs

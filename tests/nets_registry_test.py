@@ -14,10 +14,14 @@ from tf_compat import slim, tf
 
 
 def inputs(name, batch=None):
-  """Returns a placeholder for images of a network, [batch, size, size, channels]."""
+  """Returns a placeholder for images of a network, [batch, size, size, channels].
+
+  For a video network, clips [batch, frames, size, size, channels], but short ones.
+  """
+  row = networks.NETWORKS[name]
   size = nets_factory.networks_map[name].default_image_size
-  return tf.placeholder(
-      tf.float32, [batch, size, size, networks.NETWORKS[name].channels])
+  frames = [16] if row.frames else []
+  return tf.placeholder(tf.float32, [batch, *frames, size, size, row.channels])
 
 
 @pytest.fixture(params=list(networks.NETWORKS))

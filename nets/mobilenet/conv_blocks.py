@@ -11,9 +11,8 @@
 
 import contextlib
 import functools
-import itertools
-import math
 
+from nets.mobilenet.sizes import fixed_padding, make_divisible, split_divisible
 from tf_compat import slim, tf
 
 DEPTHWISE_LOCATIONS = (None, 'input', 'expansion', 'output')
@@ -21,42 +20,6 @@ DEPTHWISE_LOCATIONS = (None, 'input', 'expansion', 'output')
 
 def _depth(net):
   return net.get_shape().as_list()[3]
-
-
-def make_divisible(value, divisor, min_value=None):
-  """Returns the multiple of `divisor` nearest to `value`, never 10% below it.
-
-  Args:
-    value: the wanted number, a float or int.
-    divisor: what the result is a multiple of.
-    min_value: the least result; None means `divisor`.
-  """
-  nearest = int(value + divisor / 2) // divisor * divisor
-  result = max(divisor if min_value is None else min_value, nearest)
-  return result if result >= 0.9 * value else result + divisor
-
-
-def split_divisible(total, num_ways, divisible_by=8):
-  """Returns `num_ways` sizes that add up to `total`, as even as multiples can be.
-
-  Every size but the last is a multiple of `divisible_by`.
-  """
-  ends = [min(total, math.ceil(total * way / num_ways / divisible_by) * divisible_by)
-          for way in range(num_ways + 1)]
-  return [end - start for start, end in itertools.pairwise(ends)]
-
-
-def fixed_padding(inputs, kernel_size, rate=1):
-  """Pads [batch, height, width, depth] with zeros by the kernel alone.
-
-  A 'VALID' convolution of this is as large as a 'SAME' one of `inputs`, but what
-  it sees does not depend on whether the size is even.
-  """
-  paddings = [(0, 0)]
-  for size in slim.utils.two_element_tuple(kernel_size):
-    total = (size - 1) * rate
-    paddings.append((total // 2, total - total // 2))
-  return tf.pad(inputs, [*paddings, (0, 0)])
 
 
 @contextlib.contextmanager
@@ -88,7 +51,7 @@ def split_separable_conv2d(input_tensor, num_outputs, scope=None, normalizer_fn=
     rate: its dilation.
     endpoints: dict that receives both outputs by their names, such as
       'Conv2d_1_depthwise' and 'Conv2d_1_pointwise' for the scope 'Conv2d_1'.
-    use_explicit_padding: whether to pad with `fixed_padding`.
+    use_explicit_padding: whether to pad with `sizes.fixed_padding`.
 
   Returns:
     float [batch, height / stride, width / stride, num_outputs].
@@ -215,7 +178,7 @@ def expanded_conv(input_tensor, num_outputs,
     depthwise_channel_multiplier: outputs per channel of the depthwise one.
     endpoints: dict that receives 'expansion_output', 'depthwise_output',
       'expansion_transform' and 'projection_output', each where there is one.
-    use_explicit_padding: whether to pad with `fixed_padding`.
+    use_explicit_padding: whether to pad with `sizes.fixed_padding`.
     padding: padding of the depthwise convolution.
     inner_activation_fn: activation of expansion and depthwise convolution; None
       means the arg scope's.

@@ -17,7 +17,7 @@ import functools
 import inspect
 
 import diagnostics
-from nets.mobilenet import conv_blocks
+from nets.mobilenet import sizes
 from nets.resnet_utils import NoOpScope as NoOpScope
 from tf_compat import slim, tf
 
@@ -44,7 +44,7 @@ def depth_multiplier(output_params, multiplier, divisible_by=8, min_depth=8,
     **unused_kwargs: for those that call another multiplier function too.
   """
   if 'num_outputs' in output_params:
-    output_params['num_outputs'] = conv_blocks.make_divisible(
+    output_params['num_outputs'] = sizes.make_divisible(
         output_params['num_outputs'] * multiplier, divisible_by, min_depth)
 
 
@@ -65,29 +65,6 @@ def safe_arg_scope(funcs, **kwargs):
 def wrapped_partial(func, *args, **kwargs):
   """Returns functools.partial with the name, docstring and attributes of `func`."""
   return functools.update_wrapper(functools.partial(func, *args, **kwargs), func)
-
-
-def atrous_strides(strides, output_stride):
-  """Yields the (stride, rate) at which to build layers of nominal `strides`.
-
-  Once their product has reached `output_stride`, layers are dilated by the strides
-  that they give up. None changes nothing.
-
-  Raises:
-    ValueError: a stride leads past `output_stride`.
-  """
-  current = rate = 1
-  for stride in strides:
-    if current == output_stride:
-      yield 1, rate
-      rate *= stride
-    else:
-      if output_stride is not None and current * stride > output_stride:
-        raise diagnostics.UserError(
-            f'output_stride {output_stride} cannot be kept: the network goes from'
-            f' {current} to {current * stride}')
-      current *= stride
-      yield stride, 1
 
 
 @contextlib.contextmanager
@@ -118,7 +95,7 @@ def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
     if _takes(layer.op, 'use_explicit_padding'):
       params['use_explicit_padding'] = True
     elif kernel_size is not None and not is_pointwise:
-      net = conv_blocks.fixed_padding(net, kernel_size, rate)
+      net = sizes.fixed_padding(net, kernel_size, rate)
       params['padding'] = 'VALID'
   return layer.op(net, **params)
 
@@ -133,7 +110,7 @@ def _inner_end_points(layer_of_scope):
   return found
 
 
-def _check_arguments(multiplier, output_stride):
+def _check_arguments(multiplier, output_stride, last_layer, num_layers):
   if multiplier <= 0:
     raise diagnostics.UserError(
         f'the depth multiplier is {multiplier}, it must be above 0')
@@ -141,6 +118,9 @@ def _check_arguments(multiplier, output_stride):
       output_stride < 1 or output_stride % 2):
     raise diagnostics.UserError(
         f'output_stride is {output_stride}, it must be None, 1 or a multiple of 2')
+  known = [f'layer_{number}' for number in range(1, num_layers + 1)]
+  if last_layer is not None and last_layer not in known:
+    raise diagnostics.unknown_name('end point', last_layer, known)
 
 
 @slim.add_arg_scope
@@ -157,7 +137,7 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
       'layer_14/expansion_output'; None builds all.
     output_stride: ratio of input to output resolution to keep: None, 1 or a
       multiple of 2. Layers that would lead past it are dilated instead.
-    use_explicit_padding: whether to pad with `conv_blocks.fixed_padding`.
+    use_explicit_padding: whether to pad with `sizes.fixed_padding`.
     scope: variable scope; None means Mobilenet, made unique.
     is_training: batch norm's mode; None leaves it to the caller's arg scope.
 
@@ -169,11 +149,11 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
     ValueError: `multiplier` is not above 0, `output_stride` cannot be kept, or
       there is no such `final_endpoint`.
   """
-  _check_arguments(multiplier, output_stride)
   layers = conv_defs['spec']
-  strides = atrous_strides(
+  last_layer = None if final_endpoint is None else final_endpoint.partition('/')[0]
+  _check_arguments(multiplier, output_stride, last_layer, len(layers))
+  strides = sizes.atrous_strides(
       (layer.params.get('stride', 1) for layer in layers), output_stride)
-  last_layer = final_endpoint and final_endpoint.partition('/')[0]
   net, end_points, layer_of_scope = inputs, {}, {}
   with tf.variable_scope(scope, 'Mobilenet', [inputs]) as sc, \
       tf.name_scope(sc.original_name_scope), \

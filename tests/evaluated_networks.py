@@ -1,0 +1,54 @@
+"""Every network's evaluation graph, built once for all tests that read it."""
+
+import dataclasses
+import functools
+
+from catalog import complexity, taps
+from nets import complexity as counting
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+  """What is kept of a graph: graphs of all networks would fill the memory.
+
+  Attributes:
+    cost: as counted from the graph.
+    shapes: of the end points, by name; the first dimension is the batch.
+    later: for each tap that is an end point, the end points computed from it;
+      those that are the same tensor are not among them.
+    logits_need: the taps that the logits are computed from.
+  """
+
+  cost: complexity.Complexity
+  shapes: dict[str, list[int]]
+  later: dict[str, set[str]]
+  logits_need: set[str]
+
+
+@functools.cache
+def evaluated(name: str) -> Evaluated:
+  """Builds a network as `counting.measure` does and returns its facts."""
+  images, logits, end_points = counting.evaluation_graph(name)
+  row = taps.find_taps(name)
+  names = taps.feature_taps(name).values() if row and len(images.shape) == 4 else ()
+  later, logits_need = {}, set()
+  for tap in (tap for tap in names if tap in end_points):
+    below = downstream(end_points[tap].op)
+    later[tap] = {other for other, tensor in end_points.items()
+                  if tensor.op in below and tensor is not end_points[tap]}
+    if logits.op in below:
+      logits_need.add(tap)
+  return Evaluated(
+      counting.cost(images, logits),
+      {other: tensor.shape.as_list() for other, tensor in end_points.items()},
+      later, logits_need)
+
+
+def downstream(operation):
+  """Returns all operations that depend on one, itself included."""
+  below = {operation}
+  # A graph lists its operations in the order of their making: inputs come first.
+  for other in operation.graph.get_operations():
+    if any(tensor.op in below for tensor in other.inputs):
+      below.add(other)
+  return below

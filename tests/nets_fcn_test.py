@@ -1,0 +1,151 @@
+"""Fully convolutional networks on feature taps: shapes, upsampling, training."""
+
+import numpy as np
+import pytest
+
+import diagnostics
+from nets import fcn, nets_factory
+from tf_compat import slim, tf
+
+CLASSES = 3
+
+
+def shapes_to_segment(count, size, seed):
+  """Returns images and labels: a red and a blue rectangle on dark noise.
+
+  Images are float32 [count, size, size, 3] in -1 to 1, labels int32 [count, size,
+  size]: 0 background, 1 red, 2 blue. The second rectangle may cover the first.
+  """
+  random = np.random.RandomState(seed)
+  images = random.uniform(-1, 0.2, [count, size, size, 3]).astype(np.float32)
+  labels = np.zeros([count, size, size], np.int32)
+  for image, label in zip(images, labels, strict=True):
+    for kind in (1, 2):
+      top, left = random.randint(0, size // 2, 2)
+      height, width = random.randint(size // 4, size // 2, 2)
+      place = np.s_[top:top + height, left:left + width]
+      label[place] = kind
+      image[place][..., 2 * (kind - 1)] += 0.8
+      image[place][..., 1] -= 0.3
+  return np.clip(images, -1, 1), labels
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'strides', 'size', 'rate', 'steps', 'arguments'), [
+        ('mobilenet_v1_025', (8, 16, 32), 64, 0.01, 60, {}),
+        ('cifarnet', (2, 4), 32, 0.003, 60, {}),
+        ('inception_v1', (4, 8, 16, 32), 64, 0.003, 30, {'global_pool': True}),
+    ])
+def test_training_segments_held_out_images(backbone, strides, size, rate, steps,
+                                           arguments):
+  """More than half of what the majority class gets wrong is put right."""
+  tf.set_random_seed(5)
+  images = tf.placeholder(tf.float32, [8, size, size, 3])
+  labels = tf.placeholder(tf.int32, [8, size, size])
+  # Batch norm's moving averages would need thousands of steps: the batch's own
+  # statistics serve the held-out images too.
+  logits, _ = fcn.fcn(images, CLASSES, backbone, True, strides, **arguments)
+  assert logits.shape.as_list() == [8, size, size, CLASSES]
+  loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
+  train = tf.train.AdamOptimizer(rate).minimize(loss)
+  right = tf.equal(tf.argmax(logits, -1, output_type=tf.int32), labels)
+  accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
+  pictures, answers = shapes_to_segment(72, size, seed=1)
+  held_out = {images: pictures[-8:], labels: answers[-8:]}
+  majority = np.bincount(answers[-8:].ravel()).max() / answers[-8:].size
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for step in range(steps):
+      chosen = np.s_[step % 8 * 8:step % 8 * 8 + 8]
+      session.run(train, {images: pictures[chosen], labels: answers[chosen]})
+    reached = session.run(accuracy, held_out)
+  assert majority < 0.8
+  assert reached > majority + 0.5 * (1 - majority), (majority, reached)
+
+
+@pytest.mark.parametrize(('backbone', 'size', 'arguments'), [
+    ('vgg_a', (64, 96), {'fc_conv_padding': 'SAME'}),
+    ('inception_v3', (139, 107), {'create_aux_logits': False}),
+    ('mobilenet_v3_small', (64, 96), {}),
+    ('resnet_v2_50', (65, 97), {}),
+])
+def test_logits_have_the_size_of_the_images(backbone, size, arguments):
+  """Odd sizes and lost borders are made good at every step."""
+  images = tf.placeholder(tf.float32, [2, *size, 3])
+  logits, end_points = fcn.fcn(images, 5, backbone, False, **arguments)
+  assert logits.shape.as_list() == [2, *size, 5]
+  taps = nets_factory.feature_taps(backbone)
+  for stride in (8, 16, 32):
+    score = end_points[f'FCN/score_{stride}']
+    assert score.shape[1:3] == end_points[taps[stride]].shape[1:3]
+  assert end_points['FCN/fused_8'].shape == end_points['FCN/score_8'].shape
+  assert end_points['FCN/Predictions'].shape == logits.shape
+
+
+def test_unknown_size_is_followed():
+  images = tf.placeholder(tf.float32, [None, None, None, 3])
+  logits, _ = fcn.fcn(images, 4, 'resnet_v1_50', False)
+  assert logits.shape.as_list() == [None, None, None, 4]
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    assert session.run(logits, {images: np.zeros([1, 33, 50, 3])}).shape == (
+        1, 33, 50, 4)
+
+
+def test_backbone_keeps_its_variables_and_all_others_are_below_the_scope():
+  """A classification checkpoint fits; gradients reach all that is new."""
+  images = tf.zeros([1, 64, 64, 3])
+  logits, _ = fcn.fcn(images, 4, 'mobilenet_v1_025')
+  names = {variable.op.name for variable in tf.trainable_variables()}
+  gradients = tf.gradients(logits, tf.trainable_variables())
+  assert None not in gradients
+  added = {name for name in names if name.startswith('FCN/')}
+  assert added == {
+      'FCN/score_32/weights', 'FCN/score_32/biases', 'FCN/score_16/weights',
+      'FCN/score_16/biases', 'FCN/score_8/weights', 'FCN/score_8/biases',
+      'FCN/up_16/weights', 'FCN/up_8/weights'}
+  tf.reset_default_graph()
+  nets_factory.get_network_fn('mobilenet_v1_025', None, is_training=True)(
+      tf.zeros([1, 64, 64, 3]))
+  assert names - added == {variable.op.name for variable in tf.trainable_variables()}
+
+
+def test_reuse_shares_all_variables():
+  images = tf.zeros([1, 32, 32, 3])
+  fcn.fcn(images, 4, 'cifarnet', False, (2, 4))
+  names = [variable.op.name for variable in tf.global_variables()]
+  with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+    fcn.fcn(images, 4, 'cifarnet', False, (2, 4))
+  assert [variable.op.name for variable in tf.global_variables()] == names
+
+
+@pytest.mark.parametrize('factor', [2, 3, 4])
+def test_upsampling_starts_as_a_bilinear_resize(factor):
+  """Away from the border; depths are not mixed."""
+  maps = np.random.RandomState(0).rand(1, 6, 7, 2).astype(np.float32)
+  enlarged = slim.conv2d_transpose(
+      maps, 2, fcn.bilinear_kernel_size(factor), factor, activation_fn=None,
+      biases_initializer=None, weights_initializer=fcn.bilinear_initializer(factor))
+  expected = tf.image.resize_bilinear(
+      maps, [6 * factor, 7 * factor], half_pixel_centers=True)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    enlarged, expected = session.run([enlarged, expected])
+  inner = np.s_[:, factor:-factor, factor:-factor]
+  np.testing.assert_allclose(enlarged[inner], expected[inner], atol=1e-5)
+
+
+def test_bilinear_weights_refuse_another_shape():
+  with pytest.raises(ValueError, match=r'\[4, 4, depth, depth\]'):
+    fcn.bilinear_initializer(2)([3, 3, 2, 2])
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+    ((3, 'nasnet_mobile', True, (4, 8)), 'strides 8, 16, 32'),
+    ((3, 'mobilenet_v1', True, ()), 'strides 2, 4, 8, 16, 32'),
+    ((0, 'mobilenet_v1'), 'num_classes is 0'),
+    ((3, 'mobilenet_v9'), "did you mean 'mobilenet_v"),
+])
+def test_mistakes_are_named(arguments, words):
+  with pytest.raises(diagnostics.UserError, match=words):
+    fcn.fcn(tf.zeros([1, 64, 64, 3]), *arguments)
