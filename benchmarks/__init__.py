@@ -1,0 +1,1 @@
+"""Measurements that anyone can repeat; not part of the suite."""
