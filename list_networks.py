@@ -12,6 +12,7 @@ stored in catalog/complexity.json; after adding a network count it with
 
 import fnmatch
 import json
+import os
 
 from absl import flags
 
@@ -129,13 +130,13 @@ def as_markdown(records: list[dict]) -> str:
                    for line in (_HEADINGS, rule, *map(cells, records)))
 
 
-def measure(rows: list[networks.Network],
-            costs: dict[str, complexity.Complexity]) -> None:
+def measure(rows: list[networks.Network], costs: dict[str, complexity.Complexity],
+            path: os.PathLike = complexity.PATH) -> None:
   """Counts each network and stores it at once, so that a stop loses nothing."""
   from nets import complexity as counting  # Takes seconds: it imports TensorFlow.
   for number, row in enumerate(rows, 1):
     costs[row.name] = counting.measure(row.name)
-    complexity.save(costs)
+    complexity.save(costs, path)
     print(f'[{number}/{len(rows)}] {row.name}', flush=True)
 
 

@@ -32,9 +32,9 @@ def shapes_to_segment(count, size, seed):
 
 @pytest.mark.parametrize(
     ('backbone', 'strides', 'size', 'rate', 'steps', 'arguments'), [
-        ('mobilenet_v1_025', (8, 16, 32), 64, 0.01, 60, {}),
+        ('mobilenet_v1_025', (4, 8, 16, 32), 64, 0.01, 150, {}),
         ('cifarnet', (2, 4), 32, 0.003, 60, {}),
-        ('inception_v1', (4, 8, 16, 32), 64, 0.003, 30, {'global_pool': True}),
+        ('inception_v1', (8, 16, 32), 64, 0.003, 30, {'global_pool': True}),
     ])
 def test_training_segments_held_out_images(backbone, strides, size, rate, steps,
                                            arguments):
