@@ -21,7 +21,7 @@ demo: .venv/ready
 	@echo "The report: demo/eval/report/report.png"
 
 test: lint
-	$(RUN) -m pytest -q -n auto --maxprocesses=4
+	$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist worksteal
 
 lint: .venv/ready
 	$(RUN) -m ruff check .
