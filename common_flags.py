@@ -1,4 +1,4 @@
-"""Flags that several scripts share, with their checks; part of the scripts."""
+"""The network and the data set: flags that several scripts share."""
 
 from absl import flags
 

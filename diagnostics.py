@@ -91,11 +91,29 @@ def run_script(main) -> None:
   app.run(main_with_answers, flags_parser=_parse_flags)
 
 
+def _help() -> str:
+  """Returns what the script says of itself, and its flags by the module's title."""
+  from absl import flags
+
+  parts = [sys.modules['__main__'].__doc__]
+  for module in flags.FLAGS.flags_by_module_dict():
+    if not module.startswith('absl.'):
+      documented = sys.modules.get(module)
+      title = documented.__doc__.splitlines()[0] if documented else 'Flags'
+      parts.append(
+          f'{title}\n{flags.FLAGS.module_help(module).split(":", 1)[1]}\n')
+  return '\n'.join(parts)
+
+
 def _parse_flags(argv):
   """Parses absl flags; a wrong one is answered in one line, with exit code 2."""
   from absl import flags
 
   name = argv[0].rsplit('/', 1)[-1]
+  if {'--help', '-help', '--helpshort', '-h', '-?'} & set(argv[1:]):
+    # absl's own shows the flags of the script's module only.
+    print(_help())
+    sys.exit(0)
   try:
     return flags.FLAGS(argv)
   except flags.UnrecognizedFlagError as error:

@@ -181,6 +181,14 @@ def test_nan_names_the_step_and_the_last_good_checkpoint(digits_dir, tmp_path):
   assert tf.train.latest_checkpoint(str(tmp_path)).endswith('model.ckpt-2')
 
 
+def test_help_shows_every_flag_by_its_group():
+  done = train(help=True)
+  assert done.returncode == 0
+  for words in ('--model_name', '--num_clones', '--checkpoint_path', '--optimizer:',
+                'The optimizer: how gradients become updates.'):
+    assert words in done.stdout
+
+
 # --- Mistakes that are answered before TensorFlow is imported.
 
 @pytest.mark.parametrize(('flags', 'words'), [

@@ -1,7 +1,7 @@
 """What a run says of itself before its first step."""
 
 from checkpoints import restore
-from tf_compat import tf
+from tf_compat import slim, tf
 
 
 def show(rows: list[tuple[str, str | list[str]]]) -> None:
@@ -21,12 +21,14 @@ def millions(count: int) -> str:
   return str(count)
 
 
-def parameters(trainable_scopes: list[str], variables) -> tuple[int, int]:
-  """Returns how many weights are trained, and how many the network has.
+def parameters(trainable_scopes: list[str]) -> str:
+  """Returns how many weights the network in the default graph has, in words.
 
   Statistics, such as batch norm's moving averages, are no parameters.
   """
   count = lambda chosen: sum(variable.shape.num_elements() for variable in chosen)
   trainable = {variable.ref() for variable in tf.trainable_variables()}
-  return (count(restore.variables_to_train(trainable_scopes)),
-          count(variable for variable in variables if variable.ref() in trainable))
+  total = count(variable for variable in slim.get_model_variables()
+                if variable.ref() in trainable)
+  trained = count(restore.variables_to_train(trainable_scopes))
+  return f'{millions(total)} parameters, {millions(trained)} of them trained'

@@ -6,12 +6,13 @@ where all variables are of one step: checkpoints, summaries, progress, signals.
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import diagnostics
 from datasets import pipeline
 from progress import clock
 from tf_compat import slim, tf
-from training import failures, graph, intervals, savers, stopping
+from training import failures, graph, intervals, savers, stopping, watching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +52,26 @@ class TrainingLoop:
     options: how.
     images: the input pipeline.
     stop_request: asked after every step.
+    watchers: called between the steps.
+
+  Attributes:
+    step: the last step taken, or None.
+    end: why the run ended, for its last line.
+    saver: writes the checkpoints.
+    input_failure: what the input failed by, or None.
+    unreadable: the records that were passed over.
   """
 
   def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
-               images: pipeline.Input, stop_request: stopping.StopRequest):
+               images: pipeline.Input, stop_request: stopping.StopRequest,
+               watchers: Sequence[watching.Watcher] = ()):
     self._graph, self._options, self._images = training_graph, options, images
-    self._stop_request = stop_request
+    self._stop_request, self._watchers = stop_request, watchers
     self.saver = self._make_saver()
     self._run_step = None
     self._stopping = False
     self.step = None
+    self.end = 'done'
     self.input_failure = None
     self.unreadable = set()
     self._save_due = intervals.Every(options.save_interval_secs)
@@ -74,11 +85,7 @@ class TrainingLoop:
       (total loss, whether to stop).
     """
     if self._run_step is None:
-      fetches = self._graph
-      self._run_step = session.make_callable(
-          [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
-           fetches.numbers])
-      self._interval.start()
+      self._begin(session, kwargs.get('summary_writer'))
     try:
       if self._graph.summary_op is not None and self._summaries_due.due():
         results = self._step_with_summaries(session, kwargs.get('summary_writer'))
@@ -95,21 +102,36 @@ class TrainingLoop:
     self._images.log.deliver(numbers)
     self._report_unreadable()
     self._interval.add(loss, waited)
-    stop = self._stopping = self._should_stop()
+    reasons = [watcher.after_step(session, self.step) for watcher in self._watchers]
+    self.end = next(filter(None, reasons), self.end)
+    stop = self._stopping = any(reasons) or self._should_stop()
     every = self._options.log_every_n_steps
     if every and (self.step % every == 0 or stop):
       self._print_progress(learning_rate)
-    if self._options.is_chief and not stop and self._save_due.due():
+    if stop:
+      for watcher in self._watchers:
+        watcher.end(session, self.step)
+    elif self._options.is_chief and self._save_due.due():
       path = os.path.join(self._options.train_dir, failures.CHECKPOINT_NAME)
       self.saver.save(session, path, self.step)
     return loss, stop
 
+  def _begin(self, session, writer):
+    fetches = self._graph
+    step = int(session.run(tf.train.get_global_step(session.graph)))
+    for watcher in self._watchers:
+      watcher.begin(session, step, writer)
+    self._run_step = session.make_callable(
+        [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
+         fetches.numbers])
+    self._interval.start()
+
   def _make_saver(self):
     sync_optimizer = self._graph.sync_optimizer
     if sync_optimizer is None:
-      return savers.CheckpointSaver()
+      return savers.CheckpointSaver(self._watchers)
     return savers.ReleasingSaver(
-        self._graph.train_op, self._options.replicas_to_aggregate,
+        self._watchers, self._graph.train_op, self._options.replicas_to_aggregate,
         lambda: self._stopping)
 
   def _step_with_summaries(self, session, writer):
@@ -146,7 +168,8 @@ class TrainingLoop:
 
 
 def run(training_graph: graph.TrainingGraph, options: LoopOptions,
-        images: pipeline.Input, init_fn=None) -> TrainingLoop:
+        images: pipeline.Input, init_fn=None,
+        watchers: Sequence[watching.Watcher] = ()) -> TrainingLoop:
   """Trains until the last step, a signal or a failure.
 
   Args:
@@ -154,9 +177,10 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     options: how.
     images: the input pipeline of the graph.
     init_fn: called with the session if train_dir has no checkpoint.
+    watchers: called between the steps, in this order.
 
   Returns:
-    The loop, with the last `step` and the `unreadable` records.
+    The loop, see its attributes.
 
   Raises:
     UserError: the loss is not finite, or the input failed; the message names
@@ -164,7 +188,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
   """
   stop_request = stopping.StopRequest()
   with stop_request.listening(), failures.without_summary_thread_errors():
-    loop = TrainingLoop(training_graph, options, images, stop_request)
+    loop = TrainingLoop(training_graph, options, images, stop_request, watchers)
     # The Supervisor runs these before the first step, restored or not.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
     config = tf.ConfigProto(

@@ -5,22 +5,27 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tf_compat import tf
+from training import watching
 
 
 class CheckpointSaver(tf.train.Saver):
   """A saver that does not begin a checkpoint for which there is no room.
+
+  Args:
+    watchers: are called around every checkpoint.
 
   Attributes:
     failure: what the last attempt raised, or None. The Supervisor swallows what its
       own last save raises, and the run would seem to have ended well.
   """
 
-  def __init__(self):
+  def __init__(self, watchers: Sequence[watching.Watcher] = ()):
     super().__init__()
     self.failure = None
+    self._watchers = watchers
     self._size = sum(variable.shape.num_elements() * variable.dtype.size
                      for variable in tf.global_variables())
 
@@ -34,7 +39,13 @@ class CheckpointSaver(tf.train.Saver):
       folder = os.path.dirname(save_path)
       if os.path.isdir(folder) and shutil.disk_usage(folder).free < self._size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
-      return super().save(sess, save_path, *args, **kwargs)
+      step = int(sess.run(tf.train.get_global_step(sess.graph)))
+      for watcher in self._watchers:
+        watcher.before_save(sess, step)
+      path = super().save(sess, save_path, *args, **kwargs)
+      for watcher in self._watchers:
+        watcher.after_save(sess, step, path)
+      return path
     except Exception as error:
       self.failure = error
       raise
@@ -48,13 +59,15 @@ class ReleasingSaver(CheckpointSaver):
   and fails. So one more step's gradients are sent once the weights are safe.
 
   Args:
+    watchers: as for `CheckpointSaver`.
     train_op: sends the gradients of one replica.
     count: how many gradients an update takes.
     is_last: tells whether the checkpoint just written is the last one.
   """
 
-  def __init__(self, train_op: tf.Tensor, count: int, is_last: Callable[[], bool]):
-    super().__init__()
+  def __init__(self, watchers: Sequence[watching.Watcher], train_op: tf.Tensor,
+               count: int, is_last: Callable[[], bool]):
+    super().__init__(watchers)
     self._train_op, self._count, self._is_last = train_op, count, is_last
 
   def save(self, sess, save_path, *args, **kwargs):

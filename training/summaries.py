@@ -1,0 +1,134 @@
+"""What TensorBoard shows of a run.
+
+Everything in the graph is computed only in the steps whose summaries are written.
+"""
+
+from collections.abc import Callable, Mapping
+
+from deployment import model_deploy
+from tf_compat import slim, tf
+from training import intervals, watching
+
+_IMAGES = 4
+
+
+def _add(summary) -> None:
+  tf.add_to_collection(tf.GraphKeys.SUMMARIES, summary)
+
+
+# The tags are exactly what is asked for: tf.summary would take the name of an op of
+# the same name, such as a variable's, for a conflict and count on: weights_1.
+def _scalar(tag: str, value) -> None:
+  _add(tf.raw_ops.ScalarSummary(tags=tag, values=value))
+
+
+def _histogram(tag: str, values) -> None:
+  _add(tf.raw_ops.HistogramSummary(tag=tag, values=values))
+
+
+def batch_accuracy(logits, labels):
+  """Returns the share of images whose most probable class is a true one.
+
+  Args:
+    logits: float32 [batch, classes].
+    labels: int64 [batch], or float32 [batch, classes] targets: the true classes are
+      those with the largest target, which may be several.
+
+  Returns:
+    float32 scalar.
+  """
+  predictions = tf.argmax(logits, 1)
+  if labels.dtype.is_integer:
+    right = tf.equal(predictions, tf.cast(labels, predictions.dtype))
+  else:
+    reached = tf.gather(labels, predictions, batch_dims=1)
+    right = tf.equal(reached, tf.reduce_max(labels, 1)) & (reached > 0)
+  return tf.reduce_mean(tf.cast(right, tf.float32))
+
+
+def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
+        group_rates: Mapping[str, tf.Tensor] | None = None,
+        displayable: Callable | None = None) -> None:
+  """Adds the summaries of a step to the graph.
+
+  Histograms, losses and images are of the first clone, the accuracy is of all.
+
+  Args:
+    clones: each with outputs (batch, logits, end_points).
+    total_loss: float32 scalar.
+    learning_rate: float32 scalar.
+    group_rates: float32 scalars: the learning rates of groups of variables that
+      have their own, by name.
+    displayable: makes uint8 pictures of the network's input; without it there are
+      none.
+  """
+  model_deploy.keep_first_clone_items(clones, tf.GraphKeys.SUMMARIES)
+  clone = clones[0]
+  batch, _, end_points = clone.outputs
+  for name, end_point in end_points.items():
+    _histogram(f'activations/{name}', end_point)
+    _scalar(f'sparsity/{name}', tf.nn.zero_fraction(end_point))
+  for loss in tf.get_collection(tf.GraphKeys.LOSSES, clone.scope):
+    _scalar(f'losses/{loss.op.name}', loss)
+  for variable in slim.get_model_variables():
+    _histogram(variable.op.name, variable)
+  _scalar('learning_rate', learning_rate)
+  for name, rate in (group_rates or {}).items():
+    _scalar(f'learning_rates/{name}', rate)
+  _scalar('total_loss', total_loss)
+  _scalar('accuracy/training_batch', tf.add_n([
+      batch_accuracy(logits, of_clone.labels)
+      for of_clone, logits, _ in (clone.outputs for clone in clones)]) / len(clones))
+  if displayable is not None:
+    _add(tf.raw_ops.ImageSummary(
+        tag='images/as_the_network_sees_them',
+        tensor=displayable(batch.images[:_IMAGES]), max_images=_IMAGES))
+
+
+class ProgressSummaries(watching.Watcher):
+  """Writes how fast the run is: means over the steps since the last time.
+
+  One step's loss, or its wait for input, says little.
+
+  Args:
+    every_secs: seconds between two of them; 0: none.
+    images_per_step: of all clones of this process.
+  """
+
+  def __init__(self, every_secs: float, images_per_step: int):
+    self._due = intervals.Every(every_secs)
+    self._images_per_step = images_per_step
+    self._writer = None
+    self._interval = intervals.Interval()
+    self._interval.start()
+
+  def begin(self, session, step, writer):
+    """Begins to measure."""
+    self._writer = writer
+    self._interval.start()
+
+  def measured(self, step, loss, waited):
+    """Adds a step."""
+    self._interval.add(loss, waited)
+
+  def after_step(self, session, step):
+    """Writes, where it is time."""
+    if self._due.due():
+      self._write(step)
+
+  def end(self, session, step):
+    """Writes what there is since the last time."""
+    self._write(step)
+
+  def _write(self, step):
+    if self._writer is None or not self._interval.steps:
+      return
+    sums = self._interval.restart()
+    values = {
+        'progress/images_per_second':
+            sums.steps * self._images_per_step / sums.seconds,
+        'progress/input_wait_share': sums.wait_share,
+        'progress/mean_loss': sums.mean_loss}
+    self._writer.add_summary(tf.Summary(value=[
+        tf.Summary.Value(tag=tag, simple_value=value)
+        for tag, value in values.items()]), step)
