@@ -1,31 +1,80 @@
 """Runs the project's scripts as a user would, for tests."""
 
+import atexit
+import functools
+import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 
 from tests.conftest import ROOT
 
+_TIMEOUT_SECS = 300
 
-def command(script, **flags):
+
+def command(script, *arguments, **flags):
   """Returns the command line of a script; a flag of True stands alone."""
-  line = [sys.executable, str(ROOT / f'{script}.py')]
+  line = [sys.executable, str(ROOT / f'{script}.py'), *map(str, arguments)]
   for name, value in flags.items():
     line.append(f'--{name}' if value is True else f'--{name}={value}')
   return line
 
 
-def run(script, **flags):
-  """Runs a script to its end; returns its CompletedProcess, output as text."""
-  return subprocess.run(command(script, **flags), text=True, capture_output=True,
-                        check=False, cwd=ROOT, timeout=300)
+def run(script, *arguments, **flags):
+  """Runs a script to its end; returns its CompletedProcess, output as text.
+
+  The process is a fork of one that has TensorFlow imported (`script_server.py`);
+  `run_anew` starts Python itself.
+  """
+  line = command(script, *arguments, **flags)
+  with tempfile.TemporaryDirectory() as folder:
+    paths = [os.path.join(folder, name) for name in ('stdout', 'stderr')]
+    for path in paths:
+      open(path, 'w').close()
+    returncode = _ask_server(line[1:], *paths)
+    outputs = []
+    for path in paths:
+      with open(path, encoding='utf-8') as file:
+        outputs.append(file.read())
+  return subprocess.CompletedProcess(line, returncode, *outputs)
 
 
-def start(script, **flags):
+def run_anew(script, *arguments, **flags):
+  """Runs a script as `run` does, in a process that begins with nothing imported."""
+  return subprocess.run(command(script, *arguments, **flags), text=True,
+                        capture_output=True, check=False, cwd=ROOT,
+                        timeout=_TIMEOUT_SECS)
+
+
+def start(script, *arguments, **flags):
   """Starts a script; returns its Popen, with stdout as a text pipe."""
-  return subprocess.Popen(command(script, **flags), text=True, cwd=ROOT,
+  return subprocess.Popen(command(script, *arguments, **flags), text=True, cwd=ROOT,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           env={**os.environ, 'PYTHONUNBUFFERED': '1'})
+
+
+@functools.cache
+def _server():
+  server = subprocess.Popen(
+      [sys.executable, str(ROOT / 'tests' / 'script_server.py')], text=True, cwd=ROOT,
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+  atexit.register(server.kill)
+  return server
+
+
+def _ask_server(line, stdout, stderr):
+  server = _server()
+  print(json.dumps({'command': line, 'stdout': stdout, 'stderr': stderr}),
+        file=server.stdin, flush=True)
+  pid = json.loads(server.stdout.readline())['pid']
+  overdue = threading.Timer(_TIMEOUT_SECS, os.kill, (pid, signal.SIGKILL))
+  overdue.start()
+  returncode = json.loads(server.stdout.readline())['returncode']
+  overdue.cancel()
+  return returncode
 
 
 def answer(done, *words, code=None):
