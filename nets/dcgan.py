@@ -6,6 +6,7 @@ everywhere but at the images' side, where the paper found it to be unstable.
 """
 
 import diagnostics
+from nets import normalization
 from tf_compat import slim, tf
 
 
@@ -13,7 +14,7 @@ def _arg_scope(layer, is_training, fused_batch_norm, activation_fn):
   """Returns the arg scope of one network: `layer` halves or doubles its input."""
   with slim.arg_scope(
       [layer], kernel_size=[4, 4], stride=2, padding='SAME',
-      activation_fn=activation_fn, normalizer_fn=slim.batch_norm,
+      activation_fn=activation_fn, normalizer_fn=normalization.batch_norm,
       # Without zero debias the mean's moving average, which starts at 0, is wrong
       # for the first thousand steps.
       normalizer_params={'is_training': is_training, 'zero_debias_moving_mean': True,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import diagnostics
-from nets import inception_blocks, inception_heads, inception_v1
+from nets import inception_blocks, inception_heads, inception_v1, normalization
 from nets.conv_stack import trunc_normal
 from tf_compat import slim, tf
 
@@ -284,6 +284,6 @@ def arg_scope(weight_decay, batch_norm, **arguments):
   with slim.arg_scope([slim.conv3d, conv3d_spatiotemporal],
                       weights_regularizer=slim.l2_regularizer(weight_decay)):
     with slim.arg_scope([conv3d_spatiotemporal], activation_fn=tf.nn.relu,
-                        normalizer_fn=slim.batch_norm, normalizer_params=batch_norm,
-                        **arguments) as scope:
+                        normalizer_fn=normalization.batch_norm,
+                        normalizer_params=batch_norm, **arguments) as scope:
       return scope

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import diagnostics
-from nets import inception_blocks, inception_heads, inception_utils
+from nets import inception_blocks, inception_heads, inception_utils, normalization
 from nets.inception_blocks import Conv, Mixed, Pool
 from tf_compat import slim, tf
 
@@ -250,7 +250,8 @@ def inception_resnet_v2_arg_scope(
   with slim.arg_scope([slim.conv2d, slim.fully_connected],
                       weights_regularizer=penalty, biases_regularizer=penalty):
     with slim.arg_scope(
-        [slim.conv2d], activation_fn=activation_fn, normalizer_fn=slim.batch_norm,
+        [slim.conv2d], activation_fn=activation_fn,
+        normalizer_fn=normalization.batch_norm,
         normalizer_params=inception_utils.batch_norm_params(
             batch_norm_decay, batch_norm_epsilon, batch_norm_updates_collections,
             batch_norm_scale)) as scope:

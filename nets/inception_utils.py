@@ -1,5 +1,6 @@
 """What the Inception networks share besides their modules: the arg scope."""
 
+from nets import normalization
 from tf_compat import slim, tf
 
 
@@ -25,7 +26,7 @@ def inception_arg_scope(weight_decay=0.00004, use_batch_norm=True,
         [slim.conv2d],
         weights_initializer=slim.variance_scaling_initializer(),
         activation_fn=activation_fn,
-        normalizer_fn=slim.batch_norm if use_batch_norm else None,
+        normalizer_fn=normalization.batch_norm if use_batch_norm else None,
         normalizer_params=batch_norm_params(
             batch_norm_decay, batch_norm_epsilon, batch_norm_updates_collections,
             batch_norm_scale) if use_batch_norm else {}) as scope:

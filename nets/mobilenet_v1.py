@@ -13,6 +13,7 @@ separable ones, each a depthwise (the stride) and a 1x1 convolution (the depth).
 import collections
 
 import diagnostics
+from nets import normalization
 from nets.mobilenet.mobilenet import safe_arg_scope
 from nets.mobilenet.mobilenet import wrapped_partial as wrapped_partial
 from nets.mobilenet.sizes import atrous_strides, fixed_padding
@@ -192,7 +193,7 @@ def mobilenet_v1_arg_scope(is_training=True, weight_decay=0.00004, stddev=0.09,
                            regularize_depthwise=False, batch_norm_decay=0.9997,
                            batch_norm_epsilon=0.001,
                            batch_norm_updates_collections=tf.GraphKeys.UPDATE_OPS,
-                           normalizer_fn=slim.batch_norm):
+                           normalizer_fn=normalization.batch_norm):
   """Returns the arg scope of MobileNet V1.
 
   Args:

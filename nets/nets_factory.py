@@ -7,6 +7,7 @@ import functools
 import importlib
 
 from catalog import networks, taps
+from nets import normalization
 from tf_compat import slim
 
 
@@ -21,7 +22,8 @@ arg_scopes_map = {
     name: _function(row, row.arg_scope) for name, row in networks.NETWORKS.items()}
 
 
-def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
+def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
+                   frozen_batch_norm_scopes=()):
   """Returns the function that builds a network.
 
   Args:
@@ -29,6 +31,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
     num_classes: number of logits; 0 or None returns the features before them.
     weight_decay: L2 penalty on the weights that the network regularizes.
     is_training: whether dropout is on and batch norm uses the batch's statistics.
+    frozen_batch_norm_scopes: scopes whose batch norm keeps its moving statistics and
+      normalizes by them in training too, see `normalization.frozen_batch_norm`.
 
   Returns:
     network_fn(images, **kwargs) -> (logits, end_points), with images float32
@@ -43,7 +47,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
 
   @functools.wraps(network)
   def network_fn(images, **kwargs):
-    with slim.arg_scope(arg_scope_fn(weight_decay=weight_decay)):
+    with (slim.arg_scope(arg_scope_fn(weight_decay=weight_decay)),
+          normalization.frozen_batch_norm(frozen_batch_norm_scopes)):
       return network(
           images, num_classes=num_classes, is_training=is_training, **kwargs)
 

@@ -8,6 +8,7 @@ dilated ("atrous") instead of strided, and the features keep their resolution.
 import collections
 import functools
 
+from nets import normalization
 from nets.grouped_convolution import grouped_conv2d
 from tf_compat import slim, tf
 
@@ -261,7 +262,8 @@ def resnet_arg_scope(weight_decay=0.0001, batch_norm_decay=0.997,
                       weights_regularizer=slim.l2_regularizer(weight_decay),
                       weights_initializer=slim.variance_scaling_initializer(),
                       activation_fn=activation_fn,
-                      normalizer_fn=slim.batch_norm if use_batch_norm else None,
+                      normalizer_fn=(
+                          normalization.batch_norm if use_batch_norm else None),
                       normalizer_params=batch_norm):
     with slim.arg_scope([slim.batch_norm], **batch_norm):
       # The paper pads pool1; slim's default is 'VALID'.

@@ -5,7 +5,7 @@ the shortcut path is an identity from end to end; one more batch norm follows th
 last block. Depths and resolutions are those of `resnet_v1`.
 """
 
-from nets import resnet_utils
+from nets import normalization, resnet_utils
 from nets.grouped_convolution import grouped_conv2d
 from nets.resnet_utils import resnet_arg_scope as resnet_arg_scope
 from nets.resnet_v1 import UNITS
@@ -33,7 +33,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
     float [batch, height / stride, width / stride, depth].
   """
   with tf.variable_scope(scope, 'bottleneck_v2', [inputs]) as sc:
-    preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
+    preact = normalization.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
     if depth == slim.utils.last_dimension(inputs.get_shape(), min_rank=4):
       shortcut = resnet_utils.subsample(inputs, stride, 'shortcut')
     else:
@@ -73,7 +73,7 @@ def resnet_v2(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
             net = resnet_utils.conv2d_same(net, 64, 7, stride=2, scope='conv1')  # 112
           net = slim.max_pool2d(net, [3, 3], stride=2, scope='pool1')  # 56
         net = resnet_utils.stack_blocks_dense(net, blocks, output_stride)  # 7
-        net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
+        net = normalization.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
         end_points = slim.utils.convert_collection_to_dict(outputs)
         net = resnet_utils.classify(
             net, end_points, num_classes, global_pool, spatial_squeeze, sc)

@@ -17,6 +17,7 @@ import functools
 import inspect
 
 import diagnostics
+from nets import normalization
 from nets.mobilenet import sizes
 from nets.resnet_utils import NoOpScope as NoOpScope
 from tf_compat import slim, tf
@@ -289,7 +290,7 @@ def training_scope(is_training=True, weight_decay=0.00004, stddev=0.09,
                  else tf.truncated_normal_initializer(stddev=stddev))
   with slim.arg_scope(
       [slim.conv2d, slim.fully_connected, slim.separable_conv2d],
-      weights_initializer=initializer, normalizer_fn=slim.batch_norm), \
+      weights_initializer=initializer, normalizer_fn=normalization.batch_norm), \
       slim.arg_scope([mobilenet_base, mobilenet], is_training=is_training), \
       safe_arg_scope([slim.batch_norm], decay=bn_decay, is_training=is_training), \
       safe_arg_scope([slim.dropout], keep_prob=dropout_keep_prob,

@@ -4,6 +4,7 @@ Table 2 of the paper is `_BOTTLENECKS` below: t is the expansion, c the number o
 outputs, n how often the row is repeated, s the stride of the first time.
 """
 
+from nets import normalization
 from nets.mobilenet import conv_blocks as ops
 from nets.mobilenet import mobilenet as lib
 from nets.mobilenet.mobilenet import wrapped_partial as wrapped_partial
@@ -45,7 +46,7 @@ def _defaults(normalizer_fn, **normalizer_params):
 
 
 V2_DEF = {
-    'defaults': _defaults(slim.batch_norm, center=True, scale=True),
+    'defaults': _defaults(normalization.batch_norm, center=True, scale=True),
     'spec': [
         op(slim.conv2d, stride=2, num_outputs=32, kernel_size=[3, 3]),
         *(_bottleneck(t, c, 1 if repeated else s)

@@ -10,6 +10,7 @@ the map is large.
 
 import functools
 
+from nets import normalization
 from nets.mobilenet import conv_blocks as ops
 from nets.mobilenet import mobilenet as lib
 from tf_compat import slim, tf
@@ -92,7 +93,7 @@ def _defaults(normalizer_fn, **normalizer_params):
   }
 
 
-DEFAULTS = _defaults(slim.batch_norm, center=True, scale=True)
+DEFAULTS = _defaults(normalization.batch_norm, center=True, scale=True)
 DEFAULTS_GROUP_NORM = _defaults(slim.group_norm, groups=8)
 
 _RE, _HS = tf.nn.relu, hard_swish

@@ -13,6 +13,7 @@ import functools
 import re
 
 import diagnostics
+from nets import normalization
 from nets.nasnet import layers
 from tf_compat import slim, tf
 
@@ -161,7 +162,7 @@ class NasNetABaseCell:
       net = slim.separable_conv2d(
           net, filters, kernel, depth_multiplier=1, stride=stride,
           scope=f'separable_{name}')
-      net = slim.batch_norm(net, scope=f'bn_sep_{name}')
+      net = normalization.batch_norm(net, scope=f'bn_sep_{name}')
       if layer < count:
         net, stride = self._activation_fn(net), 1
     return self._bound(net)
@@ -169,7 +170,7 @@ class NasNetABaseCell:
   def _convolve(self, net, filters, scope, norm_scope, stride=1):
     """Builds a 1x1 convolution, normalized."""
     net = slim.conv2d(net, filters, 1, stride=stride, scope=scope)
-    return self._bound(slim.batch_norm(net, scope=norm_scope))
+    return self._bound(normalization.batch_norm(net, scope=norm_scope))
 
   def _bound(self, net):
     if not self._bounded:

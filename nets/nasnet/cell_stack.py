@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import diagnostics
+from nets import normalization
 from nets.nasnet import layers
 from tf_compat import slim, tf
 
@@ -250,7 +251,7 @@ def _stem_convolution(images, stem, config):
                 * config.stem_multiplier)
   net = slim.conv2d(images, filters, 3, stride=stem.stride, padding=stem.padding,
                     scope=stem.scope)
-  return slim.batch_norm(net, scope=stem.norm_scope)
+  return normalization.batch_norm(net, scope=stem.norm_scope)
 
 
 def _auxiliary_cell(config):
@@ -273,10 +274,10 @@ def _auxiliary_logits(net, num_classes, activation_fn, scope):
     net = slim.avg_pool2d(
         activation_fn(net), _AUX_POOL, stride=3, padding='VALID')
     net = slim.conv2d(net, 128, 1, scope='proj')
-    net = activation_fn(slim.batch_norm(net, scope='aux_bn0'))
+    net = activation_fn(normalization.batch_norm(net, scope='aux_bn0'))
     net = slim.conv2d(
         net, 768, layers.static_sizes(net), padding='VALID', scope='Conv')
-    net = activation_fn(slim.batch_norm(net, scope='aux_bn1'))
+    net = activation_fn(normalization.batch_norm(net, scope='aux_bn1'))
     net = tf.squeeze(net, layers.spatial_indices(layers.get_channel_index()))
     return slim.fully_connected(net, num_classes, scope='FC')
 

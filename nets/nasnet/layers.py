@@ -1,6 +1,7 @@
 """Layers of searched cells that follow the arg scope's data format."""
 
 import diagnostics
+from nets import normalization
 from tf_compat import slim, tf
 
 DATA_FORMAT_NCHW = 'NCHW'
@@ -65,7 +66,7 @@ def factorized_reduction(net, output_filters, stride, data_format=INVALID):
   with slim.arg_scope([slim.conv2d, slim.batch_norm], data_format=data_format):
     if stride == 1:
       net = slim.conv2d(net, output_filters, 1, scope='path_conv')
-      return slim.batch_norm(net, scope='path_bn')
+      return normalization.batch_norm(net, scope='path_bn')
     half = output_filters // 2
     shift = [int(index in spatial_indices(channels)) for index in range(4)]
     shifted = tf.pad(net, [[0, pixels] for pixels in shift])
@@ -75,7 +76,7 @@ def factorized_reduction(net, output_filters, stride, data_format=INVALID):
         slim.conv2d(shifted, output_filters - half, 1, stride=stride,
                     scope='path2_conv'),
     ], channels)
-    return slim.batch_norm(net, scope='final_path_bn')
+    return normalization.batch_norm(net, scope='final_path_bn')
 
 
 @slim.add_arg_scope
