@@ -5,7 +5,8 @@
   python list_networks.py --filter='resnet_v?_50' --format=markdown
 
 One image, evaluation, the class count of the published checkpoint. The counts are
-stored in catalog/complexity.json; after adding a network count it with
+stored in catalog/complexity.json, and in catalog/variables.json the variables that
+checkpoints are recognized by; after adding or changing a network store both with
 
   python list_networks.py --measure --filter=my_net
 """
@@ -17,7 +18,7 @@ import os
 from absl import flags
 
 import diagnostics
-from catalog import complexity, networks
+from catalog import complexity, networks, variables
 
 FLAGS = flags.FLAGS
 _SORTS = ('name', 'parameters', 'multiply_adds', 'size')
@@ -29,7 +30,8 @@ flags.DEFINE_enum('sort', 'name', _SORTS, 'The column to sort by, from small to 
 flags.DEFINE_enum('format', 'text', _FORMATS, 'How to print the table. JSON has plain'
                   ' numbers, null where a network was not measured.')
 flags.DEFINE_bool('measure', False, 'Build the networks first, count parameters and'
-                  ' multiply-adds, and store the counts. All of them take minutes.')
+                  ' multiply-adds, and store the counts and the variables. All of them'
+                  ' take minutes.')
 
 _HEADINGS = ('name', 'input', 'parameters', 'multiply-adds', 'preprocessing', 'heads',
              'classes', 'paper')
@@ -140,12 +142,24 @@ def measure(rows: list[networks.Network], costs: dict[str, complexity.Complexity
     print(f'[{number}/{len(rows)}] {row.name}', flush=True)
 
 
+def store_variables(rows: list[networks.Network],
+                    path: os.PathLike = variables.PATH) -> None:
+  """Stores the variables of each network, and keeps those of others."""
+  from nets import variables as building
+  stored = variables.load(path)
+  for number, row in enumerate(rows, 1):
+    stored[row.name] = building.measure(row.name)
+    print(f'[{number}/{len(rows)}] variables of {row.name}', flush=True)
+  variables.save(stored, path)
+
+
 def main(_):
   """Prints the table; measures first if asked to."""
   rows = select(FLAGS.filter)
   costs = complexity.load()
   if FLAGS.measure:
     measure(rows, costs)
+    store_variables(rows)
   records = sorted((record(row, costs.get(row.name)) for row in rows),
                    key=sort_key(FLAGS.sort))
   writers = {'text': as_text, 'json': as_json, 'markdown': as_markdown}

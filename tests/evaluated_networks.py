@@ -5,6 +5,7 @@ import functools
 
 from catalog import complexity, taps
 from nets import complexity as counting
+from tf_compat import tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +18,14 @@ class Evaluated:
     later: for each tap that is an end point, the end points computed from it;
       those that are the same tensor are not among them.
     logits_need: the taps that the logits are computed from.
+    variables: the shape of each, by name.
   """
 
   cost: complexity.Complexity
   shapes: dict[str, list[int]]
   later: dict[str, set[str]]
   logits_need: set[str]
+  variables: dict[str, tuple[int, ...]]
 
 
 @functools.cache
@@ -41,7 +44,9 @@ def evaluated(name: str) -> Evaluated:
   return Evaluated(
       counting.cost(images, logits),
       {other: tensor.shape.as_list() for other, tensor in end_points.items()},
-      later, logits_need)
+      later, logits_need,
+      {variable.op.name: tuple(variable.shape.as_list())
+       for variable in logits.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)})
 
 
 def downstream(operation):
