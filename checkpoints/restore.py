@@ -1,14 +1,17 @@
-"""What a run resumes, what it restores, and what it leaves out.
+"""Finding and reading checkpoints, comparing them with variables, restoring them.
 
-A restore says what it does before it does it. What is neither restored nor
-excluded by the user is an error, unless missing variables were allowed.
+A comparison is a `RestorePlan`. A run that resumes and an evaluation accept no
+difference; fine-tuning shows and explains each (`checkpoints.preflight`).
 """
 
 import dataclasses
 import os
+import re
+from collections.abc import Callable, Sequence
 
 import diagnostics
-from tf_compat import slim, tf
+from checkpoints import contents, renaming, run_checkpoints
+from tf_compat import tf
 
 # The reader of checkpoints turns TensorFlow's errors into these by its own rules.
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
@@ -21,15 +24,16 @@ def find(path: str) -> str:
     UserError: there is none; the message says what was found instead.
   """
   if os.path.isdir(path):
-    latest = tf.train.latest_checkpoint(path)
-    if latest is None:
-      raise diagnostics.UserError(
-          f"no checkpoint in '{path}': name a folder that training wrote to, or a"
-          ' file such as model.ckpt-1000')
-    path = latest
-  for suffix in ('.index', '.meta', '.data-00000-of-00001'):
-    # People name what they see in the folder.
-    path = path.removesuffix(suffix)
+    newest = run_checkpoints.newest_first(path)
+    if not newest:
+      others = checkpoints_in(path)
+      advice = (f'it holds {some(others)}: name one of them' if others else
+                'name a folder that training wrote to, or a file such as'
+                ' model.ckpt-1000')
+      raise diagnostics.UserError(f"no checkpoint in '{path}': {advice}")
+    path = newest[0]
+  # People name what they see in the folder.
+  path = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
   if not tf.train.checkpoint_exists(path):
     where = os.path.dirname(path) or '.'
     near = checkpoints_in(where)
@@ -57,25 +61,31 @@ def verify(path: str) -> None:
   Raises:
     UserError: it is damaged; the message names whole ones beside it.
   """
-  reader = open_reader(path)
-  try:
-    for name in reader.get_variable_to_shape_map():
-      reader.get_tensor(name)
-  except _READ_ERRORS as error:
-    others = sorted(set(checkpoints_in(os.path.dirname(path) or '.')) - {
-        os.path.basename(path)})
+  open_reader(path)
+  damage = damage_of(path)
+  if damage:
+    others = [name for name in checkpoints_in(os.path.dirname(path) or '.')
+              if name != os.path.basename(path)]
     advice = f"; '{os.path.dirname(path)}' also holds {', '.join(others)}" if (
         others) else ''
     raise diagnostics.UserError(
-        f"the checkpoint '{path}' is damaged: {first_line(error)}{advice}") from error
+        f"the checkpoint '{path}' is damaged: {damage}{advice}")
+
+
+def damage_of(path: str) -> str | None:
+  """Reads every value of a checkpoint; returns what is wrong with it, or None."""
+  try:
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+      reader.get_tensor(name)
+  except _READ_ERRORS as error:
+    return first_line(error)
+  return None
 
 
 def checkpoints_in(folder: str) -> list[str]:
   """Returns the names of the checkpoints in a folder, sorted."""
-  if not os.path.isdir(folder):
-    return []
-  return sorted(name.removesuffix('.index') for name in os.listdir(folder)
-                if name.endswith('.index'))
+  return run_checkpoints.names_in(folder)
 
 
 def first_line(error: Exception) -> str:
@@ -122,61 +132,71 @@ def variables_to_train(trainable_scopes: list[str]):
 
 
 @dataclasses.dataclass(frozen=True)
-class RestorePlan:
-  """What restoring a checkpoint into the network would do, by variable name.
+class Listing:
+  """What a checkpoint holds, by the names that its variables are wanted by.
 
   Attributes:
-    path: the checkpoint.
-    restored: the variables that are read.
+    path: its prefix.
+    shapes: the shape of each variable, by name.
+    sources: the name of each in the file, by name; another one after renaming.
+  """
+
+  path: str
+  shapes: dict[str, list[int]]
+  sources: dict[str, str]
+
+
+def read_listing(path: str, rename: Sequence[renaming.Rule] = ()) -> Listing:
+  """Returns what the checkpoint at prefix `path` holds, renamed.
+
+  Raises:
+    UserError: it cannot be read, or the rules do not fit it.
+  """
+  shapes = open_reader(path).get_variable_to_shape_map()
+  sources = renaming.rename(shapes, rename, path)
+  return Listing(path, {name: shapes[source] for name, source in sources.items()},
+                 sources)
+
+
+@dataclasses.dataclass(frozen=True)
+class RestorePlan:
+  """What restoring a checkpoint would do, by the names of its listing.
+
+  Attributes:
+    listing: of the checkpoint.
+    restored: the variables that are read, by name.
     excluded: names left as they are because the user said so.
     missing: names that the checkpoint does not have.
     mismatched: (name, shape in the checkpoint, shape in the network).
     unused: names in the checkpoint that the network does not have.
   """
 
-  path: str
-  restored: list
+  listing: Listing
+  restored: dict[str, tf.Variable]
   excluded: list[str]
   missing: list[str]
   mismatched: list[tuple[str, list[int], list[int]]]
   unused: list[str]
 
-  def describe(self) -> str:
-    """Returns one line of counts, with the names where there are few."""
-    parts = [f'{len(self.restored)} variables restored from {self.path}']
-    for what, names in (('excluded', self.excluded),
-                        ('not in the checkpoint', self.missing),
-                        ('of the checkpoint not used', self.unused)):
-      if names:
-        parts.append(f'{len(names)} {what} ({some(names)})')
-    return '; '.join(parts)
-
-  def check(self, ignore_missing_vars: bool) -> None:
-    """Raises UserError for anything left out that the user did not ask for."""
-    if self.mismatched:
-      scopes = ','.join(dict.fromkeys(
-          name.rsplit('/', 1)[0] for name, *_ in self.mismatched))
-      raise diagnostics.UserError(
-          f'{self._first_mismatch()}: if these are the layers of another class count,'
-          f' add --checkpoint_exclude_scopes={scopes}')
-    self._check_network()
-    if self.missing and not ignore_missing_vars:
-      raise diagnostics.UserError(
-          f"'{self.path}' lacks {len(self.missing)} variables of the network"
-          f' ({some(self.missing)}): leave them out by --checkpoint_exclude_scopes,'
-          ' or start them anew by --ignore_missing_vars')
+  @property
+  def path(self) -> str:
+    """The checkpoint's prefix."""
+    return self.listing.path
 
   def check_complete(self) -> None:
     """Raises UserError unless the checkpoint holds all that an evaluation needs."""
     if self.mismatched:
       raise diagnostics.UserError(
-          f'{self._first_mismatch()}: check --model_name, --dataset_name and'
+          f'{self.first_mismatch()}: check --model_name, --dataset_name and'
           ' --labels_offset (1 for networks without a background class)')
     if self.missing and self.missing[0].endswith('/ExponentialMovingAverage'):
       raise diagnostics.UserError(
           f"'{self.path}' keeps no moving averages: leave out"
           ' --moving_average_decay')
-    self._check_network()
+    if self.missing and not self.restored:
+      raise diagnostics.UserError(
+          f'{self.of_another_network()}: choose the --model_name that it was trained'
+          ' with')
     if self.missing:
       raise diagnostics.UserError(
           f"'{self.path}' lacks {len(self.missing)} variables of the network"
@@ -191,20 +211,20 @@ class RestorePlan:
           ' wanted here. Resume with the flags it was begun with, or name another'
           ' --train_dir (and this one as --checkpoint_path to fine-tune from it)')
 
-
-  def _first_mismatch(self):
+  def first_mismatch(self) -> str:
+    """Returns the beginning of a sentence about the variables that do not fit."""
     name, in_checkpoint, in_network = self.mismatched[0]
-    return (f"'{self.path}' does not fit: {len(self.mismatched)} variables have other"
-            f' shapes, such as {name}, {in_checkpoint} there and {in_network} here')
+    others = len(self.mismatched) - 1
+    more = f' (and {others} more)' if others else ''
+    return (f"'{self.path}' does not fit: {name}{more} has another shape,"
+            f' {in_checkpoint} there and {in_network} here')
 
-  def _check_network(self):
-    if not self.restored and self.missing:
-      raise diagnostics.UserError(
-          f"'{self.path}' is a checkpoint of another network: it holds none of the"
-          f' {len(self.missing)} variables wanted (it begins with'
-          f" '{_top_scope(self.unused)}', the network with"
-          f" '{_top_scope(self.missing)}'): choose the --model_name that it was"
-          ' trained with')
+  def of_another_network(self) -> str:
+    """Returns the beginning of a sentence about a checkpoint without any use."""
+    return (f"'{self.path}' is a checkpoint of another network: it holds none of the"
+            f' {len(self.missing)} variables wanted (it begins with'
+            f" '{_top_scope(self.unused)}', the network with"
+            f" '{_top_scope(self.missing)}')")
 
 
 def some(names: list[str], count: int = 3) -> str:
@@ -217,18 +237,12 @@ def _top_scope(names: list[str]) -> str:
   return names[0].split('/')[0] if names else 'nothing'
 
 
-# What a run keeps beside the weights of its network.
-_BOOKKEEPING = ('global_step', 'ExponentialMovingAverage', 'Momentum', 'Adam', 'Adam_1',
-                'RMSProp', 'RMSProp_1', 'Adagrad', 'Adadelta', 'Adadelta_1', 'Ftrl',
-                'Ftrl_1', 'beta1_power', 'beta2_power')
-
-
-def plan_restore(path: str, variables,
-                 exclude_scopes: list[str] = ()) -> RestorePlan:
+def plan_restore(checkpoint: str | Listing, variables,
+                 exclude_scopes: Sequence[str] = ()) -> RestorePlan:
   """Compares a checkpoint with the variables of a network.
 
   Args:
-    path: the checkpoint's prefix.
+    checkpoint: its prefix, or its listing.
     variables: the variables to restore; or a dict of them by their names in the
       checkpoint.
     exclude_scopes: scopes that keep their initial values.
@@ -236,11 +250,13 @@ def plan_restore(path: str, variables,
   Raises:
     UserError: the checkpoint cannot be read, or a scope matches no variable.
   """
+  listing = (checkpoint if isinstance(checkpoint, Listing)
+             else read_listing(checkpoint))
   if not isinstance(variables, dict):
     variables = {variable.op.name: variable for variable in variables}
   check_scopes('checkpoint_exclude_scopes', exclude_scopes, variables.values())
-  shapes = open_reader(path).get_variable_to_shape_map()
-  restored, excluded, missing, mismatched = [], [], [], []
+  shapes, restored = listing.shapes, {}
+  excluded, missing, mismatched = [], [], []
   for name, variable in variables.items():
     shape = variable.shape.as_list()
     if any(in_scope(name, scope) for scope in exclude_scopes):
@@ -250,12 +266,25 @@ def plan_restore(path: str, variables,
     elif shapes[name] != shape:
       mismatched.append((name, shapes[name], shape))
     else:
-      restored.append(variable)
-  unused = sorted(name for name in shapes if name not in variables
-                  and name.rsplit('/', 1)[-1] not in _BOOKKEEPING)
-  return RestorePlan(path, restored, excluded, missing, mismatched, unused)
+      restored[name] = variable
+  unused = [name for name in contents.sort(shapes).weights
+            if name in shapes and name not in variables]
+  return RestorePlan(listing, restored, excluded, missing, mismatched, unused)
 
 
-def restore_fn(plan: RestorePlan):
-  """Returns init_fn(session), which restores what the plan says."""
-  return slim.assign_from_checkpoint_fn(plan.path, plan.restored)
+def restore_fn(plan: RestorePlan) -> Callable:
+  """Returns init_fn(session), which restores what the plan says.
+
+  Raises:
+    UserError: the checkpoint has values of another type.
+  """
+  by_source = {plan.listing.sources[name]: variable
+               for name, variable in plan.restored.items()}
+  types = open_reader(plan.path).get_variable_to_dtype_map()
+  for source, variable in by_source.items():
+    if types[source] != variable.dtype.base_dtype:
+      raise diagnostics.UserError(
+          f"'{plan.path}' holds '{source}' as {types[source].name}, the network as"
+          f' {variable.dtype.base_dtype.name}: write it again with values of that type')
+  saver = tf.train.Saver(by_source)
+  return lambda session: saver.restore(session, plan.path)

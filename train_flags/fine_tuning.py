@@ -1,30 +1,71 @@
 """The beginning: which checkpoint the weights come from, and which are trained."""
 
+import os
+
 from absl import flags
 
 import diagnostics
 import train_flags
+from catalog import networks
+from checkpoints import renaming
 
 FLAGS = flags.FLAGS
 
 
 def define() -> None:
   """Defines the flags of this group."""
+  flags.DEFINE_enum('init', 'auto', ['auto', 'resume', 'finetune', 'scratch'],
+                    'Where the weights come from. auto: the run in --train_dir if'
+                    ' there is one, else --checkpoint_path, else random weights. The'
+                    ' others insist: on that run, on --checkpoint_path or on random'
+                    ' weights, and never write over a run.')
   flags.DEFINE_string('checkpoint_path', None,
                       'Checkpoint, or folder of checkpoints, to begin from.')
   flags.DEFINE_string('checkpoint_exclude_scopes', None,
-                      'Scopes, separated by commas, that are not restored from it.')
+                      'Scopes, separated by commas, that are not restored from it;'
+                      ' auto: the head of the network if its classes are others.')
+  flags.DEFINE_string('checkpoint_rename', None,
+                      'Rules OLD=NEW, separated by commas, for scopes that have other'
+                      ' names in it: vgg=vgg_16, module/= takes a prefix off,'
+                      ' /ExponentialMovingAverage= takes the moving averages for the'
+                      ' weights.')
+  flags.DEFINE_string('transfer_classes_from', None,
+                      'Its labels.txt, of lines LABEL:NAME: classes that have the same'
+                      ' name in the data set keep their weights.')
   flags.DEFINE_string('trainable_scopes', None,
                       'Scopes, separated by commas, to train; by default all.')
+  flags.DEFINE_string('frozen_scopes', None,
+                      'Scopes, separated by commas, that stay as they are to the last'
+                      ' bit, the statistics of batch norm included; also within'
+                      ' --trainable_scopes.')
+  flags.DEFINE_string('frozen_batch_norm_scopes', None,
+                      'Scopes, separated by commas, whose batch norm keeps its'
+                      ' statistics and normalizes by them in training too; its gamma'
+                      ' and beta are trained.')
   flags.DEFINE_boolean('ignore_missing_vars', False,
-                       'Begin with what --checkpoint_path lacks at initial values.')
+                       'Begin with what --checkpoint_path lacks, or has in another'
+                       ' shape, at initial values.')
 
 
 def check() -> None:
   """Refuses flags that make no sense."""
-  if not FLAGS.checkpoint_path and FLAGS.checkpoint_exclude_scopes:
+  for flag in ('checkpoint_exclude_scopes', 'checkpoint_rename',
+               'transfer_classes_from'):
+    if FLAGS[flag].value and not FLAGS.checkpoint_path:
+      raise diagnostics.UserError(f'--{flag} has no effect without --checkpoint_path')
+  if FLAGS.init == 'finetune' and not FLAGS.checkpoint_path:
     raise diagnostics.UserError(
-        '--checkpoint_exclude_scopes has no effect without --checkpoint_path')
+        '--init=finetune needs --checkpoint_path: the checkpoint to begin from')
+  if FLAGS.init == 'scratch' and FLAGS.checkpoint_path:
+    raise diagnostics.UserError(
+        f'--init=scratch begins with random weights, but --checkpoint_path='
+        f'{FLAGS.checkpoint_path} is given: leave out one of them')
+  _rename_rules()
+  labels_file = FLAGS.transfer_classes_from
+  if labels_file and not os.path.isfile(labels_file):
+    raise diagnostics.UserError(
+        f'--transfer_classes_from={labels_file}: there is no such file; name the'
+        ' labels.txt of the data set that the checkpoint was trained on')
 
 
 def notes() -> list[str]:
@@ -38,16 +79,58 @@ def trainable_scopes() -> list[str]:
   return train_flags.comma_separated(FLAGS.trainable_scopes)
 
 
+def frozen_scopes() -> list[str]:
+  """Returns the scopes that stay as they are."""
+  return train_flags.comma_separated(FLAGS.frozen_scopes)
+
+
+def frozen_batch_norm_scopes() -> list[str]:
+  """Returns the scopes whose batch norm keeps its statistics."""
+  return frozen_scopes() + train_flags.comma_separated(FLAGS.frozen_batch_norm_scopes)
+
+
 def starting_point():
   """Returns what the run begins from, before the graph is built."""
   from training import starting_point
-  return starting_point.find(FLAGS.train_dir, FLAGS.checkpoint_path)
+  return starting_point.find(FLAGS.train_dir, FLAGS.checkpoint_path, FLAGS.init,
+                             is_chief=FLAGS.task == 0)
 
 
-def prepare(start):
-  """Compares the graph with its beginning; returns banner lines and an init_fn."""
-  return start.prepare(train_flags.comma_separated(FLAGS.checkpoint_exclude_scopes),
-                       FLAGS.ignore_missing_vars)
+def prepare(start, dataset, num_classes):
+  """Compares the graph with its beginning; returns banner lines and an init_fn.
+
+  Raises:
+    UserError: the checkpoint does not fit, or its labels do not.
+  """
+  from checkpoints import heads
+  from training import starting_point
+  head = heads.Head(networks.get_network(FLAGS.model_name).head_scopes, num_classes)
+  old_names, new_names = _class_names(dataset)
+  return start.prepare(
+      starting_point.network_of(FLAGS.model_name, head),
+      starting_point.FineTuning(
+          train_flags.comma_separated(FLAGS.checkpoint_exclude_scopes),
+          FLAGS.ignore_missing_vars, _rename_rules(), old_names, new_names))
+
+
+def _rename_rules():
+  return renaming.parse(train_flags.comma_separated(FLAGS.checkpoint_rename))
+
+
+def _class_names(dataset):
+  """Returns the names of the checkpoint's labels and of the network's classes."""
+  from datasets import labels
+  if not FLAGS.transfer_classes_from:
+    return None, None
+  if not dataset.labels_to_names:
+    raise diagnostics.UserError(
+        f"--transfer_classes_from: '{FLAGS.dataset_dir}' has no"
+        f' {labels.LABELS_FILENAME} that names its classes')
+  folder, name = os.path.split(FLAGS.transfer_classes_from)
+  return labels.read_label_file(folder or '.', name), {
+      label - FLAGS.labels_offset: class_name
+      for label, class_name in dataset.labels_to_names.items()
+      if label >= FLAGS.labels_offset}
 
 
 def rows(beginning) -> list[tuple[str, str]]:

@@ -1,0 +1,200 @@
+"""The checkpoints of a run, after it was killed, cut, moved or tampered with."""
+
+import os
+import shutil
+
+import pytest
+
+import diagnostics
+from checkpoints import restore, run_checkpoints
+from tests import checkpoint_files
+from tf_compat import tf
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('run')
+  checkpoint_files.write_run(folder, [20, 40, 60])
+  return folder
+
+
+@pytest.fixture
+def run(written, tmp_path):
+  """Returns a copy of a run with checkpoints at 20, 40 and 60, as if never moved."""
+  folder = tmp_path / 'run'
+  shutil.copytree(written, folder)
+  state(folder, 60, [20, 40, 60])
+  return folder
+
+
+def state(folder, latest, steps):
+  tf.train.update_checkpoint_state(
+      str(folder), str(folder / f'model.ckpt-{latest}'),
+      [str(folder / f'model.ckpt-{step}') for step in steps])
+
+
+def newest(folder):
+  return run_checkpoints.newest_whole(str(folder), restore.damage_of)
+
+
+def steps(paths):
+  return [run_checkpoints.step_of(path) for path in paths]
+
+
+def listed(folder):
+  return steps(tf.train.get_checkpoint_state(
+      str(folder)).all_model_checkpoint_paths)
+
+
+def test_a_sound_run_goes_on_from_its_latest_and_nothing_is_written(run):
+  before = (run / 'checkpoint').stat().st_mtime_ns
+  found = newest(run)
+  found.record()
+  assert (steps([found.path]), found.damaged, found.recorded) == ([60], [], True)
+  assert (run / 'checkpoint').stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize('damage', [
+    lambda run: checkpoint_files.cut(checkpoint_files.data(run / 'model.ckpt-60'), 100),
+    lambda run: checkpoint_files.cut(checkpoint_files.data(run / 'model.ckpt-60'), 0),
+    lambda run: checkpoint_files.cut(run / 'model.ckpt-60.index', 50),
+    lambda run: checkpoint_files.cut(run / 'model.ckpt-60.index', 0),
+    lambda run: os.remove(checkpoint_files.data(run / 'model.ckpt-60')),
+    lambda run: os.remove(run / 'model.ckpt-60.index'),
+], ids=['cut', 'empty', 'cut index', 'empty index', 'no data', 'no index'])
+def test_a_torn_checkpoint_gives_way_to_the_one_before(run, damage, capfd):
+  damage(run)
+  left = sorted(os.listdir(run))
+  found = newest(run)
+  assert steps([found.path]) == [40]
+  line, = found.describe_damage()
+  assert 'model.ckpt-60 is newer but damaged' in line
+  assert '20 steps are lost' in line
+  assert 'stay' in line
+  found.record()
+  assert tf.train.latest_checkpoint(str(run)).endswith('model.ckpt-40')
+  # The saver deletes what is listed: the whole ones in turn, the torn one never.
+  assert listed(run) == [20, 40]
+  assert sorted(os.listdir(run)) == left
+  assert newest(run).recorded
+  assert capfd.readouterr().err == ''
+
+
+def test_bytes_that_changed_are_noticed(run):
+  with open(checkpoint_files.data(run / 'model.ckpt-60'), 'r+b') as file:
+    file.seek(200)
+    file.write(b'\xff\xff\xff\xff')
+  assert steps([newest(run).path]) == [40]
+
+
+def test_when_none_is_whole_the_answer_names_all(run):
+  for step in (20, 40, 60):
+    checkpoint_files.cut(checkpoint_files.data(run / f'model.ckpt-{step}'), step)
+  with pytest.raises(diagnostics.UserError) as caught:
+    newest(run)
+  for words in ('model.ckpt-60', 'model.ckpt-40', 'model.ckpt-20', 'is whole',
+                '--train_dir'):
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize('content', [
+    None, b'', b'model_checkpoint_path: "mod', b'\xff\xfe\x00garbage'])
+def test_without_a_state_file_the_files_decide(run, content, capfd):
+  if content is None:
+    os.remove(run / 'checkpoint')
+  else:
+    (run / 'checkpoint').write_bytes(content)
+  found = newest(run)
+  assert steps([found.path]) == [60]
+  found.record()
+  assert listed(run) == [20, 40, 60]
+  assert capfd.readouterr().err == ''
+
+
+def test_a_run_that_was_moved_is_found(run, tmp_path):
+  moved = tmp_path / 'elsewhere'
+  shutil.move(run, moved)
+  found = newest(moved)
+  assert found.path == str(moved / 'model.ckpt-60')
+  found.record()
+  assert tf.train.latest_checkpoint(str(moved)) == found.path
+  assert listed(moved) == [20, 40, 60]
+
+
+def test_a_folder_named_from_where_one_stands(run, monkeypatch):
+  monkeypatch.chdir(run.parent)
+  found = newest('run')
+  assert (steps([found.path]), found.recorded, steps(found.kept)) == (
+      [60], True, [20, 40, 60])
+  checkpoint_files.cut(checkpoint_files.data('run/model.ckpt-60'), 10)
+  found = newest('run')
+  found.record()
+  assert (len(found.damaged), steps([found.path]), newest('run').recorded) == (
+      1, [40], True)
+  assert tf.train.latest_checkpoint(str(run)) == str(run / 'model.ckpt-40')
+
+
+def test_a_kill_between_the_checkpoint_and_the_state_file_loses_nothing(run):
+  state(run, 40, [20, 40])
+  later = os.path.getmtime(run / 'checkpoint') + 1
+  os.utime(run / 'model.ckpt-60.index', (later, later))
+  found = newest(run)
+  assert steps([found.path]) == [60]
+  assert steps(found.kept) == [20, 40, 60]
+  assert not found.recorded
+
+
+def test_a_state_file_written_by_hand_is_obeyed(run):
+  """People go back to an older checkpoint by naming it there."""
+  past = os.path.getmtime(run / 'checkpoint') - 100
+  for name in os.listdir(run):
+    os.utime(run / name, (past, past))
+  state(run, 20, [20])
+  found = newest(run)
+  assert (steps([found.path]), found.damaged) == ([20], [])
+
+
+def test_a_checkpoint_deleted_by_hand_is_said_to_be_gone(run):
+  for name in os.listdir(run):
+    if name.startswith('model.ckpt-60'):
+      os.remove(run / name)
+  found = newest(run)
+  assert steps([found.path]) == [40]
+  assert found.describe_damage() == [
+      'WARNING: model.ckpt-60 is gone, 20 steps are lost']
+
+
+def test_a_state_file_alone_is_not_taken_for_a_new_run(tmp_path):
+  state(tmp_path, 60, [60])
+  with pytest.raises(diagnostics.UserError, match='but no checkpoint'):
+    newest(tmp_path)
+
+
+def test_a_folder_without_a_run(tmp_path):
+  assert newest(tmp_path) is None
+  assert newest(tmp_path / 'nothing') is None
+  # A published checkpoint that lies there is nobody's run.
+  checkpoint_files.write(tmp_path / 'inception_v3.ckpt', {'w': [1.0]})
+  # The remains of a first checkpoint that a kill cut short.
+  (tmp_path / 'model.ckpt-5.data-00000-of-00001.tempstate123').write_bytes(b'x')
+  assert newest(tmp_path) is None
+  with pytest.raises(diagnostics.UserError, match=r'inception_v3\.ckpt: name one'):
+    restore.find(str(tmp_path))
+
+
+def test_a_saver_goes_on_deleting_after_a_resume(run):
+  """The list of the state file is what a saver deletes from."""
+  checkpoint_files.cut(checkpoint_files.data(run / 'model.ckpt-60'), 10)
+  newest(run).record()
+  with tf.Session() as session:
+    step = tf.train.get_or_create_global_step()
+    tf.get_variable('w', [100])
+    saver = tf.train.Saver(max_to_keep=3)
+    saver.restore(session, tf.train.latest_checkpoint(str(run)))
+    saver.recover_last_checkpoints(
+        tf.train.get_checkpoint_state(str(run)).all_model_checkpoint_paths)
+    assert session.run(step) == 40
+    for number in (50, 70):
+      saver.save(session, str(run / 'model.ckpt'), number)
+  assert {name for name in os.listdir(run) if name.endswith('.index')} == {
+      f'model.ckpt-{number}.index' for number in (40, 50, 60, 70)}
