@@ -1,22 +1,65 @@
-"""Learning-rate schedules and optimizers."""
+"""Learning-rate schedules: their tensors, their words, and the flags that make them."""
+
+import math
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
+import diagnostics
 from tf_compat import tf
-from training import learning_rates, optimizers
+from training import learning_rates
 from training.learning_rates import Schedule
 
 
 def rates(schedule, steps):
   step = tf.placeholder(tf.int64, [])
   rate = schedule.at(step)
+  assert rate.dtype == tf.float32
   with tf.Session() as session:
     return [float(session.run(rate, {step: value})) for value in steps]
 
 
-def test_fixed_stays():
-  assert rates(Schedule('fixed', 0.5), [0, 1000]) == [0.5, 0.5]
+def exponential(step):
+  return 0.1 * 0.9 ** (step // 30)
+
+
+def polynomial(step):
+  return 0.1 - (0.1 - 0.001) * min(step, 90) / 90
+
+
+def cosine(step):
+  return 0.001 + (0.1 - 0.001) * math.cos(math.pi / 2 * min(step, 90) / 90) ** 2
+
+
+def piecewise(step):
+  return 0.02 if step < 40 else 0.5 if step < 70 else 0.003
+
+
+KINDS = [
+    (Schedule('fixed', 0.1), lambda step: 0.1),
+    (Schedule('exponential', 0.1, 30, 0.9), exponential),
+    (Schedule('polynomial', 0.1, 90, end=0.001), polynomial),
+    (Schedule('cosine', 0.1, 90, end=0.001), cosine),
+    (Schedule('piecewise', 0.02, changes=((40, 0.5), (70, 0.003))), piecewise),
+]
+
+
+@pytest.mark.parametrize('warmup', [0, 1, 8, 60])
+@pytest.mark.parametrize(('schedule', 'formula'), KINDS, ids=learning_rates.KINDS)
+def test_rates_equal_the_formula_in_every_phase_and_beyond(schedule, formula, warmup):
+  schedule = Schedule(**{**vars(schedule), 'warmup_steps': warmup})
+  steps = [*range(0, 100, 3), 39, 40, 69, 70, 89, 90, 91, 1000, 20_000_001]
+  wanted = [min(schedule.start * (step + 1) / warmup, formula(step))
+            if step < warmup else formula(step) for step in steps]
+  taken = rates(schedule, steps)
+  np.testing.assert_allclose(taken, wanted, rtol=1e-6)
+  assert taken[0] > 0
+
+
+def test_every_kind_is_tested():
+  assert tuple(schedule.kind for schedule, _ in KINDS) == learning_rates.KINDS
 
 
 def test_exponential_equals_the_established_staircase():
@@ -26,7 +69,7 @@ def test_exponential_equals_the_established_staircase():
   theirs = tf.train.exponential_decay(0.1, step, 10, 0.9, staircase=True)
   with tf.Session() as session:
     np.testing.assert_allclose(
-        ours, [session.run(theirs, {step: value}) for value in steps], rtol=1e-6)
+        ours, [session.run(theirs, {step: value}) for value in steps], rtol=1e-5)
 
 
 def test_polynomial_equals_the_established_line():
@@ -39,6 +82,13 @@ def test_polynomial_equals_the_established_line():
         ours, [session.run(theirs, {step: value}) for value in steps], rtol=1e-5)
 
 
+def test_a_decay_late_in_a_long_run_comes_at_its_step():
+  """float32 would count 2 ** 24 and 2 ** 24 + 1 as one step."""
+  late = 2 ** 24 + 1
+  schedule = Schedule('exponential', 1.0, late, 0.5)
+  assert rates(schedule, [late - 1, late]) == [1.0, 0.5]
+
+
 def test_warm_up_never_is_zero_and_ends_at_the_start_rate():
   values = rates(Schedule('fixed', 0.8, warmup_steps=4), range(6))
   np.testing.assert_allclose(values, [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rtol=1e-6)
@@ -48,6 +98,10 @@ def test_description_is_in_steps():
   assert Schedule('exponential', 0.01, 2500, 0.94, warmup_steps=10).describe() == (
       '0.01, times 0.94 every 2,500 steps, after a warm-up of 10 steps')
   assert 'step 300' in Schedule('polynomial', 0.01, 300).describe()
+  assert Schedule('cosine', 0.01, 4000).describe() == (
+      '0.01, along a cosine to 0.0001 at step 4,000')
+  assert Schedule('piecewise', 0.1, changes=((1000, 0.01),)).describe() == (
+      '0.1, 0.01 from step 1,000')
 
 
 def test_steps_of_epochs():
@@ -55,47 +109,132 @@ def test_steps_of_epochs():
   assert learning_rates.steps_of_epochs(0.001, 100, 32) == 1
 
 
-OPTIONS = {
-    'adadelta_rho': 0.95, 'adagrad_initial_accumulator_value': 0.1, 'adam_beta1': 0.9,
-    'adam_beta2': 0.999, 'opt_epsilon': 1.0, 'ftrl_learning_rate_power': -0.5,
-    'ftrl_initial_accumulator_value': 0.1, 'ftrl_l1': 0.0, 'ftrl_l2': 0.0,
-    'momentum': 0.9, 'rmsprop_momentum': 0.9, 'rmsprop_decay': 0.9}
+# --- The flags. 1000 images in batches of 10 make 100 steps an epoch.
+
+@pytest.fixture
+def group():
+  """Returns the module of the flags, with the script's flags at their defaults."""
+  import train_image_classifier  # Defines them.
+  from train_flags import learning_rate
+  assert train_image_classifier.GROUPS
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS(['test'])
+  with flagsaver.flagsaver():
+    give(batch_size=10)
+    yield learning_rate
 
 
-def test_options_are_all_known():
-  assert set(optimizers.all_options()) == set(OPTIONS)
+def give(**values):
+  for name, value in values.items():
+    flag = flags.FLAGS[name]
+    flag.parse(str(value))
+    flag.present = 1
 
 
-@pytest.mark.parametrize('name', optimizers.NAMES)
-def test_every_optimizer_lowers_a_loss(name):
-  weights = tf.get_variable('weights', initializer=[3.0, -2.0])
-  loss = tf.reduce_sum(tf.square(weights))
-  train_op = optimizers.get_optimizer(name, tf.constant(0.1), **OPTIONS).minimize(loss)
-  with tf.Session() as session:
-    session.run(tf.global_variables_initializer())
-    before = session.run(loss)
-    for _ in range(20):
-      session.run(train_op)
-    assert session.run(loss) < before
+@pytest.mark.parametrize(('given', 'steps'), [
+    ({}, 200),
+    ({'num_clones': 4}, 200),
+    ({'num_clones': 4, 'epochs_are': 'global'}, 50),
+    ({'accumulate_steps': 2}, 100),
+    ({'num_clones': 2, 'epochs_are': 'global', 'accumulate_steps': 4}, 25),
+    ({'sync_replicas': True, 'replicas_to_aggregate': 5}, 40),
+    ({'sync_replicas': True, 'replicas_to_aggregate': 5, 'num_clones': 2,
+      'epochs_are': 'global'}, 20),
+])
+def test_epochs_in_steps(group, given, steps):
+  give(warmup_epochs=2, **given)
+  schedule = group.schedule(1000)
+  assert (schedule.decay_steps, schedule.warmup_steps) == (steps, steps)
+  banner = ' '.join(text for _, text in group.rows(schedule, 1000))
+  assert f'every {steps:,} steps' in banner
+  if given.get('num_clones', 1) > 1:
+    assert f'an epoch of these is {steps // 2} steps' in banner
 
 
-@pytest.mark.parametrize('name', optimizers.NAMES)
-def test_every_option_reaches_its_optimizer(name):
-  """Each option, changed alone, changes the second update."""
-  def update(**changed):
-    tf.reset_default_graph()
-    weights = tf.get_variable('weights', initializer=[3.0, -2.0])
-    train_op = optimizers.get_optimizer(
-        name, tf.constant(0.1), **{**OPTIONS, **changed}).minimize(
-            tf.reduce_sum(tf.square(weights)))
-    with tf.Session() as session:
-      session.run(tf.global_variables_initializer())
-      for _ in range(3):
-        session.run(train_op)
-      return session.run(weights)
+def test_a_cosine_ends_with_the_run_or_after_its_epochs(group):
+  give(learning_rate_decay_type='cosine', max_number_of_steps=777)
+  group.check()
+  assert group.schedule(1000).decay_steps == 777
+  give(num_epochs_per_decay=3)
+  assert group.schedule(1000).decay_steps == 300
 
-  plain = update()
-  for option in optimizers.options_of(name):
-    changed = -0.4 if option == 'ftrl_learning_rate_power' else (
-        OPTIONS[option] * 0.5 + 0.1)
-    assert np.abs(update(**{option: changed}) - plain).max() > 1e-6, option
+
+def test_piecewise_rates_by_epoch(group):
+  give(learning_rate_decay_type='piecewise', learning_rate=0.1,
+       learning_rate_at_epochs='0.5:0.05, 30:1e-2')
+  group.check()
+  assert group.schedule(1000).changes == ((50, 0.05), (3000, 0.01))
+  assert group.notes() == []
+
+
+def test_flags_without_effect_are_said(group):
+  give(learning_rate_decay_type='fixed', end_learning_rate=0.1, num_epochs_per_decay=1,
+       epochs_are='global')
+  assert len(group.notes()) == 3
+  give(learning_rate_decay_type='cosine')
+  assert group.notes() == ['--epochs_are=global has no effect with one clone']
+
+
+@pytest.mark.parametrize(('given', 'words'), [
+    ({'learning_rate_decay_type': 'cosine'}, ['needs an end', '--max_number_of_steps']),
+    ({'learning_rate_decay_type': 'piecewise'}, ['--learning_rate_at_epochs']),
+    ({'learning_rate_at_epochs': '3:0.1'}, ['piecewise', 'exponential']),
+    ({'learning_rate_decay_type': 'piecewise', 'learning_rate_at_epochs': '3:1,2:1'},
+     ["'2' is out of order"]),
+    ({'learning_rate_decay_type': 'piecewise', 'learning_rate_at_epochs': '3:-1'},
+     ["'3:-1'", 'EPOCH:RATE']),
+    ({'learning_rate_multipliers': 'LeNet/fc4'}, ["'LeNet/fc4'", 'SCOPE:FACTOR']),
+    ({'learning_rate_multipliers': 'LeNet:nan'}, ["'LeNet:nan'", 'SCOPE:FACTOR']),
+    ({'learning_rate_multipliers': 'LeNet:2,LeNet:3'}, ["'LeNet' twice"]),
+])
+def test_mistaken_flags(group, given, words):
+  give(**given)
+  with pytest.raises(diagnostics.UserError) as refusal:
+    group.check()
+  for word in words:
+    assert word in str(refusal.value)
+
+
+# --- The flags of the optimizer.
+
+def test_who_decays_the_weights_and_with_which_epsilon(group):
+  from train_flags import optimization
+  give(weight_decay=0.5)
+  banner = lambda: dict(optimization.rows())
+  for name, in_loss, words in (
+      ('adam', 0.5, 'an L2 penalty in the loss'),
+      ('adamw', 0.0, 'by adamw itself'), ('lars', 0.0, 'by lars itself')):
+    give(optimizer=name)
+    assert optimization.loss_weight_decay() == in_loss
+    assert words in banner()['weight decay']
+  give(optimizer='adamw')
+  assert banner()['optimizer'] == 'adamw, epsilon 1e-08'
+  give(opt_epsilon=0.125)
+  assert banner()['optimizer'] == 'adamw, epsilon 0.125'
+  give(weight_decay=0, clip_gradient_norm=5)
+  assert banner() == {
+      'optimizer': 'adamw, epsilon 0.125, gradients of a norm up to 5, all together',
+      'weight decay': 'none'}
+
+
+def test_what_a_new_optimizer_is_told_about_established_defaults(group):
+  from train_flags import optimization
+  give(optimizer='adam')
+  assert ['1e-8 is usual' in line for line in optimization.notes()] == [True]
+  give(optimizer='adamw')
+  assert ['0.01 to 0.1 is usual' in line for line in optimization.notes()] == [True]
+  give(optimizer='nesterov', lars_trust_coefficient=0.1, momentum=0.8)
+  assert optimization.notes() == [
+      '--lars_trust_coefficient=0.1 has no effect with --optimizer=nesterov']
+
+
+def test_a_norm_to_clip_by_is_wanted(group):
+  from train_flags import optimization
+  give(clip_gradients_by='variable')
+  with pytest.raises(diagnostics.UserError, match='needs a --clip_gradient_norm'):
+    optimization.check()
+  give(clip_gradient_norm=1, accumulate_steps=3, optimizer='lars')
+  optimization.check()
+  options = optimization.update_options()
+  assert (options.clip_gradient_norm, options.clip_by_variable) == (1, True)
+  assert options.accumulate_steps == 3

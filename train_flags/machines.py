@@ -54,8 +54,9 @@ def aggregated_replicas() -> int | None:
 
 
 def images_per_step() -> int:
-  """Returns the global batch: images of all clones and workers."""
-  return FLAGS.batch_size * FLAGS.num_clones * FLAGS.worker_replicas
+  """Returns the global batch: images of all clones, workers and batches of a step."""
+  return (FLAGS.batch_size * FLAGS.num_clones * FLAGS.accumulate_steps
+          * FLAGS.worker_replicas)
 
 
 def deployment():
@@ -80,7 +81,10 @@ def rows(num_images: int) -> list[tuple[str, str]]:
   clones, gpus, batch = FLAGS.num_clones, _gpus(), images_per_step()
   where = ('GPU' if gpus and not FLAGS.clone_on_cpu
            else 'CPU' if gpus or FLAGS.clone_on_cpu else 'CPU, as there is no GPU')
-  each = f': {FLAGS.batch_size} for each of {clones} clones' if clones > 1 else ''
+  each = (f': {FLAGS.batch_size} for each of {clones} clones' if clones > 1
+          else f': {FLAGS.batch_size}' if FLAGS.accumulate_steps > 1 else '')
+  if FLAGS.accumulate_steps > 1:
+    each += f', {FLAGS.accumulate_steps} times a step'
   workers = (f', {FLAGS.worker_replicas} workers' if FLAGS.worker_replicas > 1 else '')
   end = ('no last step' if FLAGS.max_number_of_steps is None else
          f'{FLAGS.max_number_of_steps:,} steps are'

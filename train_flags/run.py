@@ -25,9 +25,10 @@ def define() -> None:
   flags.DEFINE_integer('save_interval_secs', 600,
                        'Seconds between checkpoints; 0 saves only at the end.',
                        lower_bound=0)
-  flags.DEFINE_integer('seed', None,
-                       'Makes the order of images, augmentation and initial weights'
-                       ' repeatable; by default each run draws its own.')
+  flags.DEFINE_float('max_loss_growth', 1e4,
+                     'Stop when the loss is this many times that of the first step;'
+                     ' 0 lets it grow. A loss that is not finite always stops the'
+                     ' run.', lower_bound=0)
 
 
 def check() -> None:
@@ -58,9 +59,17 @@ def loop_options():
   return loop.LoopOptions(
       FLAGS.train_dir, FLAGS.max_number_of_steps, FLAGS.log_every_n_steps,
       FLAGS.save_summaries_secs, FLAGS.save_interval_secs,
-      FLAGS.batch_size * FLAGS.num_clones, FLAGS.master, is_chief=FLAGS.task == 0,
+      FLAGS.batch_size * FLAGS.num_clones * FLAGS.accumulate_steps, FLAGS.master,
+      is_chief=FLAGS.task == 0,
       replicas_to_aggregate=FLAGS.replicas_to_aggregate,
       device_filters=own_devices if FLAGS.num_ps_tasks else ())
+
+
+def watchers(training_graph) -> list:
+  """Returns what keeps the checkpoints sound."""
+  from training import numerics
+  return [numerics.CheckpointGuard(training_graph.finite_check),
+          numerics.ExplosionGuard(FLAGS.max_loss_growth)]
 
 
 def rows() -> list[tuple[str, str]]:

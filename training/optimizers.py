@@ -1,6 +1,9 @@
 """Optimizers by name, with the established hyperparameters."""
 
+import functools
+
 from tf_compat import tf
+from training import weight_decay
 
 # For each name: the optimizer, and what it calls each established option.
 _OPTIMIZERS = {
@@ -15,7 +18,16 @@ _OPTIMIZERS = {
         'initial_accumulator_value': 'ftrl_initial_accumulator_value',
         'l1_regularization_strength': 'ftrl_l1',
         'l2_regularization_strength': 'ftrl_l2'}),
+    'adamw': (weight_decay.AdamW, {
+        'beta1': 'adam_beta1', 'beta2': 'adam_beta2', 'epsilon': 'opt_epsilon',
+        'weight_decay': 'weight_decay'}),
+    'lars': (weight_decay.Lars, {
+        'momentum': 'momentum', 'weight_decay': 'weight_decay',
+        'trust_coefficient': 'lars_trust_coefficient'}),
     'momentum': (tf.train.MomentumOptimizer, {'momentum': 'momentum'}),
+    'nesterov': (
+        functools.partial(tf.train.MomentumOptimizer, use_nesterov=True), {
+            'momentum': 'momentum'}),
     'sgd': (tf.train.GradientDescentOptimizer, {}),
     'rmsprop': (tf.train.RMSPropOptimizer, {
         'decay': 'rmsprop_decay', 'momentum': 'rmsprop_momentum',
@@ -28,6 +40,11 @@ NAMES = tuple(_OPTIMIZERS)
 def options_of(name: str) -> tuple[str, ...]:
   """Returns the names of the options that the optimizer `name` reads."""
   return tuple(_OPTIMIZERS[name][1].values())
+
+
+def decays_weights(name: str) -> bool:
+  """Tells whether the optimizer `name` does the weight decay, in the loss's place."""
+  return 'weight_decay' in options_of(name)
 
 
 def all_options() -> list[str]:

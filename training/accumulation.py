@@ -1,0 +1,88 @@
+"""Updates with the gradients of several batches, taken one after the other."""
+
+from tf_compat import tf
+
+
+class AccumulatingOptimizer(tf.train.Optimizer):
+  """Any optimizer, made to update with the mean gradient of `count` batches.
+
+  An update takes `count` runs of the graph: `count` - 1 of `accumulate_op`, then one
+  of the op of `apply_gradients`, which adds its own batch's gradients and forgets the
+  sums. It equals the update with one batch of `count` times the size, but for batch
+  norm, which sees the small ones.
+
+  The sums are local variables: they are in no checkpoint. A run that ends between
+  two updates takes the batches since the last one again.
+
+  Attributes:
+    accumulate_op: adds one batch's gradients, and gives its loss; made by
+      `compute_gradients`.
+    mean_loss: float32 scalar, the mean loss of the batches of an update, for the run
+      that updates; made by `compute_gradients` too.
+
+  Args:
+    optimizer: a tf.train.Optimizer.
+    count: batches of an update, 2 or more.
+    guard: an op that fails for a batch that must not count.
+  """
+
+  def __init__(self, optimizer: tf.train.Optimizer, count: int, guard: tf.Operation):
+    super().__init__(use_locking=False, name=optimizer.get_name())
+    self._optimizer, self._count, self._guard = optimizer, count, guard
+    self.accumulate_op = self.mean_loss = None
+    self._sums = []
+
+  def compute_gradients(self, loss, *args, **kwargs) -> list:
+    """Returns (gradient, variable) pairs, the means over the batches of an update.
+
+    Args:
+      loss: scalar.
+      *args: for the wrapped optimizer's compute_gradients, after its loss.
+      **kwargs: likewise.
+    """
+    pairs = [(_dense(gradient, variable), variable) for gradient, variable
+             in self._optimizer.compute_gradients(loss, *args, **kwargs)
+             if gradient is not None]
+    with tf.name_scope('accumulate_gradients'):
+      values = [gradient for gradient, _ in pairs] + [loss]
+      self._sums = [_local_zeros(value) for value in values]
+      with tf.control_dependencies([self._guard]):
+        additions = [total.assign_add(value, read_value=False)
+                     for total, value in zip(self._sums, values, strict=True)]
+      with tf.control_dependencies(additions):
+        self.accumulate_op = tf.identity(loss)
+      *means, self.mean_loss = [
+          (total.read_value() + value) / self._count
+          for total, value in zip(self._sums, values, strict=True)]
+    return [(mean, variable)
+            for mean, (_, variable) in zip(means, pairs, strict=True)]
+
+  def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+    """Returns the op that applies the mean gradients and forgets the sums."""
+    update = self._optimizer.apply_gradients(grads_and_vars, global_step, name)
+    with tf.control_dependencies([update, self.mean_loss]):
+      return tf.group(*[total.assign(tf.zeros_like(total), read_value=False)
+                        for total in self._sums])
+
+  def get_slot(self, var, name):
+    """Returns the wrapped optimizer's slot `name` of `var`, or None."""
+    return self._optimizer.get_slot(var, name)
+
+  def get_slot_names(self):
+    """Returns the names of the wrapped optimizer's slots."""
+    return self._optimizer.get_slot_names()
+
+  def variables(self):
+    """Returns the wrapped optimizer's variables."""
+    return self._optimizer.variables()
+
+
+def _dense(gradient, variable):
+  return tf.ensure_shape(tf.convert_to_tensor(gradient), variable.shape)
+
+
+def _local_zeros(value):
+  # A function: the zeros are made when they are assigned, and not kept in the graph.
+  return tf.Variable(
+      lambda: tf.zeros(value.shape, value.dtype), trainable=False,
+      collections=[tf.GraphKeys.LOCAL_VARIABLES], name='sum')
