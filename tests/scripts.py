@@ -4,11 +4,13 @@ import atexit
 import functools
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 from tests.conftest import ROOT
 
@@ -29,17 +31,48 @@ def run(script, *arguments, **flags):
   The process is a fork of one that has TensorFlow imported (`script_server.py`);
   `run_anew` starts Python itself.
   """
-  line = command(script, *arguments, **flags)
+  return _run(command(script, *arguments, **flags))
+
+
+def run_killed(when, script, *arguments, **flags):
+  """Runs a script as `run` does, and kills it (SIGKILL) as soon as `when` is true.
+
+  Args:
+    when: called with what the script has printed so far, every few milliseconds.
+    script: its name.
+    *arguments: as for `run`.
+    **flags: as for `run`.
+  """
+  return _run(command(script, *arguments, **flags), when)
+
+
+def _run(line, kill_when=None):
   with tempfile.TemporaryDirectory() as folder:
     paths = [os.path.join(folder, name) for name in ('stdout', 'stderr')]
     for path in paths:
-      open(path, 'w').close()
-    returncode = _ask_server(line[1:], *paths)
-    outputs = []
-    for path in paths:
-      with open(path, encoding='utf-8') as file:
-        outputs.append(file.read())
+      pathlib.Path(path).touch()
+    server = _server()
+    print(json.dumps({'command': line[1:], 'stdout': paths[0], 'stderr': paths[1]}),
+          file=server.stdin, flush=True)
+    pid = json.loads(server.stdout.readline())['pid']
+    ended = threading.Event()
+    killer = threading.Thread(target=_kill, args=(pid, paths[0], kill_when, ended))
+    killer.start()
+    returncode = json.loads(server.stdout.readline())['returncode']
+    ended.set()
+    killer.join()
+    outputs = [pathlib.Path(path).read_text(encoding='utf-8') for path in paths]
   return subprocess.CompletedProcess(line, returncode, *outputs)
+
+
+def _kill(pid, stdout, when, ended):
+  """Kills a process when it is to be, or overdue, unless it has ended before."""
+  overdue = time.monotonic() + _TIMEOUT_SECS
+  while not ended.wait(0.005):
+    if time.monotonic() > overdue or (
+        when and when(pathlib.Path(stdout).read_text(encoding='utf-8'))):
+      os.kill(pid, signal.SIGKILL)
+      return
 
 
 def run_anew(script, *arguments, **flags):
@@ -63,18 +96,6 @@ def _server():
       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
   atexit.register(server.kill)
   return server
-
-
-def _ask_server(line, stdout, stderr):
-  server = _server()
-  print(json.dumps({'command': line, 'stdout': stdout, 'stderr': stderr}),
-        file=server.stdin, flush=True)
-  pid = json.loads(server.stdout.readline())['pid']
-  overdue = threading.Timer(_TIMEOUT_SECS, os.kill, (pid, signal.SIGKILL))
-  overdue.start()
-  returncode = json.loads(server.stdout.readline())['returncode']
-  overdue.cancel()
-  return returncode
 
 
 def answer(done, *words, code=None):

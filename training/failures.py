@@ -2,14 +2,12 @@
 
 import contextlib
 import errno
-import glob
 import os
 import threading
 
 import diagnostics
 from tf_compat import tf
-
-CHECKPOINT_NAME = 'model.ckpt'
+from training import savers
 
 
 def explain(error: Exception, step: int | None,
@@ -24,14 +22,9 @@ def explain(error: Exception, step: int | None,
   """
   at = 'in the first step' if step is None else f'after step {step}'
   text = str(error)
-  if 'LossTensor is inf or nan' in text:
-    return diagnostics.UserError(
-        f'the loss is not finite any more {at}: try a lower --learning_rate.'
-        f' {last_checkpoint(train_dir)}')
   for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
     if os.strerror(code) in text:
-      for unfinished in glob.glob(os.path.join(
-          glob.escape(train_dir), f'{CHECKPOINT_NAME}-*.tempstate*')):
+      for unfinished in savers.unfinished_files(train_dir):
         os.remove(unfinished)
       what = diagnostics.explain_os_error(OSError(code, '', train_dir))
       return diagnostics.UserError(f'{what} ({at}). {last_checkpoint(train_dir)}')

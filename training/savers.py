@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import threading
@@ -9,6 +10,14 @@ from collections.abc import Callable, Sequence
 
 from tf_compat import tf
 from training import watching
+
+CHECKPOINT_NAME = 'model.ckpt'
+
+
+def unfinished_files(folder: str) -> list[str]:
+  """Returns the files of checkpoints that were not written to their end."""
+  return glob.glob(os.path.join(
+      glob.escape(folder), f'{CHECKPOINT_NAME}-*.tempstate*'))
 
 
 class CheckpointSaver(tf.train.Saver):
@@ -42,7 +51,11 @@ class CheckpointSaver(tf.train.Saver):
       step = int(sess.run(tf.train.get_global_step(sess.graph)))
       for watcher in self._watchers:
         watcher.before_save(sess, step)
+      left_by_the_dead = unfinished_files(folder)
       path = super().save(sess, save_path, *args, **kwargs)
+      for file in left_by_the_dead:
+        with contextlib.suppress(FileNotFoundError):
+          os.remove(file)
       for watcher in self._watchers:
         watcher.after_save(sess, step, path)
       return path
