@@ -8,8 +8,9 @@ import contextlib
 import logging
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -115,6 +116,27 @@ def _per_class_figure(metrics: Metrics) -> Figure:
   axes.set_title(panels.per_class_title(metrics))
   panels.draw_per_class(axes, metrics, room=bars)
   return figure
+
+
+def write_precisions(path: pathlib.Path, names: Sequence[str], values: np.ndarray,
+                     images: np.ndarray) -> None:
+  """Writes a picture of the average precision of classes, the worst first.
+
+  Args:
+    path: of the PNG file.
+    names: of the classes, at least one; the first ones are shown.
+    values: float [classes].
+    images: int [classes], how many images each class has.
+  """
+  shown = min(len(names), panels.MAX_BARS)
+  with _drawing():
+    figure = _figure(7, 0.6 + 0.3 * shown)
+    axes = figure.subplots()
+    axes.set_title('Average precision' + (
+        f' of the {shown} worst of {len(names)} classes' if shown < len(names)
+        else ' per class'))
+    panels.draw_bars(axes, 'AP', names[:shown], values[:shown], images[:shown], shown)
+    _save(figure, path)
 
 
 def _reliability_figure(metrics: Metrics) -> Figure:

@@ -5,6 +5,8 @@ and vermilion is wrong everywhere; both are of the palette by Okabe and Ito
 (Color Universal Design, 2008), which colour-blind readers can tell apart.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib import ticker
 from PIL import Image
@@ -128,21 +130,36 @@ def draw_per_class(axes, metrics: Metrics, room: int) -> None:
 
   With fewer bars than there is `room` for, the rest of the axes stays empty.
   """
-  worst = metrics.worst_classes()
-  shown = worst[:MAX_BARS]
-  rows, values = np.arange(len(shown)), metrics.per_class.f1[shown]
-  axes.barh(rows, np.ones(len(shown)), height=0.7, color='#F3F3F3')
+  shown = metrics.worst_classes()[:MAX_BARS]
+  draw_bars(axes, 'F1', [metrics.class_names[label] for label in shown],
+            metrics.per_class.f1[shown], metrics.per_class.support[shown], room)
+
+
+def draw_bars(axes, what: str, names: Sequence[str], values: np.ndarray,
+              images: np.ndarray, room: int) -> None:
+  """Draws a number of some classes as bars, from the top.
+
+  Args:
+    axes: to draw into.
+    what: the number.
+    names: of the classes.
+    values: from 0 to 1.
+    images: how many images each class has.
+    room: bars that fit; with fewer the rest of the axes stays empty.
+  """
+  rows = np.arange(len(names))
+  axes.barh(rows, np.ones(len(names)), height=0.7, color='#F3F3F3')
   axes.barh(rows, values, height=0.7, color=BLUE)
-  for row, label, value in zip(rows, shown, values, strict=True):
+  for row, value, count in zip(rows, values, images, strict=True):
     axes.text(1.02, row, number(value), va='center_baseline', fontsize=9)
-    axes.text(1.17, row, f'{metrics.per_class.support[label]:,}',
+    axes.text(1.17, row, f'{count:,}',
               va='center_baseline', fontsize=9, color=MUTED)
-  for position, heading in ((1.02, 'F1'), (1.17, 'images')):
+  for position, heading in ((1.02, what), (1.17, 'images')):
     axes.text(position, 1.01, heading, transform=axes.transAxes, va='bottom',
               fontsize=9, color=MUTED)
-  names = [shorten(metrics.class_names[label], 22) for label in shown]
-  axes.set_yticks(rows, names, fontsize=10 if len(shown) <= 12 else 9)
-  axes.set_ylim(max(len(shown), room) - 0.4, -0.6)
+  axes.set_yticks(rows, [shorten(name, 22) for name in names],
+                  fontsize=10 if len(names) <= 12 else 9)
+  axes.set_ylim(max(len(names), room) - 0.4, -0.6)
   axes.set_xlim(0, 1)
   axes.set_xticks([])
   axes.tick_params(length=0)

@@ -7,9 +7,6 @@
   confusion_matrix.png, per_class.png, reliability.png, worst_mistakes.png
 """
 
-import csv
-import json
-import math
 import os
 import pathlib
 import tempfile
@@ -17,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from evaluation import figures, panels
+from evaluation import figures, panels, report_files
 from evaluation.metrics import ClassNames, Metrics
 
 _NUM_PAIRS = 20
@@ -52,16 +49,13 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
   with tempfile.TemporaryDirectory(dir=folder, prefix='.unfinished-') as name:
     unfinished = pathlib.Path(name)
     (unfinished / 'report.json').write_text(
-        _json_text(report_values(metrics, header)), encoding='utf-8')
-    _write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
-    _write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
+        report_files.json_text(report_values(metrics, header)), encoding='utf-8')
+    report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
+    report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
     thumbnails = [panels.thumbnail(read_image(int(metrics.records.keys[row])))
                   for row in worst]
     figures.write_figures(unfinished, metrics, header, thumbnails)
-    (folder / 'report.json').unlink(missing_ok=True)
-    files = sorted(unfinished.iterdir(), key=lambda path: path.suffix == '.json')
-    for path in files:
-      os.replace(path, folder / path.name)
+    report_files.move(unfinished, folder)
 
 
 def report_values(metrics: Metrics, header: Mapping[str, object]) -> dict:
@@ -90,7 +84,7 @@ def report_values(metrics: Metrics, header: Mapping[str, object]) -> dict:
       'unreadable': metrics.records.keys[~metrics.records.readable],
       'confusion_matrix': metrics.confusion,
   }
-  return _plain(values)
+  return report_files.plain(values)
 
 
 def _accuracy_values(accuracy) -> dict:
@@ -145,47 +139,6 @@ def _image_rows(metrics: Metrics) -> Iterable[dict]:
 
 def _mistake_rows(metrics: Metrics) -> Iterable[dict]:
   return (_image_row(metrics, row) for row in metrics.mistakes())
-
-
-def _plain(value):
-  """Returns `value` in JSON's types: NaN as None, NumPy's numbers as Python's."""
-  if isinstance(value, Mapping):
-    return {str(key): _plain(part) for key, part in value.items()}
-  if isinstance(value, np.ndarray | np.generic):
-    # A float32 keeps its short decimal form: 0.1, not 0.10000000149.
-    if value.dtype == np.float32:
-      value = value.astype(str).astype(np.float64)
-    return _plain(value.tolist())
-  if isinstance(value, list | tuple):
-    return [_plain(part) for part in value]
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  if value is None or isinstance(value, bool | int | float | str):
-    return value
-  return str(value)
-
-
-def _json_text(values: dict) -> str:
-  """Returns JSON with one line per value, and one per row of a table."""
-  parts = []
-  for key, value in values.items():
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-      rows = ',\n'.join(f'    {json.dumps(row)}' for row in value)
-      parts.append(f'  {json.dumps(key)}: [\n{rows}\n  ]')
-    else:
-      parts.append(f'  {json.dumps(key)}: {json.dumps(value)}')
-  return '{\n' + ',\n'.join(parts) + '\n}\n'
-
-
-def _write_csv(path: pathlib.Path, rows: Iterable[dict]) -> None:
-  """Writes rows of the same keys; undefined numbers are empty cells."""
-  writer = None
-  with path.open('w', encoding='utf-8', newline='') as file:
-    for row in map(_plain, rows):
-      if writer is None:
-        writer = csv.DictWriter(file, fieldnames=row, lineterminator='\n')
-        writer.writeheader()
-      writer.writerow(row)
 
 
 def summary_lines(metrics: Metrics, class_names: ClassNames,

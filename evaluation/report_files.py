@@ -1,0 +1,73 @@
+"""How a report becomes files: JSON, CSV, and all of them at once."""
+
+import csv
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+# What a report may consist of.
+NAMES = ('report.json', 'report.png', 'per_class.csv', 'predictions.csv',
+         'confusion_matrix.png', 'per_class.png', 'reliability.png',
+         'worst_mistakes.png')
+
+
+def move(unfinished: pathlib.Path, folder: pathlib.Path) -> None:
+  """Moves all files of a report into place, report.json last.
+
+  The old report.json goes first, so one that is there belongs to the files beside it.
+  Files of another kind of report do not stay.
+
+  Raises:
+    OSError: the folder cannot be written.
+  """
+  files = sorted(unfinished.iterdir(), key=lambda path: path.suffix == '.json')
+  (folder / 'report.json').unlink(missing_ok=True)
+  for name in set(NAMES) - {path.name for path in files}:
+    (folder / name).unlink(missing_ok=True)
+  for path in files:
+    os.replace(path, folder / path.name)
+
+
+def plain(value):
+  """Returns `value` in JSON's types: NaN as None, NumPy's numbers as Python's."""
+  if isinstance(value, Mapping):
+    return {str(key): plain(part) for key, part in value.items()}
+  if isinstance(value, np.ndarray | np.generic):
+    # A float32 keeps its short decimal form: 0.1, not 0.10000000149.
+    if value.dtype == np.float32:
+      value = value.astype(str).astype(np.float64)
+    return plain(value.tolist())
+  if isinstance(value, list | tuple):
+    return [plain(part) for part in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  if value is None or isinstance(value, bool | int | float | str):
+    return value
+  return str(value)
+
+
+def json_text(values: dict) -> str:
+  """Returns JSON with one line per value, and one per row of a table."""
+  parts = []
+  for key, value in values.items():
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+      rows = ',\n'.join(f'    {json.dumps(row)}' for row in value)
+      parts.append(f'  {json.dumps(key)}: [\n{rows}\n  ]')
+    else:
+      parts.append(f'  {json.dumps(key)}: {json.dumps(value)}')
+  return '{\n' + ',\n'.join(parts) + '\n}\n'
+
+
+def write_csv(path: pathlib.Path, rows: Iterable[dict]) -> None:
+  """Writes rows of the same keys; undefined numbers are empty cells."""
+  writer = None
+  with path.open('w', encoding='utf-8', newline='') as file:
+    for row in map(plain, rows):
+      if writer is None:
+        writer = csv.DictWriter(file, fieldnames=row, lineterminator='\n')
+        writer.writeheader()
+      writer.writerow(row)
