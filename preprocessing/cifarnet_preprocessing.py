@@ -4,6 +4,8 @@ Crops, flips and distortions follow Krizhevsky 2009, Learning multiple layers of
 features from tiny images (technical report), and cuda-convnet's CIFAR-10 setup.
 """
 
+from collections.abc import Callable
+
 from preprocessing import channels, randomness
 from preprocessing.image_summaries import add_image_summary
 from tf_compat import tf
@@ -22,7 +24,8 @@ def _load(image, use_grayscale, add_image_summaries):
 
 def preprocess_for_train(image, output_height, output_width, padding: int = 4,
                          add_image_summaries: bool = True,
-                         use_grayscale: bool = False, seed=None):
+                         use_grayscale: bool = False, seed=None,
+                         augment: Callable | None = None):
   """Crops, flips and distorts an image at random, then standardizes it.
 
   Args:
@@ -36,6 +39,8 @@ def preprocess_for_train(image, output_height, output_width, padding: int = 4,
     use_grayscale: turns RGB into gray; otherwise the channels stay as they are.
     seed: an integer tensor of shape [2] that decides everything random; None
       draws one.
+    augment: called with the image after crop and flip, float32 [output_height,
+      output_width, channels] with values 0 to 255; returns another such image.
 
   Returns:
     float32 [output_height, output_width, channels] of mean 0 and standard
@@ -54,6 +59,8 @@ def preprocess_for_train(image, output_height, output_width, padding: int = 4,
   image = randomness.random_crop(image, output_height, output_width, crop)
   image = channels.with_static_size(image, output_height, output_width)
   image = randomness.random_flip(image, flip)
+  if augment is not None:
+    image = augment(image)
   if add_image_summaries:
     add_image_summary('distorted_image', image)
   image = randomness.stateless_image.stateless_random_brightness(
@@ -93,14 +100,15 @@ def preprocess_for_eval(image, output_height, output_width,
 
 def preprocess_image(image, output_height, output_width, is_training: bool = False,
                      add_image_summaries: bool = True, use_grayscale: bool = False,
-                     seed=None):
+                     seed=None, augment: Callable | None = None):
   """Returns `preprocess_for_train` or, unless `is_training`, `preprocess_for_eval`.
 
-  Arguments, result and errors are theirs; evaluation ignores `seed`.
+  Arguments, result and errors are theirs; evaluation ignores `seed` and
+  `augment`.
   """
   if is_training:
     return preprocess_for_train(
         image, output_height, output_width, use_grayscale=use_grayscale,
-        add_image_summaries=add_image_summaries, seed=seed)
+        add_image_summaries=add_image_summaries, seed=seed, augment=augment)
   return preprocess_for_eval(
       image, output_height, output_width, add_image_summaries, use_grayscale)

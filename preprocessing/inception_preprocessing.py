@@ -150,7 +150,7 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
                          scope: str | None = None,
                          add_image_summaries: bool = True,
                          random_crop: bool = True, use_grayscale: bool = False,
-                         seed=None):
+                         seed=None, augment: Callable | None = None):
   """Crops an image to a random box, resizes it, flips it, distorts its colours.
 
   Args:
@@ -168,6 +168,8 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
     use_grayscale: returns one channel; otherwise a gray image gets three.
     seed: an integer tensor of shape [2] that decides everything random; None
       draws one.
+    augment: called with the image after crop, resizing and flip, float32 [height,
+      width, 3 or 1] with values 0 to 255; returns another such image.
 
   Returns:
     float32 [height, width, 3 or 1] in [-1, 1].
@@ -192,6 +194,8 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
         1 if fast_mode else len(_RESIZE_METHODS), resize)
     image = channels.with_static_size(image, height, width)
     image = randomness.random_flip(image, flip)
+    if augment is not None:
+      image = augment(image * 255.0) / 255.0
     if add_image_summaries:
       add_image_summary('resized_image', image)
     image = apply_with_random_selector(
@@ -238,17 +242,17 @@ def preprocess_for_eval(image, height, width, central_fraction=0.875,
 def preprocess_image(image, height, width, is_training: bool = False, bbox=None,
                      fast_mode: bool = True, add_image_summaries: bool = True,
                      crop_image: bool = True, use_grayscale: bool = False,
-                     seed=None):
+                     seed=None, augment: Callable | None = None):
   """Returns `preprocess_for_train` or, unless `is_training`, `preprocess_for_eval`.
 
   Arguments, result and errors are theirs; `crop_image` stands for `random_crop`
-  and `central_crop`, and evaluation ignores `bbox`, `fast_mode`, summaries and
-  `seed`.
+  and `central_crop`, and evaluation ignores `bbox`, `fast_mode`, summaries,
+  `seed` and `augment`.
   """
   if is_training:
     return preprocess_for_train(
         image, height, width, bbox, fast_mode, random_crop=crop_image,
         add_image_summaries=add_image_summaries, use_grayscale=use_grayscale,
-        seed=seed)
+        seed=seed, augment=augment)
   return preprocess_for_eval(
       image, height, width, central_crop=crop_image, use_grayscale=use_grayscale)

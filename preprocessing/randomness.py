@@ -28,6 +28,15 @@ def split_seed(seed, count: int) -> list:
       [count, 2], seed, minval=None, maxval=None, dtype=tf.int32))
 
 
+def derive_seed(seed, purpose: int):
+  """Returns another seed of shape [2], made from one and what it is for.
+
+  It has nothing to do with those of `split_seed`, so what is drawn by them stays as
+  it is when something else is drawn too.
+  """
+  return tf.random.experimental.stateless_fold_in(seed, purpose)
+
+
 def random_flip(image, seed):
   """Mirrors an image left to right, half of the time."""
   return stateless_image.stateless_random_flip_left_right(image, seed)

@@ -4,6 +4,8 @@ Scale jittering and the subtracted mean follow Simonyan and Zisserman 2015, Very
 deep convolutional networks for large-scale image recognition, arXiv 1409.1556.
 """
 
+from collections.abc import Callable
+
 import diagnostics
 from preprocessing import channels, randomness
 from tf_compat import tf
@@ -32,15 +34,24 @@ def _resize_shorter_side(image, side, output_height, output_width):
   return tf.image.resize_images(image, tf.cast(tf.round(size * scale), tf.int32))
 
 
+def _mean(depth):
+  return tf.constant(_RGB_MEANS if depth == 3 else (_GRAY_MEAN,), tf.float32)
+
+
 def _subtract_mean(image):
-  means = _RGB_MEANS if channels.count_channels(image) == 3 else (_GRAY_MEAN,)
-  return image - tf.constant(means, tf.float32)
+  return image - _mean(channels.count_channels(image))
+
+
+def add_mean(images):
+  """Undoes the subtraction; float32 [..., 1 or 3], with values 0 to 255 after it."""
+  return images + _mean(images.shape.as_list()[-1])
 
 
 def preprocess_for_train(image, output_height, output_width,
                          resize_side_min=_RESIZE_SIDE_MIN,
                          resize_side_max=_RESIZE_SIDE_MAX,
-                         use_grayscale: bool = False, seed=None):
+                         use_grayscale: bool = False, seed=None,
+                         augment: Callable | None = None):
   """Resizes an image to a random scale, crops and flips it at random.
 
   Args:
@@ -55,6 +66,8 @@ def preprocess_for_train(image, output_height, output_width,
     use_grayscale: returns one channel; otherwise a gray image gets three.
     seed: an integer tensor of shape [2] that decides everything random; None
       draws one.
+    augment: called with the image after crop and flip, float32 [output_height,
+      output_width, 3 or 1] with values 0 to 255; returns another such image.
 
   Returns:
     float32 [output_height, output_width, 3 or 1] minus 123.68, 116.78 and 103.94
@@ -75,7 +88,10 @@ def preprocess_for_train(image, output_height, output_width,
       _load(image, use_grayscale), side, output_height, output_width)
   image = randomness.random_crop(image, output_height, output_width, crop)
   image = channels.with_static_size(image, output_height, output_width)
-  return _subtract_mean(randomness.random_flip(image, flip))
+  image = randomness.random_flip(image, flip)
+  if augment is not None:
+    image = augment(image)
+  return _subtract_mean(image)
 
 
 def preprocess_for_eval(image, output_height, output_width, resize_side,
@@ -108,15 +124,16 @@ def preprocess_for_eval(image, output_height, output_width, resize_side,
 def preprocess_image(image, output_height, output_width, is_training: bool = False,
                      resize_side_min=_RESIZE_SIDE_MIN,
                      resize_side_max=_RESIZE_SIDE_MAX,
-                     use_grayscale: bool = False, seed=None):
+                     use_grayscale: bool = False, seed=None,
+                     augment: Callable | None = None):
   """Returns `preprocess_for_train` or, unless `is_training`, `preprocess_for_eval`.
 
   Arguments, result and errors are theirs; evaluation resizes the shorter side to
-  `resize_side_min`, and ignores `resize_side_max` and `seed`.
+  `resize_side_min`, and ignores `resize_side_max`, `seed` and `augment`.
   """
   if is_training:
     return preprocess_for_train(
         image, output_height, output_width, resize_side_min, resize_side_max,
-        use_grayscale, seed)
+        use_grayscale, seed, augment)
   return preprocess_for_eval(
       image, output_height, output_width, resize_side_min, use_grayscale)

@@ -1,6 +1,7 @@
 """Ways in which tests run a function over images: directly and through tf.data."""
 
 import numpy as np
+from PIL import Image
 
 from tf_compat import tf
 
@@ -43,3 +44,10 @@ def ramp(height, width, channels=3, dtype=np.uint8):
   """An image that grows brighter from left to right."""
   row = np.linspace(0, 255 if dtype == np.uint8 else 1, width)
   return np.broadcast_to(row[:, None], (height, width, channels)).astype(dtype)
+
+
+def sample_photo():
+  """Returns a photograph, uint8 [107, 160, 3], that scikit-learn carries."""
+  from sklearn import datasets
+  image = Image.fromarray(datasets.load_sample_image('china.jpg'))
+  return np.asarray(image.resize((160, 107)))
