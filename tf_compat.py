@@ -165,6 +165,22 @@ def _silence_deprecation_notes(tf) -> None:
   tf.logging.set_verbosity(tf.logging.WARN)
 
 
+def make_deterministic() -> None:
+  """Makes every operation of this process repeat itself bit for bit, or fail.
+
+  Call it before the first graph is built.
+  """
+  global _deterministic
+  tf.compat.v2.config.experimental.enable_op_determinism()
+  _deterministic = True
+
+
+def is_deterministic() -> bool:
+  """Returns whether `make_deterministic` was called."""
+  return _deterministic
+
+
+_deterministic = False
 _check_versions(_tensorflow_version(), _version('tf-keras'), _version('tf-slim'))
 tf = _import_quietly()
 _restore_moved_names(tf)
@@ -172,4 +188,4 @@ _leave_eager_mode(tf)
 _silence_deprecation_notes(tf)
 slim = importlib.import_module('tf_slim')
 
-__all__ = ['slim', 'tf']
+__all__ = ['is_deterministic', 'make_deterministic', 'slim', 'tf']

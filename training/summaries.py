@@ -96,15 +96,14 @@ class ProgressSummaries(watching.Watcher):
   """
 
   def __init__(self, every_secs: float, images_per_step: int):
-    self._due = intervals.Every(every_secs)
-    self._images_per_step = images_per_step
+    self._every_secs, self._images_per_step = every_secs, images_per_step
     self._writer = None
-    self._interval = intervals.Interval()
-    self._interval.start()
+    self._due, self._interval = intervals.Every(0), intervals.Interval()
 
   def begin(self, session, step, writer):
     """Begins to measure."""
     self._writer = writer
+    self._due = intervals.Every(self._every_secs)
     self._interval.start()
 
   def measured(self, step, loss, waited):

@@ -1,0 +1,302 @@
+"""What TensorBoard shows: tags, accuracy, pictures of input and of predictions."""
+
+import collections
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deployment import model_deploy
+from preprocessing import display, preprocessing_factory
+from tests import records_for_tests
+from tf_compat import slim, tf
+from training import eval_network, prediction_sheet, sample_predictions, summaries
+
+CONFIG = model_deploy.DeploymentConfig(clone_on_cpu=True)
+Batch = collections.namedtuple('Batch', ('images', 'labels'))
+BLUE, VERMILION = (0, 0x72, 0xb2), (0xd5, 0x5e, 0)
+
+
+class Writer:
+  """Keeps what a FileWriter would write: (step, tag, value) in order."""
+
+  def __init__(self):
+    self.values = []
+
+  def add_summary(self, summary, step):
+    self.values += [(step, value.tag, value) for value in summary.value]
+
+
+def small_network(images, is_training):
+  """A network with batch norm and dropout, whose classes are pixel values."""
+  normalizer = {'is_training': is_training, 'decay': 0.5}
+  net = slim.conv2d(images, 4, 3, scope='conv1', normalizer_fn=slim.batch_norm,
+                    normalizer_params=normalizer)
+  end_points = {'conv1': net}
+  net = slim.dropout(slim.flatten(net), 0.5, is_training=is_training)
+  logits = slim.fully_connected(
+      net, 10, None, scope='logits', weights_regularizer=slim.l2_regularizer(0.01))
+  return logits, end_points
+
+
+def clones_of(labels, num_clones=1):
+  """Returns clones of the small network, each with a loss."""
+  config = model_deploy.DeploymentConfig(num_clones, clone_on_cpu=True)
+
+  def build():
+    batch = Batch(tf.random.uniform([3, 8, 8, 1], -1.0, 1.0), labels)
+    logits, end_points = small_network(batch.images, is_training=True)
+    tf.losses.softmax_cross_entropy(tf.one_hot(tf.argmax(logits, 1), 10), logits)
+    return batch, logits, end_points
+
+  return model_deploy.create_clones(config, build)
+
+
+def written_tags():
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    data = session.run(tf.summary.merge_all())
+  return {value.tag: value for value in tf.Summary.FromString(data).value}
+
+
+# --- Of the graph.
+
+def test_the_established_tags_are_exact_and_the_new_ones_beside_them():
+  clones = clones_of(tf.constant([1, 2, 3], tf.int64))
+  summaries.add(
+      clones, tf.constant(1.5, name='total_loss'),
+      tf.constant(0.1, name='learning_rate'), {'conv1': tf.constant(0.01)},
+      lambda images: display.displayable(images, 'lenet'))
+  found = written_tags()
+  images = {f'images/as_the_network_sees_them/image/{index}' for index in range(3)}
+  assert {tag for tag in found if 'losses/' not in tag} == {
+      'activations/conv1', 'sparsity/conv1', 'conv1/weights',
+      'conv1/BatchNorm/beta', 'conv1/BatchNorm/moving_mean',
+      'conv1/BatchNorm/moving_variance', 'logits/weights', 'logits/biases',
+      'learning_rate', 'learning_rates/conv1', 'total_loss',
+      'accuracy/training_batch', *images}
+  assert [tag for tag in found if 'losses/' in tag] == [
+      'losses/softmax_cross_entropy_loss/value']
+  assert found['learning_rates/conv1'].simple_value == pytest.approx(0.01)
+  picture = found[min(images)].image
+  assert (picture.height, picture.width, picture.colorspace) == (8, 8, 1)
+
+
+def test_the_accuracy_is_of_all_clones_and_histograms_of_the_first():
+  clones = clones_of(tf.constant([1, 2, 3], tf.int64), num_clones=2)
+  logits = [tf.one_hot([1, 2, 3], 10), tf.one_hot([1, 0, 0], 10)]
+  clones = [clone._replace(outputs=(clone.outputs[0], values, clone.outputs[2]))
+            for clone, values in zip(clones, logits, strict=True)]
+  summaries.add(clones, tf.constant(0.0), tf.constant(0.0))
+  found = written_tags()
+  assert found['accuracy/training_batch'].simple_value == pytest.approx(4 / 6)
+  assert 'losses/clone_0/softmax_cross_entropy_loss/value' in found
+  assert not [tag for tag in found if 'clone_1' in tag or tag.startswith('images/')]
+
+
+@pytest.mark.parametrize(('labels', 'accuracy'), [
+    (np.array([0, 1, 2, 2]), 0.75),
+    # Mixed images count for the class that they show most of.
+    (np.float32([[0.7, 0.3, 0], [0.4, 0.6, 0], [0, 0.2, 0.8], [0, 0.3, 0.7]]), 0.75),
+    # Several classes, or none.
+    (np.float32([[1, 0, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]]), 0.75)])
+def test_batch_accuracy_of_labels_and_of_targets(labels, accuracy):
+  logits = tf.constant(np.float32([[3, 1, 2], [1, 3, 2], [0, 1, 2], [0, 2, 1]]))
+  with tf.Session() as session:
+    assert session.run(
+        summaries.batch_accuracy(logits, tf.constant(labels))) == accuracy
+
+
+@pytest.mark.parametrize(('name', 'channels'), [
+    ('lenet', 1), ('lenet', 3), ('inception', 1), ('inception', 3), ('vgg', 1),
+    ('vgg', 3), ('resnet_v1_50', 3)])
+def test_pictures_of_the_input_undo_the_scaling(name, channels):
+  image = np.random.RandomState(0).randint(0, 256, [256, 256, 3], np.uint8)
+  image[..., 1:] = image[..., :1]  # Gray, so that both depths have the same values.
+  preprocessing_fn = preprocessing_factory.get_preprocessing(
+      name, use_grayscale=channels == 1)
+  ready = preprocessing_fn(tf.constant(image), 256, 256)
+  shown = display.displayable(ready[tf.newaxis], name)
+  with tf.Session() as session:
+    ready, shown = session.run([ready, shown])
+  assert shown.dtype == np.uint8
+  assert shown.shape == (1, 256, 256, channels)
+  if name == 'inception':  # It crops and resizes: the scale alone is compared.
+    np.testing.assert_allclose(shown[0], (ready + 1) * 127.5, atol=0.51)
+  else:
+    np.testing.assert_allclose(
+        shown[0].astype(int), image[..., :channels].astype(int), atol=1)
+
+
+def test_standardized_images_are_stretched():
+  images = np.float32([[[[-2.0], [0.0]]], [[[5.0], [5.0]]]])
+  with tf.Session() as session:
+    shown = session.run(display.displayable(tf.constant(images), 'cifarnet'))
+  assert shown[:, 0, :, 0].tolist() == [[0, 255], [0, 0]]
+
+
+# --- Between the steps.
+
+def test_progress_is_the_mean_since_the_last_time():
+  writer, watcher = Writer(), summaries.ProgressSummaries(3600, images_per_step=8)
+  watcher.begin(None, 0, writer)
+  for step, loss in enumerate((1.0, 2.0, 6.0), start=1):
+    watcher.measured(step, loss, 0.0)
+    watcher.after_step(None, step)
+  assert writer.values == []
+  watcher.end(None, 3)
+  found = {tag: value.simple_value for _, tag, value in writer.values}
+  assert {step for step, _, _ in writer.values} == {3}
+  assert found['progress/mean_loss'] == 3.0
+  assert found['progress/input_wait_share'] == 0.0
+  assert found['progress/images_per_second'] > 0
+  watcher.end(None, 3)
+  assert len(writer.values) == 3
+
+
+def test_a_worker_without_a_writer_writes_nothing():
+  watcher = summaries.ProgressSummaries(1e-9, 8)
+  watcher.begin(None, 0, None)
+  watcher.measured(1, 1.0, 0.0)
+  watcher.after_step(None, 1)
+  watcher.end(None, 1)
+
+
+# --- The network in evaluation mode, and what it says of a few images.
+
+def test_the_network_in_evaluation_mode_leaves_the_training_graph_alone():
+  images = tf.constant(np.random.RandomState(0).rand(4, 8, 8, 1).astype(np.float32))
+  small_network(images, is_training=True)
+  before = {name: list(tf.get_collection(name))
+            for name in tf.get_default_graph().get_all_collection_keys()
+            if not isinstance(name, tuple)}
+  network = eval_network.build(
+      lambda images: small_network(images, is_training=False), images, CONFIG)
+  for name, items in before.items():
+    assert tf.get_collection(name) == items, name
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    first = session.run(network.logits)
+    assert (first == session.run(network.logits)).all()
+    session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+    # The moving averages are what counts.
+    assert (first != session.run(network.logits)).any()
+
+
+@pytest.fixture
+def split(tmp_path):
+  """Three files sorted by class, one record without image; 60 records."""
+  for index in range(3):
+    values = range(20 * index, 20 * index + 20)
+    images = [records_for_tests.png(value) for value in values]
+    if index == 1:
+      images[0] = b'no image'
+    records_for_tests.write(
+        tmp_path / f'part-{index}', images, [value // 6 for value in values])
+  return [str(tmp_path / f'part-{index}') for index in range(3)]
+
+
+def test_the_same_images_of_every_class_are_chosen(split):
+  chosen = sample_predictions.choose(split, 60, 10)
+  assert [sample.labels for sample in chosen] == [frozenset([i]) for i in range(10)]
+  assert all(sample.picture.shape == (8, 8) for sample in chosen)
+  again = sample_predictions.choose(split, 60, 10)
+  assert [a.record for a in chosen] == [b.record for b in again]
+  pixels = [int(s.picture[0, 0]) for s in sample_predictions.choose(split, 60, 99)]
+  assert pixels == [value for value in range(60) if value != 20]
+  # The first and the last class of the records are none of the network's.
+  offset = sample_predictions.choose(split, 60, 99, labels_offset=1, num_classes=8)
+  assert {min(sample.labels) for sample in offset} == set(range(8))
+
+
+def watcher_of(split, every_secs, count=12):
+  """Returns a watcher that draws what a trained network says, and its writer."""
+  small_network(tf.placeholder(tf.float32, [None, 8, 8, 1]), is_training=True)
+  samples = sample_predictions.choose(split, 60, count)
+  dataset = records_for_tests.dataset(split[0], 20)
+  record, image = sample_predictions.image_of_record(
+      dataset, records_for_tests.as_they_are)
+  network = eval_network.build(
+      lambda images: small_network(images, is_training=False),
+      tf.placeholder(tf.float32, [None, *image.shape]), CONFIG)
+  return sample_predictions.SamplePredictions(
+      network, samples, record, image, {3: 'three'}, every_secs, batch_size=5)
+
+
+def biases_to(session, label):
+  variable = tf.global_variables()[-1]
+  assert variable.op.name == 'logits/biases'
+  session.run(variable.assign(100.0 * tf.one_hot(label, 10)))
+
+
+def frame_colours(value):
+  """Returns the set of colours in a sheet."""
+  sheet = Image.open(io.BytesIO(value.image.encoded_image_string))
+  assert sheet.size == (value.image.width, value.image.height)
+  return sheet, {colour for _, colour in sheet.getcolors(1 << 24)}
+
+
+def test_pictures_change_as_the_network_does(split):
+  watcher, writer = watcher_of(split, every_secs=3600), Writer()
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run([variable.assign(tf.zeros_like(variable))
+                 for variable in tf.trainable_variables()])
+    biases_to(session, 3)
+    watcher.begin(session, 0, writer)
+    probabilities = watcher.predict(session)
+    assert probabilities.shape == (12, 10)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    watcher.after_step(session, 1)
+    assert len(writer.values) == 1
+    biases_to(session, 4)
+    watcher.end(session, 2)
+    watcher.end(session, 2)
+  assert [(step, tag) for step, tag, _ in writer.values] == [
+      (0, 'predictions/fixed_images'), (2, 'predictions/fixed_images')]
+  (first, colours), (second, _) = (
+      frame_colours(value) for _, _, value in writer.values)
+  assert {BLUE, VERMILION} <= colours
+  assert first.size == second.size
+  assert first.tobytes() != second.tobytes()
+
+
+@pytest.mark.parametrize(('every_secs', 'writer'), [(0, Writer()), (3600, None)])
+def test_without_summaries_nothing_is_predicted(split, every_secs, writer):
+  watcher = watcher_of(split, every_secs)
+  watcher.begin(None, 0, writer)  # Without a session: it must not be asked.
+  watcher.after_step(None, 1)
+  watcher.end(None, 1)
+  assert not (writer and writer.values)
+
+
+def answer(truth, probabilities, several=False, size=(8, 8)):
+  return prediction_sheet.Answer(
+      np.zeros(size, np.uint8), frozenset(truth), np.float32(probabilities), several)
+
+
+@pytest.mark.parametrize(('truth', 'probabilities', 'several', 'predicted'), [
+    ([1], [0.2, 0.7, 0.1], False, [1]), ([0], [0.2, 0.7, 0.1], False, [1]),
+    ([0, 1], [0.6, 0.7, 0.1], True, [0, 1]), ([], [0.1, 0.2, 0.3], True, []),
+    ([2], [0.1, 0.2, 0.3], True, [])])
+def test_an_answer_is_right_when_its_classes_are(
+    truth, probabilities, several, predicted):
+  found = answer(truth, probabilities, several)
+  assert found.predicted == frozenset(predicted)
+  assert found.is_right == (set(truth) == set(predicted))
+  colours = {colour for _, colour in prediction_sheet.draw(
+      [found], None, 'title').getcolors(1 << 24)}
+  assert (BLUE in colours, VERMILION in colours) == (
+      found.is_right, not found.is_right)
+
+
+def test_a_sheet_has_room_for_any_image_and_name():
+  answers = [answer([0], [0.5, 0.5], size=size)
+             for size in ((300, 20), (20, 300), (1, 1), (40, 40, 3), (400, 500, 3))]
+  names = {0: 'a very long name of a class, with its synonyms, and\nlines', 1: '日本'}
+  start = time.monotonic()
+  sheet = prediction_sheet.draw(answers, names, 'title')
+  assert sheet.size == prediction_sheet.draw(answers, {}, 'title').size
+  assert time.monotonic() - start < 2

@@ -1,0 +1,189 @@
+"""The predictions for the same few images, again and again, as pictures.
+
+TensorBoard shows them under 'predictions/fixed_images': moving its slider shows what
+the network learns, and when.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from datasets import records
+from tf_compat import slim, tf
+from training import eval_network, intervals, prediction_sheet, watching
+
+TAG = 'predictions/fixed_images'
+# What images are chosen from: some for each class, if there are not too many classes.
+_CANDIDATES, _FILES = 192, 16
+# Going through a large file takes its time.
+_RECORDS_OF_A_FILE = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """An image to predict.
+
+  Attributes:
+    picture: uint8 [height, width] or [height, width, 3], as stored.
+    labels: its classes, as the network counts them.
+    record: the serialized tf.train.Example.
+  """
+
+  picture: np.ndarray
+  labels: frozenset[int]
+  record: bytes
+
+
+def _read(data: bytes, labels_offset: int, num_classes: int | None,
+          several: bool) -> Sample | None:
+  """Returns a sample, or None where the record has no label or no readable image."""
+  features = records.features_of(data)
+  labels = frozenset(label - labels_offset for label in
+                     features.get('image/class/label', ()))
+  encoded = features.get('image/encoded')
+  if not encoded or not (labels or several) or min(labels, default=0) < 0 or (
+      num_classes is not None and max(labels, default=0) >= num_classes):
+    return None
+  try:
+    with Image.open(io.BytesIO(encoded[0])) as image:
+      picture = np.asarray(image.convert('L' if image.mode in ('1', 'L') else 'RGB'))
+  except (UnidentifiedImageError, OSError):
+    return None
+  return Sample(picture, labels, data)
+
+
+def _candidates(files: Sequence[str], num_samples: int) -> Iterator[bytes]:
+  """Yields records from all over a split: a file may be sorted by class."""
+  files = files[::-(-len(files) // _FILES)]
+  each = -(-_CANDIDATES // len(files))
+  within = min(num_samples // len(files), _RECORDS_OF_A_FILE)
+  stride = max(1, within // each)
+  for path in files:
+    yield from records.read_records(path, range(0, each * stride, stride))
+
+
+def choose(files: Sequence[str], num_samples: int, count: int,
+           labels_offset: int = 0, num_classes: int | None = None,
+           several: bool = False) -> list[Sample]:
+  """Returns the same `count` images of a split each time, of many classes.
+
+  Args:
+    files: the record files of the split.
+    num_samples: how many records they hold, about.
+    count: how many are wanted; there may be fewer.
+    labels_offset: taken off every label.
+    num_classes: without images of other classes; None takes any.
+    several: whether an image may have several labels, or none.
+
+  Returns:
+    Samples, by label.
+
+  Raises:
+    UserError: a file is damaged.
+  """
+  seen, ranked = collections.Counter(), []
+  for data in _candidates(files, num_samples):
+    sample = _read(data, labels_offset, num_classes, several)
+    if sample is not None:
+      # The first image of each class goes before the second one of any.
+      ranked.append((seen[sample.labels], len(ranked), sample))
+      seen[sample.labels] += 1
+  chosen = [sample for *_, sample in sorted(ranked, key=lambda entry: entry[:2])]
+  return sorted(chosen[:count], key=lambda sample: sorted(sample.labels))
+
+
+class SamplePredictions(watching.Watcher):
+  """Draws what the network says of a few images, before, during and after training.
+
+  Args:
+    network: in evaluation mode; its images are fed.
+    samples: of `choose`, at least one.
+    record: a placeholder for a serialized record, string [].
+    image: what the network gets of it, float32 [height, width, channels].
+    names: the name of each class, or None.
+    every_secs: seconds between two pictures; 0: none at all.
+    batch_size: images at a time, for which there is memory.
+    several: whether an image may have several classes: the logits are sigmoids'.
+    source: the end of the title.
+  """
+
+  def __init__(self, network: eval_network.EvalNetwork, samples: Sequence[Sample],
+               record: tf.Tensor, image: tf.Tensor, names: Mapping[int, str] | None,
+               every_secs: float, batch_size: int, several: bool = False,
+               source: str = ''):
+    self._network, self._samples, self._names = network, samples, names
+    self._every_secs, self._due = every_secs, intervals.Every(0)
+    self._batch_size, self._several, self._source = batch_size, several, source
+    self._writer, self._inputs, self._drawn_at = None, None, None
+    self._probabilities = (tf.nn.sigmoid if several else tf.nn.softmax)(network.logits)
+    self._record, self._image = record, image
+
+  def begin(self, session, step, writer):
+    """Prepares the images; draws what the network says before the first step."""
+    if writer is None or not self._every_secs:
+      return
+    inputs = []
+    for sample in self._samples:
+      # What PIL can read, TensorFlow may not.
+      with contextlib.suppress(tf.errors.InvalidArgumentError):
+        inputs.append((session.run(self._image, {self._record: sample.record}), sample))
+    if inputs:
+      self._writer = writer
+      images, self._samples = zip(*inputs, strict=True)
+      self._inputs = np.stack(images)
+      self._draw(session, step)
+      self._due = intervals.Every(self._every_secs)
+
+  def after_step(self, session, step):
+    """Draws, where it is time."""
+    if self._due.due():
+      self._draw(session, step)
+
+  def end(self, session, step):
+    """Draws what the network says in the end."""
+    self._draw(session, step)
+
+  def _draw(self, session, step):
+    if self._writer is None or step == self._drawn_at:
+      return
+    self._drawn_at = step
+    answers = [
+        prediction_sheet.Answer(
+            sample.picture, sample.labels, probabilities, self._several)
+        for sample, probabilities in zip(
+            self._samples, self.predict(session), strict=True)]
+    right = sum(answer.is_right for answer in answers)
+    sheet = prediction_sheet.draw(
+        answers, self._names,
+        f'step {step:,}: {right} of {len(answers)} right{self._source}')
+    encoded = io.BytesIO()
+    sheet.save(encoded, 'PNG')
+    self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(
+        tag=TAG, image=tf.Summary.Image(
+            height=sheet.height, width=sheet.width, colorspace=3,
+            encoded_image_string=encoded.getvalue()))]), step)
+
+  def predict(self, session) -> np.ndarray:
+    """Returns float32 [samples, classes], from the weights as they are now."""
+    return np.concatenate([
+        session.run(self._probabilities, {
+            self._network.images: self._inputs[first:first + self._batch_size]})
+        for first in range(0, len(self._inputs), self._batch_size)])
+
+
+def image_of_record(dataset: slim.dataset.Dataset, preprocess: Callable) -> tuple:
+  """Returns the `record` and the `image` of `SamplePredictions`.
+
+  Args:
+    dataset: whose decoder knows 'image'.
+    preprocess: of `pipeline.preprocess_with`, for evaluation.
+  """
+  with tf.device('/cpu:0'), tf.name_scope('sample'):
+    record = tf.placeholder(tf.string, [], name='record')
+    (image,) = dataset.decoder.decode(record, ['image'])
+    return record, preprocess(number=tf.constant(0, tf.int64), image=image)
