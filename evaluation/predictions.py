@@ -18,6 +18,10 @@ TOP_K = 5
 UNREADABLE = -1
 
 
+class NotFiniteError(diagnostics.UserError):
+  """The network gives no probabilities: its weights or statistics went bad."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Records:
   """What is known of each image, ordered by key; n images, k = min(5, classes).
@@ -86,7 +90,8 @@ class Predictions:
 
     Raises:
       ValueError: a key was added before, or shapes or rows do not fit.
-      UserError: a label is not one of the classes, or a probability is NaN.
+      UserError: a label is not one of the classes.
+      NotFiniteError: a probability is NaN.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or (
@@ -181,7 +186,7 @@ def _check_labels(keys, labels, num_classes: int) -> None:
 def _check_probabilities(keys, probabilities: np.ndarray) -> None:
   wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
   if len(wrong):
-    raise diagnostics.UserError(
+    raise NotFiniteError(
         f'the network gives NaN for image {keys[wrong[0]]}: its training'
         ' diverged, evaluate an earlier checkpoint')
   sums = probabilities.sum(axis=1, dtype=np.float64)
