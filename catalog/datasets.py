@@ -16,9 +16,14 @@ import diagnostics
 
 DESCRIPTION_FILENAME = 'dataset.json'
 DESCRIPTION_VERSION = 1
-_FROM_IMAGES = (
-    'or make records from a folder of class folders with convert_image_folder.py')
+_ADVICE = (
+    'name the folder of its established TFRecords, write them with: python'
+    ' download_and_convert_data.py --dataset_name={name} --dataset_dir={}, or make'
+    ' records from a folder of class folders with convert_image_folder.py')
 _MOST_LISTED = 5
+_LABEL_DESCRIPTIONS = {
+    False: 'The class of the image, an int from 0.',
+    True: 'The classes of the image, ints from 0; there may be none.'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +42,13 @@ class DatasetSpec:
     text_labels: whether records carry image/class/text.
     default_label: the label of a record without one; None: an error.
     image_size: (height, width) where every image has the same, else None.
-    advice: what to do where the files are missing; {} stands for the folder.
+    image_feature: the feature that holds the encoded image.
+    label_feature: the feature that holds the label.
+    multi_label: whether an image has any number of labels, or none.
+    class_names: the names of the classes by label; None: labels.txt has them.
+    made_with: the options of the converter that the records depend on.
+    advice: what to do where the files are missing; {} stands for the folder and
+      {name} for the name.
   """
 
   name: str
@@ -45,12 +56,17 @@ class DatasetSpec:
   num_classes: int
   file_pattern: str | Mapping[str, str]
   channels: int = 3
-  label_description: str = 'The class of the image, an int from 0.'
+  label_description: str = _LABEL_DESCRIPTIONS[False]
   bounding_boxes: bool = False
   text_labels: bool = False
   default_label: int | None = None
   image_size: tuple[int, int] | None = None
-  advice: str = f'name the folder of its established TFRecords, {_FROM_IMAGES}'
+  image_feature: str = 'image/encoded'
+  label_feature: str = 'image/class/label'
+  multi_label: bool = False
+  class_names: tuple[str, ...] | None = None
+  made_with: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
+  advice: str = _ADVICE
 
   def check_split(self, split_name: str) -> None:
     """Raises UserError unless `split_name` is a split of this data set."""
@@ -65,6 +81,11 @@ class DatasetSpec:
           f'labels_offset {labels_offset} does not fit {self.name}, whose labels'
           f' are 0 to {self.num_classes - 1}: it is taken off each label, and is 0'
           ' or, to leave out a background class, 1')
+
+  def what_to_do(self, dataset_dir: str) -> str:
+    """Returns what to do where files are missing in a folder."""
+    return self.advice.replace('{name}', self.name).replace(
+        '{}', shlex.quote(dataset_dir))
 
   def pattern(self, split_name: str) -> str:
     """Returns the glob pattern of a split's files, without their folder."""
@@ -83,7 +104,7 @@ DATASETS = {spec.name: spec for spec in (
         'digits_{}.tfrecord', channels=1, image_size=(28, 28),
         label_description='The digit in the image, 0 to 9.',
         advice='write them with: python download_and_convert_data.py'
-               ' --dataset_name=digits --dataset_dir={}'),
+               ' --dataset_name={name} --dataset_dir={}'),
     DatasetSpec(
         'flowers', {'train': 3320, 'validation': 350}, 5,
         'flowers_{}_*.tfrecord'),
@@ -108,13 +129,17 @@ def find_dataset(name: str, dataset_dir: str | None = None) -> DatasetSpec:
   folder of one's own images may be called 'flowers' too.
 
   Args:
-    name: a name of `DATASETS`, or the one in the folder's dataset.json.
+    name: a name of `DATASETS`, or the one in the folder's dataset.json, or tfds:NAME
+      (see `tfds.find`).
     dataset_dir: the folder of its records, if there is one.
 
   Raises:
     UserError: there is no such data set; or the folder's dataset.json is
       damaged, or is that of another data set.
   """
+  if name.startswith('tfds:'):
+    from catalog import tfds  # It needs this module.
+    return tfds.find(name, dataset_dir)
   described = read_description(dataset_dir) if dataset_dir else None
   if described is not None and described.name == name:
     return described
@@ -198,7 +223,7 @@ def _no_files(spec, split_name, dataset_dir, pattern):
   elif described is not None and described.name != spec.name:
     advice = f'use --dataset_name={described.name}'
   else:
-    advice = spec.advice.replace('{}', shlex.quote(dataset_dir))
+    advice = spec.what_to_do(dataset_dir)
   return f'{looked_for}: {found}; {advice}'
 
 
@@ -208,7 +233,7 @@ def _check_all_shards(files, pattern, spec, dataset_dir):
   if promised and len(files) != int(promised[1]):
     raise diagnostics.UserError(
         f"{len(files)} of the {int(promised[1])} files '{pattern}' are in"
-        f" '{dataset_dir}': {spec.advice}")
+        f" '{dataset_dir}': {spec.what_to_do(dataset_dir)}")
 
 
 def read_description(dataset_dir: str) -> DatasetSpec | None:
@@ -231,13 +256,22 @@ def read_description(dataset_dir: str) -> DatasetSpec | None:
     ) from error
 
 
-def description(spec: DatasetSpec) -> str:
-  """Returns the text of dataset.json for a data set with a pattern per split."""
+def description(spec: DatasetSpec, established: bool = False) -> str:
+  """Returns the text of dataset.json for a data set with a pattern per split.
+
+  Args:
+    spec: the data set.
+    established: whether all but its splits is as its row of `DATASETS` says.
+  """
+  more = {'established': True, 'made_with': spec.made_with} if established else {}
+  if spec.multi_label:
+    more['multi_label'] = True
   return json.dumps({
       'format_version': DESCRIPTION_VERSION, 'name': spec.name,
       'num_classes': spec.num_classes, 'channels': spec.channels,
       'splits': {name: {'images': count, 'files': spec.pattern(name)}
                  for name, count in spec.splits.items()},
+      **more,
   }, indent=2) + '\n'
 
 
@@ -263,9 +297,18 @@ def _parse_description(values):
   if not values['splits']:
     raise ValueError('there is no split')
   splits = values['splits'].items()
+  counts = {name: count(split, 'images') for name, split in splits}
+  patterns = {name: text(split, 'files') for name, split in splits}
+  name = text(values, 'name')
+  multi_label = values.get('multi_label', False)
+  if type(multi_label) is not bool:
+    raise ValueError(f'multi_label is {multi_label!r}, expected true or false')
+  if values.get('established') is True and name in DATASETS:
+    return dataclasses.replace(
+        DATASETS[name], splits=counts, file_pattern=patterns,
+        made_with=dict(values.get('made_with', {})))
   return DatasetSpec(
-      text(values, 'name'), {name: count(split, 'images') for name, split in splits},
-      count(values, 'num_classes'),
-      {name: text(split, 'files') for name, split in splits},
-      channels=values['channels'],
+      name, counts, count(values, 'num_classes'), patterns,
+      channels=values['channels'], multi_label=multi_label,
+      label_description=_LABEL_DESCRIPTIONS[multi_label],
       advice='convert the images again with convert_image_folder.py')

@@ -8,12 +8,10 @@ Labels follow the sorted names of the class folders. Needs no TensorFlow.
 """
 
 import dataclasses
-import hashlib
 import os
-import unicodedata
 
 import diagnostics
-from datasets import image_check
+from datasets import drawing, image_check
 
 TRAIN = 'train'
 VALIDATION = 'validation'
@@ -139,18 +137,9 @@ def _too_few_classes(image_dir, classes, loose):
           f'{advice}')
 
 
-def _fraction(purpose: str, path: str) -> float:
-  """Returns a number in [0, 1) that depends on nothing but a purpose and a path."""
-  # Systems differ in how they spell a name with accents.
-  spelled = unicodedata.normalize('NFC', path).encode('utf-8', 'surrogateescape')
-  digest = hashlib.blake2b(spelled, digest_size=8, person=purpose.encode())
-  return int.from_bytes(digest.digest(), 'big') / 2**64
-
-
 def in_fixed_order(sources: list[Source]) -> list[Source]:
   """Returns sources in an order that mixes classes and is always the same."""
-  return sorted(
-      sources, key=lambda source: (_fraction('order', source.path), source.path))
+  return drawing.in_fixed_order(sources, lambda source: source.path)
 
 
 def assign_splits(sources: list[Source],
@@ -167,7 +156,7 @@ def assign_splits(sources: list[Source],
   """
   splits, waiting = {TRAIN: []}, {}
   for source in sources:
-    share = _fraction('split', source.path)
+    share = drawing.fraction('split', source.path)
     if source.split is None and share < validation_share:
       waiting.setdefault(source.label, []).append((share, source.path, source))
     else:

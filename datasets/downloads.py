@@ -3,17 +3,20 @@
 import http.client
 import os
 import tarfile
+import time
 import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import diagnostics
 from progress import Progress
 
 _TIMEOUT_SECONDS = 60
 _CHUNK_BYTES = 1 << 20
+_PAUSE_SECONDS = 1
+_VERSION_SUFFIX = '.version'
 
 
 def download_url(url: str, dataset_dir: str) -> str:
@@ -45,19 +48,97 @@ def download_url(url: str, dataset_dir: str) -> str:
   return path
 
 
-def _fetch(url, path, filename):
-  """Copies what `url` names to `path`."""
+def fetch(url: str, folder: str, filename: str, check: Callable[[str], None]) -> str:
+  """Downloads a file that may be large; returns the path of the copy.
+
+  What came before the connection broke, or the process was killed, is kept in
+  FILENAME.part, and the next try goes on after it if the server still has the same
+  file. The copy appears under its name only when it is whole.
+
+  Args:
+    url: the address.
+    folder: the folder to write to; made where it does not exist.
+    filename: the name of the copy.
+    check: called with the path of what came; raises UserError if it is not wanted.
+
+  Raises:
+    UserError: the file cannot be fetched, or came incomplete.
+    OSError: the folder cannot be written.
+  """
+  os.makedirs(folder, exist_ok=True)
+  path = os.path.join(folder, filename)
+  partial = f'{path}.part'
+  while True:
+    before = _size(partial)
+    try:
+      _fetch(url, partial, filename, go_on=True)
+      break
+    except diagnostics.UserError:
+      if _size(partial) <= before:  # Else the connection broke: go on from there.
+        _remove_if_empty(partial)
+        raise
+      time.sleep(_PAUSE_SECONDS)
+  try:
+    check(partial)
+    os.replace(partial, path)
+  finally:
+    _remove(partial)
+  return path
+
+
+def _size(path):
+  return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def _remove(partial):
+  for path in (partial, partial + _VERSION_SUFFIX):
+    if os.path.exists(path):
+      os.remove(path)
+
+
+def _remove_if_empty(partial):
+  if not _size(partial):
+    _remove(partial)
+
+
+def _request(url, partial, go_on):
+  """Returns the request for a file, or for what is missing of it."""
+  request = urllib.request.Request(url)
+  version = partial + _VERSION_SUFFIX
+  if go_on and _size(partial) and os.path.exists(version):
+    with open(version, encoding='latin-1') as file:
+      request.add_header('Range', f'bytes={_size(partial)}-')
+      # The whole file comes if it is another one by now.
+      request.add_header('If-Range', file.read())
+  return request
+
+
+def _note_version(response, partial):
+  """Notes which version of a file begins to come; removes the old beginning."""
+  _remove(partial)
+  version = response.headers.get('ETag') or response.headers.get('Last-Modified')
+  if version and not version.startswith('W/'):  # A weak tag allows other bytes.
+    with open(partial + _VERSION_SUFFIX, 'w', encoding='latin-1') as file:
+      file.write(version)
+
+
+def _fetch(url, path, filename, go_on=False):
+  """Copies what `url` names to `path`, or what is missing there."""
   def failed(what):
-    return diagnostics.UserError(
-        f"cannot download '{url}': {what}; try again, or fetch it by other means")
+    advice = '' if go_on else '; try again, or fetch it by other means'
+    return diagnostics.UserError(f"cannot download '{url}': {what}{advice}")
 
   try:
-    response = urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS)
+    response = urllib.request.urlopen(
+        _request(url, path, go_on), timeout=_TIMEOUT_SECONDS)
   except (OSError, ValueError, http.client.HTTPException) as error:
     raise failed(error) from error
-  with response, open(path, 'wb') as file:
+  if go_on and response.status != http.HTTPStatus.PARTIAL_CONTENT:
+    _note_version(response, path)
+  with response, open(path, 'ab' if go_on else 'wb') as file:
+    done = file.tell()
     length = response.headers.get('Content-Length')
-    total, done = int(length) if length else None, 0
+    total = done + int(length) if length else None
     with Progress(f'downloading {filename}', total, 'bytes') as progress:
       while True:
         try:

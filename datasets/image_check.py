@@ -54,6 +54,12 @@ def has_image_suffix(name: str) -> bool:
   return os.path.splitext(name)[1].lower() in _SUFFIXES
 
 
+def readable_formats() -> list[str]:
+  """Returns the names of the formats that are read, for Pillow's `Image.open`."""
+  Image.init()
+  return [name for name in _FORMATS if name in Image.OPEN]
+
+
 def examine(data: bytes, name: str) -> Facts:
   """Decodes an image completely and returns what is known of it.
 
@@ -82,11 +88,40 @@ def encode(data: bytes) -> bytes:
     RefusedError: see `examine`.
   """
   image = _decode(data)
+  return _encoded(_plain(image), _stored_format(image))
+
+
+def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
+  """Decodes an image of a published data set; returns what is stored, and its facts.
+
+  Boxes and results of others count the pixels as they lie in the file, so an image
+  is not turned upright.
+
+  Args:
+    data: the bytes of the file.
+    only_jpeg: whether images of other formats are stored as JPEG too.
+
+  Raises:
+    RefusedError: see `examine`.
+  """
+  image = _decode(data)
+  change = _change(image, data, upright=False)
+  stored_format = 'jpeg' if only_jpeg else _stored_format(image)
+  if stored_format != _stored_format(image):
+    change = f'{image.format} stored as JPEG'
+  stored = _plain(image, upright=False) if change else image
+  if change:
+    data = _encoded(stored, stored_format)
+  return data, Facts(stored.height, stored.width, stored.mode == 'L', stored_format,
+                     change, wrong_suffix=False)
+
+
+def _encoded(plain: Image.Image, stored_format: str) -> bytes:
   encoded = io.BytesIO()
-  if _stored_format(image) == 'jpeg':
-    _plain(image).save(encoded, 'JPEG', quality=_JPEG_QUALITY, subsampling=0)
+  if stored_format == 'jpeg':
+    plain.save(encoded, 'JPEG', quality=_JPEG_QUALITY, subsampling=0)
   else:
-    _plain(image).save(encoded, 'PNG')
+    plain.save(encoded, 'PNG')
   return encoded.getvalue()
 
 
@@ -98,10 +133,8 @@ def _decode(data: bytes) -> Image.Image:
   """Returns the decoded image; raises RefusedError with the reason."""
   if not data:
     raise RefusedError('the file is empty')
-  Image.init()
   try:
-    image = Image.open(
-        io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+    image = Image.open(io.BytesIO(data), formats=readable_formats())
     image.load()
     if image.format == 'PNG':
       # Pillow does not compare the checksums of pixels when it decodes.
@@ -129,7 +162,7 @@ def _has_jpeg_end(data: bytes) -> bool:
     fill = data[position + 1] == 0xff
     position += 1 if fill else 2 + int.from_bytes(
         data[position + 2:position + 4], 'big')
-  return data.find(b'\xff\xd9', position) >= 0
+  return data.rfind(b'\xff\xd9', position) >= 0  # From the end, where it mostly is.
 
 
 def _what_it_is(data: bytes) -> str:
@@ -156,12 +189,12 @@ def _orientation(image) -> int:
     return 1
 
 
-def _change(image: Image.Image, data: bytes) -> str | None:
+def _change(image: Image.Image, data: bytes, upright: bool = True) -> str | None:
   """Returns why an image cannot be stored as it is, or None."""
   kind = {'MPO': 'JPEG'}.get(image.format, image.format)
   if image.format not in _STORED_FORMATS:
     return kind
-  if _orientation(image) in range(2, 9):
+  if upright and _orientation(image) in range(2, 9):
     return f'{kind} turned upright'
   if image.format == 'PNG' and data[_PNG_BIT_DEPTH_BYTE] == 16:
     return '16-bit PNG'
@@ -174,11 +207,11 @@ def _change(image: Image.Image, data: bytes) -> str | None:
   return None
 
 
-def _plain(image: Image.Image) -> Image.Image:
-  """Returns an image upright, in 8 bits, gray or RGB, transparency made white."""
+def _plain(image: Image.Image, upright: bool = True) -> Image.Image:
+  """Returns an image in 8 bits, gray or RGB, transparency made white."""
   if image.mode == 'F' or (image.mode == 'I' and image.format != 'PNG'):
     raise RefusedError('its pixels have 32 bits, which no range is agreed for')
-  if _orientation(image) in range(2, 9):
+  if upright and _orientation(image) in range(2, 9):
     image = ImageOps.exif_transpose(image)
   gray = image.mode in ('1', 'L', 'LA', 'La') or image.mode.startswith('I')
   if image.mode.startswith('I'):

@@ -9,11 +9,12 @@ import collections
 import dataclasses
 import glob
 import os
+import time
 from collections.abc import Callable
 
 import diagnostics
-from datasets import record_log, records
-from tf_compat import slim, tf
+from datasets import batch_labels, held_out, record_log, records
+from tf_compat import is_deterministic, slim, tf
 
 # Records between two looks at what was lost: large enough that the bookkeeping
 # costs little, small enough that few records wait for it.
@@ -25,10 +26,11 @@ Batch = collections.namedtuple(
     'Batch', ('images', 'labels', 'numbers', 'keys', 'waited'))
 Batch.__doc__ = """Tensors of a batch.
 
-images float32 [batch, height, width, channels]; labels int64 [batch], from 0;
-numbers int64 [batch], counting records as they were read; keys int64 [batch, 2],
-the index of the record's file and its position there; waited float64 scalar, the
-seconds for which the step had to wait for this batch.
+images float32 [batch, height, width, channels]; labels int64 [batch], from 0,
+or float32 [batch, classes]: ones for the labels of records that may have several, or
+the targets of a `mix`; numbers int64 [batch], counting records as they were read; keys
+int64 [batch, 2], the index of the record's file and its position there; waited float64
+scalar, the seconds for which the step had to wait for this batch.
 """
 
 
@@ -42,12 +44,18 @@ class Input:
     log: the `RecordLog` that must be told the `numbers` of each batch.
     initializer: the op that starts the pipeline.
     files: the record files.
+    part: the part of their records that is read; None: all.
   """
 
   next_batch: Callable[[], Batch]
   log: record_log.RecordLog
   initializer: tf.Operation
   files: list[str]
+  part: held_out.Part | None = None
+
+  def count_records(self) -> int:
+    """Returns how many records an epoch has; raises UserError for a damaged file."""
+    return held_out.count(self.files, self.part)
 
   def failure(self, error: tf.errors.OpError) -> diagnostics.UserError | None:
     """Returns the user's view of an error, None if the input did not cause it."""
@@ -73,47 +81,72 @@ def _files(dataset: slim.dataset.Dataset) -> list[str]:
   return files
 
 
-def _check_features(files):
+def _check_features(files, multi_label):
   """Raises UserError where the first record is not of an image with a label."""
+  # A file is empty if none of its images could be converted.
+  files = [path for path in files if os.path.getsize(path)] or files
   features = records.read_features(files, 0, 0)
-  for wanted in ('image/encoded', 'image/class/label'):
+  labels = features.get('image/class/label', ())
+  if len(labels) > 1 and not multi_label:
+    raise diagnostics.UserError(
+        f"the first record of '{files[0]}' has {len(labels)} labels: the data set is"
+        ' described as one whose images have one each; if they have any number, say'
+        ' "multi_label": true in its dataset.json')
+  for wanted in ('image/encoded', *([] if multi_label else ['image/class/label'])):
     if wanted not in features:
       raise diagnostics.UserError(
           f"the records of '{files[0]}' are of another kind: they have no"
           f" {wanted}, but {', '.join(sorted(features)) or 'nothing'}")
 
 
-def _read(files, num_readers, num_samples, seed):
-  """Returns a data set of (record, key); shuffled without end if there is a seed."""
+def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
+  """Returns a data set of (record, key); shuffled without end if there is a seed.
+
+  The order of an epoch is a function of the seed and of the epoch alone, so that a
+  resumed run need not read all the epochs before its own.
+  """
   numbered = tf.data.Dataset.from_tensor_slices(
       (list(range(len(files))), list(files)))
 
   def read_file(file_index, name):
     def with_key(position, record):
       return record, tf.stack([tf.cast(file_index, tf.int64), position])
-    return tf.data.TFRecordDataset(name).enumerate().map(with_key)
+    found = tf.data.TFRecordDataset(name).enumerate().map(with_key)
+    return found if part is None else found.filter(
+        lambda _, key: part.keeps(key[0], key[1]))
 
   if seed is None:
     return numbered.flat_map(read_file)
   stored = sum(os.path.getsize(name) for name in files)
   record_size = max(1, stored // max(1, num_samples))
   buffer = max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size)
-  return (numbered
-          .shuffle(len(files), seed=seed)
-          .interleave(read_file, cycle_length=num_readers,
-                      num_parallel_calls=num_readers, deterministic=True)
-          .shuffle(min(buffer, max(1, num_samples)), seed=seed + 1)
-          .repeat())
+
+  def read_epoch(epoch):
+    file_seed, record_seed = tf.unstack(tf.random.stateless_uniform(
+        [2], tf.stack([tf.constant(seed, tf.int64), epoch]), maxval=tf.int64.max,
+        dtype=tf.int64))
+    return (numbered
+            .shuffle(len(files), file_seed, reshuffle_each_iteration=False)
+            .interleave(read_file, cycle_length=num_readers,
+                        num_parallel_calls=num_readers, deterministic=True)
+            .shuffle(min(buffer, max(1, num_samples)), record_seed,
+                     reshuffle_each_iteration=False))
+
+  first_epoch, passed_over = (
+      divmod(first_record, held_out.count(files, part)) if first_record else (0, 0))
+  return (tf.data.Dataset.range(first_epoch, tf.int64.max)
+          .flat_map(read_epoch).skip(passed_over))
 
 
-def _decode(dataset, preprocess, num_threads, log, runs_here):
-  """Returns a step from (record, key) to (image, label, number, key)."""
+def _decode(dataset, preprocess, num_threads, log, runs_here, first_record=0):
+  """Returns a step from (record, key) to (image, label or labels, number, key)."""
+  label_shape = [-1] if batch_labels.is_multi_label(dataset) else []
   items = [item for item in ('image', 'label', 'object/bbox')
            if item in dataset.decoder.list_items()]
 
   def to_image(number, record, key):
     values = dict(zip(items, dataset.decoder.decode(record, items), strict=True))
-    label = tf.reshape(tf.cast(values.pop('label'), tf.int64), [])
+    label = tf.reshape(tf.cast(values.pop('label'), tf.int64), label_shape)
     return preprocess(number=number, **values), label, number, key
 
   def note(number, record, key):
@@ -133,7 +166,7 @@ def _decode(dataset, preprocess, num_threads, log, runs_here):
             .apply(tf.data.experimental.ignore_errors()))
 
   def step(source):
-    numbered = source.enumerate().map(
+    numbered = source.enumerate(first_record).map(
         lambda number, record_and_key: (number, *record_and_key))
     # The next chunk is begun while the last images of this one are decoded; a
     # block is a whole chunk, so the order is kept.
@@ -144,46 +177,29 @@ def _decode(dataset, preprocess, num_threads, log, runs_here):
   return step
 
 
-def _check_labels(num_classes, labels_offset, files, runs_here):
-  """Returns a step that takes the offset off labels and refuses wrong ones."""
-  def refuse(labels, keys):
-    wrong = (labels < 0) | (labels >= num_classes)
-    label, key = labels[wrong][0] + labels_offset, keys[wrong][0]
-    offset = f' after --labels_offset={labels_offset}' if labels_offset else ''
-    raise ValueError(
-        f'label {label} of {records.describe(files, *key.tolist())} is none of the'
-        f' {num_classes} classes{offset}: are these the records of another data set?')
-
-  def step(images, labels, numbers, keys):
-    labels -= labels_offset
-    right = tf.reduce_all((labels >= 0) & (labels < num_classes))
-    def refuse_in_graph():
-      refusal = tf.numpy_function(refuse, [labels, keys], []) if runs_here else (
-          tf.Assert(False, [
-              f'ValueError: a label is none of the {num_classes} classes: are these'
-              ' the records of another data set?']))
-      with tf.control_dependencies([refusal]):
-        return tf.identity(labels)
-    return (images, tf.cond(right, lambda: tf.identity(labels), refuse_in_graph),
-            numbers, keys)
-
-  return step
-
-
+# Nothing here needs autograph, which takes half the time to build a small network.
+@tf.autograph.experimental.do_not_convert
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
-           prefetch, seed, runs_here=True):
+           prefetch, seed, runs_here=True, first_record=0, mix=None, part=None):
   files = _files(dataset)
-  _check_features(files)
+  multi_label = batch_labels.is_multi_label(dataset)
+  _check_features(files, multi_label)
   num_classes = dataset.num_classes - labels_offset
   # Several times what can be under way when nearly every image decodes.
   patience = 4 * (2 * _CHUNK + num_threads + (prefetch + 2) * batch_size)
-  log = record_log.RecordLog(files, patience)
+  log = record_log.RecordLog(files, patience, first_record)
   with tf.device('/cpu:0'), tf.name_scope('input'):
-    source = _read(files, num_readers, dataset.num_samples, seed)
-    images = _decode(dataset, preprocess, num_threads, log, runs_here)(source)
-    batches = (images.batch(batch_size, drop_remainder=seed is not None)
-               .map(_check_labels(num_classes, labels_offset, files, runs_here))
-               .prefetch(prefetch))
+    source = _read(files, num_readers, dataset.num_samples, seed, first_record, part)
+    images = _decode(
+        dataset, preprocess, num_threads, log, runs_here, first_record)(source)
+    batches = batch_labels.batched(
+        images, batch_size, multi_label, drop_remainder=seed is not None).map(
+            batch_labels.check(num_classes, labels_offset, files, runs_here))
+    if multi_label:
+      batches = batches.map(batch_labels.to_targets(num_classes))
+    if mix is not None:
+      batches = batches.map(batch_labels.mixed(mix, num_classes, seed))
+    batches = batches.prefetch(prefetch)
     iterator = tf.data.make_initializable_iterator(batches)
   latest = []
 
@@ -191,15 +207,25 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     # Each waits for the one before, or the order of clones would be random.
     with tf.device('/cpu:0'), tf.name_scope('next_batch'):
       with tf.control_dependencies(latest):
-        before = tf.timestamp()
+        before = _now()
       with tf.control_dependencies([before]):
         images, labels, numbers, keys = iterator.get_next()
       with tf.control_dependencies([numbers]):
-        after = tf.timestamp()
+        after = _now()
     latest[:] = [after]
     return Batch(images, labels, numbers, keys, after - before)
 
-  return Input(next_batch, log, iterator.initializer, files)
+  return Input(next_batch, log, iterator.initializer, files, part)
+
+
+def _now():
+  """Returns the time in seconds, as a float64 scalar tensor, when it is run."""
+  if not is_deterministic():
+    return tf.timestamp()
+  # TensorFlow's own clock is then refused, though no result depends on it.
+  now = tf.numpy_function(time.time, [], tf.float64)
+  now.set_shape([])
+  return now
 
 
 def preprocess_with(preprocessing_fn: Callable, image_size: int,
@@ -228,7 +254,9 @@ def preprocess_with(preprocessing_fn: Callable, image_size: int,
 def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    batch_size: int, labels_offset: int = 0, num_readers: int = 4,
                    num_threads: int = 4, num_clones: int = 1,
-                   seed: int = 0, runs_here: bool = True) -> Input:
+                   seed: int = 0, runs_here: bool = True,
+                   first_record: int = 0, mix: Callable | None = None,
+                   part: held_out.Part | None = None) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -243,6 +271,12 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     seed: of the order in which records come.
     runs_here: whether the session runs in this process. In another one, which
       --master names, there is no Python: records are passed over by number only.
+    first_record: how many records to pass over, as if an input with the same seed
+      had read them. Those of its epoch are read, but not decoded.
+    mix: called as mix(images, targets, seed) with each batch, the targets float32
+      [batch, classes] and the seed of shape [2]; returns other images and targets,
+      which become the labels of the batch.
+    part: the part of the records to read; None: all.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
@@ -251,16 +285,19 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     UserError: no file, or not TFRecord files.
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
-                num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here)
+                num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
+                first_record=first_record, mix=mix, part=part)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                      batch_size: int, labels_offset: int = 0,
-                     num_threads: int = 4, runs_here: bool = True) -> Input:
+                     num_threads: int = 4, runs_here: bool = True,
+                     part: held_out.Part | None = None) -> Input:
   """Returns batches that hold each image of a split once, in the files' order.
 
   Arguments and errors are those of `training_input`. The last batch holds what
   is left; after it the iterator raises tf.errors.OutOfRangeError.
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
-                num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here)
+                num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here,
+                part=part)

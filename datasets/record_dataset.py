@@ -23,16 +23,18 @@ _DESCRIPTIONS = {
 
 def _decoder(spec: catalog.DatasetSpec) -> slim.tfexample_decoder.TFExampleDecoder:
   """Returns the decoder of one record; PNG and JPEG, gray and colour alike."""
-  label = {} if spec.default_label is None else {'default_value': spec.default_label}
+  default = {} if spec.default_label is None else {'default_value': spec.default_label}
+  label = (tf.VarLenFeature(tf.int64) if spec.multi_label else
+           tf.FixedLenFeature([], tf.int64, **default))
   features = {
-      'image/encoded': tf.FixedLenFeature([], tf.string),
+      spec.image_feature: tf.FixedLenFeature([], tf.string),
       'image/format': tf.FixedLenFeature([], tf.string, default_value=''),
-      'image/class/label': tf.FixedLenFeature([], tf.int64, **label),
+      spec.label_feature: label,
   }
   handlers = slim.tfexample_decoder
   items = {
-      'image': handlers.Image(channels=spec.channels),
-      'label': handlers.Tensor('image/class/label'),
+      'image': handlers.Image(spec.image_feature, channels=spec.channels),
+      'label': handlers.Tensor(spec.label_feature),
   }
   if spec.text_labels:
     features['image/class/text'] = tf.FixedLenFeature(
@@ -50,6 +52,8 @@ def _decoder(spec: catalog.DatasetSpec) -> slim.tfexample_decoder.TFExampleDecod
 
 def _class_names(spec, dataset_dir):
   """Returns the names of the classes by label, or None."""
+  if spec.class_names is not None:
+    return dict(enumerate(spec.class_names))
   if not labels.has_labels(dataset_dir):
     return None
   names = labels.read_label_file(dataset_dir)
@@ -78,9 +82,10 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
 
   Returns:
     A Dataset with the items 'image' (uint8 [height, width, channels]) and 'label'
-    (int64 []), and, where the records have them, 'label_text' (string []),
-    'object/bbox' (float32 [boxes, 4]) and 'object/label' (int64 [boxes]);
-    labels_to_names is a dict, or None without a labels.txt.
+    (int64 [], or [labels] if multi_label), and, where the records have them,
+    'label_text' (string []), 'object/bbox' (float32 [boxes, 4]) and 'object/label'
+    (int64 [boxes]); labels_to_names is a dict, or None without a labels.txt;
+    multi_label tells whether an image has any number of labels.
 
   Raises:
     UserError: there is no such data set, split, folder or file.
@@ -103,6 +108,7 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
               channels=spec.channels, label_description=spec.label_description)
           for item in decoder.list_items()},
       num_classes=spec.num_classes,
+      multi_label=spec.multi_label,
       labels_to_names=(
           _class_names(spec, dataset_dir) if dataset_dir and with_names else None))
 

@@ -16,24 +16,25 @@ class AllUnreadableError(RuntimeError):
 class RecordLog:
   """Follows records through a pipeline that keeps their order.
 
-  Records are numbered from 0 in the order they are read; `issue` is called as
+  Records are numbered in the order they are read; `issue` is called as
   they go in, `deliver` as their images come out.
 
   Args:
     files: the record files; a record's key is [index of its file, position in it].
     patience: how many records may be under way, or lost, before `issue` raises.
+    first: the number of the first record.
   """
 
-  def __init__(self, files: list[str], patience: int):
-    self.files, self._patience = files, patience
+  def __init__(self, files: list[str], patience: int, first: int = 0):
+    self.files, self._patience, self._first = files, patience, first
     self._lock = threading.Lock()
     self.restart()
 
   def restart(self):
-    """Forgets everything: the pipeline begins at record 0 again."""
+    """Forgets everything: the pipeline begins at its first record again."""
     with self._lock:
       self._under_way = {}
-      self._newest = -1
+      self._newest = self._first - 1
       self._lost = []
 
   def issue(self, numbers, keys):
@@ -63,6 +64,11 @@ class RecordLog:
                        for missing in range(self._newest + 1, number)]
         self._under_way.pop(number, None)
         self._newest = number
+
+  def records_read(self) -> int:
+    """Returns the number of the record that comes next, after those delivered."""
+    with self._lock:
+      return self._newest + 1
 
   def finish(self):
     """Notes that nothing more will come out: what is still under way is lost."""

@@ -2,7 +2,7 @@
 
 A TFRecord file is a row of records, each of them the length of its data (8 bytes,
 little-endian), a checksum of that length (4), the data and a checksum of the data
-(4). Both are CRC-32C, rotated right by 15 bits and shifted by a constant.
+(4). Both are masked CRC-32Cs (see `crc32c`).
 
 Counting needs no TensorFlow.
 """
@@ -11,37 +11,18 @@ import io
 import itertools
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 import diagnostics
 from catalog.datasets import DatasetSpec, split_files
+from datasets import crc32c
 
 _HEADER = struct.Struct('<QI')
 _CHECKSUM_BYTES = 4
-_MASK_DELTA = 0xa282ead8
-
-
-def _crc_table():
-  """Returns the CRC-32C (Castagnoli) of each byte."""
-  table = []
-  for value in range(256):
-    for _ in range(8):
-      value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
-    table.append(value)
-  return table
-
-
-_CRC_TABLE = _crc_table()
-
-
-def _masked_crc(data: bytes) -> int:
-  crc = 0xffffffff
-  for byte in data:
-    crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xff]
-  crc ^= 0xffffffff
-  return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xffffffff
+# What TensorFlow Datasets calls the features that are needed.
+_OTHER_NAMES = {'image': 'image/encoded', 'label': 'image/class/label'}
 
 
 def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
@@ -58,7 +39,7 @@ def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
       if len(header) < _HEADER.size:
         raise _damage(path, index, offset, 'the file ends within it')
       length, checksum = _HEADER.unpack(header)
-      if _masked_crc(header[:8]) != checksum:
+      if crc32c.masked(header[:8]) != checksum:
         raise _damage(path, index, offset, 'its length is damaged') if index else (
             diagnostics.UserError(f"'{path}' is not a TFRecord file"))
       data = offset + _HEADER.size
@@ -112,7 +93,7 @@ def _find_damaged_record(path):
         file.seek(offset)
         data = file.read(length)
         (checksum,) = struct.unpack('<I', file.read(_CHECKSUM_BYTES))
-        if _masked_crc(data) != checksum:
+        if crc32c.masked(data) != checksum:
           return _damage(path, index, offset - _HEADER.size, 'its data is damaged')
   except diagnostics.UserError as error:
     return error
@@ -129,8 +110,28 @@ def is_complete(spec: DatasetSpec, dataset_dir: str) -> bool:
     return False
 
 
+def features_of(data: bytes) -> dict[str, list]:
+  """Returns the features in a record's data by name, each a list of its values.
+
+  Names are those of slim's records, in the records of TensorFlow Datasets too.
+
+  Raises:
+    google.protobuf.message.DecodeError: it is no tf.train.Example.
+  """
+  from tf_compat import tf
+
+  example = tf.train.Example.FromString(data)
+  features = {
+      name: list(getattr(feature, feature.WhichOneof('kind')).value)
+      for name, feature in example.features.feature.items()
+      if feature.WhichOneof('kind')}
+  if 'image/encoded' not in features:
+    features = {_OTHER_NAMES.get(name, name): features[name] for name in features}
+  return features
+
+
 def read_features(files: Sequence[str], file_index: int, position: int) -> dict:
-  """Returns the features of one record by name, each a list of its values.
+  """Returns the features of one record; see `features_of`.
 
   Args:
     files: record files.
@@ -143,8 +144,6 @@ def read_features(files: Sequence[str], file_index: int, position: int) -> dict:
   """
   from google.protobuf import message
 
-  from tf_compat import tf
-
   path = files[file_index]
   place = next(itertools.islice(_record_ranges(path), position, None), None)
   if place is None:
@@ -154,15 +153,30 @@ def read_features(files: Sequence[str], file_index: int, position: int) -> dict:
     file.seek(offset)
     data = file.read(length)
   try:
-    example = tf.train.Example.FromString(data)
+    return features_of(data)
   except message.DecodeError as error:
     raise diagnostics.UserError(
         f"record {position} of '{path}' does not hold an image: it is no"
         ' tf.train.Example') from error
-  return {
-      name: list(getattr(feature, feature.WhichOneof('kind')).value)
-      for name, feature in example.features.feature.items()
-      if feature.WhichOneof('kind')}
+
+
+def read_records(path: str, positions: Collection[int]) -> Iterator[bytes]:
+  """Yields the data of some records of one file, in the file's order.
+
+  Args:
+    path: a TFRecord file.
+    positions: how many records are before each; those past the end are left out.
+
+  Raises:
+    UserError: the file is damaged before the last of them.
+  """
+  wanted = set(positions)
+  places = itertools.islice(_record_ranges(path), max(wanted, default=-1) + 1)
+  with open(path, 'rb') as file:
+    for position, (offset, length) in enumerate(places):
+      if position in wanted:
+        file.seek(offset)
+        yield file.read(length)
 
 
 def read_label(files: Sequence[str], file_index: int, position: int) -> int:
@@ -170,8 +184,16 @@ def read_label(files: Sequence[str], file_index: int, position: int) -> int:
 
   Arguments and errors are those of `read_features`.
   """
-  labels = read_features(files, file_index, position).get('image/class/label')
+  labels = read_labels(files, file_index, position)
   return labels[0] if labels else -1
+
+
+def read_labels(files: Sequence[str], file_index: int, position: int) -> list[int]:
+  """Returns all labels of one record.
+
+  Arguments and errors are those of `read_features`.
+  """
+  return read_features(files, file_index, position).get('image/class/label', [])
 
 
 def read_image(files: Sequence[str], file_index: int, position: int) -> np.ndarray:

@@ -1,9 +1,76 @@
-"""Files that replace others together: all of them, or none."""
+"""Files that replace others together: all of them, or none.
+
+They are made in a hidden folder beside the place they go to, whose name begins with
+.unfinished- and which its process holds by a lock. One that a killed process left is
+held by nobody: the next run removes it, or goes on with it.
+"""
 
 import contextlib
+import glob
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator
+
+import diagnostics
+
+try:
+  import fcntl
+except ImportError:  # Not on Windows: nothing is known to be left, or held.
+  fcntl = None
+
+_HIDDEN = '.unfinished-'
+_LOCK = 'lock'
+
+
+@contextlib.contextmanager
+def _held(folder: str) -> Iterator[bool]:
+  """Holds a hidden folder; yields whether no other process holds it."""
+  if fcntl is None:
+    yield True
+    return
+  descriptor = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT, 0o666)
+  try:
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      free = True
+    except BlockingIOError:
+      free = False
+    except OSError:  # Some network file systems know no locks.
+      free = True
+    yield free
+  finally:
+    os.close(descriptor)
+
+
+def remove_abandoned(folder: str, but: str | None = None) -> None:
+  """Removes the hidden folders of processes that were killed.
+
+  Args:
+    folder: where they lie.
+    but: the path of one that stays.
+  """
+  if fcntl is None:
+    return
+  for hidden in glob.glob(os.path.join(glob.escape(folder), f'{_HIDDEN}*')):
+    if hidden != but and os.path.isdir(hidden):
+      with _held(hidden) as free:
+        if free:
+          shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _made(folder: str) -> Iterator[None]:
+  """Makes a folder; removes it again if the block fails and leaves nothing in it."""
+  existed = os.path.isdir(folder)
+  os.makedirs(folder, exist_ok=True)
+  try:
+    yield
+  except BaseException:
+    if not existed:
+      with contextlib.suppress(OSError):
+        os.rmdir(folder)
+    raise
 
 
 @contextlib.contextmanager
@@ -22,21 +89,100 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
   Raises:
     OSError: the folder cannot be written.
   """
-  existed = os.path.isdir(folder)
-  os.makedirs(folder, exist_ok=True)
-  try:
-    with tempfile.TemporaryDirectory(prefix='.unfinished-', dir=folder) as hidden:
-      new = os.path.join(hidden, 'new')
-      old = os.path.join(hidden, 'old')
-      os.mkdir(new)
-      os.mkdir(old)
-      yield new
-      _replace(folder, new, old, last, obsolete)
-  except BaseException:
-    if not existed:
-      with contextlib.suppress(OSError):
-        os.rmdir(folder)
-    raise
+  with _made(folder):
+    remove_abandoned(folder)
+    # Known before it is made, so that a signal at any moment finds it to remove.
+    hidden = os.path.join(folder, f'{_HIDDEN}{secrets.token_hex(4)}')
+    try:
+      os.mkdir(hidden)
+      with _held(hidden):
+        new = os.path.join(hidden, 'new')
+        old = os.path.join(hidden, 'old')
+        os.mkdir(new)
+        os.mkdir(old)
+        yield new
+        _replace(folder, new, old, last, obsolete)
+    finally:
+      shutil.rmtree(hidden, ignore_errors=True)
+
+
+class Unfinished:
+  """The hidden folder of work that is gone on with after a kill.
+
+  Attributes:
+    new: what is in this folder moves to the target when the work is done.
+    notes: a folder for what the work remembers of itself.
+    fetched: a folder for what is downloaded.
+    scratch: a folder for what is quickly made again.
+  """
+
+  def __init__(self, target: str, hidden: str):
+    self._target, self._hidden = target, hidden
+    self.new, self.notes, self.fetched, self.scratch, self._old = (
+        os.path.join(hidden, name)
+        for name in ('new', 'notes', 'fetched', 'scratch', 'old'))
+    for folder in (self.new, self.notes, self._old):
+      os.makedirs(folder, exist_ok=True)
+
+  def forget(self) -> None:
+    """Removes what was made for other work; what was fetched stays."""
+    for folder in (self.new, self.notes):
+      shutil.rmtree(folder)
+      os.mkdir(folder)
+
+  def remove_partial(self) -> None:
+    """Removes the files that a killed process was writing: *.partial."""
+    for folder in (self.new, self.notes):
+      for path in glob.glob(os.path.join(glob.escape(folder), '*.partial')):
+        os.remove(path)
+
+  def bring_back(self, name: str) -> None:
+    """Takes a file back that had moved when the process was killed."""
+    with contextlib.suppress(FileNotFoundError):
+      os.rename(os.path.join(self._target, name), os.path.join(self.new, name))
+
+  def publish(self, last: str, obsolete: Iterable[str] = ()) -> None:
+    """Moves the files to the target and removes the hidden folder.
+
+    Arguments are those of `replacing`.
+    """
+    _replace(self._target, self.new, self._old, last, obsolete)
+    shutil.rmtree(self._hidden)
+
+
+@contextlib.contextmanager
+def resumable(folder: str, name: str) -> Iterator[Unfinished]:
+  """Yields the unfinished work called `name` in `folder`, new or of a killed run.
+
+  If the block fails, what was made so far stays for the next run; where that is
+  nothing, no trace is left.
+
+  Raises:
+    UserError: another process is at it.
+    OSError: the folder cannot be written.
+  """
+  with _made(folder):
+    hidden = os.path.join(folder, f'{_HIDDEN}{name}')
+    remove_abandoned(folder, but=hidden)
+    os.makedirs(hidden, exist_ok=True)
+    with _held(hidden) as free:
+      if not free:
+        raise diagnostics.UserError(
+            f"another process is writing {name} to '{folder}' now: wait for it, or"
+            ' name another folder')
+      work = Unfinished(folder, hidden)
+      try:
+        yield work
+      except BaseException:
+        shutil.rmtree(work.scratch, ignore_errors=True)
+        _remove_if_empty(hidden)
+        raise
+
+
+def _remove_if_empty(hidden: str) -> None:
+  """Removes a hidden folder in which nothing but the lock was made."""
+  if not any(name != _LOCK for _, _, names in os.walk(hidden) for name in names):
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _replace(folder, new, old, last, obsolete):
