@@ -11,19 +11,24 @@ from absl import flags
 import common_flags
 import diagnostics
 from train_flags import (
+    augmentation,
     fine_tuning,
     images,
     learning_rate,
     losses,
     machines,
     optimization,
+    repeating,
     run,
+    tensorboard,
+    validation,
 )
 
 FLAGS = flags.FLAGS
 
 # In the order of --help, of the checks and of the notes.
-GROUPS = (run, images, fine_tuning, losses, learning_rate, optimization, machines)
+GROUPS = (run, images, augmentation, fine_tuning, losses, learning_rate, optimization,
+          machines, validation, repeating, tensorboard)
 
 common_flags.define_network_flags()
 common_flags.define_dataset_flags(split_name='train', batch_size=32)
@@ -41,17 +46,18 @@ def check_flags() -> None:
     group.check()
 
 
-def show_banner(dataset, num_classes, image_size, schedule, beginning) -> None:
+def show_banner(dataset, num_classes, image_size, schedule, beginning, more) -> None:
   """Says what will run, and which flags change nothing."""
   from training import banner
   banner.show([
       ('network', f'{FLAGS.model_name},'
-                  f' {banner.parameters(fine_tuning.trainable_scopes())}'),
+                  f' {banner.parameters(optimization.trained_variables())}'),
       *images.rows(dataset, num_classes, image_size),
       *machines.rows(dataset.num_samples),
-      *learning_rate.rows(schedule),
+      *learning_rate.rows(schedule, dataset.num_samples),
       *optimization.rows(),
       *fine_tuning.rows(beginning),
+      *more,
       *run.rows(),
       *[('note', line) for group in GROUPS for line in group.notes()]])
 
@@ -59,7 +65,6 @@ def show_banner(dataset, num_classes, image_size, schedule, beginning) -> None:
 def train() -> None:
   """Builds what the flags ask for, says what it is, and runs it."""
   # Importing TensorFlow takes seconds: only now, when the flags are right.
-  from tf_compat import tf
   from training import graph, loop
 
   start = fine_tuning.starting_point()
@@ -67,20 +72,39 @@ def train() -> None:
     print(f'{start.resumed} is at step {start.step} of'
           f' {FLAGS.max_number_of_steps}: nothing is left to do')
     return
-  tf.set_random_seed(FLAGS.seed)
+  seeds = repeating.begin(start)
   dataset, num_classes = common_flags.get_dataset()
   network_fn, image_size = images.network(num_classes)
   config = machines.deployment()
-  batches = images.training_input(dataset, image_size, start.step, config)
+  batches = images.training_input(
+      dataset, image_size, seeds, config, validation.trained_part())
+  validation.count_trained(dataset, batches)
+  loss = losses.recipe(num_classes, batches)
   schedule = learning_rate.schedule(dataset.num_samples)
   training_graph = graph.build(
-      config, batches.next_batch, network_fn, losses.loss_fn(num_classes), schedule,
-      optimization.make_optimizer, optimization.update_options())
-  beginning, init_fn = fine_tuning.prepare(start)
-  watchers = []
+      config, batches.next_batch, network_fn, loss.add, schedule,
+      optimization.make_optimizer, optimization.update_options(),
+      tensorboard.displayable())
+  beginning, init_fn = fine_tuning.prepare(start, dataset, num_classes)
+  watchers = [
+      *run.watchers(training_graph),
+      *augmentation.watchers(dataset, image_size, batches),
+      *repeating.watchers(training_graph),
+      *tensorboard.watchers(dataset, num_classes, image_size, config, batches)]
+  validators = validation.watchers(
+      start, dataset, num_classes, image_size, config, batches)
+  card = repeating.run_card(
+      start, seeds, training_graph, batches, dataset, schedule,
+      {'image_size': image_size, 'classes': num_classes, **losses.facts(loss)},
+      [validator.report for validator in validators])
 
-  show_banner(dataset, num_classes, image_size, schedule, beginning)
-  finished = loop.run(training_graph, run.loop_options(), batches, init_fn, watchers)
+  show_banner(dataset, num_classes, image_size, schedule, beginning,
+              [*losses.rows(loss, dataset), *validation.rows(dataset),
+               *repeating.rows(seeds, card)])
+  with card:
+    finished = loop.run(training_graph, run.loop_options(), batches, init_fn,
+                        [*watchers, *validators, card])
+    card.stopped_by(finished.end)
   if finished.step is None:
     print('other workers took the last step before this one took any')
   else:

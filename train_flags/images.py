@@ -1,10 +1,9 @@
 """The images: how records become batches, and the network that they are for."""
 
-import os
-
 from absl import flags
 
 import common_flags
+from train_flags import augmentation, fine_tuning, optimization
 
 FLAGS = flags.FLAGS
 
@@ -32,24 +31,33 @@ def network(num_classes: int):
   """Returns the network's function and the size of the images it gets."""
   from nets import nets_factory
   network_fn = nets_factory.get_network_fn(
-      FLAGS.model_name, num_classes, FLAGS.weight_decay, is_training=True)
+      FLAGS.model_name, num_classes, optimization.loss_weight_decay(),
+      is_training=True,
+      frozen_batch_norm_scopes=fine_tuning.frozen_batch_norm_scopes())
   return network_fn, FLAGS.train_image_size or network_fn.default_image_size
 
 
-def training_input(dataset, image_size: int, step: int, config):
-  """Returns the training input; a resumed run draws other images than before."""
+def training_input(dataset, image_size: int, seeds, config, part=None):
+  """Returns the training input; `seeds` are of `repeating.begin`.
+
+  Args:
+    dataset: what it reads.
+    image_size: height and width of the images.
+    seeds: of the run.
+    config: of the deployment.
+    part: the part of the records to read; None: all.
+  """
   from datasets import pipeline
   from tf_compat import tf
-  preprocessing_fn = common_flags.get_preprocessing_fn(is_training=True)
-  seed = (int.from_bytes(os.urandom(3), 'big') if FLAGS.seed is None
-          else FLAGS.seed) + step + FLAGS.task
+  preprocess = pipeline.preprocess_with(
+      augmentation.preprocessing_fn(), image_size, seeds.input)
 
   with tf.device(config.inputs_device()):
     return pipeline.training_input(
-        dataset, pipeline.preprocess_with(preprocessing_fn, image_size, seed),
-        FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_readers,
-        FLAGS.num_preprocessing_threads, FLAGS.num_clones, seed,
-        runs_here=not FLAGS.master)
+        dataset, preprocess, FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_readers,
+        FLAGS.num_preprocessing_threads, FLAGS.num_clones, seeds.input,
+        runs_here=not FLAGS.master, first_record=seeds.first_record,
+        mix=augmentation.mix(), part=part)
 
 
 def rows(dataset, num_classes: int, image_size: int) -> list[tuple[str, str]]:
@@ -61,4 +69,5 @@ def rows(dataset, num_classes: int, image_size: int) -> list[tuple[str, str]]:
                  f' {FLAGS.dataset_dir}'),
       ('input', f'{image_size} x {image_size},'
                 f' {FLAGS.preprocessing_name or FLAGS.model_name} preprocessing{gray}'),
+      *augmentation.rows(),
   ]

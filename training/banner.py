@@ -1,6 +1,5 @@
 """What a run says of itself before its first step."""
 
-from checkpoints import restore
 from tf_compat import slim, tf
 
 
@@ -21,14 +20,29 @@ def millions(count: int) -> str:
   return str(count)
 
 
-def parameters(trainable_scopes: list[str]) -> str:
-  """Returns how many weights the network in the default graph has, in words.
+def parameter_counts(trained: list) -> dict[str, int]:
+  """Returns how many numbers the default graph has, by what they are.
 
-  Statistics, such as batch norm's moving averages, are no parameters.
+  Args:
+    trained: the variables that are trained.
   """
   count = lambda chosen: sum(variable.shape.num_elements() for variable in chosen)
   trainable = {variable.ref() for variable in tf.trainable_variables()}
-  total = count(variable for variable in slim.get_model_variables()
-                if variable.ref() in trainable)
-  trained = count(restore.variables_to_train(trainable_scopes))
-  return f'{millions(total)} parameters, {millions(trained)} of them trained'
+  network = slim.get_model_variables()
+  weights = [variable for variable in network if variable.ref() in trainable]
+  return {'total': count(weights), 'trained': count(trained),
+          'statistics': count(network) - count(weights),
+          'in_a_checkpoint': count(tf.global_variables())}
+
+
+def parameters(trained: list) -> str:
+  """Returns how many weights the network in the default graph has, in words.
+
+  Statistics, such as batch norm's moving averages, are no parameters.
+
+  Args:
+    trained: the variables that are trained.
+  """
+  counts = parameter_counts(trained)
+  return (f'{millions(counts["total"])} parameters, {millions(counts["trained"])} of'
+          ' them trained')

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from deployment import model_deploy
 from tf_compat import slim, tf
-from training import learning_rates, summaries, updates
+from training import learning_rates, numerics, summaries, updates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,9 @@ class TrainingGraph:
     summary_op: the summaries of the step; None if there are none.
     sync_optimizer: of synchronous replicas, else None.
     model_variables: the network's variables, its statistics included.
+    accumulate_steps: batches of a step.
+    accumulate_op: takes a batch before the last one of a step, None if there is none.
+    finite_check: looks for variables that are not finite.
   """
 
   train_op: tf.Tensor
@@ -31,6 +34,9 @@ class TrainingGraph:
   summary_op: tf.Tensor | None
   sync_optimizer: tf.train.SyncReplicasOptimizer | None
   model_variables: list
+  accumulate_steps: int = 1
+  accumulate_op: tf.Tensor | None = None
+  finite_check: numerics.FiniteCheck | None = None
 
 
 def build(config: model_deploy.DeploymentConfig,
@@ -39,8 +45,8 @@ def build(config: model_deploy.DeploymentConfig,
           loss_fn: Callable,
           schedule: learning_rates.Schedule,
           optimizer_fn: Callable,
-          update_options: updates.UpdateOptions = updates.UpdateOptions()
-          ) -> TrainingGraph:
+          update_options: updates.UpdateOptions = updates.UpdateOptions(),
+          displayable: Callable | None = None) -> TrainingGraph:
   """Builds the training graph in the default graph.
 
   Args:
@@ -52,6 +58,7 @@ def build(config: model_deploy.DeploymentConfig,
     schedule: of the learning rate.
     optimizer_fn: makes the optimizer, given the learning rate.
     update_options: which variables a step changes, and how.
+    displayable: of `summaries.add`.
 
   Raises:
     UserError: a trainable scope matches no variable.
@@ -70,11 +77,16 @@ def build(config: model_deploy.DeploymentConfig,
       clones, config, schedule, optimizer_fn, update_options)
   with tf.control_dependencies([update.train_op]):
     step = tf.identity(global_step.read_value())
-  summaries.add(clones, update.total_loss, update.learning_rate)
+  summaries.add(
+      clones, update.total_loss, update.learning_rate, update.group_rates,
+      displayable)
   batches = [clone.outputs[0] for clone in clones]
   return TrainingGraph(
       update.train_op, step, update.learning_rate,
       waited=tf.add_n([batch.waited for batch in batches]),
       numbers=tf.concat([batch.numbers for batch in batches], 0),
       summary_op=tf.summary.merge_all(), sync_optimizer=update.sync_optimizer,
-      model_variables=slim.get_model_variables())
+      model_variables=slim.get_model_variables(),
+      accumulate_steps=update_options.accumulate_steps,
+      accumulate_op=update.accumulate_op,
+      finite_check=numerics.FiniteCheck())

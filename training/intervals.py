@@ -1,5 +1,6 @@
 """What happens every so often in a training run, and what is summed up in between."""
 
+import contextlib
 import dataclasses
 import time
 
@@ -25,6 +26,16 @@ class Interval:
   def start(self):
     """Begins anew, from now."""
     self._start, self.steps, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
+    self._paused = 0.0
+
+  @contextlib.contextmanager
+  def paused(self):
+    """Leaves what the block takes out of the seconds of training."""
+    begin = time.monotonic()
+    try:
+      yield
+    finally:
+      self._paused += time.monotonic() - begin
 
   def add(self, loss, waited):
     """Adds a step: its loss, and the seconds it waited for input."""
@@ -34,18 +45,24 @@ class Interval:
 
   def restart(self):
     """Returns the sums so far as an object, and begins anew."""
-    seconds = max(time.monotonic() - self._start, 1e-9)
+    elapsed = max(time.monotonic() - self._start, 1e-9)
+    seconds = max(elapsed - self._paused, 1e-9)
     steps = max(self.steps, 1)
-    sums = Sums(steps, seconds, self._loss / steps, min(self._waited / seconds, 1.0))
+    sums = Sums(steps, seconds, self._loss / steps, min(self._waited / seconds, 1.0),
+                elapsed)
     self.start()
     return sums
 
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
-  """What happened in an interval of `steps` steps and `seconds` seconds."""
+  """What happened in an interval of `steps` steps and `seconds` seconds.
+
+  With the time in which it was paused it took `elapsed` seconds.
+  """
 
   steps: int
   seconds: float
   mean_loss: float
   wait_share: float
+  elapsed: float

@@ -12,7 +12,15 @@ import diagnostics
 from datasets import pipeline
 from progress import clock
 from tf_compat import slim, tf
-from training import failures, graph, intervals, savers, stopping, watching
+from training import (
+    failures,
+    graph,
+    intervals,
+    numerics,
+    savers,
+    stopping,
+    watching,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +75,10 @@ class TrainingLoop:
                watchers: Sequence[watching.Watcher] = ()):
     self._graph, self._options, self._images = training_graph, options, images
     self._stop_request, self._watchers = stop_request, watchers
+    for watcher in watchers:
+      watcher.is_asked_to_stop = lambda: stop_request.signal is not None
     self.saver = self._make_saver()
-    self._run_step = None
+    self._run_step = self._run_batch = None
     self._stopping = False
     self.step = None
     self.end = 'done'
@@ -87,11 +97,15 @@ class TrainingLoop:
     if self._run_step is None:
       self._begin(session, kwargs.get('summary_writer'))
     try:
+      waited_before = self._accumulate()
       if self._graph.summary_op is not None and self._summaries_due.due():
         results = self._step_with_summaries(session, kwargs.get('summary_writer'))
       else:
         results = self._run_step()
     except tf.errors.OpError as error:
+      bad = numerics.explain(error, session, self._graph.finite_check, self.step)
+      if bad:
+        raise bad from error
       self.input_failure = self._images.failure(error)
       if self.input_failure is None:
         raise
@@ -99,20 +113,20 @@ class TrainingLoop:
       self._stopping = True
       return None, True
     loss, self.step, learning_rate, waited, numbers = results
+    waited += waited_before
     self._images.log.deliver(numbers)
     self._report_unreadable()
     self._interval.add(loss, waited)
-    reasons = [watcher.after_step(session, self.step) for watcher in self._watchers]
-    self.end = next(filter(None, reasons), self.end)
-    stop = self._stopping = any(reasons) or self._should_stop()
+    for watcher in self._watchers:
+      watcher.measured(self.step, float(loss), float(waited))
+    stop = self._stopping = self._watch(session) or self._should_stop()
     every = self._options.log_every_n_steps
     if every and (self.step % every == 0 or stop):
       self._print_progress(learning_rate)
     if stop:
-      for watcher in self._watchers:
-        watcher.end(session, self.step)
+      self._end(session)
     elif self._options.is_chief and self._save_due.due():
-      path = os.path.join(self._options.train_dir, failures.CHECKPOINT_NAME)
+      path = os.path.join(self._options.train_dir, savers.CHECKPOINT_NAME)
       self.saver.save(session, path, self.step)
     return loss, stop
 
@@ -124,7 +138,38 @@ class TrainingLoop:
     self._run_step = session.make_callable(
         [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
          fetches.numbers])
+    if fetches.accumulate_op is not None:
+      self._run_batch = session.make_callable(
+          [fetches.accumulate_op, fetches.waited, fetches.numbers])
     self._interval.start()
+
+  def _watch(self, session):
+    """Shows the step to the watchers; returns whether one wants the run to stop."""
+    try:
+      # Validation, for one, takes longer than steps do.
+      with self._interval.paused():
+        reasons = [watcher.after_step(session, self.step) for watcher in self._watchers]
+    except watching.InputFailure as failure:
+      self.input_failure = failure
+      return True
+    self.end = next(filter(None, reasons), self.end)
+    return any(reasons)
+
+  def _end(self, session):
+    try:
+      for watcher in self._watchers:
+        watcher.end(session, self.step)
+    except watching.InputFailure as failure:
+      self.input_failure = self.input_failure or failure
+
+  def _accumulate(self):
+    """Takes the batches of a step but the last; returns the seconds they waited."""
+    seconds = 0.0
+    for _ in range(self._graph.accumulate_steps - 1):
+      _, waited, numbers = self._run_batch()
+      self._images.log.deliver(numbers)
+      seconds += waited
+    return seconds
 
   def _make_saver(self):
     sync_optimizer = self._graph.sync_optimizer
@@ -163,7 +208,7 @@ class TrainingLoop:
             f'  learning rate {learning_rate:.3g}  {images:,.0f} images/s'
             f'  input wait {interval.wait_share:.0%}')
     if last and last > self.step:
-      line += f'  {clock((last - self.step) * interval.seconds / interval.steps)} left'
+      line += f'  {clock((last - self.step) * interval.elapsed / interval.steps)} left'
     print(line, flush=True)
 
 
@@ -203,6 +248,9 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
           sync_optimizer=training_graph.sync_optimizer, session_config=config)
       if loop.saver.failure is not None:
         raise loop.saver.failure
+    except numerics.BadNumbers as error:
+      raise diagnostics.UserError(
+          f'{error}. {failures.last_checkpoint(options.train_dir)}') from error
     except (tf.errors.OpError, RuntimeError, OSError) as error:
       answer = failures.explain(error, loop.step, options.train_dir)
       if answer is None:

@@ -1,12 +1,27 @@
 """What may be hung on the training loop."""
 
+from collections.abc import Callable
+
+import diagnostics
+
+
+class InputFailure(diagnostics.UserError):
+  """What a watcher reads cannot be read; the weights of the run are sound."""
+
 
 class Watcher:
   """Is called between steps, where all variables are of one step.
 
   A subclass overrides what it needs. What a method raises ends the run: a
-  `UserError` as an answer to the user.
+  `UserError` as an answer to the user; after an `InputFailure` of `after_step` or
+  `end` the weights are saved.
+
+  Attributes:
+    is_asked_to_stop: tells whether a signal asked the run to end: another one may
+      follow soon that kills it. Set by the loop.
   """
+
+  is_asked_to_stop: Callable[[], bool] = staticmethod(lambda: False)
 
   def begin(self, session, step: int, writer) -> None:
     """Is called once, before the first step that this process takes.
@@ -15,6 +30,15 @@ class Watcher:
       session: the session of the run.
       step: the global step that the run begins at.
       writer: a tf.summary.FileWriter, or None where nothing is to be written.
+    """
+
+  def measured(self, step: int, loss: float, waited: float) -> None:
+    """Is told of every step, before `after_step`.
+
+    Args:
+      step: the global step after it.
+      loss: the total loss that it found.
+      waited: the seconds that it waited for its images.
     """
 
   def after_step(self, session, step: int) -> str | None:
