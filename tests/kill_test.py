@@ -37,10 +37,11 @@ def test_kills_at_random_moments_lose_no_whole_checkpoint(digits_dir, tmp_path):
   for _ in range(KILLS):
     writing = chance.random() < 0.5
     steps = chance.randrange(5, 60)
+    unfinished = set(tmp_path.glob('*.tempstate*'))
 
-    def moment(printed, writing=writing, steps=steps):
+    def moment(printed, writing=writing, steps=steps, unfinished=unfinished):
       if writing:  # While files of a new checkpoint come to be.
-        return any(tmp_path.glob('*.tempstate*'))
+        return bool(set(tmp_path.glob('*.tempstate*')) - unfinished)
       return printed.count('\nstep ') >= steps
 
     killed = scripts.run_killed(moment, 'train_image_classifier', **flags)
