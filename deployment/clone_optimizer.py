@@ -8,6 +8,7 @@ on the whole batch.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from deployment.optimizer_wrapper import OptimizerWrapper
 from diagnostics import UserError
 from tf_compat import tf
 
@@ -137,7 +138,7 @@ def _sum_gradients(gradients_of_clones: Sequence[list]) -> list:
   return summed
 
 
-class CloneOptimizer(tf.train.Optimizer):
+class CloneOptimizer(OptimizerWrapper):
   """Any optimizer, made to minimize the total loss of several clones.
 
   slim's own train op then serves one clone and eight alike, with its gradient
@@ -168,8 +169,7 @@ class CloneOptimizer(tf.train.Optimizer):
 
   def __init__(self, optimizer: tf.train.Optimizer, clones: Sequence[Clone],
                regularization_losses: Sequence[tf.Tensor] | None = None):
-    super().__init__(use_locking=False, name=optimizer.get_name())
-    self._optimizer = optimizer
+    super().__init__(optimizer)
     self._shares = clone_losses(clones, regularization_losses)
     self.total_loss = total_clone_loss(self._shares)
     if self.total_loss is None:
@@ -213,22 +213,6 @@ class CloneOptimizer(tf.train.Optimizer):
            and loss.op.type == 'Identity'):
       loss = loss.op.inputs[0]
     return loss is self.total_loss
-
-  def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-    """Returns the wrapped optimizer's op that applies the gradients."""
-    return self._optimizer.apply_gradients(grads_and_vars, global_step, name)
-
-  def get_slot(self, var, name):
-    """Returns the wrapped optimizer's slot `name` of `var`, or None."""
-    return self._optimizer.get_slot(var, name)
-
-  def get_slot_names(self):
-    """Returns the names of the wrapped optimizer's slots."""
-    return self._optimizer.get_slot_names()
-
-  def variables(self):
-    """Returns the wrapped optimizer's variables."""
-    return self._optimizer.variables()
 
 
 def optimize_clones(clones: Sequence[Clone], optimizer: tf.train.Optimizer,

@@ -5,8 +5,8 @@ dropout; trained at 224 without padding in conv1.
 """
 
 from nets import conv_stack
-from nets.conv_stack import Conv, Head, Pool, trunc_normal
-from tf_compat import slim, tf
+from nets.conv_stack import Conv, Pool
+from tf_compat import tf
 
 _LAYERS = (
     # 224
@@ -23,21 +23,16 @@ _LAYERS = (
 
 def alexnet_v2_arg_scope(weight_decay=0.0005):
   """Returns the arg scope of AlexNet v2."""
-  with slim.arg_scope(
-      conv_stack.arg_scope(weight_decay, tf.constant_initializer(0.1))):
-    with slim.arg_scope([slim.max_pool2d], padding='VALID') as scope:
-      return scope
+  return conv_stack.arg_scope(
+      weight_decay, tf.constant_initializer(0.1), padding='VALID')
 
 
 def alexnet_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
                spatial_squeeze=True, scope='alexnet_v2', global_pool=False):
   """AlexNet v2; arguments and returns as in `conv_stack`."""
-  head = Head(5, (4096, 4096), arguments=dict(
-      weights_initializer=trunc_normal(0.005),
-      biases_initializer=tf.constant_initializer(0.1)))
   return conv_stack.conv_stack(
-      inputs, _LAYERS, head, num_classes, is_training, dropout_keep_prob,
-      spatial_squeeze, global_pool, scope, 'alexnet_v2')
+      inputs, _LAYERS, conv_stack.narrow_head(5, (4096, 4096)), num_classes,
+      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'alexnet_v2')
 
 
 alexnet_v2.default_image_size = 224

@@ -22,14 +22,22 @@ def trunc_normal(stddev):
   return tf.truncated_normal_initializer(0.0, stddev)
 
 
-def arg_scope(weight_decay, biases_initializer):
+def arg_scope(weight_decay, biases_initializer, **pool_arguments):
   """Returns the arg scope of a stack: ReLU, L2 on weights, convolutions 'SAME'."""
   with slim.arg_scope([slim.conv2d, slim.fully_connected],
                       activation_fn=tf.nn.relu,
                       weights_regularizer=slim.l2_regularizer(weight_decay),
                       biases_initializer=biases_initializer):
-    with slim.arg_scope([slim.conv2d], padding='SAME') as scope:
-      return scope
+    with slim.arg_scope([slim.conv2d], padding='SAME'):
+      with slim.arg_scope([slim.max_pool2d], **pool_arguments) as scope:
+        return scope
+
+
+def narrow_head(kernel, depths):
+  """Returns the `Head` of AlexNet and OverFeat, which begins with small weights."""
+  return Head(kernel, depths, arguments={
+      'weights_initializer': trunc_normal(0.005),
+      'biases_initializer': tf.constant_initializer(0.1)})
 
 
 def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob,

@@ -1,8 +1,8 @@
 """OverFeat, the fast model (Sermanet et al. 2014, arXiv 1312.6229)."""
 
 from nets import conv_stack
-from nets.conv_stack import Conv, Head, Pool, trunc_normal
-from tf_compat import slim, tf
+from nets.conv_stack import Conv, Pool
+from tf_compat import tf
 
 _LAYERS = (
     # 231
@@ -19,20 +19,15 @@ _LAYERS = (
 
 def overfeat_arg_scope(weight_decay=0.0005):
   """Returns the arg scope of OverFeat."""
-  with slim.arg_scope(conv_stack.arg_scope(weight_decay, tf.zeros_initializer())):
-    with slim.arg_scope([slim.max_pool2d], padding='VALID') as scope:
-      return scope
+  return conv_stack.arg_scope(weight_decay, tf.zeros_initializer(), padding='VALID')
 
 
 def overfeat(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
              spatial_squeeze=True, scope='overfeat', global_pool=False):
   """OverFeat; arguments and returns as in `conv_stack`."""
-  head = Head(6, (3072, 4096), arguments=dict(
-      weights_initializer=trunc_normal(0.005),
-      biases_initializer=tf.constant_initializer(0.1)))
   return conv_stack.conv_stack(
-      inputs, _LAYERS, head, num_classes, is_training, dropout_keep_prob,
-      spatial_squeeze, global_pool, scope, 'overfeat')
+      inputs, _LAYERS, conv_stack.narrow_head(6, (3072, 4096)), num_classes,
+      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'overfeat')
 
 
 overfeat.default_image_size = 231

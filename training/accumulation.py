@@ -1,9 +1,10 @@
 """Updates with the gradients of several batches, taken one after the other."""
 
+from deployment.optimizer_wrapper import OptimizerWrapper
 from tf_compat import tf
 
 
-class AccumulatingOptimizer(tf.train.Optimizer):
+class AccumulatingOptimizer(OptimizerWrapper):
   """Any optimizer, made to update with the mean gradient of `count` batches.
 
   An update takes `count` runs of the graph: `count` - 1 of `accumulate_op`, then one
@@ -27,8 +28,8 @@ class AccumulatingOptimizer(tf.train.Optimizer):
   """
 
   def __init__(self, optimizer: tf.train.Optimizer, count: int, guard: tf.Operation):
-    super().__init__(use_locking=False, name=optimizer.get_name())
-    self._optimizer, self._count, self._guard = optimizer, count, guard
+    super().__init__(optimizer)
+    self._count, self._guard = count, guard
     self.accumulate_op = self.mean_loss = None
     self._sums = []
 
@@ -63,18 +64,6 @@ class AccumulatingOptimizer(tf.train.Optimizer):
     with tf.control_dependencies([update, self.mean_loss]):
       return tf.group(*[total.assign(tf.zeros_like(total), read_value=False)
                         for total in self._sums])
-
-  def get_slot(self, var, name):
-    """Returns the wrapped optimizer's slot `name` of `var`, or None."""
-    return self._optimizer.get_slot(var, name)
-
-  def get_slot_names(self):
-    """Returns the names of the wrapped optimizer's slots."""
-    return self._optimizer.get_slot_names()
-
-  def variables(self):
-    """Returns the wrapped optimizer's variables."""
-    return self._optimizer.variables()
 
 
 def _dense(gradient, variable):
