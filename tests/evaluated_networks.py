@@ -1,11 +1,41 @@
-"""Every network's evaluation graph, built once for all tests that read it."""
+"""Networks' evaluation graphs, built once for all tests that read them.
+
+To build all networks for every test would take most of the suite's time. So the tests
+over the registry build those of `BUILT`: the smallest network of each module, which
+stands for the code of the others, and every network whose numbers nothing else holds.
+A new network is among them until it has a contract.
+"""
 
 import dataclasses
 import functools
+import pathlib
+import zipfile
 
-from catalog import complexity, taps
+from catalog import complexity, networks, taps
 from nets import complexity as counting
 from tf_compat import tf
+
+_DATA = pathlib.Path(__file__).parent / 'data'
+
+
+def smallest_of_module(name: str) -> bool:
+  """Tells whether no other network of the same module has fewer parameters."""
+  costs = complexity.load()
+  module = networks.NETWORKS[name].builder.split(':')[0]
+  size = lambda other: costs[other].parameters if other in costs else 0
+  return name == min((other for other, row in networks.NETWORKS.items()
+                      if row.builder.split(':')[0] == module), key=size)
+
+
+def has_numbers(name: str) -> bool:
+  """Tells whether a contract holds a network's logits, or timm's do."""
+  with zipfile.ZipFile(_DATA / 'se_contracts' / 'timm_logits.npz') as logits:
+    return (_DATA / 'contracts' / 'nets' / f'{name}.json').exists() or (
+        f'{name}.npy' in logits.namelist())
+
+
+BUILT = [name for name in networks.NETWORKS
+         if smallest_of_module(name) or not has_numbers(name)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Feature taps: the end points that detectors and segmentations stand on."""
 
+import json
 import math
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 import diagnostics
 from catalog import networks, taps
 from nets import nets_factory
-from tests.evaluated_networks import evaluated
+from tests.evaluated_networks import BUILT, evaluated
+from tests.nets_contract_test import CONTRACTS
 
 IMAGE_NETWORKS = [name for name, row in networks.NETWORKS.items()
                   if row.frames is None]
@@ -15,7 +17,8 @@ VIDEO_NETWORKS = sorted(set(networks.NETWORKS) - set(IMAGE_NETWORKS))
 
 
 # Of the module, so that all tests of a network come together, and with them its graph.
-@pytest.fixture(scope='module', params=IMAGE_NETWORKS)
+@pytest.fixture(scope='module', params=[
+    name for name in IMAGE_NETWORKS if name in BUILT])
 def name(request):
   return request.param
 
@@ -33,6 +36,16 @@ def test_taps_are_end_points_at_their_strides(name):
     # No row claims more than its worst tap needs.
     assert lost == max(math.ceil(size / stride) - height
                        for stride, (height, _) in sides.items())
+
+
+@pytest.mark.parametrize('name', [
+    name for name in IMAGE_NETWORKS if (CONTRACTS / 'nets' / f'{name}.json').exists()])
+def test_taps_are_end_points_of_the_contract(name):
+  contract = json.loads((CONTRACTS / 'nets' / f'{name}.json').read_text())
+  shapes = {end_point: shape for end_point, shape, *_ in contract['end_points']}
+  size, lost = contract['input_shape'][1], taps.find_taps(name).lost
+  for stride, tap in nets_factory.feature_taps(name).items():
+    assert math.ceil(size / stride) - lost <= shapes[tap][1] <= math.ceil(size / stride)
 
 
 def test_taps_are_the_deepest_features_of_their_stride(name):

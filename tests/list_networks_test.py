@@ -11,7 +11,7 @@ import list_networks
 from catalog import complexity, networks
 from nets import complexity as counting
 from tests import scripts
-from tests.evaluated_networks import evaluated
+from tests.evaluated_networks import BUILT, evaluated
 from tf_compat import slim, tf
 
 # (parameters, multiply-adds) as published, in the digits that they were given in.
@@ -88,10 +88,15 @@ def value_and_step(text):
   return float(text[:-1]) * unit, unit / 10 ** digits
 
 
-@pytest.mark.parametrize('name', list(networks.NETWORKS))
+def test_every_network_is_measured():
+  stored = complexity.load()
+  for name in networks.NETWORKS:
+    assert name in stored, f'not measured: {complexity.measure_command(name)}'
+
+
+@pytest.mark.parametrize('name', BUILT)
 def test_stored_counts_are_those_of_the_graph(name):
   stored = complexity.load()
-  assert name in stored, f'not measured: {complexity.measure_command(name)}'
   assert evaluated(name).cost == stored[name], complexity.measure_command(name)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import diagnostics
-from catalog import complexity, networks
+from catalog import networks
 from nets import nets_factory
+from tests.evaluated_networks import BUILT
 from tests.nets_contract_test import CONTRACTS
 from tf_compat import slim, tf
 
@@ -24,20 +25,11 @@ def inputs(name, batch=None):
   return tf.placeholder(tf.float32, [batch, *frames, size, size, row.channels])
 
 
-def smallest_of_module(name):
-  """Tells whether no other network of the same module has fewer parameters."""
-  costs = complexity.load()
-  module = networks.NETWORKS[name].builder.split(':')[0]
-  size = lambda other: costs[other].parameters if other in costs else 0
-  return name == min((other for other, row in networks.NETWORKS.items()
-                      if row.builder.split(':')[0] == module), key=size)
+def has_contract(name):
+  return (CONTRACTS / 'nets' / f'{name}.json').exists()
 
 
-@pytest.fixture(params=list(networks.NETWORKS))
-def name(request):
-  return request.param
-
-
+@pytest.mark.parametrize('name', list(networks.NETWORKS))
 def test_row_is_complete(name):
   row = networks.NETWORKS[name]
   assert row.preprocessing in networks.PREPROCESSING_FAMILIES
@@ -47,14 +39,12 @@ def test_row_is_complete(name):
   assert callable(nets_factory.arg_scopes_map[name])
 
 
-@pytest.mark.parametrize('name', [
-    name for name in networks.NETWORKS if smallest_of_module(name)])
+@pytest.mark.parametrize('name', BUILT)
 def test_training_graph_is_sound(name):
   """The batch size is open, gradients reach every weight, heads are what they say.
 
   That is: another class count changes variables below the head scopes, and only
-  those. One test, since to build the graph is most of its time; and of a module's
-  smallest network only, since its others are built by the same code.
+  those. One test, since to build the graph is most of its time.
   """
   network_fn = nets_factory.get_network_fn(name, 7, 1e-4, is_training=True)
   logits, end_points = network_fn(inputs(name))
@@ -81,6 +71,20 @@ def test_training_graph_is_sound(name):
   assert all(any(variable.startswith(head) for variable in changed) for head in heads)
 
 
+@pytest.mark.parametrize('name', list(filter(has_contract, networks.NETWORKS)))
+def test_heads_hold_all_that_depends_on_the_classes(name):
+  contract = json.loads((CONTRACTS / 'nets' / f'{name}.json').read_text())
+  classes, heads = contract['num_classes'], networks.NETWORKS[name].head_scopes
+  names = [variable for variable, *_ in contract['variables']]
+  by_class = [variable for variable, shape, _ in contract['variables']
+              if shape and shape[-1] == classes]
+  assert by_class
+  assert all(variable.startswith(heads) for variable in by_class)
+  in_training = contract['training']['extra_variables']
+  for head in heads:
+    assert any(variable.startswith(head) for variable in [*names, *in_training]), head
+
+
 def contract_shapes(name):
   """Returns the shapes of all variables for 1001 classes, None where not known.
 
@@ -102,12 +106,9 @@ def shapes_of_another_class_count(name):
           for variable in slim.get_model_variables()}
 
 
+@pytest.mark.parametrize('name', BUILT)
 def test_without_classes_features_are_returned_and_variables_reused(name):
-  """None and 0 both leave out the head; a second build shares the variables.
-
-  The second build is of a module's smallest network only: its other networks are
-  built by the same code, and building is what takes the time.
-  """
+  """None and 0 both leave out the head; a second build shares the variables."""
   images = inputs(name, 1)
   features, end_points = nets_factory.get_network_fn(name, None)(images)
   names = [variable.op.name for variable in tf.global_variables()]
@@ -118,8 +119,6 @@ def test_without_classes_features_are_returned_and_variables_reused(name):
   if whole := contract_shapes(name):
     assert {variable for variable in whole if not variable.startswith(heads)} == set(
         names)
-  if not smallest_of_module(name):
-    return
 
   arguments = {}
   if 'reuse' in inspect.signature(nets_factory.networks_map[name]).parameters:
