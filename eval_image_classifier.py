@@ -16,6 +16,7 @@ from absl import flags
 
 import common_flags
 import diagnostics
+from catalog import datasets as dataset_catalog
 
 FLAGS = flags.FLAGS
 
@@ -39,6 +40,16 @@ flags.DEFINE_integer('eval_image_size', None,
 flags.DEFINE_integer('max_num_batches', None,
                      'Stop after so many batches; by default after the last image.',
                      lower_bound=1)
+
+flags.DEFINE_boolean('recalibrate_batch_norm', False,
+                     'First estimate the statistics of batch norm anew, over training'
+                     ' images, and write them with everything else of the checkpoint'
+                     ' to one of the same name and -recalibrated, which is evaluated.')
+flags.DEFINE_string('recalibration_split_name', 'train',
+                    'Split of the images for that.')
+flags.DEFINE_integer('recalibration_images', 5000,
+                     'How many of them, in batches of --batch_size; no more than the'
+                     ' split has.', lower_bound=1)
 
 # --- Where results go.
 flags.DEFINE_string('eval_dir', '/tmp/tfmodel/',
@@ -68,24 +79,97 @@ def check_flags() -> None:
         f'--watch needs a folder of checkpoints, {FLAGS.checkpoint_path} is one'
         ' checkpoint')
   common_flags.check_names()
+  _check_recalibration()
   os.makedirs(FLAGS.eval_dir, exist_ok=True)
 
 
+def _check_recalibration():
+  for flag in ('recalibration_split_name', 'recalibration_images'):
+    if FLAGS[flag].present and not FLAGS.recalibrate_batch_norm:
+      raise diagnostics.UserError(
+          f'--{flag} has no effect without --recalibrate_batch_norm')
+  if not FLAGS.recalibrate_batch_norm:
+    return
+  if FLAGS.watch:
+    raise diagnostics.UserError(
+        '--recalibrate_batch_norm is for one checkpoint: leave out --watch')
+  spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
+  split = FLAGS.recalibration_split_name
+  if split not in spec.splits:
+    raise diagnostics.UserError(
+        f'--recalibration_split_name={split} is no split of {spec.name} (known:'
+        f' {", ".join(spec.splits)}): name the one that was trained on')
+  dataset_catalog.split_files(spec, split, FLAGS.dataset_dir)
+
+
 def _evaluation(dataset, num_classes):
-  """Returns the network over the split, ready for a checkpoint, and its image size."""
-  from datasets import pipeline
+  """Returns what evaluates a checkpoint over the split, and the image size.
+
+  In this process the weights of each are frozen into a graph; a server at --master
+  is given one graph, with variables.
+  """
+  from datasets import batch_labels, pipeline
   from evaluation import checkpoint_evaluation
   from nets import nets_factory
+  multi_label = batch_labels.is_multi_label(dataset)
   network_fn = nets_factory.get_network_fn(FLAGS.model_name, num_classes)
   image_size = FLAGS.eval_image_size or network_fn.default_image_size
   preprocessing_fn = common_flags.get_preprocessing_fn(is_training=False)
-  images = pipeline.evaluation_input(
-      dataset, pipeline.preprocess_with(preprocessing_fn, image_size),
-      FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_preprocessing_threads,
-      runs_here=not FLAGS.master)
+
+  def make_images():
+    return pipeline.evaluation_input(
+        dataset, pipeline.preprocess_with(preprocessing_fn, image_size),
+        FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_preprocessing_threads,
+        runs_here=not FLAGS.master)
+
+  if not FLAGS.master:
+    return checkpoint_evaluation.FrozenEvaluation(
+        make_images, _classify_with(num_classes, multi_label), num_classes,
+        FLAGS.labels_offset, multi_label), image_size
   return checkpoint_evaluation.build(
-      images, network_fn, num_classes, FLAGS.labels_offset,
-      FLAGS.moving_average_decay), image_size
+      make_images(), network_fn, num_classes, FLAGS.labels_offset,
+      FLAGS.moving_average_decay, FLAGS.master, multi_label), image_size
+
+
+def _classify_with(num_classes, multi_label):
+  """Returns classify(checkpoint, images), see `FrozenEvaluation`."""
+  from export import inference_graph
+  from tf_compat import tf
+
+  def classify(checkpoint, images):
+    *_, image_size, channels = images.shape.as_list()
+    frozen = inference_graph.build(
+        FLAGS.model_name, num_classes, checkpoint, image_size, channels,
+        moving_averages=bool(FLAGS.moving_average_decay))
+    logits, probabilities = frozen.attach(images)
+    return tf.nn.sigmoid(logits) if multi_label else probabilities
+
+  return classify
+
+
+def _recalibrated(checkpoint, num_classes, image_size):
+  """Writes a checkpoint with new batch norm statistics; returns its prefix."""
+  from datasets import dataset_factory, pipeline
+  from evaluation import recalibration
+  from nets import nets_factory
+  from tf_compat import tf
+  dataset = dataset_factory.get_dataset(
+      FLAGS.dataset_name, FLAGS.recalibration_split_name, FLAGS.dataset_dir)
+  batch_size = min(FLAGS.batch_size, dataset.num_samples)
+  num_batches = max(
+      1, min(FLAGS.recalibration_images, dataset.num_samples) // batch_size)
+  with tf.Graph().as_default():
+    images = pipeline.training_input(
+        dataset, pipeline.preprocess_with(
+            common_flags.get_preprocessing_fn(is_training=False), image_size),
+        batch_size, FLAGS.labels_offset, num_threads=FLAGS.num_preprocessing_threads,
+        runs_here=not FLAGS.master)
+    target = recalibration.Recalibration(
+        images, nets_factory.get_network_fn(FLAGS.model_name, num_classes),
+        FLAGS.moving_average_decay).run(checkpoint, num_batches, FLAGS.master)
+  print(f'batch norm statistics of {num_batches * batch_size:,} images of'
+        f' {FLAGS.recalibration_split_name}: {target}', flush=True)
+  return target
 
 
 def _checkpoints():
@@ -113,7 +197,7 @@ def _report(metrics, keys, evaluation, dataset, checkpoint, image_size):
   """Writes the report folder and the summaries, prints the headline."""
   from checkpoints import restore
   from datasets import records
-  from evaluation import report, summaries
+  from evaluation import multi_label_report, report, summaries
   step = restore.global_step_of(checkpoint)
   folder = os.path.join(FLAGS.eval_dir, 'report')
   header = {
@@ -124,11 +208,16 @@ def _report(metrics, keys, evaluation, dataset, checkpoint, image_size):
   if FLAGS.max_num_batches:
     header['part'] = f'the first {FLAGS.max_num_batches} batches only'
   names = _class_names(dataset)
-  report.write_report(
-      folder, metrics, names, header,
-      lambda number: records.read_image(evaluation.images.files, *keys[number]))
+  if evaluation.multi_label:
+    multi_label_report.write_report(folder, metrics, names, header)
+    lines = multi_label_report.summary_lines(metrics, names, header)
+  else:
+    report.write_report(
+        folder, metrics, names, header,
+        lambda number: records.read_image(evaluation.images.files, *keys[number]))
+    lines = report.summary_lines(metrics, names, header)
   summaries.write(FLAGS.eval_dir, metrics, step)
-  print('\n'.join(report.summary_lines(metrics, names, header)), flush=True)
+  print('\n'.join(lines), flush=True)
   if FLAGS.max_num_batches:
     print(f'  note           {header["part"]}')
   elif metrics.num_images != dataset.num_samples:
@@ -147,8 +236,10 @@ def evaluate() -> None:
         f' {FLAGS.watch_timeout_secs} seconds')
   dataset, num_classes = common_flags.get_dataset()
   evaluation, image_size = _evaluation(dataset, num_classes)
+  if FLAGS.recalibrate_batch_norm:
+    first = _recalibrated(first, num_classes, image_size)
   for checkpoint in itertools.chain([first], checkpoints):
-    metrics, keys = evaluation.run(checkpoint, FLAGS.master, FLAGS.max_num_batches)
+    metrics, keys = evaluation.run(checkpoint, FLAGS.max_num_batches)
     _report(metrics, keys, evaluation, dataset, checkpoint, image_size)
 
 

@@ -3,12 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
-import diagnostics
 from checkpoints import restore
-from datasets import pipeline, records
-from evaluation import metrics as metrics_lib
-from evaluation import predictions as predictions_lib
-from progress import Progress
+from datasets import pipeline
+from evaluation import over_split
 from tf_compat import slim, tf
 
 
@@ -24,6 +21,8 @@ class Evaluation:
     saver: restores it.
     num_classes: how many classes there are.
     labels_offset: what was taken off the labels of the records.
+    multi_label: whether an image may have several classes, or none.
+    master: the address of the TensorFlow server to run on; '': this process.
   """
 
   images: pipeline.Input
@@ -33,79 +32,77 @@ class Evaluation:
   saver: tf.train.Saver
   num_classes: int
   labels_offset: int
+  multi_label: bool = False
+  master: str = ''
 
-  def run(self, checkpoint: str, master: str = '',
-          max_num_batches: int | None = None):
+  def run(self, checkpoint: str, max_num_batches: int | None = None):
     """Evaluates one checkpoint.
 
     Args:
       checkpoint: its prefix.
-      master: the address of a TensorFlow server; '': this process.
       max_num_batches: stop after so many batches; None: after the last.
 
     Returns:
-      (metrics, keys): `evaluation.metrics.Metrics`, and an int64 array that gives
-      the record key of each image by its number.
+      (metrics, keys), see `over_split.evaluate`.
 
     Raises:
       UserError: the checkpoint or the records cannot be read.
     """
-    predictions, keys = predictions_lib.Predictions(), {}
-    # Also finds a file that was cut short where TensorFlow would see its end.
-    num_images = records.count_records(self.images.files)
     restore.verify(checkpoint)
     restore.plan_restore(checkpoint, self.variables).check_complete()
-    self.images.log.restart()
     placement = tf.ConfigProto(allow_soft_placement=True)
-    with tf.Session(master, config=placement) as session:
+    with tf.Session(self.master, config=placement) as session:
       self.saver.restore(session, checkpoint)
-      session.run(self.images.initializer)
-      with Progress('evaluating', num_images, 'images') as progress:
-        for labels, numbers, record_keys, probabilities in self._batches(
-            session, max_num_batches):
-          predictions.add(numbers, labels, probabilities)
-          keys.update(zip(numbers.tolist(), record_keys.tolist(), strict=True))
-          progress.update(len(predictions))
-    self._add_unreadable(predictions, keys, whole=max_num_batches is None)
-    if max_num_batches is None and len(predictions) != num_images:
-      raise diagnostics.UserError(
-          f'{len(predictions)} of {num_images} images came out of the records: an'
-          ' accuracy would leave some out')
-    return metrics_lib.evaluate(predictions, self.num_classes), keys
+      return over_split.evaluate(
+          session, self.images, self.batch, self.probabilities, self.num_classes,
+          self.labels_offset, max_num_batches, multi_label=self.multi_label)
 
-  def _batches(self, session, max_num_batches):
-    fetch = session.make_callable([
-        self.batch.labels, self.batch.numbers, self.batch.keys, self.probabilities])
-    taken = 0
-    while max_num_batches is None or taken < max_num_batches:
-      try:
-        values = fetch()
-      except tf.errors.OutOfRangeError:
-        return
-      except tf.errors.OpError as error:
-        raise self.images.failure(error) or error from error
-      self.images.log.deliver(values[1])
-      taken += 1
-      yield values
 
-  def _add_unreadable(self, predictions, keys, whole):
-    """Counts the images that did not come out as mistakes of their classes."""
-    if whole:
-      self.images.log.finish()
-    for number, key in self.images.log.take_lost():
-      if key is None:
-        raise diagnostics.UserError(
-            f'image {number} cannot be decoded, and another process reads the'
-            ' records: without --master it is named and counted')
-      label = records.read_label(self.images.files, *key) - self.labels_offset
-      print(f'cannot decode {self.images.log.describe(key)}: counted as a mistake')
-      predictions.add_unreadable([number], [label])
-      keys[number] = key
+@dataclasses.dataclass
+class FrozenEvaluation:
+  """A split, and a way to put a network with constant weights over it.
+
+  Each checkpoint gets a graph of its own. That is quicker than one graph with
+  variables: batch norm is folded and the runtime lays out the weights once.
+
+  Attributes:
+    make_images: returns the input pipeline, in the default graph.
+    classify: classify(checkpoint, images) returns the probabilities, float32 [batch,
+      classes], of images in their graph.
+    num_classes: how many classes there are.
+    labels_offset: what was taken off the labels of the records.
+    multi_label: whether an image may have several classes, or none.
+    images: the input pipeline of the last run.
+  """
+
+  make_images: Callable[[], pipeline.Input]
+  classify: Callable[[str, tf.Tensor], tf.Tensor]
+  num_classes: int
+  labels_offset: int
+  multi_label: bool = False
+  images: pipeline.Input | None = None
+
+  def run(self, checkpoint: str, max_num_batches: int | None = None):
+    """Evaluates one checkpoint in this process.
+
+    Arguments, result and errors are those of `Evaluation.run`.
+    """
+    restore.verify(checkpoint)
+    with tf.Graph().as_default():
+      self.images = self.make_images()
+      batch = self.images.next_batch()
+      probabilities = self.classify(checkpoint, batch.images)
+      placement = tf.ConfigProto(allow_soft_placement=True)
+      with tf.Session(config=placement) as session:
+        return over_split.evaluate(
+            session, self.images, batch, probabilities, self.num_classes,
+            self.labels_offset, max_num_batches, multi_label=self.multi_label)
 
 
 def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
           labels_offset: int = 0,
-          moving_average_decay: float | None = None) -> Evaluation:
+          moving_average_decay: float | None = None, master: str = '',
+          multi_label: bool = False) -> Evaluation:
   """Builds a network in evaluation mode over an input, in the default graph.
 
   Args:
@@ -115,6 +112,9 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
     labels_offset: what was taken off the labels of the records.
     moving_average_decay: restore the moving averages that training kept with
       this decay, in place of the weights.
+    master: the address of the TensorFlow server to run on; '': this process.
+    multi_label: whether an image may have several classes, or none: probabilities
+      are then of sigmoids, not of the softmax.
   """
   tf.train.get_or_create_global_step()
   batch = images.next_batch()
@@ -123,5 +123,7 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
   if moving_average_decay:
     averages = tf.train.ExponentialMovingAverage(moving_average_decay)
     variables = averages.variables_to_restore(slim.get_model_variables())
-  return Evaluation(images, tf.nn.softmax(logits), batch, variables,
-                    tf.train.Saver(variables), num_classes, labels_offset)
+  probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(logits)
+  return Evaluation(images, probabilities, batch, variables,
+                    tf.train.Saver(variables), num_classes, labels_offset, multi_label,
+                    master)

@@ -1,0 +1,1 @@
+"""Trained networks taken out: inference graphs and the formats made from them."""

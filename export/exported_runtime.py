@@ -1,0 +1,104 @@
+"""Runs an exported model in its own runtime, as its users do: without this project.
+
+  python exported_runtime.py KIND MODEL INPUTS.npz OUTPUTS.npz
+
+KIND is that of `formats.FORMATS`. The inputs are 'encoded', the bytes of all files on
+end, with their 'lengths'; 'pixels' uint8 and 'preprocessed' float32 [images, height,
+width, channels]. The outputs are probabilities, float32 [images, classes], by the
+name of what they were asked of. Started by `parity.run` in a fresh process.
+"""
+
+import sys
+
+import numpy as np
+
+
+def run_saved_model(path, inputs):
+  """Calls each signature by the TensorFlow 2 loader."""
+  import tensorflow as tf
+
+  ends = np.cumsum(inputs['lengths'])
+  files = [inputs['encoded'][end - length:end].tobytes()
+           for end, length in zip(ends, inputs['lengths'], strict=True)]
+  model = tf.saved_model.load(path)
+  asked = {
+      'serving_default': {'image_bytes': tf.constant(files)},
+      'tensors': {'images': tf.constant(inputs['pixels'])},
+      'preprocessed': {'images': tf.constant(inputs['preprocessed'])}}
+  return {name: model.signatures[name](**given)['probabilities'].numpy()
+          for name, given in asked.items()}
+
+
+def run_frozen_graph(path, inputs):
+  """Imports the GraphDef into a session."""
+  import tensorflow as tf
+
+  graph_def = tf.compat.v1.GraphDef()
+  with open(path, 'rb') as file:
+    graph_def.ParseFromString(file.read())
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    tf.import_graph_def(graph_def, name='')
+    return {'input': session.run('probabilities:0', {
+        'input:0': inputs['pixels'].astype(np.float32)})}
+
+
+def _interpreter(path):
+  """Returns what invokes a model, and whether XNNPACK is in it.
+
+  XNNPACK is on wherever it is not switched off, but takes no integer convolutions in
+  groups. It says so when memory is laid out.
+  """
+  try:
+    from ai_edge_litert import interpreter as lite
+  except ImportError:
+    from tensorflow.lite.python import interpreter as lite
+  interpreter = lite.Interpreter(model_path=path)
+  try:
+    interpreter.allocate_tensors()
+    return interpreter, True
+  except RuntimeError:
+    interpreter = lite.Interpreter(
+        model_path=path, experimental_op_resolver_type=(
+            lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES))
+    interpreter.allocate_tensors()
+    return interpreter, False
+
+
+def run_tflite(path, inputs):
+  """Invokes the interpreter, an image at a time."""
+  interpreter, with_xnnpack = _interpreter(path)
+  (given,) = interpreter.get_input_details()
+  (wanted,) = interpreter.get_output_details()
+  outputs = []
+  for image in inputs['pixels']:
+    interpreter.set_tensor(given['index'], image[np.newaxis].astype(given['dtype']))
+    interpreter.invoke()
+    values = interpreter.get_tensor(wanted['index']).astype(np.float32)
+    scale, zero_point = wanted['quantization']
+    outputs.append((values - zero_point) * scale if scale else values)
+  name = 'input' if with_xnnpack else 'input (runs only without XNNPACK)'
+  return {name: np.concatenate(outputs)}
+
+
+def run_onnx(path, inputs):
+  """Runs onnxruntime on the CPU."""
+  import onnxruntime
+
+  session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+  (outputs,) = session.run(
+      ['probabilities:0'], {'input:0': inputs['pixels'].astype(np.float32)})
+  return {'input': outputs}
+
+
+def main(kind, path, inputs_path, outputs_path):
+  """Reads the inputs, runs the model, writes the outputs."""
+  with np.load(inputs_path) as archive:
+    inputs = dict(archive)
+  run = run_tflite if kind.startswith('tflite') else {
+      'saved_model': run_saved_model, 'frozen_graph': run_frozen_graph,
+      'onnx': run_onnx}[kind]
+  np.savez(outputs_path, **run(path, inputs))
+
+
+if __name__ == '__main__':
+  main(*sys.argv[1:])

@@ -1,0 +1,39 @@
+"""Silence while a converter works: what it writes is about its inside."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[list[str]]:
+  """Holds back what is written to stdout and stderr, by native code too.
+
+  Yields:
+    A list, which has the lines after the block.
+  """
+  told: list[str] = []
+  sys.stdout.flush()
+  sys.stderr.flush()
+  with tempfile.TemporaryFile() as held, contextlib.ExitStack() as stack:
+    for number in (1, 2):
+      saved = os.dup(number)
+      stack.callback(os.close, saved)
+      stack.callback(os.dup2, saved, number)
+      os.dup2(held.fileno(), number)
+    try:
+      yield told
+    finally:
+      sys.stdout.flush()
+      sys.stderr.flush()
+      held.seek(0)
+      told += held.read().decode(errors='replace').splitlines()
+
+
+def first_line(error: Exception, told: list[str]) -> str:
+  """Returns what says most of a converter's failure, on one line."""
+  lines = [line.strip() for line in [*str(error).splitlines(), *told] if line.strip()]
+  marked = [line for line in lines if 'error' in line.lower()]
+  return (marked or lines or [type(error).__name__])[0]

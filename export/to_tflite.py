@@ -1,0 +1,68 @@
+"""TensorFlow Lite models: float32, float16, dynamic range and whole numbers."""
+
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+
+import diagnostics
+from datasets import labels
+from export import inference_graph, pixel_graph, quiet
+from export.recipe import Recipe
+from tf_compat import tf
+
+KINDS = ('tflite', 'tflite_float16', 'tflite_dynamic_range', 'tflite_int8')
+
+
+def write(path: str, kind: str, recipe: Recipe,
+          network: inference_graph.InferenceGraph,
+          calibration: Iterable[np.ndarray] = ()) -> None:
+  """Writes a model that takes one image at a time and gives its probabilities.
+
+  The images are pixels [1, height, width, channels] of 0 to 255: uint8 for
+  tflite_int8, whose probabilities are uint8 too, float32 for all others. labels.txt
+  lies inside, where phones' libraries look for it: `unzip` shows it.
+
+  Args:
+    path: the file to write.
+    kind: one of KINDS.
+    recipe: what is exported.
+    network: of the recipe.
+    calibration: uint8 images [height, width, channels] for tflite_int8, from which
+      it learns the range of every value.
+
+  Raises:
+    UserError: the network cannot be converted.
+  """
+  pixel = pixel_graph.build(recipe, network, batch_size=1)
+  with pixel.graph.as_default(), tf.Session(graph=pixel.graph) as session:
+    converter = tf.lite.TFLiteConverter.from_session(
+        session, [pixel.images], [pixel.probabilities])
+    _set_kind(converter, kind, calibration)
+    with quiet.held_back() as told:
+      try:
+        model = converter.convert()
+      except Exception as error:  # Converters raise nearly anything.
+        raise diagnostics.UserError(
+            f'{recipe.model_name} cannot be converted to {kind}:'
+            f' {quiet.first_line(error, told)}') from error
+  with open(path, 'wb') as file:
+    file.write(model)
+  # As TensorFlow Lite's metadata has it: a zip archive behind the model.
+  with zipfile.ZipFile(path, 'a') as archive:
+    archive.writestr('labels.txt', labels.label_lines(dict(enumerate(recipe.labels)))
+                     .encode('utf-8', 'surrogateescape'))
+
+
+def _set_kind(converter, kind, calibration):
+  if kind == 'tflite':
+    return
+  converter.optimizations = [tf.lite.Optimize.DEFAULT]
+  if kind == 'tflite_float16':
+    converter.target_spec.supported_types = [tf.float16]
+  if kind == 'tflite_int8':
+    converter.representative_dataset = lambda: (
+        [image[np.newaxis].astype(np.float32)] for image in calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.uint8

@@ -1,0 +1,270 @@
+"""export_model.py and export_inference_graph.py as their users meet them."""
+
+import base64
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import diagnostics
+from datasets import records
+from export import (
+    exporting,
+    formats,
+    image_samples,
+    parity,
+    pixel_graph,
+    pixels,
+    quiet,
+    recipe,
+    to_onnx,
+    to_saved_model,
+)
+from tests import scripts
+from tests.conftest import ROOT
+from tf_compat import tf
+
+LITE = [name for name in formats.FORMATS if name.startswith('tflite')]
+NAMES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
+
+
+@pytest.fixture(scope='module')
+def exported(digits_dir, trained_dir, tmp_path_factory):
+  """Returns the folder of all exports of LeNet, and what the script said."""
+  folder = tmp_path_factory.mktemp('exports')
+  labels = folder / 'names.txt'
+  labels.write_text('\n'.join(NAMES))
+  done = scripts.run(
+      'export_model', checkpoint_path=trained_dir, export_dir=folder / 'out',
+      format=','.join(['saved_model', 'frozen_graph', *LITE]), labels_file=labels,
+      dataset_name='digits', dataset_dir=digits_dir, num_images=12,
+      num_calibration_images=20)
+  assert done.returncode == 0, done.stderr
+  return folder / 'out', done.stdout
+
+
+@pytest.fixture(scope='module')
+def what(trained_dir):
+  return recipe.Recipe(str(trained_dir / 'model.ckpt-60'), 'lenet', NAMES, 28, 1,
+                       'lenet')
+
+
+@pytest.fixture(scope='module')
+def digit_files(digits_dir):
+  return image_samples.from_records([str(digits_dir / 'digits_test.tfrecord')], 5)
+
+
+def test_every_format_is_written_and_says_what_the_checkpoint_says(exported):
+  folder, output = exported
+  for name in ('saved_model', 'frozen_graph', *LITE):
+    assert (folder / formats.FORMATS[name].file).exists()
+    assert f'wrote {folder / formats.FORMATS[name].file}' in output
+  assert output.count('parity  right') == 3 + 1 + len(LITE)
+  assert 'OFF' not in output
+  assert output.count('of 12 images') == 3 + 1 + len(LITE)
+  assert not list(folder.rglob('*.unchecked'))
+
+
+def test_weights_of_fewer_bits_take_less_room(exported):
+  sizes = {name: (exported[0] / formats.FORMATS[name].file).stat().st_size
+           for name in LITE}
+  assert sizes['tflite_float16'] < 0.55 * sizes['tflite']
+  assert sizes['tflite_dynamic_range'] < 0.3 * sizes['tflite']
+  assert sizes['tflite_int8'] < 0.3 * sizes['tflite']
+
+
+def test_labels_are_inside(exported):
+  folder, _ = exported
+  lines = [f'{number}:{name}' for number, name in enumerate(NAMES)]
+  extra = folder / 'saved_model' / '1' / 'assets.extra' / 'labels.txt'
+  assert extra.read_text().splitlines() == lines
+  for name in LITE:
+    with zipfile.ZipFile(folder / formats.FORMATS[name].file) as archive:
+      assert archive.read('labels.txt').decode().splitlines() == lines
+  graph_def = tf.GraphDef.FromString((folder / 'frozen_graph.pb').read_bytes())
+  tf.import_graph_def(graph_def, name='')
+  with tf.Session() as session:
+    probabilities, classes, labels = session.run(
+        [f'{name}:0' for name in pixel_graph.OUTPUTS],
+        {'input:0': np.random.default_rng(1).uniform(0, 255, [3, 28, 28, 1])})
+  assert classes.tolist() == probabilities.argmax(axis=1).tolist()
+  assert [label.decode() for label in labels] == [NAMES[number] for number in classes]
+
+
+def test_requests_of_tensorflow_serving_are_answered(exported, digits_dir, digit_files,
+                                                     tmp_path):
+  del digits_dir
+  request = tmp_path / 'request.json'
+  request.write_text(json.dumps({'instances': [
+      {'b64': base64.b64encode(digit_files[0]).decode()},
+      {to_saved_model.BYTES_INPUT: {
+          'b64': base64.b64encode(digit_files[1]).decode()}}]}))
+  done = subprocess.run(
+      [sys.executable, str(ROOT / 'tests' / 'serving_request.py'),
+       str(exported[0] / 'saved_model' / '1'), str(request)],
+      capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  answers = json.loads(done.stdout)['predictions']
+  assert len(answers) == 2
+  for answer in answers:
+    assert set(answer) == {'probabilities', 'classes', 'labels'}
+    assert sum(answer['probabilities']) == pytest.approx(1, abs=1e-5)
+    assert answer['classes'] == int(np.argmax(answer['probabilities']))
+    assert answer['labels'] == NAMES[answer['classes']]
+
+
+def test_an_export_that_is_off_is_removed(what, digit_files, tmp_path):
+  right = parity.reference(what, digit_files)
+  wrong = dataclasses.replace(right, of_pixels=np.roll(right.of_pixels, 1, axis=1))
+  (found,) = exporting.export(
+      'frozen_graph', str(tmp_path), what, what.build(), reference=wrong)
+  assert not found.passed
+  assert found.agreement < 0.5
+  assert 'largest difference' in str(found)
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('found', 'passed'), [
+    ([[0.6, 0.4], [0.1, 0.9]], True),
+    ([[0.6, 0.4], [0.9, 0.1]], False),
+    ([[0.6, 0.4], [0.1, 0.85]], False),
+    ([[np.nan, 0.4], [0.1, 0.9]], False),
+], ids=['equal', 'another class', 'too far', 'NaN'])
+def test_parity(found, passed):
+  expected = np.array([[0.6, 0.4], [0.1, 0.9]])
+  assert parity.compare('it', np.array(found), expected,
+                        formats.Tolerance(0.01, 1.0)).passed == passed
+
+
+def test_a_near_tie_agrees_with_either():
+  found = parity.compare('it', np.array([[0.499, 0.501]]), np.array([[0.501, 0.499]]),
+                         formats.Tolerance(0.01, 1.0))
+  assert found.passed
+  assert found.agreement == 0
+
+
+@pytest.mark.parametrize('family', ['cifarnet', 'inception', 'lenet', 'vgg'])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_pixels_and_scale_are_what_preprocessing_does(family, channels):
+  """Of an image that crops and sizes leave alone, but for rounding."""
+  size = 32
+  shape = [size, size, 3] if channels == 3 else [size, size]
+  image = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+  data = io.BytesIO()
+  Image.fromarray(image).save(data, 'PNG')
+  what = recipe.Recipe('', 'lenet', NAMES, size, channels, family)
+  given = tf.constant(data.getvalue())
+  cropped = pixels.cropped(given, what)
+  with tf.Session() as session:
+    prepared, scaled, seen = session.run([
+        pixels.prepared(given[tf.newaxis], what),
+        pixels.scaled(cropped[tf.newaxis], what), cropped])
+  assert seen.dtype == np.uint8
+  assert seen.shape == (size, size, channels)
+  half = {'cifarnet': 1e-4, 'inception': 0.5 / 127, 'lenet': 1e-6, 'vgg': 0.51}[family]
+  np.testing.assert_allclose(scaled, prepared, atol=half)
+
+
+def test_samples_are_spread_over_the_records(digits_dir):
+  path = str(digits_dir / 'digits_test.tfrecord')
+  first = image_samples.from_records([path, path], 10)
+  others = image_samples.from_records([path, path], 10, skipped=1)
+  assert len(set(first)) >= 5
+  assert not set(first) & set(others)
+  assert first[0] == records.read_features([path], 0, 0)['image/encoded'][0]
+  assert len(image_samples.from_records([path], 10_000)) == 355
+
+
+def test_onnx(what, digit_files, tmp_path):
+  pytest.importorskip('tf2onnx')
+  pytest.importorskip('onnxruntime')
+  (found,) = exporting.export('onnx', str(tmp_path), what, what.build(),
+                              reference=parity.reference(what, digit_files))
+  assert found.passed
+  import onnx
+  (labels,) = onnx.load(tmp_path / 'model.onnx').metadata_props
+  assert json.loads(labels.value) == list(NAMES)
+
+
+def test_missing_converters_are_named(monkeypatch):
+  monkeypatch.setattr(to_onnx.importlib.util, 'find_spec',
+                      lambda name: None if name == 'tf2onnx' else name)
+  with pytest.raises(diagnostics.UserError, match='needs tf2onnx, not installed here'):
+    to_onnx.check_installed()
+
+
+def test_what_converters_say_is_held_back(capfd):
+  with quiet.held_back() as told:
+    os.write(1, b'inside')
+    os.write(2, b' and out')
+  assert capfd.readouterr() == ('', '')
+  assert told == ['inside and out']
+  assert quiet.first_line(ValueError('a\nan error: b'), []) == 'an error: b'
+
+
+@pytest.mark.parametrize(('changed', 'words'), [
+    ({'format': 'saved_modle'}, ("no format 'saved_modle'", "'saved_model'")),
+    ({'checkpoint_path': '/nowhere'}, ('no checkpoint',)),
+    ({'dataset_name': ''}, ('--dataset_dir has no effect',)),
+    ({'dataset_name': '', 'dataset_dir': ''}, ('no images to check',)),
+    ({'labels_file': '{tmp}/11.txt'}, ('names 11 classes', 'has 10')),
+    ({'model_name': 'cifarnet'}, ('not of cifarnet', 'lenet')),
+    ({'moving_average_decay': 0.9}, ('keeps no moving averages',)),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else '')
+def test_mistakes_are_answered_in_one_line(digits_dir, trained_dir, tmp_path, changed,
+                                           words):
+  (tmp_path / '11.txt').write_text('\n'.join(map(str, range(11))))
+  changed = {name: value.format(tmp=tmp_path) if isinstance(value, str) else value
+             for name, value in changed.items()}
+  done = scripts.run('export_model', **{
+      'checkpoint_path': trained_dir, 'export_dir': tmp_path / 'out', 'num_images': 2,
+      'dataset_name': 'digits', 'dataset_dir': digits_dir, **changed})
+  scripts.answer(done, *words, code=1)
+
+
+def test_a_graph_without_weights(trained_dir, tmp_path):
+  path = tmp_path / 'lenet.pb'
+  done = scripts.run('export_inference_graph', model_name='lenet',
+                     dataset_name='mnist', output_file=path)
+  assert done.returncode == 0, done.stderr
+  assert path.stat().st_size < 100_000
+  graph_def = tf.GraphDef.FromString(path.read_bytes())
+  nodes = {node.name: node for node in graph_def.node}
+  assert nodes['input'].op == 'Placeholder'
+  assert [dim.size for dim in nodes['input'].attr['shape'].shape.dim] == [-1, 28, 28, 1]
+  weights = [name for name, _ in tf.train.list_variables(str(trained_dir))
+             if name.startswith('LeNet/') and '/Adam' not in name]
+  assert len(weights) == 8
+  assert set(weights) <= set(nodes)
+  assert not [name for name in nodes if 'dropout' in name and 'random' in name]
+
+
+def test_a_graph_of_training_in_gray_as_text(tmp_path):
+  done = scripts.run(
+      'export_inference_graph', model_name='cifarnet', dataset_name='cifar10',
+      batch_size=4, image_size=24, use_grayscale=True, is_training=True,
+      write_text_graphdef=True, output_file=tmp_path / 'graph.pbtxt')
+  assert done.returncode == 0, done.stderr
+  from google.protobuf import text_format
+  graph_def = text_format.Parse((tmp_path / 'graph.pbtxt').read_text(), tf.GraphDef())
+  nodes = {node.name: node for node in graph_def.node}
+  assert [dim.size for dim in nodes['input'].attr['shape'].shape.dim] == [4, 24, 24, 1]
+  assert any(node.op == 'RandomUniform' for node in graph_def.node)
+
+
+@pytest.mark.parametrize(('flags', 'words'), [
+    ({}, ('no --output_file',)),
+    ({'output_file': 'x.pb', 'quantize': True}, ('--quantize', 'tflite_int8')),
+    ({'output_file': 'x.pb', 'model_name': 'i3d'}, ('video', '--num_frames=64')),
+    ({'output_file': 'x.pb', 'is_video_model': True}, ('needs --num_frames',)),
+    ({'output_file': 'x.pb', 'model_name': 'lenett'}, ("'lenet'",)),
+], ids=lambda value: ' '.join(map(str, value)) if isinstance(value, dict) else '')
+def test_mistaken_flags_of_graphs(flags, words):
+  scripts.answer(scripts.run('export_inference_graph', **flags), *words, code=1)
