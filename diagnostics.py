@@ -5,6 +5,7 @@ Imports nothing heavy, so that a mistyped flag is answered at once.
 
 import difflib
 import errno
+import os
 import sys
 from collections.abc import Iterable
 
@@ -62,22 +63,26 @@ def explain_os_error(error: OSError) -> str:
   return f'cannot use{place}: {advice}'
 
 
-def run_script(main) -> None:
+def run_script(main, takes_arguments: bool = False) -> None:
   """Runs an absl `main(argv)`; a user's mistake becomes one line on stderr.
 
   A `UserError` ends the program with its `exit_code`, a failed file operation
-  with 1, a wrong flag with 2; a leftover positional argument is refused, since
-  it is nearly always a flag without its dashes.
+  with 1, a wrong flag with 2. A leftover argument is nearly always a flag without
+  its dashes: it is refused, or, by a script that takes arguments, what looks like one.
+
+  Args:
+    main: called with the script's name and its arguments that are no flags.
+    takes_arguments: whether there may be such; flags may then stand behind them.
   """
-  from absl import app  # Kept here: `diagnostics` serves libraries without absl.
+  from absl import app, flags  # Kept here: `diagnostics` serves libraries too.
+
+  flags.FLAGS.set_gnu_getopt(takes_arguments)
 
   def main_with_answers(argv):
     name = argv[0].rsplit('/', 1)[-1]
     try:
-      if len(argv) > 1:
-        raise UserError(
-            f"'{argv[1]}' is not understood: arguments are written"
-            ' --flag=value (see --help)')
+      for argument in argv[1:]:
+        _check_argument(argument, takes_arguments)
       return main(argv)
     except UserError as error:
       print(f'{name}: {error}', file=sys.stderr)
@@ -89,6 +94,21 @@ def run_script(main) -> None:
       return 1
 
   app.run(main_with_answers, flags_parser=_parse_flags)
+
+
+def _check_argument(argument, takes_arguments):
+  """Raises UserError for an argument that is not taken, or a flag without dashes."""
+  from absl import flags
+
+  if not takes_arguments:
+    raise UserError(
+        f"'{argument}' is not understood: arguments are written --flag=value (see"
+        ' --help)')
+  flag, is_one, _ = argument.partition('=')
+  if is_one and flag in flags.FLAGS and not os.path.exists(argument):
+    raise UserError(
+        f"'{argument}' is no file: did you mean '--{argument}'? Flags begin with two"
+        ' dashes')
 
 
 def _help() -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import pictures
 from preprocessing import random_erasing
 from preprocessing.augmentation import augmented
 from preprocessing.preprocessing_factory import get_preprocessing
@@ -14,7 +15,7 @@ from tests import recipe, scripts
 from tests.conftest import on_digits
 from tests.mapped_images import draw, evaluate, sample_photo, unconverted
 from tf_compat import tf
-from training import augmentation_sheet, picture_parts
+from training import augmentation_sheet
 
 FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
 
@@ -166,7 +167,7 @@ def test_the_sheet_shows_rows_of_pictures_under_their_titles():
   sheet = np.asarray(augmentation_sheet.draw([
       augmentation_sheet.Row('first', [dark, dark[..., 0]]),
       augmentation_sheet.Row('second', [black, dark], ['one', 'two'])]))
-  side = picture_parts.SIDE
+  side = pictures.THUMBNAIL_SIDE
   assert (sheet == 10).all(-1).sum() == 3 * side ** 2
   assert (sheet == 0).all(-1).sum() == side * side // 2
   assert sheet.shape[1] > 2 * side
@@ -203,8 +204,8 @@ def test_digits_are_trained_with_everything_on(digits_dir, tmp_path):
   assert losses[-1] < losses[0]
   picture = augmentation_picture(tmp_path)
   # As stored, the recipe and four steps, of six images.
-  assert picture.shape[0] > 6 * picture_parts.SIDE
-  assert picture.shape[1] > 6 * picture_parts.SIDE
+  assert picture.shape[0] > 6 * pictures.THUMBNAIL_SIDE
+  assert picture.shape[1] > 6 * pictures.THUMBNAIL_SIDE
 
 
 @pytest.mark.parametrize(('flags', 'words'), [

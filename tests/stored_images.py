@@ -109,3 +109,11 @@ def convert(image_dir, dataset_dir, name='pets', **arguments):
 
 def contents(folder):
   return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def files_in(folder, files):
+  """Writes files, {name: bytes}, to a folder, and returns it."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, data in files.items():
+    (folder / name).write_bytes(data)
+  return folder

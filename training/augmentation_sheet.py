@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training import picture_parts
+import pictures
 
 _GAP, _MARGIN, _TITLE, _CAPTION = 12, 16, 30, 18
-_INK, _MUTED, _PAPER = '#222222', '#666666', '#FFFFFF'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,26 +28,26 @@ class Row:
 
 def draw(rows: Sequence[Row]) -> Image.Image:
   """Draws rows of as many pictures each, the titles above them."""
-  side = picture_parts.SIDE
+  side = pictures.THUMBNAIL_SIDE
   heights = [_TITLE + side + (_CAPTION if row.captions else 0) for row in rows]
   columns = max(len(row.pictures) for row in rows)
   sheet = Image.new('RGB', (
       2 * _MARGIN + columns * (side + _GAP) - _GAP,
-      sum(heights) + 2 * _MARGIN - _GAP), _PAPER)
+      sum(heights) + 2 * _MARGIN - _GAP), pictures.PAPER)
   drawing = ImageDraw.Draw(sheet)
   top = _MARGIN - _GAP
   for row, height in zip(rows, heights, strict=True):
-    drawing.text((_MARGIN, top + _TITLE - 6), row.title, _INK,
-                 picture_parts.font(13, bold=True), anchor='ls')
+    drawing.text((_MARGIN, top + _TITLE - 6), row.title, pictures.INK,
+                 pictures.font(13, bold=True), anchor='ls')
     for column, pixels in enumerate(row.pictures):
       left = _MARGIN + column * (side + _GAP)
       if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
-      picture = picture_parts.thumbnail(pixels)
+      picture = pictures.thumbnail(Image.fromarray(pixels))
       sheet.paste(picture, (left + (side - picture.width) // 2,
                             top + _TITLE + (side - picture.height) // 2))
       if row.captions:
         drawing.text((left, top + _TITLE + side + _CAPTION - 4), row.captions[column],
-                     _MUTED, picture_parts.font(11), anchor='ls')
+                     pictures.MUTED, pictures.font(11), anchor='ls')
     top += height
   return sheet

@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training import picture_parts
+import pictures
 
-_BLUE, _VERMILION = '#0072B2', '#D55E00'
-_INK, _MUTED, _FAINT, _PAPER = '#222222', '#666666', '#E4E4E4', '#FFFFFF'
 _FRAME, _GAP, _MARGIN = 5, 18, 16
 _LINE, _BAR, _HEAD = 18, 7, 40
 
@@ -66,13 +64,13 @@ def draw(answers: Sequence[Answer], names: Mapping[int, str] | None,
   """
   columns = max(3, round(len(answers) ** 0.5 + 0.49))
   rows = -(-len(answers) // columns)
-  width = picture_parts.SIDE + 2 * _FRAME
+  width = pictures.THUMBNAIL_SIDE + 2 * _FRAME
   height = width + 2 * _LINE + _BAR + 6
   sheet = Image.new('RGB', (
       2 * _MARGIN + columns * (width + _GAP) - _GAP,
-      _HEAD + rows * (height + _GAP) - _GAP + _MARGIN), _PAPER)
+      _HEAD + rows * (height + _GAP) - _GAP + _MARGIN), pictures.PAPER)
   drawing = ImageDraw.Draw(sheet)
-  drawing.text((_MARGIN, _HEAD / 2), title, _INK, picture_parts.font(16, bold=True),
+  drawing.text((_MARGIN, _HEAD / 2), title, pictures.INK, pictures.font(16, bold=True),
                anchor='lm')
   for place, answer in enumerate(answers):
     left = _MARGIN + place % columns * (width + _GAP)
@@ -82,11 +80,11 @@ def draw(answers: Sequence[Answer], names: Mapping[int, str] | None,
 
 
 def _draw_answer(sheet, drawing, answer, names, left, top, width):
-  colour = _BLUE if answer.is_right else _VERMILION
+  colour = pictures.BLUE if answer.is_right else pictures.VERMILION
   drawing.rectangle((left, top, left + width - 1, top + width - 1), colour)
   drawing.rectangle((left + _FRAME, top + _FRAME, left + width - 1 - _FRAME,
-                     top + width - 1 - _FRAME), _PAPER)
-  picture = picture_parts.thumbnail(answer.picture)
+                     top + width - 1 - _FRAME), pictures.PAPER)
+  picture = pictures.thumbnail(Image.fromarray(answer.picture))
   sheet.paste(picture, (left + (width - picture.width) // 2,
                         top + (width - picture.height) // 2))
   below = top + width + 3
@@ -96,30 +94,22 @@ def _draw_answer(sheet, drawing, answer, names, left, top, width):
              answer.predicted, answer, colour)
   if not answer.is_right:
     _draw_line(drawing, left, below + _BAR + _LINE * 3 // 2 + 2, width, names,
-               answer.truth, answer, _MUTED, 'is ')
+               answer.truth, answer, pictures.MUTED, 'is ')
 
 
 def _draw_bar(drawing, left, top, width, share, colour):
-  drawing.rectangle((left, top, left + width - 1, top + _BAR - 1), _FAINT)
+  drawing.rectangle((left, top, left + width - 1, top + _BAR - 1), pictures.FAINT)
   if np.isfinite(share) and round(share * width):
     drawing.rectangle(
         (left, top, left + round(share * width) - 1, top + _BAR - 1), colour)
 
 
 def _draw_line(drawing, left, middle, width, names, classes, answer, colour, before=''):
-  font = picture_parts.font(13)
+  font = pictures.font(13)
   percent = f'{answer.probability_of(classes):.0%}' if classes else ''
   drawing.text((left + width, middle), percent, colour, font, anchor='rm')
   room = width - font.getlength(percent) - 6
   text = before + (', '.join(
       names.get(label, str(label)) for label in sorted(classes)) or 'none')
-  drawing.text((left, middle), _shorten(text.replace('\n', ' '), font, room), colour,
+  drawing.text((left, middle), pictures.shorten(text, 13, room), colour,
                font, anchor='lm')
-
-
-def _shorten(text, font, room):
-  if font.getlength(text) <= room:
-    return text
-  while text and font.getlength(text + '…') > room:
-    text = text[:-1]
-  return text.rstrip() + '…'

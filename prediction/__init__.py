@@ -1,0 +1,1 @@
+"""Trained networks put to use: image files in, predictions and pictures of them out."""

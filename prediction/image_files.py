@@ -1,0 +1,105 @@
+"""Reading of image files: checked, and as bytes that TensorFlow decodes.
+
+What is read is what `convert_image_folder.py` would have stored in records, so that a
+network sees an image as it does in training: photographs that a camera held upright
+by a note in the file are turned upright, of moving pictures the first is taken.
+Needs no TensorFlow.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+
+from PIL import Image
+
+import diagnostics
+from datasets import image_check
+
+MAX_PIXELS = 100_000_000
+# A pixel takes some 30 bytes while its image is preprocessed.
+_LARGE_PIXELS = 16_000_000
+_MAX_BYTES = 1 << 30
+# Others may hold several pictures as well, but do not move.
+_MOVING_FORMATS = ('GIF', 'PNG', 'WEBP')
+RefusedError = image_check.RefusedError
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+  """An image that can be classified.
+
+  Attributes:
+    data: JPEG or PNG, 8 bits, gray or RGB.
+    change: why it is not as in the file, such as 'CMYK JPEG'; None: it is.
+  """
+
+  data: bytes
+  change: str | None
+
+
+class Reader:
+  """Reads image files; for use by several threads."""
+
+  def __init__(self):
+    self._one_large = threading.Lock()
+    # Pillow warns of sizes that are taken here, or refused with a reason.
+    warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+
+  @contextlib.contextmanager
+  def open(self, path: str) -> Iterator[ImageFile]:
+    """Reads a file and lends the image to the block.
+
+    Of images that take much memory one at a time is lent.
+
+    Raises:
+      RefusedError: it is no image that can be read; tells the reason.
+    """
+    data = _bytes_of(path)
+    pixels, moves = _look_at_header(data)
+    if pixels > MAX_PIXELS:
+      raise _too_large()
+    with self._one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
+      change = image_check.examine(data, path).change
+      if change:
+        data = image_check.encode(data)
+      yield ImageFile(data, f'{change or "PNG"}, its first frame' if moves else change)
+
+
+def _bytes_of(path):
+  try:
+    found = os.stat(path)
+    if stat.S_ISDIR(found.st_mode):
+      raise RefusedError('it is a folder')
+    if not stat.S_ISREG(found.st_mode):
+      # Reading a pipe or a terminal might never end.
+      raise RefusedError('it is no regular file')
+    if found.st_size > _MAX_BYTES:
+      raise RefusedError(f'it has {found.st_size / 2**30:.1f} GiB, and 1 is the most'
+                         ' that is read')
+    with open(path, 'rb') as file:
+      return file.read()
+  except OSError as error:
+    raise RefusedError(diagnostics.explain_os_error(error).split(': ', 1)[1]
+                       ) from error
+
+
+def _look_at_header(data):
+  """Returns (pixels, whether they move), without decoding; (0, False) if unknown."""
+  try:
+    with Image.open(io.BytesIO(data), formats=image_check.readable_formats()) as image:
+      moves = image.format in _MOVING_FORMATS and getattr(image, 'is_animated', False)
+      return image.width * image.height, moves
+  except Image.DecompressionBombError as error:
+    raise _too_large() from error
+  except Exception:  # Whatever is wrong with it, `image_check` finds the words.
+    return 0, False
+
+
+def _too_large():
+  return RefusedError(f'it has more than {MAX_PIXELS // 10**6} million pixels, the most'
+                      ' that are read: scale it down')

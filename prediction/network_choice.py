@@ -1,0 +1,75 @@
+"""Which network a checkpoint is to be read into, as far as the checkpoint tells it."""
+
+import dataclasses
+
+import diagnostics
+from catalog import networks
+from checkpoints import comparison, identify, restore, values
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """A network, and what its images are made of.
+
+  Attributes:
+    checkpoint: the prefix of the checkpoint.
+    model_name: of the network.
+    num_classes: of its logits.
+    channels: of its images.
+    image_size: of its images; None: the network's own.
+  """
+
+  checkpoint: str
+  model_name: str
+  num_classes: int
+  channels: int
+  image_size: int | None
+
+
+def choose(checkpoint: str, model_name: str | None = None,
+           num_classes: int | None = None, image_size: int | None = None) -> Choice:
+  """Returns what is given, and what the checkpoint tells for the rest.
+
+  Args:
+    checkpoint: a prefix, or a folder, for its latest.
+    model_name: None: the network that the checkpoint is of.
+    num_classes: None: as many as the checkpoint has.
+    image_size: None: the size that the checkpoint's weights are of.
+
+  Raises:
+    UserError: there is no checkpoint, it is of no network of the zoo that takes
+      images, or not of the one that is given.
+  """
+  path = restore.find(checkpoint)
+  shapes = values.shapes_of(path)
+  match = _match(path, shapes, model_name)
+  row = networks.get_image_network(match.network)
+  if match.num_classes is None:
+    raise diagnostics.UserError(
+        f"the checkpoint '{path}' has no logits of {match.network}: it can be"
+        ' fine-tuned, but there is nothing to classify with')
+  if num_classes not in (None, match.num_classes):
+    raise diagnostics.UserError(
+        f'--num_classes={num_classes}, but the checkpoint has {match.num_classes}'
+        ' classes: leave the flag out')
+  return Choice(path, match.network, match.num_classes, match.channels or row.channels,
+                image_size or match.image_size)
+
+
+def _match(path, shapes, model_name) -> comparison.Match:
+  """Returns the match that fits: of `model_name`, or of whichever network does."""
+  if model_name:
+    networks.get_image_network(model_name)
+  found = identify.identify(shapes, limit=None)
+  fitting = [match for match in found if match.fits and not match.renamed]
+  for match in fitting:
+    if model_name in (None, match.network):
+      return match
+  if model_name:
+    advice = identify.advice(shapes, model_name) or 'inspect_checkpoint.py shows why'
+    raise diagnostics.UserError(
+        f"the checkpoint '{path}' is not of {model_name}: {advice}")
+  near = f' (it is most like {found[0].network})' if found else ''
+  raise diagnostics.UserError(
+      f"the checkpoint '{path}' is of no network of the zoo as it is{near}:"
+      ' inspect_checkpoint.py shows what differs')
