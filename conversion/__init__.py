@@ -1,0 +1,1 @@
+"""Weights to other frameworks and back: mapping tables, one engine, numeric checks."""

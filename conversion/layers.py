@@ -1,0 +1,110 @@
+"""Rows of mapping tables, and how a framework names and lays out its tensors."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Row(NamedTuple):
+  """One layer of a network, where it stands here and there.
+
+  Attributes:
+    scope: the layer's variable scope in slim, below the network's own.
+    layer: its name in the other framework; '' for a batch norm that stands alone.
+    norm: the name of its batch norm there; '' if it has none.
+    kind: 'conv' (grouped ones too), 'depthwise', 'dense' or 'norm', a batch norm
+      alone, whose variables lie in the scope itself.
+  """
+
+  scope: str
+  layer: str
+  norm: str = ''
+  kind: str = 'conv'
+
+  @property
+  def kernel(self) -> str:
+    """The slim name of the kernel."""
+    name = 'depthwise_weights' if self.kind == 'depthwise' else 'weights'
+    return f'{self.scope}/{name}'
+
+  @property
+  def norm_scope(self) -> str:
+    """The slim scope of the batch norm."""
+    return self.scope if self.kind == 'norm' else f'{self.scope}/BatchNorm'
+
+
+class Layout(NamedTuple):
+  """How a kernel is stored: functions of (array, shape in slim)."""
+
+  to_slim: Callable[[np.ndarray, tuple], np.ndarray]
+  from_slim: Callable[[np.ndarray], np.ndarray]
+
+
+def _transposed(axes):
+  return Layout(lambda array, shape: array.transpose(axes),
+                lambda array: array.transpose(np.argsort(axes)))
+
+
+_AS_IN_SLIM = Layout(lambda array, shape: array, lambda array: array)
+
+
+@dataclasses.dataclass(frozen=True)
+class Framework:
+  """How a framework names and stores the tensors of its layers.
+
+  Attributes:
+    name: 'keras' or 'pytorch'.
+    title: as users write it.
+    separator: between the name of a layer and that of its tensor.
+    kernel: the name of a kernel.
+    bias: the name of a bias.
+    norm: the names of gamma, beta, moving_mean and moving_variance, by these.
+    layouts: of kernels, by the kind of row.
+    suffixes: of the files it reads.
+    runner: the file below conversion/runners that runs it.
+  """
+
+  name: str
+  title: str
+  separator: str
+  kernel: str
+  bias: str
+  norm: dict[str, str]
+  layouts: dict[str, Layout]
+  suffixes: tuple[str, ...]
+  runner: str
+
+  def tensor(self, layer: str, name: str) -> str:
+    """Returns the full name of a layer's tensor."""
+    return f'{layer}{self.separator}{name}'
+
+
+KERAS = Framework(
+    'keras', 'Keras', '/', 'kernel', 'bias',
+    {name: name for name in ('gamma', 'beta', 'moving_mean', 'moving_variance')},
+    {'conv': _AS_IN_SLIM, 'depthwise': _AS_IN_SLIM,
+     # A dense layer here is a convolution in slim, of 1 x 1 or of the whole map.
+     'dense': Layout(lambda array, shape: array.reshape(shape),
+                     lambda array: array.reshape(-1, array.shape[-1]))},
+    ('.keras', '.h5', '.hdf5'), 'keras_runner.py')
+
+PYTORCH = Framework(
+    'pytorch', 'PyTorch', '.', 'weight', 'bias',
+    {'gamma': 'weight', 'beta': 'bias', 'moving_mean': 'running_mean',
+     'moving_variance': 'running_var'},
+    {'conv': _transposed((2, 3, 1, 0)), 'depthwise': _transposed((2, 3, 0, 1)),
+     'dense': Layout(lambda array, shape: array.T.reshape(shape),
+                     lambda array: array.reshape(-1, array.shape[-1]).T)},
+    ('.pt', '.pth', '.bin', '.safetensors'), 'pytorch_runner.py')
+
+FRAMEWORKS = {framework.name: framework for framework in (KERAS, PYTORCH)}
+
+
+def framework_of(path: str) -> str | None:
+  """Returns the name of the framework whose weights a file has by its suffix."""
+  for framework in FRAMEWORKS.values():
+    if path.endswith(framework.suffixes):
+      return framework.name
+  return None

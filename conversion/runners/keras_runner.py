@@ -1,0 +1,167 @@
+"""Runs a network of keras.applications, in a process of its own.
+
+  python keras_runner.py REQUEST.json
+
+The one place that imports Keras: it needs TensorFlow's eager mode, which tf_compat
+turns off for the whole program. So nothing of the project is imported here, and
+`conversion.foreign` talks to it by files; see there for the request.
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+
+_MISTAKE = 3  # The exit code of an answer in one line.
+
+
+def main(path):
+  """Does what the request says."""
+  with open(path, encoding='utf-8') as file:
+    request = json.load(file)
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  try:
+    import keras
+  except ImportError as error:
+    return mistake(f'Keras is missing ({error}): python -m pip install "keras>=3,<4"')
+  if int(keras.__version__.split('.')[0]) < 3:
+    return mistake(f'Keras {keras.__version__} is too old, 3 is needed: python -m pip'
+                   ' install "keras>=3,<4"')
+  weights = request['weights']
+  pretrained = 'imagenet' if weights == 'pretrained' else None
+  try:
+    if weights and not pretrained:
+      model = load(keras, request)
+    else:
+      model = build(keras, request, request['classes'] or 1000, pretrained)
+  except Exception as error:
+    return mistake(f"cannot read '{weights}' as {request['model']}:"
+                   f' {first_line(error)}')
+  result = {}
+  if request['arrays']:
+    problem = assign(model, np.load(request['arrays']), request['optional'])
+    if problem:
+      return mistake(problem)
+  else:
+    result = {f'w:{name}': weight.numpy() for name, weight in named(model).items()}
+  if request['save']:
+    save = model.save_weights if request['save'].endswith('.weights.h5') else model.save
+    save(request['save'])
+  images = np.load(request['images'])['images']
+  result['logits'] = logits(keras, model, images)
+  if request['twin']:
+    result['twin_logits'] = logits(keras, twin(keras, model), images)
+  np.savez(request['result'], **result)
+  return 0
+
+
+def mistake(text):
+  """Prints the answer to a user's mistake; returns the exit code."""
+  print(text, file=sys.stderr)
+  return _MISTAKE
+
+
+def first_line(error):
+  """Returns the first line of an error's message."""
+  return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def build(keras, request, classes, weights=None):
+  """Returns the network, with softmax as Keras users have it."""
+  size = request['size']
+  return getattr(keras.applications, request['model'])(
+      weights=weights, classes=classes,
+      input_shape=(size, size, request['channels']), **request['options'])
+
+
+def load(keras, request):
+  """Returns the network with the weights of a file."""
+  path = request['weights']
+  if path.endswith('.keras'):
+    whole = keras.models.load_model(path, compile=False)
+    model = build(keras, request, whole.output_shape[-1])
+    # Numbered layers may be called by other numbers there, their order is the same.
+    model.set_weights(whole.get_weights())
+    return model
+  model = build(keras, request, request['classes'] or classes_in(path))
+  model.load_weights(path)
+  return model
+
+
+def classes_in(path):
+  """Returns the number of classes in a file of weights: of its last dense layer's."""
+  import h5py
+  layers = {}
+
+  def visit(name, item):
+    if isinstance(item, h5py.Dataset) and len(item.shape) == 1:
+      layers[name] = item.shape[0]
+
+  with h5py.File(path) as file:
+    file.visititems(visit)
+  for ends in ('predictions', 'conv_preds'):
+    found = [size for name, size in layers.items() if f'{ends}/' in name]
+    if found:
+      return found[0]
+
+  def number(kind):
+    found = {}
+    for name, size in layers.items():
+      layer = next((part for part in name.split('/')
+                    if part == kind or part.startswith(f'{kind}_')), None)
+      if layer:
+        found[int(layer[len(kind) + 1:] or 0)] = size
+    return found[max(found)] if found else None
+
+  return number('dense') or number('conv2d')
+
+
+def named(model):
+  """Returns the weights by 'layer/name'."""
+  return {f'{layer.name}/{weight.name}': weight
+          for layer in model.layers for weight in layer.weights}
+
+
+def assign(model, arrays, optional):
+  """Gives all weights of the model their values; returns what is wrong, or None."""
+  weights = named(model)
+  missing = [name for name in weights if name not in arrays]
+  beside = [name for name in arrays if name not in weights and name not in optional]
+  if missing or beside:
+    return ('the table does not fit this Keras: no values for'
+            f' {missing[:3]}, no place for {beside[:3]}')
+  for name, weight in weights.items():
+    if tuple(weight.shape) != arrays[name].shape:
+      return (f'{name} is {list(weight.shape)} in Keras and'
+              f' {list(arrays[name].shape)} in the checkpoint')
+    weight.assign(arrays[name])
+  return None
+
+
+def logits(keras, model, images):
+  """Returns what the network computes before the softmax."""
+  head = model.layers[-1]
+  activation, head.activation = head.activation, keras.activations.linear
+  try:
+    return np.asarray(model(images, training=False))
+  finally:
+    head.activation = activation
+
+
+def twin(keras, model):
+  """Returns the network with the padding of pool1 that slim has."""
+  def clone(layer):
+    if layer.name == 'pool1_pad':
+      return keras.layers.ZeroPadding2D(0, name=layer.name)
+    if layer.name == 'pool1_pool':
+      return keras.layers.MaxPooling2D(3, 2, padding='same', name=layer.name)
+    return layer.__class__.from_config(layer.get_config())
+
+  other = keras.models.clone_model(model, clone_function=clone)
+  other.set_weights(model.get_weights())
+  return other
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1]))

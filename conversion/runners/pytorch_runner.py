@@ -1,0 +1,136 @@
+"""Runs a network of timm, in a process of its own.
+
+  python pytorch_runner.py REQUEST.json
+
+PyTorch may be installed in another environment than TensorFlow, so nothing of the
+project is imported here, and `conversion.foreign` talks to it by files; see there for
+the request.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+_MISTAKE = 3  # The exit code of an answer in one line.
+_COUNTER = 'num_batches_tracked'  # Of batch norm, used in training alone.
+# How torchvision names the dense layers of VGG.
+_TORCHVISION = {'classifier.0.': 'pre_logits.fc1.', 'classifier.3.': 'pre_logits.fc2.',
+                'classifier.6.': 'head.fc.'}
+
+
+def main(path):
+  """Does what the request says."""
+  with open(path, encoding='utf-8') as file:
+    request = json.load(file)
+  try:
+    import timm
+    import torch
+  except ImportError as error:
+    return mistake(f'PyTorch or timm is missing ({error}): python -m pip install'
+                   ' "torch>=2,<3" "timm>=1,<2", or name with --python another'
+                   ' interpreter that has them')
+  weights, state = request['weights'], None
+  pretrained = weights == 'pretrained'
+  classes = request['classes']
+  try:
+    if weights and not pretrained:
+      state = read(torch, weights)
+      head = timm.get_pretrained_cfg(request['model']).classifier
+      classes = classes or len(state[f'{head}.bias'])
+    model = timm.create_model(request['model'], pretrained=pretrained,
+                              in_chans=request['channels'],
+                              **({'num_classes': classes} if classes else {}))
+    if state:
+      model.load_state_dict(state)
+  except Exception as error:
+    return mistake(f"cannot read '{weights}' as {request['model']}:"
+                   f' {" ".join(str(error).split())[:300]}')
+  model.eval()
+  result = {}
+  if request['arrays']:
+    problem = assign(torch, model, np.load(request['arrays']), request['optional'])
+    if problem:
+      return mistake(problem)
+  else:
+    result = {f'w:{name}': value.numpy() for name, value in model.state_dict().items()
+              if not name.endswith(_COUNTER)}
+  if request['save']:
+    save(torch, model, request['save'])
+  images = np.load(request['images'])['images'].transpose(0, 3, 1, 2)
+  images = torch.from_numpy(np.ascontiguousarray(images))
+  with torch.no_grad():
+    result['logits'] = model(images).numpy()
+    if request['twin']:
+      result['twin_logits'] = twin(torch, model)(images).numpy()
+  np.savez(request['result'], **result)
+  return 0
+
+
+def mistake(text):
+  """Prints the answer to a user's mistake; returns the exit code."""
+  print(text, file=sys.stderr)
+  return _MISTAKE
+
+
+def read(torch, path):
+  """Returns the state dict in a file, by timm's names."""
+  if path.endswith('.safetensors'):
+    from safetensors.torch import load_file
+    state = load_file(path)
+  else:
+    state = torch.load(path, map_location='cpu', weights_only=True)
+  for name in ('state_dict', 'model'):
+    state = state.get(name, state)
+  renamed = {}
+  for name, value in state.items():
+    name = name.removeprefix('module.')
+    for theirs, ours in _TORCHVISION.items():
+      if name.startswith(theirs):
+        name = ours + name[len(theirs):]
+    if name == 'pre_logits.fc1.weight' and value.ndim == 2:
+      value = value.reshape(value.shape[0], -1, 7, 7)
+    elif name == 'pre_logits.fc2.weight' and value.ndim == 2:
+      value = value[:, :, None, None]
+    renamed[name] = value
+  return renamed
+
+
+def save(torch, model, path):
+  """Writes the state dict."""
+  state = {name: value.contiguous() for name, value in model.state_dict().items()}
+  if path.endswith('.safetensors'):
+    from safetensors.torch import save_file
+    save_file(state, path)
+  else:
+    torch.save(state, path)
+
+
+def assign(torch, model, arrays, optional):
+  """Gives all weights of the model their values; returns what is wrong, or None."""
+  state = {name: value for name, value in model.state_dict().items()
+           if not name.endswith(_COUNTER)}
+  missing = [name for name in state if name not in arrays]
+  beside = [name for name in arrays if name not in state and name not in optional]
+  if missing or beside:
+    return ('the table does not fit this timm: no values for'
+            f' {missing[:3]}, no place for {beside[:3]}')
+  for name, value in state.items():
+    if tuple(value.shape) != arrays[name].shape:
+      return (f'{name} is {list(value.shape)} in PyTorch and'
+              f' {list(arrays[name].shape)} in the checkpoint')
+    value.copy_(torch.from_numpy(np.ascontiguousarray(arrays[name])))
+  return None
+
+
+def twin(torch, model):
+  """Changes a ResNet to slim's strides and padding of the first pool; returns it."""
+  model.maxpool = torch.nn.Sequential(
+      torch.nn.ConstantPad2d((0, 1, 0, 1), float('-inf')), torch.nn.MaxPool2d(3, 2))
+  for layer in (model.layer2, model.layer3, model.layer4):
+    layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
+  return model
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1]))
