@@ -1,0 +1,243 @@
+"""Networks in the form in which they are timed: operations and a session to run them.
+
+Images that do not come from records stand in variables: constants would let the
+runtime compute the whole network once, and images that are fed are copied each time.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator
+
+import diagnostics
+from catalog import complexity, networks
+from deployment import model_deploy
+from export import inference_graph
+from nets import complexity as counting
+from nets import nets_factory
+from tf_compat import tf
+from training import learning_rates, losses, updates
+
+# A backward pass has one product for the gradient of the input and one for that of
+# the weights, where the forward pass has one. The images need none: with large first
+# layers (CifarNet, AlexNet) that makes this 3 to 5% too much, mostly 1% or less.
+PASSES = {'forward': 1, 'forward_backward': 3, 'step': 3}
+WEIGHT_DECAY = 4e-5
+_FORMATS_OF_CLIPS = {'NHWC': 'NDHWC', 'NCHW': 'NCDHW'}
+
+# What a session is to run, by name. No groups of operations: TensorFlow leaves out of a
+# run what has no other effect than to be waited for, and XLA even operations that are
+# named themselves, unless their value is fetched.
+Fetches = dict[str, list]
+
+Batch = collections.namedtuple('Batch', ('images', 'labels'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """A network, and how it is run.
+
+  Attributes:
+    name: of the network.
+    batch_size: images of each clone.
+    image_size: height and width; None: the network's own.
+    data_format: 'NHWC', or 'NCHW' where channels go before the sizes.
+    num_clones: copies of the network, each on a logical CPU of its own.
+    num_classes: logits; None: those of the published weights.
+    channels: of the images; None: those of the published weights.
+    xla: whether XLA compiles what it can.
+  """
+
+  name: str
+  batch_size: int
+  image_size: int | None = None
+  data_format: str = 'NHWC'
+  num_clones: int = 1
+  num_classes: int | None = None
+  channels: int | None = None
+  xla: bool = False
+
+  @property
+  def classes(self) -> int:
+    """The number of logits."""
+    return self.num_classes or networks.get_network(self.name).num_classes
+
+  def image_shape(self, channels_last: bool = False) -> tuple[int, ...]:
+    """Returns the shape of one image, or clip, in the setting's data format."""
+    row = networks.get_network(self.name)
+    size = self.image_size or nets_factory.networks_map[self.name].default_image_size
+    frames = () if row.frames is None else (row.frames,)
+    channels = self.channels or row.channels
+    if self.data_format == 'NHWC' or channels_last:
+      return (*frames, size, size, channels)
+    return (channels, *frames, size, size)
+
+  def multiply_adds(self) -> int:
+    """Returns those of one image: as stored, or counted if they are not."""
+    wanted = self.image_shape(channels_last=True)
+    stored = complexity.load().get(self.name)
+    if stored and (stored.input_shape, stored.num_classes) == (wanted, self.classes):
+      return stored.multiply_adds
+    with tf.Graph().as_default() as graph:
+      images = tf.placeholder(tf.float32, [1, *wanted])
+      logits, _ = nets_factory.get_network_fn(self.name, self.classes)(images)
+      return counting.count_multiply_adds(graph, [logits])
+
+
+def check_data_format(data_format: str) -> None:
+  """Raises UserError if the default device cannot convolve in a data format."""
+  if data_format == 'NHWC':
+    return
+  with tf.Graph().as_default(), tf.Session() as session:
+    probe = _convolution_and_gradient(data_format)
+    session.run(tf.global_variables_initializer())
+    try:
+      session.run(probe)
+    except tf.errors.OpError as error:
+      gpus = tf.config.list_physical_devices('GPU')
+      raise diagnostics.UserError(
+          f'--data_format={data_format}: the {"GPU" if gpus else "CPU"} of this machine'
+          ' has no convolution for it: leave the flag out, or say NHWC') from error
+
+
+def _convolution_and_gradient(data_format):
+  images, weights = [tf.Variable(tf.ones(shape))
+                     for shape in ([1, 8, 8, 8], [3, 3, 8, 8])]
+  result = tf.nn.conv2d(images, weights, 1, 'SAME', data_format=data_format)
+  return [result, *tf.gradients(result, [images, weights])]
+
+
+def synthetic_batches(setting: Setting) -> Callable[[], Batch]:
+  """Returns next_batch(): the same random images and labels at every run."""
+  def next_batch():
+    shape = [setting.batch_size, *setting.image_shape()]
+    images = tf.Variable(tf.random.uniform(shape, -1, 1, seed=1), trainable=False,
+                         collections=[tf.GraphKeys.LOCAL_VARIABLES],
+                         use_resource=False)
+    labels = tf.Variable(
+        tf.random.uniform([setting.batch_size], maxval=setting.classes, dtype=tf.int64,
+                          seed=2),
+        trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES],
+        use_resource=False)
+    return Batch(images.read_value(), labels.read_value())
+  return next_batch
+
+
+def deployment(setting: Setting) -> model_deploy.DeploymentConfig:
+  """Returns where the clones go: one by TensorFlow's choice, several on CPUs."""
+  count = setting.num_clones
+  devices = [''] if count == 1 else [f'/device:CPU:{i}' for i in range(count)]
+  return model_deploy.DeploymentConfig(count, clone_devices=devices)
+
+
+def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
+  """Builds a train step, by momentum, as the training script's graph has it.
+
+  Returns:
+    {'forward', 'forward_backward', 'step'}: each runs the one before it and more.
+  """
+  network_fn = nets_factory.get_network_fn(
+      setting.name, setting.classes, WEIGHT_DECAY, is_training=True)
+  recipe = losses.Recipe(setting.classes)
+  config, gradients = deployment(setting), []
+
+  class Optimizer(tf.train.MomentumOptimizer):
+    def apply_gradients(self, grads_and_vars, *args, **kwargs):
+      grads_and_vars = list(grads_and_vars)
+      gradients.extend(gradient for gradient, _ in grads_and_vars)
+      return super().apply_gradients(grads_and_vars, *args, **kwargs)
+
+  def build_clone():
+    batch = next_batch()
+    logits, end_points = network_fn(batch.images, **_format_of(setting, network_fn))
+    recipe.add(logits, end_points, batch.labels)
+    return batch, logits, end_points
+
+  with tf.device(config.variables_device()):
+    tf.train.get_or_create_global_step()
+  clones = model_deploy.create_clones(config, build_clone)
+  # The rate is small, for random labels and any number of steps.
+  update = updates.make_train_op(
+      clones, config, learning_rates.Schedule('fixed', 1e-4),
+      lambda rate: Optimizer(rate, 0.9), updates.UpdateOptions())
+  return {
+      'forward': [clone.outputs[1] for clone in clones],
+      # Fetched from a GPU, gradients would be copied.
+      'forward_backward': [update.total_loss, *(
+          gradients if setting.xla else [tensor.op for tensor in gradients])],
+      'step': [update.train_op]}
+
+
+def evaluation_operations(setting: Setting, next_batch: Callable) -> Fetches:
+  """Builds the forward pass in evaluation mode; returns {'forward'}."""
+  network_fn = nets_factory.get_network_fn(setting.name, setting.classes)
+
+  def build_clone():
+    return network_fn(next_batch().images, **_format_of(setting, network_fn))[0]
+
+  clones = model_deploy.create_clones(deployment(setting), build_clone)
+  return {'forward': [clone.outputs for clone in clones]}
+
+
+def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
+  """Builds the forward pass with the weights in the graph; returns {'forward'}.
+
+  The weights are random ones, taken the way of trained ones: through a checkpoint.
+  """
+  if setting.data_format != 'NHWC':
+    raise diagnostics.UserError('--frozen: inference graphs are built for NHWC only')
+  row = networks.get_image_network(setting.name)
+  with tempfile.TemporaryDirectory() as folder:
+    with tf.Graph().as_default(), tf.Session() as session:
+      images = tf.placeholder(tf.float32, [None, *setting.image_shape()])
+      nets_factory.get_network_fn(setting.name, setting.classes)(images)
+      session.run(tf.global_variables_initializer())
+      # Additions of constant zeros, as biases begin, would be left out of the run, and
+      # with them the kernels that join biases to convolutions.
+      session.run([tf.assign(variable, tf.random.uniform(variable.shape, 0.5, 1.5))
+                   for variable in tf.global_variables() if variable.shape.rank == 1])
+      checkpoint = tf.train.Saver().save(
+          session, f'{folder}/model.ckpt', write_meta_graph=False)
+    frozen = inference_graph.build(
+        setting.name, setting.classes, checkpoint, setting.image_size,
+        setting.channels or row.channels)
+  clones = model_deploy.create_clones(
+      deployment(setting), lambda: frozen.attach(next_batch().images)[0])
+  return {'forward': [clone.outputs for clone in clones]}
+
+
+def _format_of(setting, network_fn):
+  """Returns the keyword arguments that choose the data format of a network."""
+  if setting.data_format == 'NHWC':
+    return {}
+  if 'data_format' not in inspect.signature(network_fn).parameters:
+    raise diagnostics.UserError(
+        f'{setting.name} is built for NHWC only: leave --data_format out')
+  return {'data_format': _FORMATS_OF_CLIPS[setting.data_format]}
+
+
+@contextlib.contextmanager
+def session(setting: Setting, *initializers: tf.Operation) -> Iterator[tf.Session]:
+  """Opens a session on the default graph, with its variables initialized.
+
+  Args:
+    setting: says how many devices there are.
+    *initializers: run after those of the variables.
+  """
+  config = tf.ConfigProto(device_count={'CPU': setting.num_clones},
+                          allow_soft_placement=True)
+  with tf.Session(config=config) as opened:
+    opened.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+    for initializer in initializers:
+      opened.run(initializer)
+    yield opened
+
+
+def kernels(opened: tf.Session, fetches: list) -> list[str]:
+  """Runs something; returns the types of all operations that it took."""
+  metadata = tf.RunMetadata()
+  opened.run(fetches, options=tf.RunOptions(output_partition_graphs=True),
+             run_metadata=metadata)
+  return [node.op for part in metadata.partition_graphs for node in part.node]

@@ -1,0 +1,179 @@
+"""Times one network: its passes on images in memory, and its steps on records."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import diagnostics
+import progress
+from benchmarks import bottleneck, measured_network, timings
+from benchmarks.measured_network import Setting
+from tf_compat import tf
+
+# What is measured, as the classic line calls it.
+TITLES = {'forward': 'Forward', 'forward_backward': 'Forward-backward',
+          'step': 'Train step', 'input': 'Input', 'records': 'Step on records'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+  """How often each thing is run.
+
+  Attributes:
+    num_batches: runs that count.
+    burn_in: runs before them that do not.
+  """
+
+  num_batches: int = 100
+  burn_in: int = 10
+
+
+def time_operation(setting: Setting, what: str, run: Callable,
+                   runs: Runs) -> timings.Timings:
+  """Times the calls of `run`, with a line of progress."""
+  label = f'{setting.name}, batch {setting.batch_size}, {TITLES[what].lower()}'
+  with progress.Progress(label, runs.burn_in + runs.num_batches, 'batches') as shown:
+    return timings.timed(run, runs.num_batches, runs.burn_in, shown.update)
+
+
+def passes(setting: Setting, kind: str, wanted: tuple[str, ...],
+           runs: Runs) -> Iterator[tuple[str, timings.Timings]]:
+  """Times passes of a network on images that stay in memory.
+
+  Args:
+    setting: the network.
+    kind: 'frozen', 'evaluation' or 'training': the graph that they are of.
+    wanted: which of its operations, in this order.
+    runs: how often.
+
+  Yields:
+    (operation, its timings), as soon as they are there.
+  """
+  with tf.Graph().as_default():
+    operations = _build(setting, kind, measured_network.synthetic_batches(setting))
+    with measured_network.session(setting) as opened:
+      for name in wanted:
+        if setting.xla:
+          _check_compiled(setting, opened, operations[name])
+        yield name, time_operation(
+            setting, name, opened.make_callable(operations[name]), runs)
+
+
+def on_records(setting: Setting, kind: str, whole: str, make_input: Callable,
+               runs: Runs) -> Iterator[tuple[str, timings.Timings]]:
+  """Times batches of records, then steps on them.
+
+  Args:
+    setting: the network, with the classes and channels of the records.
+    kind: as for `passes`.
+    whole: the operation that a step is.
+    make_input: returns a `datasets.pipeline.Input` in the default graph.
+    runs: how often.
+
+  Yields:
+    ('input', timings), then ('records', timings).
+  """
+  with tf.Graph().as_default():
+    images = make_input()
+    batches = [images.next_batch() for _ in range(setting.num_clones)]
+    with measured_network.session(setting, images.initializer) as opened:
+      run = _delivering(
+          opened, images, batches, [batch.images.op for batch in batches])
+      yield 'input', time_operation(setting, 'input', run, runs)
+  with tf.Graph().as_default():
+    images, batches = make_input(), []
+
+    def next_batch():
+      batches.append(images.next_batch())
+      return batches[-1]
+
+    operations = _build(setting, kind, next_batch)[whole]
+    with measured_network.session(setting, images.initializer) as opened:
+      run = _delivering(opened, images, batches, operations)
+      yield 'records', time_operation(setting, 'records', run, runs)
+
+
+def on_records_setting(setting: Setting, make_input: Callable,
+                       num_classes: int) -> Setting:
+  """Returns the setting with the classes and the channels of the records."""
+  with tf.Graph().as_default():
+    channels = make_input().next_batch().images.shape[-1]
+  return dataclasses.replace(setting, num_classes=num_classes, channels=int(channels))
+
+
+def name_bottleneck(setting: Setting, found: dict[str, timings.Timings]) -> dict:
+  """Returns {'shares', 'bottleneck', 'lines'} of what was timed on records."""
+  parts = {name: found[name] for name in bottleneck.PARTS if name in found}
+  shares = bottleneck.shares(parts, found['records'])
+  num_images = setting.batch_size * setting.num_clones
+  lines = bottleneck.in_words(shares, num_images, found['input'], found['records'])
+  return {'shares': shares, 'bottleneck': max(shares, key=shares.get), 'lines': lines}
+
+
+def row(setting: Setting, kind: str, what: str, found: timings.Timings,
+        multiply_adds: int, matrix_rate: float) -> dict:
+  """Returns what is stored of a measurement, as plain values.
+
+  Args:
+    setting: the network.
+    kind: the graph, as for `passes`.
+    what: the operation; 'input' has no GFLOP/s.
+    found: its times.
+    multiply_adds: of one image.
+    matrix_rate: the machine's, in operations a second.
+  """
+  num_images = setting.batch_size * setting.num_clones
+  values = {
+      'network': setting.name, 'what': what, 'graph': kind,
+      'batch_size': setting.batch_size, 'num_clones': setting.num_clones,
+      'image': list(setting.image_shape()), 'data_format': setting.data_format,
+      'num_classes': setting.classes, 'xla': setting.xla,
+      'num_batches': len(found.seconds), **found.values(),
+      'images_per_second': num_images / found.median,
+      'multiply_adds': multiply_adds, 'gflops': None, 'share_of_matrix_rate': None,
+      'matrix_gflops': matrix_rate / 1e9}
+  if what in measured_network.PASSES:
+    operations = 2 * multiply_adds * measured_network.PASSES[what] * num_images
+    values['gflops'] = operations / found.median / 1e9
+    values['share_of_matrix_rate'] = operations / found.median / matrix_rate
+  return values
+
+
+def in_words(values: dict) -> str:
+  """Returns what the classic line leaves out, as the line after it."""
+  line = (f"  median {values['median']:.4f}, p95 {values['p95']:.4f} sec / batch;"
+          f" {values['images_per_second']:,.1f} images/s")
+  if values['gflops'] is not None:
+    line += (f"; {values['gflops']:,.1f} GFLOP/s,"
+             f" {values['share_of_matrix_rate']:.0%} of the"
+             f" {values['matrix_gflops']:,.0f} of matrix products")
+  return line
+
+
+def _build(setting, kind, next_batch):
+  builders = {'frozen': measured_network.frozen_operations,
+              'evaluation': measured_network.evaluation_operations,
+              'training': measured_network.training_operations}
+  return builders[kind](setting, next_batch)
+
+
+def _check_compiled(setting, opened, operations):
+  kernels = measured_network.kernels(opened, operations)
+  if not {'_XlaRun', 'XlaLaunch'} & set(kernels):
+    raise diagnostics.UserError(
+        f'--xla: XLA compiled no part of {setting.name}; these times would be those'
+        ' without it')
+
+
+def _delivering(opened, images, batches, operations):
+  """Returns a function that runs operations and keeps the input's books."""
+  call = opened.make_callable(
+      [operations, tf.concat([batch.numbers for batch in batches], 0)])
+
+  def run():
+    try:
+      _, numbers = call()
+    except tf.errors.OpError as error:
+      failure = images.failure(error)
+      raise failure or error from error
+    images.log.deliver(numbers)
+  return run

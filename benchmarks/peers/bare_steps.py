@@ -1,0 +1,46 @@
+"""Runs the training script with its loop taken out: the bare rate of its steps.
+
+Same graph, same input, same flags; but no progress, no summaries, no checkpoints, no
+watchers: a session that runs the train op again and again. The task has 'flags' for the
+script and 'steps' to time behind 'burn_in' others.
+"""
+
+import json
+import os
+import sys
+import time
+
+
+def bare_run(task):
+  """Returns what stands in for `training.loop.run`."""
+  def run(training_graph, options, images, init_fn=None, watchers=()):
+    from tf_compat import tf
+    with tf.Session() as session:
+      session.run([tf.global_variables_initializer(),
+                   tf.local_variables_initializer(), images.initializer])
+      # The input stops unless it is told what came out.
+      step = session.make_callable([training_graph.train_op, training_graph.numbers])
+      for number in range(task['burn_in'] + task['steps']):
+        if number == task['burn_in']:
+          start = time.perf_counter()
+        images.log.deliver(step()[1])
+      seconds = (time.perf_counter() - start) / task['steps']
+    print(json.dumps({'seconds': [seconds]}), flush=True)
+    # What the script says and writes at the end of a run is of no run here.
+    os._exit(0)
+  return run
+
+
+def main() -> None:
+  """Runs the script on the task's flags."""
+  import diagnostics
+  import train_image_classifier
+  from training import loop
+  task = json.loads(sys.argv[1])
+  loop.run = bare_run(task)
+  sys.argv = ['train_image_classifier.py', *task['flags']]
+  diagnostics.run_script(train_image_classifier.main)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,39 @@
+"""Times Keras 3's applications, see `benchmarks.peers`.
+
+Keras needs eager mode, which this project leaves for good: nothing of it is imported
+here. What runs is what a user of Keras runs, predict_on_batch and train_on_batch, which
+compile their step; "jit_compile" in the task has XLA do it, else Keras decides.
+"""
+
+import os
+
+from benchmarks.peers import reports
+
+_MODELS = {'resnet_v2_50': 'ResNet50V2', 'vgg_16': 'VGG16',
+           'inception_v3': 'InceptionV3', 'mobilenet_v2': 'MobileNetV2'}
+
+
+def measure(task) -> dict:
+  """Returns the times of an application of Keras."""
+  if task['network'] not in _MODELS:
+    raise reports.NotThereError(f"no application of Keras is {task['network']}")
+  os.environ.update(KERAS_BACKEND='tensorflow', TF_CPP_MIN_LOG_LEVEL='2')
+  import keras
+  import tensorflow as tf
+
+  model = getattr(keras.applications, _MODELS[task['network']])(weights=None)
+  size, classes = model.input_shape[1], model.output_shape[-1]
+  images = tf.random.uniform([task['batch_size'], size, size, 3], -1, 1)
+  labels = tf.random.uniform([task['batch_size']], maxval=classes, dtype=tf.int64)
+  model.compile(
+      optimizer=keras.optimizers.SGD(1e-4, momentum=0.9),
+      loss='sparse_categorical_crossentropy',
+      jit_compile=task.get('jit_compile', 'auto'))
+  run = ((lambda: model.train_on_batch(images, labels)) if task['what'] == 'step' else
+         lambda: model.predict_on_batch(images))
+  return {'seconds': reports.seconds(run, task), 'keras': keras.__version__,
+          'tensorflow': tf.__version__, 'jit_compile': bool(model.jit_compile)}
+
+
+if __name__ == '__main__':
+  reports.answer(measure)

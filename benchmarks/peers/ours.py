@@ -1,0 +1,23 @@
+"""Times this project's own networks, see `benchmarks.peers`."""
+
+from benchmarks import measured_network
+from benchmarks.peers import reports
+from tf_compat import tf
+
+
+def measure(task) -> dict:
+  """Returns the times of a network of the zoo."""
+  setting = measured_network.Setting(task['network'], task['batch_size'])
+  build = {'forward': measured_network.evaluation_operations,
+           'frozen': measured_network.frozen_operations,
+           'step': measured_network.training_operations}[task['what']]
+  operation = 'step' if task['what'] == 'step' else 'forward'
+  with tf.Graph().as_default():
+    fetches = build(setting, measured_network.synthetic_batches(setting))[operation]
+    with measured_network.session(setting) as opened:
+      run = opened.make_callable(fetches)
+      return {'seconds': reports.seconds(run, task), 'tensorflow': tf.__version__}
+
+
+if __name__ == '__main__':
+  reports.answer(measure)

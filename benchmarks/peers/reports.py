@@ -1,0 +1,34 @@
+"""What all runners share: the task they get, and the answer they give."""
+
+import json
+import resource
+import sys
+from collections.abc import Callable, Mapping
+
+from benchmarks import timings
+
+
+class NotThereError(Exception):
+  """The peer does not run here, or does not know the network; the text says why."""
+
+
+def answer(measure: Callable[[Mapping], dict]) -> None:
+  """Prints what `measure` makes of the task on the command line, as JSON.
+
+  Args:
+    measure: returns {'seconds': ...} and what else is to be known; a missing package
+      or `NotThereError` becomes {'skipped': why}.
+  """
+  try:
+    values = measure(json.loads(sys.argv[1]))
+    values['peak_mib'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+  except ModuleNotFoundError as error:
+    values = {'skipped': f"'{error.name}' is not installed"}
+  except NotThereError as reason:
+    values = {'skipped': str(reason)}
+  print(json.dumps(values))
+
+
+def seconds(run: Callable[[], object], task: Mapping) -> list[float]:
+  """Returns the time of each batch that counts."""
+  return list(timings.timed(run, task['num_batches'], task['burn_in']).seconds)

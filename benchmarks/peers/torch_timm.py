@@ -1,0 +1,61 @@
+"""Times PyTorch with timm's networks, see `benchmarks.peers`.
+
+Any interpreter that has torch and timm may run it; nothing else is imported. "frozen"
+is a traced and frozen module, what PyTorch itself offers for inference without Python.
+"""
+
+from benchmarks.peers import reports
+
+# timm's ResNet-50 v2 with batch norm; the others by their own names.
+_MODELS = {'resnet_v2_50': 'resnetv2_50', 'vgg_16': 'vgg16',
+           'inception_v3': 'inception_v3', 'mobilenet_v2': 'mobilenetv2_100'}
+
+
+def measure(task) -> dict:
+  """Returns the times of a network of timm."""
+  import timm
+  import torch
+
+  name = _MODELS.get(task['network'])
+  if name is None or not timm.is_model(name):
+    raise reports.NotThereError(f"timm has no {task['network']}")
+  is_training = task['what'] == 'step'
+  model = timm.create_model(name, pretrained=False).train(is_training)
+  size = model.default_cfg['input_size'][-1]
+  images = torch.rand(task['batch_size'], 3, size, size)
+  # Channels last is what PyTorch advises for convolutions on CPUs.
+  model, images = [value.to(memory_format=torch.channels_last)
+                   for value in (model, images)]
+  run = (_train_step(torch, model, images) if is_training else
+         _forward(torch, model, images, task['what'] == 'frozen'))
+  return {'seconds': reports.seconds(run, task), 'torch': torch.__version__,
+          'timm': timm.__version__, 'threads': torch.get_num_threads()}
+
+
+def _forward(torch, model, images, is_frozen):
+  if is_frozen:
+    with torch.no_grad():
+      model = torch.jit.freeze(torch.jit.trace(model, images))
+
+  def run():
+    with torch.inference_mode():
+      return model(images)
+  return run
+
+
+def _train_step(torch, model, images):
+  labels = torch.randint(model.num_classes, [len(images)])
+  optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
+  criterion = torch.nn.CrossEntropyLoss()
+
+  def run():
+    optimizer.zero_grad()
+    loss = criterion(model(images), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+  return run
+
+
+if __name__ == '__main__':
+  reports.answer(measure)

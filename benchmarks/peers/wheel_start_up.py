@@ -1,0 +1,33 @@
+"""Takes one step of a network of the tf_slim wheel, and nothing else.
+
+  python -m benchmarks.peers.wheel_start_up NETWORK BATCH_SIZE
+
+It prints a line when the step is done. Nothing of the project is imported but the door
+to TensorFlow, without which the wheel does not start: this is what start-up costs at
+the least. It knows the ResNets.
+"""
+
+import importlib
+import sys
+
+from tf_compat import slim, tf
+
+
+def take_a_step(name: str, batch_size: int) -> None:
+  """Builds the wheel's train op on random images, and runs it once."""
+  module = importlib.import_module(f"tf_slim.nets.{name.rpartition('_')[0]}")
+  with slim.arg_scope(module.resnet_arg_scope()):
+    logits, _ = getattr(module, name)(
+        tf.random.uniform([batch_size, 224, 224, 3]), 1001, is_training=True)
+  tf.losses.sparse_softmax_cross_entropy(
+      tf.zeros([batch_size], tf.int32), tf.reshape(logits, [batch_size, 1001]))
+  train_op = slim.learning.create_train_op(
+      tf.losses.get_total_loss(), tf.train.RMSPropOptimizer(1e-4))
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(train_op)
+
+
+if __name__ == '__main__':
+  take_a_step(sys.argv[1], int(sys.argv[2]))
+  print('step 1', flush=True)

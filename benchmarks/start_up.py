@@ -1,0 +1,103 @@
+"""How long from the command to the first step, and to the answer to a mistake.
+
+  python -m benchmarks.start_up --output=start.jsonl --dataset_dir=demo/data
+
+The training script, on records, beside a program that imports TensorFlow, builds the
+tf_slim wheel's network with its train op and takes one bare step on random images.
+"""
+
+import statistics
+import tempfile
+
+from absl import flags
+
+import diagnostics
+from benchmarks import paired_runs
+
+FLAGS = flags.FLAGS
+SCRIPT, WHEEL = 'train_image_classifier.py', 'tf_slim wheel'
+# What is answered without TensorFlow.
+_ANSWERS = {'--help': ['--help'],
+            'a mistyped flag': ['--modelname=resnet_v2_50'],
+            'a mistyped name': ['--model_name=resnet_v2_5']}
+
+flags.DEFINE_enum('network', 'resnet_v2_50', [
+    f'resnet_v{version}_{depth}' for version in (1, 2) for depth in (50, 101, 152)],
+    'The network.')
+flags.DEFINE_integer('batch_size', 2, 'Images of the step.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
+flags.DEFINE_string('dataset_dir', 'demo/data', 'Folder of the digits data set.')
+flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
+flags.DEFINE_string('docs', None, 'Folder to write start_up.md to.')
+
+
+def _first_step(command) -> dict:
+  done = paired_runs.line_times(command, lambda line: line.startswith('step 1'))
+  if done['returncode'] or not done['lines']:
+    return {'skipped': f"failed: {done['error']}", 'failed': True}
+  return {'seconds': [done['lines'][0][0]]}
+
+
+def run_script(task) -> dict:
+  """Returns the seconds from the command to the line of the first step."""
+  with tempfile.TemporaryDirectory() as folder:
+    return _first_step([
+        SCRIPT, '--dataset_name=digits', f'--dataset_dir={FLAGS.dataset_dir}',
+        f"--model_name={task['network']}", f"--batch_size={task['batch_size']}",
+        '--max_number_of_steps=1', '--log_every_n_steps=1', f'--train_dir={folder}'])
+
+
+def run_wheel(task) -> dict:
+  """Returns the same of the wheel."""
+  return _first_step(['-m', 'benchmarks.peers.wheel_start_up', task['network'],
+                      str(task['batch_size'])])
+
+
+def run_answer(task) -> dict:
+  """Returns the seconds that the script takes for what needs no TensorFlow."""
+  done = paired_runs.line_times([SCRIPT, *_ANSWERS[task['answer']]], lambda _: False)
+  return {'seconds': [done['whole']]}
+
+
+def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
+  """Returns the Markdown page."""
+  def seconds(task, name):
+    values = runs.medians(task, name).values()
+    return f'{statistics.median(values):.2f}' if values else str(
+        runs.skipped(task, name))
+
+  # The ratio of rates is that of the other's time to ours.
+  ratio = runs.ratio(task, WHEEL, SCRIPT)
+  what = f"{task['network']}, first step of {task['batch_size']} images"
+  lines = [(what, seconds(task, SCRIPT), seconds(task, WHEEL),
+            '-' if ratio is None else f'{ratio:.2f}')]
+  lines += [(answer['answer'], seconds(answer, SCRIPT), '-', '-') for answer in answers]
+  return '\n\n'.join([
+      '# Start-up',
+      'Seconds from the command to the line of the first step of'
+      ' `train_image_classifier.py` on digits; and of a program that imports'
+      ' TensorFlow, builds the network in the tf_slim wheel with its train op, and runs'
+      ' one step. Below: to the end of the answer to what needs no TensorFlow.',
+      f'{paired_runs.conditions(runs)}.',
+      f'    {paired_runs.command_line("start_up")}',
+      paired_runs.table(('', 'this project, s', 'tf_slim wheel, s', 'ratio of times'),
+                        lines)]) + '\n'
+
+
+def main(_):
+  """Runs what is missing, then prints or writes the table."""
+  from catalog import datasets
+  if not FLAGS.output:
+    raise diagnostics.UserError('--output is missing: name the file of the runs')
+  datasets.split_files(datasets.find_dataset('digits'), 'train', FLAGS.dataset_dir)
+  runs = paired_runs.Runs(FLAGS.output)
+  task = {'network': FLAGS.network, 'batch_size': FLAGS.batch_size}
+  answers = [{'answer': name} for name in _ANSWERS]
+  runs.compare([task], [paired_runs.Contender(SCRIPT, run_script),
+                        paired_runs.Contender(WHEEL, run_wheel)], FLAGS.rounds)
+  runs.compare(answers, [paired_runs.Contender(SCRIPT, run_answer)], FLAGS.rounds)
+  paired_runs.write(report(runs, task, answers), 'start_up', FLAGS.docs)
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main)

@@ -1,0 +1,152 @@
+"""Steps side by side with the peers: forward, frozen forward, train step.
+
+  python -m benchmarks.step_rates --output=steps.jsonl
+  python -m benchmarks.step_rates --output=steps.jsonl --networks=mobilenet_v2 \\
+      --what=forward,frozen --torch_python=PATH --docs=docs
+
+Ours, the tf_slim wheel's, Keras 3's applications and PyTorch's with timm: in turn, each
+run in a fresh process. What stands in the output is not run again, so the same command
+goes on where it stopped.
+"""
+
+import os
+import sys
+
+from absl import flags
+
+import diagnostics
+from benchmarks import machine, paired_runs, timing_chart
+
+FLAGS = flags.FLAGS
+OURS = 'this project'
+NETWORKS = ('resnet_v2_50', 'vgg_16', 'inception_v3', 'mobilenet_v2')
+WHATS = {'forward': 'forward', 'frozen': 'frozen forward', 'step': 'train step'}
+_NOTES = """Our forward passes are compared with `predict_on_batch` of Keras, and the
+train step with `train_on_batch`; the wheel has no frozen graph, nor MobileNet V2.
+PyTorch runs channels last; frozen there is a traced and frozen module. Images are
+random and stay in memory, training is by momentum; weight decay is in our steps and
+the wheel's only. Rates are of the median batch, and their median over the rounds;
+ratios are taken within each round: above 1 this project is faster."""
+
+flags.DEFINE_list('networks', list(NETWORKS), 'Networks to compare.')
+flags.DEFINE_list('what', list(WHATS), 'What to time: forward, frozen, step.')
+flags.DEFINE_integer('batch_size', 16, 'Images at a time.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'How often each contender runs.', lower_bound=1)
+flags.DEFINE_integer('num_batches', 10, 'Batches that are timed in each run.',
+                     lower_bound=1)
+flags.DEFINE_integer('num_batches_burn_in', 3, 'Batches before them that do not count.',
+                     lower_bound=0)
+flags.DEFINE_list('peers', ['wheel', 'keras', 'torch'],
+                  'Whom to compare with; keras_xla is Keras told to use XLA, which it'
+                  ' does by itself where it thinks it fit.')
+flags.DEFINE_string('torch_python', sys.executable, 'Python interpreter that has torch'
+                    ' and timm.')
+flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
+flags.DEFINE_string('docs', None, 'Folder to write step_rates.md and step_rates.png to;'
+                    ' by default the table is printed only.')
+
+
+def peers() -> dict[str, paired_runs.Contender]:
+  """Returns all peers by the names that --peers has for them."""
+  keras = 'peers.keras_applications'
+  return {
+      'wheel': paired_runs.Contender(
+          'tf_slim wheel', paired_runs.runner('peers.wheel')),
+      'keras': paired_runs.Contender('Keras 3', paired_runs.runner(keras)),
+      'keras_xla': paired_runs.Contender(
+          'Keras 3, XLA', paired_runs.runner(keras, jit_compile=True)),
+      'torch': paired_runs.Contender(
+          'PyTorch, timm', paired_runs.runner('peers.torch_timm', FLAGS.torch_python)),
+  }
+
+
+def check_flags() -> None:
+  """Refuses what makes no sense before the first run."""
+  from catalog import networks
+  if not FLAGS.output:
+    raise diagnostics.UserError('--output is missing: name the file of the runs')
+  for name in FLAGS.networks:
+    networks.get_image_network(name)
+  for kind, given, known in (('measurement', FLAGS.what, WHATS),
+                             ('peer', FLAGS.peers, peers())):
+    for name in given:
+      if name not in known:
+        raise diagnostics.unknown_name(kind, name, known)
+
+
+def tasks() -> list[dict]:
+  """Returns what is compared, the quick networks' measurements together."""
+  return [{'network': name, 'what': what, 'batch_size': FLAGS.batch_size,
+           'num_batches': FLAGS.num_batches, 'burn_in': FLAGS.num_batches_burn_in}
+          for name in FLAGS.networks for what in FLAGS.what]
+
+
+def cell(runs: paired_runs.Runs, task, contender: str) -> str:
+  """Returns images a second, the median of the rounds; '-' where there is none."""
+  rates = sorted(task['batch_size'] / seconds
+                 for seconds in runs.medians(task, contender).values())
+  return f'{rates[len(rates) // 2]:,.1f}' if rates else '-'
+
+
+def ratio_cell(ratio: float | None) -> str:
+  """Returns a ratio as the table has it."""
+  return '-' if ratio is None else f'{ratio:.2f}'
+
+
+def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
+  """Returns the Markdown page."""
+  lines = [
+      (f"{task['network']}, {WHATS[task['what']]}", cell(runs, task, OURS),
+       *(f'{cell(runs, task, rival)} ({ratio_cell(runs.ratio(task, OURS, rival))})'
+         for rival in rivals))
+      for task in tasks()]
+  reasons = dict.fromkeys(
+      f"{rival}, {task['network']}, {WHATS[task['what']]}: {why}"
+      for rival in (OURS, *rivals) for task in tasks()
+      if (why := runs.skipped(task, rival)))
+  head = ('', f'{OURS}, images/s', *(f'{rival} (ratio)' for rival in rivals))
+  parts = ['# Steps beside the peers', _NOTES,
+           f'{paired_runs.conditions(runs, ("tensorflow", "keras", "tf-slim"))}.',
+           f'    {paired_runs.command_line("step_rates")}',
+           paired_runs.table(head, lines)]
+  if reasons:
+    parts.append('Not run:\n\n' + '\n'.join(f'* {reason}' for reason in reasons))
+  return '\n\n'.join(parts) + '\n'
+
+
+def draw(runs: paired_runs.Runs, rivals: list[str], path: str) -> bool:
+  """Draws the ratios; returns whether there are any."""
+  groups = {}
+  for task in tasks():
+    ratios = {rival: ratio for rival in rivals
+              if (ratio := runs.ratio(task, OURS, rival)) is not None}
+    if ratios:
+      groups[f"{task['network']}\n{WHATS[task['what']]}"] = ratios
+  if groups:
+    timing_chart.draw(
+        path, "This project's rate over that of", groups,
+        'ratio of rates, above 1: this project is faster',
+        paired_runs.conditions(runs), line_at=1.0, number='{:.2f}')
+  return bool(groups)
+
+
+def main(_):
+  """Runs what is missing, then prints or writes the table."""
+  check_flags()
+  if machine.busy_share() is None:
+    print('note: how busy the machine is cannot be seen here', file=sys.stderr)
+  rivals = [peers()[name] for name in FLAGS.peers]
+  runs = paired_runs.Runs(FLAGS.output)
+  ours = paired_runs.Contender(OURS, paired_runs.runner('peers.ours'))
+  runs.compare(tasks(), [ours, *rivals], FLAGS.rounds)
+  names = [rival.name for rival in rivals]
+  page = report(runs, names)
+  if FLAGS.docs:
+    os.makedirs(FLAGS.docs, exist_ok=True)
+    if draw(runs, names, os.path.join(FLAGS.docs, 'step_rates.png')):
+      page += '\n![ratios](step_rates.png)\n'
+  paired_runs.write(page, 'step_rates', FLAGS.docs)
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main)

@@ -1,0 +1,238 @@
+"""The benchmark script and the harness of the peers."""
+
+import json
+import re
+import sys
+
+import pytest
+
+import diagnostics
+from benchmarks import bottleneck, machine, paired_runs, timing_chart
+from benchmarks.timings import Timings, timed
+from tests import scripts
+
+TINY = {'num_batches': 2, 'num_batches_burn_in': 1, 'batch_sizes': 2}
+CLASSIC = r'^{} across 2 steps, \d+\.\d{{3}} \+/- \d+\.\d{{3}} sec / batch$'
+
+
+def stored_rows(path):
+  return [row for line in path.read_text().splitlines()
+          for row in json.loads(line)['rows']]
+
+
+def test_the_classic_line_holds_mean_and_deviation():
+  times = Timings([0.1, 0.1, 0.2, 0.2])
+  assert times.classic_line('Forward') == (
+      'Forward across 4 steps, 0.150 +/- 0.050 sec / batch')
+
+
+def test_p95_is_within_the_runs_and_burn_in_does_not_count():
+  assert Timings([3.0, *[1.0] * 19]).p95 == 1.0
+  assert Timings([3.0, 3.0, *[1.0] * 18]).p95 == 3.0
+  calls, seen = [], []
+  times = timed(lambda: calls.append(0), 4, burn_in=3, after_run=seen.append)
+  assert (len(calls), len(times.seconds), seen[-1]) == (7, 4, 7)
+
+
+@pytest.mark.parametrize(('step', 'whole', 'named'), [
+    (1.0, 1.02, 'backward'), (1.0, 4.0, 'input'), (9.0, 9.1, 'update')])
+def test_the_bottleneck_is_the_part_that_adds_most(step, whole, named):
+  parts = {'forward': Timings([0.3]), 'forward_backward': Timings([0.9]),
+           'step': Timings([step])}
+  shares = bottleneck.shares(parts, Timings([whole]))
+  assert max(shares, key=shares.get) == named
+  assert sum(shares.values()) == pytest.approx(1)
+  assert shares['input'] == pytest.approx((whole - step) / whole)
+
+
+def test_noise_makes_no_negative_share():
+  shares = bottleneck.shares(
+      {'forward': Timings([1.0]), 'forward_backward': Timings([0.9])}, Timings([0.8]))
+  assert shares == {'input': 0, 'forward': 1, 'backward': 0}
+
+
+def test_the_whole_network_runs_in_every_form_that_is_timed():
+  """A group of fetches, or additions of constant zeros, would leave parts out."""
+  from benchmarks import measured_network
+  from tf_compat import tf
+  setting = measured_network.Setting('lenet', 2)
+  found = {}
+  for build in (measured_network.evaluation_operations,
+                measured_network.frozen_operations,
+                measured_network.training_operations):
+    with tf.Graph().as_default():
+      fetches = build(setting, measured_network.synthetic_batches(setting))
+      with measured_network.session(setting) as opened:
+        for name, fetched in fetches.items():
+          kernels = measured_network.kernels(opened, fetched)
+          found[build.__name__.split('_')[0], name] = [
+              sum(word in kernel and ('Filter' in kernel) == (word == 'Filter')
+                  for kernel in kernels) for word in ('Conv2D', 'MatMul', 'Filter')]
+  # Two convolutions and two products; backwards the images need no gradient.
+  forward, backward = [2, 2, 0], [3, 6, 2]
+  assert found == {
+      ('evaluation', 'forward'): forward, ('frozen', 'forward'): forward,
+      ('training', 'forward'): forward, ('training', 'forward_backward'): backward,
+      ('training', 'step'): backward}
+
+
+def test_counts_are_those_of_the_table_or_of_the_size_that_runs():
+  from benchmarks import measured_network
+  from catalog import complexity
+  stored = complexity.load()['lenet'].multiply_adds
+  assert measured_network.Setting('lenet', 8).multiply_adds() == stored
+  larger = measured_network.Setting('lenet', 8, image_size=32).multiply_adds()
+  # The convolutions and the first product grow with the area.
+  assert larger == pytest.approx(stored * (32 / 28)**2, rel=0.01)
+
+
+def test_networks_are_timed_stored_drawn_and_not_measured_twice(tmp_path):
+  output, plot = tmp_path / 'times.jsonl', tmp_path / 'times.png'
+  flags = {'networks': 'lenet,cifar*', 'output': output, 'plot': plot, **TINY}
+  done = scripts.run('benchmark_nets', **flags)
+  assert done.returncode == 0, done.stderr
+  for what in ('Forward', 'Forward-backward'):
+    assert len(re.findall(CLASSIC.format(what), done.stdout, re.MULTILINE)) == 2
+  rows = stored_rows(output)
+  assert [(row['network'], row['what']) for row in rows] == [
+      ('lenet', 'forward'), ('lenet', 'forward_backward'),
+      ('cifarnet', 'forward'), ('cifarnet', 'forward_backward')]
+  for row in rows:
+    assert row['images_per_second'] == pytest.approx(2 / row['median'])
+    passes = {'forward': 1, 'forward_backward': 3}[row['what']]
+    assert row['gflops'] == pytest.approx(
+        2 * row['multiply_adds'] * passes * row['images_per_second'] / 1e9)
+    assert 0 < row['share_of_matrix_rate'] == pytest.approx(
+        row['gflops'] / row['matrix_gflops'])
+    assert row['median'] <= row['p95']
+  assert plot.read_bytes()[:4] == b'\x89PNG'
+  again = scripts.run('benchmark_nets', **flags)
+  assert again.stdout.count('stands in') == 2
+  assert stored_rows(output) == rows
+
+
+def test_a_network_that_fails_is_named_and_passed_over():
+  done = scripts.run('benchmark_nets', networks='cifarnet,alexnet_v2,lenet',
+                     image_size=24, frozen=True, num_clones=2, **TINY)
+  assert done.returncode == 1
+  assert 'alexnet_v2: passed over' in done.stderr
+  assert '1 of 3 networks failed: alexnet_v2' in done.stderr
+  assert len(re.findall(CLASSIC.format('Forward'), done.stdout, re.MULTILINE)) == 2
+  assert 'batch 2 for each of 2 clones' in done.stdout
+
+
+def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
+  output = tmp_path / 'times.jsonl'
+  done = scripts.run('benchmark_nets', networks='lenet', dataset_name='digits',
+                     dataset_dir=digits_dir, output=output, **TINY)
+  assert done.returncode == 0, done.stderr
+  rows = stored_rows(output)
+  assert [row['what'] for row in rows] == [
+      'forward', 'forward_backward', 'step', 'input', 'records']
+  shares = rows[-1]['shares']
+  assert list(shares) == ['input', 'forward', 'backward', 'update']
+  assert sum(shares.values()) == pytest.approx(1)
+  named = max(shares, key=shares.get)
+  assert rows[-1]['bottleneck'] == named
+  assert f'the bottleneck: {named} (the input alone gives' in done.stdout
+
+
+@pytest.mark.parametrize(('flags', 'words'), [
+    ({'networks': 'lenett'}, ["no network 'lenett'", "'lenet'"]),
+    ({'networks': 'lenet', 'batch_sizes': '4,x'}, ['--batch_sizes', "'x'"]),
+    ({'networks': 'lenet', 'frozen': True, 'mode': 'train'}, ['--mode=train']),
+    ({'networks': 'lenet', 'mixed_precision': True}, ['--mixed_precision']),
+    ({'networks': 'lenet', 'num_readers': 2}, ['--num_readers', '--dataset_dir']),
+    ({}, ['--networks is empty']),
+], ids=lambda value: '-'.join(value) or 'none')
+def test_wrong_flags_are_answered_in_one_line(flags, words):
+  scripts.answer(scripts.run('benchmark_nets', **flags), *words, code=1)
+
+
+def test_a_data_format_that_nothing_computes_is_refused(monkeypatch):
+  from benchmarks import measured_network
+  from tf_compat import tf
+
+  def no_kernel():
+    raise NotImplementedError('no kernel')
+
+  measured_network.check_data_format('NHWC')
+  monkeypatch.setattr(measured_network, '_convolution_and_gradient',
+                      lambda _: tf.py_func(no_kernel, [], tf.float32))
+  with pytest.raises(diagnostics.UserError, match='--data_format=NCHW: the '):
+    measured_network.check_data_format('NCHW')
+  setting = measured_network.Setting('lenet', 2, data_format='NCHW')
+  assert setting.image_shape() == (1, 28, 28)
+  with pytest.raises(diagnostics.UserError, match='lenet is built for NHWC only'):
+    measured_network.evaluation_operations(
+        setting, measured_network.synthetic_batches(setting))
+
+
+def answering(name, seconds, order):
+  def run(task):
+    order.append(name)
+    return {'seconds': [seconds[task['what']]] * 3}
+  return paired_runs.Contender(name, run)
+
+
+def test_contenders_run_in_turn_and_a_stopped_comparison_goes_on(tmp_path):
+  path, order = tmp_path / 'runs.jsonl', []
+  contenders = [answering('a', {'x': 1.0}, order), answering('b', {'x': 2.0}, order)]
+  tasks = [{'what': 'x'}]
+  paired_runs.Runs(path).compare(tasks, contenders, rounds=1)
+  with open(path, 'a') as file:
+    file.write('{"task": {"what"')  # As a kill leaves it.
+  with open(path, 'a') as file:
+    file.write('\n')
+  runs = paired_runs.Runs(path)
+  runs.compare(tasks, contenders, rounds=2)
+  assert order == ['a', 'b', 'a', 'b']
+  assert runs.ratio(tasks[0], 'a', 'b') == 2.0
+  assert paired_runs.Runs(path).medians(tasks[0], 'b') == {0: 2.0, 1: 2.0}
+
+
+def test_ratios_are_of_each_round():
+  runs = paired_runs.Runs('/nonexistent/file')
+  # The machine is at half its speed in the second round: no ratio changes.
+  for number, (ours, theirs) in enumerate([(1, 3), (2, 6), (1, 3)]):
+    for name, seconds in (('ours', ours), ('theirs', theirs)):
+      runs.done[number, name] = {'task': {}, 'contender': name, 'round': number,
+                                 'seconds': [seconds], 'busy_before': 0.5}
+  assert runs.ratio({}, 'ours', 'theirs') == 3
+  assert 'NOT TO BE PUBLISHED' in paired_runs.conditions(runs)
+
+
+@pytest.mark.parametrize(('module', 'python', 'task', 'why'), [
+    ('keras_applications', sys.executable, {'network': 'lenet'}, 'no application'),
+    ('torch_timm', '/nonexistent/python', {'network': 'vgg_16'}, 'no such file'),
+    ('no_such_module', sys.executable, {}, 'failed: '),
+], ids=['unknown', 'no interpreter', 'failing'])
+def test_a_peer_that_does_not_run_is_skipped_with_a_reason(
+    module, python, task, why, tmp_path, capsys):
+  peer = paired_runs.Contender('peer', paired_runs.runner(f'peers.{module}', python))
+  runs = paired_runs.Runs(tmp_path / 'runs.jsonl')
+  runs.compare([task], [peer], rounds=3)
+  assert why in runs.skipped(task, 'peer')
+  assert capsys.readouterr().err.count(why) == 1
+
+
+def test_a_package_that_is_missing_is_a_reason(monkeypatch, capsys):
+  from benchmarks.peers import reports, torch_timm
+  monkeypatch.setattr(sys, 'argv', ['runner', json.dumps({'network': 'vgg_16'})])
+  monkeypatch.setitem(sys.modules, 'timm', None)
+  reports.answer(torch_timm.measure)
+  assert "'timm' is not installed" in json.loads(capsys.readouterr().out)['skipped']
+
+
+def test_the_machine_is_described_without_names():
+  described = machine.describe()
+  assert described['cores'] >= 1
+  import platform
+  assert platform.node() not in machine.in_words(described)
+
+
+def test_a_chart_is_drawn_of_groups_that_lack_a_bar(tmp_path):
+  path = tmp_path / 'chart.png'
+  timing_chart.draw(path, 'Rates', {'a': {'x': 1.0, 'y': 2.0}, 'b': {'y': 3.0}},
+                    'rate', 'a note', line_at=1.0)
+  assert path.stat().st_size > 5000
