@@ -99,9 +99,6 @@ def notes(found: inspection.Inspection) -> list[str]:
     told.append(f'beside the network: {restore.some(match.beside)}')
   if match and match.arguments:
     told.append('a row of catalog/networks.py makes it a --model_name: WORKSPACE.md')
-  if match and match.num_classes and match.auxiliary is False and not (
-      found.can_be_evaluated):
-    told.append('an evaluation restores the auxiliary head too: fine-tune it first')
   if match and networks.NETWORKS[match.network].frames is not None:
     told.append('a video network: the image scripts cannot feed it')
   return told

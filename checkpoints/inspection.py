@@ -54,13 +54,8 @@ class Inspection:
       return False
     if self.contents.only_averages and not self.averages_complete:
       return False
-    needed = [scope for scope in networks.NETWORKS[match.network].head_scopes
-              if not comparison.in_training_alone(scope)]
-    spoilt = [name for name, *_ in match.heads_mismatched
-              if not comparison.in_training_alone(name)]
-    return not spoilt and (
-        match.auxiliary is not False
-        or not any(map(comparison.is_auxiliary, needed)))
+    # An evaluation reads what the logits need, and so no auxiliary head.
+    return all(comparison.is_auxiliary(name) for name, *_ in match.heads_mismatched)
 
 
 def inspect(path: str, build: Callable[..., variables.Variables],
