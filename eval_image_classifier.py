@@ -134,15 +134,13 @@ def _evaluation(dataset, num_classes):
 def _classify_with(num_classes, multi_label):
   """Returns classify(checkpoint, images), see `FrozenEvaluation`."""
   from export import inference_graph
-  from tf_compat import tf
 
   def classify(checkpoint, images):
     *_, image_size, channels = images.shape.as_list()
     frozen = inference_graph.build(
         FLAGS.model_name, num_classes, checkpoint, image_size, channels,
-        moving_averages=bool(FLAGS.moving_average_decay))
-    logits, probabilities = frozen.attach(images)
-    return tf.nn.sigmoid(logits) if multi_label else probabilities
+        moving_averages=bool(FLAGS.moving_average_decay), multi_label=multi_label)
+    return frozen.attach(images)[1]
 
   return classify
 

@@ -8,8 +8,11 @@ A new network is among them until it has a contract.
 
 import dataclasses
 import functools
+import os
 import pathlib
 import zipfile
+
+import pytest
 
 from catalog import complexity, networks, taps
 from nets import complexity as counting
@@ -34,8 +37,19 @@ def has_numbers(name: str) -> bool:
         f'{name}.npy' in logits.namelist())
 
 
+# Set in the environment, it has the tests also build the networks that differ from a
+# smaller one of their module in a row of a table, which takes minutes more.
+EVERY_NETWORK = 'EVERY_NETWORK'
+
 BUILT = [name for name in networks.NETWORKS
          if smallest_of_module(name) or not has_numbers(name)]
+
+
+def skip_as_larger(name: str, parameters: float = 0) -> None:
+  """Skips the test of a network of more parameters that is not of `BUILT`."""
+  if (name not in BUILT and EVERY_NETWORK not in os.environ
+      and complexity.load()[name].parameters > parameters):
+    pytest.skip(f'the same code as a smaller network: set {EVERY_NETWORK}=1')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,8 @@ NETWORKS = [
     ('lenet', 28, 0), ('cifarnet', 32, 0),
     ('mobilenet_v1_025', 32, 0), ('mobilenet_v2_035', 32, 0),
     ('mobilenet_v3_small', 32, 0), ('inception_v3', 299, 0),
-    ('inception_resnet_v2', 139, 0), ('resnet_v1_50', 33, 0), ('resnet_v2_50', 33, 17),
-    ('se_resnext_50', 33, 0), ('nasnet_mobile', 32, None), ('pnasnet_mobile', 32, None)]
+    ('resnet_v1_50', 33, 0), ('resnet_v2_50', 33, 17), ('se_resnext_50', 33, 0),
+    ('nasnet_mobile', 32, None)]
 BATCH_NORM = 'FusedBatchNormV3'
 
 

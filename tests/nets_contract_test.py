@@ -15,6 +15,7 @@ import pytest
 from catalog import networks
 from nets import nets_factory
 from tests import recipe
+from tests.evaluated_networks import skip_as_larger
 from tf_compat import tf
 
 CONTRACTS = pathlib.Path(__file__).parent / 'data' / 'contracts'
@@ -25,6 +26,10 @@ NAMES = [name for name in networks.NETWORKS
 @pytest.fixture(scope='module', params=NAMES)
 def contract(request):
   return json.loads((CONTRACTS / 'nets' / f'{request.param}.json').read_text())
+
+
+# The logits of a network up to this size are always checked, the largest on demand.
+_LARGE = 25e6
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +63,9 @@ def describe(variables):
           for variable in variables]
 
 
-def test_evaluation_equals_contract(contract, weights):
+def test_evaluation_equals_contract(contract, request):
+  skip_as_larger(contract['name'], _LARGE)
+  weights = request.getfixturevalue('weights')
   network_fn = nets_factory.get_network_fn(contract['name'], contract['num_classes'])
   assert network_fn.default_image_size == contract['default_image_size']
   images = recipe.images(contract['input_shape'], contract['seed'])
@@ -79,7 +86,9 @@ def test_evaluation_equals_contract(contract, weights):
     assert abs(end_points[name].std() - deviation) < 1e-4 * scale, name
 
 
-def test_training_facts_equal_contract(contract, weights):
+def test_training_facts_equal_contract(contract, request):
+  skip_as_larger(contract['name'])
+  weights = request.getfixturevalue('weights')
   facts = contract['training']
   network_fn = nets_factory.get_network_fn(
       contract['name'], contract['num_classes'], facts['weight_decay'],

@@ -1,6 +1,7 @@
 """Learning-rate schedules: their tensors, their words, and the flags that make them."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -111,14 +112,33 @@ def test_steps_of_epochs():
 
 # --- The flags. 1000 images in batches of 10 make 100 steps an epoch.
 
-@pytest.fixture
-def group():
-  """Returns the module of the flags, with the script's flags at their defaults."""
-  import train_image_classifier  # Defines them.
-  from train_flags import learning_rate
+@pytest.fixture(scope='module')
+def training_script():
+  """Defines the flags of the training script, and those of no other script.
+
+  Tests of other scripts import them into this process too, with flags of the same
+  names.
+  """
+  for name in list(sys.modules):
+    if name.split('.')[0] in ('train_image_classifier', 'common_flags', 'train_flags'):
+      del sys.modules[name]
+  others = flags.FlagValues()
+  others.append_flag_values(flags.FLAGS)
+  flags.FLAGS.remove_flag_values(others)
+  import train_image_classifier
   assert train_image_classifier.GROUPS
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS(['test'])
+  flags.FLAGS.mark_as_parsed()
+  yield
+  own = flags.FlagValues()
+  own.append_flag_values(flags.FLAGS)
+  flags.FLAGS.remove_flag_values(own)
+  flags.FLAGS.append_flag_values(others)
+
+
+@pytest.fixture
+def group(training_script):
+  """Returns the module of the flags, with the script's flags at their defaults."""
+  from train_flags import learning_rate
   with flagsaver.flagsaver():
     give(batch_size=10)
     yield learning_rate
