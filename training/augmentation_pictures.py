@@ -5,13 +5,18 @@ then after the recipe of their preprocessing, then after each further step: what
 drawn for one row holds in the rows below, so two rows are before and after.
 """
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tf_compat import slim, tf
-from training import augmentation_sheet, intervals, sample_predictions, watching
+from training import (
+    augmentation_sheet,
+    intervals,
+    sample_predictions,
+    summaries,
+    watching,
+)
 
 TAG = 'augmentation/steps'
 
@@ -99,12 +104,7 @@ class AugmentationPictures(watching.Watcher):
       return
     self._drawn_at = step
     sheet = augmentation_sheet.draw(self.rows(session, step))
-    encoded = io.BytesIO()
-    sheet.save(encoded, 'PNG')
-    self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(
-        tag=TAG, image=tf.Summary.Image(
-            height=sheet.height, width=sheet.width, colorspace=3,
-            encoded_image_string=encoded.getvalue()))]), step)
+    summaries.write_picture(self._writer, TAG, sheet, step)
 
 
 def _decode(dataset, record):

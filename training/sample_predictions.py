@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from datasets import records
 from tf_compat import slim, tf
-from training import eval_network, intervals, prediction_sheet, watching
+from training import eval_network, intervals, prediction_sheet, summaries, watching
 
 TAG = 'predictions/fixed_images'
 # What images are chosen from: some for each class, if there are not too many classes.
@@ -161,12 +161,7 @@ class SamplePredictions(watching.Watcher):
     sheet = prediction_sheet.draw(
         answers, self._names,
         f'step {step:,}: {right} of {len(answers)} right{self._source}')
-    encoded = io.BytesIO()
-    sheet.save(encoded, 'PNG')
-    self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(
-        tag=TAG, image=tf.Summary.Image(
-            height=sheet.height, width=sheet.width, colorspace=3,
-            encoded_image_string=encoded.getvalue()))]), step)
+    summaries.write_picture(self._writer, TAG, sheet, step)
 
   def predict(self, session) -> np.ndarray:
     """Returns float32 [samples, classes], from the weights as they are now."""

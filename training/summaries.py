@@ -3,7 +3,10 @@
 Everything in the graph is computed only in the steps whose summaries are written.
 """
 
+import io
 from collections.abc import Callable, Mapping
+
+from PIL import Image
 
 from deployment import model_deploy
 from tf_compat import slim, tf
@@ -83,6 +86,23 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
     _add(tf.raw_ops.ImageSummary(
         tag='images/as_the_network_sees_them',
         tensor=displayable(batch.images[:_IMAGES]), max_images=_IMAGES))
+
+
+def write_picture(writer, tag: str, picture: Image.Image, step: int) -> None:
+  """Writes an RGB picture that was drawn outside of the graph.
+
+  Args:
+    writer: a tf.summary.FileWriter.
+    tag: its name in TensorBoard.
+    picture: of mode RGB.
+    step: the global step that it is of.
+  """
+  encoded = io.BytesIO()
+  picture.save(encoded, 'PNG')
+  writer.add_summary(tf.Summary(value=[tf.Summary.Value(
+      tag=tag, image=tf.Summary.Image(
+          height=picture.height, width=picture.width, colorspace=3,
+          encoded_image_string=encoded.getvalue()))]), step)
 
 
 class ProgressSummaries(watching.Watcher):
