@@ -8,18 +8,21 @@ convolutional neural network based image classification, arXiv 1312.5402.
 from collections.abc import Callable
 
 import diagnostics
-from preprocessing import channels, randomness
+from preprocessing import channels, fast_colors, randomness
 from preprocessing.image_summaries import add_image_summary
 from tf_compat import tf
 
 _stateless = randomness.stateless_image
 
+# The largest change of brightness, of an image in [0, 1].
+_BRIGHTNESS = 32 / 255
+_SATURATIONS = (0.5, 1.5)
 # What colour distortion does to an image in [0, 1].
 _DISTORTIONS = {
     'brightness': lambda image, seed: _stateless.stateless_random_brightness(
-        image, 32 / 255, seed),
+        image, _BRIGHTNESS, seed),
     'saturation': lambda image, seed: _stateless.stateless_random_saturation(
-        image, 0.5, 1.5, seed),
+        image, *_SATURATIONS, seed),
     'hue': lambda image, seed: _stateless.stateless_random_hue(image, 0.2, seed),
     'contrast': lambda image, seed: _stateless.stateless_random_contrast(
         image, 0.5, 1.5, seed),
@@ -94,6 +97,33 @@ def distort_color(image, color_ordering: int = 0, fast_mode: bool = True,
         names, randomness.split_seed(seed, len(names)), strict=True):
       image = _DISTORTIONS[name](image, name_seed)
     return tf.clip_by_value(image, 0.0, 1.0)
+
+
+def _distort_color_at_random(image, white, fast_mode, seed):
+  """Returns `distort_color` of image / white in an order that is drawn, in [-1, 1]."""
+  ordering, color = randomness.split_seed(seed, 2)
+  if (not fast_mode or channels.count_channels(image) == 1
+      or not image.shape.is_fully_defined()):
+    return 2.0 * apply_with_random_selector(
+        image / white,
+        lambda image, case: distort_color(image, case, fast_mode, seed=color),
+        len(_ORDERINGS), ordering) - 1.0
+  brightness, saturation = randomness.split_seed(color, 2)
+  brightness_first = [
+      names.index('brightness') < names.index('saturation') for names in _ORDERINGS]
+  case = tf.random.stateless_uniform([], ordering, 0, len(_ORDERINGS), tf.int32)
+  return fast_colors.distort(
+      image, white,
+      tf.random.stateless_uniform([], brightness, -_BRIGHTNESS, _BRIGHTNESS),
+      tf.random.stateless_uniform([], saturation, *_SATURATIONS),
+      tf.gather(brightness_first, case))
+
+
+def _to_float(image):
+  """Returns the image as float32, and the value that white has in it."""
+  image = tf.convert_to_tensor(image)
+  white = 1.0 if image.dtype.is_floating else float(image.dtype.max)
+  return tf.cast(image, tf.float32), white
 
 
 def distorted_bounding_box_crop(image, bbox, min_object_covered=0.1,
@@ -177,16 +207,16 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
   Raises:
     UserError: the image has neither 1 nor 3 channels.
   """
-  crop, resize, flip, ordering, color = randomness.split_seed(seed, 5)
+  crop, resize, flip, color = randomness.split_seed(seed, 4)
   with tf.name_scope(scope, 'distort_image', [image, height, width, bbox]):
     if random_crop:
       whole = image
       image, box = distorted_bounding_box_crop(image, bbox, seed=crop)
       if add_image_summaries:
         _summarize_box(whole, bbox, box)
-    # The crop comes first: it leaves less to convert.
-    image = channels.with_channels(
-        tf.image.convert_image_dtype(image, tf.float32), 1 if use_grayscale else 3)
+    # The crop comes first, and [0, 1] last: that leaves less to go over.
+    image, white = _to_float(image)
+    image = channels.with_channels(image, 1 if use_grayscale else 3)
     image = apply_with_random_selector(
         image,
         lambda image, case: tf.image.resize_images(
@@ -195,16 +225,13 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
     image = channels.with_static_size(image, height, width)
     image = randomness.random_flip(image, flip)
     if augment is not None:
-      image = augment(image * 255.0) / 255.0
+      image, white = augment(image * (255.0 / white)), 255.0
     if add_image_summaries:
-      add_image_summary('resized_image', image)
-    image = apply_with_random_selector(
-        image,
-        lambda image, case: distort_color(image, case, fast_mode, seed=color),
-        len(_ORDERINGS), ordering)
+      add_image_summary('resized_image', image / white)
+    image = _distort_color_at_random(image, white, fast_mode, color)
     if add_image_summaries:
-      add_image_summary('distorted_image', image)
-    return image * 2.0 - 1.0
+      add_image_summary('distorted_image', (image + 1.0) / 2.0)
+    return image
 
 
 def preprocess_for_eval(image, height, width, central_fraction=0.875,
@@ -228,15 +255,16 @@ def preprocess_for_eval(image, height, width, central_fraction=0.875,
   Raises:
     UserError: the image has neither 1 nor 3 channels.
   """
+  channels.count_channels(image)
   with tf.name_scope(scope, 'eval_image', [image, height, width]):
-    image = channels.with_channels(
-        tf.image.convert_image_dtype(image, tf.float32), 1 if use_grayscale else 3)
     if central_crop and central_fraction:
       image = tf.image.central_crop(image, central_fraction)
+    image, white = _to_float(image)
+    image = channels.with_channels(image, 1 if use_grayscale else 3)
     if height is not None and width is not None:
       image = tf.image.resize_images(image, [height, width])
       image = channels.with_static_size(image, height, width)
-    return image * 2.0 - 1.0
+    return image * (2.0 / white) - 1.0
 
 
 def preprocess_image(image, height, width, is_training: bool = False, bbox=None,

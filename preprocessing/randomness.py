@@ -42,6 +42,13 @@ def random_flip(image, seed):
   return stateless_image.stateless_random_flip_left_right(image, seed)
 
 
+def random_offsets(room, seed):
+  """Returns int32 values like `room`, each from 0 to the one there, as likely."""
+  drawn = tf.random.stateless_uniform(
+      tf.shape(room), seed, 0, tf.int32.max, dtype=tf.int32)
+  return drawn % (room + 1)
+
+
 def random_crop(image, height, width, seed):
   """Returns a uniformly placed [height, width, channels] part of an image."""
   return stateless_image.stateless_random_crop(

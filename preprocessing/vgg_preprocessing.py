@@ -6,6 +6,8 @@ deep convolutional networks for large-scale image recognition, arXiv 1409.1556.
 
 from collections.abc import Callable
 
+import numpy as np
+
 import diagnostics
 from preprocessing import channels, randomness
 from tf_compat import tf
@@ -18,20 +20,59 @@ _GRAY_MEAN = sum(
         channels.LUMA_WEIGHTS, _RGB_MEANS, strict=True))
 _RESIZE_SIDE_MIN = 256
 _RESIZE_SIDE_MAX = 512
+# Widths, in pixels, of what is resized around a crop.
+_RIMS = np.arange(8, dtype=np.int32)
 
 
-def _load(image, use_grayscale):
-  return channels.with_channels(
-      tf.cast(image, tf.float32), 1 if use_grayscale else 3)
+def _resized_shape(image, side, crop):
+  """Returns the shape for a shorter side of `side`, or longer where the crop needs it.
 
-
-def _resize_shorter_side(image, side, output_height, output_width):
-  """Resizes to a shorter side of `side`, or longer where the crop needs more."""
+  Sides are int32 [height, width], as `crop` is.
+  """
   size = tf.cast(tf.shape(image)[:2], tf.float32)
-  crop = tf.cast(tf.stack([output_height, output_width]), tf.float32)
-  scale = tf.maximum(
-      tf.cast(side, tf.float32) / tf.reduce_min(size), tf.reduce_max(crop / size))
-  return tf.image.resize_images(image, tf.cast(tf.round(size * scale), tf.int32))
+  scale = tf.maximum(tf.cast(side, tf.float32) / tf.reduce_min(size),
+                     tf.reduce_max(tf.cast(crop, tf.float32) / size))
+  return tf.cast(tf.round(size * scale), tf.int32)
+
+
+def _resize(image, shape, use_grayscale):
+  """Returns the image as float32 [*shape, 1 or 3]."""
+  return tf.image.resize_images(channels.with_channels(
+      tf.cast(image, tf.float32), 1 if use_grayscale else 3), shape)
+
+
+def _part_of_resized(image, resized, begin, crop, use_grayscale):
+  """Returns a crop of the resized image; only what it shows, and a rim, is resized.
+
+  The rim ends where pixels of the image end and, nearly, pixels of the resized one. So
+  what is seen may be moved by a small part of a pixel.
+
+  Args:
+    image: [height, width, 1 or 3].
+    resized: int32 [2], height and width of the resized image.
+    begin: int32 [2], where the crop begins in it.
+    crop: int32 [2], height and width of the crop.
+    use_grayscale: whether the result has one channel.
+  """
+  size = tf.shape(image)[:2]
+  step = tf.cast(size, tf.float32) / tf.cast(resized, tf.float32)
+
+  def find_edge(place, rims):
+    nearest = tf.cast(tf.cast(place, tf.float32) * step, tf.int32)
+    candidates = tf.clip_by_value(nearest[:, tf.newaxis] + rims, 0, size[:, tf.newaxis])
+    after = tf.cast(candidates, tf.float32) / step[:, tf.newaxis]
+    best = tf.argmin(tf.abs(after - tf.round(after)), 1)
+    edge, after = (tf.gather(all_of_them, best, batch_dims=1)
+                   for all_of_them in (candidates, tf.round(after)))
+    return (*tf.unstack(edge), tf.cast(after, tf.int32))
+
+  top, left, first = find_edge(begin, -_RIMS)
+  # The last pixel of the crop lies between two of the image.
+  bottom, right, end = find_edge(begin + crop, 2 + _RIMS)
+  part = _resize(tf.convert_to_tensor(image)[top:bottom, left:right],
+                 end - first, use_grayscale)
+  begin -= first
+  return part[begin[0]:begin[0] + crop[0], begin[1]:begin[1] + crop[1]]
 
 
 def _mean(depth):
@@ -39,7 +80,13 @@ def _mean(depth):
 
 
 def _subtract_mean(image):
-  return image - _mean(channels.count_channels(image))
+  depth = channels.count_channels(image)
+  height, width = image.shape.as_list()[:2]
+  if None in (height, width):
+    return image - _mean(depth)
+  # A whole row less a row of means: broadcasting three values takes twice as long.
+  rows = tf.reshape(image, [height, width * depth]) - tf.tile(_mean(depth), [width])
+  return tf.reshape(rows, [height, width, depth])
 
 
 def add_mean(images):
@@ -84,9 +131,10 @@ def preprocess_for_train(image, output_height, output_width,
   scale, crop, flip = randomness.split_seed(seed, 3)
   side = tf.random.stateless_uniform(
       [], scale, resize_side_min, resize_side_max + 1, tf.int32)
-  image = _resize_shorter_side(
-      _load(image, use_grayscale), side, output_height, output_width)
-  image = randomness.random_crop(image, output_height, output_width, crop)
+  cropped = tf.stack([output_height, output_width])
+  resized = _resized_shape(image, side, cropped)
+  begin = randomness.random_offsets(resized - cropped, crop)
+  image = _part_of_resized(image, resized, begin, cropped, use_grayscale)
   image = channels.with_static_size(image, output_height, output_width)
   image = randomness.random_flip(image, flip)
   if augment is not None:
@@ -114,8 +162,8 @@ def preprocess_for_eval(image, output_height, output_width, resize_side,
   Raises:
     UserError: the image has neither 1 nor 3 channels.
   """
-  image = _resize_shorter_side(
-      _load(image, use_grayscale), resize_side, output_height, output_width)
+  resized = _resized_shape(image, resize_side, [output_height, output_width])
+  image = _resize(image, resized, use_grayscale)
   image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
   image = channels.with_static_size(image, output_height, output_width)
   return _subtract_mean(image)

@@ -6,6 +6,7 @@ import pytest
 import diagnostics
 from preprocessing import (
     cifarnet_preprocessing,
+    fast_colors,
     inception_preprocessing,
     vgg_preprocessing,
 )
@@ -295,3 +296,51 @@ def test_image_summaries_are_left_out_inside_tf_data(family):
   assert np.isfinite(outputs).all()
   text = tf.get_default_graph().as_graph_def().SerializeToString()
   assert b'ImageSummary' not in text
+
+
+@pytest.mark.parametrize('brightness_first', [True, False])
+def test_the_compiled_colors_are_those_of_tensorflow(brightness_first):
+  # Colours below black and above white, gray pixels and black ones are among them.
+  random = np.random.default_rng(3)
+  image = random.integers(0, 256, [20, 30, 3]).astype(np.float32)
+  image[:4], image[4:8, :, 1:] = image[:4, :, :1], 0.0
+  for brightness, saturation in ((-0.12, 1.5), (0.12, 0.5), (0.1, 1.3)):
+    steps = [lambda image, by=brightness: tf.image.adjust_brightness(image, by),
+             lambda image, by=saturation: tf.image.adjust_saturation(image, by)]
+    wanted = tf.constant(image / 255)
+    for step in steps if brightness_first else steps[::-1]:
+      wanted = step(wanted)
+    distorted = fast_colors.distort(
+        tf.constant(image), 255.0, tf.constant(brightness), tf.constant(saturation),
+        tf.constant(brightness_first))
+    np.testing.assert_allclose(*evaluate(
+        (distorted, tf.clip_by_value(wanted, 0.0, 1.0) * 2.0 - 1.0)), atol=2e-6)
+
+
+@pytest.mark.parametrize(('size', 'side'), [
+    ((75, 100), 32), ((40, 30), 64), ((9, 12), 32), ((32, 32), 32)])
+def test_vgg_training_shows_the_part_of_the_resized_image(size, side):
+  # On a ramp a difference of colour is one of place.
+  photo = np.tile(np.linspace(0, 255, size[1])[:, np.newaxis], [size[0], 1, 1])
+  photo = photo.astype(np.float32)
+  crop = tf.constant([28, 24])
+  resized = vgg_preprocessing._resized_shape(photo, side, crop)
+  whole = vgg_preprocessing._resize(photo, resized, False)
+  places = [tf.cast(tf.cast(resized - crop, tf.float32) * share, tf.int32)
+            for share in (0.0, 0.3, 0.7, 1.0)]
+  pairs = [
+      (vgg_preprocessing._part_of_resized(photo, resized, place, crop, False),
+       tf.slice(whole, tf.pad(place, [[0, 1]]), [28, 24, 3])) for place in places]
+  *pairs, shape = evaluate([*pairs, resized])
+  for part, wanted in pairs:
+    np.testing.assert_allclose(part, wanted, atol=0.2 * 255 / shape[1])
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_vgg_subtracts_the_mean_whether_the_size_is_known_or_not(channels):
+  photo = recipe.photo(6, 8)[..., :channels].astype(np.float32)
+  known, unknown = evaluate((
+      vgg_preprocessing._subtract_mean(tf.constant(photo)),
+      vgg_preprocessing._subtract_mean(tf.placeholder_with_default(
+          photo, [None, None, channels]))))
+  np.testing.assert_array_equal(known, unknown)
