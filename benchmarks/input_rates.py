@@ -1,0 +1,99 @@
+"""Input side by side: this project's pipeline, slim's old queues, and decoding alone.
+
+  python -m benchmarks.input_rates --output=input.jsonl --dataset_dir=photographs
+
+Batches are made of records of 500 x 375 JPEGs, first written to --dataset_dir,
+and nothing is done with them. Processor time is of all threads: unlike a rate it is
+hardly changed by what else runs on the same cores.
+"""
+
+import statistics
+
+from absl import flags
+
+import diagnostics
+from benchmarks import paired_runs
+
+FLAGS = flags.FLAGS
+OURS, QUEUES, DECODING = 'this project', 'queues', 'decoding alone'
+_SIZES = {'inception': 299, 'vgg': 224}
+_IMAGES_PER_BATCH = 32
+_BURN_IN = 20
+
+flags.DEFINE_integer('num_images', 4096, 'Photographs in the records. Evaluation reads'
+                     ' each once.', lower_bound=1024)
+flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
+flags.DEFINE_string('dataset_dir', None, 'Folder for the records; those that are there'
+                    ' are taken.')
+flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
+flags.DEFINE_string('docs', None, 'Folder to write input_rates.md to.')
+
+
+def task_of(family: str, is_training: bool) -> dict:
+  """Returns what is compared: as many batches as an evaluation has, less a few."""
+  # A tenth of the images is the split for validation.
+  batches = FLAGS.num_images * 8 // 10 // _IMAGES_PER_BATCH - _BURN_IN
+  return {'family': family, 'is_training': is_training, 'image_size': _SIZES[family],
+          'batch_size': _IMAGES_PER_BATCH, 'dataset_dir': FLAGS.dataset_dir,
+          'num_batches': batches, 'burn_in': _BURN_IN}
+
+
+def line(runs: paired_runs.Runs, task: dict, rival: str) -> tuple[str, ...]:
+  """Returns a line of the table."""
+  what = 'training' if task['is_training'] else 'evaluation'
+  cells = []
+  for name in (OURS, rival):
+    seconds = runs.medians(task, name).values()
+    if not seconds:
+      cells += [str(runs.skipped(task, name)), '-']
+      continue
+    busy = [run['processor_seconds'] for run in runs.done.values()
+            if run['task'] == task and run['contender'] == name]
+    cells += [f"{task['batch_size'] / statistics.median(seconds):,.0f}",
+              f"{statistics.median(busy) / task['batch_size'] * 1e3:.2f}"]
+  ratio = runs.ratio(task, OURS, rival)
+  return (f"{task['family']}, {what}, beside {rival}", *cells,
+          '-' if ratio is None else f'{ratio:.2f}')
+
+
+def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]) -> str:
+  """Returns the Markdown page."""
+  return '\n\n'.join([
+      '# Input',
+      f'Images a second that are read from {FLAGS.num_images:,} records of 500 x 375'
+      ' JPEGs, decoded, prepared as the network wants them (299 or 224 pixels) and put'
+      f' in batches of {_IMAGES_PER_BATCH}; and milliseconds of processor time for each'
+      " image. The queues are slim's `DatasetDataProvider` and `tf.train.batch` with"
+      ' the recipes as the old scripts computed them; decoding alone reads the same'
+      ' records and makes nothing of the images. Ratios are of rates, taken within each'
+      ' round: above 1 this project is faster.',
+      f'{paired_runs.conditions(runs)}.',
+      f'    {paired_runs.command_line("input_rates")}',
+      paired_runs.table(
+          ('', 'images/s', 'ms of processor', 'the other, images/s',
+           'ms of processor', 'ratio'),
+          [line(runs, task, rival) for task, rival in pairs])]) + '\n'
+
+
+def main(_):
+  """Runs what is missing, then prints or writes the table."""
+  from benchmarks import photo_records
+  for name in ('output', 'dataset_dir'):
+    if not FLAGS[name].value:
+      raise diagnostics.UserError(f'--{name} is missing: {FLAGS[name].help}')
+  photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)
+  runs = paired_runs.Runs(FLAGS.output)
+  contenders = {
+      OURS: paired_runs.runner('peers.our_input'),
+      QUEUES: paired_runs.runner('peers.queue_input'),
+      DECODING: paired_runs.runner('peers.decoding')}
+  pairs = [(task_of(family, is_training), QUEUES if is_training else DECODING)
+           for is_training in (True, False) for family in _SIZES]
+  for task, rival in pairs:
+    runs.compare([task], [paired_runs.Contender(name, contenders[name])
+                          for name in (OURS, rival)], FLAGS.rounds)
+  paired_runs.write(report(runs, pairs), 'input_rates', FLAGS.docs)
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main)

@@ -1,0 +1,31 @@
+"""Times this project's input pipeline, see `benchmarks.peers`.
+
+The task has 'family', 'is_training', 'image_size' and 'dataset_dir' in place of a
+network.
+"""
+
+from benchmarks import photo_records
+from benchmarks.peers import reports
+from datasets import pipeline
+from preprocessing import preprocessing_factory
+from tf_compat import tf
+
+
+def measure(task) -> dict:
+  """Returns the times of batches that nothing uses."""
+  dataset = photo_records.dataset(task['dataset_dir'])
+  preprocess = pipeline.preprocess_with(
+      preprocessing_factory.get_preprocessing(task['family'], task['is_training']),
+      task['image_size'], seed=0 if task['is_training'] else None)
+  make = pipeline.training_input if task['is_training'] else pipeline.evaluation_input
+  images = make(dataset, preprocess, task['batch_size'])
+  batch = images.next_batch()
+  with tf.Session() as session:
+    session.run(images.initializer)
+    # The input stops unless it is told what came out; fetching images would copy them.
+    run = session.make_callable([batch.numbers, tf.shape(batch.images)])
+    return reports.batch_times(lambda: images.log.deliver(run()[0]), task)
+
+
+if __name__ == '__main__':
+  reports.answer(measure)

@@ -1,0 +1,68 @@
+"""Records of photographs to time input with: 500 x 375 JPEGs, as ImageNet's mostly are.
+
+They are parts of the two photographs that scikit-learn carries inside its wheel, at
+random places and scales and in several qualities, so that no two are alike.
+"""
+
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+from PIL import Image
+
+import diagnostics
+from datasets import dataset_factory, image_folder
+
+NAME = 'photographs'
+WIDTH, HEIGHT = 500, 375
+_QUALITIES = range(80, 96)
+_SEED = 0
+
+
+def make(dataset_dir: os.PathLike, num_images: int) -> None:
+  """Writes the records, unless they are there.
+
+  Args:
+    dataset_dir: their folder; it holds records of as many images, or is new.
+    num_images: how many.
+
+  Raises:
+    UserError: scikit-learn is missing, or the folder cannot be written.
+  """
+  done = pathlib.Path(dataset_dir, f'{num_images}_photographs')
+  if done.exists():
+    return
+  try:
+    from sklearn import datasets as bundled
+  except ModuleNotFoundError:
+    raise diagnostics.UserError(
+        'the photographs are in scikit-learn, which is not installed: python -m pip'
+        " install 'scikit-learn>=1.3,<2'") from None
+  photographs = bundled.load_sample_images().images
+  random = np.random.default_rng(_SEED)
+  with tempfile.TemporaryDirectory() as folder:
+    for number in range(num_images):
+      label = number % len(photographs)
+      path = pathlib.Path(folder, f'photograph_{label}', f'{number:06d}.jpg')
+      path.parent.mkdir(exist_ok=True)
+      _part(Image.fromarray(photographs[label]), random).save(
+          path, 'JPEG', quality=int(random.choice(_QUALITIES)))
+    image_folder.convert(folder, os.fspath(dataset_dir), NAME, num_shards=8)
+  done.touch()
+
+
+def dataset(dataset_dir: os.PathLike):
+  """Returns the split for training of the records in a folder."""
+  return dataset_factory.get_dataset(NAME, 'train', os.fspath(dataset_dir))
+
+
+def _part(photograph, random):
+  """Returns a part of a photograph, at least half as wide, in the size of all."""
+  width = int(random.integers(photograph.width // 2, photograph.width * 7 // 8))
+  height = width * HEIGHT // WIDTH
+  left = int(random.integers(0, photograph.width - width + 1))
+  top = int(random.integers(0, photograph.height - height + 1))
+  return photograph.resize(
+      (WIDTH, HEIGHT), Image.Resampling.LANCZOS,
+      (left, top, left + width, top + height))
