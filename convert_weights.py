@@ -12,7 +12,6 @@ ones; all else is a checkpoint. Each conversion runs both networks on the same i
 and fails if they compute different things.
 """
 
-import glob
 import os
 
 from absl import flags
@@ -92,11 +91,11 @@ def _check_paths(into_slim):
   """Raises UserError for a source that is not there or a target that is."""
   if into_slim and FLAGS.source != _PRETRAINED and not os.path.isfile(FLAGS.source):
     raise diagnostics.UserError(f"no file '{FLAGS.source}': name the foreign weights")
-  there = (glob.glob(f'{glob.escape(FLAGS.target)}.index') if into_slim else
-           glob.glob(glob.escape(FLAGS.target)))
-  if there:
-    raise diagnostics.UserError(
-        f"'{there[0]}' exists already: remove it, or name another --target")
+  for suffix in ('', '.index') if into_slim else ('',):
+    if os.path.exists(FLAGS.target + suffix):
+      raise diagnostics.UserError(
+          f"'{FLAGS.target}{suffix}' exists already: remove it, or name another"
+          ' --target')
   folder = os.path.dirname(FLAGS.target)
   if folder and not os.path.isdir(folder):
     raise diagnostics.UserError(f"no folder '{folder}' to write to: create it first")

@@ -74,7 +74,8 @@ def check_flags() -> None:
         ' tf.contrib; leave it out')
   if FLAGS.watch_timeout_secs and not FLAGS.watch:
     raise diagnostics.UserError('--watch_timeout_secs has no effect without --watch')
-  if FLAGS.watch and os.path.isfile(FLAGS.checkpoint_path + '.index'):
+  if FLAGS.watch and any(os.path.isfile(FLAGS.checkpoint_path + suffix)
+                         for suffix in ('', '.index')):
     raise diagnostics.UserError(
         f'--watch needs a folder of checkpoints, {FLAGS.checkpoint_path} is one'
         ' checkpoint')

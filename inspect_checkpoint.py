@@ -33,6 +33,8 @@ flags.DEFINE_bool('check_values', True,
 _NO_NETWORK = 3
 # Any decay reads the averages; this is the one that most were kept with.
 _DECAY = 0.9999
+# Stands among the flags for what a script is given without one.
+_ARGUMENT = ''
 
 
 def _build(name, **arguments):
@@ -141,10 +143,21 @@ def _dataset_flags(match):
   return told
 
 
-def _export_flags(found):
-  """Returns the flags that take it out as a model of its own."""
+def _trained_flags(found):
+  """Returns the flags of a trained network, see `trained_network_flags`."""
   return _network_flags(found) | _averages_flags(found) | {
       'num_classes': found.match.num_classes}
+
+
+def _classify_flags(found):
+  """Returns what classifies the images in a folder."""
+  return {_ARGUMENT: 'FOLDER'} | _trained_flags(found)
+
+
+def _export_flags(found):
+  """Returns the flags that take it out as a model of its own, checked on images."""
+  return _trained_flags(found) | {
+      'images': 'FOLDER', 'export_dir': f'exports/{found.match.network}'}
 
 
 def _graph_flags(found):
@@ -156,7 +169,7 @@ def _graph_flags(found):
 
 
 # What is told of a script only where there is one.
-_EXPORTS = (('classify', 'classify_image', _export_flags),
+_EXPORTS = (('classify', 'classify_image', _classify_flags),
             ('export', 'export_model', _export_flags),
             ('write its graph', 'export_inference_graph', _graph_flags))
 
@@ -166,6 +179,7 @@ def _command(script, told):
   lines, words = [], [f'python {script}.py']
   for name, value in told.items():
     word = f'--{name}' if value is True else f'--{name}={shlex.quote(str(value))}'
+    word = value if name == _ARGUMENT else word
     if len(' '.join([*words, word])) > 84:
       lines.append(' '.join(words))
       words = ['   ']

@@ -14,6 +14,8 @@ _SLOTS = ('Adadelta', 'Adagrad', 'Adam', 'Ftrl', 'Momentum', 'RMSProp')
 _SECOND = re.compile(r'_\d+$')
 # Of an optimizer as a whole, such as beta1_power.
 _POWER = re.compile(r'(^|/)beta\d_power(_\d+)?$')
+# Of the run: how the loss is scaled for float16, see `training.loss_scaling`.
+_OF_THE_RUN = ('loss_scaling/',)
 # Of batch norm's averages where they are corrected for their start at zero.
 _CORRECTIONS = ('biased', 'local_step')
 
@@ -29,7 +31,7 @@ class Contents:
     only_averages: those of them that are not in the checkpoint themselves.
     slots: what optimizers keep: the weights it is kept for, by its name, such as
       'Momentum' or 'Adam_1'.
-    others: the rest, such as global_step and beta1_power.
+    others: the rest, such as global_step, beta1_power and loss_scaling/scale.
   """
 
   weights: dict[str, tuple[int, ...]]
@@ -62,7 +64,7 @@ def sort(shapes: Mapping[str, Sequence[int]]) -> Contents:
       averages.add(parent)
     elif parent and _is_slot(child, shape, shapes.get(parent)):
       slots[child].append(parent)
-    elif child == STEP or _POWER.search(name) or (
+    elif child == STEP or name.startswith(_OF_THE_RUN) or _POWER.search(name) or (
         child in _CORRECTIONS and parent in shapes):
       others.append(name)
     else:

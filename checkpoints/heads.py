@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from checkpoints import restore
+from checkpoints import variable_scopes
 from tf_compat import tf
 
 
@@ -21,7 +21,7 @@ class Head:
 
   def holds(self, name: str) -> bool:
     """Tells whether a variable lies in the head."""
-    return any(restore.in_scope(name, scope) for scope in self.scopes)
+    return any(variable_scopes.in_scope(name, scope) for scope in self.scopes)
 
   def class_variables(self, variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:
     """Returns the variables whose last dimension counts classes, by name.
@@ -67,10 +67,10 @@ class Head:
                     shapes: Mapping[str, Sequence[int]]) -> list[str]:
     """Returns the scopes of the head that a checkpoint has nothing of."""
     return [scope for scope in self._own_scopes(variables)
-            if not any(restore.in_scope(name, scope) for name in shapes)]
+            if not any(variable_scopes.in_scope(name, scope) for name in shapes)]
 
   def _own_scopes(self, variables):
     # A network may be built without its auxiliary head.
     return [scope for scope in self.scopes
-            if any(restore.in_scope(variable.op.name, scope)
+            if any(variable_scopes.in_scope(variable.op.name, scope)
                    for variable in variables)]

@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import diagnostics
 from catalog import complexity
-from checkpoints import contents, heads, identify, label_transfer, restore
+from checkpoints import (
+    contents,
+    heads,
+    identify,
+    label_transfer,
+    restore,
+    variable_scopes,
+)
 
 # More names than this are counted by scope, in so many scopes on one line.
 _NAMES, _SCOPES, _WIDTH = 4, 6, 150
@@ -84,7 +91,7 @@ def notes(plan: restore.RestorePlan, network: Network) -> list[str]:
   lines = []
   head, count = network.head, _class_count(plan, network)
   excluded = [scope for scope in head.scopes
-              if any(restore.in_scope(name, scope) for name in plan.excluded)]
+              if any(variable_scopes.in_scope(name, scope) for name in plan.excluded)]
   if excluded and count is not None and count != head.num_classes:
     lines.append(f'{_counts(plan, network)}: the head {", ".join(excluded)} starts'
                  ' anew')

@@ -4,13 +4,17 @@ A comparison is a `RestorePlan`. A run that resumes and an evaluation accept no
 difference; fine-tuning shows and explains each (`checkpoints.preflight`).
 """
 
+import contextlib
 import dataclasses
+import glob
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
 
 import diagnostics
-from checkpoints import contents, renaming, run_checkpoints
+from checkpoints import contents, renaming, run_checkpoints, variable_scopes
 from tf_compat import tf
 
 # The reader of checkpoints turns TensorFlow's errors into these by its own rules.
@@ -35,10 +39,11 @@ def find(path: str) -> str:
   # People name what they see in the folder.
   path = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
   if not tf.train.checkpoint_exists(path):
-    where = os.path.dirname(path) or '.'
-    near = checkpoints_in(where)
-    there = f": '{where}' holds {', '.join(near)}" if near else ''
-    raise diagnostics.UserError(f"no checkpoint '{path}'{there}")
+    if glob.glob(f'{glob.escape(path)}.data-*'):
+      raise diagnostics.UserError(
+          f"the checkpoint '{path}' has lost its file '{os.path.basename(path)}.index':"
+          f' the values cannot be found without it{_beside(path)}')
+    raise diagnostics.UserError(f"no checkpoint '{path}'{_beside(path)}")
   return path
 
 
@@ -51,8 +56,21 @@ def open_reader(path: str):
   try:
     return tf.train.load_checkpoint(path)
   except _READ_ERRORS as error:
+    # Of a single file TensorFlow goes on with advice for its own developers.
+    reason = first_line(error).split(': perhaps your file')[0]
     raise diagnostics.UserError(
-        f"cannot read the checkpoint '{path}': {first_line(error)}") from error
+        f"cannot read the checkpoint '{path}': {reason}") from error
+
+
+def read_values(path: str, names: Iterable[str]) -> dict[str, np.ndarray]:
+  """Returns values in the checkpoint at prefix `path`, by name.
+
+  Raises:
+    UserError: it is damaged, or no checkpoint.
+  """
+  reader = open_reader(path)
+  with _damage_answered(path):
+    return {name: np.asarray(reader.get_tensor(name)) for name in names}
 
 
 def verify(path: str) -> None:
@@ -61,15 +79,29 @@ def verify(path: str) -> None:
   Raises:
     UserError: it is damaged; the message names whole ones beside it.
   """
-  open_reader(path)
-  damage = damage_of(path)
-  if damage:
-    others = [name for name in checkpoints_in(os.path.dirname(path) or '.')
-              if name != os.path.basename(path)]
-    advice = f"; '{os.path.dirname(path)}' also holds {', '.join(others)}" if (
-        others) else ''
+  reader = open_reader(path)
+  with _damage_answered(path):
+    for name in reader.get_variable_to_shape_map():
+      reader.get_tensor(name)
+
+
+@contextlib.contextmanager
+def _damage_answered(path):
+  """Turns what TensorFlow raises while it reads a checkpoint into an answer."""
+  try:
+    yield
+  except _READ_ERRORS as error:
+    # A session tells it in many lines; the reader in one.
+    reason = damage_of(path) or first_line(error)
     raise diagnostics.UserError(
-        f"the checkpoint '{path}' is damaged: {damage}{advice}")
+        f"the checkpoint '{path}' is damaged: {reason}{_beside(path)}") from error
+
+
+def _beside(path):
+  """Returns the end of a sentence about the other checkpoints of the folder."""
+  folder, own = os.path.split(path)
+  others = [name for name in checkpoints_in(folder or '.') if name != own]
+  return f"; '{folder or '.'}' holds {', '.join(others)}" if others else ''
 
 
 def damage_of(path: str) -> str | None:
@@ -99,36 +131,6 @@ def global_step_of(path: str) -> int:
   reader = open_reader(path)
   return int(reader.get_tensor('global_step')) if reader.has_tensor(
       'global_step') else 0
-
-
-def in_scope(name: str, scope: str) -> bool:
-  """Tells whether the variable `name` is `scope` or lies below it.
-
-  As in slim, a scope is a prefix of names: 'vgg_16/fc' covers fc6, fc7 and fc8.
-  """
-  return name.startswith(scope)
-
-
-def check_scopes(flag: str, wanted: list[str], variables) -> None:
-  """Raises UserError for a scope that no variable lies in, with the nearest one."""
-  names = [variable.op.name for variable in variables]
-  for scope in wanted:
-    if not any(in_scope(name, scope) for name in names):
-      known = {'/'.join(name.split('/')[:depth]): None
-               for name in names for depth in range(1, name.count('/') + 1)}
-      raise diagnostics.UserError(
-          f"--{flag}: scope '{scope}' matches no variable of the network"
-          f'{diagnostics.suggestion(scope, known)}')
-
-
-def variables_to_train(trainable_scopes: list[str]):
-  """Returns the trainable variables below any of the scopes; all without scopes."""
-  variables = tf.trainable_variables()
-  if not trainable_scopes:
-    return variables
-  check_scopes('trainable_scopes', trainable_scopes, variables)
-  return [variable for variable in variables
-          if any(in_scope(variable.op.name, scope) for scope in trainable_scopes)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,12 +256,12 @@ def plan_restore(checkpoint: str | Listing, variables,
              else read_listing(checkpoint))
   if not isinstance(variables, dict):
     variables = {variable.op.name: variable for variable in variables}
-  check_scopes('checkpoint_exclude_scopes', exclude_scopes, variables.values())
+  variable_scopes.check('checkpoint_exclude_scopes', exclude_scopes, variables.values())
   shapes, restored = listing.shapes, {}
   excluded, missing, mismatched = [], [], []
   for name, variable in variables.items():
     shape = variable.shape.as_list()
-    if any(in_scope(name, scope) for scope in exclude_scopes):
+    if any(variable_scopes.in_scope(name, scope) for scope in exclude_scopes):
       excluded.append(name)
     elif name not in shapes:
       missing.append(name)
@@ -287,4 +289,9 @@ def restore_fn(plan: RestorePlan) -> Callable:
           f"'{plan.path}' holds '{source}' as {types[source].name}, the network as"
           f' {variable.dtype.base_dtype.name}: write it again with values of that type')
   saver = tf.train.Saver(by_source)
-  return lambda session: saver.restore(session, plan.path)
+
+  def restore(session):
+    with _damage_answered(plan.path):
+      saver.restore(session, plan.path)
+
+  return restore

@@ -17,6 +17,8 @@ from tf_compat import tf
 STATE_FILE = 'checkpoint'
 # What the training loop writes; a folder may also hold somebody else's.
 _NAME = re.compile(r'model\.ckpt-\d+')
+# Before TensorFlow 1.0 a checkpoint was one file, called what is now a prefix.
+_ONE_FILE = re.compile(r'.+\.ckpt(-\d+)?')
 # As many as a tf.train.Saver keeps.
 KEPT = 5
 
@@ -78,8 +80,10 @@ def names_in(folder: str) -> list[str]:
   """Returns the names of the checkpoints in a folder, by name and then by step."""
   if not os.path.isdir(folder):
     return []
-  return sorted((name.removesuffix('.index') for name in os.listdir(folder)
-                 if name.endswith('.index')),
+  files = [name for name in os.listdir(folder)
+           if os.path.isfile(os.path.join(folder, name))]
+  return sorted({name.removesuffix('.index') for name in files
+                 if name.endswith('.index') or _ONE_FILE.fullmatch(name)},
                 key=lambda name: (re.sub(r'\d+$', '', name), step_of(name), name))
 
 
@@ -99,7 +103,7 @@ def newest_first(folder: str) -> list[str]:
   state_time = os.path.getmtime(os.path.join(folder, STATE_FILE))
   latest = step_of(recorded[0])
   killed = [path for path in files if step_of(path) > latest
-            and os.path.getmtime(path + '.index') > state_time]
+            and os.path.getmtime(_first_file(path)) > state_time]
   put_back = [path for path in [*recorded, *files]
               if step_of(path) > latest and path not in killed]
   return [path for path in dict.fromkeys([*killed, *recorded, *files])
@@ -184,5 +188,10 @@ def _recorded(folder):
 
 
 def _has_files(path):
-  return os.path.exists(path + '.index') or os.path.exists(
-      path + '.data-00000-of-00001')
+  return _first_file(path) is not None
+
+
+def _first_file(path):
+  """Returns a file of the checkpoint at a prefix, or None."""
+  return next((path + suffix for suffix in ('.index', '.data-00000-of-00001', '')
+               if os.path.isfile(path + suffix)), None)

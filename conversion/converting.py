@@ -80,7 +80,8 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
     UserError: the weights do not fit, or the networks compute different things.
   """
   notes, rows = [], pair.rows()
-  images = _images(pair, options.image_size, options.channels)
+  images = _images(pair, options.image_size, options.channels,
+                   options.fold_normalization)
   flips = _flips(pair, options, images.shape[3])
   theirs = images[..., ::-1] if flips else images
   if options.fold_normalization:
@@ -152,9 +153,9 @@ def to_foreign(pair: pairs.Pair, source: str, target: str,
           *_auxiliary_note(pair, into_slim=False), *lines]
 
 
-def _images(pair, size, channels):
+def _images(pair, size, channels, folds=False):
   return checking.images(size or slim_networks.image_size(pair.model_name), channels,
-                         reads_bytes=pair.reads_bgr)
+                         reads_bytes=pair.reads_bgr or folds)
 
 
 def _flips(pair, options, channels):
@@ -185,11 +186,12 @@ def _background(values, pair, choice):
 
 
 def _auxiliary_note(pair, into_slim):
-  if not any(pair.is_auxiliary(name) for name in pairs.variables_of(pair.model_name)):
+  scope = pair.auxiliary_scope()
+  if not scope:
     return []
   told = f'{pair.framework.title} {pair.foreign_name} has no auxiliary head'
   return [f'{told}: training begins it anew with'
-          f' --checkpoint_exclude_scopes={pair.scope}/AuxLogits' if into_slim else
+          f' --checkpoint_exclude_scopes={scope}' if into_slim else
           f'{told}: that of the checkpoint is left out']
 
 

@@ -50,8 +50,7 @@ def to_slim(arrays: Mapping[str, np.ndarray], rows: Iterable[layers.Row],
   """
   left, values = dict(arrays), {}
 
-  def take(layer, name, optional=False):
-    full = framework.tensor(layer, name)
+  def take(full, optional=False):
     if full not in left and not optional:
       raise diagnostics.UserError(
           f'the {framework.title} weights have no {full}: are they of this network?')
@@ -60,15 +59,17 @@ def to_slim(arrays: Mapping[str, np.ndarray], rows: Iterable[layers.Row],
   for row in rows:
     if row.kind != 'norm':
       kernel = framework.layouts[row.kind].to_slim(
-          take(row.layer, framework.kernel), shapes[row.kernel])
+          take(framework.kernel(row)), shapes[row.kernel])
       has_biases = f'{row.scope}/biases' in shapes
-      bias = take(row.layer, framework.bias, optional=not has_biases)
+      # Only a batch norm can take in one that slim does not have.
+      bias = take(framework.tensor(row.layer, framework.bias),
+                  optional=not has_biases) if has_biases or row.norm else None
       if has_biases:
         values[f'{row.scope}/biases'] = bias
     else:
       kernel = bias = None
     if row.norm:
-      norm = {ours: take(row.norm, theirs, optional=ours == 'gamma')
+      norm = {ours: take(framework.tensor(row.norm, theirs), optional=ours == 'gamma')
               for ours, theirs in framework.norm.items()}
       kernel = _fold(row, norm, kernel, bias, shapes)
       values |= {f'{row.norm_scope}/{name}': value for name, value in norm.items()}
@@ -135,15 +136,14 @@ def to_foreign(values: Mapping[str, np.ndarray], rows: Iterable[layers.Row],
   for row in rows:
     if row.kind != 'norm':
       kernel = need(row.kernel)
-      arrays[framework.tensor(row.layer, framework.kernel)] = (
-          framework.layouts[row.kind].from_slim(kernel))
+      arrays[framework.kernel(row)] = framework.layouts[row.kind].from_slim(kernel)
       bias = framework.tensor(row.layer, framework.bias)
-      if row.norm and f'{row.scope}/biases' not in values:
+      if f'{row.scope}/biases' in values:
+        arrays[bias] = values[f'{row.scope}/biases']
+      elif row.norm:
         depth = kernel.shape[2] if row.kind == 'depthwise' else kernel.shape[-1]
         arrays[bias] = np.zeros([depth], np.float32)
         optional.append(bias)
-      else:
-        arrays[bias] = need(f'{row.scope}/biases')
     if row.norm:
       beta = need(f'{row.norm_scope}/beta')
       for ours, theirs in framework.norm.items():

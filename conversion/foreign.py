@@ -37,7 +37,7 @@ class Outcome:
 
   Attributes:
     arrays: the network's tensors by name, where weights were read.
-    logits: float32 [batch, classes].
+    logits: float64 [batch, classes].
     twin_logits: those of the network with slim's padding and strides, or None.
   """
 

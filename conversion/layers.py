@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Names of kernels in slim, by the kind of row, where it is not 'weights'.
+_KERNELS = {'depthwise': 'depthwise_weights', 'spatial': 'depthwise_weights',
+            'pointwise': 'pointwise_weights'}
+
 
 class Row(NamedTuple):
   """One layer of a network, where it stands here and there.
@@ -14,8 +18,9 @@ class Row(NamedTuple):
     scope: the layer's variable scope in slim, below the network's own.
     layer: its name in the other framework; '' for a batch norm that stands alone.
     norm: the name of its batch norm there; '' if it has none.
-    kind: 'conv' (grouped ones too), 'depthwise', 'dense' or 'norm', a batch norm
-      alone, whose variables lie in the scope itself.
+    kind: 'conv' (grouped ones too), 'depthwise', 'dense', 'spatial' and 'pointwise',
+      the halves of a separable convolution, or 'norm', a batch norm alone, whose
+      variables lie in the scope itself.
   """
 
   scope: str
@@ -26,8 +31,7 @@ class Row(NamedTuple):
   @property
   def kernel(self) -> str:
     """The slim name of the kernel."""
-    name = 'depthwise_weights' if self.kind == 'depthwise' else 'weights'
-    return f'{self.scope}/{name}'
+    return f'{self.scope}/{_KERNELS.get(self.kind, "weights")}'
 
   @property
   def norm_scope(self) -> str:
@@ -58,7 +62,7 @@ class Framework:
     name: 'keras' or 'pytorch'.
     title: as users write it.
     separator: between the name of a layer and that of its tensor.
-    kernel: the name of a kernel.
+    kernels: the names of kernels by the kind of row; under '' that of all others.
     bias: the name of a bias.
     norm: the names of gamma, beta, moving_mean and moving_variance, by these.
     layouts: of kernels, by the kind of row.
@@ -69,7 +73,7 @@ class Framework:
   name: str
   title: str
   separator: str
-  kernel: str
+  kernels: dict[str, str]
   bias: str
   norm: dict[str, str]
   layouts: dict[str, Layout]
@@ -80,21 +84,28 @@ class Framework:
     """Returns the full name of a layer's tensor."""
     return f'{layer}{self.separator}{name}'
 
+  def kernel(self, row: Row) -> str:
+    """Returns the full name of the kernel of a row."""
+    return self.tensor(row.layer, self.kernels.get(row.kind, self.kernels['']))
+
 
 KERAS = Framework(
-    'keras', 'Keras', '/', 'kernel', 'bias',
+    'keras', 'Keras', '/',
+    {'': 'kernel', 'spatial': 'depthwise_kernel', 'pointwise': 'pointwise_kernel'},
+    'bias',
     {name: name for name in ('gamma', 'beta', 'moving_mean', 'moving_variance')},
-    {'conv': _AS_IN_SLIM, 'depthwise': _AS_IN_SLIM,
+    {**dict.fromkeys(('conv', 'depthwise', 'spatial', 'pointwise'), _AS_IN_SLIM),
      # A dense layer here is a convolution in slim, of 1 x 1 or of the whole map.
      'dense': Layout(lambda array, shape: array.reshape(shape),
                      lambda array: array.reshape(-1, array.shape[-1]))},
     ('.keras', '.h5', '.hdf5'), 'keras_runner.py')
 
 PYTORCH = Framework(
-    'pytorch', 'PyTorch', '.', 'weight', 'bias',
+    'pytorch', 'PyTorch', '.', {'': 'weight'}, 'bias',
     {'gamma': 'weight', 'beta': 'bias', 'moving_mean': 'running_mean',
      'moving_variance': 'running_var'},
-    {'conv': _transposed((2, 3, 1, 0)), 'depthwise': _transposed((2, 3, 0, 1)),
+    {**dict.fromkeys(('conv', 'pointwise'), _transposed((2, 3, 1, 0))),
+     **dict.fromkeys(('depthwise', 'spatial'), _transposed((2, 3, 0, 1))),
      'dense': Layout(lambda array, shape: array.T.reshape(shape),
                      lambda array: array.reshape(-1, array.shape[-1]).T)},
     ('.pt', '.pth', '.bin', '.safetensors'), 'pytorch_runner.py')

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import diagnostics
 from catalog import networks, variables
-from conversion import keras_tables, layers, pytorch_tables
+from checkpoints import comparison
+from conversion import keras_tables, layers, nasnet_tables, pytorch_tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +43,13 @@ class Pair:
 
   @property
   def scope(self) -> str:
-    """The variable scope of the zoo's network."""
-    return networks.NETWORKS[self.model_name].head_scopes[0].split('/')[0]
+    """The variable scope of the zoo's network; '' for those without one."""
+    return networks.NETWORKS[self.model_name].head_scopes[0].rpartition('/')[0]
 
   def rows(self) -> list[layers.Row]:
     """Returns the mapping table, with full scopes."""
-    return [row._replace(scope=f'{self.scope}/{row.scope}') for row in self.table()]
+    above = f'{self.scope}/' if self.scope else ''
+    return [row._replace(scope=above + row.scope) for row in self.table()]
 
   def head(self) -> str:
     """Returns the scope of the logits."""
@@ -58,11 +60,12 @@ class Pair:
     sizes = {variables.CLASSES: num_classes, variables.CHANNELS: channels}
     return {name: tuple(sizes.get(size, size) for size in shape)
             for name, shape in variables_of(self.model_name).items()
-            if not self.is_auxiliary(name)}
+            if not comparison.is_auxiliary(name)}
 
-  def is_auxiliary(self, name: str) -> bool:
-    """Tells whether a variable is of an auxiliary head, which the others lack."""
-    return name.startswith(f'{self.scope}/AuxLogits/')
+  def auxiliary_scope(self) -> str | None:
+    """Returns the scope of the auxiliary head, which the others lack, if it has one."""
+    return next(filter(None, map(comparison.auxiliary_scope,
+                                 variables_of(self.model_name))), None)
 
 
 _all_variables = functools.cache(variables.load)
@@ -85,6 +88,7 @@ _NORMALIZED = ('images: timm scales them to [0, 1] and normalizes by mean (0.485
                ' --preprocessing_name=vgg')
 
 _VGG = {'16': (2, 2, 3, 3, 3), '19': (2, 2, 4, 4, 4)}
+_NASNET = {'mobile': 4, 'large': 6}
 _RESNET = {'50': (3, 4, 6, 3), '101': (3, 4, 23, 3), '152': (3, 8, 36, 3)}
 
 
@@ -108,6 +112,12 @@ def _keras_pairs():
               table=keras_tables.inception_v3, preprocessing=_INCEPTION)
   yield keras('inception_resnet_v2', foreign_name='InceptionResNetV2',
               table=keras_tables.inception_resnet_v2, preprocessing=_INCEPTION)
+  for name, run in _NASNET.items():
+    yield keras(f'nasnet_{name}', foreign_name=f'NASNet{name.title()}', twin='pools',
+                table=functools.partial(nasnet_tables.keras, run),
+                difference="where a reduction cell's pools reach past the border, Keras"
+                           ' puts zeros, slim leaves them out',
+                preprocessing=_INCEPTION)
   for version, table, widths in (
       ('1', keras_tables.mobilenet_v1, {'': 1.0, '_075': .75, '_050': .5, '_025': .25}),
       ('2', keras_tables.mobilenet_v2, {'': 1.0, '_140': 1.4, '_035': .35})):
@@ -141,29 +151,36 @@ def _pytorch_pairs():
                 table=pytorch_tables.inception_v4, preprocessing=_INCEPTION)
   yield pytorch('inception_resnet_v2', foreign_name='inception_resnet_v2',
                 table=pytorch_tables.inception_resnet_v2, preprocessing=_INCEPTION)
+  yield pytorch('nasnet_large', foreign_name='nasnetalarge', twin='average pools',
+                table=functools.partial(nasnet_tables.timm, _NASNET['large']),
+                difference="where a reduction cell's average pool reaches past the"
+                           ' border, timm counts zeros, slim leaves them out',
+                preprocessing=_INCEPTION)
 
 
 PAIRS = (*_keras_pairs(), *_pytorch_pairs())
 
-_NASNET = 'its cells have no table here yet'
 # By framework and name, here or there: why there is no conversion.
 REFUSED = {
     'keras': {
-        **dict.fromkeys(('nasnet_mobile', 'nasnet_large', 'NASNetMobile',
-                         'NASNetLarge'), _NASNET),
         **dict.fromkeys(('mobilenet_v3_small', 'mobilenet_v3_large', 'MobileNetV3Small',
                          'MobileNetV3Large'), 'there is no table for it yet'),
     },
     'pytorch': {
         'inception_v3': "its 3x3 average pools count the padding as pixels, slim's do"
                         ' not: every module differs at the border',
+        **{name: 'it strides in the first unit of a block, slim in the last, and its'
+                 " convolutions have no biases where slim's have"
+           for depth in _RESNET
+           for name in (f'resnet_v2_{depth}', f'resnetv2_{depth}')},
         **dict.fromkeys(
-            ('mobilenet_v2', 'mobilenetv2_100'),
+            ('mobilenet_v1', 'mobilenetv1_100', 'mobilenet_v2', 'mobilenetv2_100'),
             "its strided convolutions pad both sides, slim's one side, and batch norm"
             ' adds 1e-5 to the variance, slim 1e-3; convert from Keras instead'),
         **dict.fromkeys(
-            ('nasnet_large', 'nasnetalarge', 'pnasnet_large', 'pnasnet5large'),
-            _NASNET),
+            ('pnasnet_large', 'pnasnet5large'),
+            'its strided convolutions and pools pad both sides of an even size,'
+            " slim's one side"),
     },
 }
 

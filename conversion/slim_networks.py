@@ -3,7 +3,7 @@
 import numpy as np
 
 import diagnostics
-from checkpoints import restore
+from checkpoints import comparison, restore
 from conversion import pairs
 from nets import nets_factory
 from tf_compat import slim, tf
@@ -21,8 +21,7 @@ def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
     UserError: there is no checkpoint, it is damaged, or of another network.
   """
   path = restore.find(path)
-  reader = restore.open_reader(path)
-  shapes = reader.get_variable_to_shape_map()
+  shapes = restore.open_reader(path).get_variable_to_shape_map()
   wanted = pair.shapes(0, 0)
   missing = [name for name in wanted if name not in shapes]
   if missing:
@@ -34,9 +33,10 @@ def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
   if moving_averages and not any(name in shapes for name in averages.values()):
     raise diagnostics.UserError(
         f"'{path}' keeps no moving averages: leave out --use_moving_averages")
-  return {name: np.asarray(reader.get_tensor(
-      averages[name] if moving_averages and averages[name] in shapes else name))
-      for name in wanted}
+  sources = {name: averages[name] if moving_averages and averages[name] in shapes
+             else name for name in wanted}
+  values = restore.read_values(path, sources.values())
+  return {name: values[source] for name, source in sources.items()}
 
 
 def sizes(values: dict, pair: pairs.Pair) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def image_size(model_name: str) -> int:
 
 
 def run(pair: pairs.Pair, values: dict, images: np.ndarray) -> np.ndarray:
-  """Runs the network of the zoo.
+  """Runs the network of the zoo in float64.
 
   Args:
     pair: whose network it is.
@@ -59,16 +59,17 @@ def run(pair: pairs.Pair, values: dict, images: np.ndarray) -> np.ndarray:
     images: float32 [batch, height, width, channels].
 
   Returns:
-    float32 logits [batch, classes].
+    float64 logits [batch, classes].
   """
   num_classes, _ = sizes(values, pair)
   network_fn = nets_factory.get_network_fn(pair.model_name, num_classes)
   with tf.Graph().as_default(), tf.Session() as session:
-    placeholder = tf.placeholder(tf.float32, images.shape)
+    placeholder = tf.placeholder(tf.float64, images.shape)
     logits, _ = network_fn(placeholder)
     variables = {variable.op.name: variable for variable in slim.get_model_variables()
-                 if not pair.is_auxiliary(variable.op.name)}
+                 if not comparison.is_auxiliary(variable.op.name)}
     assert set(variables) == set(values), set(variables) ^ set(values)
+    assert logits.dtype == tf.float64, logits.dtype
     _assign(session, variables, values)
     return session.run(logits, {placeholder: images})
 

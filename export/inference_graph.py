@@ -166,9 +166,8 @@ def _read_values(graph, wanted, path, model_name, moving_averages):
              if variable.op.name in needed}
   plan = restore.plan_restore(path, by_name)
   _check(plan, model_name)
-  reader = restore.open_reader(path)
-  return {variable.op.name: reader.get_tensor(name)
-          for name, variable in plan.restored.items()}
+  values = restore.read_values(path, plan.restored)
+  return {variable.op.name: values[name] for name, variable in plan.restored.items()}
 
 
 def _check(plan, model_name):

@@ -88,10 +88,10 @@ def _in_folder(folder):
       group = images if image_check.has_image_suffix(name) else others
       group.append(os.path.join(place, name))
   if not images:
-    what = f'{len(others)} files, none of them' if others else 'no'
+    what = f'no images among its {len(others)} files' if others else 'no images'
     raise diagnostics.UserError(
-        f"the folder '{folder}' holds {what} images: name one with files such as"
-        ' photo.jpg in it or below it')
+        f"the folder '{folder}' holds {what}: name one with files such as photo.jpg in"
+        ' it or below it')
   return images, others
 
 

@@ -1,6 +1,7 @@
 """The checkpoints of a run, after it was killed, cut, moved or tampered with."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -52,6 +53,42 @@ def test_a_sound_run_goes_on_from_its_latest_and_nothing_is_written(run):
   found.record()
   assert (steps([found.path]), found.damaged, found.recorded) == ([60], [], True)
   assert (run / 'checkpoint').stat().st_mtime_ns == before
+
+
+def restore_into_session(path):
+  with tf.Graph().as_default(), tf.Session() as session:
+    restore.restore_fn(restore.plan_restore(path, [tf.get_variable('w', [100])]))(
+        session)
+
+
+@pytest.mark.parametrize('damage', [lambda path: checkpoint_files.cut(path, 100),
+                                    os.remove], ids=['cut', 'gone'])
+@pytest.mark.parametrize('read', [
+    restore.verify, lambda path: restore.read_values(path, ['w']),
+    restore_into_session], ids=['verify', 'read_values', 'restore_fn'])
+def test_damage_is_answered_wherever_values_are_read(read, damage, run):
+  path = str(run / 'model.ckpt-60')
+  damage(checkpoint_files.data(path))
+  with pytest.raises(diagnostics.UserError) as raised:
+    read(path)
+  assert re.search("'.*-60' is damaged: .*(Read less|No such file).*; '.*' holds"
+                   ' model.ckpt-20, model.ckpt-40$', str(raised.value))
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_a_run_of_single_files_is_found_and_the_newest_file_taken(tmp_path, named):
+  for step in (9, 10):
+    checkpoint_files.write(tmp_path / f'model.ckpt-{step}', {'w': [1.0]},
+                           tf.train.SaverDef.V1)
+  if named:
+    state(tmp_path, 10, [9, 10])
+  assert steps([restore.find(str(tmp_path)), newest(tmp_path).path]) == [10, 10]
+
+
+def test_a_published_single_file_is_named_where_its_folder_was(tmp_path):
+  checkpoint_files.write(tmp_path / 'vgg_16.ckpt', {'w': [1.0]}, tf.train.SaverDef.V1)
+  with pytest.raises(diagnostics.UserError, match=r'it holds vgg_16\.ckpt: name'):
+    restore.find(str(tmp_path))
 
 
 @pytest.mark.parametrize('damage', [

@@ -181,7 +181,7 @@ def test_wrong_checkpoints_are_told_in_one_line(digit_files, trained_dir, tmp_pa
   data = trained_dir / f'{step}.data-00000-of-00001'
   files_in(tmp_path / 'run', {data.name: data.read_bytes()})
   done = scripts.run('classify_image', image, checkpoint_path=tmp_path / 'run' / step)
-  scripts.answer(done, 'no checkpoint', step, code=1)
+  scripts.answer(done, f"has lost its file '{step}.index'", code=1)
   for arguments, words in [
       ({'model_name': 'cifarnet'}, ['is not of cifarnet', '--model_name=lenet']),
       ({'num_classes': 5}, ['--num_classes=5', '10 classes']),

@@ -18,6 +18,7 @@ from conversion import (
     pairs,
     slim_networks,
 )
+from conversion.runners import pytorch_runner
 from tests import random_weights, scripts
 
 # An interpreter with PyTorch and timm, which the other tests do not need.
@@ -57,7 +58,8 @@ def test_table_covers_every_variable_once(pair):
   found = covered(pair, shapes)
   assert len(found) == len(set(found))
   assert set(found) == set(shapes)
-  names = [name for row in pair.rows() for name in (row.layer, row.norm) if name]
+  names = [name for row in pair.rows() for name in
+           (row.layer and pair.framework.kernel(row), row.norm) if name]
   assert len(names) == len(set(names))
 
 
@@ -69,17 +71,26 @@ def test_head_of_table_depends_on_classes(pair):
       head, f'{pair.head()}/biases']
 
 
+def test_every_twin_of_pytorch_is_known_to_its_runner():
+  twins = {pair.twin for pair in pairs.PAIRS if pair.framework is layers.PYTORCH}
+  assert twins == {'', *pytorch_runner.TWINS}
+
+
 ROWS = [layers.Row('conv', 'a', 'a_norm'),
         layers.Row('deep', 'b', 'b_norm', 'depthwise'),
         layers.Row('alone', '', 'c_norm', 'norm'), layers.Row('one', 'd', kind='dense'),
-        layers.Row('whole', 'e', kind='dense')]
+        layers.Row('whole', 'e', kind='dense'),
+        layers.Row('parted', 'f', kind='spatial'),
+        layers.Row('parted', 'g', kind='pointwise')]
 
 
 def shapes_of_rows(scales):
   norm = {name: 6 for name in row_norms() if scales or name != 'gamma'}
   shapes = {'conv/weights': (3, 5, 4, 6), 'deep/depthwise_weights': (3, 3, 6, 1),
             'one/weights': (1, 1, 6, 7), 'one/biases': (7,),
-            'whole/weights': (2, 3, 6, 7), 'whole/biases': (7,)}
+            'whole/weights': (2, 3, 6, 7), 'whole/biases': (7,),
+            'parted/depthwise_weights': (5, 5, 6, 1),
+            'parted/pointwise_weights': (1, 1, 6, 9)}
   for scope in ('conv/BatchNorm', 'deep/BatchNorm', 'alone'):
     shapes |= {f'{scope}/{name}': (size,) for name, size in norm.items()}
   return shapes
@@ -105,6 +116,8 @@ def test_pytorch_layouts_are_output_channels_first():
   assert arrays['a.weight'].shape == (6, 4, 3, 5)
   assert arrays['b.weight'].shape == (6, 1, 3, 3)
   assert arrays['d.weight'].shape == (7, 6)
+  assert arrays['f.weight'].shape == (6, 1, 5, 5)
+  assert arrays['g.weight'].shape == (9, 6, 1, 1)
   assert arrays['a.weight'][1, 2, 0, 3] == values['conv/weights'][0, 3, 2, 1]
 
 
@@ -263,17 +276,35 @@ def test_resnet_of_pytorch_is_only_taken_when_asked_for(tmp_path, monkeypatch):
   assert os.path.exists(target)
 
 
+@pytest.mark.parametrize(('name', 'fold', 'low', 'high'), [
+    ('vgg16', False, 0.5, 1), ('vgg16', True, 1, 2.65), ('VGG16', False, 64, 128)])
+def test_images_of_the_check_are_as_large_as_those_of_training(
+    name, fold, low, high, monkeypatch):
+  given = []
+
+  def run(pair, images, **arguments):
+    given.append(images)
+    raise diagnostics.UserError('enough')
+
+  monkeypatch.setattr(foreign, 'run', run)
+  options = converting.Options(image_size=32, fold_normalization=fold)
+  framework = 'keras' if name == 'VGG16' else 'pytorch'
+  with pytest.raises(diagnostics.UserError, match='enough'):
+    converting.to_slim(pairs.find(name, framework), 'a', 'b', options)
+  assert low <= np.abs(given[0]).max() <= high
+
+
 def test_check_sees_what_differs():
   logits = np.random.default_rng(0).normal(size=[4, 10])
   assert checking.compare(logits + 1e-5, logits).same
-  assert not checking.compare(logits + np.eye(4, 10) * 0.1, logits).same
+  assert not checking.compare(logits + np.eye(4, 10) * 1e-3, logits).same
   assert not checking.compare(logits[::-1], logits).same
   assert not checking.compare(logits * np.nan, logits).same
 
 
 @pytest.mark.parametrize(('flags', 'words'), [
     ({'model_name': 'resnet_v1_5'}, ['resnet_v1_5', "did you mean 'resnet_v1_50'"]),
-    ({'model_name': 'nasnet_mobile'}, ['nasnet_mobile', 'table']),
+    ({'model_name': 'mobilenet_v3_small'}, ['mobilenet_v3_small', 'table']),
     ({'model_name': 'lenet'}, ['lenet', 'no table for Keras']),
     ({'framework': 'pytorch'}, ['--framework=pytorch', 'suffix']),
     ({'target': 'b.pth'}, ['both foreign weights']),

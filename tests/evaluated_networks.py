@@ -52,6 +52,12 @@ def skip_as_larger(name: str, parameters: float = 0) -> None:
     pytest.skip(f'the same code as a smaller network: set {EVERY_NETWORK}=1')
 
 
+def skip_unless_every_network() -> None:
+  """Skips a test that would take long to say what it says of smaller networks."""
+  if EVERY_NETWORK not in os.environ:
+    pytest.skip(f'takes long: set {EVERY_NETWORK}=1')
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
   """What is kept of a graph: graphs of all networks would fill the memory.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import diagnostics
-from checkpoints import restore
+from checkpoints import restore, variable_scopes
 from tf_compat import slim, tf
 from training import rate_groups
 
@@ -22,12 +22,13 @@ def variables_to_train(trainable_scopes: Sequence[str] = (),
   Raises:
     UserError: a scope matches nothing, or nothing is left to train.
   """
-  trainable = restore.variables_to_train(list(trainable_scopes))
-  restore.check_scopes('frozen_scopes', list(frozen_scopes), slim.get_model_variables())
-  restore.check_scopes(
+  trainable = variable_scopes.variables_to_train(list(trainable_scopes))
+  variable_scopes.check(
+      'frozen_scopes', list(frozen_scopes), slim.get_model_variables())
+  variable_scopes.check(
       'learning_rate_multipliers', list(multipliers or ()), tf.trainable_variables())
   chosen = [variable for variable in trainable
-            if not any(restore.in_scope(variable.op.name, scope)
+            if not any(variable_scopes.in_scope(variable.op.name, scope)
                        for scope in frozen_scopes)
             and rate_groups.factor_of(variable, multipliers or {})]
   if not chosen:
@@ -36,7 +37,7 @@ def variables_to_train(trainable_scopes: Sequence[str] = (),
         ' --trainable_scopes, all of them below the --frozen_scopes or with a'
         ' --learning_rate_multipliers of 0; leave some of them out')
   for scope, factor in (multipliers or {}).items():
-    if factor and not any(restore.in_scope(variable.op.name, scope)
+    if factor and not any(variable_scopes.in_scope(variable.op.name, scope)
                           for variable in chosen):
       raise diagnostics.UserError(
           f"--learning_rate_multipliers: nothing in scope '{scope}' is trained; leave"
@@ -58,7 +59,7 @@ def check_batch_norm(frozen_batch_norm_scopes: Sequence[str],
   """
   layers = batch_norm_layers()
   for scope in frozen_batch_norm_scopes:
-    if not any(restore.in_scope(f'{layer}/', scope) for layer in layers):
+    if not any(variable_scopes.in_scope(f'{layer}/', scope) for layer in layers):
       known = {'/'.join(layer.split('/')[:depth]): None
                for layer in layers for depth in range(1, layer.count('/') + 2)}
       raise diagnostics.UserError(
@@ -82,7 +83,7 @@ def batch_norm_layers() -> list[str]:
 def frozen_layers(layers: Iterable[str], scopes: Sequence[str]) -> list[str]:
   """Returns the batch norm layers below any of the scopes."""
   return [layer for layer in layers
-          if any(restore.in_scope(f'{layer}/', scope) for scope in scopes)]
+          if any(variable_scopes.in_scope(f'{layer}/', scope) for scope in scopes)]
 
 
 def untrained_layers(layers: Iterable[str], trained: list) -> list[str]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from checkpoints import restore
+from checkpoints import variable_scopes
 from tf_compat import tf
 
 
 def factor_of(variable, multipliers: Mapping[str, float]) -> float:
   """Returns the factor of the longest scope that a variable lies in, 1 if in none."""
   matching = [scope for scope in multipliers
-              if restore.in_scope(variable.op.name, scope)]
+              if variable_scopes.in_scope(variable.op.name, scope)]
   return multipliers[max(matching, key=len)] if matching else 1.0
 
 

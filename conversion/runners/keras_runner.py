@@ -51,7 +51,7 @@ def main(path):
   images = np.load(request['images'])['images']
   result['logits'] = logits(keras, model, images)
   if request['twin']:
-    result['twin_logits'] = logits(keras, twin(keras, model), images)
+    result['twin_logits'] = logits(keras, model, images, pools_of_slim=True)
   np.savez(request['result'], **result)
   return 0
 
@@ -139,28 +139,30 @@ def assign(model, arrays, optional):
   return None
 
 
-def logits(keras, model, images):
-  """Returns what the network computes before the softmax."""
-  head = model.layers[-1]
-  activation, head.activation = head.activation, keras.activations.linear
-  try:
-    return np.asarray(model(images, training=False))
-  finally:
-    head.activation = activation
+def logits(keras, model, images, pools_of_slim=False):
+  """Returns what the network computes in float64 before the softmax.
 
+  Args:
+    keras: the module.
+    model: the network.
+    images: float32 [batch, height, width, channels].
+    pools_of_slim: whether pools pad as slim's do, and not with zeros before them.
+  """
+  pools = keras.layers.MaxPooling2D, keras.layers.AveragePooling2D
 
-def twin(keras, model):
-  """Returns the network with the padding of pool1 that slim has."""
   def clone(layer):
-    if layer.name == 'pool1_pad':
-      return keras.layers.ZeroPadding2D(0, name=layer.name)
-    if layer.name == 'pool1_pool':
-      return keras.layers.MaxPooling2D(3, 2, padding='same', name=layer.name)
-    return layer.__class__.from_config(layer.get_config())
+    config = layer.get_config() | {'dtype': 'float64'}
+    if layer is model.layers[-1]:
+      config['activation'] = 'linear'
+    if pools_of_slim and layer.name.startswith(('pool1_pad', 'reduction_pad')):
+      config['padding'] = 0
+    elif pools_of_slim and isinstance(layer, pools):
+      config['padding'] = 'same'
+    return layer.__class__.from_config(config)
 
   other = keras.models.clone_model(model, clone_function=clone)
   other.set_weights(model.get_weights())
-  return other
+  return np.asarray(other(images, training=False))
 
 
 if __name__ == '__main__':

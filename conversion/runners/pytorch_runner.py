@@ -58,11 +58,13 @@ def main(path):
   if request['save']:
     save(torch, model, request['save'])
   images = np.load(request['images'])['images'].transpose(0, 3, 1, 2)
-  images = torch.from_numpy(np.ascontiguousarray(images))
+  images = torch.from_numpy(np.ascontiguousarray(images)).double()
+  model.double()
   with torch.no_grad():
     result['logits'] = model(images).numpy()
     if request['twin']:
-      result['twin_logits'] = twin(torch, model)(images).numpy()
+      TWINS[request['twin']](torch, model)
+      result['twin_logits'] = model(images).numpy()
   np.savez(request['result'], **result)
   return 0
 
@@ -123,13 +125,28 @@ def assign(torch, model, arrays, optional):
   return None
 
 
-def twin(torch, model):
-  """Changes a ResNet to slim's strides and padding of the first pool; returns it."""
+def use_strides_of_slim(torch, model):
+  """Changes a ResNet to slim's strides and padding of the first pool."""
   model.maxpool = torch.nn.Sequential(
       torch.nn.ConstantPad2d((0, 1, 0, 1), float('-inf')), torch.nn.MaxPool2d(3, 2))
   for layer in (model.layer2, model.layer3, model.layer4):
     layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
-  return model
+
+
+def leave_out_padding(torch, model):
+  """Makes the strided average pools of a NASNet average the pixels alone."""
+  def pool(images):
+    odd = images.shape[-1] % 2
+    return torch.nn.functional.avg_pool2d(
+        images, 3, 2, padding=odd, ceil_mode=not odd, count_include_pad=False)
+
+  for module in model.modules():
+    if type(module).__name__ == 'AvgPool2dSame':
+      module.forward = pool
+
+
+# What makes a network compute what slim's does, by the name in the request.
+TWINS = {'strides': use_strides_of_slim, 'average pools': leave_out_padding}
 
 
 if __name__ == '__main__':
