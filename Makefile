@@ -15,9 +15,11 @@ demo: .venv/ready
 	  --train_dir=demo/train --max_number_of_steps=1000 --batch_size=64 \
 	  --optimizer=adam --opt_epsilon=1e-8 --learning_rate=0.001 \
 	  --learning_rate_decay_type=polynomial --num_epochs_per_decay=45 \
-	  --end_learning_rate=0.00001 --log_every_n_steps=100 --seed=3
+	  --end_learning_rate=0.00001 --log_every_n_steps=100 --seed=3 \
+	  --save_summaries_secs=1
 	$(RUN) eval_image_classifier.py $(DIGITS) --dataset_split_name=test \
 	  --checkpoint_path=demo/train --eval_dir=demo/eval
+	$(RUN) draw_learning_curves.py demo/train demo/eval --output=demo/learning_curves.png
 	@echo "The report: demo/eval/report/report.png"
 
 test: lint

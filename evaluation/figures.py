@@ -49,7 +49,7 @@ _STYLE = {
 
 
 @contextlib.contextmanager
-def _drawing():
+def drawing():
   """Our style, and none of matplotlib's notes about fonts in the terminal."""
   fonts = logging.getLogger('matplotlib.font_manager')
   level = fonts.level
@@ -62,14 +62,16 @@ def _drawing():
     fonts.setLevel(level)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new(width: float, height: float) -> Figure:
+  """Returns an empty figure of so many inches."""
   figure = Figure((width, height), layout='constrained', facecolor='white')
   FigureCanvasAgg(figure)
   figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN / 2)
   return figure
 
 
-def _save(figure: Figure, path: pathlib.Path) -> None:
+def save(figure: Figure, path: pathlib.Path) -> None:
+  """Writes a figure as a PNG file; raises OSError."""
   # Without matplotlib's version in it, the same report is the same file.
   figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={'Software': None})
 
@@ -85,24 +87,24 @@ def write_figures(folder: pathlib.Path, metrics: Metrics,
     header: what was evaluated, see `report.write_report`.
     thumbnails: of the first NUM_WORST_MISTAKES of `metrics.mistakes()`.
   """
-  with _drawing():
+  with drawing():
     for name, figure in (
         ('confusion_matrix.png', _confusion_figure(metrics)),
         ('per_class.png', _per_class_figure(metrics)),
         ('reliability.png', _reliability_figure(metrics)),
         ('worst_mistakes.png', _mistakes_figure(metrics, thumbnails)),
         ('report.png', _page(metrics, header, thumbnails))):
-      _save(figure, folder / name)
+      save(figure, folder / name)
 
 
 def _confusion_figure(metrics: Metrics) -> Figure:
   if metrics.num_classes > panels.MAX_NAMED_CLASSES:
-    figure = _figure(13, 6.6)
+    figure = new(13, 6.6)
     matrix, pairs = figure.subplots(1, 2)
     pairs.set_title('Most confused')
     panels.draw_confused_pairs(pairs, metrics, limit=20)
   else:
-    figure = _figure(7.2, 7.2)
+    figure = new(7.2, 7.2)
     matrix = figure.subplots()
   matrix.set_title(panels.confusion_title(metrics))
   panels.draw_confusion(matrix, metrics)
@@ -111,7 +113,7 @@ def _confusion_figure(metrics: Metrics) -> Figure:
 
 def _per_class_figure(metrics: Metrics) -> Figure:
   bars = min(metrics.macro.classes, panels.MAX_BARS)
-  figure = _figure(7, 0.6 + 0.3 * bars)
+  figure = new(7, 0.6 + 0.3 * bars)
   axes = figure.subplots()
   axes.set_title(panels.per_class_title(metrics))
   panels.draw_per_class(axes, metrics, room=bars)
@@ -129,18 +131,18 @@ def write_precisions(path: pathlib.Path, names: Sequence[str], values: np.ndarra
     images: int [classes], how many images each class has.
   """
   shown = min(len(names), panels.MAX_BARS)
-  with _drawing():
-    figure = _figure(7, 0.6 + 0.3 * shown)
+  with drawing():
+    figure = new(7, 0.6 + 0.3 * shown)
     axes = figure.subplots()
     axes.set_title('Average precision' + (
         f' of the {shown} worst of {len(names)} classes' if shown < len(names)
         else ' per class'))
     panels.draw_bars(axes, 'AP', names[:shown], values[:shown], images[:shown], shown)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _reliability_figure(metrics: Metrics) -> Figure:
-  figure = _figure(6, 6.6)
+  figure = new(6, 6.6)
   axes, histogram = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
   axes.set_title('Reliability: expected calibration error '
                  f'{panels.number(metrics.calibration.error)}', pad=22)
@@ -157,7 +159,7 @@ def _mistakes_title(metrics: Metrics, shown: int) -> str:
 
 def _mistakes_figure(metrics: Metrics, thumbnails: list[Image.Image]) -> Figure:
   rows = max(1, -(-len(thumbnails) // _SHEET_COLUMNS))
-  figure = _figure(_SHEET_WIDTH,
+  figure = new(_SHEET_WIDTH,
                    0.6 + rows * (1.65 + 0.16 * panels.caption_lines(metrics)))
   figure.suptitle(_mistakes_title(metrics, len(thumbnails)),
                   x=_MARGIN / _SHEET_WIDTH, ha='left')
@@ -173,7 +175,7 @@ def _page(metrics: Metrics, header: Mapping[str, object],
   rows = -(-len(shown) // _PAGE_COLUMNS)
   heights = [1.8, 5.2,
              0.55 + rows * (1.3 + 0.16 * panels.caption_lines(metrics))]
-  page = _figure(_PAGE_WIDTH, sum(heights))
+  page = new(_PAGE_WIDTH, sum(heights))
   head, middle, bottom = page.subfigures(3, 1, height_ratios=heights)
   _draw_head(head, metrics, header)
   left, right = middle.subplots(1, 2, width_ratios=[1.1, 1])

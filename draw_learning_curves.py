@@ -1,0 +1,52 @@
+"""Draws how runs learned, from what they wrote for TensorBoard.
+
+  python draw_learning_curves.py runs/pets runs/pets/eval
+  python draw_learning_curves.py runs/slow runs/fast --output=compared.png
+
+An argument is a folder that --train_dir or --eval_dir named: of the first kind are the
+loss, the accuracy and the learning rate of steps and of validations, of the second the
+accuracy of evaluations.
+"""
+
+import os
+
+from absl import flags
+
+import diagnostics
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string('output', 'learning_curves.png', 'PNG file to write.')
+
+
+def check(folders) -> None:
+  """Refuses what makes no sense, before TensorFlow is imported.
+
+  Raises:
+    UserError: the first thing that is wrong.
+  """
+  if not folders:
+    raise diagnostics.UserError(
+        'no folders: name those that --train_dir and --eval_dir named')
+  for folder in folders:
+    if not os.path.isdir(folder):
+      raise diagnostics.UserError(f"no folder '{folder}': name a --train_dir or an"
+                                  ' --eval_dir of a run')
+  if not FLAGS.output or os.path.isdir(FLAGS.output):
+    raise diagnostics.UserError(
+        f"--output='{FLAGS.output}' is no file: name a PNG file to write")
+  os.makedirs(os.path.dirname(FLAGS.output) or '.', exist_ok=True)
+
+
+def main(argv):
+  """Checks the command line, then draws."""
+  folders = argv[1:]
+  check(folders)
+  from evaluation import learning_curves
+  learning_curves.draw(FLAGS.output, {
+      os.path.normpath(folder): learning_curves.read(folder) for folder in folders})
+  print(f'wrote {FLAGS.output}')
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main, takes_arguments=True)

@@ -1,0 +1,80 @@
+"""draw_learning_curves.py: what it reads of event files, and what it draws."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import diagnostics
+from evaluation import learning_curves
+from tests import scripts
+from tf_compat import tf
+
+
+def write(folder, points, suffix=''):
+  """Writes an event file of (step, tag, value); returns the folder."""
+  with tf.summary.FileWriter(str(folder), filename_suffix=suffix) as writer:
+    for step, tag, value in points:
+      writer.add_summary(tf.Summary(
+          value=[tf.Summary.Value(tag=tag, simple_value=value)]), step)
+  return str(folder)
+
+
+def test_the_last_value_of_a_step_counts_and_a_cut_file_is_read_as_far_as_it_goes(
+    tmp_path):
+  write(tmp_path, [(1, 'total_loss', 4.0), (2, 'total_loss', 9.0)], '.1')
+  write(tmp_path, [(2, 'total_loss', 3.0), (3, 'total_loss', 2.0),
+                   (4, 'total_loss', 1.0)], '.2')
+  last = max(tmp_path.iterdir())
+  last.write_bytes(last.read_bytes()[:-5])
+  steps, values = learning_curves.read(str(tmp_path))['total_loss']
+  assert steps.tolist() == [1, 2, 3]
+  assert values.tolist() == [4.0, 3.0, 2.0]
+
+
+def test_smoothing_keeps_a_slope_and_its_ends():
+  steps = np.arange(1000)
+  line = steps / 2
+  np.testing.assert_allclose(learning_curves.smoothed(steps, line), line)
+  noisy = line + np.resize([3, -3], 1000)
+  assert np.abs(learning_curves.smoothed(steps, noisy) - line)[9:-9].max() < 0.5
+  assert learning_curves.smoothed(steps[:1], line[:1]).tolist() == [0]
+
+
+def blue_pixels(path):
+  """Returns how many pixels are of the colour of the first run."""
+  pixels = np.asarray(Image.open(path).convert('RGB')).astype(int)
+  return int((np.abs(pixels - [0, 0x72, 0xb2]).sum(axis=2) < 20).sum())
+
+
+def test_a_run_and_its_evaluations_are_drawn(tmp_path):
+  train = write(tmp_path / 'train', [
+      (step, tag, 1 / (step + 1)) for step in range(60)
+      for tag in ('total_loss', 'accuracy/training_batch', 'learning_rate')])
+  evaluated = write(tmp_path / 'eval', [(59, 'eval/Accuracy', 0.9)])
+  done = scripts.run('draw_learning_curves', train, evaluated,
+                     output=tmp_path / 'new' / 'curves.png')
+  assert done.returncode == 0, done.stderr
+  whole = blue_pixels(tmp_path / 'new' / 'curves.png')
+  learning_curves.draw(tmp_path / 'less.png', {'train': {
+      'total_loss': (np.arange(3), np.array([1.0, np.nan, 0.5]))}})
+  assert 0 < blue_pixels(tmp_path / 'less.png') < whole
+
+
+@pytest.mark.parametrize(('folders', 'flags', 'words'), [
+    ([], {}, ['no folders']),
+    (['absent'], {}, ["no folder 'absent'"]),
+    (['{tmp}'], {}, ["no numbers for TensorBoard in '"]),
+    (['{tmp}'], {'output': '{tmp}'}, ['--output=', 'is no file']),
+])
+def test_mistakes_are_answered_in_one_line(folders, flags, words, tmp_path):
+  done = scripts.run('draw_learning_curves',
+                     *(folder.format(tmp=tmp_path) for folder in folders),
+                     **{name: value.format(tmp=tmp_path)
+                        for name, value in flags.items()})
+  scripts.answer(done, *words, code=1)
+
+
+def test_numbers_that_no_panel_shows_are_told(tmp_path):
+  folder = write(tmp_path, [(1, 'progress/images_per_second', 3.0)])
+  with pytest.raises(diagnostics.UserError, match='none of the folders'):
+    learning_curves.draw(tmp_path / 'a.png', {'a': learning_curves.read(folder)})
