@@ -20,6 +20,7 @@ import sys
 
 from absl import flags
 
+import common_flags
 import diagnostics
 from catalog import datasets as dataset_catalog
 from catalog import networks
@@ -37,14 +38,10 @@ flags.DEFINE_enum('mode', 'both', ['forward', 'train', 'both'],
 flags.DEFINE_list('batch_sizes', ['32'], 'Images at a time, for each clone.')
 flags.DEFINE_integer('image_size', None, 'Height and width of the images; by default'
                      ' those of the network.', lower_bound=1)
-flags.DEFINE_enum('data_format', 'NHWC', ['NHWC', 'NCHW'], 'Whether the channels go'
-                  ' last or before the sizes.')
 flags.DEFINE_boolean('frozen', False, 'Time the graph that classification runs on:'
                      ' weights as constants, batch norm folded. Implies'
                      ' --mode=forward.')
-flags.DEFINE_boolean('xla', False, 'Let XLA compile what it can.')
-flags.DEFINE_boolean('mixed_precision', False, 'Compute in 16 bits; not there yet, so'
-                     ' it is refused.')
+common_flags.define_computation_flags()
 flags.DEFINE_integer('num_clones', 1, 'Copies of the network, each on a logical CPU'
                      ' device of its own.', lower_bound=1)
 flags.DEFINE_integer('num_batches', 100, 'Batches that are timed.', lower_bound=1)
@@ -110,10 +107,11 @@ def mode() -> str:
 def check_flags() -> None:
   """Refuses what makes no sense, before TensorFlow is imported."""
   chosen_networks(), batch_sizes(), mode()
-  if FLAGS.mixed_precision:
-    raise diagnostics.UserError(
-        '--mixed_precision is not supported yet: networks compute in float32, leave'
-        ' the flag out')
+  for name, plain in (('data_format', 'NHWC'), ('mixed_precision', 'none')):
+    if FLAGS.frozen and FLAGS[name].value != plain:
+      raise diagnostics.UserError(
+          f'--{name}={FLAGS[name].value} and --frozen: graphs are frozen with {plain}'
+          ' only, leave one of the flags out')
   if FLAGS.dataset_dir is None:
     for name in _RECORD_FLAGS:
       if FLAGS[name].present:
@@ -202,9 +200,12 @@ def measurements(setting):
 def measure(setting, matrix_rate: float) -> list[dict]:
   """Measures a network; prints the lines as they come, and returns the rows."""
   from benchmarks import network_timing
+  common_flags.check_data_format(setting.name)
   clones = f' for each of {setting.num_clones} clones' if setting.num_clones > 1 else ''
   print(f'{setting.name}: batch {setting.batch_size}{clones}, images'
-        f" {'x'.join(map(str, setting.image_shape()))}", flush=True)
+        f" {'x'.join(map(str, setting.image_shape()))}"
+        + (f', in {FLAGS.mixed_precision}' if FLAGS.mixed_precision != 'none' else ''),
+        flush=True)
   rows, found, counted = [], {}, None
   for kind, what, measured, times in measurements(setting):
     if counted is None:
@@ -235,7 +236,7 @@ def measure_all(settings, stored: Rows) -> list[str]:
       print(f"{setting.name}: batch {setting.batch_size} stands in '{FLAGS.output}'")
       continue
     if rates is None:
-      rates = machine.matrix_multiply_rate()
+      rates = machine.matrix_multiply_rate(dtype=common_flags.compute_dtype().name)
       print('matrix products: ' + ', '.join(
           f'{rate / 1e9:,.0f} GFLOP/s at {size}' for size, rate in rates.items()))
     try:
@@ -279,15 +280,14 @@ def main(_):
   """Measures what the flags ask for; returns 1 if a network failed."""
   check_flags()
   stored = Rows()
-  if FLAGS.xla:
-    # Read when TensorFlow is loaded, which is why the import is behind it.
-    own = os.environ.get('TF_XLA_FLAGS', '')
-    os.environ['TF_XLA_FLAGS'] = f'--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit {own}'
+  common_flags.let_xla_compile()
+  # Imports TensorFlow, which reads what was set above.
   from benchmarks import measured_network
-  measured_network.check_data_format(FLAGS.data_format)
+  common_flags.check_computation()
   names = chosen_networks()
   settings = [measured_network.Setting(
-      name, size, FLAGS.image_size, FLAGS.data_format, FLAGS.num_clones, xla=FLAGS.xla)
+      name, size, FLAGS.image_size, FLAGS.data_format, FLAGS.num_clones, xla=FLAGS.xla,
+      mixed_precision=FLAGS.mixed_precision)
       for name in names for size in batch_sizes()]
   failed = measure_all(settings, stored)
   if FLAGS.plot and stored.wanted:

@@ -1,5 +1,7 @@
 """The network and the data set: flags that several scripts share."""
 
+import os
+
 from absl import flags
 
 from catalog import datasets as dataset_catalog
@@ -34,6 +36,67 @@ def define_dataset_flags(split_name: str, batch_size: int) -> None:
                        lower_bound=0)
   flags.DEFINE_integer('batch_size', batch_size, 'Images at a time, for each clone.',
                        lower_bound=1)
+
+
+def define_computation_flags() -> None:
+  """Defines how networks are computed."""
+  flags.DEFINE_enum('mixed_precision', 'none', ['none', 'bfloat16', 'float16'],
+                    'Compute the network in 16 bits. Variables, and with them'
+                    ' checkpoints, batch norm, the loss and updates stay float32.'
+                    ' With float16 the loss is scaled.')
+  flags.DEFINE_boolean('xla', False, 'Let XLA compile what it can.')
+  flags.DEFINE_enum('data_format', 'NHWC', ['NHWC', 'NCHW'],
+                    'Whether the network has channels last or first. On CPUs only'
+                    ' NASNet and PNASNet compute channels first; on GPUs TensorFlow'
+                    ' may choose that for networks with channels last.')
+
+
+def let_xla_compile() -> None:
+  """Sets what --xla asks of TensorFlow, which reads it when it is loaded."""
+  if FLAGS.xla:
+    own = os.environ.get('TF_XLA_FLAGS', '')
+    os.environ['TF_XLA_FLAGS'] = f'--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit {own}'
+
+
+def compute_dtype():
+  """Returns the tf.DType that networks compute in."""
+  from tf_compat import tf
+  return tf.as_dtype(
+      'float32' if FLAGS.mixed_precision == 'none' else FLAGS.mixed_precision)
+
+
+def check_computation(device: str = '') -> None:
+  """Tries on a device what --xla and --mixed_precision ask for.
+
+  Args:
+    device: '' for TensorFlow's choice.
+
+  Raises:
+    UserError: it cannot do it.
+  """
+  from deployment import computation
+  if FLAGS.xla:
+    computation.check_xla()
+  if FLAGS.mixed_precision != 'none':
+    computation.check_dtype(compute_dtype(), device)
+
+
+def check_data_format(model_name: str, device: str = '') -> None:
+  """Tries on a device whether it computes a network in --data_format.
+
+  Args:
+    model_name: of the network.
+    device: '' for TensorFlow's choice.
+
+  Raises:
+    UserError: it does not.
+  """
+  from deployment import computation
+  from nets import nets_factory
+  computation.check_data_format(
+      FLAGS.data_format, model_name,
+      FLAGS.data_format in nets_factory.data_formats(model_name), compute_dtype(),
+      device)
 
 
 def check_names() -> None:

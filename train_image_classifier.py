@@ -12,6 +12,7 @@ import common_flags
 import diagnostics
 from train_flags import (
     augmentation,
+    computation,
     fine_tuning,
     images,
     learning_rate,
@@ -28,7 +29,7 @@ FLAGS = flags.FLAGS
 
 # In the order of --help, of the checks and of the notes.
 GROUPS = (run, images, augmentation, fine_tuning, losses, learning_rate, optimization,
-          machines, validation, repeating, tensorboard)
+          machines, computation, validation, repeating, tensorboard)
 
 common_flags.define_network_flags()
 common_flags.define_dataset_flags(split_name='train', batch_size=32)
@@ -54,6 +55,7 @@ def show_banner(dataset, num_classes, image_size, schedule, beginning, more) -> 
                   f' {banner.parameters(optimization.trained_variables())}'),
       *images.rows(dataset, num_classes, image_size),
       *machines.rows(dataset.num_samples),
+      *computation.rows(),
       *learning_rate.rows(schedule, dataset.num_samples),
       *optimization.rows(),
       *fine_tuning.rows(beginning),
@@ -65,6 +67,7 @@ def show_banner(dataset, num_classes, image_size, schedule, beginning, more) -> 
 def train() -> None:
   """Builds what the flags ask for, says what it is, and runs it."""
   # Importing TensorFlow takes seconds: only now, when the flags are right.
+  computation.begin()
   from training import graph, loop
 
   start = fine_tuning.starting_point()
@@ -76,6 +79,7 @@ def train() -> None:
   dataset, num_classes = common_flags.get_dataset()
   network_fn, image_size = images.network(num_classes)
   config = machines.deployment()
+  computation.check_devices(config)
   batches = images.training_input(
       dataset, image_size, seeds, config, validation.trained_part())
   validation.count_trained(dataset, batches)
@@ -86,8 +90,10 @@ def train() -> None:
       optimization.make_optimizer, optimization.update_options(),
       tensorboard.displayable())
   beginning, init_fn = fine_tuning.prepare(start, dataset, num_classes)
+  computing = computation.watchers(training_graph)
   watchers = [
       *run.watchers(training_graph),
+      *computing,
       *augmentation.watchers(dataset, image_size, batches),
       *repeating.watchers(training_graph),
       *tensorboard.watchers(dataset, num_classes, image_size, config, batches)]
@@ -95,8 +101,9 @@ def train() -> None:
       start, dataset, num_classes, image_size, config, batches)
   card = repeating.run_card(
       start, seeds, training_graph, batches, dataset, schedule,
-      {'image_size': image_size, 'classes': num_classes, **losses.facts(loss)},
-      [validator.report for validator in validators])
+      {'image_size': image_size, 'classes': num_classes, **losses.facts(loss),
+       **computation.facts()},
+      [watcher.report for watcher in [*validators, *computing]])
 
   show_banner(dataset, num_classes, image_size, schedule, beginning,
               [*losses.rows(loss, dataset), *validation.rows(dataset),

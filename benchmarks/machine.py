@@ -71,17 +71,23 @@ def busy_share(seconds: float = 0.3) -> float | None:
   return 1 - (after[0] - before[0]) / (after[1] - before[1])
 
 
-def matrix_multiply_rate(sizes=MATRIX_SIZES) -> dict[int, float]:
+def matrix_multiply_rate(sizes=MATRIX_SIZES,
+                         dtype: str = 'float32') -> dict[int, float]:
   """Returns the multiplications and additions a second, by the size of the matrices.
 
-  They are of square float32 matrices, by TensorFlow on its default device, in this
-  process; each rate is that of the fastest run.
+  They are of square matrices, by TensorFlow on its default device, in this process;
+  each rate is that of the fastest run.
+
+  Args:
+    sizes: side lengths of the matrices.
+    dtype: name of their type.
   """
   from tf_compat import tf
   rates = {}
   for size in sizes:
     with tf.Graph().as_default(), tf.Session() as session:
-      left, right = [tf.Variable(tf.random.uniform([size, size]), use_resource=False)
+      left, right = [tf.Variable(
+          tf.cast(tf.random.uniform([size, size]), dtype), use_resource=False)
                      for _ in range(2)]
       session.run(tf.global_variables_initializer())
       run = session.make_callable(tf.matmul(left, right).op)

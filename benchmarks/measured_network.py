@@ -7,11 +7,9 @@ runtime compute the whole network once, and images that are fed are copied each 
 import collections
 import contextlib
 import dataclasses
-import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 
-import diagnostics
 from catalog import complexity, networks
 from deployment import model_deploy
 from export import inference_graph
@@ -25,7 +23,6 @@ from training import learning_rates, losses, updates
 # layers (CifarNet, AlexNet) that makes this 3 to 5% too much, mostly 1% or less.
 PASSES = {'forward': 1, 'forward_backward': 3, 'step': 3}
 WEIGHT_DECAY = 4e-5
-_FORMATS_OF_CLIPS = {'NHWC': 'NDHWC', 'NCHW': 'NCDHW'}
 
 # What a session is to run, by name. No groups of operations: TensorFlow leaves out of a
 # run what has no other effect than to be waited for, and XLA even operations that are
@@ -43,11 +40,12 @@ class Setting:
     name: of the network.
     batch_size: images of each clone.
     image_size: height and width; None: the network's own.
-    data_format: 'NHWC', or 'NCHW' where channels go before the sizes.
+    data_format: 'NHWC', or 'NCHW' for a network that computes channels first.
     num_clones: copies of the network, each on a logical CPU of its own.
     num_classes: logits; None: those of the published weights.
     channels: of the images; None: those of the published weights.
     xla: whether XLA compiles what it can.
+    mixed_precision: 'none', or the type of 16 bits that the network computes in.
   """
 
   name: str
@@ -58,25 +56,34 @@ class Setting:
   num_classes: int | None = None
   channels: int | None = None
   xla: bool = False
+  mixed_precision: str = 'none'
 
   @property
   def classes(self) -> int:
     """The number of logits."""
     return self.num_classes or networks.get_network(self.name).num_classes
 
-  def image_shape(self, channels_last: bool = False) -> tuple[int, ...]:
-    """Returns the shape of one image, or clip, in the setting's data format."""
+  def image_shape(self) -> tuple[int, ...]:
+    """Returns the shape of one image, or clip."""
     row = networks.get_network(self.name)
     size = self.image_size or nets_factory.networks_map[self.name].default_image_size
     frames = () if row.frames is None else (row.frames,)
     channels = self.channels or row.channels
-    if self.data_format == 'NHWC' or channels_last:
-      return (*frames, size, size, channels)
-    return (channels, *frames, size, size)
+    return (*frames, size, size, channels)
+
+  def network_fn(self, weight_decay: float = 0.0, is_training: bool = False):
+    """Returns the network's function, see `nets_factory.get_network_fn`."""
+    options = {}
+    if self.data_format in nets_factory.data_formats(self.name):
+      options['data_format'] = self.data_format
+    if self.mixed_precision != 'none':
+      options['compute_dtype'] = tf.as_dtype(self.mixed_precision)
+    return nets_factory.get_network_fn(
+        self.name, self.classes, weight_decay, is_training, **options)
 
   def multiply_adds(self) -> int:
     """Returns those of one image: as stored, or counted if they are not."""
-    wanted = self.image_shape(channels_last=True)
+    wanted = self.image_shape()
     stored = complexity.load().get(self.name)
     if stored and (stored.input_shape, stored.num_classes) == (wanted, self.classes):
       return stored.multiply_adds
@@ -84,29 +91,6 @@ class Setting:
       images = tf.placeholder(tf.float32, [1, *wanted])
       logits, _ = nets_factory.get_network_fn(self.name, self.classes)(images)
       return counting.count_multiply_adds(graph, [logits])
-
-
-def check_data_format(data_format: str) -> None:
-  """Raises UserError if the default device cannot convolve in a data format."""
-  if data_format == 'NHWC':
-    return
-  with tf.Graph().as_default(), tf.Session() as session:
-    probe = _convolution_and_gradient(data_format)
-    session.run(tf.global_variables_initializer())
-    try:
-      session.run(probe)
-    except tf.errors.OpError as error:
-      gpus = tf.config.list_physical_devices('GPU')
-      raise diagnostics.UserError(
-          f'--data_format={data_format}: the {"GPU" if gpus else "CPU"} of this machine'
-          ' has no convolution for it: leave the flag out, or say NHWC') from error
-
-
-def _convolution_and_gradient(data_format):
-  images, weights = [tf.Variable(tf.ones(shape))
-                     for shape in ([1, 8, 8, 8], [3, 3, 8, 8])]
-  result = tf.nn.conv2d(images, weights, 1, 'SAME', data_format=data_format)
-  return [result, *tf.gradients(result, [images, weights])]
 
 
 def synthetic_batches(setting: Setting) -> Callable[[], Batch]:
@@ -138,8 +122,7 @@ def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
   Returns:
     {'forward', 'forward_backward', 'step'}: each runs the one before it and more.
   """
-  network_fn = nets_factory.get_network_fn(
-      setting.name, setting.classes, WEIGHT_DECAY, is_training=True)
+  network_fn = setting.network_fn(WEIGHT_DECAY, is_training=True)
   recipe = losses.Recipe(setting.classes)
   config, gradients = deployment(setting), []
 
@@ -151,7 +134,7 @@ def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
 
   def build_clone():
     batch = next_batch()
-    logits, end_points = network_fn(batch.images, **_format_of(setting, network_fn))
+    logits, end_points = network_fn(batch.images)
     recipe.add(logits, end_points, batch.labels)
     return batch, logits, end_points
 
@@ -161,7 +144,8 @@ def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
   # The rate is small, for random labels and any number of steps.
   update = updates.make_train_op(
       clones, config, learning_rates.Schedule('fixed', 1e-4),
-      lambda rate: Optimizer(rate, 0.9), updates.UpdateOptions())
+      lambda rate: Optimizer(rate, 0.9),
+      updates.UpdateOptions(scales_loss=setting.mixed_precision == 'float16'))
   return {
       'forward': [clone.outputs[1] for clone in clones],
       # Fetched from a GPU, gradients would be copied.
@@ -172,10 +156,10 @@ def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
 
 def evaluation_operations(setting: Setting, next_batch: Callable) -> Fetches:
   """Builds the forward pass in evaluation mode; returns {'forward'}."""
-  network_fn = nets_factory.get_network_fn(setting.name, setting.classes)
+  network_fn = setting.network_fn()
 
   def build_clone():
-    return network_fn(next_batch().images, **_format_of(setting, network_fn))[0]
+    return network_fn(next_batch().images)[0]
 
   clones = model_deploy.create_clones(deployment(setting), build_clone)
   return {'forward': [clone.outputs for clone in clones]}
@@ -186,8 +170,6 @@ def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
 
   The weights are random ones, taken the way of trained ones: through a checkpoint.
   """
-  if setting.data_format != 'NHWC':
-    raise diagnostics.UserError('--frozen: inference graphs are built for NHWC only')
   row = networks.get_image_network(setting.name)
   with tempfile.TemporaryDirectory() as folder:
     with tf.Graph().as_default(), tf.Session() as session:
@@ -206,16 +188,6 @@ def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
   clones = model_deploy.create_clones(
       deployment(setting), lambda: frozen.attach(next_batch().images)[0])
   return {'forward': [clone.outputs for clone in clones]}
-
-
-def _format_of(setting, network_fn):
-  """Returns the keyword arguments that choose the data format of a network."""
-  if setting.data_format == 'NHWC':
-    return {}
-  if 'data_format' not in inspect.signature(network_fn).parameters:
-    raise diagnostics.UserError(
-        f'{setting.name} is built for NHWC only: leave --data_format out')
-  return {'data_format': _FORMATS_OF_CLIPS[setting.data_format]}
 
 
 @contextlib.contextmanager

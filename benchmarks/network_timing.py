@@ -7,6 +7,7 @@ import diagnostics
 import progress
 from benchmarks import bottleneck, measured_network, timings
 from benchmarks.measured_network import Setting
+from deployment import computation
 from tf_compat import tf
 
 # What is measured, as the classic line calls it.
@@ -127,6 +128,7 @@ def row(setting: Setting, kind: str, what: str, found: timings.Timings,
       'batch_size': setting.batch_size, 'num_clones': setting.num_clones,
       'image': list(setting.image_shape()), 'data_format': setting.data_format,
       'num_classes': setting.classes, 'xla': setting.xla,
+      'mixed_precision': setting.mixed_precision,
       'num_batches': len(found.seconds), **found.values(),
       'images_per_second': num_images / found.median,
       'multiply_adds': multiply_adds, 'gflops': None, 'share_of_matrix_rate': None,
@@ -158,7 +160,7 @@ def _build(setting, kind, next_batch):
 
 def _check_compiled(setting, opened, operations):
   kernels = measured_network.kernels(opened, operations)
-  if not {'_XlaRun', 'XlaLaunch'} & set(kernels):
+  if not computation.COMPILED & set(kernels):
     raise diagnostics.UserError(
         f'--xla: XLA compiled no part of {setting.name}; these times would be those'
         ' without it')

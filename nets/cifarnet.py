@@ -18,7 +18,10 @@ def cifarnet_arg_scope(weight_decay=0.004):
 
 
 def _local_response_norm(net, name):
-  return tf.nn.lrn(net, 4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, name=name)
+  # In float32 whatever `net` is: CPUs have no kernel for bfloat16.
+  normalized = tf.nn.lrn(tf.cast(net, tf.float32), 4, bias=1.0, alpha=0.001 / 9.0,
+                         beta=0.75, name=name)
+  return tf.cast(normalized, net.dtype)
 
 
 def cifarnet(images, num_classes=10, is_training=False, dropout_keep_prob=0.5,

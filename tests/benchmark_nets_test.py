@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-import diagnostics
 from benchmarks import bottleneck, machine, paired_runs, timing_chart
 from benchmarks.timings import Timings, timed
 from tests import scripts
@@ -124,9 +123,11 @@ def test_a_network_that_fails_is_named_and_passed_over():
 def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
   output = tmp_path / 'times.jsonl'
   done = scripts.run('benchmark_nets', networks='lenet', dataset_name='digits',
-                     dataset_dir=digits_dir, output=output, **TINY)
+                     dataset_dir=digits_dir, output=output,
+                     mixed_precision='float16', **TINY)
   assert done.returncode == 0, done.stderr
   rows = stored_rows(output)
+  assert {row['mixed_precision'] for row in rows} == {'float16'}
   assert [row['what'] for row in rows] == [
       'forward', 'forward_backward', 'step', 'input', 'records']
   shares = rows[-1]['shares']
@@ -141,31 +142,13 @@ def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
     ({'networks': 'lenett'}, ["no network 'lenett'", "'lenet'"]),
     ({'networks': 'lenet', 'batch_sizes': '4,x'}, ['--batch_sizes', "'x'"]),
     ({'networks': 'lenet', 'frozen': True, 'mode': 'train'}, ['--mode=train']),
-    ({'networks': 'lenet', 'mixed_precision': True}, ['--mixed_precision']),
+    ({'networks': 'lenet', 'mixed_precision': 'bfloat16', 'frozen': True},
+     ['--mixed_precision=bfloat16', '--frozen']),
     ({'networks': 'lenet', 'num_readers': 2}, ['--num_readers', '--dataset_dir']),
     ({}, ['--networks is empty']),
 ], ids=lambda value: '-'.join(value) or 'none')
 def test_wrong_flags_are_answered_in_one_line(flags, words):
   scripts.answer(scripts.run('benchmark_nets', **flags), *words, code=1)
-
-
-def test_a_data_format_that_nothing_computes_is_refused(monkeypatch):
-  from benchmarks import measured_network
-  from tf_compat import tf
-
-  def no_kernel():
-    raise NotImplementedError('no kernel')
-
-  measured_network.check_data_format('NHWC')
-  monkeypatch.setattr(measured_network, '_convolution_and_gradient',
-                      lambda _: tf.py_func(no_kernel, [], tf.float32))
-  with pytest.raises(diagnostics.UserError, match='--data_format=NCHW: the '):
-    measured_network.check_data_format('NCHW')
-  setting = measured_network.Setting('lenet', 2, data_format='NCHW')
-  assert setting.image_shape() == (1, 28, 28)
-  with pytest.raises(diagnostics.UserError, match='lenet is built for NHWC only'):
-    measured_network.evaluation_operations(
-        setting, measured_network.synthetic_batches(setting))
 
 
 def answering(name, seconds, order):

@@ -56,6 +56,24 @@ def test_the_first_end_point_that_went_bad_is_named_and_weights_stay(num_clones)
     np.testing.assert_array_equal(old, new)
 
 
+def test_only_what_a_gradient_waits_for_stays_in_memory():
+  images = tf.ones([2, numerics._SMALL])
+  weights = tf.get_variable('weights', [])
+  product = images * weights
+  total = product + 1.0
+  logits = tf.reduce_sum(total * total, 1, keepdims=True)
+  loss = tf.reduce_sum(logits)
+  guard = numerics.Guard([model_deploy.Clone(
+      (Batch(images, None, None, None), logits, {'product': product, 'sum': total}),
+      '', '')], loss)
+  tf.gradients(loss, weights)
+  assert guard.op
+  held = {tensor.op.name for op in tf.get_default_graph().get_operations()
+          if 'numerics_guard' in op.name for tensor in op.inputs}
+  assert {images.op.name, total.op.name, logits.op.name} <= held
+  assert product.op.name not in held
+
+
 def test_images_and_weights_that_are_bad_are_told_from_end_points():
   images = tf.placeholder_with_default(np.ones([2, 5], np.float32), [2, 5])
   # A rectifier may turn NaN to 0.

@@ -3,7 +3,7 @@
 from absl import flags
 
 import common_flags
-from train_flags import augmentation, fine_tuning, optimization
+from train_flags import augmentation, computation, fine_tuning, optimization
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +33,8 @@ def network(num_classes: int):
   network_fn = nets_factory.get_network_fn(
       FLAGS.model_name, num_classes, optimization.loss_weight_decay(),
       is_training=True,
-      frozen_batch_norm_scopes=fine_tuning.frozen_batch_norm_scopes())
+      frozen_batch_norm_scopes=fine_tuning.frozen_batch_norm_scopes(),
+      **computation.network_options())
   return network_fn, FLAGS.train_image_size or network_fn.default_image_size
 
 

@@ -4,7 +4,7 @@ from absl import flags
 
 import diagnostics
 import train_flags
-from train_flags import fine_tuning, learning_rate, machines
+from train_flags import computation, fine_tuning, learning_rate, machines
 
 FLAGS = flags.FLAGS
 
@@ -105,7 +105,8 @@ def update_options():
       machines.aggregated_replicas(), tuple(fine_tuning.frozen_scopes()),
       tuple(train_flags.comma_separated(FLAGS.frozen_batch_norm_scopes)),
       learning_rate.multipliers(), FLAGS.clip_gradient_norm,
-      FLAGS.clip_gradients_by == 'variable', FLAGS.accumulate_steps)
+      FLAGS.clip_gradients_by == 'variable', FLAGS.accumulate_steps,
+      computation.scales_loss())
 
 
 def trained_variables() -> list:

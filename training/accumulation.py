@@ -2,6 +2,7 @@
 
 from deployment.optimizer_wrapper import OptimizerWrapper
 from tf_compat import tf
+from training import numerics
 
 
 class AccumulatingOptimizer(OptimizerWrapper):
@@ -24,10 +25,11 @@ class AccumulatingOptimizer(OptimizerWrapper):
   Args:
     optimizer: a tf.train.Optimizer.
     count: batches of an update, 2 or more.
-    guard: an op that fails for a batch that must not count.
+    guard: whose op fails for a batch that must not count.
   """
 
-  def __init__(self, optimizer: tf.train.Optimizer, count: int, guard: tf.Operation):
+  def __init__(self, optimizer: tf.train.Optimizer, count: int,
+               guard: numerics.Guard):
     super().__init__(optimizer)
     self._count, self._guard = count, guard
     self.accumulate_op = self.mean_loss = None
@@ -47,7 +49,7 @@ class AccumulatingOptimizer(OptimizerWrapper):
     with tf.name_scope('accumulate_gradients'):
       values = [gradient for gradient, _ in pairs] + [loss]
       self._sums = [_local_zeros(value) for value in values]
-      with tf.control_dependencies([self._guard]):
+      with tf.control_dependencies([self._guard.op]):
         additions = [total.assign_add(value, read_value=False)
                      for total, value in zip(self._sums, values, strict=True)]
       with tf.control_dependencies(additions):

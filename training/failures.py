@@ -3,11 +3,16 @@
 import contextlib
 import errno
 import os
+import re
 import threading
 
 import diagnostics
 from tf_compat import tf
 from training import savers
+
+# What kernels raise that are missing, or lack a case.
+_OF_KERNELS = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError,
+               tf.errors.UnimplementedError, tf.errors.InternalError)
 
 
 def explain(error: Exception, step: int | None,
@@ -28,7 +33,27 @@ def explain(error: Exception, step: int | None,
         os.remove(unfinished)
       what = diagnostics.explain_os_error(OSError(code, '', train_dir))
       return diagnostics.UserError(f'{what} ({at}). {last_checkpoint(train_dir)}')
-  return None
+  return _not_computable(error) if step is None else None
+
+
+def _not_computable(error):
+  """Returns the user's view of an operation that has no kernel in 16 bits."""
+  named = re.search(r'\{\{node ([^}]+)\}\}', str(error))
+  if not isinstance(error, _OF_KERNELS) or not named:
+    return None
+  try:
+    operation = tf.get_default_graph().get_operation_by_name(named[1])
+  except KeyError:  # Of a function, such as those of the input.
+    return None
+  tensors = [*operation.inputs, *operation.outputs]
+  dtype = next((tensor.dtype.base_dtype for tensor in tensors
+                if tensor.dtype.base_dtype in (tf.float16, tf.bfloat16)), None)
+  if dtype is None:
+    return None
+  other = 'bfloat16' if dtype == tf.float16 else 'float16'
+  return diagnostics.UserError(
+      f"--mixed_precision={dtype.name}: '{operation.name}', a {operation.type}, cannot"
+      f' be computed here in {dtype.name}: leave the flag out, or try {other}')
 
 
 def last_checkpoint(train_dir: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from deployment import model_deploy
 from tf_compat import slim, tf
-from training import learning_rates, numerics, summaries, updates
+from training import learning_rates, loss_scaling, numerics, summaries, updates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class TrainingGraph:
     accumulate_steps: batches of a step.
     accumulate_op: takes a batch before the last one of a step, None if there is none.
     finite_check: looks for variables that are not finite.
+    scaling: what scales the loss, or None.
   """
 
   train_op: tf.Tensor
@@ -37,6 +38,7 @@ class TrainingGraph:
   accumulate_steps: int = 1
   accumulate_op: tf.Tensor | None = None
   finite_check: numerics.FiniteCheck | None = None
+  scaling: loss_scaling.LossScaling | None = None
 
 
 def build(config: model_deploy.DeploymentConfig,
@@ -89,4 +91,4 @@ def build(config: model_deploy.DeploymentConfig,
       model_variables=slim.get_model_variables(),
       accumulate_steps=update_options.accumulate_steps,
       accumulate_op=update.accumulate_op,
-      finite_check=numerics.FiniteCheck())
+      finite_check=numerics.FiniteCheck(), scaling=update.scaling)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from deployment import model_deploy
 from tf_compat import slim, tf
-from training import accumulation, freezing, numerics, rate_groups
+from training import accumulation, freezing, loss_scaling, numerics, rate_groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,8 @@ class UpdateOptions:
     clip_by_variable: whether that is the norm of each variable's gradient, or else of
       all together.
     accumulate_steps: batches whose mean gradient makes an update.
+    scales_loss: whether the loss is scaled for the backward pass, as networks in
+      float16 need it; not with `replicas_to_aggregate`.
   """
 
   trainable_scopes: tuple[str, ...] = ()
@@ -39,6 +41,7 @@ class UpdateOptions:
   clip_gradient_norm: float = 0.0
   clip_by_variable: bool = False
   accumulate_steps: int = 1
+  scales_loss: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Update:
       of an update but the last, which `train_op` takes. None if there is no other.
     group_rates: the learning rate of each scope that has a factor.
     trained: the variables that are updated.
+    scaling: what scales the loss, or None.
   """
 
   train_op: tf.Tensor
@@ -64,6 +68,7 @@ class Update:
   accumulate_op: tf.Tensor | None
   group_rates: dict[str, tf.Tensor]
   trained: list
+  scaling: loss_scaling.LossScaling | None = None
 
 
 def make_train_op(clones: list[model_deploy.Clone],
@@ -105,15 +110,19 @@ def make_train_op(clones: list[model_deploy.Clone],
         variable_averages=averages, variables_to_average=averaged)
 
   optimizer = model_deploy.CloneOptimizer(optimizer, clones)
+  total_loss, scaling = optimizer.total_loss, None
+  if options.scales_loss:
+    with tf.device(config.variables_device()):
+      optimizer = scaling = loss_scaling.LossScaling(optimizer)
   train_op, total_loss, accumulate_op = _create_train_op(
-      optimizer, clones, global_step, trained, config, options)
+      optimizer, total_loss, clones, global_step, trained, config, options)
   if averages and sync_optimizer is None:
     # After the update, so that a checkpoint's averages include its weights.
     with tf.control_dependencies([train_op]):
       with tf.control_dependencies([averages.apply(averaged)]):
         train_op = tf.identity(train_op)
   return Update(train_op, total_loss, learning_rate, sync_optimizer, accumulate_op,
-                group_rates, trained)
+                group_rates, trained, scaling)
 
 
 def trained_variables(options: UpdateOptions) -> list:
@@ -127,12 +136,13 @@ def trained_variables(options: UpdateOptions) -> list:
       options.learning_rate_multipliers)
 
 
-def _create_train_op(optimizer, clones, global_step, trained, config, options):
+def _create_train_op(optimizer, total_loss, clones, global_step, trained, config,
+                     options):
   """Returns (train_op, total_loss, accumulate_op), see `Update`."""
-  total_loss, accumulate_op = optimizer.total_loss, None
+  accumulate_op = None
   clip = _clipping(options) or (lambda pairs: pairs)
   with tf.device(config.optimizer_device()):
-    guard = numerics.guard(clones, total_loss)
+    guard = numerics.Guard(clones, total_loss)
     if options.accumulate_steps > 1:
       optimizer = accumulation.AccumulatingOptimizer(
           optimizer, options.accumulate_steps, guard)

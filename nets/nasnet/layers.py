@@ -90,6 +90,7 @@ def drop_path(net, keep_prob, is_training=True):
   """
   if not is_training:
     return net
-  keep_prob = tf.cast(keep_prob, net.dtype)
-  noise = tf.random_uniform([tf.shape(net)[0], 1, 1, 1], dtype=net.dtype)
-  return net * (tf.floor(noise + keep_prob) / keep_prob)
+  # In float32 whatever `net` is: 16 bits are too coarse for a share near 1.
+  keep_prob = tf.cast(keep_prob, tf.float32)
+  noise = tf.random_uniform([tf.shape(net)[0], 1, 1, 1])
+  return net * tf.cast(tf.floor(noise + keep_prob) / keep_prob, net.dtype)

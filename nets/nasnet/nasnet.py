@@ -106,3 +106,6 @@ def build_nasnet_large(images, num_classes, is_training=True, final_endpoint=Non
 build_nasnet_cifar.default_image_size = 32
 build_nasnet_mobile.default_image_size = 224
 build_nasnet_large.default_image_size = 331
+build_nasnet_cifar.default_config = cifar_config
+build_nasnet_mobile.default_config = mobile_imagenet_config
+build_nasnet_large.default_config = large_imagenet_config

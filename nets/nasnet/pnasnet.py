@@ -91,3 +91,5 @@ def build_pnasnet_mobile(images, num_classes, is_training=True, final_endpoint=N
 
 build_pnasnet_large.default_image_size = 331
 build_pnasnet_mobile.default_image_size = 224
+build_pnasnet_large.default_config = large_imagenet_config
+build_pnasnet_mobile.default_config = mobile_imagenet_config

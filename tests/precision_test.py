@@ -1,0 +1,176 @@
+"""Networks in 16 bits: what stays float32, and how far they are from float32."""
+
+import collections
+import types
+
+import numpy as np
+import pytest
+
+from catalog import networks, variables
+from deployment import model_deploy
+from nets import nets_factory, normalization, precision
+from tests import evaluated_networks, recipe
+from tf_compat import slim, tf
+from training import failures, graph, learning_rates, losses, updates
+
+TYPES = [tf.bfloat16, tf.float16]
+# A network for each kind of layer: among them are separable, grouped and dense ones,
+# several pools, local response norm and squeeze-and-excitation.
+QUICKLY_BUILT = ('cifarnet', 'lenet', 'vgg_a', 'inception_v1', 'resnext_50',
+                 'mobilenet_v2_035', 'mobilenet_v3_small_minimalistic')
+
+Batch = collections.namedtuple('Batch', ('images', 'labels', 'waited', 'numbers'))
+
+
+def photos(channels=3, size=48):
+  """Returns float32 images in [-1, 1] that differ, as those of a batch do."""
+  return np.stack([recipe.photo(size, size, channels, seed) for seed in range(4)]) / (
+      np.float32(127.5)) - 1
+
+
+def layers(images):
+  """Builds a layer of each kind, with and without batch norm."""
+  normalized = {'normalizer_fn': normalization.batch_norm}
+  net = slim.conv2d(images, 8, 3, 2, scope='conv', **normalized)
+  net = slim.separable_conv2d(net, 12, 3, 1, 2, scope='separable', **normalized)
+  net = slim.max_pool2d(net, 2, scope='pool')
+  net = slim.flatten(net)
+  return slim.fully_connected(net, 5, activation_fn=None, scope='logits'), {}
+
+
+def small_network(dtype):
+  """Returns the function of a small network, as `get_network_fn` does."""
+  with slim.arg_scope(
+      [slim.conv2d, slim.separable_conv2d, slim.fully_connected],
+      weights_regularizer=slim.l2_regularizer(1e-4)) as scope:
+    pass
+
+  def network_fn(images):
+    if dtype != tf.float32:
+      return precision.build(layers, images, scope, dtype)
+    with slim.arg_scope(scope):
+      return layers(images)
+
+  return network_fn
+
+
+def mobilenet(dtype):
+  return nets_factory.get_network_fn(
+      'mobilenet_v1_025', 5, 1e-4, is_training=True, compute_dtype=dtype)
+
+
+def first_step(network_fn, dtype, num_clones, moving_average_decay):
+  """Takes one step from weights that depend on their names alone.
+
+  Returns:
+    The loss, the penalty on the weights, and the variables before and after.
+  """
+  tf.reset_default_graph()
+  built = graph.build(
+      model_deploy.DeploymentConfig(num_clones, clone_on_cpu=True),
+      lambda: Batch(tf.constant(photos()), tf.constant([0, 1, 2, 3], tf.int64),
+                    tf.constant(0.0, tf.float64), tf.constant([0], tf.int64)),
+      network_fn(dtype), losses.Recipe(5).add,
+      learning_rates.Schedule('fixed', 0.01), tf.train.GradientDescentOptimizer,
+      updates.UpdateOptions(
+          moving_average_decay=moving_average_decay,
+          scales_loss=dtype == tf.float16))
+  penalty = tf.add_n(tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
+  average = '/ExponentialMovingAverage'
+  given = {variable.initializer.inputs[1]: recipe.fill(
+      variable.op.name.removesuffix(average), variable.shape)
+           for variable in tf.global_variables()
+           if average in variable.op.name or variable in built.model_variables}
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer(), given)
+    if built.scaling:
+      built.scaling.scale.load(2.0 ** 8, session)
+    all_of_them = {variable.op.name: variable for variable in tf.global_variables()}
+    before, penalized = session.run([all_of_them, penalty])
+    loss = session.run(built.train_op)
+    return types.SimpleNamespace(
+        loss=loss, penalty=penalized, before=before, after=session.run(all_of_them))
+
+
+def differs(step, other, kind):
+  """Returns by how much the variables of a kind move otherwise, as a share."""
+  moved, wanted = (np.concatenate([
+      np.ravel(taken.after[name] - taken.before[name])
+      for name in sorted(other.before) if name.endswith(kind)])
+                   for taken in (step, other))
+  return np.linalg.norm(moved - wanted) / np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize(('network_fn', 'num_clones', 'decay', 'of_weights'), [
+    (small_network, 1, 0.9, 0.05), (small_network, 2, None, 0.05),
+    # So many layers of batch norm make much of what was rounded.
+    (mobilenet, 1, None, np.inf)], ids=['averages', 'clones', 'mobilenet'])
+def test_a_step_is_near_that_of_float32(network_fn, num_clones, decay, of_weights):
+  plain = first_step(network_fn, tf.float32, num_clones, decay)
+  for dtype in TYPES:
+    step = first_step(network_fn, dtype, num_clones, decay)
+    assert step.loss == pytest.approx(plain.loss, rel=0.03)
+    assert step.loss != plain.loss
+    # To the last digits: it is of the float32 weights, each counted once.
+    assert step.penalty == pytest.approx(plain.penalty, rel=1e-6)
+    assert {name for name in step.after if not name.startswith('loss_scaling/')} == set(
+        plain.after)
+    for name, value in step.after.items():
+      assert value.dtype == (np.int64 if value.dtype.kind == 'i' else np.float32), name
+    kinds = {'/weights': of_weights, 'moving_mean': 0.1, 'moving_variance': 0.1}
+    if decay:
+      kinds['/weights/ExponentialMovingAverage'] = of_weights
+    for kind, most in kinds.items():
+      assert differs(step, plain, kind) < most, (dtype.name, kind)
+
+
+@pytest.mark.parametrize('name', evaluated_networks.BUILT)
+def test_variables_are_those_of_float32(name):
+  if name not in QUICKLY_BUILT:
+    evaluated_networks.skip_unless_every_network()
+  row = networks.get_network(name)
+  network_fn = nets_factory.get_network_fn(
+      name, row.num_classes, 1e-4, is_training=True, compute_dtype=tf.bfloat16)
+  size, frames = network_fn.default_image_size, [row.frames] if row.frames else []
+  tf.train.get_or_create_global_step()
+  logits, end_points = network_fn(
+      tf.placeholder(tf.float32, [2, *frames, size, size, row.channels]))
+  made = tf.global_variables()[1:]
+  assert {variable.op.name for variable in made} == set(variables.load()[name].shapes)
+  assert {variable.op.name for variable in slim.get_model_variables()} == {
+      variable.op.name for variable in made}
+  assert {variable.dtype.base_dtype for variable in made} == {tf.float32}
+  assert {tensor.dtype for tensor in tf.get_collection(
+      tf.GraphKeys.REGULARIZATION_LOSSES)} == {tf.float32}
+  assert logits.dtype == tf.float32
+  assert {tensor.dtype for end_point, tensor in end_points.items()
+          if end_point != 'AuxLogits'} == {tf.bfloat16}
+
+
+def test_a_penalty_on_cast_weights_is_refused():
+  """It would be rounded, and counted once for each clone."""
+  def network(images):
+    return slim.fully_connected(
+        images, 3, weights_regularizer=slim.l2_regularizer(0.1)), {}
+
+  with pytest.raises(ValueError, match=r'is bfloat16: .* arg scope'):
+    precision.build(network, tf.ones([2, 4]), {}, tf.bfloat16)
+
+
+def test_what_has_no_kernel_is_told_in_one_line(tmp_path):
+  with tf.device('/cpu:0'), tf.Session() as session:
+    pooled = tf.nn.max_pool3d(
+        tf.ones([1, 2, 2, 2, 1], tf.float16), 2, 2, 'VALID', name='pool')
+    with pytest.raises(tf.errors.OpError) as raised:
+      session.run(pooled)
+  answer = str(failures.explain(raised.value, None, str(tmp_path)))
+  for words in ('--mixed_precision=float16', "'pool', a MaxPool3D", 'try bfloat16'):
+    assert words in answer
+  assert failures.explain(raised.value, 7, str(tmp_path)) is None
+
+
+def test_channels_first_is_for_networks_that_are_built_for_it():
+  assert nets_factory.data_formats('lenet') == ('NHWC',)
+  assert nets_factory.data_formats('pnasnet_mobile') == ('NHWC', 'NCHW')
+  with pytest.raises(ValueError, match=r"no data format 'NCHW' for lenet"):
+    nets_factory.get_network_fn('lenet', 10, data_format='NCHW')
