@@ -18,8 +18,10 @@ install when something is missing or does not fit.
 """
 
 import contextlib
+import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import re
 import sys
@@ -32,12 +34,15 @@ NEWEST_TENSORFLOW = (2, 21)
 
 _INSTALL = 'python -m pip install "tensorflow=={0}" "tf-keras=={0}" tf-slim==1.1.0'
 
+# Python's own 700 (2000 from 3.13 on) are the work of milliseconds.
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
 _START_UP_NOISE = re.compile(
     r'absl::InitializeLog|port\.cc:|cudart_stub|cuda_(platform|fft|dnn|blas)'
     r'|failed call to cuInit|computation_placer|cpu_feature_guard'
     r'|To enable the following instructions|oneDNN custom operations'
     r'|Could not find cuda drivers|TF-TRT Warning'
-    r'|Attempting to register factory for plugin')
+    r'|Attempting to register factory for plugin|oneDNN supports DT_HALF')
 
 
 def _version(distribution: str) -> tuple | None:
@@ -84,7 +89,7 @@ def _check_versions(tensorflow: tuple | None, tf_keras: tuple | None,
 
 
 @contextlib.contextmanager
-def _without_start_up_noise():
+def without_start_up_noise():
   """Holds back what native code writes to stderr, then passes on the rest.
 
   TensorFlow's libraries write before any of their log levels can be set, to
@@ -108,9 +113,56 @@ def _without_start_up_noise():
           print(line, file=sys.stderr)
 
 
+@contextlib.contextmanager
+def _without_garbage_collection():
+  """Lets modules be imported without looking for garbage in between.
+
+  They make a million objects that stay as long as the program, and so do most of the
+  objects of a graph. Looking through them takes a tenth of the time of either, so it
+  is left out for those here, and done more rarely later.
+  """
+  was_enabled = gc.isenabled()
+  gc.disable()
+  try:
+    yield
+  finally:
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    if was_enabled:
+      gc.enable()
+
+
+@contextlib.contextmanager
+def _without_module(name: str):
+  """Makes an import of a module fail, unless it was imported before.
+
+  For what TensorFlow and slim import, but can do without.
+  """
+  if name in sys.modules:
+    yield
+    return
+  sys.modules[name] = None
+  try:
+    yield
+  finally:
+    del sys.modules[name]
+
+
+class _Later:
+  """Stands for a module, and imports it when something of it is asked for."""
+
+  def __init__(self, name: str):
+    self._name = name
+
+  def __getattr__(self, attribute: str):
+    return getattr(importlib.import_module(self._name), attribute)
+
+
 def _import_quietly():
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  with _without_start_up_noise():
+  # Only to register its optimizers, TensorFlow would import all of Keras 3: a quarter
+  # of its own import. tf.keras still does so, when it is asked for.
+  with without_start_up_noise(), _without_module('keras.src.optimizers'):
     tf = importlib.import_module('tensorflow.compat.v1')
     tf.config.list_physical_devices()  # The search for GPUs is noisy too.
     return tf
@@ -152,6 +204,17 @@ def _leave_eager_mode(tf) -> None:
         ' first TensorFlow operation of the program')
 
 
+def _import_slim():
+  """Returns tf_slim, which imports scikit-learn for the metrics of one loss."""
+  with _without_module('sklearn.metrics'):
+    slim = importlib.import_module('tf_slim')
+  metric_learning = importlib.import_module('tf_slim.losses.metric_learning')
+  if not metric_learning.HAS_SKLEARN and importlib.util.find_spec('sklearn'):
+    metric_learning.metrics = _Later('sklearn.metrics')
+    metric_learning.HAS_SKLEARN = True
+  return slim
+
+
 def _silence_deprecation_notes(tf) -> None:
   deprecation = importlib.import_module(
       'tensorflow.python.util.deprecation')
@@ -182,10 +245,12 @@ def is_deterministic() -> bool:
 
 _deterministic = False
 _check_versions(_tensorflow_version(), _version('tf-keras'), _version('tf-slim'))
-tf = _import_quietly()
-_restore_moved_names(tf)
-_leave_eager_mode(tf)
-_silence_deprecation_notes(tf)
-slim = importlib.import_module('tf_slim')
+with _without_garbage_collection():
+  tf = _import_quietly()
+  _restore_moved_names(tf)
+  _leave_eager_mode(tf)
+  _silence_deprecation_notes(tf)
+  slim = _import_slim()
 
-__all__ = ['is_deterministic', 'make_deterministic', 'slim', 'tf']
+__all__ = ['is_deterministic', 'make_deterministic', 'slim', 'tf',
+           'without_start_up_noise']

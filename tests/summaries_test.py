@@ -96,6 +96,18 @@ def test_the_accuracy_is_of_all_clones_and_histograms_of_the_first():
   assert not [tag for tag in found if 'clone_1' in tag or tag.startswith('images/')]
 
 
+def test_a_sample_is_from_all_channels_and_small_tensors_are_whole():
+  # The stride alone, 20, would meet every fourth channel only.
+  channels = tf.tile(tf.range(16)[tf.newaxis, tf.newaxis], [25, 50, 1])
+  sample = summaries.sample_of(channels, count=1000)
+  assert 900 <= sample.shape.num_elements() < 2000
+  with tf.Session() as session:
+    counts = np.bincount(session.run(sample), minlength=16)
+  assert counts.max() - counts.min() <= 1
+  for whole in (channels[:1], tf.placeholder(tf.float32, [None, 50, 16])):
+    assert summaries.sample_of(whole, count=1000) is whole
+
+
 @pytest.mark.parametrize(('labels', 'accuracy'), [
     (np.array([0, 1, 2, 2]), 0.75),
     # Mixed images count for the class that they show most of.
@@ -246,21 +258,33 @@ def test_pictures_change_as_the_network_does(split):
                  for variable in tf.trainable_variables()])
     biases_to(session, 3)
     watcher.begin(session, 0, writer)
+    assert not writer.values  # The first step need not wait.
+    watcher.after_step(session, 1)
     probabilities = watcher.predict(session)
     assert probabilities.shape == (12, 10)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-    watcher.after_step(session, 1)
+    watcher.after_step(session, 2)
     assert len(writer.values) == 1
     biases_to(session, 4)
-    watcher.end(session, 2)
-    watcher.end(session, 2)
+    watcher.end(session, 3)
+    watcher.end(session, 3)
   assert [(step, tag) for step, tag, _ in writer.values] == [
-      (0, 'predictions/fixed_images'), (2, 'predictions/fixed_images')]
+      (1, 'predictions/fixed_images'), (3, 'predictions/fixed_images')]
   (first, colours), (second, _) = (
       frame_colours(value) for _, _, value in writer.values)
   assert {BLUE, VERMILION} <= colours
   assert first.size == second.size
   assert first.tobytes() != second.tobytes()
+
+
+def test_a_network_that_takes_long_is_asked_less_often(split):
+  watcher, writer = watcher_of(split, every_secs=1e-6), Writer()
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    watcher.begin(session, 0, writer)
+    for step in (1, 2, 3):
+      watcher.after_step(session, step)
+  assert [step for step, *_ in writer.values] == [1]
 
 
 @pytest.mark.parametrize(('every_secs', 'writer'), [(0, Writer()), (3600, None)])

@@ -40,6 +40,7 @@ def test_run_says_what_it_does_and_a_finished_run_does_nothing(digits_dir, tmp_p
                    r'  input wait \d+%  0:\d\d left', done.stdout)
   assert tf.train.latest_checkpoint(str(tmp_path)).endswith('model.ckpt-40')
   assert int(values(tmp_path / 'model.ckpt-40')['global_step']) == 40
+  assert 'name: "global_step"' in (tmp_path / 'graph.pbtxt').read_text()
 
   before = sorted(os.listdir(tmp_path))
   again = train(**flags)
@@ -203,6 +204,9 @@ def test_help_shows_every_flag_by_its_group():
     ({'dataset_dir': '/no/such/folder'}, ['/no/such/folder']),
     ({'labels_offset': 10}, ['labels_offset 10']),
     ({'quantize_delay': 0}, ['--quantize_delay=0', 'not supported']),
+    ({'mixed_precision': 'half'}, ['mixed_precision', 'bfloat16']),
+    ({'mixed_precision': 'float16', 'sync_replicas': True}, ['--sync_replicas']),
+    ({'xla': True, 'master': 'grpc://a:1'}, ['--master=grpc://a:1']),
     ({'checkpoint_exclude_scopes': 'a'}, ['--checkpoint_path']),
     ({'task': 2}, ['--task=2', '--worker_replicas=1']),
     ({'worker_replicas': 2}, ['--num_ps_tasks']),

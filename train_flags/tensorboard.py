@@ -13,9 +13,10 @@ def define() -> None:
   """Defines the flags of this group."""
   flags.DEFINE_integer('sample_predictions', 16,
                        'Images, of the validation split if there is one, whose'
-                       ' predictions are drawn again and again: at the'
-                       ' beginning, every --save_summaries_secs and in the end; 0 draws'
-                       ' none.', lower_bound=0, upper_bound=100)
+                       ' predictions are drawn again and again: after the first step,'
+                       ' every --save_summaries_secs, or less often where that would'
+                       ' take more than 1% of the time, and in the end; 0 draws none.',
+                       lower_bound=0, upper_bound=100)
 
 
 def check() -> None:

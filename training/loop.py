@@ -15,6 +15,7 @@ from tf_compat import slim, tf
 from training import (
     failures,
     graph,
+    graph_files,
     intervals,
     numerics,
     savers,
@@ -119,11 +120,14 @@ class TrainingLoop:
     self._interval.add(loss, waited)
     for watcher in self._watchers:
       watcher.measured(self.step, float(loss), float(waited))
-    stop = self._stopping = self._watch(session) or self._should_stop()
     every = self._options.log_every_n_steps
-    if every and (self.step % every == 0 or stop):
+    is_told = every and self.step % every == 0
+    if is_told:
       self._print_progress(learning_rate)
+    stop = self._stopping = self._watch(session) or self._should_stop()
     if stop:
+      if every and not is_told:
+        self._print_progress(learning_rate)
       self._end(session)
     elif self._options.is_chief and self._save_due.due():
       path = os.path.join(self._options.train_dir, savers.CHECKPOINT_NAME)
@@ -232,7 +236,10 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
       the last checkpoint.
   """
   stop_request = stopping.StopRequest()
-  with stop_request.listening(), failures.without_summary_thread_errors():
+  if options.is_chief:
+    watchers = [*watchers, graph_files.GraphFiles(options.train_dir)]
+  with (stop_request.listening(), failures.without_summary_thread_errors(),
+        graph_files.without_those_of_the_supervisor()):
     loop = TrainingLoop(training_graph, options, images, stop_request, watchers)
     # The Supervisor runs these before the first step, restored or not.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
@@ -243,6 +250,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
           training_graph.train_op, options.train_dir, train_step_fn=loop.train_step,
           train_step_kwargs={}, master=options.master, is_chief=options.is_chief,
           number_of_steps=options.max_number_of_steps, init_fn=init_fn,
+          # The chief itself makes the variables ready; others have to wait.
+          ready_op=None if options.is_chief else tf.report_uninitialized_variables(),
           summary_op=None, save_summaries_secs=int(options.save_summaries_secs),
           saver=loop.saver, save_interval_secs=0,
           sync_optimizer=training_graph.sync_optimizer, session_config=config)

@@ -8,6 +8,7 @@ import collections
 import contextlib
 import dataclasses
 import io
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ from training import eval_network, intervals, prediction_sheet, summaries, watch
 TAG = 'predictions/fixed_images'
 # What images are chosen from: some for each class, if there are not too many classes.
 _CANDIDATES, _FILES = 192, 16
+# The share of a run's time that drawing may take.
+_SHARE = 0.01
 # Going through a large file takes its time.
 _RECORDS_OF_A_FILE = 10_000
 
@@ -98,7 +101,9 @@ def choose(files: Sequence[str], num_samples: int, count: int,
 
 
 class SamplePredictions(watching.Watcher):
-  """Draws what the network says of a few images, before, during and after training.
+  """Draws what the network says of a few images: first, again and again, and last.
+
+  The first time is after the first step, which need not wait for it.
 
   Args:
     network: in evaluation mode; its images are fed.
@@ -106,7 +111,8 @@ class SamplePredictions(watching.Watcher):
     record: a placeholder for a serialized record, string [].
     image: what the network gets of it, float32 [height, width, channels].
     names: the name of each class, or None.
-    every_secs: seconds between two pictures; 0: none at all.
+    every_secs: seconds between two pictures, or more where the network takes long to
+      predict; 0: none at all.
     batch_size: images at a time, for which there is memory.
     several: whether an image may have several classes: the logits are sigmoids'.
     source: the end of the title.
@@ -124,34 +130,37 @@ class SamplePredictions(watching.Watcher):
     self._record, self._image = record, image
 
   def begin(self, session, step, writer):
-    """Prepares the images; draws what the network says before the first step."""
-    if writer is None or not self._every_secs:
-      return
-    inputs = []
-    for sample in self._samples:
-      # What PIL can read, TensorFlow may not.
-      with contextlib.suppress(tf.errors.InvalidArgumentError):
-        inputs.append((session.run(self._image, {self._record: sample.record}), sample))
-    if inputs:
-      self._writer = writer
-      images, self._samples = zip(*inputs, strict=True)
-      self._inputs = np.stack(images)
-      self._draw(session, step)
-      self._due = intervals.Every(self._every_secs)
+    """Takes the writer."""
+    self._writer = writer if self._every_secs else None
 
   def after_step(self, session, step):
-    """Draws, where it is time."""
-    if self._due.due():
+    """Draws, the first time and where it is time."""
+    if self._inputs is None and self._writer is not None:
+      self._prepare(session)
+      self._draw(session, step)
+    elif self._due.due():
       self._draw(session, step)
 
   def end(self, session, step):
     """Draws what the network says in the end."""
     self._draw(session, step)
 
+  def _prepare(self, session):
+    inputs = []
+    for sample in self._samples:
+      # What PIL can read, TensorFlow may not.
+      with contextlib.suppress(tf.errors.InvalidArgumentError):
+        inputs.append((session.run(self._image, {self._record: sample.record}), sample))
+    if not inputs:
+      self._writer = None
+      return
+    images, self._samples = zip(*inputs, strict=True)
+    self._inputs = np.stack(images)
+
   def _draw(self, session, step):
     if self._writer is None or step == self._drawn_at:
       return
-    self._drawn_at = step
+    self._drawn_at, begin = step, time.monotonic()
     answers = [
         prediction_sheet.Answer(
             sample.picture, sample.labels, probabilities, self._several)
@@ -162,6 +171,8 @@ class SamplePredictions(watching.Watcher):
         answers, self._names,
         f'step {step:,}: {right} of {len(answers)} right{self._source}')
     summaries.write_picture(self._writer, TAG, sheet, step)
+    seconds = time.monotonic() - begin
+    self._due = intervals.Every(max(self._every_secs, seconds / _SHARE))
 
   def predict(self, session) -> np.ndarray:
     """Returns float32 [samples, classes], from the weights as they are now."""

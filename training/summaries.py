@@ -4,6 +4,7 @@ Everything in the graph is computed only in the steps whose summaries are writte
 """
 
 import io
+import math
 from collections.abc import Callable, Mapping
 
 from PIL import Image
@@ -13,6 +14,9 @@ from tf_compat import slim, tf
 from training import intervals, watching
 
 _IMAGES = 4
+# Values that a histogram is made of. All activations of a deep network would take
+# several times as long as the step.
+_VALUES = 2**16
 
 
 def _add(summary) -> None:
@@ -27,6 +31,24 @@ def _scalar(tag: str, value) -> None:
 
 def _histogram(tag: str, values) -> None:
   _add(tf.raw_ops.HistogramSummary(tag=tag, values=values))
+
+
+def sample_of(tensor: tf.Tensor, count: int = _VALUES) -> tf.Tensor:
+  """Returns about `count` values of a tensor, from all over it.
+
+  Args:
+    tensor: any numbers; it is returned as it is where it has no more values, or where
+      how many is not known.
+    count: how many are wanted; there may be up to twice as many.
+  """
+  size = tensor.shape.num_elements()
+  if size is None or size < 2 * count:
+    return tensor
+  stride = size // count
+  # Otherwise it would be the same few channels everywhere.
+  while math.gcd(stride, tensor.shape.as_list()[-1]) > 1:
+    stride += 1
+  return tf.reshape(tensor, [-1])[::stride]
 
 
 def batch_accuracy(logits, labels):
@@ -54,7 +76,8 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
         displayable: Callable | None = None) -> None:
   """Adds the summaries of a step to the graph.
 
-  Histograms, losses and images are of the first clone, the accuracy is of all.
+  Histograms, losses and images are of the first clone, the accuracy is of all. Of
+  large tensors histograms and sparsity are those of a sample, see `sample_of`.
 
   Args:
     clones: each with outputs (batch, logits, end_points).
@@ -69,12 +92,16 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
   clone = clones[0]
   batch, _, end_points = clone.outputs
   for name, end_point in end_points.items():
+    end_point = sample_of(end_point)
     _histogram(f'activations/{name}', end_point)
-    _scalar(f'sparsity/{name}', tf.nn.zero_fraction(end_point))
+    # tf.nn.zero_fraction builds seven times as many ops.
+    _scalar(f'sparsity/{name}',
+            tf.reduce_mean(tf.cast(tf.equal(end_point, 0), tf.float32)))
   for loss in tf.get_collection(tf.GraphKeys.LOSSES, clone.scope):
     _scalar(f'losses/{loss.op.name}', loss)
+  graph = tf.get_default_graph()
   for variable in slim.get_model_variables():
-    _histogram(variable.op.name, variable)
+    _histogram(variable.op.name, sample_of(graph.as_graph_element(variable)))
   _scalar('learning_rate', learning_rate)
   for name, rate in (group_rates or {}).items():
     _scalar(f'learning_rates/{name}', rate)
