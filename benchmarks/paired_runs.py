@@ -121,12 +121,16 @@ class Runs:
       with open(self._path, 'a', encoding='utf-8') as file:
         print(json.dumps(run), file=file)
 
+  def noted(self, task: Mapping, contender: str, what: str) -> dict:
+    """Returns what a contender noted in each round, such as its peak_mib."""
+    return {run['round']: run[what] for run in self.done.values()
+            if (run['task'], run['contender']) == (dict(task), contender)
+            and run.get(what)}
+
   def medians(self, task: Mapping, contender: str) -> dict[int, float]:
     """Returns the median time of each round, in seconds."""
-    return {run['round']: statistics.median(run['seconds'])
-            for run in self.done.values()
-            if (run['task'], run['contender']) == (dict(task), contender)
-            and run.get('seconds')}
+    return {number: statistics.median(seconds) for number, seconds
+            in self.noted(task, contender, 'seconds').items()}
 
   def skipped(self, task: Mapping, contender: str) -> str | None:
     """Returns why a contender did not run; None if it did."""
@@ -136,14 +140,19 @@ class Runs:
 
   def ratio(self, task: Mapping, ours: str, theirs: str) -> float | None:
     """Returns our rate over theirs: the median of the ratios of each round."""
-    mine, other = self.medians(task, ours), self.medians(task, theirs)
-    ratios = [other[number] / mine[number] for number in mine if number in other]
-    return statistics.median(ratios) if ratios else None
+    return median_ratio(self.medians(task, theirs), self.medians(task, ours))
 
   def busiest(self) -> float | None:
     """Returns the largest share of the cores that was busy before a run."""
     return max((run['busy_before'] for run in self.done.values()
                 if run.get('busy_before') is not None), default=None)
+
+
+def median_ratio(ours: Mapping[int, float], theirs: Mapping[int, float]
+                 ) -> float | None:
+  """Returns the median of the ratios of each round; None if there is none of both."""
+  ratios = [ours[number] / theirs[number] for number in ours if number in theirs]
+  return statistics.median(ratios) if ratios else None
 
 
 def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',)) -> str:

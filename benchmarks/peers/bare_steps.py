@@ -2,9 +2,11 @@
 
 Same graph, same input, same flags; but no progress, no summaries, no checkpoints, no
 watchers: a session that runs the train op again and again. The task has 'flags' for the
-script and 'steps' to time behind 'burn_in' others.
+script, how many 'steps' to take, and of how 'every' many to note the time. The first
+fifth does not count.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -20,12 +22,15 @@ def bare_run(task):
                    tf.local_variables_initializer(), images.initializer])
       # The input stops unless it is told what came out.
       step = session.make_callable([training_graph.train_op, training_graph.numbers])
-      for number in range(task['burn_in'] + task['steps']):
-        if number == task['burn_in']:
-          start = time.perf_counter()
+      times = []
+      for number in range(task['steps']):
         images.log.deliver(step()[1])
-      seconds = (time.perf_counter() - start) / task['steps']
-    print(json.dumps({'seconds': [seconds]}), flush=True)
+        if number % task['every'] == 0:
+          times.append(time.perf_counter())
+    times = times[len(times) // 5:]
+    seconds = [(after - before) / task['every']
+               for before, after in itertools.pairwise(times)]
+    print(json.dumps({'seconds': seconds}), flush=True)
     # What the script says and writes at the end of a run is of no run here.
     os._exit(0)
   return run

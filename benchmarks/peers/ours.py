@@ -7,7 +7,8 @@ from tf_compat import tf
 
 def measure(task) -> dict:
   """Returns the times of a network of the zoo."""
-  setting = measured_network.Setting(task['network'], task['batch_size'])
+  setting = measured_network.Setting(
+      task['network'], task['batch_size'], num_clones=task.get('num_clones', 1))
   build = {'forward': measured_network.evaluation_operations,
            'frozen': measured_network.frozen_operations,
            'step': measured_network.training_operations}[task['what']]

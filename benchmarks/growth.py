@@ -1,0 +1,200 @@
+"""What is to stay the same while the work grows: time an image, and memory.
+
+  python -m benchmarks.growth --output=growth.jsonl --work_dir=small_images
+
+* a train step of 16 and of 64 images, by time an image;
+* clones on logical CPU devices beside one clone with the same images a step;
+* a train step beside the tf_slim wheel's, by peak memory;
+* the training input on a thousand records and on a million, by time and peak memory.
+
+Each is a fresh process, in turn. Records, 380 MB of a million, are first written to
+--work_dir.
+"""
+
+import dataclasses
+import os
+import statistics
+
+from absl import flags
+
+import diagnostics
+from benchmarks import paired_runs
+
+FLAGS = flags.FLAGS
+WHEEL = 'tf_slim wheel'
+_PARTS = ('steps', 'records')
+# Records are read in batches of 100, one of which is too quick to be timed by itself.
+_READING = {'what': 'records', 'batch_size': 100, 'num_batches': 500, 'burn_in': 50}
+
+flags.DEFINE_list('what', list(_PARTS), 'What to measure: steps, records.')
+flags.DEFINE_string('network', 'resnet_v2_50', 'The network of the train steps.')
+flags.DEFINE_list('batch_sizes', ['16', '64'], 'Images of a small and a large step.')
+flags.DEFINE_list('num_clones', ['2', '4'], 'Numbers of clones that share the images of'
+                  ' the small step.')
+flags.DEFINE_integer('num_batches', 5, 'Small steps that are timed in each run, behind'
+                     ' one that is not; large ones are as many images, but two at'
+                     ' least.', lower_bound=1)
+flags.DEFINE_list('num_records', ['1000', '1000000'],
+                  'Records of a small and a large data set, in thousands.')
+flags.DEFINE_integer('rounds', 2, 'How often each runs.', lower_bound=1)
+flags.DEFINE_string('work_dir', None, 'Folder for the records; those that are there are'
+                    ' taken.')
+flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
+flags.DEFINE_string('docs', None, 'Folder to write growth.md to.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """A line of the table: what is to be the same of two contenders.
+
+  Attributes:
+    title: what is compared, with its unit.
+    before: the name of the contender that is the measure.
+    after: the name of the other one.
+    noted: which of the values that a run notes; 'seconds' for the median time.
+    scales: what the values of both are multiplied by.
+    most: how large the ratio of both may be; None: as it comes.
+  """
+
+  title: str
+  before: str
+  after: str
+  noted: str
+  scales: tuple[float, float] = (1, 1)
+  most: float | None = None
+
+
+def whole_numbers(name: str, multiple_of: int = 1) -> list[int]:
+  """Returns the numbers of a list flag; raises UserError unless they are such."""
+  try:
+    numbers = [int(text) for text in FLAGS[name].value]
+    if any(number < 1 or number % multiple_of for number in numbers):
+      raise ValueError
+  except ValueError:
+    raise diagnostics.UserError(
+        f"--{name}={','.join(FLAGS[name].value)}: whole numbers are expected,"
+        f' multiples of {multiple_of}') from None
+  return numbers
+
+
+def two_numbers(name: str, multiple_of: int = 1) -> tuple[int, int]:
+  """Returns the numbers of a list flag that must have two, the smaller one first."""
+  numbers = whole_numbers(name, multiple_of)
+  if len(numbers) != 2 or numbers[0] >= numbers[1]:
+    raise diagnostics.UserError(
+        f"--{name}={','.join(FLAGS[name].value)}: two numbers are expected, the smaller"
+        ' one first')
+  return numbers[0], numbers[1]
+
+
+def steps() -> tuple[dict, list[paired_runs.Contender], list[Line]]:
+  """Returns the task of the train steps, who runs, and the lines about it."""
+  small, large = two_numbers('batch_sizes')
+  clones = whole_numbers('num_clones')
+  for count in clones:
+    if small % count:
+      raise diagnostics.UserError(
+          f'--num_clones={count}: they are to share --batch_sizes={small} images'
+          ' evenly')
+  ours, of = 'peers.ours', f'train step of {FLAGS.network}'
+  contenders = [
+      paired_runs.Contender(f'{small} images', paired_runs.runner(
+          ours, batch_size=small)),
+      paired_runs.Contender(WHEEL, paired_runs.runner(
+          'peers.wheel', batch_size=small)),
+      *[paired_runs.Contender(f'{count} clones', paired_runs.runner(
+          ours, batch_size=small // count, num_clones=count)) for count in clones],
+      paired_runs.Contender(f'{large} images', paired_runs.runner(
+          ours, batch_size=large,
+          num_batches=max(2, FLAGS.num_batches * small // large)))]
+  lines = [
+      Line(f'{of}, ms an image', f'{small} images', f'{large} images', 'seconds',
+           (1e3 / small, 1e3 / large), 1.10),
+      *[Line(f'{of}, ms an image', f'{small} images', f'{count} clones', 'seconds',
+             (1e3 / small, 1e3 / small), 1.05) for count in clones],
+      Line(f'{of}, peak memory, MiB', WHEEL, f'{small} images', 'peak_mib', most=1.05)]
+  task = {'network': FLAGS.network, 'what': 'step', 'burn_in': 1,
+          'num_batches': FLAGS.num_batches}
+  return task, contenders, lines
+
+
+def records() -> tuple[dict, list[paired_runs.Contender], list[Line]]:
+  """Returns the task of the input, who runs, and the lines about it."""
+  counts = two_numbers('num_records', multiple_of=1000)
+  small, large = [f'{count:,} records' for count in counts]
+  contenders = [
+      paired_runs.Contender(name, paired_runs.runner(
+          'peers.small_input', dataset_dir=folder_of(count)))
+      for name, count in zip((small, large), counts, strict=True)]
+  lines = [
+      Line('training input, ms a record', small, large, 'seconds',
+           (1e3 / _READING['batch_size'],) * 2, 1.10),
+      Line('training input, peak memory, MiB', small, large, 'peak_mib', most=1.05),
+      Line('training input, s to the first batch', small, large,
+           'first_batch_seconds')]
+  return _READING, contenders, lines
+
+
+def folder_of(count: int) -> str:
+  """Returns the folder of so many records."""
+  return os.path.abspath(os.path.join(FLAGS.work_dir, f'{count}_records'))
+
+
+def cells(runs: paired_runs.Runs, task: dict, line: Line) -> tuple[str, ...]:
+  """Returns a line as the table has it."""
+  def values(contender):
+    return (runs.medians(task, contender) if line.noted == 'seconds' else
+            runs.noted(task, contender, line.noted))
+
+  said = []
+  for contender, scale in zip((line.before, line.after), line.scales, strict=True):
+    found = values(contender).values()
+    said.append(f'{contender}: {statistics.median(found) * scale:,.4g}' if found else
+                f'{contender}: {runs.skipped(task, contender)}')
+  ratio = paired_runs.median_ratio(values(line.after), values(line.before))
+  return (line.title, *said,
+          '-' if ratio is None else f'{ratio * line.scales[1] / line.scales[0]:.3f}',
+          '-' if line.most is None else f'{line.most:.2f}')
+
+
+def report(runs: paired_runs.Runs, parts: list[tuple[dict, list[Line]]]) -> str:
+  """Returns the Markdown page."""
+  return '\n\n'.join([
+      '# Growth',
+      'What is to stay the same while the work grows. Each run is a process of its own;'
+      ' ratios are taken within each round. Each clone stands on a logical CPU device'
+      ' of its own, and all share the images of the step. Peak memory is the largest'
+      ' resident set of the process. Records are gray PNGs of 12 x 12 pixels, shuffled,'
+      ' decoded and preprocessed as for LeNet.',
+      f'{paired_runs.conditions(runs, ("tensorflow", "tf-slim"))}.',
+      f'    {paired_runs.command_line("growth")}',
+      paired_runs.table(
+          ('', 'from', 'to', 'ratio', 'wanted, at most'),
+          [cells(runs, task, line) for task, lines in parts for line in lines],
+          texts=3)]) + '\n'
+
+
+def main(_):
+  """Runs what is missing, then prints or writes the table."""
+  from catalog import networks
+  networks.get_image_network(FLAGS.network)
+  for flag in ('output', 'work_dir'):
+    if not FLAGS[flag].value:
+      raise diagnostics.UserError(f'--{flag} is missing: {FLAGS[flag].help}')
+  for name in FLAGS.what:
+    if name not in _PARTS:
+      raise diagnostics.unknown_name('measurement', name, _PARTS)
+  parts = [{'steps': steps, 'records': records}[name]() for name in FLAGS.what]
+  if 'records' in FLAGS.what:
+    from benchmarks import small_records
+    for count in whole_numbers('num_records'):
+      small_records.make(folder_of(count), count)
+  runs = paired_runs.Runs(FLAGS.output)
+  for task, contenders, _ in parts:
+    runs.compare([task], contenders, FLAGS.rounds)
+  paired_runs.write(report(runs, [(task, lines) for task, _, lines in parts]), 'growth',
+                    FLAGS.docs)
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main)
