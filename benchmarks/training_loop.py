@@ -25,12 +25,12 @@ FLAGS = flags.FLAGS
 SCRIPT, BARE = 'train_image_classifier.py', 'bare steps'
 _STEP = re.compile(r'step (\d+)[/ ]')
 # Network, images a step, steps, and steps between two lines of progress.
-_RUNS = {'lenet': (32, 5000, 10), 'resnet_v2_50': (8, 40, 1)}
+_RUNS = {'lenet': (32, 3000, 10), 'resnet_v2_50': (8, 40, 1)}
 # Seconds between checkpoints, and between summaries, that users get by default.
 _USUAL_INTERVAL = 600
 
 flags.DEFINE_list('networks', list(_RUNS), 'Networks to train.')
-flags.DEFINE_integer('steps', None, 'Steps of a run; by default 5000 of lenet, 40 of'
+flags.DEFINE_integer('steps', None, 'Steps of a run; by default 3000 of lenet, 40 of'
                      ' others.', lower_bound=1)
 flags.DEFINE_integer('batch_size', None, 'Images a step; by default 32 of lenet, 8 of'
                      ' others.', lower_bound=1)

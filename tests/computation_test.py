@@ -14,7 +14,7 @@ from tests.conftest import on_digits
 from tf_compat import slim, tf
 
 STEPS = 60  # As those of `trained_dir`, in float32.
-NEAR = 0.03
+NEAR = 0.04  # Of 355 images and 60 steps, repeated runs differ by half of it.
 
 
 def evaluated(checkpoint, digits_dir, eval_dir):

@@ -14,10 +14,9 @@ from tf_compat import slim, tf
 from training import failures, graph, learning_rates, losses, updates
 
 TYPES = [tf.bfloat16, tf.float16]
-# A network for each kind of layer: among them are separable, grouped and dense ones,
-# several pools, local response norm and squeeze-and-excitation.
-QUICKLY_BUILT = ('cifarnet', 'lenet', 'vgg_a', 'inception_v1', 'resnext_50',
-                 'mobilenet_v2_035', 'mobilenet_v3_small_minimalistic')
+# They have dense, separable and grouped layers, local response norm, and all ways of
+# asking slim for a variable.
+QUICKLY_BUILT = ('cifarnet', 'lenet', 'resnext_50', 'mobilenet_v2_035')
 
 Batch = collections.namedtuple('Batch', ('images', 'labels', 'waited', 'numbers'))
 
@@ -102,9 +101,9 @@ def differs(step, other, kind):
 
 
 @pytest.mark.parametrize(('network_fn', 'num_clones', 'decay', 'of_weights'), [
-    (small_network, 1, 0.9, 0.05), (small_network, 2, None, 0.05),
+    (small_network, 2, 0.9, 0.05),
     # So many layers of batch norm make much of what was rounded.
-    (mobilenet, 1, None, np.inf)], ids=['averages', 'clones', 'mobilenet'])
+    (mobilenet, 1, None, np.inf)], ids=['small', 'mobilenet'])
 def test_a_step_is_near_that_of_float32(network_fn, num_clones, decay, of_weights):
   plain = first_step(network_fn, tf.float32, num_clones, decay)
   for dtype in TYPES:
