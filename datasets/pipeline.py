@@ -20,7 +20,9 @@ from tf_compat import is_deterministic, slim, tf
 # costs little, small enough that few records wait for it.
 _CHUNK = 128
 _SHUFFLE_BYTES = 256 * 2**20
-_FEWEST_SHUFFLED = 1024
+# Of small records a buffer of that size would take long to fill before the first step,
+# and what TensorFlow needs for each comes on top.
+_FEWEST_SHUFFLED, _MOST_SHUFFLED = 1024, 32768
 
 Batch = collections.namedtuple(
     'Batch', ('images', 'labels', 'numbers', 'keys', 'waited'))
@@ -119,7 +121,7 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
     return numbered.flat_map(read_file)
   stored = sum(os.path.getsize(name) for name in files)
   record_size = max(1, stored // max(1, num_samples))
-  buffer = max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size)
+  buffer = min(_MOST_SHUFFLED, max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size))
 
   def read_epoch(epoch):
     file_seed, record_seed = tf.unstack(tf.random.stateless_uniform(
