@@ -1,6 +1,7 @@
 """Networks in 16 bits: what stays float32, and how far they are from float32."""
 
 import collections
+import functools
 import types
 
 import numpy as np
@@ -54,8 +55,10 @@ def small_network(dtype):
 
 
 def mobilenet(dtype):
-  return nets_factory.get_network_fn(
-      'mobilenet_v1_025', 5, 1e-4, is_training=True, compute_dtype=dtype)
+  """Returns the function of a network with 27 batch norms, without its dropout."""
+  return functools.partial(nets_factory.get_network_fn(
+      'mobilenet_v1_025', 5, 1e-4, is_training=True, compute_dtype=dtype),
+                           dropout_keep_prob=1.0)
 
 
 def first_step(network_fn, dtype, num_clones, moving_average_decay):
@@ -100,15 +103,17 @@ def differs(step, other, kind):
   return np.linalg.norm(moved - wanted) / np.linalg.norm(wanted)
 
 
-@pytest.mark.parametrize(('network_fn', 'num_clones', 'decay', 'of_weights'), [
-    (small_network, 2, 0.9, 0.05),
-    # So many layers of batch norm make much of what was rounded.
-    (mobilenet, 1, None, np.inf)], ids=['small', 'mobilenet'])
-def test_a_step_is_near_that_of_float32(network_fn, num_clones, decay, of_weights):
+@pytest.mark.parametrize(('network_fn', 'num_clones', 'decay', 'most'), [
+    (small_network, 2, 0.9, (0.01, 0.02, 0.05)),
+    # So many batch norms make much of what was rounded: float32 with weights of
+    # bfloat16 has other gradients, too.
+    (mobilenet, 1, None, (0.1, 0.2, np.inf))], ids=['small', 'mobilenet'])
+def test_a_step_is_near_that_of_float32(network_fn, num_clones, decay, most):
+  of_loss, of_statistics, of_weights = most
   plain = first_step(network_fn, tf.float32, num_clones, decay)
   for dtype in TYPES:
     step = first_step(network_fn, dtype, num_clones, decay)
-    assert step.loss == pytest.approx(plain.loss, rel=0.03)
+    assert step.loss == pytest.approx(plain.loss, rel=of_loss)
     assert step.loss != plain.loss
     # To the last digits: it is of the float32 weights, each counted once.
     assert step.penalty == pytest.approx(plain.penalty, rel=1e-6)
@@ -116,11 +121,12 @@ def test_a_step_is_near_that_of_float32(network_fn, num_clones, decay, of_weight
         plain.after)
     for name, value in step.after.items():
       assert value.dtype == (np.int64 if value.dtype.kind == 'i' else np.float32), name
-    kinds = {'/weights': of_weights, 'moving_mean': 0.1, 'moving_variance': 0.1}
+    assert differs(step, plain, '/weights') < of_weights, dtype.name
+    assert differs(step, plain, '/moving_mean') < of_statistics, dtype.name
+    assert differs(step, plain, '/moving_variance') < of_statistics, dtype.name
     if decay:
-      kinds['/weights/ExponentialMovingAverage'] = of_weights
-    for kind, most in kinds.items():
-      assert differs(step, plain, kind) < most, (dtype.name, kind)
+      averages = differs(step, plain, '/weights/ExponentialMovingAverage')
+      assert averages < of_weights, dtype.name
 
 
 @pytest.mark.parametrize('name', evaluated_networks.BUILT)
