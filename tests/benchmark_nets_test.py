@@ -124,10 +124,10 @@ def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
   output = tmp_path / 'times.jsonl'
   done = scripts.run('benchmark_nets', networks='lenet', dataset_name='digits',
                      dataset_dir=digits_dir, output=output,
-                     mixed_precision='float16', **TINY)
+                     mixed_precision='bfloat16', **TINY)
   assert done.returncode == 0, done.stderr
   rows = stored_rows(output)
-  assert {row['mixed_precision'] for row in rows} == {'float16'}
+  assert {row['mixed_precision'] for row in rows} == {'bfloat16'}
   assert [row['what'] for row in rows] == [
       'forward', 'forward_backward', 'step', 'input', 'records']
   shares = rows[-1]['shares']
