@@ -121,7 +121,7 @@ def _evaluation(dataset, num_classes):
     return pipeline.evaluation_input(
         dataset, pipeline.preprocess_with(preprocessing_fn, image_size),
         FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_preprocessing_threads,
-        runs_here=not FLAGS.master)
+        runs_here=not FLAGS.master, cache_dir=FLAGS.cache_dir)
 
   if not FLAGS.master:
     return checkpoint_evaluation.FrozenEvaluation(
@@ -162,7 +162,7 @@ def _recalibrated(checkpoint, num_classes, image_size):
         dataset, pipeline.preprocess_with(
             common_flags.get_preprocessing_fn(is_training=False), image_size),
         batch_size, FLAGS.labels_offset, num_threads=FLAGS.num_preprocessing_threads,
-        runs_here=not FLAGS.master)
+        runs_here=not FLAGS.master, cache_dir=FLAGS.cache_dir)
     target = recalibration.Recalibration(
         images, nets_factory.get_network_fn(FLAGS.model_name, num_classes),
         FLAGS.moving_average_decay).run(checkpoint, num_batches, FLAGS.master)

@@ -5,7 +5,7 @@ The names and arguments are those of slim's datasets.dataset_utils.
 
 import contextlib
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -102,8 +102,13 @@ def open_sharded_output_tfrecords(
       for shard in range(num_shards)]
 
 
-def write_records(path: str, examples: Iterator[tf.train.Example]) -> None:
+def write_records(path: str,
+                  examples: Iterable[tf.train.Example | bytes]) -> None:
   """Writes a record file; the same examples give the same bytes.
+
+  Args:
+    path: of the file.
+    examples: the records, or the bytes that are in them.
 
   Raises:
     OSError: the file cannot be written, such as on a full disk.
@@ -112,7 +117,8 @@ def write_records(path: str, examples: Iterator[tf.train.Example]) -> None:
     with tf.io.TFRecordWriter(path) as writer:
       for example in examples:
         # Features are a map, whose order is random unless asked not to be.
-        writer.write(example.SerializeToString(deterministic=True))
+        writer.write(example if isinstance(example, bytes) else
+                     example.SerializeToString(deterministic=True))
   except tf.errors.OpError as error:
     number = {
         tf.errors.RESOURCE_EXHAUSTED: errno.ENOSPC,

@@ -13,16 +13,15 @@ import time
 from collections.abc import Callable
 
 import diagnostics
-from datasets import batch_labels, held_out, record_log, records
+from datasets import batch_labels, chunks, decoded_copies, held_out, record_log, records
 from tf_compat import is_deterministic, slim, tf
 
-# Records between two looks at what was lost: large enough that the bookkeeping
-# costs little, small enough that few records wait for it.
-_CHUNK = 128
 _SHUFFLE_BYTES = 256 * 2**20
 # Of small records a buffer of that size would take long to fill before the first step,
 # and what TensorFlow needs for each comes on top.
 _FEWEST_SHUFFLED, _MOST_SHUFFLED = 1024, 32768
+# Decoded images are ten times as large: a buffer of the fewest may take up to this.
+_MOST_SHUFFLE_BYTES = 2**30
 
 Batch = collections.namedtuple(
     'Batch', ('images', 'labels', 'numbers', 'keys', 'waited'))
@@ -47,6 +46,7 @@ class Input:
     initializer: the op that starts the pipeline.
     files: the record files.
     part: the part of their records that is read; None: all.
+    copies: the files that are read in their place; see `decoded_copies`.
   """
 
   next_batch: Callable[[], Batch]
@@ -54,6 +54,7 @@ class Input:
   initializer: tf.Operation
   files: list[str]
   part: held_out.Part | None = None
+  copies: list[str] = dataclasses.field(default_factory=list)
 
   def count_records(self) -> int:
     """Returns how many records an epoch has; raises UserError for a damaged file."""
@@ -65,7 +66,8 @@ class Input:
       if kind in error.message:
         return diagnostics.UserError(error.message.split(kind)[1].splitlines()[0])
     if isinstance(error, tf.errors.DataLossError):
-      return records.find_damage(self.files)
+      return (records.find_damage(self.files) or
+              decoded_copies.find_damage(self.copies))
     return None
 
 
@@ -121,7 +123,8 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
     return numbered.flat_map(read_file)
   stored = sum(os.path.getsize(name) for name in files)
   record_size = max(1, stored // max(1, num_samples))
-  buffer = min(_MOST_SHUFFLED, max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size))
+  buffer = min(_MOST_SHUFFLED, max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size),
+               max(1, _MOST_SHUFFLE_BYTES // record_size))
 
   def read_epoch(epoch):
     file_seed, record_seed = tf.unstack(tf.random.stateless_uniform(
@@ -140,39 +143,33 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
           .flat_map(read_epoch).skip(passed_over))
 
 
-def _decode(dataset, preprocess, num_threads, log, runs_here, first_record=0):
+def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
+            first_record=0):
   """Returns a step from (record, key) to (image, label or labels, number, key)."""
   label_shape = [-1] if batch_labels.is_multi_label(dataset) else []
   items = [item for item in ('image', 'label', 'object/bbox')
-           if item in dataset.decoder.list_items()]
+           if item in decoder.list_items()]
 
   def to_image(number, record, key):
-    values = dict(zip(items, dataset.decoder.decode(record, items), strict=True))
+    values = dict(zip(items, decoder.decode(record, items), strict=True))
     label = tf.reshape(tf.cast(values.pop('label'), tf.int64), label_shape)
     return preprocess(number=number, **values), label, number, key
 
-  def note(number, record, key):
-    if not runs_here:
-      return number, record, key
-    def issue(numbers, keys):
-      log.issue(numbers, keys)
-      return numbers
-    noted = tf.numpy_function(issue, [number, key], tf.int64)
-    noted.set_shape([None])
-    return noted, record, key
+  def note(numbers, records_of_window, keys):
+    if runs_here:
+      tf.numpy_function(issue, [
+          window.batch(chunks.SIZE).get_single_element()
+          for window in (numbers, keys)], [])
+    return numbers, records_of_window, keys
 
-  def decode_chunk(*chunk):
-    # Errors are ignored in here only: one in a record file must come through.
-    return (tf.data.Dataset.from_tensor_slices(chunk)
-            .map(to_image, num_parallel_calls=num_threads, deterministic=True)
-            .apply(tf.data.experimental.ignore_errors()))
+  def issue(numbers, keys):
+    log.issue(numbers, keys)
 
   def step(source):
     numbered = source.enumerate(first_record).map(
         lambda number, record_and_key: (number, *record_and_key))
-    # The next chunk is read while this one is decoded. Decoding two at the same time
-    # would keep their images, of a megabyte each, from the processor's caches.
-    return numbered.batch(_CHUNK).map(note).prefetch(1).flat_map(decode_chunk)
+    return chunks.passing_over_failures(
+        numbered.window(chunks.SIZE).map(note), to_image, num_threads)
 
   return step
 
@@ -180,18 +177,23 @@ def _decode(dataset, preprocess, num_threads, log, runs_here, first_record=0):
 # Nothing here needs autograph, which takes half the time to build a small network.
 @tf.autograph.experimental.do_not_convert
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
-           prefetch, seed, runs_here=True, first_record=0, mix=None, part=None):
+           prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
+           cache_dir=None):
   files = _files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   _check_features(files, multi_label)
   num_classes = dataset.num_classes - labels_offset
   # Several times what can be under way when nearly every image decodes.
-  patience = 4 * (2 * _CHUNK + num_threads + (prefetch + 2) * batch_size)
+  patience = 4 * (2 * chunks.SIZE + num_threads + (prefetch + 2) * batch_size)
   log = record_log.RecordLog(files, patience, first_record)
+  copies, decoder = files, dataset.decoder
+  if cache_dir:
+    copies = decoded_copies.make(files, decoder, cache_dir, num_threads)
+    decoder = decoded_copies.Decoder(decoder)
   with tf.device('/cpu:0'), tf.name_scope('input'):
-    source = _read(files, num_readers, dataset.num_samples, seed, first_record, part)
-    images = _decode(
-        dataset, preprocess, num_threads, log, runs_here, first_record)(source)
+    source = _read(copies, num_readers, dataset.num_samples, seed, first_record, part)
+    images = _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
+                     first_record)(source)
     batches = batch_labels.batched(
         images, batch_size, multi_label, drop_remainder=seed is not None).map(
             batch_labels.check(num_classes, labels_offset, files, runs_here))
@@ -200,6 +202,11 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     if mix is not None:
       batches = batches.map(batch_labels.mixed(mix, num_classes, seed))
     batches = batches.prefetch(prefetch)
+    if seed is not None:
+      # What the first step needs is read while its graph is compiled.
+      options = tf.data.Options()
+      options.experimental_warm_start = True
+      batches = batches.with_options(options)
     iterator = tf.data.make_initializable_iterator(batches)
   latest = []
 
@@ -215,7 +222,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     latest[:] = [after]
     return Batch(images, labels, numbers, keys, after - before)
 
-  return Input(next_batch, log, iterator.initializer, files, part)
+  return Input(next_batch, log, iterator.initializer, files, part, copies)
 
 
 def _now():
@@ -256,7 +263,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    num_threads: int = 4, num_clones: int = 1,
                    seed: int = 0, runs_here: bool = True,
                    first_record: int = 0, mix: Callable | None = None,
-                   part: held_out.Part | None = None) -> Input:
+                   part: held_out.Part | None = None,
+                   cache_dir: str | None = None) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -277,22 +285,25 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
       [batch, classes] and the seed of shape [2]; returns other images and targets,
       which become the labels of the batch.
     part: the part of the records to read; None: all.
+    cache_dir: folder of copies of the records with decoded images, which are read in
+      their place and made where they are missing; None: records are read themselves.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
 
   Raises:
-    UserError: no file, or not TFRecord files.
+    UserError: no file, or not TFRecord files; or copies cannot be written.
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
                 num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
-                first_record=first_record, mix=mix, part=part)
+                first_record=first_record, mix=mix, part=part, cache_dir=cache_dir)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                      batch_size: int, labels_offset: int = 0,
                      num_threads: int = 4, runs_here: bool = True,
-                     part: held_out.Part | None = None) -> Input:
+                     part: held_out.Part | None = None,
+                     cache_dir: str | None = None) -> Input:
   """Returns batches that hold each image of a split once, in the files' order.
 
   Arguments and errors are those of `training_input`. The last batch holds what
@@ -300,4 +311,4 @@ def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
                 num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here,
-                part=part)
+                part=part, cache_dir=cache_dir)

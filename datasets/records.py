@@ -21,6 +21,8 @@ from datasets import crc32c
 
 _HEADER = struct.Struct('<QI')
 _CHECKSUM_BYTES = 4
+# What slim and TensorFlow Datasets call the encoded image.
+ENCODED_FEATURES = ('image/encoded', 'image')
 # What TensorFlow Datasets calls the features that are needed.
 _OTHER_NAMES = {'image': 'image/encoded', 'label': 'image/class/label'}
 

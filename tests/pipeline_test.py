@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import diagnostics
-from datasets import pipeline
+from datasets import chunks, pipeline
 from preprocessing import preprocessing_factory
 from tests import records_for_tests as records
 from tf_compat import tf
@@ -72,7 +72,7 @@ def test_evaluation_reads_each_image_once_in_order(folder, batch_size):
 
 
 def test_more_images_than_a_chunk_keep_their_order(tmp_path):
-  count = 3 * pipeline._CHUNK + 5
+  count = 3 * chunks.SIZE + 5
   records.write(tmp_path / 'part', [records.png(i % 256) for i in range(count)],
                 [0] * count)
   images = pipeline.evaluation_input(

@@ -58,16 +58,18 @@ def training_input(dataset, image_size: int, seeds, config, part=None):
         dataset, preprocess, FLAGS.batch_size, FLAGS.labels_offset, FLAGS.num_readers,
         FLAGS.num_preprocessing_threads, FLAGS.num_clones, seeds.input,
         runs_here=not FLAGS.master, first_record=seeds.first_record,
-        mix=augmentation.mix(), part=part)
+        mix=augmentation.mix(), part=part,
+        cache_dir=FLAGS.cache_dir)
 
 
 def rows(dataset, num_classes: int, image_size: int) -> list[tuple[str, str]]:
   """Returns the lines of the banner that are of this group."""
   gray = ', gray' if FLAGS.use_grayscale else ''
+  cached = f'; decoded copies in {FLAGS.cache_dir}' if FLAGS.cache_dir else ''
   return [
       ('images', f'{dataset.num_samples:,} of {num_classes} classes:'
                  f' {FLAGS.dataset_split_name} of {FLAGS.dataset_name} in'
-                 f' {FLAGS.dataset_dir}'),
+                 f' {FLAGS.dataset_dir}{cached}'),
       ('input', f'{image_size} x {image_size},'
                 f' {FLAGS.preprocessing_name or FLAGS.model_name} preprocessing{gray}'),
       *augmentation.rows(),

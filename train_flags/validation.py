@@ -189,7 +189,7 @@ def _evaluation(dataset, num_classes, image_size, config, batches, has_batch_nor
     images = pipeline.evaluation_input(
         dataset, preprocess, FLAGS.batch_size, FLAGS.labels_offset,
         FLAGS.num_preprocessing_threads, runs_here=not FLAGS.master,
-        part=batches.part and batches.part.other)
+        part=batches.part and batches.part.other, cache_dir=FLAGS.cache_dir)
     batch = images.next_batch()
     inputs = tf.placeholder_with_default(batch.images, [None, *batch.images.shape[1:]])
   network_fn = nets_factory.get_network_fn(FLAGS.model_name, num_classes)

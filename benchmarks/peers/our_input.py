@@ -1,7 +1,7 @@
 """Times this project's input pipeline, see `benchmarks.peers`.
 
 The task has 'family', 'is_training', 'image_size' and 'dataset_dir' in place of a
-network.
+network; 'cache_dir' is the folder of decoded copies, if they are to be read.
 """
 
 from benchmarks import photo_records
@@ -18,7 +18,8 @@ def measure(task) -> dict:
       preprocessing_factory.get_preprocessing(task['family'], task['is_training']),
       task['image_size'], seed=0 if task['is_training'] else None)
   make = pipeline.training_input if task['is_training'] else pipeline.evaluation_input
-  images = make(dataset, preprocess, task['batch_size'])
+  images = make(dataset, preprocess, task['batch_size'],
+                cache_dir=task.get('cache_dir'))
   batch = images.next_batch()
   with tf.Session() as session:
     session.run(images.initializer)
