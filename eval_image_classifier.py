@@ -17,6 +17,7 @@ from absl import flags
 import common_flags
 import diagnostics
 from catalog import datasets as dataset_catalog
+from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
 
@@ -80,6 +81,8 @@ def check_flags() -> None:
         f'--watch needs a folder of checkpoints, {FLAGS.checkpoint_path} is one'
         ' checkpoint')
   common_flags.check_names()
+  if not FLAGS.watch:
+    checkpoint_names.check_there(FLAGS.checkpoint_path)
   _check_recalibration()
   os.makedirs(FLAGS.eval_dir, exist_ok=True)
 

@@ -20,6 +20,7 @@ from absl import flags
 import diagnostics
 from catalog import datasets as dataset_catalog
 from catalog import networks
+from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
 
@@ -212,6 +213,7 @@ def main(_):
   if not FLAGS.checkpoint_path:
     raise diagnostics.UserError(
         'no --checkpoint_path: name a checkpoint such as model.ckpt-1000, or a folder')
+  checkpoint_names.check_there(FLAGS.checkpoint_path)
   # Takes seconds, for TensorFlow: only now, when the flags are right.
   from checkpoints import inspection
   found = inspection.inspect(FLAGS.checkpoint_path, _build, FLAGS.check_values)

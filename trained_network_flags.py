@@ -7,6 +7,7 @@ from absl import flags
 
 import diagnostics
 from catalog import datasets, networks
+from checkpoints import checkpoint_names
 from datasets import labels
 from prediction import class_names, run_card, tally
 
@@ -79,6 +80,7 @@ def check() -> None:
   if not FLAGS.checkpoint_path:
     raise diagnostics.UserError(
         'no --checkpoint_path: name a checkpoint such as model.ckpt-1000, or a folder')
+  checkpoint_names.check_there(FLAGS.checkpoint_path)
   if FLAGS.model_name:
     networks.get_image_network(FLAGS.model_name)
   if FLAGS.preprocessing_name:

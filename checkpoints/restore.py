@@ -8,13 +8,18 @@ import contextlib
 import dataclasses
 import glob
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 import diagnostics
-from checkpoints import contents, renaming, run_checkpoints, variable_scopes
+from checkpoints import (
+    checkpoint_names,
+    contents,
+    renaming,
+    run_checkpoints,
+    variable_scopes,
+)
 from tf_compat import tf
 
 # The reader of checkpoints turns TensorFlow's errors into these by its own rules.
@@ -30,20 +35,16 @@ def find(path: str) -> str:
   if os.path.isdir(path):
     newest = run_checkpoints.newest_first(path)
     if not newest:
-      others = checkpoints_in(path)
-      advice = (f'it holds {some(others)}: name one of them' if others else
-                'name a folder that training wrote to, or a file such as'
-                ' model.ckpt-1000')
-      raise diagnostics.UserError(f"no checkpoint in '{path}': {advice}")
+      raise checkpoint_names.none_in(path)
     path = newest[0]
   # People name what they see in the folder.
-  path = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
+  path = checkpoint_names.prefix_of(path)
   if not tf.train.checkpoint_exists(path):
     if glob.glob(f'{glob.escape(path)}.data-*'):
       raise diagnostics.UserError(
           f"the checkpoint '{path}' has lost its file '{os.path.basename(path)}.index':"
-          f' the values cannot be found without it{_beside(path)}')
-    raise diagnostics.UserError(f"no checkpoint '{path}'{_beside(path)}")
+          f' the values cannot be found without it{checkpoint_names.beside(path)}')
+    raise checkpoint_names.none_at(path)
   return path
 
 
@@ -94,14 +95,8 @@ def _damage_answered(path):
     # A session tells it in many lines; the reader in one.
     reason = damage_of(path) or first_line(error)
     raise diagnostics.UserError(
-        f"the checkpoint '{path}' is damaged: {reason}{_beside(path)}") from error
-
-
-def _beside(path):
-  """Returns the end of a sentence about the other checkpoints of the folder."""
-  folder, own = os.path.split(path)
-  others = [name for name in checkpoints_in(folder or '.') if name != own]
-  return f"; '{folder or '.'}' holds {', '.join(others)}" if others else ''
+        f"the checkpoint '{path}' is damaged: {reason}"
+        f'{checkpoint_names.beside(path)}') from error
 
 
 def damage_of(path: str) -> str | None:
@@ -113,11 +108,6 @@ def damage_of(path: str) -> str | None:
   except _READ_ERRORS as error:
     return first_line(error)
   return None
-
-
-def checkpoints_in(folder: str) -> list[str]:
-  """Returns the names of the checkpoints in a folder, sorted."""
-  return run_checkpoints.names_in(folder)
 
 
 def first_line(error: Exception) -> str:

@@ -8,17 +8,18 @@ themselves decide.
 import contextlib
 import dataclasses
 import os
-import re
 from collections.abc import Callable
 
 import diagnostics
+from checkpoints.checkpoint_names import (
+    OF_A_RUN,
+    STATE_FILE,
+    holds_run,
+    names_in,
+    step_of,
+)
 from tf_compat import tf
 
-STATE_FILE = 'checkpoint'
-# What the training loop writes; a folder may also hold somebody else's.
-_NAME = re.compile(r'model\.ckpt-\d+')
-# Before TensorFlow 1.0 a checkpoint was one file, called what is now a prefix.
-_ONE_FILE = re.compile(r'.+\.ckpt(-\d+)?')
 # As many as a tf.train.Saver keeps.
 KEPT = 5
 
@@ -70,23 +71,6 @@ class Newest:
                     f' {error.message}') from error
 
 
-def step_of(path: str) -> int:
-  """Returns the step in the name of a checkpoint, -1 if it has none."""
-  match = re.search(r'-(\d+)$', path)
-  return int(match[1]) if match else -1
-
-
-def names_in(folder: str) -> list[str]:
-  """Returns the names of the checkpoints in a folder, by name and then by step."""
-  if not os.path.isdir(folder):
-    return []
-  files = [name for name in os.listdir(folder)
-           if os.path.isfile(os.path.join(folder, name))]
-  return sorted({name.removesuffix('.index') for name in files
-                 if name.endswith('.index') or _ONE_FILE.fullmatch(name)},
-                key=lambda name: (re.sub(r'\d+$', '', name), step_of(name), name))
-
-
 def newest_first(folder: str) -> list[str]:
   """Returns the prefixes of a run's checkpoints, in the order to try them.
 
@@ -97,7 +81,7 @@ def newest_first(folder: str) -> list[str]:
   """
   recorded = _recorded(folder)
   files = sorted((os.path.join(folder, name) for name in names_in(folder)
-                  if _NAME.fullmatch(name)), key=step_of, reverse=True)
+                  if OF_A_RUN.fullmatch(name)), key=step_of, reverse=True)
   if not recorded:
     return files
   state_time = os.path.getmtime(os.path.join(folder, STATE_FILE))
@@ -108,12 +92,6 @@ def newest_first(folder: str) -> list[str]:
               if step_of(path) > latest and path not in killed]
   return [path for path in dict.fromkeys([*killed, *recorded, *files])
           if path not in put_back] + list(dict.fromkeys(put_back))
-
-
-def holds_run(folder: str) -> bool:
-  """Tells whether a folder has a checkpoint, whole or not, or names one."""
-  return os.path.exists(os.path.join(folder, STATE_FILE)) or any(
-      map(_NAME.fullmatch, names_in(folder)))
 
 
 def newest_whole(folder: str,

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 import diagnostics
-from checkpoints import restore, run_checkpoints
-from tests import checkpoint_files
+from checkpoints import checkpoint_names, restore, run_checkpoints
+from tests import checkpoint_files, scripts
 from tf_compat import tf
 
 
@@ -39,7 +39,7 @@ def newest(folder):
 
 
 def steps(paths):
-  return [run_checkpoints.step_of(path) for path in paths]
+  return [checkpoint_names.step_of(path) for path in paths]
 
 
 def listed(folder):
@@ -235,3 +235,29 @@ def test_a_saver_goes_on_deleting_after_a_resume(run):
       saver.save(session, str(run / 'model.ckpt'), number)
   assert {name for name in os.listdir(run) if name.endswith('.index')} == {
       f'model.ckpt-{number}.index' for number in (40, 50, 60, 70)}
+
+
+def test_what_is_nowhere_is_refused_without_tensorflow(tmp_path):
+  (tmp_path / 'empty').mkdir()
+  checkpoint = tmp_path / 'a.ckpt-7'
+  for suffix in ('.index', '.data-00000-of-00001'):
+    checkpoint.with_name(checkpoint.name + suffix).touch()
+  for there in (checkpoint, f'{checkpoint}.index', tmp_path, 'gs://bucket/a.ckpt-1'):
+    checkpoint_names.check_there(str(there))
+  for wanted, answer in (
+      (tmp_path / 'a.ckpt-8', r"no checkpoint '.*a.ckpt-8'; '.*' holds a.ckpt-7"),
+      (tmp_path / 'empty' / 'b', r"no checkpoint '.*b': name one such as"),
+      (tmp_path / 'empty', r"no checkpoint in '.*empty': name a folder")):
+    with pytest.raises(diagnostics.UserError, match=answer):
+      checkpoint_names.check_there(str(wanted))
+
+
+def test_a_run_goes_on_though_what_it_began_from_is_gone(
+    digits_dir, trained_dir, tmp_path):
+  folder = tmp_path / 'run'
+  shutil.copytree(trained_dir, folder)
+  done = scripts.run(
+      'train_image_classifier', train_dir=folder, dataset_name='digits',
+      dataset_dir=digits_dir, model_name='lenet', max_number_of_steps=1,
+      checkpoint_path=tmp_path / 'gone')
+  assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ from absl import flags
 import diagnostics
 import train_flags
 from catalog import networks
-from checkpoints import renaming
+from checkpoints import checkpoint_names, renaming
 
 FLAGS = flags.FLAGS
 
@@ -66,6 +66,9 @@ def check() -> None:
     raise diagnostics.UserError(
         f'--transfer_classes_from={labels_file}: there is no such file; name the'
         ' labels.txt of the data set that the checkpoint was trained on')
+  # A run that is there goes on from its own.
+  if FLAGS.checkpoint_path and not checkpoint_names.holds_run(FLAGS.train_dir):
+    checkpoint_names.check_there(FLAGS.checkpoint_path)
 
 
 def notes() -> list[str]:

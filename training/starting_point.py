@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import diagnostics
 from checkpoints import (
+    checkpoint_names,
     identify,
     label_transfer,
     preflight,
@@ -134,7 +135,7 @@ def find(train_dir: str, checkpoint_path: str | None, init: str = 'auto',
 
 def _check_folder(train_dir, init):
   """Raises UserError if there is a run and must not be, or the other way round."""
-  there = run_checkpoints.holds_run(train_dir)
+  there = checkpoint_names.holds_run(train_dir)
   if init == 'resume' and not there:
     raise diagnostics.UserError(
         f"--init=resume: '{train_dir}' holds no run; name the --train_dir of one, or"

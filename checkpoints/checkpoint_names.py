@@ -1,0 +1,84 @@
+"""The names of checkpoints, and what a folder has of them; needs no TensorFlow.
+
+A checkpoint is named by its prefix: model.ckpt-1000 for model.ckpt-1000.index and
+model.ckpt-1000.data-00000-of-00001. Before TensorFlow 1.0 it was one file of that name.
+"""
+
+import glob
+import os
+import re
+
+import diagnostics
+
+STATE_FILE = 'checkpoint'
+# What the training loop writes; a folder may also hold somebody else's.
+OF_A_RUN = re.compile(r'model\.ckpt-\d+')
+_ONE_FILE = re.compile(r'.+\.ckpt(-\d+)?')
+_SUFFIX = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
+
+
+def prefix_of(path: str) -> str:
+  """Returns the prefix where a path names one of a checkpoint's files."""
+  return _SUFFIX.sub('', path)
+
+
+def step_of(path: str) -> int:
+  """Returns the step in the name of a checkpoint, -1 if it has none."""
+  match = re.search(r'-(\d+)$', path)
+  return int(match[1]) if match else -1
+
+
+def names_in(folder: str) -> list[str]:
+  """Returns the names of the checkpoints in a folder, by name and then by step."""
+  if not os.path.isdir(folder):
+    return []
+  files = [name for name in os.listdir(folder)
+           if os.path.isfile(os.path.join(folder, name))]
+  return sorted({name.removesuffix('.index') for name in files
+                 if name.endswith('.index') or _ONE_FILE.fullmatch(name)},
+                key=lambda name: (re.sub(r'\d+$', '', name), step_of(name), name))
+
+
+def holds_run(folder: str) -> bool:
+  """Tells whether a folder has a checkpoint, whole or not, or names one."""
+  return os.path.exists(os.path.join(folder, STATE_FILE)) or any(
+      map(OF_A_RUN.fullmatch, names_in(folder)))
+
+
+def check_there(path: str) -> None:
+  """Refuses a path at which no checkpoint can be; the rest is `restore.find`'s.
+
+  Args:
+    path: a prefix, one of its files, or a folder.
+
+  Raises:
+    UserError: there is nothing; the message says what is there instead.
+  """
+  if os.path.isdir(path):
+    if not names_in(path) and not os.path.exists(os.path.join(path, STATE_FILE)):
+      raise none_in(path)
+  elif '://' not in path and not glob.glob(f'{glob.escape(prefix_of(path))}*'):
+    raise none_at(prefix_of(path))
+
+
+def none_in(folder: str) -> diagnostics.UserError:
+  """Returns the answer to a folder that holds no checkpoint of a run."""
+  others = names_in(folder)
+  more = f', and {len(others) - 3} more' if len(others) > 3 else ''
+  advice = (f"it holds {', '.join(others[:3])}{more}: name one of them" if others else
+            'name a folder that training wrote to, or a file such as model.ckpt-1000')
+  return diagnostics.UserError(f"no checkpoint in '{folder}': {advice}")
+
+
+def none_at(prefix: str) -> diagnostics.UserError:
+  """Returns the answer to a prefix that names no checkpoint."""
+  advice = beside(prefix) or (
+      ': name one such as model.ckpt-1000, or a folder that training wrote to')
+  return diagnostics.UserError(f"no checkpoint '{prefix}'{advice}")
+
+
+def beside(prefix: str) -> str:
+  """Returns the end of a sentence about the other checkpoints of the folder."""
+  folder, own = os.path.split(prefix)
+  others = [name for name in names_in(folder or '.') if name != own]
+  return f"; '{folder or '.'}' holds {', '.join(others)}" if others else ''
