@@ -1,11 +1,16 @@
-"""The input benchmark: its records and its runners."""
+"""The benchmarks of input: their records, their runners, a line of their tables."""
+
+import json
+import subprocess
+import sys
 
 import pytest
 
 from benchmarks import photo_records
-from benchmarks.peers import decoding, our_input, queue_input
+from benchmarks.peers import decoding, our_input, our_steps, queue_input
 from benchmarks.peers.reports import NotThereError
 from datasets import records
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope='module')
@@ -46,3 +51,37 @@ def test_evaluation_is_beside_decoding(photographs):
     assert contender.measure(task(photographs, is_training=False))['seconds'][0] > 0
   with pytest.raises(NotThereError, match='decoding'):
     queue_input.measure(task(photographs, is_training=False))
+
+
+def test_decoded_copies_are_timed(photographs, tmp_path):
+  times = our_input.measure({**task(photographs), 'cache_dir': str(tmp_path)})
+  assert times['seconds'][0] > 0
+  assert len(list(tmp_path.iterdir())) == len(list(photographs.glob('*train*')))
+
+
+@pytest.mark.parametrize('synthetic', [False, True])
+def test_steps_on_records_tell_how_long_they_waited(photographs, synthetic):
+  found = our_steps.measure({
+      'network': 'cifarnet', 'batch_size': 4, 'dataset_dir': str(photographs),
+      'num_batches': 3, 'burn_in': 1, 'synthetic': synthetic})
+  assert len(found['seconds']) == 3
+  assert ('waited_share' in found) == (not synthetic)
+  assert synthetic or 0 <= found['waited_share'] <= 1
+
+
+def test_cost_of_records_is_of_each_round(tmp_path):
+  (tmp_path / '1024_photographs').touch()
+  shared = {'network': 'lenet', 'batch_size': 8, 'dataset_dir': str(tmp_path),
+            'num_batches': 25, 'burn_in': 5}
+  pairs = [(1.1, 1.0), (2.06, 2.0), (0.5, 0.5)]
+  (tmp_path / 'runs').write_text('\n'.join(
+      json.dumps({'task': shared, 'contender': name, 'round': number,
+                  'seconds': [seconds], 'waited_share': 0.02})
+      for number, pair in enumerate(pairs)
+      for name, seconds in zip(('on records', 'on images in memory'), pair,
+                               strict=True)))
+  done = subprocess.run(
+      [sys.executable, '-m', 'benchmarks.records_cost', '--networks=lenet',
+       '--num_images=1024', f'--dataset_dir={tmp_path}', f'--output={tmp_path}/runs'],
+      cwd=ROOT, text=True, capture_output=True, check=True)
+  assert '| lenet | 8 | 1,100.0 | 1,000.0 | +3.0% | 2.0% |' in done.stdout

@@ -1,0 +1,91 @@
+"""What it costs to train on records, beside the same step on images in memory.
+
+  python -m benchmarks.records_cost --output=cost.jsonl --dataset_dir=photographs
+
+Both in turn, each run in a fresh process. The records of 500 x 375 JPEGs are first
+written to --dataset_dir. Beside it stands for which share of its time a step waits for
+its images, as the training script says it in every line of progress.
+"""
+
+import statistics
+
+from absl import flags
+
+import diagnostics
+from benchmarks import paired_runs
+
+FLAGS = flags.FLAGS
+RECORDS, SYNTHETIC = 'on records', 'on images in memory'
+
+flags.DEFINE_list('networks', ['resnet_v2_50'], 'Networks to train.')
+flags.DEFINE_integer('batch_size', 8, 'Images a step.', lower_bound=1)
+flags.DEFINE_integer('num_batches', 25, 'Steps that are timed in each run.',
+                     lower_bound=1)
+flags.DEFINE_integer('num_batches_burn_in', 5, 'Steps before them that do not count.',
+                     lower_bound=0)
+flags.DEFINE_integer('rounds', 3, 'How often each runs.', lower_bound=1)
+flags.DEFINE_integer('num_images', 4096, 'Photographs in the records.',
+                     lower_bound=1024)
+flags.DEFINE_string('dataset_dir', None, 'Folder for the records; those that are there'
+                    ' are taken.')
+flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
+flags.DEFINE_string('docs', None, 'Folder to write records_cost.md to.')
+
+
+def task_of(name: str) -> dict:
+  """Returns what both run for a network."""
+  return {'network': name, 'batch_size': FLAGS.batch_size,
+          'dataset_dir': FLAGS.dataset_dir, 'num_batches': FLAGS.num_batches,
+          'burn_in': FLAGS.num_batches_burn_in}
+
+
+def line(runs: paired_runs.Runs, task: dict) -> tuple[str, ...]:
+  """Returns a line of the table."""
+  seconds = [runs.medians(task, name) for name in (RECORDS, SYNTHETIC)]
+  if not all(seconds):
+    why = runs.skipped(task, RECORDS) or runs.skipped(task, SYNTHETIC)
+    return (task['network'], str(task['batch_size']), *'---', str(why))
+  waited = runs.noted(task, RECORDS, 'waited_share').values()
+  return (task['network'], str(task['batch_size']),
+          *(f'{statistics.median(values.values()) * 1e3:,.1f}' for values in seconds),
+          f'{paired_runs.median_ratio(*seconds) - 1:+.1%}',
+          f'{statistics.median(waited):.1%}')
+
+
+def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
+  """Returns the Markdown page."""
+  return '\n\n'.join([
+      '# What records cost',
+      'Milliseconds of a train step on records of 500 x 375 JPEGs, and of the same step'
+      ' on random images that stay in memory: medians, and what the first takes more,'
+      ' within each round. Beside them the share of a step that waits for its images,'
+      ' as the training script shows it. What the input takes from the processor while'
+      ' the network computes is in the first figure only.',
+      f'{paired_runs.conditions(runs)}.',
+      f'    {paired_runs.command_line("records_cost")}',
+      paired_runs.table(
+          ('network', 'batch', 'on records, ms', 'in memory, ms', 'more', 'waits'),
+          [line(runs, task) for task in tasks])]) + '\n'
+
+
+def main(_):
+  """Runs what is missing, then prints or writes the table."""
+  from benchmarks import photo_records
+  from catalog import networks
+  for name in ('output', 'dataset_dir'):
+    if not FLAGS[name].value:
+      raise diagnostics.UserError(f'--{name} is missing: {FLAGS[name].help}')
+  for name in FLAGS.networks:
+    networks.get_image_network(name)
+  photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)
+  tasks = [task_of(name) for name in FLAGS.networks]
+  runs, peer = paired_runs.Runs(FLAGS.output), 'peers.our_steps'
+  runs.compare(tasks, [
+      paired_runs.Contender(RECORDS, paired_runs.runner(peer)),
+      paired_runs.Contender(SYNTHETIC, paired_runs.runner(peer, synthetic=True))],
+               FLAGS.rounds)
+  paired_runs.write(report(runs, tasks), 'records_cost', FLAGS.docs)
+
+
+if __name__ == '__main__':
+  diagnostics.run_script(main)
