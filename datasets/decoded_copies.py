@@ -1,19 +1,22 @@
-"""Copies of record files whose images are decoded, so that training need not do it.
+"""Copies of record files whose images are decoded, so that nobody need do it again.
 
 A copy has the same records in the same places, each with its pixels in place of the
-encoded image. It takes about ten times the space of JPEGs. What cannot be decoded is
-copied as it is, and passed over where it is read, as in the original. The name of a
-copy tells of what it is one: records that changed get a new one, and all may be removed
-at any time.
+encoded image: as decoded, for training, or as prepared for the network, where that is
+the same each time. It takes about ten times the space of JPEGs, or twenty. What cannot
+be decoded is copied as it is, and passed over where it is read, as in the original. The
+name of a copy tells of what it is one and what was done: records that changed get a new
+one, and so does another preprocessing. All may be removed at any time.
 """
 
 import hashlib
 import itertools
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from google.protobuf import text_format
 
 import diagnostics
 from datasets import chunks, dataset_utils, fingerprint, records, staging
@@ -26,20 +29,38 @@ _PIXELS, _SHAPE = 'decoded/pixels', 'decoded/shape'
 _SAMPLE = 32
 
 
-class Decoder:
+class CopyDecoder:
   """Reads the items of a copy's records, as the decoder of the originals does theirs.
 
   Args:
     decoder: of the originals, such as slim's TFExampleDecoder.
+    prepare: called as prepare(number=0, image=..., and 'object/bbox'=... where records
+      have boxes) before an image is stored; None: it is stored as decoded.
+
+  Attributes:
+    shape: the static shape of what is stored.
+    dtype: its type.
+    digest: tells it from what other decoders and preparations store.
   """
 
-  def __init__(self, decoder):
-    self._decoder = decoder
-    self.shape, self.dtype = _image_of(decoder)
+  def __init__(self, decoder, prepare: Callable | None = None):
+    self._decoder, self._prepare = decoder, prepare
+    with tf.Graph().as_default() as graph:
+      image = self.from_original(tf.placeholder(tf.string, []))
+    self.shape, self.dtype = image.shape, image.dtype
+    self.digest = _digest(_operations(graph))
 
   def list_items(self) -> list[str]:
     """Returns the names of the items."""
     return self._decoder.list_items()
+
+  def from_original(self, record: tf.Tensor) -> tf.Tensor:
+    """Returns what is stored of an original record, a string scalar."""
+    items = [item for item in ('image', 'object/bbox') if item in self.list_items()
+             and (item == 'image' or self._prepare)]
+    values = dict(zip(items, self._decoder.decode(record, items), strict=True))
+    return (values['image'] if self._prepare is None else
+            self._prepare(number=tf.constant(0, tf.int64), **values))
 
   def decode(self, serialized_example: tf.Tensor, items: Sequence[str] | None = None
              ) -> list[tf.Tensor]:
@@ -61,13 +82,13 @@ class Decoder:
     return image
 
 
-def make(files: Sequence[str], decoder, folder: str, num_threads: int = 4
-         ) -> list[str]:
+def make(files: Sequence[str], decoder: CopyDecoder, folder: str,
+         num_threads: int = 4) -> list[str]:
   """Returns a copy of each file; makes those that are missing.
 
   Args:
     files: record files.
-    decoder: of their records; its item 'image' is what is stored.
+    decoder: of the copies; says what is stored.
     folder: for the copies; made where there is none.
     num_threads: images decoded at the same time.
 
@@ -103,18 +124,26 @@ def find_damage(copies: Sequence[str]) -> diagnostics.UserError | None:
 def _name(path, decoder):
   """Returns the name of a file's copy, which depends on what is in the file."""
   state = os.stat(path)
-  shape, dtype = _image_of(decoder)
   known = (_VERSION, state.st_size, state.st_mtime_ns,
-           fingerprint.end_checksums(path), str(shape), dtype.name)
-  digest = hashlib.sha256(repr(known).encode()).hexdigest()[:16]
-  return f'{os.path.basename(path)}-decoded-{digest}'
+           fingerprint.end_checksums(path), decoder.digest)
+  return f'{os.path.basename(path)}-decoded-{_digest(repr(known))}'
 
 
-def _image_of(decoder):
-  """Returns the static shape and the dtype of what a decoder makes of an image."""
-  with tf.Graph().as_default():
-    (image,) = decoder.decode(tf.placeholder(tf.string, []), ['image'])
-  return image.shape, image.dtype
+def _digest(text):
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _operations(graph):
+  """Returns a graph as text, the same one whenever the same functions build it."""
+  definition = graph.as_graph_def()
+  # The names of functions end with a number that counts all of the process.
+  functions = sorted(
+      definition.library.function,
+      key=lambda function: int(re.search(r'\d*$', function.signature.name)[0] or 0))
+  numbers = {function.signature.name: f'function {number}'
+             for number, function in enumerate(functions)}
+  text = ''.join(map(text_format.MessageToString, [*definition.node, *functions]))
+  return re.sub(r'\w+', lambda word: numbers.get(word[0], word[0]), text)
 
 
 def _check_space(path, decoder, folder, total):
@@ -176,7 +205,7 @@ def _decoded(path, decoder, num_threads) -> Iterator[tuple[bytes, np.ndarray | N
 def _images(path, decoder, num_threads) -> Iterator[tuple[int, np.ndarray]]:
   """Yields the position of each record that holds an image, and the image."""
   def decode(position, record):
-    return position, decoder.decode(record, ['image'])[0]
+    return position, decoder.from_original(record)
 
   with tf.Graph().as_default() as graph, tf.device('/cpu:0'):
     numbered = tf.data.TFRecordDataset(path).enumerate().window(chunks.SIZE)

@@ -188,8 +188,11 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
   log = record_log.RecordLog(files, patience, first_record)
   copies, decoder = files, dataset.decoder
   if cache_dir:
+    # What evaluation makes of an image is the same each time.
+    prepare = preprocess if seed is None else None
+    decoder = decoded_copies.CopyDecoder(decoder, prepare)
     copies = decoded_copies.make(files, decoder, cache_dir, num_threads)
-    decoder = decoded_copies.Decoder(decoder)
+    preprocess = _as_stored if prepare else preprocess
   with tf.device('/cpu:0'), tf.name_scope('input'):
     source = _read(copies, num_readers, dataset.num_samples, seed, first_record, part)
     images = _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
@@ -223,6 +226,10 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     return Batch(images, labels, numbers, keys, after - before)
 
   return Input(next_batch, log, iterator.initializer, files, part, copies)
+
+
+def _as_stored(image, **unused):
+  return image
 
 
 def _now():
@@ -307,7 +314,8 @@ def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   """Returns batches that hold each image of a split once, in the files' order.
 
   Arguments and errors are those of `training_input`. The last batch holds what
-  is left; after it the iterator raises tf.errors.OutOfRangeError.
+  is left; after it the iterator raises tf.errors.OutOfRangeError. Copies in `cache_dir`
+  hold what `preprocess` returns, which may depend on the image only.
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
                 num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here,

@@ -36,17 +36,22 @@ def dataset(folder):
   return records.dataset(folder / 'part-?', sum(COUNTS))
 
 
+def prepared(number, image):
+  """Something that depends on the pixels of a record and its shape."""
+  image = tf.image.resize_with_crop_or_pad(tf.cast(image, tf.float32) / 3.0, 8, 8)
+  return tf.ensure_shape(image, [8, 8, 1])
+
+
 def augmented(number, image):
-  """Something that depends on the record, its pixels, its shape and its number."""
-  noise = tf.random.stateless_normal([8, 8, 1], tf.stack([number, 7]))
-  image = tf.image.resize_with_crop_or_pad(tf.cast(image, tf.float32), 8, 8)
-  return tf.ensure_shape(image + noise, [8, 8, 1])
+  """Something that depends on the record's number too."""
+  return prepared(number, image) + tf.random.stateless_normal(
+      [8, 8, 1], tf.stack([number, 7]))
 
 
-def batches(make, folder, count, **options):
+def batches(make, preprocess, folder, count, **options):
   """Returns what batches hold, and which records were passed over."""
   tf.reset_default_graph()
-  images = make(dataset(folder), augmented, 5, **options)
+  images = make(dataset(folder), preprocess, 5, **options)
   batch, found = images.next_batch(), collections.defaultdict(list)
   with tf.Session() as session:
     session.run(images.initializer)
@@ -59,11 +64,13 @@ def batches(make, folder, count, **options):
           for name in ('images', 'labels', 'numbers', 'keys')}, lost
 
 
-@pytest.mark.parametrize(('make', 'count'), [
-    (pipeline.training_input, 12), (pipeline.evaluation_input, 3)])
-def test_copies_give_the_same_batches(folder, tmp_path, make, count):
-  usual, lost = batches(make, folder, count)
-  copied, lost_of_copies = batches(make, folder, count, cache_dir=str(tmp_path / 'c'))
+@pytest.mark.parametrize(('make', 'preprocess', 'count'), [
+    (pipeline.training_input, augmented, 12),
+    (pipeline.evaluation_input, prepared, 3)])
+def test_copies_give_the_same_batches(folder, tmp_path, make, preprocess, count):
+  usual, lost = batches(make, preprocess, folder, count)
+  copied, lost_of_copies = batches(
+      make, preprocess, folder, count, cache_dir=str(tmp_path / 'c'))
   for name, values in usual.items():
     np.testing.assert_array_equal(copied[name], values)
   assert lost
@@ -74,7 +81,8 @@ def test_copies_are_made_once_and_anew_when_the_records_change(
     folder, tmp_path, monkeypatch):
   def make():
     return decoded_copies.make(
-        files, dataset(folder).decoder, str(tmp_path / 'copies'))
+        files, decoded_copies.CopyDecoder(dataset(folder).decoder),
+        str(tmp_path / 'copies'))
 
   files = [str(folder / 'part-0'), str(folder / 'part-1')]
   first = make()
@@ -89,18 +97,24 @@ def test_copies_are_made_once_and_anew_when_the_records_change(
   assert second[1] != first[1]
 
 
-def test_gray_and_colour_have_copies_of_their_own(folder, tmp_path):
+def test_what_is_stored_otherwise_has_a_copy_of_its_own(folder, tmp_path):
   def decoder(channels):
     return slim.tfexample_decoder.TFExampleDecoder(
         {'image/encoded': tf.FixedLenFeature([], tf.string),
          'image/format': tf.FixedLenFeature([], tf.string, 'png')},
         {'image': slim.tfexample_decoder.Image(channels=channels)})
 
-  gray, colour = [decoded_copies.make(
-      [str(folder / 'part-0')], decoder(channels), str(tmp_path / 'copies'))
-      for channels in (1, 3)]
-  assert gray != colour
-  assert decoded_copies.Decoder(decoder(3)).shape.as_list() == [None, None, 3]
+  decoders = [decoded_copies.CopyDecoder(decoder(1)),
+              decoded_copies.CopyDecoder(decoder(3)),
+              decoded_copies.CopyDecoder(decoder(1), prepared),
+              decoded_copies.CopyDecoder(
+                  decoder(1), lambda number, image: prepared(number, image) + 1.0)]
+  names = [decoded_copies.make([str(folder / 'part-0')], each, str(tmp_path / 'copies'))
+           for each in (*decoders, decoded_copies.CopyDecoder(decoder(1), prepared))]
+  assert len(set(map(tuple, names))) == 4
+  assert names[4] == names[2]
+  assert decoders[1].shape.as_list() == [None, None, 3]
+  assert decoders[2].dtype == tf.float32
 
 
 def damage(path, place):
@@ -113,14 +127,14 @@ def test_damaged_records_leave_no_copy(folder, tmp_path):
   damage(folder / 'part-1', -20)
   with pytest.raises(diagnostics.UserError, match=r'part-1.* damaged at record 6'):
     pipeline.evaluation_input(
-        dataset(folder), augmented, 5, cache_dir=str(tmp_path / 'copies'))
+        dataset(folder), prepared, 5, cache_dir=str(tmp_path / 'copies'))
   assert [re.sub('-decoded-.*', '', name)
           for name in os.listdir(tmp_path / 'copies')] == ['part-0']
 
 
 def test_a_damaged_copy_is_named_with_what_to_do(folder, tmp_path):
   images = pipeline.evaluation_input(
-      dataset(folder), augmented, 5, cache_dir=str(tmp_path / 'copies'))
+      dataset(folder), prepared, 5, cache_dir=str(tmp_path / 'copies'))
   (copy,) = (tmp_path / 'copies').glob('part-1-*')
   damage(copy, -20)
   error = str(failure_of(images))
@@ -138,7 +152,7 @@ def test_a_kill_leaves_no_half_of_a_copy(folder, tmp_path, monkeypatch):
   monkeypatch.setattr(dataset_utils, 'write_records', killed)
   with pytest.raises(KeyboardInterrupt):
     pipeline.evaluation_input(
-        dataset(folder), augmented, 5, cache_dir=str(tmp_path / 'copies'))
+        dataset(folder), prepared, 5, cache_dir=str(tmp_path / 'copies'))
   assert not os.path.exists(tmp_path / 'copies') or not os.listdir(tmp_path / 'copies')
 
 
@@ -147,7 +161,7 @@ def test_copies_that_do_not_fit_are_not_begun(folder, tmp_path, monkeypatch):
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=100))
   with pytest.raises(diagnostics.UserError, match='17 images take about'):
     pipeline.evaluation_input(
-        dataset(folder), augmented, 5, cache_dir=str(tmp_path / 'copies'))
+        dataset(folder), prepared, 5, cache_dir=str(tmp_path / 'copies'))
   assert not os.listdir(tmp_path / 'copies')
 
 
@@ -174,7 +188,8 @@ def test_training_and_evaluation_are_the_same_from_copies(digits_dir, tmp_path):
   assert len(losses[0]) == 6  # Four steps, validated twice.
   assert losses[0] == losses[1]
   assert accuracies[0] == accuracies[1]
-  assert len(os.listdir(cache_dir)) == 2
+  # Decoded ones to train on; prepared ones to validate on, and to evaluate.
+  assert len(os.listdir(cache_dir)) == 3
 
 
 def test_folders_that_cannot_be_it_are_refused(digits_dir, tmp_path):
