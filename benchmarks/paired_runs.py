@@ -143,9 +143,10 @@ class Runs:
     return median_ratio(self.medians(task, theirs), self.medians(task, ours))
 
   def busiest(self) -> float | None:
-    """Returns the largest share of the cores that was busy before a run."""
+    """Returns the largest share of the cores that was busy before a run that counts."""
     return max((run['busy_before'] for run in self.done.values()
-                if run.get('busy_before') is not None), default=None)
+                if run.get('busy_before') is not None and 'skipped' not in run),
+               default=None)
 
 
 def median_ratio(ours: Mapping[int, float], theirs: Mapping[int, float]

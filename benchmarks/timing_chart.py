@@ -44,7 +44,9 @@ def draw(path: os.PathLike, title: str, groups: Mapping[str, Mapping[str, float]
     for kind, value in group.items():
       axes.barh(position, value, height=0.86, color=COLOURS[kinds.index(kind) % 6])
       axes.annotate(number.format(value), (value, position), (4, 0),
-                    textcoords='offset points', va='center', fontsize=8, color=INK)
+                    textcoords='offset points', va='center', fontsize=8, color=INK,
+                    # Bars and the line near a number leave it to be read.
+                    bbox={'color': 'white', 'pad': 0.5}, zorder=4)
       position += 1
     ticks.append((first + position - 1) / 2)
     position += 0.8

@@ -185,6 +185,13 @@ def test_ratios_are_of_each_round():
   assert 'NOT TO BE PUBLISHED' in paired_runs.conditions(runs)
 
 
+def test_who_did_not_run_was_not_disturbed():
+  runs = paired_runs.Runs('/nonexistent/file')
+  runs.done['a'] = {'seconds': [1], 'busy_before': 0.02}
+  runs.done['b'] = {'skipped': 'not installed', 'busy_before': 0.5}
+  assert runs.busiest() == 0.02
+
+
 @pytest.mark.parametrize(('module', 'python', 'task', 'why'), [
     ('keras_applications', sys.executable, {'network': 'lenet'}, 'no application'),
     ('torch_timm', '/nonexistent/python', {'network': 'vgg_16'}, 'no such file'),
