@@ -32,9 +32,10 @@ def define_dataset_flags(split_name: str, batch_size: int) -> None:
   flags.DEFINE_string('dataset_split_name', split_name, 'Split of the data set.')
   flags.DEFINE_string('dataset_dir', None, 'Folder of the TFRecord files.')
   flags.DEFINE_string('cache_dir', None,
-                      'Folder for copies of the records with decoded images, which'
-                      ' take ten times the space and are read sooner: made before the'
-                      ' first step, and taken where they are there.')
+                      'Folder for copies of the records that are read sooner: with'
+                      ' decoded images, ten times as large, or for evaluation with'
+                      ' prepared ones, twenty times. Made before the first batch, and'
+                      ' taken where they are there.')
   flags.DEFINE_integer('labels_offset', 0,
                        'Taken off every label: 1 leaves out the background class of'
                        ' ImageNet, which VGG and ResNet v1 do not have.',
