@@ -18,6 +18,7 @@ from absl import flags
 
 import diagnostics
 from catalog import networks
+from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
 
@@ -91,6 +92,8 @@ def _check_paths(into_slim):
   """Raises UserError for a source that is not there or a target that is."""
   if into_slim and FLAGS.source != _PRETRAINED and not os.path.isfile(FLAGS.source):
     raise diagnostics.UserError(f"no file '{FLAGS.source}': name the foreign weights")
+  if not into_slim:
+    checkpoint_names.check_there(FLAGS.source)
   for suffix in ('', '.index') if into_slim else ('',):
     if os.path.exists(FLAGS.target + suffix):
       raise diagnostics.UserError(

@@ -45,6 +45,12 @@ def unknown_name(kind: str, value: str, choices: Iterable[str],
       f" (known: {', '.join(choices)})")
 
 
+def some(names: list[str], count: int = 3) -> str:
+  """Returns the first names, and how many more there are."""
+  more = len(names) - count
+  return ', '.join(names[:count]) + (f', and {more} more' if more > 0 else '')
+
+
 def explain_os_error(error: OSError) -> str:
   """Returns one line for a failed file operation: what failed and what to do."""
   place = f" '{error.filename}'" if error.filename else ''

@@ -178,9 +178,7 @@ def main(_):
   """Runs what is missing, then prints or writes the table."""
   from catalog import networks
   networks.get_image_network(FLAGS.network)
-  for flag in ('output', 'work_dir'):
-    if not FLAGS[flag].value:
-      raise diagnostics.UserError(f'--{flag} is missing: {FLAGS[flag].help}')
+  paired_runs.check_given(FLAGS['output'], FLAGS['work_dir'])
   for name in FLAGS.what:
     if name not in _PARTS:
       raise diagnostics.unknown_name('measurement', name, _PARTS)

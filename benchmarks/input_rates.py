@@ -3,9 +3,9 @@
   python -m benchmarks.input_rates --output=input.jsonl --dataset_dir=photographs
 
 Batches are made of records of 500 x 375 JPEGs, first written to --dataset_dir,
-and nothing is done with them. Copies with decoded images, 2.3 GB of 4,096, are made in
-a folder below. Processor time is of all threads: unlike a rate it is
-hardly changed by what else runs on the same cores.
+and nothing is done with them. Copies of the records for --cache_dir, 8 GB of 4,096, are
+made in a folder below. Processor time is of all threads: unlike a rate it is hardly
+changed by what else runs on the same cores.
 """
 
 import os
@@ -61,8 +61,7 @@ def line(runs: paired_runs.Runs, task: dict, ours: str, rival: str
           '-' if ratio is None else f'{ratio:.2f}')
 
 
-def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]
-           ) -> str:
+def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]) -> str:
   """Returns the Markdown page."""
   return '\n\n'.join([
       '# Input',
@@ -86,9 +85,7 @@ def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]
 def main(_):
   """Runs what is missing, then prints or writes the table."""
   from benchmarks import photo_records
-  for name in ('output', 'dataset_dir'):
-    if not FLAGS[name].value:
-      raise diagnostics.UserError(f'--{name} is missing: {FLAGS[name].help}')
+  paired_runs.check_given(FLAGS['output'], FLAGS['dataset_dir'])
   photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)
   runs = paired_runs.Runs(FLAGS.output)
   contenders = {

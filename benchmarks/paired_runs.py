@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from absl import flags
+
 import diagnostics
 import progress
 from benchmarks import machine
@@ -37,6 +39,13 @@ class Contender:
 
   name: str
   run: Callable[[Mapping], dict]
+
+
+def check_given(*wanted: flags.Flag) -> None:
+  """Raises UserError for the first flag that has no value; its help says what it is."""
+  for flag in wanted:
+    if not flag.value:
+      raise diagnostics.UserError(f'--{flag.name} is missing: {flag.help}')
 
 
 def runner(module: str, python: str = sys.executable, **fixed) -> Callable:

@@ -72,9 +72,7 @@ def main(_):
   """Runs what is missing, then prints or writes the table."""
   from benchmarks import photo_records
   from catalog import networks
-  for name in ('output', 'dataset_dir'):
-    if not FLAGS[name].value:
-      raise diagnostics.UserError(f'--{name} is missing: {FLAGS[name].help}')
+  paired_runs.check_given(FLAGS['output'], FLAGS['dataset_dir'])
   for name in FLAGS.networks:
     networks.get_image_network(name)
   photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)

@@ -64,8 +64,7 @@ def check_there(path: str) -> None:
 def none_in(folder: str) -> diagnostics.UserError:
   """Returns the answer to a folder that holds no checkpoint of a run."""
   others = names_in(folder)
-  more = f', and {len(others) - 3} more' if len(others) > 3 else ''
-  advice = (f"it holds {', '.join(others[:3])}{more}: name one of them" if others else
+  advice = (f'it holds {diagnostics.some(others)}: name one of them' if others else
             'name a folder that training wrote to, or a file such as model.ckpt-1000')
   return diagnostics.UserError(f"no checkpoint in '{folder}': {advice}")
 

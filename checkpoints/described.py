@@ -2,8 +2,9 @@
 
 import collections
 
+import diagnostics
 from catalog import networks
-from checkpoints import comparison, inspection, restore
+from checkpoints import comparison, inspection
 
 _MOST_SCOPES = 12
 
@@ -96,7 +97,7 @@ def notes(found: inspection.Inspection) -> list[str]:
                 f' {list(match.heads_mismatched[0][1])}, the network'
                 f' {list(match.heads_mismatched[0][2])}: this head is left out')
   if match and match.beside:
-    told.append(f'beside the network: {restore.some(match.beside)}')
+    told.append(f'beside the network: {diagnostics.some(match.beside)}')
   if match and match.arguments:
     told.append('a row of catalog/networks.py makes it a --model_name: WORKSPACE.md')
   if match and networks.NETWORKS[match.network].frames is not None:

@@ -83,7 +83,7 @@ def summary(names: Sequence[str]) -> str:
     texts = [f'{scope} ({count})' for scope, count in counts.items()]
     if len(texts) <= _SCOPES and len(', '.join(texts)) <= _WIDTH:
       break
-  return restore.some(texts, _SCOPES)
+  return diagnostics.some(texts, _SCOPES)
 
 
 def notes(plan: restore.RestorePlan, network: Network) -> list[str]:
@@ -121,7 +121,7 @@ def check(plan: restore.RestorePlan, network: Network,
     problem = plan.first_mismatch()
   else:
     problem = (f"'{plan.path}' lacks {len(plan.missing)} variables of the network"
-               f' ({restore.some(plan.missing)})')
+               f' ({diagnostics.some(plan.missing)})')
   raise diagnostics.UserError(
       f'{problem}: {likely_cause(plan, network) or _WITHOUT_EXCUSE}')
 

@@ -192,16 +192,17 @@ class RestorePlan:
     if self.missing:
       raise diagnostics.UserError(
           f"'{self.path}' lacks {len(self.missing)} variables of the network"
-          f' ({some(self.missing)}): check --model_name')
+          f' ({diagnostics.some(self.missing)}): check --model_name')
 
   def check_resumes(self) -> None:
     """Raises UserError unless the checkpoint holds the whole state of this run."""
     if self.missing or self.mismatched:
       names = self.missing + [name for name, *_ in self.mismatched]
       raise diagnostics.UserError(
-          f"'{self.path}' is not of this run: it lacks {some(names)}, in the shapes"
-          ' wanted here. Resume with the flags it was begun with, or name another'
-          ' --train_dir (and this one as --checkpoint_path to fine-tune from it)')
+          f"'{self.path}' is not of this run: it lacks {diagnostics.some(names)}, in"
+          ' the shapes wanted here. Resume with the flags it was begun with, or name'
+          ' another --train_dir (and this one as --checkpoint_path to fine-tune from'
+          ' it)')
 
   def first_mismatch(self) -> str:
     """Returns the beginning of a sentence about the variables that do not fit."""
@@ -217,12 +218,6 @@ class RestorePlan:
             f' {len(self.missing)} variables wanted (it begins with'
             f" '{_top_scope(self.unused)}', the network with"
             f" '{_top_scope(self.missing)}')")
-
-
-def some(names: list[str], count: int = 3) -> str:
-  """Returns the first names, and how many more there are."""
-  more = len(names) - count
-  return ', '.join(names[:count]) + (f', and {more} more' if more > 0 else '')
 
 
 def _top_scope(names: list[str]) -> str:

@@ -27,7 +27,7 @@ def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
   if missing:
     raise diagnostics.UserError(
         f"'{path}' lacks {len(missing)} variables of {pair.model_name}"
-        f' ({restore.some(missing)}): check --model_name, python'
+        f' ({diagnostics.some(missing)}): check --model_name, python'
         f' inspect_checkpoint.py --checkpoint_path={path} knows the network')
   averages = {name: f'{name}/ExponentialMovingAverage' for name in wanted}
   if moving_averages and not any(name in shapes for name in averages.values()):

@@ -157,13 +157,10 @@ def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
 
   def note(numbers, records_of_window, keys):
     if runs_here:
-      tf.numpy_function(issue, [
+      tf.numpy_function(log.issue, [
           window.batch(chunks.SIZE).get_single_element()
           for window in (numbers, keys)], [])
     return numbers, records_of_window, keys
-
-  def issue(numbers, keys):
-    log.issue(numbers, keys)
 
   def step(source):
     numbered = source.enumerate(first_record).map(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import diagnostics
-from checkpoints import restore, variable_scopes
+from checkpoints import variable_scopes
 from tf_compat import slim, tf
 from training import rate_groups
 
@@ -70,8 +70,8 @@ def check_batch_norm(frozen_batch_norm_scopes: Sequence[str],
       layers, (*frozen_batch_norm_scopes, *frozen_scopes)) if layer in updated]
   if moving:
     raise ValueError(
-        f'the batch norm of {restore.some(moving)} updates its statistics: build the'
-        ' network with nets.normalization.batch_norm, in frozen_batch_norm()')
+        f'the batch norm of {diagnostics.some(moving)} updates its statistics: build'
+        ' the network with nets.normalization.batch_norm, in frozen_batch_norm()')
 
 
 def batch_norm_layers() -> list[str]:

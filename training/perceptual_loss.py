@@ -199,10 +199,10 @@ def _restored(variables, checkpoint_path):
   path = restore.find(checkpoint_path)
   plan = restore.plan_restore(path, variables)
   if plan.missing or plan.mismatched:
+    unfit = plan.missing + [name for name, *_ in plan.mismatched]
     raise diagnostics.UserError(
         f"'{path}' does not fit the perception network: it lacks"
-        f' {restore.some(plan.missing + [name for name, *_ in plan.mismatched])}, or'
-        ' has them in other shapes')
+        f' {diagnostics.some(unfit)}, or has them in other shapes')
   local = tf.get_collection(tf.GraphKeys.LOCAL_VARIABLES)
   new = {name: variable for name, variable in variables.items()
          if not any(variable is other for other in local)}
