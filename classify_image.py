@@ -162,7 +162,7 @@ def _open_output(stack):
   """Returns (stream, format) for the answers."""
   if not FLAGS.output:
     # A path that is no UTF-8 goes out as it came in.
-    sys.stdout.reconfigure(errors='surrogateescape')
+    sys.stdout.reconfigure(errors=diagnostics.BYTES_OR_ESCAPED)
     return sys.stdout, FLAGS.format or 'text'
   stream = stack.enter_context(open(  # noqa: SIM115 (the stack closes it)
       FLAGS.output, 'w', encoding='utf-8', errors='surrogateescape', newline=''))

@@ -3,10 +3,12 @@
 Imports nothing heavy, so that a mistyped flag is answered at once.
 """
 
+import codecs
 import difflib
 import errno
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -51,6 +53,68 @@ def some(names: list[str], count: int = 3) -> str:
   return ', '.join(names[:count]) + (f', and {more} more' if more > 0 else '')
 
 
+def sentences(*parts: object) -> str:
+  """Returns the parts as sentences of one line, each but the last with one mark."""
+  ended = [str(part).rstrip() for part in parts]
+  return ' '.join([*(
+      text if text.endswith(('.', '?', '!')) else f'{text}.' for text in ended[:-1]),
+                   ended[-1]])
+
+
+# Control characters, lone surrogates, separators of lines and paragraphs.
+_ESCAPED_CATEGORIES = ('Cc', 'Cs', 'Zl', 'Zp')
+
+
+def printable(text: str) -> str:
+  r"""Returns a name as one line of text that a terminal shows, such as 'caf\xe9'.
+
+  A line break, a tab and any other control character become escapes, and so do the
+  bytes of a file name that are not UTF-8. Letters of all languages stay.
+  """
+  return ''.join(
+      _escape(letter) if unicodedata.category(letter) in _ESCAPED_CATEGORIES else letter
+      for letter in text)
+
+
+def _escape(letter: str) -> str:
+  if '\udc80' <= letter <= '\udcff':  # How Python keeps a byte that is not UTF-8.
+    return f'\\x{ord(letter) - 0xdc00:02x}'
+  return letter.encode('unicode_escape').decode()
+
+
+# Names of handlers for what the encoding of a stream cannot hold.
+ESCAPED = 'slim_zoo.escaped'
+BYTES_OR_ESCAPED = 'slim_zoo.bytes_or_escaped'
+
+
+def _escaped(error: UnicodeEncodeError) -> tuple[str, int]:
+  """Writes what cannot be encoded as `printable` does."""
+  return ''.join(map(_escape, error.object[error.start:error.end])), error.end
+
+
+def _bytes_or_escaped(error: UnicodeEncodeError) -> tuple[str | bytes, int]:
+  """Writes the byte of a file name as it was, and escapes what cannot be encoded."""
+  letter = error.object[error.start]
+  if '\udc80' <= letter <= '\udcff':
+    return bytes([ord(letter) - 0xdc00]), error.start + 1
+  return _escape(letter), error.start + 1
+
+
+codecs.register_error(ESCAPED, _escaped)
+codecs.register_error(BYTES_OR_ESCAPED, _bytes_or_escaped)
+
+
+def print_any_name() -> None:
+  """Lets stdout and stderr take any text, whatever the encoding of the terminal is.
+
+  A class may have a name that is not UTF-8, or not in the letters of the locale.
+  Without this, printing it would end the program.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, 'reconfigure'):  # A test may have put its own in place.
+      stream.reconfigure(errors=ESCAPED)
+
+
 def explain_os_error(error: OSError) -> str:
   """Returns one line for a failed file operation: what failed and what to do."""
   place = f" '{error.filename}'" if error.filename else ''
@@ -75,6 +139,7 @@ def run_script(main, takes_arguments: bool = False) -> None:
   A `UserError` ends the program with its `exit_code`, a failed file operation
   with 1, a wrong flag with 2. A leftover argument is nearly always a flag without
   its dashes: it is refused, or, by a script that takes arguments, what looks like one.
+  Both streams take any name, see `print_any_name`.
 
   Args:
     main: called with the script's name and its arguments that are no flags.
@@ -82,6 +147,7 @@ def run_script(main, takes_arguments: bool = False) -> None:
   """
   from absl import app, flags  # Kept here: `diagnostics` serves libraries too.
 
+  print_any_name()
   flags.FLAGS.set_gnu_getopt(takes_arguments)
 
   def main_with_answers(argv):

@@ -51,10 +51,10 @@ def select(pattern: str) -> list[networks.Network]:
     fits = lambda name: pattern.lower() in name
   rows = [row for name, row in networks.NETWORKS.items() if fits(name)]
   if not rows:
-    near = diagnostics.suggestion(pattern, networks.NETWORKS)
     raise diagnostics.UserError(
-        f"--filter='{pattern}' fits no network's name{near or ';'} part of a name or"
-        " a pattern is expected, as in --filter='resnet_v?_50'")
+        f"--filter='{pattern}' fits no network's name: expected part of a name or a"
+        " pattern, as in --filter='resnet_v?_50'"
+        f'{diagnostics.suggestion(pattern, networks.NETWORKS)}')
   return rows
 
 

@@ -211,9 +211,9 @@ def _compare(pair, ours, outcome, options, skip_ours=False, skip_theirs=False):
   _require(weights, pair)
   told = f'{pair.difference}: {actual}'
   if pair.trains_anew and not options.accept_differences:
-    raise diagnostics.UserError(
+    raise diagnostics.UserError(diagnostics.sentences(
         f'{pair.foreign_name} of {pair.framework.title} is not {pair.model_name}:'
-        f' {told}. As a beginning for training, convert with --accept_differences')
+        f' {told}', 'As a beginning for training, convert with --accept_differences'))
   return [f"check, with slim's {pair.twin} on both sides: {weights}",
           f'warning: {told}']
 

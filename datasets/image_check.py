@@ -11,6 +11,9 @@ import os
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# The most pixels of an image that is decoded. A file of some kB may claim any number,
+# and each takes some 30 bytes of memory while its image is preprocessed.
+MAX_PIXELS = 100_000_000
 # What is read. Some formats that Pillow knows run other programs.
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG', 'PPM', 'TIFF', 'WEBP')
 # An MPO is a JPEG with more pictures behind it.
@@ -60,6 +63,12 @@ def readable_formats() -> list[str]:
   return [name for name in _FORMATS if name in Image.OPEN]
 
 
+def too_large() -> RefusedError:
+  """Returns the error for an image of more than MAX_PIXELS."""
+  return RefusedError(f'it has more than {MAX_PIXELS // 10**6} million pixels, the most'
+                      ' that are read: scale it down')
+
+
 def examine(data: bytes, name: str) -> Facts:
   """Decodes an image completely and returns what is known of it.
 
@@ -68,7 +77,8 @@ def examine(data: bytes, name: str) -> Facts:
     name: the name of the file.
 
   Raises:
-    RefusedError: it is empty, cut short or damaged, or is no image.
+    RefusedError: it is empty, cut short or damaged, is no image, or has more than
+      MAX_PIXELS.
   """
   image = _decode(data)
   change = _change(image, data)
@@ -135,6 +145,8 @@ def _decode(data: bytes) -> Image.Image:
     raise RefusedError('the file is empty')
   try:
     image = Image.open(io.BytesIO(data), formats=readable_formats())
+    if image.width * image.height > MAX_PIXELS:
+      raise too_large()
     image.load()
     if image.format == 'PNG':
       # Pillow does not compare the checksums of pixels when it decodes.
@@ -144,9 +156,10 @@ def _decode(data: bytes) -> Image.Image:
       raise EOFError('its end is missing')
   except UnidentifiedImageError as error:
     raise RefusedError(_what_it_is(data)) from error
-  except Image.DecompressionBombError as error:
-    raise RefusedError(
-        f'it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels') from error
+  except Image.DecompressionBombError as error:  # Pillow has a limit of its own.
+    raise too_large() from error
+  except RefusedError:
+    raise
   except Exception as error:
     # Damaged files make Pillow raise nearly anything, struct.error included.
     reason = ' '.join(str(error).split()) or type(error).__name__

@@ -79,7 +79,7 @@ def find(folders: Sequence[str | None], num_classes: int,
       return fit(read(path), path, num_classes, labels_offset), unfit
     except diagnostics.UserError as error:
       # Nobody named this file: it may be of something else.
-      unfit.append(f'{error}; it is not used')
+      unfit.append(diagnostics.sentences(error, 'It is not used'))
   return None, unfit
 
 

@@ -20,8 +20,6 @@ from PIL import Image
 import diagnostics
 from datasets import image_check
 
-MAX_PIXELS = 100_000_000
-# A pixel takes some 30 bytes while its image is preprocessed.
 _LARGE_PIXELS = 16_000_000
 _MAX_BYTES = 1 << 30
 # Others may hold several pictures as well, but do not move.
@@ -61,8 +59,8 @@ class Reader:
     """
     data = _bytes_of(path)
     pixels, moves = _look_at_header(data)
-    if pixels > MAX_PIXELS:
-      raise _too_large()
+    if pixels > image_check.MAX_PIXELS:
+      raise image_check.too_large()
     with self._one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
       change = image_check.examine(data, path).change
       if change:
@@ -95,11 +93,7 @@ def _look_at_header(data):
       moves = image.format in _MOVING_FORMATS and getattr(image, 'is_animated', False)
       return image.width * image.height, moves
   except Image.DecompressionBombError as error:
-    raise _too_large() from error
+    raise image_check.too_large() from error
   except Exception:  # Whatever is wrong with it, `image_check` finds the words.
     return 0, False
 
-
-def _too_large():
-  return RefusedError(f'it has more than {MAX_PIXELS // 10**6} million pixels, the most'
-                      ' that are read: scale it down')

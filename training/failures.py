@@ -32,7 +32,7 @@ def explain(error: Exception, step: int | None,
       for unfinished in savers.unfinished_files(train_dir):
         os.remove(unfinished)
       what = diagnostics.explain_os_error(OSError(code, '', train_dir))
-      return diagnostics.UserError(f'{what} ({at}). {last_checkpoint(train_dir)}')
+      return diagnostics.UserError(with_last_checkpoint(f'{what} ({at})', train_dir))
   return _not_computable(error) if step is None else None
 
 
@@ -61,6 +61,11 @@ def last_checkpoint(train_dir: str) -> str:
   latest = tf.train.latest_checkpoint(train_dir)
   return f'The last good checkpoint is {latest}' if latest else (
       'There is no checkpoint yet')
+
+
+def with_last_checkpoint(reason: object, train_dir: str) -> str:
+  """Returns why a run ended, and a sentence that names its newest checkpoint."""
+  return diagnostics.sentences(reason, last_checkpoint(train_dir))
 
 
 @contextlib.contextmanager

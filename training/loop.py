@@ -259,7 +259,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
         raise loop.saver.failure
     except numerics.BadNumbers as error:
       raise diagnostics.UserError(
-          f'{error}. {failures.last_checkpoint(options.train_dir)}') from error
+          failures.with_last_checkpoint(error, options.train_dir)) from error
     except (tf.errors.OpError, RuntimeError, OSError) as error:
       answer = failures.explain(error, loop.step, options.train_dir)
       if answer is None:
@@ -267,7 +267,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
       raise answer from error
   if loop.input_failure is not None:
     raise diagnostics.UserError(
-        f'{loop.input_failure}. {failures.last_checkpoint(options.train_dir)}')
+        failures.with_last_checkpoint(loop.input_failure, options.train_dir))
   if stop_request.signal is not None:
     raise stopping.Stopped(stop_request.signal, loop.step, options.train_dir)
   return loop
