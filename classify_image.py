@@ -9,8 +9,8 @@ An argument is an image, a folder with all images below it, a glob pattern, or '
 names of files on standard input, one on each line or each ended by a zero byte.
 
 Images are read as convert_image_folder.py stores them (upright, the first frame of
-those that move, transparency as white) and preprocessed as in an evaluation, so that
-both give the same answer. Those of more than 100 million pixels are not read.
+those that move, transparency as white or black) and preprocessed as in an evaluation,
+so that both give the same answer. Those of more than 100 million pixels are not read.
 
 Exit codes: 0, all images were classified; 1, none, or a mistake of the command's;
 2, a wrong flag; 3, some files were passed over, each with a line that says why.

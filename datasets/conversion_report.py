@@ -38,6 +38,7 @@ class Report:
     stored: how many images are stored as they are.
     changes: how many images were encoded anew, by the reason.
     wrong_suffix: how many images have the suffix of another format.
+    several: how many images are the first of several frames or pages in their file.
     refused: (path, reason) of each file that could not be used.
     ignored: paths of other files outside class folders.
   """
@@ -48,6 +49,7 @@ class Report:
   stored: int
   changes: collections.Counter
   wrong_suffix: int
+  several: int
   refused: list[tuple[str, str]]
   ignored: tuple[str, ...]
 
@@ -65,6 +67,9 @@ class Report:
     if self.wrong_suffix:
       lines.append(
           f'with the suffix of another format, used all the same: {self.wrong_suffix}')
+    if self.several:
+      lines.append('with several frames or pages, of which the first is used:'
+                   f' {self.several}')
     if self.ignored:
       lines.append(f'no images, passed over: {_some(self.ignored)}')
     if self.refused:

@@ -8,8 +8,9 @@ import dataclasses
 import io
 import os
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from datasets import plain_pixels
 
 # The most pixels of an image that is decoded. A file of some kB may claim any number,
 # and each takes some 30 bytes of memory while its image is preprocessed.
@@ -22,8 +23,20 @@ _SUFFIXES = {
     '.bmp': 'BMP', '.gif': 'GIF', '.jfif': 'JPEG', '.jpe': 'JPEG', '.jpeg': 'JPEG',
     '.jpg': 'JPEG', '.jp2': 'JPEG2000', '.mpo': 'JPEG', '.pgm': 'PPM', '.png': 'PNG',
     '.pnm': 'PPM', '.ppm': 'PPM', '.tif': 'TIFF', '.tiff': 'TIFF', '.webp': 'WEBP'}
+_FORMATS_OF_SEVERAL = ('GIF', 'PNG', 'TIFF', 'WEBP')
+# (offset, bytes there, kind) of what people take for images that are read.
+_KINDS_NOT_READ = (
+    *((4, b'ftyp' + brand, 'HEIC') for brand in (b'hei', b'hev', b'mif1', b'msf1')),
+    (4, b'ftypavi', 'AVIF'), (4, b'ftyp', 'video'), (0, b'%PDF', 'PDF'),
+    (0, b'8BPS', 'Photoshop'), (0, b'\0\0\1\0', 'icons'), (0, b'PK\3\4', 'ZIP'),
+    (0, b'\xff\x0a', 'JPEG XL'), (0, b'\0\0\0\x0cJXL ', 'JPEG XL'))
 _ORIENTATION = 0x0112
-_PNG_BIT_DEPTH_BYTE = 24
+# How an image is turned upright, by the number in its EXIF data.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90}
 _JPEG_QUALITY = 95
 
 
@@ -42,6 +55,7 @@ class Facts:
     format: 'jpeg' or 'png', what is stored.
     change: why it is encoded anew, such as 'CMYK'; None: stored as it is.
     wrong_suffix: whether its name promises another format than its bytes.
+    several: whether it is the first of several frames or pages in its file.
   """
 
   height: int
@@ -50,6 +64,7 @@ class Facts:
   format: str
   change: str | None
   wrong_suffix: bool
+  several: bool
 
 
 def has_image_suffix(name: str) -> bool:
@@ -80,15 +95,14 @@ def examine(data: bytes, name: str) -> Facts:
     RefusedError: it is empty, cut short or damaged, is no image, or has more than
       MAX_PIXELS.
   """
-  image = _decode(data)
-  change = _change(image, data)
-  stored = _plain(image) if change else image
+  image, stored, change = _to_store(data)
   promised = _SUFFIXES.get(os.path.splitext(name)[1].lower())
   return Facts(
       height=stored.height, width=stored.width, gray=stored.mode == 'L',
       format=_stored_format(image), change=change,
       wrong_suffix=promised is not None and
-      promised != {'MPO': 'JPEG'}.get(image.format, image.format))
+      promised != {'MPO': 'JPEG'}.get(image.format, image.format),
+      several=_several(image))
 
 
 def encode(data: bytes) -> bytes:
@@ -97,8 +111,8 @@ def encode(data: bytes) -> bytes:
   Raises:
     RefusedError: see `examine`.
   """
-  image = _decode(data)
-  return _encoded(_plain(image), _stored_format(image))
+  image, stored, _ = _to_store(data)
+  return _encoded(stored, _stored_format(image))
 
 
 def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
@@ -114,16 +128,14 @@ def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
   Raises:
     RefusedError: see `examine`.
   """
-  image = _decode(data)
-  change = _change(image, data, upright=False)
+  image, stored, change = _to_store(data, upright=False)
   stored_format = 'jpeg' if only_jpeg else _stored_format(image)
   if stored_format != _stored_format(image):
     change = f'{image.format} stored as JPEG'
-  stored = _plain(image, upright=False) if change else image
   if change:
     data = _encoded(stored, stored_format)
   return data, Facts(stored.height, stored.width, stored.mode == 'L', stored_format,
-                     change, wrong_suffix=False)
+                     change, wrong_suffix=False, several=_several(image))
 
 
 def _encoded(plain: Image.Image, stored_format: str) -> bytes:
@@ -190,6 +202,9 @@ def _what_it_is(data: bytes) -> str:
                               'ignore')
   except UnicodeDecodeError:
     text = '\0'
+  for place, signature, kind in _KINDS_NOT_READ:
+    if data.startswith(signature, place):
+      return f'it is a file of {kind}, which is not read: convert it to JPEG or PNG'
   if text.isprintable() or all(c.isprintable() or c.isspace() for c in text):
     return 'it is text, not an image'
   return 'it is no image of a known format, or its beginning is damaged'
@@ -202,6 +217,15 @@ def _orientation(image) -> int:
     return 1
 
 
+def _several(image) -> bool:
+  """Returns whether a file holds frames or pages behind its first."""
+  # Behind the picture of an MPO are others of the same scene, for depth or preview.
+  try:
+    return image.format in _FORMATS_OF_SEVERAL and getattr(image, 'is_animated', False)
+  except Exception:  # What is behind the first is damaged, and not used.
+    return True
+
+
 def _change(image: Image.Image, data: bytes, upright: bool = True) -> str | None:
   """Returns why an image cannot be stored as it is, or None."""
   kind = {'MPO': 'JPEG'}.get(image.format, image.format)
@@ -209,32 +233,32 @@ def _change(image: Image.Image, data: bytes, upright: bool = True) -> str | None
     return kind
   if upright and _orientation(image) in range(2, 9):
     return f'{kind} turned upright'
-  if image.format == 'PNG' and data[_PNG_BIT_DEPTH_BYTE] == 16:
+  if plain_pixels.bits_per_sample(image, data) == 16:
     return '16-bit PNG'
   if image.mode in ('P', 'PA'):
     return f'{kind} with a palette'
-  if image.mode in ('LA', 'RGBA') or 'transparency' in image.info:
+  if plain_pixels.has_transparency(image):
     return f'{kind} with transparency'
   if image.mode not in ('L', 'RGB'):
     return f"{'1-bit' if image.mode == '1' else image.mode} {kind}"
   return None
 
 
-def _plain(image: Image.Image, upright: bool = True) -> Image.Image:
-  """Returns an image in 8 bits, gray or RGB, transparency made white."""
-  if image.mode == 'F' or (image.mode == 'I' and image.format != 'PNG'):
-    raise RefusedError('its pixels have 32 bits, which no range is agreed for')
-  if upright and _orientation(image) in range(2, 9):
-    image = ImageOps.exif_transpose(image)
-  gray = image.mode in ('1', 'L', 'LA', 'La') or image.mode.startswith('I')
-  if image.mode.startswith('I'):
-    pixels = np.asarray(image).astype(np.float64)
-    return Image.fromarray(np.round(pixels / 257).clip(0, 255).astype(np.uint8))
+def _to_store(data: bytes, upright: bool = True):
+  """Returns (image as opened, image of mode L or RGB, why it is changed or None).
+
+  Raises:
+    RefusedError: see `examine`.
+  """
+  image = _decode(data)
+  change = _change(image, data, upright)
+  if not change:
+    return image, image, None
   try:
-    if 'A' in image.mode or 'a' in image.mode or 'transparency' in image.info:
-      image = image.convert('RGBA')
-      white = Image.new('RGBA', image.size, 'white')
-      image = Image.alpha_composite(white, image)
-    return image.convert('L' if gray else 'RGB')
+    stored, remarks = plain_pixels.plain(image, data)
   except ValueError as error:
-    raise RefusedError(f'its colours ({image.mode}) cannot be converted') from error
+    raise RefusedError(str(error)) from error
+  orientation = _orientation(image) if upright else 1
+  if orientation in _TURNS:
+    stored = stored.transpose(_TURNS[orientation])
+  return image, stored, ', '.join([change, *remarks])

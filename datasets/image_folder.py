@@ -89,7 +89,8 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   return Report(
       dataset_dir, spec, tuple(_notes(folders, splits, validation_share)),
       len(images) - changes.total(), changes,
-      sum(image.facts.wrong_suffix for image in images), refused, folders.ignored)
+      sum(image.facts.wrong_suffix for image in images),
+      sum(image.facts.several for image in images), refused, folders.ignored)
 
 
 def _check_arguments(image_dir, dataset_dir, dataset_name, validation_share,

@@ -22,8 +22,6 @@ from datasets import image_check
 
 _LARGE_PIXELS = 16_000_000
 _MAX_BYTES = 1 << 30
-# Others may hold several pictures as well, but do not move.
-_MOVING_FORMATS = ('GIF', 'PNG', 'WEBP')
 RefusedError = image_check.RefusedError
 
 
@@ -58,14 +56,16 @@ class Reader:
       RefusedError: it is no image that can be read; tells the reason.
     """
     data = _bytes_of(path)
-    pixels, moves = _look_at_header(data)
+    pixels = _pixels_of(data)
     if pixels > image_check.MAX_PIXELS:
       raise image_check.too_large()
     with self._one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
-      change = image_check.examine(data, path).change
+      facts = image_check.examine(data, path)
+      change = facts.change
       if change:
         data = image_check.encode(data)
-      yield ImageFile(data, f'{change or "PNG"}, its first frame' if moves else change)
+      yield ImageFile(
+          data, f'{change or "PNG"}, its first frame' if facts.several else change)
 
 
 def _bytes_of(path):
@@ -86,14 +86,12 @@ def _bytes_of(path):
                        ) from error
 
 
-def _look_at_header(data):
-  """Returns (pixels, whether they move), without decoding; (0, False) if unknown."""
+def _pixels_of(data):
+  """Returns how many pixels the header promises; 0 if it is unknown."""
   try:
     with Image.open(io.BytesIO(data), formats=image_check.readable_formats()) as image:
-      moves = image.format in _MOVING_FORMATS and getattr(image, 'is_animated', False)
-      return image.width * image.height, moves
+      return image.width * image.height
   except Image.DecompressionBombError as error:
     raise image_check.too_large() from error
   except Exception:  # Whatever is wrong with it, `image_check` finds the words.
-    return 0, False
-
+    return 0
