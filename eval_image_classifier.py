@@ -176,14 +176,12 @@ def _recalibrated(checkpoint, num_classes, image_size):
 
 def _checkpoints():
   """Yields the checkpoints to evaluate: one, or each new one of a folder."""
-  from checkpoints import restore
-  from tf_compat import slim
+  from checkpoints import restore, run_checkpoints
   if not FLAGS.watch:
     yield restore.find(FLAGS.checkpoint_path)
     return
   print(f'waiting for checkpoints in {FLAGS.checkpoint_path}', flush=True)
-  yield from slim.evaluation.checkpoints_iterator(
-      FLAGS.checkpoint_path, timeout=FLAGS.watch_timeout_secs)
+  yield from run_checkpoints.new_ones(FLAGS.checkpoint_path, FLAGS.watch_timeout_secs)
 
 
 def _class_names(dataset):

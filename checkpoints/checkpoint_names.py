@@ -9,8 +9,8 @@ import os
 import re
 
 import diagnostics
+from checkpoints import state_file
 
-STATE_FILE = 'checkpoint'
 # What the training loop writes; a folder may also hold somebody else's.
 OF_A_RUN = re.compile(r'model\.ckpt-\d+')
 _ONE_FILE = re.compile(r'.+\.ckpt(-\d+)?')
@@ -41,8 +41,30 @@ def names_in(folder: str) -> list[str]:
 
 def holds_run(folder: str) -> bool:
   """Tells whether a folder has a checkpoint, whole or not, or names one."""
-  return os.path.exists(os.path.join(folder, STATE_FILE)) or any(
-      map(OF_A_RUN.fullmatch, names_in(folder)))
+  return _has_state_file(folder) or any(map(OF_A_RUN.fullmatch, names_in(folder)))
+
+
+def latest(folder: str) -> str | None:
+  """Returns the checkpoint that the state file of a folder names as the latest.
+
+  Unlike `tf.train.latest_checkpoint` it never leaves the folder. Files that the state
+  file does not name may still be written, and do not count.
+
+  Returns:
+    A prefix below `folder` that has files; None if there is none.
+  """
+  paths = (os.path.join(folder, name) for name in state_file.names(folder))
+  return next(filter(first_file, paths), None)
+
+
+def first_file(prefix: str) -> str | None:
+  """Returns a file of the checkpoint at a prefix; None if it has none."""
+  return next((prefix + suffix for suffix in ('.index', '.data-00000-of-00001', '')
+               if os.path.isfile(prefix + suffix)), None)
+
+
+def _has_state_file(folder):
+  return os.path.exists(os.path.join(folder, state_file.STATE_FILE))
 
 
 def check_there(path: str) -> None:
@@ -55,7 +77,7 @@ def check_there(path: str) -> None:
     UserError: there is nothing; the message says what is there instead.
   """
   if os.path.isdir(path):
-    if not names_in(path) and not os.path.exists(os.path.join(path, STATE_FILE)):
+    if not latest(path) and not names_in(path):
       raise none_in(path)
   elif '://' not in path and not glob.glob(f'{glob.escape(prefix_of(path))}*'):
     raise none_at(prefix_of(path))
@@ -63,9 +85,14 @@ def check_there(path: str) -> None:
 
 def none_in(folder: str) -> diagnostics.UserError:
   """Returns the answer to a folder that holds no checkpoint of a run."""
-  others = names_in(folder)
-  advice = (f'it holds {diagnostics.some(others)}: name one of them' if others else
-            'name a folder that training wrote to, or a file such as model.ckpt-1000')
+  others, elsewhere = names_in(folder), state_file.elsewhere(folder)
+  if others:
+    advice = f'it holds {diagnostics.some(others)}: name one of them'
+  elif elsewhere:
+    advice = (f"its file '{state_file.STATE_FILE}' names '{elsewhere[0]}', in another"
+              ' folder: name that one, if it is meant')
+  else:
+    advice = 'name a folder that training wrote to, or a file such as model.ckpt-1000'
   return diagnostics.UserError(f"no checkpoint in '{folder}': {advice}")
 
 

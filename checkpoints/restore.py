@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import glob
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from checkpoints import (
     contents,
     renaming,
     run_checkpoints,
+    state_file,
     variable_scopes,
 )
 from tf_compat import tf
@@ -29,6 +31,8 @@ _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
 def find(path: str) -> str:
   """Returns the checkpoint that `path` names: a prefix, or a folder's latest.
 
+  Prints a warning if the folder's state file names checkpoints of another folder.
+
   Raises:
     UserError: there is none; the message says what was found instead.
   """
@@ -36,6 +40,8 @@ def find(path: str) -> str:
     newest = run_checkpoints.newest_first(path)
     if not newest:
       raise checkpoint_names.none_in(path)
+    if warning := state_file.warning(path):
+      print(warning, file=sys.stderr, flush=True)
     path = newest[0]
   # People name what they see in the folder.
   path = checkpoint_names.prefix_of(path)

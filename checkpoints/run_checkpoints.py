@@ -1,24 +1,25 @@
 """The checkpoints that a run keeps in its folder, and the newest whole one of them.
 
-The file `checkpoint` names them. It may lag behind the files (a kill between the
-two), be torn, or hold the names of a folder that has since been moved; then the files
-themselves decide.
+The file `checkpoint` names them, see `state_file`. It may lag behind the files (a kill
+between the two), be torn, or name files that are not there; then the files themselves
+decide.
 """
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import diagnostics
+from checkpoints import state_file
 from checkpoints.checkpoint_names import (
     OF_A_RUN,
-    STATE_FILE,
+    first_file,
     holds_run,
+    latest,
     names_in,
     step_of,
 )
-from tf_compat import tf
 
 # As many as a tf.train.Saver keeps.
 KEPT = 5
@@ -33,13 +34,16 @@ class Newest:
     damaged: (prefix, what is wrong) of newer ones.
     kept: prefixes of the run's whole checkpoints, the oldest first; a saver goes
       on deleting from its front.
-    recorded: whether the state file names `path` as the latest already.
+    recorded: whether the state file can stay: it names `path` as the latest, and
+      nothing in another folder.
+    warning: a line on entries of the state file that lie in another folder, or None.
   """
 
   path: str
   damaged: list[tuple[str, str]]
   kept: list[str]
   recorded: bool
+  warning: str | None = None
 
   def describe_damage(self) -> list[str]:
     """Returns lines that name the damaged checkpoints and what is lost by them."""
@@ -47,7 +51,7 @@ class Newest:
     for path, reason in self.damaged:
       lost = step_of(path) - step_of(self.path)
       steps = f', {lost:,} steps are lost' if lost > 0 else ''
-      if _has_files(path):
+      if first_file(path):
         lines.append(
             f'WARNING: {os.path.basename(path)} is newer but damaged ({reason})'
             f'{steps}; its files stay until the run writes that step again')
@@ -61,14 +65,8 @@ class Newest:
     Raises:
       OSError: it cannot be written.
     """
-    if self.recorded:
-      return
-    try:
-      tf.train.update_checkpoint_state(
-          os.path.dirname(self.path), self.path, self.kept)
-    except tf.errors.OpError as error:
-      raise OSError(f"cannot write to '{os.path.dirname(self.path)}':"
-                    f' {error.message}') from error
+    if not self.recorded:
+      state_file.write(os.path.dirname(self.path), self.kept)
 
 
 def newest_first(folder: str) -> list[str]:
@@ -84,14 +82,31 @@ def newest_first(folder: str) -> list[str]:
                   if OF_A_RUN.fullmatch(name)), key=step_of, reverse=True)
   if not recorded:
     return files
-  state_time = os.path.getmtime(os.path.join(folder, STATE_FILE))
+  state_time = os.path.getmtime(os.path.join(folder, state_file.STATE_FILE))
   latest = step_of(recorded[0])
   killed = [path for path in files if step_of(path) > latest
-            and os.path.getmtime(_first_file(path)) > state_time]
+            and os.path.getmtime(first_file(path)) > state_time]
   put_back = [path for path in [*recorded, *files]
               if step_of(path) > latest and path not in killed]
   return [path for path in dict.fromkeys([*killed, *recorded, *files])
           if path not in put_back] + list(dict.fromkeys(put_back))
+
+
+def new_ones(folder: str, timeout_secs: float | None = None) -> Iterator[str]:
+  """Yields the latest checkpoint of a folder, then each later one that is seen.
+
+  Args:
+    folder: of a run; it need not be there yet.
+    timeout_secs: end after so many seconds without a new one; None: never.
+  """
+  last, since = None, time.monotonic()
+  while timeout_secs is None or time.monotonic() - since < timeout_secs:
+    path = latest(folder)
+    if path is None or path == last:
+      time.sleep(1)
+      continue
+    yield path
+    last, since = path, time.monotonic()
 
 
 def newest_whole(folder: str,
@@ -109,15 +124,15 @@ def newest_whole(folder: str,
     return None
   damaged = []
   for path in newest_first(folder):
-    reason = damage_of(path) if _has_files(path) else 'its files are not there'
+    reason = damage_of(path) if first_file(path) else 'its files are not there'
     if reason is None:
       return _newest(folder, path, damaged)
     damaged.append((path, reason))
   advice = ("put whole ones back, or name another --train_dir to begin anew")
   if not damaged:
     raise diagnostics.UserError(
-        f"'{os.path.join(folder, STATE_FILE)}' is there, but no checkpoint: {advice},"
-        ' or remove that file')
+        f"'{os.path.join(folder, state_file.STATE_FILE)}' is there, but no"
+        f' checkpoint{_elsewhere(folder)}: {advice}, or remove that file')
   reasons = ', '.join(f'{os.path.basename(path)} ({reason})'
                       for path, reason in damaged[:3])
   more = f', and {len(damaged) - 3} more' if len(damaged) > 3 else ''
@@ -131,45 +146,23 @@ def _newest(folder, path, damaged):
   # Without a state file these are what a saver would have kept.
   known = recorded or newest_first(folder)[:KEPT + len(bad)]
   kept = sorted({path, *(other for other in known
-                         if other not in bad and _has_files(other))}, key=step_of)
+                         if other not in bad and first_file(other))}, key=step_of)
   # The latest stands last in a state file.
   kept = [other for other in kept if other != path] + [path]
-  stated = _stated(folder)[:1]
-  return Newest(path, damaged, kept, recorded=any(
-      os.path.abspath(other) == os.path.abspath(path) for other in stated))
+  is_latest = state_file.names(folder)[:1] == [os.path.basename(path)]
+  return Newest(
+      path, damaged, kept,
+      recorded=(is_latest and state_file.is_sound(folder)
+                and not state_file.elsewhere(folder)),
+      warning=state_file.warning(folder))
 
 
-def _stated(folder):
-  """Returns the prefixes as the state file has them, the latest first, or []."""
-  logger = tf.get_logger()
-  level = logger.level
-  logger.setLevel('ERROR')  # A torn file is said in our own words.
-  with contextlib.suppress(ValueError, tf.errors.OpError):
-    try:
-      state = tf.train.get_checkpoint_state(folder)
-    finally:
-      logger.setLevel(level)
-    if state is not None:
-      return list(dict.fromkeys([
-          state.model_checkpoint_path, *reversed(state.all_model_checkpoint_paths)]))
-  return []
+def _elsewhere(folder):
+  others = state_file.elsewhere(folder)
+  return f" (it names '{others[0]}', in another folder)" if others else ''
 
 
 def _recorded(folder):
-  """Returns the same, with prefixes of a folder that was moved put right."""
-  paths = []
-  for path in _stated(folder):
-    here = os.path.join(folder, os.path.basename(path))
-    same = os.path.abspath(here) == os.path.abspath(path)
-    paths.append(here if same or not _has_files(path) else path)
-  return paths if any(map(_has_files, paths)) else []
-
-
-def _has_files(path):
-  return _first_file(path) is not None
-
-
-def _first_file(path):
-  """Returns a file of the checkpoint at a prefix, or None."""
-  return next((path + suffix for suffix in ('.index', '.data-00000-of-00001', '')
-               if os.path.isfile(path + suffix)), None)
+  """Returns the prefixes that the state file names, [] if none of them has files."""
+  paths = [os.path.join(folder, name) for name in state_file.names(folder)]
+  return paths if any(map(first_file, paths)) else []

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from checkpoints import state_file
 from tf_compat import tf
 from training import whole_files
 
@@ -42,8 +43,7 @@ class BestCheckpoint:
     return kept and whole_files.read_json(os.path.join(self.folder, kept + '.json'))
 
   def _kept(self):
-    state = tf.train.get_checkpoint_state(self.folder)
-    return state and os.path.basename(state.model_checkpoint_path)
+    return next(iter(state_file.names(self.folder)), None)
 
   def _is_kept(self, prefix):
     return os.path.basename(prefix) == self._kept()

@@ -7,6 +7,7 @@ import re
 import threading
 
 import diagnostics
+from checkpoints import checkpoint_names
 from tf_compat import tf
 from training import savers
 
@@ -58,7 +59,7 @@ def _not_computable(error):
 
 def last_checkpoint(train_dir: str) -> str:
   """Returns a sentence that names the newest checkpoint of a run."""
-  latest = tf.train.latest_checkpoint(train_dir)
+  latest = checkpoint_names.latest(train_dir)
   return f'The last good checkpoint is {latest}' if latest else (
       'There is no checkpoint yet')
 

@@ -178,10 +178,10 @@ class TrainingLoop:
   def _make_saver(self):
     sync_optimizer = self._graph.sync_optimizer
     if sync_optimizer is None:
-      return savers.CheckpointSaver(self._watchers)
+      return savers.CheckpointSaver(self._options.train_dir, self._watchers)
     return savers.ReleasingSaver(
-        self._watchers, self._graph.train_op, self._options.replicas_to_aggregate,
-        lambda: self._stopping)
+        self._options.train_dir, self._watchers, self._graph.train_op,
+        self._options.replicas_to_aggregate, lambda: self._stopping)
 
   def _step_with_summaries(self, session, writer):
     summary, *results = session.run(

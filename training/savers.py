@@ -23,7 +23,10 @@ def unfinished_files(folder: str) -> list[str]:
 class CheckpointSaver(tf.train.Saver):
   """A saver that does not begin a checkpoint for which there is no room.
 
+  It deletes nothing outside its folder, whatever a state file names.
+
   Args:
+    folder: of the checkpoints.
     watchers: are called around every checkpoint.
 
   Attributes:
@@ -31,8 +34,10 @@ class CheckpointSaver(tf.train.Saver):
       own last save raises, and the run would seem to have ended well.
   """
 
-  def __init__(self, watchers: Sequence[watching.Watcher] = ()):
-    super().__init__()
+  def __init__(self, folder: str, watchers: Sequence[watching.Watcher] = ()):
+    # With relative names, a folder can be copied or moved.
+    super().__init__(save_relative_paths=True)
+    self._folder = folder
     self.failure = None
     self._watchers = watchers
     self._size = sum(variable.shape.num_elements() * variable.dtype.size
@@ -63,6 +68,12 @@ class CheckpointSaver(tf.train.Saver):
       self.failure = error
       raise
 
+  def recover_last_checkpoints(self, checkpoint_paths):
+    """Takes up the list of checkpoints to delete in turn: those of its folder only."""
+    super().recover_last_checkpoints([
+        os.path.join(self._folder, os.path.basename(path)) for path in checkpoint_paths
+        if os.path.realpath(os.path.dirname(path)) == os.path.realpath(self._folder)])
+
 
 class ReleasingSaver(CheckpointSaver):
   """A saver that lets the chief's gradient thread go after the last checkpoint.
@@ -72,15 +83,16 @@ class ReleasingSaver(CheckpointSaver):
   and fails. So one more step's gradients are sent once the weights are safe.
 
   Args:
+    folder: as for `CheckpointSaver`.
     watchers: as for `CheckpointSaver`.
     train_op: sends the gradients of one replica.
     count: how many gradients an update takes.
     is_last: tells whether the checkpoint just written is the last one.
   """
 
-  def __init__(self, watchers: Sequence[watching.Watcher], train_op: tf.Tensor,
-               count: int, is_last: Callable[[], bool]):
-    super().__init__(watchers)
+  def __init__(self, folder: str, watchers: Sequence[watching.Watcher],
+               train_op: tf.Tensor, count: int, is_last: Callable[[], bool]):
+    super().__init__(folder, watchers)
     self._train_op, self._count, self._is_last = train_op, count, is_last
 
   def save(self, sess, save_path, *args, **kwargs):

@@ -92,7 +92,8 @@ class StartingPoint:
       if self.is_chief:
         self.newest.record()
       lines = [f'resumes step {self.step} of {self.resumed}',
-               *self.newest.describe_damage()]
+               *self.newest.describe_damage(),
+               *filter(None, [self.newest.warning])]
       if self.not_used:
         lines.append(f'--checkpoint_path={self.not_used} is not used, nor are the flags'
                      ' about it: this run has its own checkpoints; another --train_dir'
