@@ -31,7 +31,7 @@ import tempfile
 import types
 import warnings
 
-# Inclusive. The lower end is the oldest release that the suite was run on.
+# The oldest and the newest release that the suite was run on.
 OLDEST_TENSORFLOW = (2, 15)
 NEWEST_TENSORFLOW = (2, 21)
 
@@ -69,8 +69,15 @@ def _tensorflow_version() -> tuple | None:
 
 
 def _check_versions(tensorflow: tuple | None, tf_keras: tuple | None,
-                    tf_slim: tuple | None) -> None:
-  """Raises ImportError, in one line, unless the three releases fit together."""
+                    tf_slim: tuple | None) -> str | None:
+  """Compares the three releases, each as (major, minor) or None where it is absent.
+
+  Returns:
+    A line for the user where TensorFlow is newer than the tests, otherwise None.
+
+  Raises:
+    ImportError: they do not fit together; one line with the command that installs.
+  """
   def dotted(version):
     return '.'.join(str(part) for part in version)
 
@@ -78,19 +85,25 @@ def _check_versions(tensorflow: tuple | None, tf_keras: tuple | None,
   if tensorflow is None:
     raise ImportError(
         f'TensorFlow is not installed: {_INSTALL.format(newest + ".*")}')
-  if not OLDEST_TENSORFLOW <= tensorflow <= NEWEST_TENSORFLOW:
+  if tensorflow < OLDEST_TENSORFLOW:
     raise ImportError(
         f'TensorFlow {dotted(tensorflow)} does not fit, '
         f'{dotted(OLDEST_TENSORFLOW)} to {newest} do: '
         f'{_INSTALL.format(newest + ".*")}')
-  install = _INSTALL.format(dotted(tensorflow) + '.*')
+  # The tf-keras of a new TensorFlow comes later.
+  oldest_keras = min(tensorflow, NEWEST_TENSORFLOW)
+  install = _INSTALL.format(dotted(oldest_keras) + '.*')
   if tf_slim is None:
     raise ImportError(f'tf-slim is not installed: {install}')
-  if tf_keras != tensorflow:
+  if tf_keras is None or not oldest_keras <= tf_keras <= tensorflow:
     have = f'tf-keras {dotted(tf_keras)}' if tf_keras else 'no tf-keras'
     raise ImportError(
         f'batch_norm needs the tf-keras of TensorFlow {dotted(tensorflow)}, '
         f'there is {have}: {install}')
+  if tensorflow > NEWEST_TENSORFLOW:
+    return (f'TensorFlow {dotted(tensorflow)} is newer than {newest}, the newest'
+            ' release that the tests were run on')
+  return None
 
 
 @contextlib.contextmanager
@@ -284,7 +297,9 @@ def is_deterministic() -> bool:
 
 
 _deterministic = False
-_check_versions(_tensorflow_version(), _version('tf-keras'), _version('tf-slim'))
+if _note := _check_versions(
+    _tensorflow_version(), _version('tf-keras'), _version('tf-slim')):
+  print(f'note: {_note}', file=sys.stderr)
 with _without_garbage_collection():
   tf = _import_quietly()
   _restore_moved_names(tf)

@@ -14,15 +14,23 @@ from tf_compat import slim, tf
 FITTING = ((2, 21), (2, 21), (1, 1))
 
 
-def test_fitting_versions_pass():
-  tf_compat._check_versions(*FITTING)
-  tf_compat._check_versions((2, 15), (2, 15), (1, 1))
+def test_tested_versions_pass_in_silence():
+  assert tf_compat._check_versions(*FITTING) is None
+  assert tf_compat._check_versions((2, 15), (2, 15), (1, 1)) is None
+
+
+@pytest.mark.parametrize('tf_keras', [(2, 21), (2, 22)])
+def test_newer_tensorflow_runs_with_a_note(tf_keras):
+  note = tf_compat._check_versions((2, 22), tf_keras, (1, 1))
+  assert 'TensorFlow 2.22 is newer than 2.21' in note
+  assert '\n' not in note
 
 
 @pytest.mark.parametrize(('versions', 'answer'), [
     ((None, None, None), 'TensorFlow is not installed'),
     (((1, 15), None, (1, 1)), 'TensorFlow 1.15 does not fit, 2.15 to 2.21 do'),
-    (((2, 99), (2, 99), (1, 1)), 'TensorFlow 2.99 does not fit'),
+    (((2, 22), (2, 20), (1, 1)), 'there is tf-keras 2.20'),
+    (((2, 22), (2, 23), (1, 1)), 'there is tf-keras 2.23'),
     (((2, 20), (2, 20), None), 'tf-slim is not installed'),
     (((2, 20), None, (1, 1)), 'there is no tf-keras'),
     (((2, 20), (2, 18), (1, 1)), 'there is tf-keras 2.18'),
