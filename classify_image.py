@@ -203,17 +203,10 @@ def classify(found: sources.Found) -> int:
   return count.conclude(found)
 
 
-def _exit_when_stopped():
-  """Lets Ctrl-C and SIGTERM end the program in order: unfinished files go."""
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, lambda number, _: sys.exit(128 + number))
-
-
 def main(argv):
   """Checks the command line, then classifies; returns the exit code."""
   check_flags(argv[1:])
   found = sources.find(argv[1:], sys.stdin.buffer)
-  _exit_when_stopped()
   try:
     return classify(found)
   except BrokenPipeError:

@@ -9,8 +9,6 @@ Every image is decoded; what cannot be used is listed in refused.txt with the re
 The exit code is 3 if anything was refused.
 """
 
-import signal
-import sys
 
 from absl import flags
 
@@ -44,16 +42,9 @@ def check_flags() -> None:
       raise diagnostics.UserError(f'--{name} is missing: {FLAGS[name].help}')
 
 
-def exit_when_stopped() -> None:
-  """Lets Ctrl-C and SIGTERM end the program in order: unfinished files go."""
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, lambda number, _: sys.exit(128 + number))
-
-
 def main(_):
   """Converts, says what was done, and fails if anything was refused."""
   check_flags()
-  exit_when_stopped()
   report = image_folder.convert(
       FLAGS.image_dir, FLAGS.dataset_dir, FLAGS.dataset_name,
       FLAGS.validation_share, FLAGS.num_shards, FLAGS.num_workers)

@@ -7,9 +7,14 @@ import codecs
 import difflib
 import errno
 import os
+import signal
 import sys
+import time
 import unicodedata
 from collections.abc import Iterable
+
+# A supervisor may send a signal to a process and then to its group: that is one stop.
+_SAME_STOP_SECONDS = 1.0
 
 
 class UserError(ValueError):
@@ -133,39 +138,115 @@ def explain_os_error(error: OSError) -> str:
   return f'cannot use{place}: {advice}'
 
 
-def run_script(main, takes_arguments: bool = False) -> None:
+class _SignalAnswer:
+  """Ends the program in order by Ctrl-C and SIGTERM: one line, no traceback.
+
+  The exit code is 128 and the signal's number. A signal becomes a `SystemExit`, so
+  that every `with` and `finally` removes what is unfinished.
+
+  Args:
+    name: of the script, which the line begins with.
+    advice: what the line says besides.
+
+  Attributes:
+    exit_code: of the signal that came; None before.
+  """
+
+  def __init__(self, name: str, advice: str):
+    self.exit_code = None
+    self._name, self._advice = name, advice
+    self._owner, self._line, self._time = os.getpid(), None, None
+    try:
+      # While a library's messages are held back, descriptor 2 leads elsewhere.
+      self._stderr = os.dup(2)
+    except OSError:
+      self._stderr = None
+
+  def install(self) -> None:
+    """Takes the signals, until a script's main takes them itself."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+      signal.signal(number, self._stop)
+
+  def note(self, number: int) -> None:
+    """Notes that a signal ends the program."""
+    self.exit_code, self._time = 128 + number, time.monotonic()
+    self._line = f'{self._name}: stopped by {signal.Signals(number).name}{self._advice}'
+
+  def tell(self) -> None:
+    """Prints the line, if a signal came; the last thing that the program says."""
+    if self._line is not None and self._stderr is not None:
+      os.write(self._stderr, f'{self._line}\n'.encode(errors='replace'))
+    self._line = None
+
+  def _stop(self, number, unused_frame):
+    if os.getpid() != self._owner:
+      # A child process that was forked: it has nothing to say.
+      signal.signal(number, signal.SIG_DFL)
+      os.kill(os.getpid(), number)
+    elif self.exit_code is None:
+      self.note(number)
+      loading = sys.modules.get('tf_compat')
+      if loading is not None and not hasattr(loading, 'slim'):
+        # Nothing is written before TensorFlow is imported, and code that is being
+        # imported may swallow exceptions.
+        self._exit_at_once()
+      sys.exit(self.exit_code)
+    elif time.monotonic() - self._time > _SAME_STOP_SECONDS:
+      self._exit_at_once()
+
+  def _exit_at_once(self):
+    self.tell()
+    os._exit(self.exit_code)
+
+
+def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   """Runs an absl `main(argv)`; a user's mistake becomes one line on stderr.
 
   A `UserError` ends the program with its `exit_code`, a failed file operation
-  with 1, a wrong flag with 2. A leftover argument is nearly always a flag without
-  its dashes: it is refused, or, by a script that takes arguments, what looks like one.
+  with 1, a wrong flag with 2, Ctrl-C with 130 and SIGTERM with 143. A leftover
+  argument is nearly always a flag without its dashes: it is refused, or, by a script
+  that takes arguments, what looks like one.
   Both streams take any name, see `print_any_name`.
 
   Args:
     main: called with the script's name and its arguments that are no flags.
     takes_arguments: whether there may be such; flags may then stand behind them.
+    when_stopped: what a user should know if a signal ends the script.
   """
   from absl import app, flags  # Kept here: `diagnostics` serves libraries too.
 
   print_any_name()
   flags.FLAGS.set_gnu_getopt(takes_arguments)
+  answer = _SignalAnswer(os.path.basename(sys.argv[0]),
+                         f': {when_stopped}' if when_stopped else '')
+  answer.install()
 
   def main_with_answers(argv):
     name = argv[0].rsplit('/', 1)[-1]
     try:
       for argument in argv[1:]:
         _check_argument(argument, takes_arguments)
-      return main(argv)
+      code = main(argv)
+    except KeyboardInterrupt:
+      answer.note(signal.SIGINT)
+      code = answer.exit_code
     except UserError as error:
-      print(f'{name}: {error}', file=sys.stderr)
-      return error.exit_code
+      code = error.exit_code
+      if answer.exit_code is None:
+        print(f'{name}: {error}', file=sys.stderr)
     except OSError as error:
       if error.errno is None:
         raise
-      print(f'{name}: {explain_os_error(error)}', file=sys.stderr)
-      return 1
+      code = 1
+      if answer.exit_code is None:
+        print(f'{name}: {explain_os_error(error)}', file=sys.stderr)
+    # Native code that calls Python may turn the end into an error of its own.
+    return code if answer.exit_code is None else answer.exit_code
 
-  app.run(main_with_answers, flags_parser=_parse_flags)
+  try:
+    app.run(main_with_answers, flags_parser=_parse_flags)
+  finally:
+    answer.tell()
 
 
 def _check_argument(argument, takes_arguments):

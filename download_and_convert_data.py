@@ -14,8 +14,6 @@ prepares a data set of TensorFlow Datasets, which is then read as it is.
 """
 
 import os
-import signal
-import sys
 
 from absl import flags
 
@@ -118,20 +116,9 @@ def convert(spec: dataset_catalog.DatasetSpec) -> None:
   print('\n'.join(report.lines()), flush=True)
 
 
-def exit_when_stopped() -> None:
-  """Lets Ctrl-C and SIGTERM end the program in order: finished files stay."""
-  def stop(number, _):
-    print('stopped: the same command goes on from here', file=sys.stderr)
-    sys.exit(128 + number)
-
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, stop)
-
-
 def main(_):
   """Converts the data set unless it is there."""
   check_flags()
-  exit_when_stopped()
   if tfds.is_name(FLAGS.dataset_name):
     from datasets import tfds_builder
     spec = tfds_builder.prepare(FLAGS.dataset_name, FLAGS.dataset_dir)
@@ -152,4 +139,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  diagnostics.run_script(main)
+  diagnostics.run_script(main, when_stopped='the same command goes on from here')

@@ -186,7 +186,9 @@ def test_run_that_is_stopped_keeps_what_is_finished_and_says_so(
   process.send_signal(signal.SIGTERM)
   _, errors = process.communicate(timeout=60)
   assert process.returncode == 128 + signal.SIGTERM
-  assert 'stopped: the same command goes on from here' in errors
+  assert errors.splitlines()[-1] == (
+      'download_and_convert_data.py: stopped by SIGTERM: the same command goes on from'
+      ' here')
   assert 'Traceback' not in errors
   report = convert('flowers', source, tmp_path, 2)
   assert 'went on with an earlier run' in report.lines()[1]
