@@ -283,7 +283,9 @@ def main(_):
   common_flags.let_xla_compile()
   # Imports TensorFlow, which reads what was set above.
   from benchmarks import measured_network
-  common_flags.check_computation()
+  # What is slow is what a benchmark is to measure.
+  for note in common_flags.check_computation(refuses_slow=False):
+    print(f'note: {note}', flush=True)
   names = chosen_networks()
   settings = [measured_network.Setting(
       name, size, FLAGS.image_size, FLAGS.data_format, FLAGS.num_clones, xla=FLAGS.xla,

@@ -49,7 +49,8 @@ def define_computation_flags() -> None:
   flags.DEFINE_enum('mixed_precision', 'none', ['none', 'bfloat16', 'float16'],
                     'Compute the network in 16 bits. Variables, and with them'
                     ' checkpoints, batch norm, the loss and updates stay float32.'
-                    ' With float16 the loss is scaled.')
+                    ' With float16 the loss is scaled. It is tried first: training'
+                    ' refuses a type in which the machine is far slower.')
   flags.DEFINE_boolean('xla', False, 'Let XLA compile what it can.')
   flags.DEFINE_enum('data_format', 'NHWC', ['NHWC', 'NCHW'],
                     'Whether the network has channels last or first. On CPUs only'
@@ -71,11 +72,15 @@ def compute_dtype():
       'float32' if FLAGS.mixed_precision == 'none' else FLAGS.mixed_precision)
 
 
-def check_computation(device: str = '') -> None:
+def check_computation(device: str = '', refuses_slow: bool = True) -> list[str]:
   """Tries on a device what --xla and --mixed_precision ask for.
 
   Args:
     device: '' for TensorFlow's choice.
+    refuses_slow: whether a type in which it is far slower than in float32 is refused.
+
+  Returns:
+    Notes: by how much it is slower, if it is.
 
   Raises:
     UserError: it cannot do it.
@@ -83,8 +88,11 @@ def check_computation(device: str = '') -> None:
   from deployment import computation
   if FLAGS.xla:
     computation.check_xla()
-  if FLAGS.mixed_precision != 'none':
-    computation.check_dtype(compute_dtype(), device)
+  if FLAGS.mixed_precision == 'none':
+    return []
+  computation.check_dtype(compute_dtype(), device)
+  note = computation.check_speed(compute_dtype(), device, refuses_slow)
+  return [note] if note else []
 
 
 def check_data_format(model_name: str, device: str = '') -> None:

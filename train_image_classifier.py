@@ -79,7 +79,7 @@ def train() -> None:
   dataset, num_classes = common_flags.get_dataset()
   network_fn, image_size = images.network(num_classes)
   config = machines.deployment()
-  computation.check_devices(config)
+  slow = computation.check_devices(config)
   batches = images.training_input(
       dataset, image_size, seeds, config, validation.trained_part())
   validation.count_trained(dataset, batches)
@@ -107,7 +107,7 @@ def train() -> None:
 
   show_banner(dataset, num_classes, image_size, schedule, beginning,
               [*losses.rows(loss, dataset), *validation.rows(dataset),
-               *repeating.rows(seeds, card)])
+               *repeating.rows(seeds, card), *slow])
   with card:
     finished = loop.run(training_graph, run.loop_options(), batches, init_fn,
                         [*watchers, *validators, card])

@@ -4,11 +4,20 @@ A kernel that is missing would else show after the graph is built, or a flag tha
 changes nothing not at all.
 """
 
+import time
+from collections.abc import Callable, Sequence
+
 import diagnostics
 from tf_compat import tf, without_start_up_noise
 
 # Of the operations that XLA made of others.
 COMPILED = {'_XlaRun', 'XlaLaunch'}
+# A type that takes so many times as long as float32 is reported, or refused. Without
+# instructions for float16 a CPU takes 8 to 20 times as long in the trial, which is
+# usable for a look at a run; 250 times was seen too, which is not.
+SLOWER, TOO_SLOW = 1.5, 40.0
+# A trial takes so many rounds, or fewer if one round takes long.
+_ROUNDS, _MOST_SECONDS = 5, 1.0
 
 
 def check_xla() -> None:
@@ -39,6 +48,86 @@ def check_dtype(dtype: tf.DType, device: str = '') -> None:
     raise diagnostics.UserError(
         f'--mixed_precision={dtype.name}: {_kind(device)} of this machine has no'
         f' convolution in {dtype.name}: leave the flag out') from error
+
+
+def check_speed(dtype: tf.DType, device: str = '', is_refused: bool = True,
+                measure: Callable | None = None) -> str | None:
+  """Compares the time of training steps in a type with that in float32.
+
+  Some CPUs compute a 16-bit type without instructions for it, hundreds of times slower.
+
+  Args:
+    dtype: of images and weights.
+    device: '' for TensorFlow's choice.
+    is_refused: whether a type that is far too slow is an error, not a note.
+    measure: called as measure(dtypes, device), returns the seconds of a step in each;
+      by default `seconds_of_steps`.
+
+  Returns:
+    A note with the factor if the type is slower than float32, else None.
+
+  Raises:
+    UserError: it takes more than `TOO_SLOW` times as long.
+  """
+  usual, seconds = (measure or seconds_of_steps)([tf.float32, dtype], device)
+  factor = seconds / usual
+  if factor < SLOWER:
+    return None
+  line = (f'--mixed_precision={dtype.name}: {_kind(device)} of this machine takes'
+          f' {factor:.3g} times as long in {dtype.name} as in float32 (a step of a'
+          f' small network: {seconds:.2g} s, not {usual:.2g} s)')
+  if factor <= TOO_SLOW or not is_refused:
+    return line
+  other = ', or try bfloat16' if dtype == tf.float16 else ''
+  raise diagnostics.UserError(f'{line}: leave the flag out{other}')
+
+
+def seconds_of_steps(dtypes: Sequence[tf.DType], device: str = '') -> list[float]:
+  """Returns the seconds of a training step of the same small network in some types."""
+  with tf.Graph().as_default(), tf.device(device):
+    steps = [_small_training_step(dtype) for dtype in dtypes]
+    initializer = tf.global_variables_initializer()
+    with (without_start_up_noise(),
+          tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session):
+      session.run(initializer)
+      return shortest_seconds([session.make_callable(step) for step in steps])
+
+
+def shortest_seconds(functions: Sequence[Callable], clock: Callable = time.perf_counter
+                     ) -> list[float]:
+  """Returns the shortest time of each function, called in turn.
+
+  The first call of each, which prepares it, does not count. There are no more than
+  `_ROUNDS` others, and no new round once `_MOST_SECONDS` have passed in them.
+
+  Args:
+    functions: called without arguments.
+    clock: returns seconds.
+  """
+  for function in functions:
+    function()
+  shortest, begin = [float('inf')] * len(functions), clock()
+  for _ in range(_ROUNDS):
+    for index, function in enumerate(functions):
+      start = clock()
+      function()
+      shortest[index] = min(shortest[index], clock() - start)
+    if clock() - begin > _MOST_SECONDS:
+      break
+  return shortest
+
+
+def _small_training_step(dtype):
+  """Returns a value that takes both passes of layers that need a CPU's time."""
+  images, kernel, weights = [
+      tf.Variable(tf.fill(shape, tf.constant(0.01, dtype)))
+      for shape in ([4, 14, 14, 32], [5, 5, 32, 64], [7 * 7 * 64, 128])]
+  features = tf.nn.relu(tf.nn.conv2d(images, kernel, 1, 'SAME'))
+  features = tf.nn.max_pool2d(features, 2, 2, 'SAME')
+  logits = tf.matmul(tf.reshape(features, [4, -1]), weights)
+  gradients = tf.gradients(logits, [images, kernel, weights])
+  # One value of each: TensorFlow leaves out gradients whose values nobody reads.
+  return tf.stack([tf.reshape(gradient, [-1])[0] for gradient in gradients])
 
 
 def check_data_format(data_format: str, name: str, is_built_for_it: bool,

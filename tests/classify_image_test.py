@@ -204,7 +204,7 @@ def test_standard_input_gives_names_not_images(trained_dir, digit_files):
   line = scripts.command('classify_image', '-', checkpoint_path=trained_dir)
   done = subprocess.run(
       line, input=(digit_files / '00.png').read_bytes(), capture_output=True,
-      check=False, timeout=60)
+      check=False, timeout=scripts.TIMEOUT_SECS)
   assert done.returncode == 1
   assert b'write it to a file' in done.stderr
   listed = ['a b.png', 'caf\u00e9.jpg', 'a b.png']

@@ -129,7 +129,7 @@ def is_running(pid):
   return False
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=scripts.TIMEOUT_SECS):
   end = time.monotonic() + seconds
   while not condition():
     assert time.monotonic() < end
@@ -184,7 +184,7 @@ def test_run_that_is_stopped_keeps_what_is_finished_and_says_so(
   source, expected = slow_flowers
   process = start_and_wait_for_parts(source, tmp_path, 1, 2)
   process.send_signal(signal.SIGTERM)
-  _, errors = process.communicate(timeout=60)
+  _, errors = process.communicate(timeout=scripts.TIMEOUT_SECS)
   assert process.returncode == 128 + signal.SIGTERM
   assert errors.splitlines()[-1] == (
       'download_and_convert_data.py: stopped by SIGTERM: the same command goes on from'

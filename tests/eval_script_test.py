@@ -129,7 +129,7 @@ def test_watching_evaluates_each_new_checkpoint(flags, trained_dir, tmp_path):
     if name.startswith(latest):
       shutil.copy(trained_dir / name, folder)
   (folder / 'checkpoint').write_text(f'model_checkpoint_path: "{latest}"\n')
-  stdout, stderr = process.communicate(timeout=120)
+  stdout, stderr = process.communicate(timeout=scripts.TIMEOUT_SECS)
   assert process.returncode == 0, stderr
   assert stdout.count('accuracy') == 1
   assert summaries_of(flags['eval_dir'])['eval/Accuracy'][0][0] == 60

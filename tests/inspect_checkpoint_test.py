@@ -271,7 +271,8 @@ def test_scripts_take_the_flags_they_are_given():
   assert {'train_image_classifier.py', 'eval_image_classifier.py'} <= set(told)
   for script, names in told.items():
     done = subprocess.run([sys.executable, script, '--help'], cwd=ROOT, text=True,
-                          capture_output=True, check=True, timeout=120)
+                          capture_output=True, check=True,
+                          timeout=scripts.TIMEOUT_SECS)
     known = set(re.findall(r'--(?:\[no\])?(\w+)', done.stdout))
     assert names <= known, script
 

@@ -129,6 +129,31 @@ def test_a_step_is_near_that_of_float32(network_fn, num_clones, decay, most):
       assert averages < of_weights, dtype.name
 
 
+def losses_of_steps(dtype, steps=24):
+  """Trains the small network on four images; returns the loss of each step."""
+  tf.reset_default_graph()
+  built = graph.build(
+      model_deploy.DeploymentConfig(1, clone_on_cpu=True),
+      lambda: Batch(tf.constant(photos(size=16)), tf.constant([0, 1, 2, 3], tf.int64),
+                    tf.constant(0.0, tf.float64), tf.constant([0], tf.int64)),
+      small_network(dtype), losses.Recipe(5).add,
+      learning_rates.Schedule('fixed', 0.05), tf.train.GradientDescentOptimizer,
+      updates.UpdateOptions(scales_loss=dtype == tf.float16))
+  given = {variable.initializer.inputs[1]: recipe.fill(
+      variable.op.name, variable.shape) for variable in built.model_variables}
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer(), given)
+    return [session.run(built.train_op) for _ in range(steps)]
+
+
+def test_as_much_is_learned_as_in_float32():
+  """On layers so small that no machine takes long for them in any type."""
+  usual = losses_of_steps(tf.float32)
+  assert usual[-1] < 0.3 * usual[0]
+  for dtype in TYPES:
+    np.testing.assert_allclose(losses_of_steps(dtype), usual, rtol=0.1, atol=0.02)
+
+
 @pytest.mark.parametrize('name', evaluated_networks.BUILT)
 def test_variables_are_those_of_float32(name):
   if name not in QUICKLY_BUILT:

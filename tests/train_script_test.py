@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -60,7 +59,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     if line.startswith('step 5'):
       process.send_signal(number)
       break
-  _stdout, stderr = process.communicate(timeout=60)
+  _stdout, stderr = process.communicate(timeout=scripts.TIMEOUT_SECS)
   assert process.returncode == code, stderr
   stopped = int(re.search(r'at step (\d+), saved', stderr)[1])
   assert 'Traceback' not in stderr
@@ -113,14 +112,12 @@ def test_clones_train_together(digits_dir, tmp_path):
 
 
 def test_synchronous_replicas_come_to_an_end(digits_dir, tmp_path):
-  """The stock loop waits two minutes for a thread, and fails."""
-  start = time.monotonic()
+  """The stock loop waits two minutes for a thread, and fails: a RuntimeError."""
   done = train(**dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=8,
                       max_number_of_steps=4, sync_replicas=True))
   assert done.returncode == 0, done.stderr
   assert done.stderr == ''
   assert int(values(tmp_path / 'model.ckpt-4')['global_step']) == 4
-  assert time.monotonic() - start < 100
 
 
 def test_fine_tuning_restores_what_it_says(digits_dir, trained_dir, tmp_path):

@@ -30,12 +30,7 @@ def check() -> None:
 
 
 def notes() -> list[str]:
-  """Returns a line for every flag that changes nothing, or not what one expects."""
-  from tf_compat import tf
-  if scales_loss() and (
-      FLAGS.clone_on_cpu or not tf.config.list_physical_devices('GPU')):
-    return ['--mixed_precision=float16 is made for GPUs: most CPUs are slower in it'
-            ' than in float32']
+  """Returns a line for every flag that changes nothing."""
   return []
 
 
@@ -61,15 +56,20 @@ def network_options() -> dict:
   return options
 
 
-def check_devices(config) -> None:
+def check_devices(config) -> list[tuple[str, str]]:
   """Tries on the devices of a deployment what the flags ask for.
+
+  Returns:
+    Lines of the banner: notes of what is slow.
 
   Raises:
     UserError: they cannot do it.
   """
-  if not FLAGS.master:
-    common_flags.check_computation(config.clone_device(0))
-    common_flags.check_data_format(FLAGS.model_name, config.clone_device(0))
+  if FLAGS.master:
+    return []
+  slow = common_flags.check_computation(config.clone_device(0))
+  common_flags.check_data_format(FLAGS.model_name, config.clone_device(0))
+  return [('note', line) for line in slow]
 
 
 def watchers(training_graph) -> list:
