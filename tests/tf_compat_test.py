@@ -100,7 +100,8 @@ print(tensorflow.keras.layers.Dense is not None)
   assert done.stdout.split() == ['True'] * 4, done.stderr
   if 'import tensorflow' not in first and 'tf_slim' not in first:
     # What came before the door is not ours to silence.
-    assert done.stderr == ''
+    assert not [line for line in done.stderr.splitlines()
+                if not line.startswith('note: TensorFlow')]
 
 
 def test_losses_find_scikit_learn_when_they_need_it():
