@@ -129,6 +129,7 @@ def _load_checkpoint():
   """Returns (model, names of the classes) of a checkpoint."""
   from prediction import checkpoint_model
   found = trained_network_flags.find()
+  tally.note(f'checkpoint {found.choice.checkpoint}')
   multi_label = FLAGS.multi_label
   if multi_label is None and found.multi_label:
     multi_label = True

@@ -177,11 +177,14 @@ def _recalibrated(checkpoint, num_classes, image_size):
 def _checkpoints():
   """Yields the checkpoints to evaluate: one, or each new one of a folder."""
   from checkpoints import restore, run_checkpoints
-  if not FLAGS.watch:
-    yield restore.find(FLAGS.checkpoint_path)
-    return
-  print(f'waiting for checkpoints in {FLAGS.checkpoint_path}', flush=True)
-  yield from run_checkpoints.new_ones(FLAGS.checkpoint_path, FLAGS.watch_timeout_secs)
+  if FLAGS.watch:
+    print(f'waiting for checkpoints in {FLAGS.checkpoint_path}', flush=True)
+    paths = run_checkpoints.new_ones(FLAGS.checkpoint_path, FLAGS.watch_timeout_secs)
+  else:
+    paths = [restore.find(FLAGS.checkpoint_path)]
+  for path in paths:
+    print(f'checkpoint {path}', flush=True)
+    yield path
 
 
 def _class_names(dataset):

@@ -181,7 +181,8 @@ def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
       session.run([tf.assign(variable, tf.random.uniform(variable.shape, 0.5, 1.5))
                    for variable in tf.global_variables() if variable.shape.rank == 1])
       checkpoint = tf.train.Saver().save(
-          session, f'{folder}/model.ckpt', write_meta_graph=False)
+          session, f'{folder}/model.ckpt', write_meta_graph=False,
+          write_state=False)
     frozen = inference_graph.build(
         setting.name, setting.classes, checkpoint, setting.image_size,
         setting.channels or row.channels)

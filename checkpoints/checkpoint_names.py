@@ -9,7 +9,7 @@ import os
 import re
 
 import diagnostics
-from checkpoints import state_file
+from checkpoints import file_kinds, state_file
 
 # What the training loop writes; a folder may also hold somebody else's.
 OF_A_RUN = re.compile(r'model\.ckpt-\d+')
@@ -68,32 +68,61 @@ def _has_state_file(folder):
 
 
 def check_there(path: str) -> None:
-  """Refuses a path at which no checkpoint can be; the rest is `restore.find`'s.
+  """Refuses a path at which no checkpoint is; whether it is whole is seen later.
 
   Args:
     path: a prefix, one of its files, or a folder.
 
   Raises:
-    UserError: there is nothing; the message says what is there instead.
+    UserError: the message says what is there instead.
   """
   if os.path.isdir(path):
     if not latest(path) and not names_in(path):
       raise none_in(path)
-  elif '://' not in path and not glob.glob(f'{glob.escape(prefix_of(path))}*'):
-    raise none_at(prefix_of(path))
+    return
+  prefix = prefix_of(path)
+  if os.path.isfile(f'{prefix}.index'):
+    return
+  if os.path.isfile(prefix):
+    if not file_kinds.is_table(prefix):
+      what, advice = file_kinds.describe(prefix)
+      raise diagnostics.UserError(f"'{prefix}' is no checkpoint but {what}: {advice}")
+    return
+  kept = [suffix for suffix in ('data', 'meta')
+          if glob.glob(f'{glob.escape(prefix)}.{suffix}*')]
+  if kept:
+    raise diagnostics.UserError(
+        f"the checkpoint '{prefix}' has lost its file '{os.path.basename(prefix)}"
+        f".index': the values cannot be found without it{beside(prefix)}")
+  raise none_at(prefix)
 
 
 def none_in(folder: str) -> diagnostics.UserError:
   """Returns the answer to a folder that holds no checkpoint of a run."""
   others, elsewhere = names_in(folder), state_file.elsewhere(folder)
+  files, below = sorted(os.listdir(folder)), _folders_below(folder)
   if others:
     advice = f'it holds {diagnostics.some(others)}: name one of them'
   elif elsewhere:
     advice = (f"its file '{state_file.STATE_FILE}' names '{elsewhere[0]}', in another"
               ' folder: name that one, if it is meant')
+  elif {'saved_model.pb', 'saved_model.pbtxt'} & set(files):
+    advice = f'it is a SavedModel: {file_kinds.saved_model_advice(folder)}'
+  elif below:
+    advice = f'there are some in {diagnostics.some(below)}: name one of these folders'
   else:
-    advice = 'name a folder that training wrote to, or a file such as model.ckpt-1000'
+    holds = f'holds {diagnostics.some(files)}' if files else 'is empty'
+    advice = ('name a folder that training wrote to, or a file such as'
+              f' model.ckpt-1000; this one {holds}')
   return diagnostics.UserError(f"no checkpoint in '{folder}': {advice}")
+
+
+def _folders_below(folder):
+  """Returns the folders with checkpoints, up to two levels below."""
+  below = []
+  for pattern in ('*', '*/*'):
+    below += sorted(glob.glob(os.path.join(glob.escape(folder), pattern, '')))[:100]
+  return [path for path in below if names_in(path)]
 
 
 def none_at(prefix: str) -> diagnostics.UserError:

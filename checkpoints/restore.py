@@ -6,7 +6,6 @@ difference; fine-tuning shows and explains each (`checkpoints.preflight`).
 
 import contextlib
 import dataclasses
-import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ import diagnostics
 from checkpoints import (
     checkpoint_names,
     contents,
+    file_kinds,
     renaming,
     run_checkpoints,
     state_file,
@@ -36,22 +36,17 @@ def find(path: str) -> str:
   Raises:
     UserError: there is none; the message says what was found instead.
   """
-  if os.path.isdir(path):
-    newest = run_checkpoints.newest_first(path)
-    if not newest:
-      raise checkpoint_names.none_in(path)
-    if warning := state_file.warning(path):
-      print(warning, file=sys.stderr, flush=True)
-    path = newest[0]
-  # People name what they see in the folder.
-  path = checkpoint_names.prefix_of(path)
-  if not tf.train.checkpoint_exists(path):
-    if glob.glob(f'{glob.escape(path)}.data-*'):
-      raise diagnostics.UserError(
-          f"the checkpoint '{path}' has lost its file '{os.path.basename(path)}.index':"
-          f' the values cannot be found without it{checkpoint_names.beside(path)}')
-    raise checkpoint_names.none_at(path)
-  return path
+  checkpoint_names.check_there(path)
+  if not os.path.isdir(path):
+    # People name what they see in the folder.
+    return checkpoint_names.prefix_of(path)
+  newest = run_checkpoints.newest_first(path)
+  if not newest:
+    raise checkpoint_names.none_in(path)
+  if warning := state_file.warning(path):
+    print(warning, file=sys.stderr, flush=True)
+  checkpoint_names.check_there(newest[0])
+  return newest[0]
 
 
 def open_reader(path: str):
@@ -63,10 +58,18 @@ def open_reader(path: str):
   try:
     return tf.train.load_checkpoint(path)
   except _READ_ERRORS as error:
-    # Of a single file TensorFlow goes on with advice for its own developers.
-    reason = first_line(error).split(': perhaps your file')[0]
     raise diagnostics.UserError(
-        f"cannot read the checkpoint '{path}': {reason}") from error
+        f"cannot read the checkpoint '{path}': {_reason(path, error)}") from error
+
+
+def _reason(path, error):
+  """Returns why a checkpoint cannot be opened."""
+  for file in (f'{path}.index', path):
+    if os.path.isfile(file) and not file_kinds.is_table(file):
+      what, advice = file_kinds.describe(file)
+      return f"'{os.path.basename(file)}' is {what}: {advice}"
+  # Of a single file TensorFlow goes on with advice for its own developers.
+  return first_line(error).split(': perhaps your file')[0]
 
 
 def read_values(path: str, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 import diagnostics
+from checkpoints import restore
 from conversion import checking, engine, foreign, pairs, slim_networks
 
 # What timm's networks divide the channels by, of images in [0, 1].
@@ -125,7 +126,8 @@ def to_foreign(pair: pairs.Pair, source: str, target: str,
   Raises:
     UserError: the checkpoint does not fit, or the networks compute different things.
   """
-  values, rows = slim_networks.read(source, pair, options.moving_averages), pair.rows()
+  source, rows = restore.find(source), pair.rows()
+  values = slim_networks.read(source, pair, options.moving_averages)
   images = _images(pair, options.image_size, slim_networks.sizes(values, pair)[1])
   ours = slim_networks.run(pair, values, images)
   drops = options.background or (
@@ -149,7 +151,8 @@ def to_foreign(pair: pairs.Pair, source: str, target: str,
     if os.path.exists(unfinished):
       os.remove(unfinished)
   return [f"'{target}': {pair.framework.title} {pair.foreign_name},"
-          f' {_classes(values, pair)} classes, from {pair.model_name}', *notes,
+          f' {_classes(values, pair)} classes, from {pair.model_name} in'
+          f" '{source}'", *notes,
           *_auxiliary_note(pair, into_slim=False), *lines]
 
 

@@ -13,14 +13,13 @@ def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
   """Returns the network's variables in a checkpoint, without auxiliary heads.
 
   Args:
-    path: a prefix, or a folder for its latest.
+    path: the checkpoint's prefix.
     pair: whose network of the zoo it is of.
     moving_averages: whether to read the averages that training kept of the weights.
 
   Raises:
     UserError: there is no checkpoint, it is damaged, or of another network.
   """
-  path = restore.find(path)
   shapes = restore.open_reader(path).get_variable_to_shape_map()
   wanted = pair.shapes(0, 0)
   missing = [name for name in wanted if name not in shapes]

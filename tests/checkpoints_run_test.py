@@ -242,10 +242,11 @@ def test_what_is_nowhere_is_refused_without_tensorflow(tmp_path):
   checkpoint = tmp_path / 'a.ckpt-7'
   for suffix in ('.index', '.data-00000-of-00001'):
     checkpoint.with_name(checkpoint.name + suffix).touch()
-  for there in (checkpoint, f'{checkpoint}.index', tmp_path, 'gs://bucket/a.ckpt-1'):
+  for there in (checkpoint, f'{checkpoint}.index', tmp_path):
     checkpoint_names.check_there(str(there))
   for wanted, answer in (
       (tmp_path / 'a.ckpt-8', r"no checkpoint '.*a.ckpt-8'; '.*' holds a.ckpt-7"),
+      ('gs://bucket/a.ckpt-1', "no checkpoint 'gs://bucket/a.ckpt-1': name one such"),
       (tmp_path / 'empty' / 'b', r"no checkpoint '.*b': name one such as"),
       (tmp_path / 'empty', r"no checkpoint in '.*empty': name a folder")):
     with pytest.raises(diagnostics.UserError, match=answer):

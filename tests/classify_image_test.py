@@ -103,7 +103,8 @@ def test_answers_are_printed_with_names(digit_files, trained_dir, digits_dir, ev
   image = digit_files / '00.png'
   done = scripts.run('classify_image', image, '--top_k=2', checkpoint_path=trained_dir,
                      model_name='lenet', num_classes=10, labels_file=names)
-  assert (done.returncode, done.stderr) == (0, '')
+  assert (done.returncode, done.stderr) == (
+      0, f'note: checkpoint {trained_dir}/model.ckpt-60\n')
   first, second, third = done.stdout.splitlines()
   assert first == str(image)
   probability, name = second.split()
@@ -170,7 +171,10 @@ def test_mistakes_are_told_in_one_line(arguments, flags, code, words, digit_file
 def test_one_bad_file_and_only_bad_files_end_with_1(trained_dir, tmp_path):
   folder = files_in(tmp_path / 'bad', {'a.png': b'', 'b.jpg': b'text'})
   done = scripts.run('classify_image', folder / 'a.png', checkpoint_path=trained_dir)
-  scripts.answer(done, 'a.png', 'the file is empty', code=1)
+  note, answer = done.stderr.splitlines()
+  assert note == f'note: checkpoint {trained_dir}/model.ckpt-60'
+  assert (done.returncode, answer) == (
+      1, f"classify_image.py: '{folder}/a.png' is passed over: the file is empty")
   done = scripts.run('classify_image', folder, checkpoint_path=trained_dir)
   assert done.returncode == 1
   assert 'none of the 2 files' in done.stderr
