@@ -3,8 +3,12 @@
   python convert_image_folder.py --image_dir=photos --dataset_dir=data/pets \\
       --dataset_name=pets
 
-photos/cat/*.jpg and photos/dog/*.png become the classes cat and dog. Folders train
-and validation (or test, val, valid) with class folders in them are kept as splits.
+photos/cat/*.jpg and photos/dog/*.png become the classes cat and dog. Folders that are
+called as splits, such as train and validation, or Training and Testing, with class
+folders in them, are kept as splits; images of a split without class folders are passed
+over. What may be meant in two ways is refused: --split_folders and --class_folders
+decide.
+
 Every image is decoded; what cannot be used is listed in refused.txt with the reason.
 The exit code is 3 if anything was refused.
 """
@@ -13,7 +17,7 @@ The exit code is 3 if anything was refused.
 from absl import flags
 
 import diagnostics
-from datasets import image_folder
+from datasets import folder_layout, image_folder
 
 FLAGS = flags.FLAGS
 
@@ -28,6 +32,13 @@ flags.DEFINE_float('validation_share', 0.1, 'The part of the images that goes to
                    ' split validation, drawn by file name: an image stays in its split'
                    ' when others come. Each class keeps at least one image to train on.'
                    ' Unused where image_dir has folders for splits.')
+flags.DEFINE_enum('split_folders', 'auto', folder_layout.SPLIT_CHOICES,
+                  'Whether the folders in image_dir are splits (yes) or classes (no);'
+                  ' auto: they are splits if all are called as splits are.')
+flags.DEFINE_enum('class_folders', 'auto', folder_layout.CLASS_CHOICES,
+                  'Which folders are classes, where there are several levels: those at'
+                  ' the top, with all below them, or the deepest, which hold the'
+                  ' images; auto: the top, unless it may be either.')
 flags.DEFINE_integer('num_shards', None, 'How many files each split has; by default'
                      ' one for every 100 MB.')
 flags.DEFINE_integer('num_workers', 0, 'How many images are decoded at the same time;'
@@ -47,7 +58,8 @@ def main(_):
   check_flags()
   report = image_folder.convert(
       FLAGS.image_dir, FLAGS.dataset_dir, FLAGS.dataset_name,
-      FLAGS.validation_share, FLAGS.num_shards, FLAGS.num_workers)
+      FLAGS.validation_share, FLAGS.num_shards, FLAGS.num_workers,
+      FLAGS.split_folders, FLAGS.class_folders)
   print('\n'.join(report.lines()), flush=True)
   if not FLAGS.allow_refused:
     report.check_nothing_refused()

@@ -11,13 +11,10 @@ import dataclasses
 import os
 
 import diagnostics
-from datasets import drawing, image_check
+from datasets import drawing, folder_layout, folder_names, folder_tree, image_check
+from datasets.folder_layout import names as some_names
 
-TRAIN = 'train'
-VALIDATION = 'validation'
-_SPLIT_FOLDERS = frozenset({TRAIN, 'test', 'val', 'valid', VALIDATION})
-# What systems leave beside people's files.
-_NOT_THEIRS = frozenset({'Thumbs.db', 'desktop.ini', '__MACOSX'})
+TRAIN, VALIDATION = folder_names.TRAIN, folder_names.VALIDATION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Source:
   Attributes:
     path: below the image folder, with '/' between its parts.
     label: the number of its class.
-    split: the split folder it lies in, or None.
+    split: the split whose folder it lies in, or None.
   """
 
   path: str
@@ -42,29 +39,36 @@ class ClassFolders:
   Attributes:
     root: the image folder.
     classes: the names of the classes in the order of their labels.
-    splits: the names of the split folders; empty if there are none.
+    splits: the path of each split's folder, by its name; empty if there are none.
     sources: all files in class folders, ordered by path.
     outside: paths of images that lie in no class folder.
     ignored: paths of other files that lie in no class folder.
+    notes: lines for the user.
   """
 
   root: str
   classes: tuple[str, ...]
-  splits: tuple[str, ...]
+  splits: dict[str, str]
   sources: tuple[Source, ...]
   outside: tuple[str, ...]
   ignored: tuple[str, ...]
+  notes: tuple[str, ...]
 
 
-def survey(image_dir: str) -> ClassFolders:
+def survey(image_dir: str, split_folders: str = 'auto',
+           class_folders: str = 'auto') -> ClassFolders:
   """Returns what `image_dir` holds; opens no image.
 
-  The folders train and test, val, valid or validation are taken for splits where
-  there is nothing but them, and train is one of at least two, and each holds
-  folders. Hidden files and folders are passed over.
+  Hidden files and folders are passed over, and those that systems leave.
+
+  Args:
+    image_dir: the image folder.
+    split_folders: see `folder_layout.find`.
+    class_folders: see `folder_layout.find`.
 
   Raises:
-    UserError: there is no such folder, or there are fewer than two class folders.
+    UserError: there is no such folder, there are fewer than two class folders, or it
+      is not clear which folders are classes.
     OSError: a folder cannot be read.
   """
   if not os.path.isdir(image_dir):
@@ -72,69 +76,106 @@ def survey(image_dir: str) -> ClassFolders:
     raise diagnostics.UserError(
         f"image_dir '{image_dir}' {what}: name the folder that holds one folder of"
         ' images for each class')
-  folders, loose = _entries(image_dir)
-  splits = ()
-  if (_SPLIT_FOLDERS.issuperset(folders) and TRAIN in folders and len(folders) > 1
-      and all(_entries(os.path.join(image_dir, name))[0] for name in folders)):
-    splits = tuple(folders)
-  bases = splits or ('',)
-  inside = {base: _entries(os.path.join(image_dir, base)) for base in bases}
-  if splits:
-    loose += [f'{base}/{name}' for base in bases for name in inside[base][1]]
-  classes = sorted({name for folders, _ in inside.values() for name in folders})
+  top, of_systems = folder_tree.read(image_dir)
+  layout = folder_layout.find(top, image_dir, split_folders, class_folders)
+  classes = folder_names.in_label_order(
+      name for base in layout.bases for name in base.classes)
   if len(classes) < 2:
-    raise diagnostics.UserError(_too_few_classes(image_dir, classes, loose))
-  sources = []
-  for base in bases:
-    for name in inside[base][0]:
-      top = f'{base}/{name}' if base else name
-      sources += [Source(path, classes.index(name), base or None)
-                  for path in _files_below(image_dir, top)]
-  outside = tuple(name for name in loose if image_check.has_image_suffix(name))
+    raise diagnostics.UserError(_too_few_classes(top, image_dir, classes))
+  labels = {name: label for label, name in enumerate(classes)}
+  sources = [Source(path, labels[name], base.split)
+             for base in layout.bases for name in base.classes
+             for path in _files(base.classes[name], layout.deepest)]
+  loose = [*layout.loose, *(path for base in layout.bases for path in base.loose)]
+  loose = sorted(set(loose))
+  _check_no_shared_folder(layout, labels)
+  _check_spelled_alike(layout)
   return ClassFolders(
-      image_dir, tuple(classes), splits,
-      tuple(sorted(sources, key=lambda source: source.path)), outside,
-      tuple(name for name in loose if name not in outside))
+      image_dir, tuple(classes),
+      {base.split: base.folder.path for base in layout.bases if base.split},
+      tuple(sorted(sources, key=lambda source: source.path)),
+      tuple(path for path in loose if image_check.has_image_suffix(path)),
+      tuple(path for path in loose if not image_check.has_image_suffix(path)),
+      (*layout.notes, *_notes(layout, classes, of_systems)))
 
 
-def _is_theirs(name):
-  return not name.startswith('.') and name not in _NOT_THEIRS
+def _files(folders, deepest):
+  """Returns the paths of the files of a class."""
+  if deepest:
+    return [path for folder in folders for path in folder.files]
+  return [path for folder in folders for inner in folder.below()
+          for path in inner.files]
 
 
-def _entries(folder):
-  """Returns the sorted names of (folders, other files) that are not hidden."""
-  with os.scandir(folder) as entries:
-    entries = sorted((entry.name, entry.is_dir()) for entry in entries
-                     if _is_theirs(entry.name))
-  return ([name for name, is_dir in entries if is_dir],
-          [name for name, is_dir in entries if not is_dir])
+def _check_no_shared_folder(layout, labels):
+  """Raises UserError where a link makes one folder a part of two classes."""
+  if layout.deepest:
+    return
+  for base in layout.bases:
+    owner = {}
+    for name in labels:
+      for folder in base.classes.get(name, ()):
+        for inner in folder.below():
+          other, path = owner.setdefault(inner.place, (name, inner.path))
+          if other != name:
+            raise diagnostics.UserError(
+                f'{some_names([path, inner.path])} are one folder, by a link, but of'
+                f' the classes {some_names([other, name])}: remove the link')
 
 
-def _files_below(root, top):
-  """Returns the paths of all files below ROOT/TOP, from `root` on."""
-  files, waiting, seen = [], [top], set()
-  while waiting:
-    folder = waiting.pop()
-    place = os.path.realpath(os.path.join(root, folder))
-    if place in seen:  # A link to a folder above would lead round for ever.
-      continue
-    seen.add(place)
-    folders, names = _entries(os.path.join(root, folder))
-    files += [f'{folder}/{name}' for name in names]
-    waiting += [f'{folder}/{name}' for name in folders]
-  return files
+def _check_spelled_alike(layout):
+  """Raises UserError where a class is spelled otherwise in the training split."""
+  trained, *others = layout.bases
+  for base in others:
+    for name in base.classes:
+      near = [one for group in folder_names.alike({*trained.classes, name})
+              if name in group for one in group if one != name]
+      if near and name not in trained.classes:
+        raise diagnostics.UserError(
+            f"class folder '{base.folder.path}/{diagnostics.printable(name)}' is"
+            f" {_spelled(near[0])} in '{trained.folder.path}': differing by case,"
+            ' spaces or Unicode form they are two classes; give both one name')
 
 
-def _too_few_classes(image_dir, classes, loose):
+def _spelled(name):
+  """Returns a name, and how its letters are encoded where that is not to be seen."""
+  shown = f"'{diagnostics.printable(name)}'"
+  return shown if name.isascii() else f'{shown} ({name!a})'
+
+
+def _notes(layout, classes, of_systems):
+  """Yields what the user should know of the folders."""
+  for group in folder_names.alike(classes):
+    yield (f"warning: {', '.join(map(_spelled, group))} are different classes, but"
+           ' differ only by case, spaces or Unicode form')
+  for base in layout.bases:
+    for name, folders in base.classes.items():
+      if len(folders) > 1:
+        yield (f"class '{name}' has the images of"
+               f' {some_names(folder.path for folder in folders)}')
+  for base in layout.bases[1:]:
+    missing = [name for name in layout.bases[0].classes if name not in base.classes]
+    if missing:
+      kind = 'class' if len(missing) == 1 else f'{len(missing)} classes:'
+      yield f'{base.split} has no images of {kind} {some_names(missing)}'
+  if of_systems:
+    yield f'made by systems, passed over: {some_names(of_systems)}'
+
+
+def _too_few_classes(top, image_dir, classes):
   expected = 'expected one folder of images for each of two or more classes'
-  if not classes:
-    what = f'{len(loose)} files but no folders' if loose else 'nothing'
+  if not top.folders:
+    what = f'{len(top.files)} files but no folders' if top.files else 'nothing'
     return f"image_dir '{image_dir}' holds {what}: {expected}"
-  below = _entries(os.path.join(image_dir, classes[0]))[0]
-  inner = os.path.join(image_dir, classes[0])
-  advice = f"; did you mean --image_dir='{inner}'?" if len(below) > 1 else ''
-  return (f"image_dir '{image_dir}' holds one folder, '{classes[0]}': {expected}"
-          f'{advice}')
+  inner = folder_layout.innermost(top)
+  advice = ''
+  if inner is not top and len(inner.folders) > 1:
+    advice = (f"; did you mean --image_dir="
+              f"'{folder_layout.path_of(image_dir, inner)}'?")
+  held = f"one folder, '{diagnostics.printable(top.folders[0].path)}'"
+  if len(top.folders) > 1:
+    held = f'{len(classes)} class, {some_names(classes)}'
+  return f"image_dir '{image_dir}' holds {held}: {expected}{advice}"
 
 
 def in_fixed_order(sources: list[Source]) -> list[Source]:

@@ -9,6 +9,8 @@ from catalog.datasets import DatasetSpec
 
 REFUSED_FILENAME = 'refused.txt'
 _MOST_SHOWN = 10
+_MOST_CLASSES = 20
+_LONGEST_NAME = 60
 
 
 class RefusedImagesError(diagnostics.UserError):
@@ -19,12 +21,7 @@ class RefusedImagesError(diagnostics.UserError):
 
 def refusal_lines(refused: list[tuple[str, str]]) -> list[str]:
   """Returns a line for each (path, reason)."""
-  return [printable(f'{path}: {reason}') for path, reason in refused]
-
-
-def printable(text: str) -> str:
-  """Returns text without the marks of a file name that is no UTF-8."""
-  return text.encode('utf-8', 'backslashreplace').decode()
+  return [diagnostics.printable(f'{path}: {reason}') for path, reason in refused]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +31,7 @@ class Report:
   Attributes:
     dataset_dir: where the records are.
     spec: the data set that was written.
+    classes: (name, {split: images}) of each class, by label; empty: not to be told.
     notes: what the user should know of the splits.
     stored: how many images are stored as they are.
     changes: how many images were encoded anew, by the reason.
@@ -45,6 +43,7 @@ class Report:
 
   dataset_dir: str
   spec: DatasetSpec
+  classes: tuple[tuple[str, dict[str, int]], ...]
   notes: tuple[str, ...]
   stored: int
   changes: collections.Counter
@@ -58,7 +57,7 @@ class Report:
     colours = 'gray' if self.spec.channels == 1 else 'RGB'
     splits = ', '.join(f'{name} {count}' for name, count in self.spec.splits.items())
     lines = [f'{self.spec.name}: {self.spec.num_classes} classes, {colours};'
-             f' images: {splits}', *self.notes]
+             f' images: {splits}', *self._class_lines(), *self.notes]
     lines.append(f'stored as they are: {self.stored}')
     if self.changes:
       counts = ', '.join(f'{count} {change}' for change, count
@@ -80,7 +79,19 @@ class Report:
                      f' {self.dataset_dir}/{REFUSED_FILENAME}')
     lines.append(f'use it with --dataset_name={self.spec.name}'
                  f' --dataset_dir={shlex.quote(self.dataset_dir)}')
-    return [printable(line) for line in lines]
+    return [diagnostics.printable(line) for line in lines]
+
+  def _class_lines(self):
+    """Yields a line for each class, and one for those that are too many."""
+    splits = list(self.spec.splits)
+    for label, (name, counts) in enumerate(self.classes[:_MOST_CLASSES]):
+      told = ', '.join(f'{split} {counts[split]}' for split in splits)
+      shown = name if len(name) <= _LONGEST_NAME else f'{name[:_LONGEST_NAME - 1]}…'
+      yield f'  {label} {shown}: {told}'
+    rest = [sum(counts.values()) for _, counts in self.classes[_MOST_CLASSES:]]
+    if rest:
+      yield (f'  and {len(rest)} more classes, of {min(rest)} to {max(rest)} images:'
+             f' names are in {self.dataset_dir}/labels.txt')
 
   def check_nothing_refused(self) -> None:
     """Raises RefusedImagesError if an image could not be used."""

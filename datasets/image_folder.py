@@ -20,12 +20,23 @@ from collections.abc import Callable, Iterable, Iterator
 
 import diagnostics
 from catalog import datasets as catalog
-from datasets import class_folders, image_check, labels, staging
-from datasets.class_folders import TRAIN, VALIDATION, ClassFolders, Source
+from datasets import image_check, labels, staging
+from datasets.class_folders import (
+  TRAIN,
+  VALIDATION,
+  ClassFolders,
+  Source,
+  assign_splits,
+  in_fixed_order,
+  survey,
+)
 from datasets.conversion_report import REFUSED_FILENAME, Report, refusal_lines
+from datasets.folder_layout import names as some_names
 from progress import Progress
 
 _SHARD_BYTES = 100 << 20
+_MOST_PAIRS = 5
+_DEPTH = re.compile(r'read as \d+-bit values|16-bit PNG$')
 # Images under way for each worker: enough that none waits for a slow one.
 _WINDOW = 8
 
@@ -42,7 +53,8 @@ class _Image:
 
 def convert(image_dir: str, dataset_dir: str, dataset_name: str,
             validation_share: float = 0.1, num_shards: int | None = None,
-            num_workers: int = 0) -> Report:
+            num_workers: int = 0, split_folders: str = 'auto',
+            class_folders: str = 'auto') -> Report:
   """Writes the images of a folder of class folders as TFRecords.
 
   Besides the records NAME_SPLIT_00000-of-00005.tfrecord it writes labels.txt,
@@ -58,15 +70,19 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
       `class_folders.assign_splits`. Unused where there are split folders.
     num_shards: record files of each split; None: one for every 100 MB.
     num_workers: images decoded at the same time; 0: as many as there are cores.
+    split_folders: whether folders are splits; see `folder_layout.find`.
+    class_folders: which folders are classes; see `folder_layout.find`.
 
   Raises:
-    UserError: an argument does not fit, a class has no image to train on, or
-      `dataset_dir` holds another data set.
+    UserError: an argument does not fit, it is not clear which folders are classes, a
+      class has no image to train on, or `dataset_dir` holds another data set.
     OSError: a folder cannot be read or written, such as on a full disk.
   """
   _check_arguments(image_dir, dataset_dir, dataset_name, validation_share, num_shards)
-  folders = class_folders.survey(image_dir)
+  folders = survey(image_dir, split_folders, class_folders)
+  folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
   names = dict(enumerate(folders.classes))
+  labels.label_lines(names)  # A name that cannot be written is refused at once.
   earlier = _earlier_files(dataset_dir, dataset_name, names)
   workers = num_workers or os.cpu_count() or 1
   with staging.replacing(
@@ -87,7 +103,8 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   changes = collections.Counter(
       image.facts.change for image in images if image.facts.change)
   return Report(
-      dataset_dir, spec, tuple(_notes(folders, splits, validation_share)),
+      dataset_dir, spec, _class_counts(folders.classes, splits),
+      (*folders.notes, *order_notes, *_notes(folders, splits, validation_share)),
       len(images) - changes.total(), changes,
       sum(image.facts.wrong_suffix for image in images),
       sum(image.facts.several for image in images), refused, folders.ignored)
@@ -134,6 +151,45 @@ def _earlier_files(dataset_dir, dataset_name, names):
       os.path.basename(path) for split in described.splits
       for path in glob.glob(
           os.path.join(glob.escape(dataset_dir), described.pattern(split))))]
+
+
+def _in_earlier_order(folders, dataset_dir, dataset_name):
+  """Returns (folders, notes), with the labels of an earlier conversion if it has them.
+
+  Checkpoints trained on it know the classes by these labels.
+  """
+  try:
+    described = catalog.read_description(dataset_dir)
+    if described is None or described.name != dataset_name:
+      return folders, []
+    before = labels.read_label_file(dataset_dir)
+  except (diagnostics.UserError, FileNotFoundError):
+    return folders, []  # A damaged conversion is replaced.
+  now = list(folders.classes)
+  kept = [before[label] for label in sorted(before)]
+  if kept == now:
+    return folders, []
+  if sorted(kept) == sorted(now) and list(before) == list(range(len(now))):
+    new_label = [kept.index(name) for name in now]
+    sources = tuple(dataclasses.replace(source, label=new_label[source.label])
+                    for source in folders.sources)
+    return dataclasses.replace(folders, classes=tuple(kept), sources=sources), [
+        'classes keep the labels of the earlier conversion in this folder']
+  moved = [name for label, name in before.items()
+           if name in now and now.index(name) != label]
+  if not moved:
+    return folders, []
+  return folders, [
+      'warning: the labels of these classes are not those of the earlier conversion,'
+      f' and checkpoints trained on it do not fit: {some_names(moved)}']
+
+
+def _class_counts(classes, splits):
+  """Returns (name of a class, {split: how many images it has there}) by label."""
+  counts = {split: collections.Counter(image.source.label for image in images)
+            for split, images in splits.items()}
+  return tuple((name, {split: count[label] for split, count in counts.items()})
+               for label, name in enumerate(classes))
 
 
 def _write_text(folder, name, text):
@@ -209,25 +265,32 @@ def _check_classes(folders, images, refused):
 
   trained = {image.source.label for image in images
              if image.source.split in (None, TRAIN)}
-  base = f'{TRAIN}/' if folders.splits else ''
-  for label, name in enumerate(folders.classes):
-    if label not in trained:
-      raise diagnostics.UserError(
-          f"class folder '{base}{name}' in '{folders.root}' holds no image that can"
-          f' be used{reason(f"{base}{name}/")}: add images, or remove the folder')
+  base = f'{folders.splits[TRAIN]}/' if folders.splits else ''
+  empty = [name for label, name in enumerate(folders.classes) if label not in trained]
+  if empty:
+    path = base + empty[0]
+    if os.path.isdir(os.path.join(folders.root, path)):
+      what = f'holds no image that can be used{reason(f"{path}/")}'
+    else:
+      others = [split for split in folders.splits if split != TRAIN]
+      what = f"is missing, but {' or '.join(others)} has such a class"
+    more = f'; so it is with {some_names(empty[1:])}' if len(empty) > 1 else ''
+    raise diagnostics.UserError(
+        f"class folder '{diagnostics.printable(path)}' in '{folders.root}' {what}: add"
+        f' images, or remove the folder{more}')
   filled = {image.source.split for image in images}
-  for split in folders.splits:
+  for split, path in folders.splits.items():
     if split not in filled:
       raise diagnostics.UserError(
-          f"split folder '{split}' in '{folders.root}' holds no image that can be"
-          f' used{reason(f"{split}/")}: add images, or remove the folder')
+          f"split folder '{path}' in '{folders.root}' holds no image that can be"
+          f' used{reason(f"{path}/")}: add images, or remove the folder')
 
 
 def _split(images, validation_share):
   """Returns the images of each split in the order in which they are written."""
   by_source = {image.source: image for image in images}
-  assigned = class_folders.assign_splits(list(by_source), validation_share)
-  return {name: [by_source[source] for source in class_folders.in_fixed_order(sources)]
+  assigned = assign_splits(list(by_source), validation_share)
+  return {name: [by_source[source] for source in in_fixed_order(sources)]
           for name, sources in assigned.items()}
 
 
@@ -277,10 +340,11 @@ def _load(root: str, image: _Image) -> bytes:
 
 
 def _notes(folders, splits, validation_share):
-  """Yields what the user should know of the splits."""
+  """Yields what the user should know of the splits and of the images."""
   if folders.splits:
-    yield (f"splits are the folders {', '.join(folders.splits)} of"
-           f' {folders.root}')
+    told = ', '.join(path if path == split else f'{path} ({split})'
+                     for split, path in folders.splits.items())
+    yield f'splits are the folders {told} of {folders.root}'
   elif VALIDATION in splits:
     yield 'splits are drawn by file name: an image keeps its split when others come'
   elif validation_share:
@@ -290,3 +354,28 @@ def _notes(folders, splits, validation_share):
     repeated = sum(image.digest in train for image in images)
     if name != TRAIN and repeated:
       yield f'{repeated} images of {name} are, byte for byte, in {TRAIN} too'
+  yield from _notes_of_contradictions(splits)
+  depths = collections.Counter(
+      depth[0] for images in splits.values() for image in images
+      if (depth := _DEPTH.search(image.facts.change or '')))
+  if len(depths) > 1:
+    told = ', '.join(f'{count} {depth}' for depth, count in sorted(depths.items()))
+    yield (f'warning: each image of 16 bits is scaled by its own largest value: {told};'
+           ' if all are of one kind, dark ones became brighter: store 8 bits')
+
+
+def _notes_of_contradictions(splits):
+  """Yields a line if pictures are, byte for byte, in two classes."""
+  by_digest = {}
+  for images in splits.values():
+    for image in images:
+      by_digest.setdefault(image.digest, []).append(image.source)
+  pairs = sorted(
+      sorted(source.path for source in sources) for sources in by_digest.values()
+      if len({source.label for source in sources}) > 1)
+  if pairs:
+    are = 'picture is' if len(pairs) == 1 else 'pictures are'
+    shown = '; '.join(' = '.join(paths[:3]) for paths in pairs[:_MOST_PAIRS])
+    more = len(pairs) - _MOST_PAIRS
+    yield (f'warning: {len(pairs)} {are}, byte for byte, in two classes or more:'
+           f' {shown}' + f'; and {more} more' * (more > 0))

@@ -66,7 +66,8 @@ def convert(plan: Plan, dataset_dir: str, work: staging.Unfinished,
                  for outcome in outcomes.values()), collections.Counter())
   stored = sum(outcome.records for outcome in outcomes.values()) - changes.total()
   notes += [*plan.notes, *_count_notes(plan.spec, spec)]
-  return Report(dataset_dir, spec, tuple(notes), stored, changes, 0, 0, refused, ())
+  return Report(
+      dataset_dir, spec, (), tuple(notes), stored, changes, 0, 0, refused, ())
 
 
 def _cores() -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 import diagnostics
-from datasets import image_check
+from datasets import folder_names, image_check
 
 STANDARD_INPUT = '-'
 # How files begin that may have been sent in place of their names.
@@ -80,11 +80,14 @@ def _listed(data):
 
 
 def _in_folder(folder):
-  """Returns (images, other files) below a folder, without hidden ones."""
+  """Returns (images, other files) below a folder, without hidden ones.
+
+  What systems leave, such as @eaDir with thumbnails, is left out too.
+  """
   images, others = [], []
   for place, folders, names in os.walk(folder, onerror=_raise):
-    folders[:] = sorted(name for name in folders if not name.startswith('.'))
-    for name in sorted(name for name in names if not name.startswith('.')):
+    folders[:] = sorted(filter(_is_of_the_user, folders))
+    for name in sorted(filter(_is_of_the_user, names)):
       group = images if image_check.has_image_suffix(name) else others
       group.append(os.path.join(place, name))
   if not images:
@@ -93,6 +96,10 @@ def _in_folder(folder):
         f"the folder '{folder}' holds {what}: name one with files such as photo.jpg in"
         ' it or below it')
   return images, others
+
+
+def _is_of_the_user(name):
+  return not folder_names.is_hidden(name) and not folder_names.is_of_a_system(name)
 
 
 def _raise(error):

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+import diagnostics
 from catalog import datasets as dataset_catalog
 from datasets import class_folders, dataset_factory, image_folder, labels, records
 from tests.image_kinds import KINDS, PNG, REFUSED
@@ -193,4 +194,7 @@ def test_classes_called_train_and_test_are_classes_beside_others(tmp_path):
   report = convert(images, tmp_path / 'records')
   assert report.spec.num_classes == 2
   images = plain_folder(tmp_path / 'more', 4, ('test', 'train'))
-  assert convert(images, tmp_path / 'records').spec.num_classes == 2
+  assert convert(
+      images, tmp_path / 'records', split_folders='no').spec.num_classes == 2
+  with pytest.raises(diagnostics.UserError, match='--split_folders=no'):
+    convert(images, tmp_path / 'records')

@@ -1,0 +1,281 @@
+"""Which folders of an image folder are splits, and which are classes.
+
+Known splits are used where everything around them fits. What may be meant in two ways
+is refused, with the flag that decides. Needs no TensorFlow.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable
+
+import diagnostics
+from datasets import folder_names
+from datasets.folder_names import TRAIN
+from datasets.folder_tree import Folder
+
+SPLIT_CHOICES = ('auto', 'yes', 'no')
+CLASS_CHOICES = ('auto', 'top', 'deepest')
+_CLASSES_OR_SPLITS = ('say what the folders are: --split_folders=yes (splits) or'
+                      ' --split_folders=no (classes)')
+
+
+@dataclasses.dataclass
+class Base:
+  """A folder that holds class folders.
+
+  Attributes:
+    folder: the image folder, or that of a split.
+    split: the name of the split, or None.
+    classes: the folders of each class by the name of the class.
+    loose: paths of files that lie in no class folder.
+  """
+
+  folder: Folder
+  split: str | None
+  classes: dict[str, list[Folder]]
+  loose: list[str]
+
+
+@dataclasses.dataclass
+class Layout:
+  """What an image folder holds.
+
+  Attributes:
+    bases: the image folder, or a base for each split, that to train on first.
+    deepest: whether a class has the files in its folders only, not those below.
+    loose: paths of files at the top, beside the folders of splits.
+    notes: lines for the user.
+  """
+
+  bases: list[Base]
+  deepest: bool
+  loose: list[str]
+  notes: list[str]
+
+
+def names(paths: Iterable[str]) -> str:
+  """Returns some names as a message has them."""
+  return diagnostics.some([f"'{diagnostics.printable(path)}'" for path in paths], 4)
+
+
+def find(top: Folder, image_dir: str, split_folders: str = 'auto',
+         class_folders: str = 'auto') -> Layout:
+  """Returns which folders are splits and classes.
+
+  Args:
+    top: the tree of the image folder.
+    image_dir: its path, for messages.
+    split_folders: whether the folders at the top are splits: one of SPLIT_CHOICES.
+    class_folders: which folders are classes, one of CLASS_CHOICES: those at the 'top'
+      (of a split), with all below them, or the 'deepest', those that hold images.
+
+  Raises:
+    UserError: what is there may be meant in two ways, or there is no training split.
+  """
+  where = f"image_dir '{diagnostics.printable(image_dir)}'"
+  kinds = _kinds_of_splits(top, where, split_folders)
+  if not kinds:
+    if split_folders == 'no' and class_folders == 'auto':
+      class_folders = 'top'
+    classes = _classes(top, where, class_folders, image_dir)
+    return Layout([Base(top, None, classes, top.files)], class_folders == 'deepest', [],
+                  [])
+  _check_kinds(kinds, where)
+  notes = _notes_of_empty(top, kinds)
+  bases = _bases(top, kinds, where, class_folders, image_dir, notes)
+  if len(bases) == 1:
+    notes.append(
+        'no other split has labels: name the folder to train on alone to have one for'
+        f" validation drawn of it, --image_dir='{path_of(image_dir, bases[0].folder)}'")
+  return Layout(bases, class_folders == 'deepest', top.files, notes)
+
+
+def _bases(top, kinds, where, class_folders, image_dir, notes) -> list[Base]:
+  """Returns the splits with labels, that to train on first; adds to `notes`."""
+  folders = {folder.name: folder for folder in top.folders}
+  bases, trained = [], ()
+  for name, kind in sorted(kinds.items(), key=lambda item: item[1] != TRAIN):
+    folder = _unwrapped(folders[name])
+    if trained and _is_unlabelled(folder, trained):
+      count = sum(len(one.images) for one in folder.below())
+      notes.append(f"'{name}' has no class folders: its {count} images are not"
+                   ' labelled, and are passed over')
+      continue
+    classes = _classes(folder, where, class_folders, image_dir)
+    if kind == TRAIN and not classes:
+      raise diagnostics.UserError(
+          f"{where}: the training split '{name}' has no class folders: expected"
+          f' {name}/CLASS/image.jpg; if {names(kinds)} are classes, use'
+          ' --split_folders=no')
+    trained = trained or tuple(classes)
+    if folder.path != name:
+      notes.append(f"the class folders of '{name}' are in '{folder.path}'")
+    bases.append(Base(
+        folder, folder_names.name_of_split(name, kind), classes, folder.files))
+  return bases
+
+
+def _kinds_of_splits(top, where, choice) -> dict[str, str]:
+  """Returns the kind of split that each folder at the top is; {} if they are classes.
+
+  Raises:
+    UserError: they may be either.
+  """
+  if choice == 'no':
+    return {}
+  known = _known_splits(top.folders)
+  filled = [folder.name for folder in top.folders if folder.may_hold_images]
+  if choice == 'yes':
+    named = {name: folder_names.split_of(name) for name in filled}
+    return {**known, **{name: split[0] if split else name
+                        for name, split in named.items()}}
+  others = [name for name in filled if name not in known]
+  kinds = set(known.values())
+  if others and TRAIN in kinds and len(kinds) > 1:
+    raise diagnostics.UserError(
+        f'{where} holds {names(known)}, which are names of splits, and'
+        f' {names(others)}: move what does not belong there, or {_CLASSES_OR_SPLITS}')
+  if others or len(top.folders) < 2 or (len(known) == 1 and kinds != {TRAIN}):
+    return {}
+  if len(known) == 1 and not any(
+      folder.folders for folder in top.folders if folder.name in known):
+    return {}
+  return known
+
+
+def _known_splits(folders) -> dict[str, str]:
+  """Returns the kind of each folder that is called as a split.
+
+  Other words in the name, such as 'seg' in seg_train, have to be in those of another
+  split too: 'train_station' alone is no split.
+  """
+  by_words = {}
+  for folder in folders:
+    split = folder_names.split_of(folder.name)
+    if split:
+      kind, words = split
+      by_words.setdefault(words, {})[folder.name] = kind
+  return {name: kind for words, kinds in by_words.items()
+          if not words or (TRAIN in kinds.values() and len(set(kinds.values())) > 1)
+          for name, kind in kinds.items()}
+
+
+def _check_kinds(kinds, where):
+  """Raises UserError unless there is one folder for each split, and one to train on."""
+  by_kind = {}
+  for name, kind in kinds.items():
+    by_kind.setdefault(folder_names.name_of_split(name, kind), []).append(name)
+  for kind, folders in by_kind.items():
+    if len(folders) > 1:
+      raise diagnostics.UserError(
+          f'{where}: {names(folders)} would all be the split {kind}: put them into'
+          f' one, or {_CLASSES_OR_SPLITS}')
+    if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]*', kind):
+      raise diagnostics.UserError(
+          f"{where}: the folder '{diagnostics.printable(kind)}' gives its split a name"
+          " that is part of file names: use letters, digits, '_', '-' and '.'")
+  if TRAIN not in kinds.values():
+    raise diagnostics.UserError(
+        f'{where} holds {names(kinds)}, and none to train on: name the folder to train'
+        ' on train, or use --split_folders=no if they are classes')
+
+
+def _notes_of_empty(top, kinds):
+  empty = [folder.name for folder in top.folders if folder.name not in kinds]
+  return [f'folders without images, passed over: {names(empty)}'] if empty else []
+
+
+def _unwrapped(folder):
+  """Returns the folder in which the class folders of a split are."""
+  while (len(folder.folders) == 1 and not folder.images
+         and _says_nothing(folder.folders[0], folder)
+         and (folder.folders[0].folders or folder.folders[0].images)):
+    folder = folder.folders[0]
+  return folder
+
+
+def _says_nothing(inner, outer):
+  """Returns whether a folder is called as the one around it, or 'images', or so."""
+  return inner.name == outer.name or folder_names.is_filler(inner.name)
+
+
+def _is_unlabelled(folder, trained):
+  """Returns whether a split has images, but none in a class folder."""
+  filled = [inner for inner in folder.folders if inner.may_hold_images]
+  if not filled:
+    return bool(folder.images)
+  return all(inner.name not in trained and _says_nothing(inner, folder)
+             and not inner.folders for inner in filled)
+
+
+def _classes(folder, where, choice, image_dir) -> dict[str, list[Folder]]:
+  """Returns the folders of each class by its name.
+
+  Raises:
+    UserError: it is not clear which they are.
+  """
+  if choice == 'deepest':
+    classes = {}
+    for inner in folder.below():
+      if inner is not folder and (inner.images or (inner.files and not inner.folders)):
+        classes.setdefault(inner.name, []).append(inner)
+    return classes
+  if choice == 'auto':
+    _check_no_masks(folder, where, image_dir)
+    _check_one_level(folder, where)
+  return {inner.name: [inner] for inner in folder.folders}
+
+
+def _check_no_masks(folder, where, image_dir):
+  """Raises UserError for folders of images and of what is noted of them."""
+  pair = folder_names.images_and_notes(inner.name for inner in folder.folders)
+  if not pair:
+    return
+  images = next(inner for inner in folder.folders if inner.name == pair[0])
+  inside = [inner for inner in images.folders if inner.may_hold_images]
+  if len(inside) > 1 and any(
+      inner.folders or not folder_names.split_of(inner.name) for inner in inside):
+    advice = f"name the class folders, --image_dir='{image_dir}/{images.path}', or"
+  else:
+    advice = 'make one folder of images for each class, or'
+  raise diagnostics.UserError(
+      f"{where}: {names(pair)} are called as images and what is noted of them, such as"
+      f' masks or boxes: {advice} use --class_folders=top if they are classes')
+
+
+def _check_one_level(folder, where):
+  """Raises UserError where classes may be the folders at the top or those below."""
+  nested = {}
+  for inner in folder.folders:
+    below = [one.name for one in inner.folders if one.may_hold_images]
+    if len(below) > 1 and not inner.images:
+      nested[inner.path] = below
+  if not nested or (not folder.path and len(folder.folders) == 1):
+    return  # Of one folder alone the caller says that it is too few.
+  path, below = next(iter(nested.items()))
+  kinds = {split[0] for split in map(folder_names.split_of, below) if split}
+  if TRAIN in kinds and len(kinds) > 1:
+    raise diagnostics.UserError(
+        f"{where}: '{diagnostics.printable(path)}' holds splits, {names(below)}:"
+        ' expected splits with classes in them, as train/CLASS/image.jpg;'
+        ' --class_folders=top makes one class of each folder at the top')
+  more = ''
+  if any(folder_names.split_of(inner.name) for inner in folder.folders):
+    more = '; or, if those at the top are splits, --split_folders=yes'
+  raise diagnostics.UserError(
+      f'{where}: {names(nested)} hold no images but folders of images, such as'
+      f' {names(below)}: say which are the classes, --class_folders=top or'
+      f' --class_folders=deepest{more}')
+
+
+def innermost(top: Folder) -> Folder:
+  """Returns the folder that a row of folders with nothing else in them leads to."""
+  while len(top.folders) == 1 and not top.images and top.folders[0].folders:
+    top = top.folders[0]
+  return top
+
+
+def path_of(image_dir: str, folder: Folder) -> str:
+  """Returns the path of a folder below the image folder."""
+  return os.path.join(image_dir, folder.path) if folder.path else image_dir
