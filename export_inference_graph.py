@@ -3,8 +3,15 @@
   python export_inference_graph.py --model_name=inception_v3 \\
       --output_file=/tmp/inception_v3.pb
 
-The images go in at 'input', float32 and preprocessed; tools that freeze a GraphDef
-with a checkpoint take it from there. A graph with weights, preprocessing and labels in
+The images go in at 'input', float32 and preprocessed. TensorFlow's own freeze_graph puts
+the weights of a checkpoint into it:
+
+  python -m tensorflow.python.tools.freeze_graph --input_graph=/tmp/inception_v3.pb \\
+      --input_binary=true --input_checkpoint=/tmp/train/model.ckpt-1000 \\
+      --output_node_names=InceptionV3/Predictions/Reshape_1 \\
+      --output_graph=/tmp/inception_v3_frozen.pb
+
+A graph with weights, preprocessing and labels in
 it, checked by numbers, is what export_model.py writes.
 """
 
@@ -47,6 +54,9 @@ flags.DEFINE_integer('image_size', None,
                      ' network.', lower_bound=1)
 flags.DEFINE_integer('batch_size', None,
                      'Images at a time; by default any number.', lower_bound=1)
+flags.DEFINE_string('preprocessing_name', None,
+                    'Preprocessing of the training; by default that of the network.'
+                    ' It says how many channels the network gets of gray images.')
 flags.DEFINE_boolean('use_grayscale', False, 'The images have one gray channel.')
 flags.DEFINE_boolean('is_video_model', False,
                      'The network takes clips [batch, frames, height, width,'
@@ -77,6 +87,8 @@ def check_flags() -> None:
         '--quantize is not supported: the quantization rewriter went with'
         ' tf.contrib; export_model.py --format=tflite_int8 quantizes a checkpoint')
   row = networks.get_network(FLAGS.model_name)
+  if FLAGS.preprocessing_name:
+    networks.check_preprocessing(FLAGS.preprocessing_name)
   for flag in ('dataset_name', 'labels_offset'):
     if FLAGS.num_classes and FLAGS[flag].present:
       raise diagnostics.UserError(
@@ -94,33 +106,27 @@ def check_flags() -> None:
         f"'{FLAGS.model_name}' takes single images: leave out --is_video_model")
 
 
-def _input_shape(spec, default_size):
-  """Returns the shape of what the network takes."""
-  size = FLAGS.image_size or default_size
-  channels = 1 if FLAGS.use_grayscale or spec.channels == 1 else 3
-  frames = [FLAGS.num_frames] if FLAGS.is_video_model else []
-  return [FLAGS.batch_size, *frames, size, size, channels]
-
-
 def export() -> None:
   """Builds the graph and writes it."""
   spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir or None)
   spec.check_labels_offset(FLAGS.labels_offset)
-  from nets import nets_factory
+  channels = networks.channels_after(
+      FLAGS.preprocessing_name or FLAGS.model_name, spec.channels, FLAGS.use_grayscale)
+  from export import network_graph
   from tf_compat import tf
-  network_fn = nets_factory.get_network_fn(
+  network = network_graph.build(
       FLAGS.model_name, FLAGS.num_classes or spec.num_classes - FLAGS.labels_offset,
-      is_training=FLAGS.is_training)
-  with tf.Graph().as_default() as graph:
-    shape = _input_shape(spec, network_fn.default_image_size)
-    logits, end_points = network_fn(tf.placeholder(tf.float32, shape, 'input'))
+      channels, FLAGS.image_size, FLAGS.batch_size, FLAGS.num_frames,
+      FLAGS.is_training)
   folder, name = os.path.split(os.path.abspath(FLAGS.output_file))
   os.makedirs(folder, exist_ok=True)
-  tf.io.write_graph(graph.as_graph_def(), folder, name, FLAGS.write_text_graphdef)
-  print(f'wrote {FLAGS.output_file}: {FLAGS.model_name}, images at \'input\' {shape}')
-  print(f"  logits         '{logits.op.name}' {logits.shape.as_list()}")
-  if 'Predictions' in end_points:
-    print(f"  probabilities  '{end_points['Predictions'].op.name}'")
+  tf.io.write_graph(
+      network.graph.as_graph_def(), folder, name, FLAGS.write_text_graphdef)
+  print(f"wrote {FLAGS.output_file}: {FLAGS.model_name}, images at"
+        f" '{network.images.op.name}' {network.images.shape.as_list()}")
+  print(f"  logits         '{network.logits.op.name}' {network.logits.shape.as_list()}")
+  if network.probabilities is not None:
+    print(f"  probabilities  '{network.probabilities.op.name}'")
 
 
 def main(unused_argv):

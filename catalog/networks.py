@@ -140,6 +140,8 @@ NETWORKS = _table(
 
 # The families that a row's `preprocessing` may name.
 PREPROCESSING_FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
+# Those that leave a gray image gray. The others make three equal channels of it.
+_KEEPING_GRAY = ('cifarnet', 'lenet')
 
 
 def check_preprocessing(name: str) -> None:
@@ -147,6 +149,41 @@ def check_preprocessing(name: str) -> None:
   if name not in PREPROCESSING_FAMILIES and name not in NETWORKS:
     raise diagnostics.unknown_name(
         'preprocessing', name, [*PREPROCESSING_FAMILIES, *NETWORKS])
+
+
+def preprocessing_family(name: str) -> str:
+  """Returns the family of a preprocessing: a network stands for its default one.
+
+  Raises:
+    UserError: there is no such family or network.
+  """
+  check_preprocessing(name)
+  return NETWORKS[name].preprocessing if name in NETWORKS else name
+
+
+def channels_after(preprocessing_name: str, decoded_channels: int,
+                   use_grayscale: bool) -> int:
+  """Returns the number of channels that preprocessing gives to a network.
+
+  The preprocessing itself, and each script that builds a network for images, takes
+  the number from here.
+
+  Args:
+    preprocessing_name: a preprocessing family or a network.
+    decoded_channels: of the images as they are decoded, 1 or 3: the `channels` of
+      their data set.
+    use_grayscale: whether images are turned to gray.
+
+  Returns:
+    1 or 3.
+
+  Raises:
+    UserError: there is no such preprocessing.
+  """
+  family = preprocessing_family(preprocessing_name)
+  if use_grayscale:
+    return 1
+  return decoded_channels if family in _KEEPING_GRAY else 3
 
 
 def get_network(name: str) -> Network:

@@ -24,10 +24,6 @@ _SCALES = {
 _SAME_CROP = {'cifarnet': 'lenet'}
 
 
-def _family(name: str) -> str:
-  return networks.NETWORKS[name].preprocessing if name in networks.NETWORKS else name
-
-
 def scaled(images: tf.Tensor, recipe: Recipe) -> tf.Tensor:
   """Returns network-ready images, made of pixels.
 
@@ -35,7 +31,7 @@ def scaled(images: tf.Tensor, recipe: Recipe) -> tf.Tensor:
     images: uint8 or float32 [batch, height, width, channels], values 0 to 255.
     recipe: says the preprocessing.
   """
-  return _SCALES[_family(recipe.preprocessing_name)](tf.cast(images, tf.float32))
+  return _SCALES[networks.preprocessing_family(recipe.preprocessing_name)](tf.cast(images, tf.float32))
 
 
 def decoded(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
@@ -83,7 +79,7 @@ def cropped(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
     uint8 [image_size, image_size, channels]; `scaled` makes of it what preprocessing
     does, but for the rounding.
   """
-  name = _family(recipe.preprocessing_name)
+  name = networks.preprocessing_family(recipe.preprocessing_name)
   name = _SAME_CROP.get(name, name)
   image = _preprocessing_fn(name, recipe)(
       decoded(data, recipe), recipe.image_size, recipe.image_size)

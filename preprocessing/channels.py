@@ -1,6 +1,7 @@
 """What every family asks of an image's shape: its channels and its size."""
 
 import diagnostics
+from catalog import networks
 from tf_compat import tf
 
 # The luma weights of ITU-R BT.601, as tf.image.rgb_to_grayscale applies them.
@@ -45,6 +46,25 @@ def with_channels(image, channels: int | None = None):
   if channels == 1:
     return tf.image.rgb_to_grayscale(image)
   return tf.image.grayscale_to_rgb(image)
+
+
+def for_network(image, family: str, use_grayscale: bool):
+  """Returns an image with the channels that a preprocessing family gives to a network.
+
+  Args:
+    image: float [height, width, 1 or 3].
+    family: of `catalog.networks.PREPROCESSING_FAMILIES`.
+    use_grayscale: whether the image is turned to gray.
+
+  Returns:
+    A tensor of the same type, [height, width, channels], with as many channels as
+    `catalog.networks.channels_after` says.
+
+  Raises:
+    UserError: the image has neither 1 nor 3 channels.
+  """
+  return with_channels(image, networks.channels_after(
+      family, count_channels(image), use_grayscale))
 
 
 def with_static_size(image, height, width):

@@ -15,8 +15,8 @@ _CONTRAST_RANGE = (0.2, 1.8)
 
 
 def _load(image, use_grayscale, add_image_summaries):
-  image = channels.with_channels(
-      tf.cast(image, tf.float32), 1 if use_grayscale else None)
+  image = channels.for_network(
+      tf.cast(image, tf.float32), 'cifarnet', use_grayscale)
   if add_image_summaries:
     add_image_summary('image', image)
   return image

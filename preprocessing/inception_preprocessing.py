@@ -216,7 +216,7 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
         _summarize_box(whole, bbox, box)
     # The crop comes first, and [0, 1] last: that leaves less to go over.
     image, white = _to_float(image)
-    image = channels.with_channels(image, 1 if use_grayscale else 3)
+    image = channels.for_network(image, 'inception', use_grayscale)
     image = apply_with_random_selector(
         image,
         lambda image, case: tf.image.resize_images(
@@ -260,7 +260,7 @@ def preprocess_for_eval(image, height, width, central_fraction=0.875,
     if central_crop and central_fraction:
       image = tf.image.central_crop(image, central_fraction)
     image, white = _to_float(image)
-    image = channels.with_channels(image, 1 if use_grayscale else 3)
+    image = channels.for_network(image, 'inception', use_grayscale)
     if height is not None and width is not None:
       image = tf.image.resize_images(image, [height, width])
       image = channels.with_static_size(image, height, width)

@@ -30,8 +30,8 @@ def preprocess_image(image, output_height, output_width, is_training,
   Raises:
     UserError: the image has neither 1 nor 3 channels.
   """
-  image = channels.with_channels(
-      tf.cast(image, tf.float32), 1 if use_grayscale else None)
+  image = channels.for_network(
+      tf.cast(image, tf.float32), 'lenet', use_grayscale)
   image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
   image = channels.with_static_size(image, output_height, output_width)
   if augment is not None and is_training:

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 
-import diagnostics
 from catalog import networks
 from preprocessing import (
     cifarnet_preprocessing,
@@ -19,15 +18,6 @@ _FAMILIES = {
     'lenet': lenet_preprocessing.preprocess_image,
     'vgg': vgg_preprocessing.preprocess_image,
 }
-
-
-def _family(name):
-  if name in _FAMILIES:
-    return _FAMILIES[name]
-  if name in networks.NETWORKS:
-    return _FAMILIES[networks.NETWORKS[name].preprocessing]
-  raise diagnostics.unknown_name(
-      'preprocessing', name, {**_FAMILIES, **networks.NETWORKS})
 
 
 def get_preprocessing(name: str, is_training: bool = False,
@@ -53,7 +43,7 @@ def get_preprocessing(name: str, is_training: bool = False,
   Raises:
     UserError: there is no such family or network; it is a ValueError.
   """
-  preprocess_image = _family(name)
+  preprocess_image = _FAMILIES[networks.preprocessing_family(name)]
 
   # No Python control flow here depends on a tensor; conversion would only slow
   # down tf.data and bury a UserError's line in a trace.

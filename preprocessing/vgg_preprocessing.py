@@ -37,8 +37,8 @@ def _resized_shape(image, side, crop):
 
 def _resize(image, shape, use_grayscale):
   """Returns the image as float32 [*shape, 1 or 3]."""
-  return tf.image.resize_images(channels.with_channels(
-      tf.cast(image, tf.float32), 1 if use_grayscale else 3), shape)
+  return tf.image.resize_images(channels.for_network(
+      tf.cast(image, tf.float32), 'vgg', use_grayscale), shape)
 
 
 def _part_of_resized(image, resized, begin, crop, use_grayscale):
