@@ -3,16 +3,16 @@
   python export_inference_graph.py --model_name=inception_v3 \\
       --output_file=/tmp/inception_v3.pb
 
-The images go in at 'input', float32 and preprocessed. TensorFlow's own freeze_graph puts
-the weights of a checkpoint into it:
+The images go in at 'input', float32 and preprocessed. TensorFlow's own freeze_graph
+puts the weights of a checkpoint into it:
 
   python -m tensorflow.python.tools.freeze_graph --input_graph=/tmp/inception_v3.pb \\
       --input_binary=true --input_checkpoint=/tmp/train/model.ckpt-1000 \\
       --output_node_names=InceptionV3/Predictions/Reshape_1 \\
       --output_graph=/tmp/inception_v3_frozen.pb
 
-A graph with weights, preprocessing and labels in
-it, checked by numbers, is what export_model.py writes.
+export_model.py writes a graph with weights, preprocessing and labels, and checks its
+numbers.
 """
 
 import os

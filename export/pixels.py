@@ -31,7 +31,8 @@ def scaled(images: tf.Tensor, recipe: Recipe) -> tf.Tensor:
     images: uint8 or float32 [batch, height, width, channels], values 0 to 255.
     recipe: says the preprocessing.
   """
-  return _SCALES[networks.preprocessing_family(recipe.preprocessing_name)](tf.cast(images, tf.float32))
+  family = networks.preprocessing_family(recipe.preprocessing_name)
+  return _SCALES[family](tf.cast(images, tf.float32))
 
 
 def decoded(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
