@@ -9,11 +9,29 @@ import threading
 import diagnostics
 from checkpoints import checkpoint_names
 from tf_compat import tf
-from training import savers
+from training import savers, stopping
 
 # What kernels raise that are missing, or lack a case.
 _OF_KERNELS = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError,
                tf.errors.UnimplementedError, tf.errors.InternalError)
+
+
+def answer(failure: BaseException, step: int | None, train_dir: str) -> BaseException:
+  """Returns what the user is to read of what ended a run; a fault of ours as it is.
+
+  Args:
+    failure: what was raised first.
+    step: the last step taken; None if there was none.
+    train_dir: where the run writes.
+  """
+  if isinstance(failure, diagnostics.UserError) and not isinstance(
+      failure, stopping.Stopped):
+    described = diagnostics.UserError(with_last_checkpoint(failure, train_dir))
+    described.exit_code = failure.exit_code
+    return described
+  if isinstance(failure, (tf.errors.OpError, RuntimeError, OSError)):
+    return explain(failure, step, train_dir) or failure
+  return failure
 
 
 def explain(error: Exception, step: int | None,
@@ -32,7 +50,8 @@ def explain(error: Exception, step: int | None,
     if os.strerror(code) in text:
       for unfinished in savers.unfinished_files(train_dir):
         os.remove(unfinished)
-      what = diagnostics.explain_os_error(OSError(code, '', train_dir))
+      place = getattr(error, 'filename', None) or train_dir
+      what = diagnostics.explain_os_error(OSError(code, '', place))
       return diagnostics.UserError(with_last_checkpoint(f'{what} ({at})', train_dir))
   return _not_computable(error) if step is None else None
 

@@ -47,7 +47,8 @@ class GraphFiles(watching.Watcher):
 
   def end(self, session, step):
     """Waits until all is written: the run is about to close the writer."""
-    self._thread.join()
+    if self._thread is not None:
+      self._thread.join()
 
   def _write(self, graph):
     try:

@@ -13,6 +13,7 @@ from datasets import pipeline
 from progress import clock
 from tf_compat import slim, tf
 from training import (
+    callbacks,
     failures,
     graph,
     graph_files,
@@ -67,7 +68,7 @@ class TrainingLoop:
     step: the last step taken, or None.
     end: why the run ended, for its last line.
     saver: writes the checkpoints.
-    input_failure: what the input failed by, or None.
+    callbacks: the watchers, and the first failure of the run.
     unreadable: the records that were passed over.
   """
 
@@ -75,15 +76,14 @@ class TrainingLoop:
                images: pipeline.Input, stop_request: stopping.StopRequest,
                watchers: Sequence[watching.Watcher] = ()):
     self._graph, self._options, self._images = training_graph, options, images
-    self._stop_request, self._watchers = stop_request, watchers
+    self._stop_request, self.callbacks = stop_request, callbacks.Callbacks(watchers)
     for watcher in watchers:
-      watcher.is_asked_to_stop = lambda: stop_request.signal is not None
+      watcher.is_asked_to_stop = self._ends_soon
     self.saver = self._make_saver()
     self._run_step = self._run_batch = None
-    self._stopping = False
+    self._stopping = self._is_unsound = False
     self.step = None
     self.end = 'done'
-    self.input_failure = None
     self.unreadable = set()
     self._save_due = intervals.Every(options.save_interval_secs)
     self._summaries_due = intervals.Every(options.save_summaries_secs)
@@ -93,52 +93,40 @@ class TrainingLoop:
     """Takes one step; the train_step_fn of slim.learning.train.
 
     Returns:
-      (total loss, whether to stop).
+      (total loss, whether to stop). Then the weights are saved, also after what is
+      `callbacks.failure`. What is raised instead leaves them unsaved.
     """
+    writer = kwargs.get('summary_writer')
     if self._run_step is None:
-      self._begin(session, kwargs.get('summary_writer'))
+      self._begin(session, writer)
     try:
-      waited_before = self._accumulate()
-      if self._graph.summary_op is not None and self._summaries_due.due():
-        results = self._step_with_summaries(session, kwargs.get('summary_writer'))
-      else:
-        results = self._run_step()
-    except tf.errors.OpError as error:
-      bad = numerics.explain(error, session, self._graph.finite_check, self.step)
-      if bad:
-        raise bad from error
-      self.input_failure = self._images.failure(error)
-      if self.input_failure is None:
-        raise
-      # The weights are sound: stop as at the end of a run, which saves them.
-      self._stopping = True
+      results = self._take_step(session, writer)
+    except BaseException as error:
+      self._fail_in_step(session, error)
       return None, True
-    loss, self.step, learning_rate, waited, numbers = results
-    waited += waited_before
-    self._images.log.deliver(numbers)
-    self._report_unreadable()
-    self._interval.add(loss, waited)
-    for watcher in self._watchers:
-      watcher.measured(self.step, float(loss), float(waited))
-    every = self._options.log_every_n_steps
-    is_told = every and self.step % every == 0
-    if is_told:
-      self._print_progress(learning_rate)
-    stop = self._stopping = self._watch(session) or self._should_stop()
+    self._stop_request.has_progress = True
+    self.step = results[1]
+    try:
+      stop = self._after_step(session, *results)
+    # The step is whole, whatever failed after it.
+    except BaseException as error:
+      self.callbacks.note(error, 'the loop')
+      stop = True
+    if isinstance(self.callbacks.failure, numerics.BadNumbers):
+      self._end_unsaved(session, self.callbacks.failure)
     if stop:
-      if every and not is_told:
-        self._print_progress(learning_rate)
-      self._end(session)
-    elif self._options.is_chief and self._save_due.due():
-      path = os.path.join(self._options.train_dir, savers.CHECKPOINT_NAME)
-      self.saver.save(session, path, self.step)
-    return loss, stop
+      self._stopping = True
+      self.callbacks.end(session, self.step)
+    return results[0], stop
 
   def _begin(self, session, writer):
     fetches = self._graph
     step = int(session.run(tf.train.get_global_step(session.graph)))
-    for watcher in self._watchers:
-      watcher.begin(session, step, writer)
+    self.callbacks.begin(session, step, writer)
+    if self.callbacks.failure is not None:
+      self._end_unsaved(session, self.callbacks.failure, step)
+    if self._stop_request.signal is not None:
+      self._end_unsaved(session, self._stop_request.answer(None), step)
     self._run_step = session.make_callable(
         [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
          fetches.numbers])
@@ -147,24 +135,72 @@ class TrainingLoop:
           [fetches.accumulate_op, fetches.waited, fetches.numbers])
     self._interval.start()
 
-  def _watch(self, session):
-    """Shows the step to the watchers; returns whether one wants the run to stop."""
-    try:
-      # Validation, for one, takes longer than steps do.
-      with self._interval.paused():
-        reasons = [watcher.after_step(session, self.step) for watcher in self._watchers]
-    except watching.InputFailure as failure:
-      self.input_failure = failure
-      return True
-    self.end = next(filter(None, reasons), self.end)
-    return any(reasons)
+  def _take_step(self, session, writer):
+    """Returns the loss, the step, its rate, seconds of waiting, and record numbers."""
+    waited_before = self._accumulate()
+    if self._graph.summary_op is not None and self._summaries_due.due():
+      loss, step, learning_rate, waited, numbers = self._step_with_summaries(
+          session, writer)
+    else:
+      loss, step, learning_rate, waited, numbers = self._run_step()
+    return loss, step, learning_rate, waited + waited_before, numbers
 
-  def _end(self, session):
-    try:
-      for watcher in self._watchers:
-        watcher.end(session, self.step)
-    except watching.InputFailure as failure:
-      self.input_failure = self.input_failure or failure
+  def _fail_in_step(self, session, error):
+    """Notes the failure of the input; raises what may have spoiled the weights."""
+    if isinstance(error, tf.errors.OpError):
+      bad = numerics.explain(error, session, self._graph.finite_check, self.step)
+      if bad:
+        self._end_unsaved(session, bad)
+      of_input = self._images.failure(error)
+      if of_input is not None:
+        self.callbacks.note(of_input, 'the input')
+        if self.step is None:
+          self._end_unsaved(session, of_input)
+        # The weights are sound: stop as at the end of a run, which saves them.
+        self._stopping = True
+        self.callbacks.end(session, self.step)
+        return
+    self._end_unsaved(session, error)
+
+  def _end_unsaved(self, session, error, step=None):
+    """Calls every `end`, then raises the failure: there is nothing to save.
+
+    Args:
+      session: of the run.
+      error: what to raise, the first failure unless there was one.
+      step: the global step that the run began at, if it has taken none.
+    """
+    self._is_unsound = True
+    self.callbacks.note(error, 'the run')
+    self.callbacks.end(session, self.step if self.step is not None else step or 0)
+    raise self.callbacks.failure
+
+  def _ends_soon(self):
+    """Tells watchers to take no more time: a signal came, or the weights are bad."""
+    return self._stop_request.signal is not None or self._is_unsound
+
+  def _after_step(self, session, loss, step, learning_rate, waited, numbers):
+    """Tells of a step, and saves where it is time; returns whether it is the last."""
+    self._images.log.deliver(numbers)
+    self._report_unreadable()
+    self._interval.add(loss, waited)
+    self.callbacks.measured(step, float(loss), float(waited))
+    every = self._options.log_every_n_steps
+    is_printed = every and step % every == 0
+    if is_printed:
+      self._print_progress(learning_rate)
+    # Validation, for one, takes longer than steps do.
+    with self._interval.paused():
+      reasons = self.callbacks.after_step(session, step)
+    self.end = next(iter(reasons), self.end)
+    if reasons or self.callbacks.failure is not None or self._should_stop():
+      if every and not is_printed:
+        self._print_progress(learning_rate)
+      return True
+    if self._options.is_chief and self._save_due.due():
+      path = os.path.join(self._options.train_dir, savers.CHECKPOINT_NAME)
+      self.saver.save(session, path, step)
+    return self.callbacks.failure is not None
 
   def _accumulate(self):
     """Takes the batches of a step but the last; returns the seconds they waited."""
@@ -178,9 +214,9 @@ class TrainingLoop:
   def _make_saver(self):
     sync_optimizer = self._graph.sync_optimizer
     if sync_optimizer is None:
-      return savers.CheckpointSaver(self._options.train_dir, self._watchers)
+      return savers.CheckpointSaver(self._options.train_dir, self.callbacks)
     return savers.ReleasingSaver(
-        self._options.train_dir, self._watchers, self._graph.train_op,
+        self._options.train_dir, self.callbacks, self._graph.train_op,
         self._options.replicas_to_aggregate, lambda: self._stopping)
 
   def _step_with_summaries(self, session, writer):
@@ -232,10 +268,10 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     The loop, see its attributes.
 
   Raises:
-    UserError: the loss is not finite, or the input failed; the message names
-      the last checkpoint.
+    UserError: what ended the run early; the message names the last checkpoint.
+    Exception: another failure, after the weights were saved if they are sound.
   """
-  stop_request = stopping.StopRequest()
+  stop_request = stopping.StopRequest(options.train_dir)
   if options.is_chief:
     watchers = [*watchers, graph_files.GraphFiles(options.train_dir)]
   with (stop_request.listening(), failures.without_summary_thread_errors(),
@@ -255,19 +291,21 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
           summary_op=None, save_summaries_secs=int(options.save_summaries_secs),
           saver=loop.saver, save_interval_secs=0,
           sync_optimizer=training_graph.sync_optimizer, session_config=config)
-      if loop.saver.failure is not None:
-        raise loop.saver.failure
-    except numerics.BadNumbers as error:
-      raise diagnostics.UserError(
-          failures.with_last_checkpoint(error, options.train_dir)) from error
-    except (tf.errors.OpError, RuntimeError, OSError) as error:
-      answer = failures.explain(error, loop.step, options.train_dir)
-      if answer is None:
-        raise
-      raise answer from error
-  if loop.input_failure is not None:
-    raise diagnostics.UserError(
-        failures.with_last_checkpoint(loop.input_failure, options.train_dir))
+    # What fails later, such as saving to the disk that is full, is not the cause.
+    except Exception as error:
+      if loop.callbacks.failure is None and isinstance(error, diagnostics.UserError):
+        raise  # Before the first step, such as of a checkpoint that does not fit.
+      if stop_request.signal is not None and loop.step is None:
+        raise stop_request.answer(None) from error  # As the library passed it on.
+      loop.callbacks.note(error, 'the end of the run')
+    if loop.saver.failure is not None:
+      loop.callbacks.note(loop.saver.failure, 'saving')
+    failure = loop.callbacks.failure
+    if failure is not None:
+      answer = failures.answer(failure, loop.step, options.train_dir)
+      if answer is failure:
+        raise failure
+      raise answer from failure
   if stop_request.signal is not None:
-    raise stopping.Stopped(stop_request.signal, loop.step, options.train_dir)
+    raise stop_request.answer(loop.step)
   return loop

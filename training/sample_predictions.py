@@ -158,7 +158,7 @@ class SamplePredictions(watching.Watcher):
     self._inputs = np.stack(images)
 
   def _draw(self, session, step):
-    if self._writer is None or step == self._drawn_at:
+    if self._writer is None or self._inputs is None or step == self._drawn_at:
       return
     self._drawn_at, begin = step, time.monotonic()
     answers = [

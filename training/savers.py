@@ -6,10 +6,10 @@ import glob
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tf_compat import tf
-from training import watching
+from training import callbacks
 
 CHECKPOINT_NAME = 'model.ckpt'
 
@@ -27,19 +27,19 @@ class CheckpointSaver(tf.train.Saver):
 
   Args:
     folder: of the checkpoints.
-    watchers: are called around every checkpoint.
+    called: is called around every checkpoint.
 
   Attributes:
     failure: what the last attempt raised, or None. The Supervisor swallows what its
       own last save raises, and the run would seem to have ended well.
   """
 
-  def __init__(self, folder: str, watchers: Sequence[watching.Watcher] = ()):
+  def __init__(self, folder: str, called: callbacks.Callbacks | None = None):
     # With relative names, a folder can be copied or moved.
     super().__init__(save_relative_paths=True)
     self._folder = folder
     self.failure = None
-    self._watchers = watchers
+    self._callbacks = called or callbacks.Callbacks()
     self._size = sum(variable.shape.num_elements() * variable.dtype.size
                      for variable in tf.global_variables())
 
@@ -54,15 +54,13 @@ class CheckpointSaver(tf.train.Saver):
       if os.path.isdir(folder) and shutil.disk_usage(folder).free < self._size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
       step = int(sess.run(tf.train.get_global_step(sess.graph)))
-      for watcher in self._watchers:
-        watcher.before_save(sess, step)
+      self._callbacks.before_save(sess, step)
       left_by_the_dead = unfinished_files(folder)
       path = super().save(sess, save_path, *args, **kwargs)
       for file in left_by_the_dead:
         with contextlib.suppress(FileNotFoundError):
           os.remove(file)
-      for watcher in self._watchers:
-        watcher.after_save(sess, step, path)
+      self._callbacks.after_save(sess, step, path)
       return path
     except Exception as error:
       self.failure = error
@@ -84,15 +82,15 @@ class ReleasingSaver(CheckpointSaver):
 
   Args:
     folder: as for `CheckpointSaver`.
-    watchers: as for `CheckpointSaver`.
+    called: as for `CheckpointSaver`.
     train_op: sends the gradients of one replica.
     count: how many gradients an update takes.
     is_last: tells whether the checkpoint just written is the last one.
   """
 
-  def __init__(self, folder: str, watchers: Sequence[watching.Watcher],
-               train_op: tf.Tensor, count: int, is_last: Callable[[], bool]):
-    super().__init__(folder, watchers)
+  def __init__(self, folder: str, called: callbacks.Callbacks, train_op: tf.Tensor,
+               count: int, is_last: Callable[[], bool]):
+    super().__init__(folder, called)
     self._train_op, self._count, self._is_last = train_op, count, is_last
 
   def save(self, sess, save_path, *args, **kwargs):

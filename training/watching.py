@@ -6,19 +6,20 @@ import diagnostics
 
 
 class InputFailure(diagnostics.UserError):
-  """What a watcher reads cannot be read; the weights of the run are sound."""
+  """What a watcher reads cannot be read."""
 
 
 class Watcher:
   """Is called between steps, where all variables are of one step.
 
-  A subclass overrides what it needs. What a method raises ends the run: a
-  `UserError` as an answer to the user; after an `InputFailure` of `after_step` or
-  `end` the weights are saved.
+  A subclass overrides what it needs. What a method raises ends the run, after the
+  methods of the others were called and, unless it is a `numerics.BadNumbers`, the
+  weights were saved. A `UserError` is an answer to the user.
 
   Attributes:
-    is_asked_to_stop: tells whether a signal asked the run to end: another one may
-      follow soon that kills it. Set by the loop.
+    is_asked_to_stop: tells whether the run is to end soon: by a signal, after which
+      another one may follow that kills it, or with weights that are not saved. Set by
+      the loop.
   """
 
   is_asked_to_stop: Callable[[], bool] = staticmethod(lambda: False)
@@ -51,4 +52,8 @@ class Watcher:
     """Is called when the checkpoint at the prefix `path` is whole."""
 
   def end(self, session, step: int) -> None:
-    """Is called at the end of the run, before its last checkpoint."""
+    """Is called at the end of the run, before its last checkpoint.
+
+    It is called whatever ended the run, also where `begin` or `after_step` was not
+    called or has raised.
+    """
