@@ -22,6 +22,7 @@ from absl import flags
 
 import common_flags
 import diagnostics
+import path_flags
 from catalog import datasets as dataset_catalog
 from catalog import networks
 
@@ -47,13 +48,13 @@ flags.DEFINE_integer('num_clones', 1, 'Copies of the network, each on a logical 
 flags.DEFINE_integer('num_batches', 100, 'Batches that are timed.', lower_bound=1)
 flags.DEFINE_integer('num_batches_burn_in', 10, 'Batches before them that do not'
                      ' count.', lower_bound=0)
-flags.DEFINE_string('output', None, 'File to add a line of JSON to for each'
-                    ' measurement. What stands in it is not measured again.')
-flags.DEFINE_string('plot', None, 'PNG file to draw what this command measured, or'
-                    ' found in --output.')
+path_flags.DEFINE_path('output', None, 'File to add a line of JSON to for each'
+                       ' measurement. What stands in it is not measured again.')
+path_flags.DEFINE_path('plot', None, 'PNG file to draw what this command measured, or'
+                       ' found in --output.')
 flags.DEFINE_string('dataset_name', None, 'Name of the data set in --dataset_dir.')
-flags.DEFINE_string('dataset_dir', None, 'Folder of TFRecord files: time steps on'
-                    ' records too, and name the bottleneck.')
+path_flags.DEFINE_path('dataset_dir', None, 'Folder of TFRecord files: time steps on'
+                       ' records too, and name the bottleneck.')
 flags.DEFINE_string('dataset_split_name', 'train', 'Split of the data set.')
 flags.DEFINE_integer('labels_offset', 0, 'Taken off every label.', lower_bound=0)
 flags.DEFINE_integer('num_readers', 4, 'Record files read at the same time.',

@@ -24,6 +24,7 @@ import sys
 from absl import flags
 
 import diagnostics
+import path_flags
 import trained_network_flags
 from prediction import answers, sources, tally
 
@@ -31,9 +32,9 @@ FLAGS = flags.FLAGS
 
 # --- The network.
 trained_network_flags.define()
-flags.DEFINE_string('export', None,
-                    'In place of a checkpoint: folder of a SavedModel that'
-                    ' export_model.py wrote, with its labels and preprocessing.')
+path_flags.DEFINE_path('export', None,
+                       'In place of a checkpoint: folder of a SavedModel that'
+                       ' export_model.py wrote, with its labels and preprocessing.')
 
 # --- How.
 flags.DEFINE_boolean('multi_label', None,
@@ -48,21 +49,22 @@ flags.DEFINE_integer('top_k', 5, 'How many of the likeliest classes are told.',
                      lower_bound=1)
 
 # --- What is written.
-flags.DEFINE_string('output', None,
-                    'File for the answers, as CSV or as JSON lines by its suffix; by'
-                    ' default they are printed.')
+path_flags.DEFINE_path('output', None,
+                       'File for the answers, as CSV or as JSON lines by its suffix; by'
+                       ' default they are printed.')
 flags.DEFINE_enum('format', None, answers.FORMATS,
                   'How answers are written, whatever the suffix of --output.')
-flags.DEFINE_string('contact_sheet', None,
-                    'PNG file for a sheet of up to 60 of the images, each with its'
-                    ' likeliest class.')
-flags.DEFINE_string('explain', None,
-                    'Folder for pictures of where in each image the network sees its'
-                    ' likeliest class: Grad-CAM, arXiv 1610.02391.')
+path_flags.DEFINE_path('contact_sheet', None,
+                       'PNG file for a sheet of up to 60 of the images, each with its'
+                       ' likeliest class.')
+path_flags.DEFINE_path('explain', None,
+                       'Folder for pictures of where in each image the network sees its'
+                       ' likeliest class: Grad-CAM, arXiv 1610.02391.')
 flags.DEFINE_string('explain_end_point', None,
                     'The end point for that; by default the last of a convolution.')
-flags.DEFINE_string('features', None,
-                    "NPZ file for features of each image: arrays 'features', 'files'.")
+path_flags.DEFINE_path('features', None,
+                       "NPZ file for features of each image: arrays 'features',"
+                       " 'files'.")
 flags.DEFINE_string('feature_end_point', None,
                     'The end point to write; by default what the last layer reads.')
 
@@ -206,8 +208,9 @@ def classify(found: sources.Found) -> int:
 
 def main(argv):
   """Checks the command line, then classifies; returns the exit code."""
-  check_flags(argv[1:])
-  found = sources.find(argv[1:], sys.stdin.buffer)
+  arguments = path_flags.expand_arguments(argv[1:])
+  check_flags(arguments)
+  found = sources.find(arguments, sys.stdin.buffer)
   try:
     return classify(found)
   except BrokenPipeError:

@@ -5,6 +5,7 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
 from catalog import datasets as dataset_catalog
 from catalog import networks
 
@@ -30,12 +31,12 @@ def define_dataset_flags(split_name: str, batch_size: int) -> None:
   flags.DEFINE_string('dataset_name', 'imagenet',
                       'Name of the data set; or of one that a converter wrote.')
   flags.DEFINE_string('dataset_split_name', split_name, 'Split of the data set.')
-  flags.DEFINE_string('dataset_dir', None, 'Folder of the TFRecord files.')
-  flags.DEFINE_string('cache_dir', None,
-                      'Folder for copies of the records that are read sooner: with'
-                      ' decoded images, ten times as large, or for evaluation with'
-                      ' prepared ones, twenty times. Made before the first batch, and'
-                      ' taken where they are there.')
+  path_flags.DEFINE_path('dataset_dir', None, 'Folder of the TFRecord files.')
+  path_flags.DEFINE_path('cache_dir', None,
+                         'Folder for copies of the records that are read sooner: with'
+                         ' decoded images, ten times as large, or for evaluation with'
+                         ' prepared ones, twenty times. Made before the first batch,'
+                         ' and taken where they are there.')
   flags.DEFINE_integer('labels_offset', 0,
                        'Taken off every label: 1 leaves out the background class of'
                        ' ImageNet, which VGG and ResNet v1 do not have.',

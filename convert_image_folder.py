@@ -17,15 +17,17 @@ The exit code is 3 if anything was refused.
 from absl import flags
 
 import diagnostics
+import path_flags
 from datasets import folder_layout, image_folder
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string('image_dir', None, 'The folder that holds one folder of images for'
-                    ' each class. JPEG and PNG are stored byte for byte; BMP, GIF,'
-                    ' TIFF, WebP and odd kinds of JPEG and PNG are encoded anew.')
-flags.DEFINE_string('dataset_dir', None, 'The folder to write the TFRecords to. An'
-                    ' earlier conversion of the same name is replaced.')
+path_flags.DEFINE_path('image_dir', None,
+                       'The folder that holds one folder of images for each class.'
+                       ' JPEG and PNG are stored byte for byte; BMP, GIF, TIFF, WebP'
+                       ' and odd kinds of JPEG and PNG are encoded anew.')
+path_flags.DEFINE_path('dataset_dir', None, 'The folder to write the TFRecords to. An'
+                       ' earlier conversion of the same name is replaced.')
 flags.DEFINE_string('dataset_name', None, 'The name of the data set, to be used as'
                     ' --dataset_name in training and evaluation.')
 flags.DEFINE_float('validation_share', 0.1, 'The part of the images that goes to the'

@@ -17,6 +17,7 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
 from catalog import networks
 from checkpoints import checkpoint_names
 
@@ -24,10 +25,10 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_string('model_name', None,
                     'Name of the network, here or in the other framework.')
-flags.DEFINE_string('source', None,
-                    "What to read: a checkpoint, a folder, for its latest, a file of"
-                    " foreign weights, or 'pretrained'.")
-flags.DEFINE_string('target', None, 'What to write: a checkpoint or a foreign file.')
+path_flags.DEFINE_path('source', None,
+                       "What to read: a checkpoint, a folder, for its latest, a file of"
+                       " foreign weights, or 'pretrained'.")
+path_flags.DEFINE_path('target', None, 'What to write: a checkpoint or a foreign file.')
 flags.DEFINE_enum('framework', None, ['keras', 'pytorch'],
                   'The other framework, where no suffix tells it.')
 flags.DEFINE_bool('list', False, 'Print what can be converted, and what not and why.')
@@ -51,8 +52,9 @@ flags.DEFINE_bool('fold_normalization', False,
 flags.DEFINE_bool('accept_differences', False,
                   'Convert too where the networks differ so much that the weights only'
                   ' serve to begin training with.')
-flags.DEFINE_string('python', '',
-                    'Interpreter that has the other framework, if it is not this one.')
+path_flags.DEFINE_path('python', '',
+                       'Interpreter that has the other framework, if it is not this'
+                       ' one.')
 
 _PRETRAINED = 'pretrained'
 

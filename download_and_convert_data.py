@@ -18,6 +18,7 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
 from catalog import datasets as dataset_catalog
 from catalog import tfds
 from datasets import labels, records, staging
@@ -28,10 +29,12 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string('dataset_name', None, 'The data set: '
                     + ', '.join(dataset_catalog.DATASETS) + ', or tfds:NAME for one of'
                     ' TensorFlow Datasets.')
-flags.DEFINE_string('dataset_dir', None, 'The folder to write the TFRecords to.')
-flags.DEFINE_string('source', None, 'The folder that holds the published archives, or'
-                    ' the archive itself where there is one only; by default they are'
-                    ' downloaded. They stay as they are. Unpacked ones are taken too.')
+path_flags.DEFINE_path('dataset_dir', None, 'The folder to write the TFRecords to.')
+path_flags.DEFINE_path('source', None,
+                       'The folder that holds the published archives, or the archive'
+                       ' itself where there is one only; by default they are'
+                       ' downloaded. They stay as they are. Unpacked ones are taken'
+                       ' too.')
 flags.DEFINE_integer('num_workers', 0, 'How many processes convert; 0: as many as the'
                      ' machine has cores. The records do not depend on it.',
                      lower_bound=0)

@@ -13,10 +13,11 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string('output', 'learning_curves.png', 'PNG file to write.')
+path_flags.DEFINE_path('output', 'learning_curves.png', 'PNG file to write.')
 
 
 def check(folders) -> None:
@@ -40,7 +41,7 @@ def check(folders) -> None:
 
 def main(argv):
   """Checks the command line, then draws."""
-  folders = argv[1:]
+  folders = path_flags.expand_arguments(argv[1:])
   check(folders)
   from evaluation import learning_curves
   learning_curves.draw(FLAGS.output, {

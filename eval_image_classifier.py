@@ -16,14 +16,15 @@ from absl import flags
 
 import common_flags
 import diagnostics
+import path_flags
 from catalog import datasets as dataset_catalog
 from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
 
 # --- What is evaluated.
-flags.DEFINE_string('checkpoint_path', '/tmp/tfmodel/',
-                    'Checkpoint to evaluate, or a folder, for the latest in it.')
+path_flags.DEFINE_path('checkpoint_path', '/tmp/tfmodel/',
+                       'Checkpoint to evaluate, or a folder, for the latest in it.')
 flags.DEFINE_float('moving_average_decay', None,
                    'Evaluate the moving averages that training kept with this decay,'
                    ' in place of the weights.', lower_bound=0, upper_bound=1)
@@ -53,8 +54,8 @@ flags.DEFINE_integer('recalibration_images', 5000,
                      ' split has.', lower_bound=1)
 
 # --- Where results go.
-flags.DEFINE_string('eval_dir', '/tmp/tfmodel/',
-                    'Folder for the summaries and, below report/, the report.')
+path_flags.DEFINE_path('eval_dir', '/tmp/tfmodel/',
+                       'Folder for the summaries and, below report/, the report.')
 flags.DEFINE_boolean('watch', False,
                      'Evaluate every new checkpoint of the folder --checkpoint_path'
                      ' as training writes it.')

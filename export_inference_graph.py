@@ -20,6 +20,7 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
 from catalog import datasets as dataset_catalog
 from catalog import networks
 
@@ -37,8 +38,8 @@ flags.DEFINE_boolean('quantize', False,
 # --- Its classes.
 flags.DEFINE_string('dataset_name', 'imagenet',
                     'Data set that says how many classes there are.')
-flags.DEFINE_string('dataset_dir', '',
-                    'Folder of the data set; needed for one that a converter wrote.')
+path_flags.DEFINE_path('dataset_dir', '',
+                       'Folder of the data set; needed for one that a converter wrote.')
 flags.DEFINE_integer('labels_offset', 0,
                      'Taken off the number of classes: 1 leaves out the background'
                      ' class of ImageNet, which VGG and ResNet v1 do not have.',
@@ -65,7 +66,7 @@ flags.DEFINE_integer('num_frames', None,
                      'With --is_video_model: the frames of a clip.', lower_bound=1)
 
 # --- Where the graph goes.
-flags.DEFINE_string('output_file', '', 'File to write.')
+path_flags.DEFINE_path('output_file', '', 'File to write.')
 flags.DEFINE_boolean('write_text_graphdef', False,
                      'Write the GraphDef as text, to be read by people.')
 

@@ -17,6 +17,7 @@ import sys
 from absl import flags
 
 import diagnostics
+import path_flags
 import trained_network_flags
 from catalog import datasets as dataset_catalog
 from export import formats
@@ -30,14 +31,14 @@ trained_network_flags.define()
 # --- What is written.
 flags.DEFINE_list('format', ['saved_model'],
                   f"Formats, of {', '.join(formats.FORMATS)}.")
-flags.DEFINE_string('export_dir', None, 'Folder to write to.')
+path_flags.DEFINE_path('export_dir', None, 'Folder to write to.')
 
 # --- The images to check with, and to calibrate tflite_int8.
 flags.DEFINE_string('dataset_name', None, 'Data set whose records have the images.')
 flags.DEFINE_string('dataset_split_name', 'train', 'Split of the data set.')
-flags.DEFINE_string('dataset_dir', None, 'Folder of the TFRecord files.')
-flags.DEFINE_list('images', [],
-                  'Instead of records: image files, folders or patterns.')
+path_flags.DEFINE_path('dataset_dir', None, 'Folder of the TFRecord files.')
+path_flags.DEFINE_path_list('images', [],
+                            'Instead of records: image files, folders or patterns.')
 flags.DEFINE_integer('num_images', 32, 'How many images to check with.',
                      lower_bound=1)
 flags.DEFINE_integer('num_calibration_images', 100,

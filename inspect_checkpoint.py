@@ -18,14 +18,16 @@ import shlex
 from absl import flags
 
 import diagnostics
+import path_flags
 from catalog import datasets as dataset_catalog
 from catalog import networks
 from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string('checkpoint_path', None,
-                    'Checkpoint, any of its files, or a folder, for the latest in it.')
+path_flags.DEFINE_path('checkpoint_path', None,
+                       'Checkpoint, any of its files, or a folder, for the latest in'
+                       ' it.')
 flags.DEFINE_bool('json', False, 'Print one JSON object, with null for what is not'
                   ' there.')
 flags.DEFINE_bool('check_values', True,

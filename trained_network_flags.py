@@ -6,6 +6,7 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
 from catalog import datasets, networks
 from checkpoints import checkpoint_names
 from datasets import labels
@@ -41,8 +42,8 @@ class TrainedNetwork:
 
 def define() -> None:
   """Defines the flags."""
-  flags.DEFINE_string('checkpoint_path', None,
-                      'Checkpoint, or a folder, for the latest in it.')
+  path_flags.DEFINE_path('checkpoint_path', None,
+                         'Checkpoint, or a folder, for the latest in it.')
   flags.DEFINE_string('model_name', None,
                       'Name of the network; by default told by the checkpoint.')
   flags.DEFINE_integer('num_classes', None,
@@ -60,11 +61,11 @@ def define() -> None:
   flags.DEFINE_integer('eval_image_size', None,
                        'Height and width of the images; by default those of the'
                        ' network.', lower_bound=1)
-  flags.DEFINE_string('labels_file', None,
-                      'Names of the classes: lines such as 0:daisy, or a name on each'
-                      ' line. By default labels.txt of --dataset_dir, if there is that'
-                      ' flag, beside the checkpoint, or of the data set in its run'
-                      ' card.')
+  path_flags.DEFINE_path('labels_file', None,
+                         'Names of the classes: lines such as 0:daisy, or a name on'
+                         ' each line. By default labels.txt of --dataset_dir, if there'
+                         ' is that flag, beside the checkpoint, or of the data set in'
+                         ' its run card.')
   flags.DEFINE_integer('labels_offset', None,
                        'Taken off every label of the labels file: 1 leaves out the'
                        ' background class of ImageNet, which VGG and ResNet v1 do not'

@@ -18,6 +18,7 @@ import statistics
 from absl import flags
 
 import diagnostics
+import path_flags
 from benchmarks import paired_runs
 
 FLAGS = flags.FLAGS
@@ -37,10 +38,10 @@ flags.DEFINE_integer('num_batches', 5, 'Small steps that are timed in each run, 
 flags.DEFINE_list('num_records', ['1000', '1000000'],
                   'Records of a small and a large data set, in thousands.')
 flags.DEFINE_integer('rounds', 2, 'How often each runs.', lower_bound=1)
-flags.DEFINE_string('work_dir', None, 'Folder for the records; those that are there are'
-                    ' taken.')
-flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
-flags.DEFINE_string('docs', None, 'Folder to write growth.md to.')
+path_flags.DEFINE_path('work_dir', None,
+                       'Folder for the records; those that are there are taken.')
+path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
+path_flags.DEFINE_path('docs', None, 'Folder to write growth.md to.')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import statistics
 from absl import flags
 
 import diagnostics
+import path_flags
 from benchmarks import paired_runs
 
 FLAGS = flags.FLAGS
@@ -26,10 +27,10 @@ _BURN_IN = 20
 flags.DEFINE_integer('num_images', 4096, 'Photographs in the records. Evaluation reads'
                      ' each once.', lower_bound=1024)
 flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
-flags.DEFINE_string('dataset_dir', None, 'Folder for the records; those that are there'
-                    ' are taken.')
-flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
-flags.DEFINE_string('docs', None, 'Folder to write input_rates.md to.')
+path_flags.DEFINE_path('dataset_dir', None,
+                       'Folder for the records; those that are there are taken.')
+path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
+path_flags.DEFINE_path('docs', None, 'Folder to write input_rates.md to.')
 
 
 def task_of(family: str, is_training: bool) -> dict:

@@ -12,6 +12,7 @@ import statistics
 from absl import flags
 
 import diagnostics
+import path_flags
 from benchmarks import paired_runs
 
 FLAGS = flags.FLAGS
@@ -26,10 +27,10 @@ flags.DEFINE_integer('num_batches_burn_in', 5, 'Steps before them that do not co
 flags.DEFINE_integer('rounds', 3, 'How often each runs.', lower_bound=1)
 flags.DEFINE_integer('num_images', 4096, 'Photographs in the records.',
                      lower_bound=1024)
-flags.DEFINE_string('dataset_dir', None, 'Folder for the records; those that are there'
-                    ' are taken.')
-flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
-flags.DEFINE_string('docs', None, 'Folder to write records_cost.md to.')
+path_flags.DEFINE_path('dataset_dir', None,
+                       'Folder for the records; those that are there are taken.')
+path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
+path_flags.DEFINE_path('docs', None, 'Folder to write records_cost.md to.')
 
 
 def task_of(name: str) -> dict:

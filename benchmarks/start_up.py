@@ -12,6 +12,7 @@ import tempfile
 from absl import flags
 
 import diagnostics
+import path_flags
 from benchmarks import paired_runs
 
 FLAGS = flags.FLAGS
@@ -26,9 +27,9 @@ flags.DEFINE_enum('network', 'resnet_v2_50', [
     'The network.')
 flags.DEFINE_integer('batch_size', 2, 'Images of the step.', lower_bound=1)
 flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
-flags.DEFINE_string('dataset_dir', 'demo/data', 'Folder of the digits data set.')
-flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
-flags.DEFINE_string('docs', None, 'Folder to write start_up.md to.')
+path_flags.DEFINE_path('dataset_dir', 'demo/data', 'Folder of the digits data set.')
+path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
+path_flags.DEFINE_path('docs', None, 'Folder to write start_up.md to.')
 
 
 def _first_step(command) -> dict:

@@ -15,6 +15,7 @@ import sys
 from absl import flags
 
 import diagnostics
+import path_flags
 from benchmarks import machine, paired_runs, timing_chart
 
 FLAGS = flags.FLAGS
@@ -39,11 +40,12 @@ flags.DEFINE_integer('num_batches_burn_in', 3, 'Batches before them that do not 
 flags.DEFINE_list('peers', ['wheel', 'keras', 'torch'],
                   'Whom to compare with; keras_xla is Keras told to use XLA, which it'
                   ' does by itself where it thinks it fit.')
-flags.DEFINE_string('torch_python', sys.executable, 'Python interpreter that has torch'
-                    ' and timm.')
-flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
-flags.DEFINE_string('docs', None, 'Folder to write step_rates.md and step_rates.png to;'
-                    ' by default the table is printed only.')
+path_flags.DEFINE_path('torch_python', sys.executable,
+                       'Python interpreter that has torch and timm.')
+path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
+path_flags.DEFINE_path('docs', None,
+                       'Folder to write step_rates.md and step_rates.png to; by'
+                       ' default the table is printed only.')
 
 
 def peers() -> dict[str, paired_runs.Contender]:

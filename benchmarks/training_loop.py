@@ -19,6 +19,7 @@ import tempfile
 from absl import flags
 
 import diagnostics
+import path_flags
 from benchmarks import paired_runs
 
 FLAGS = flags.FLAGS
@@ -38,9 +39,9 @@ flags.DEFINE_integer('interval_secs', 8, 'Seconds between checkpoints, and betwe
                      ' summaries. What comes before the second ones does not count.',
                      lower_bound=1)
 flags.DEFINE_integer('rounds', 3, 'How often each of both runs.', lower_bound=1)
-flags.DEFINE_string('dataset_dir', 'demo/data', 'Folder of the digits data set.')
-flags.DEFINE_string('output', None, 'File of JSON lines: one for each run.')
-flags.DEFINE_string('docs', None, 'Folder to write training_loop.md to.')
+path_flags.DEFINE_path('dataset_dir', 'demo/data', 'Folder of the digits data set.')
+path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
+path_flags.DEFINE_path('docs', None, 'Folder to write training_loop.md to.')
 
 
 def task_of(name: str) -> dict:

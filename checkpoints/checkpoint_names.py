@@ -79,9 +79,11 @@ def check_there(path: str) -> None:
   if os.path.isdir(path):
     if not latest(path) and not names_in(path):
       raise none_in(path)
+    check_no_pattern(path)
     return
   prefix = prefix_of(path)
   if os.path.isfile(f'{prefix}.index'):
+    check_no_pattern(prefix)
     return
   if os.path.isfile(prefix):
     if not file_kinds.is_table(prefix):
@@ -95,6 +97,21 @@ def check_there(path: str) -> None:
         f"the checkpoint '{prefix}' has lost its file '{os.path.basename(prefix)}"
         f".index': the values cannot be found without it{beside(prefix)}")
   raise none_at(prefix)
+
+
+def check_no_pattern(path: str) -> None:
+  """Refuses a path of checkpoints that TensorFlow takes for a pattern of many.
+
+  It would find no checkpoint there, or delete those of other folders.
+
+  Raises:
+    UserError: there is a character of patterns in it.
+  """
+  found = next((letter for letter in path if letter in '*?[\\'), None)
+  if found:
+    raise diagnostics.UserError(
+        f"'{path}' has a '{found}' in it, and TensorFlow takes the paths of"
+        ' checkpoints for patterns: choose a name without *, ?, [ and \\')
 
 
 def none_in(folder: str) -> diagnostics.UserError:

@@ -5,6 +5,7 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
 import train_flags
 from catalog import networks
 from checkpoints import checkpoint_names, renaming
@@ -19,8 +20,8 @@ def define() -> None:
                     ' there is one, else --checkpoint_path, else random weights. The'
                     ' others insist: on that run, on --checkpoint_path or on random'
                     ' weights, and never write over a run.')
-  flags.DEFINE_string('checkpoint_path', None,
-                      'Checkpoint, or folder of checkpoints, to begin from.')
+  path_flags.DEFINE_path('checkpoint_path', None,
+                         'Checkpoint, or folder of checkpoints, to begin from.')
   flags.DEFINE_string('checkpoint_exclude_scopes', None,
                       'Scopes, separated by commas, that are not restored from it;'
                       ' auto: the head of the network if its classes are others.')
@@ -29,9 +30,9 @@ def define() -> None:
                       ' names in it: vgg=vgg_16, module/= takes a prefix off,'
                       ' /ExponentialMovingAverage= takes the moving averages for the'
                       ' weights.')
-  flags.DEFINE_string('transfer_classes_from', None,
-                      'Its labels.txt, of lines LABEL:NAME: classes that have the same'
-                      ' name in the data set keep their weights.')
+  path_flags.DEFINE_path('transfer_classes_from', None,
+                         'Its labels.txt, of lines LABEL:NAME: classes that have the'
+                         ' same name in the data set keep their weights.')
   flags.DEFINE_string('trainable_scopes', None,
                       'Scopes, separated by commas, to train; by default all.')
   flags.DEFINE_string('frozen_scopes', None,

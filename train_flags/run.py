@@ -5,15 +5,17 @@ import os
 from absl import flags
 
 import diagnostics
+import path_flags
+from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
 
 
 def define() -> None:
   """Defines the flags of this group."""
-  flags.DEFINE_string('train_dir', '/tmp/tfmodel/',
-                      'Folder for checkpoints and summaries; a run found there is'
-                      ' resumed.')
+  path_flags.DEFINE_path('train_dir', '/tmp/tfmodel/',
+                         'Folder for checkpoints and summaries; a run found there is'
+                         ' resumed.')
   flags.DEFINE_integer('max_number_of_steps', None,
                        'Global step to stop at; by default training never ends.',
                        lower_bound=1)
@@ -35,6 +37,7 @@ def check() -> None:
   """Refuses flags that make no sense."""
   if not FLAGS.train_dir:
     raise diagnostics.UserError('--train_dir is empty: name a folder to write to')
+  checkpoint_names.check_no_pattern(FLAGS.train_dir)
 
 
 def notes() -> list[str]:
