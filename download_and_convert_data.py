@@ -132,7 +132,8 @@ def main(_):
       print(line, flush=True)
     found = 'nothing to do: ' if is_done(spec) else ''
     if found:
-      staging.remove_abandoned(FLAGS.dataset_dir)
+      staging.remove_abandoned(
+          FLAGS.dataset_dir, dataset_catalog.DESCRIPTION_FILENAME)
     else:
       convert(spec)
     spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)

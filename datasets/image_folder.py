@@ -80,6 +80,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   """
   _check_arguments(image_dir, dataset_dir, dataset_name, validation_share, num_shards)
   folders = survey(image_dir, split_folders, class_folders)
+  staging.remove_abandoned(dataset_dir, catalog.DESCRIPTION_FILENAME)
   folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
   names = dict(enumerate(folders.classes))
   labels.label_lines(names)  # A name that cannot be written is refused at once.

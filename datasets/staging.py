@@ -43,11 +43,14 @@ def _held(folder: str) -> Iterator[bool]:
     os.close(descriptor)
 
 
-def remove_abandoned(folder: str, but: str | None = None) -> None:
+def remove_abandoned(folder: str, last: str = '', but: str | None = None) -> None:
   """Removes the hidden folders of processes that were killed.
+
+  Where one was killed while it replaced files, the old ones come back first.
 
   Args:
     folder: where they lie.
+    last: of the files that come back this one is the last, see `replacing`.
     but: the path of one that stays.
   """
   if fcntl is None:
@@ -56,7 +59,18 @@ def remove_abandoned(folder: str, but: str | None = None) -> None:
     if hidden != but and os.path.isdir(hidden):
       with _held(hidden) as free:
         if free:
+          _bring_old_back(folder, hidden, last)
           shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _bring_old_back(folder, hidden, last):
+  """Undoes a `_replace` that did not come to its end."""
+  new, old = (os.path.join(hidden, name) for name in ('new', 'old'))
+  if not (os.path.isdir(old) and os.path.isdir(new) and os.listdir(new)):
+    return
+  # A new file that says that all are there would come last: it is not there yet.
+  for name in sorted(os.listdir(old), key=lambda name: (name == last, name)):
+    os.replace(os.path.join(old, name), os.path.join(folder, name))
 
 
 @contextlib.contextmanager
@@ -90,7 +104,7 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
     OSError: the folder cannot be written.
   """
   with _made(folder):
-    remove_abandoned(folder)
+    remove_abandoned(folder, last)
     # Known before it is made, so that a signal at any moment finds it to remove.
     hidden = os.path.join(folder, f'{_HIDDEN}{secrets.token_hex(4)}')
     try:

@@ -8,8 +8,6 @@
 """
 
 import os
-import pathlib
-import tempfile
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -28,11 +26,8 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
   Raises:
     OSError: the folder cannot be written.
   """
-  folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
   metrics = metrics.with_names(class_names)
-  with tempfile.TemporaryDirectory(dir=folder, prefix='.unfinished-') as name:
-    unfinished = pathlib.Path(name)
+  with report_files.replacing(folder) as unfinished:
     (unfinished / 'report.json').write_text(report_files.json_text(
         report_values(metrics, header)), encoding='utf-8')
     report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
@@ -42,7 +37,6 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
       figures.write_precisions(
           unfinished / 'per_class.png', [metrics.class_names[label] for label in worst],
           metrics.per_class.average_precision[worst], metrics.per_class.support[worst])
-    report_files.move(unfinished, folder)
 
 
 def report_values(metrics: Metrics, header: Mapping[str, object]) -> dict:

@@ -8,8 +8,6 @@
 """
 
 import os
-import pathlib
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -42,12 +40,9 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
   Raises:
     OSError: the folder cannot be written.
   """
-  folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
   metrics = metrics.with_names(class_names)
   worst = metrics.mistakes()[:figures.NUM_WORST_MISTAKES]
-  with tempfile.TemporaryDirectory(dir=folder, prefix='.unfinished-') as name:
-    unfinished = pathlib.Path(name)
+  with report_files.replacing(folder) as unfinished:
     (unfinished / 'report.json').write_text(
         report_files.json_text(report_values(metrics, header)), encoding='utf-8')
     report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
@@ -55,7 +50,6 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     thumbnails = [panels.thumbnail(read_image(int(metrics.records.keys[row])))
                   for row in worst]
     figures.write_figures(unfinished, metrics, header, thumbnails)
-    report_files.move(unfinished, folder)
 
 
 def report_values(metrics: Metrics, header: Mapping[str, object]) -> dict:

@@ -1,13 +1,16 @@
 """How a report becomes files: JSON, CSV, and all of them at once."""
 
+import contextlib
 import csv
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+
+from datasets import staging
 
 # What a report may consist of.
 NAMES = ('report.json', 'report.png', 'per_class.csv', 'predictions.csv',
@@ -15,21 +18,22 @@ NAMES = ('report.json', 'report.png', 'per_class.csv', 'predictions.csv',
          'worst_mistakes.png')
 
 
-def move(unfinished: pathlib.Path, folder: pathlib.Path) -> None:
-  """Moves all files of a report into place, report.json last.
+@contextlib.contextmanager
+def replacing(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Yields a hidden folder; what is in it at the end becomes the report in `folder`.
 
-  The old report.json goes first, so one that is there belongs to the files beside it.
-  Files of another kind of report do not stay.
+  The old report.json goes first and the new one comes last, so one that is there
+  belongs to the files beside it. Files of another kind of report do not stay. What a
+  killed evaluation left in the folder is removed.
+
+  Args:
+    folder: made where it does not exist; other files in it are left alone.
 
   Raises:
     OSError: the folder cannot be written.
   """
-  files = sorted(unfinished.iterdir(), key=lambda path: path.suffix == '.json')
-  (folder / 'report.json').unlink(missing_ok=True)
-  for name in set(NAMES) - {path.name for path in files}:
-    (folder / name).unlink(missing_ok=True)
-  for path in files:
-    os.replace(path, folder / path.name)
+  with staging.replacing(os.fspath(folder), NAMES[0], NAMES) as unfinished:
+    yield pathlib.Path(unfinished)
 
 
 def plain(value):

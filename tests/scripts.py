@@ -44,10 +44,21 @@ def run_killed(when, script, *arguments, **flags):
     *arguments: as for `run`.
     **flags: as for `run`.
   """
-  return _run(command(script, *arguments, **flags), when)
+  return run_with_signal(signal.SIGKILL, when, command(script, *arguments, **flags))
 
 
-def _run(line, kill_when=None):
+def run_with_signal(number, when, line):
+  """Runs a command line; sends it the signal `number` as soon as `when` is true.
+
+  Args:
+    number: of the signal.
+    when: as for `run_killed`.
+    line: what `command` returns.
+  """
+  return _run(line, when, number)
+
+
+def _run(line, kill_when=None, signal_number=signal.SIGKILL):
   with tempfile.TemporaryDirectory() as folder:
     paths = [os.path.join(folder, name) for name in ('stdout', 'stderr')]
     for path in paths:
@@ -57,7 +68,8 @@ def _run(line, kill_when=None):
           file=server.stdin, flush=True)
     pid = json.loads(server.stdout.readline())['pid']
     ended = threading.Event()
-    killer = threading.Thread(target=_kill, args=(pid, paths[0], kill_when, ended))
+    killer = threading.Thread(
+        target=_kill, args=(pid, paths[0], kill_when, signal_number, ended))
     killer.start()
     returncode = json.loads(server.stdout.readline())['returncode']
     ended.set()
@@ -66,14 +78,16 @@ def _run(line, kill_when=None):
   return subprocess.CompletedProcess(line, returncode, *outputs)
 
 
-def _kill(pid, stdout, when, ended):
-  """Kills a process when it is to be, or overdue, unless it has ended before."""
+def _kill(pid, stdout, when, signal_number, ended):
+  """Signals a process when it is to be; kills an overdue one that has not ended."""
   overdue = time.monotonic() + TIMEOUT_SECS
   while not ended.wait(0.005):
-    if time.monotonic() > overdue or (
-        when and when(pathlib.Path(stdout).read_text(encoding='utf-8'))):
+    if time.monotonic() > overdue:
       os.kill(pid, signal.SIGKILL)
       return
+    if when and when(pathlib.Path(stdout).read_text(encoding='utf-8')):
+      os.kill(pid, signal_number)
+      when = None
 
 
 def run_anew(script, *arguments, **flags):

@@ -1,6 +1,7 @@
 """The run: where it writes, how long it takes, what it tells."""
 
 import os
+import tempfile
 
 from absl import flags
 
@@ -48,10 +49,9 @@ def notes() -> list[str]:
 def make_train_dir() -> None:
   """Makes --train_dir and tries it: what is wrong with it is better said now."""
   os.makedirs(FLAGS.train_dir, exist_ok=True)
-  probe = os.path.join(FLAGS.train_dir, f'.writable-{os.getpid()}')
-  with open(probe, 'w') as file:
-    file.write('x')
-  os.remove(probe)
+  # It has no name in the folder: a kill leaves nothing.
+  with tempfile.TemporaryFile(dir=FLAGS.train_dir) as file:
+    file.write(b'x')
 
 
 def loop_options():

@@ -17,12 +17,12 @@ from typing import Any
 
 from checkpoints import state_file
 from tf_compat import tf
-from training import whole_files
+from training import savers, whole_files
 
 FOLDER = 'best'
 _NAMES = ('model.ckpt', 'model.ckpt-again')
 # Not what somebody else has put there, such as a recalibrated one.
-_FILE = re.compile(r'(model\.ckpt(-again)?-\d+)\.')
+_FILE = re.compile(r'\.?(model\.ckpt(-again)?-\d+)\.')
 
 
 class BestCheckpoint:
@@ -83,11 +83,20 @@ class BestCheckpoint:
     for old in {_FILE.match(name)[1] for name in os.listdir(self.folder)
                 if _FILE.match(name)} - {os.path.basename(prefix)}:
       _remove(os.path.join(self.folder, old))
+    for path in savers.unfinished_files(self.folder):
+      _remove_file(path)
     return prefix
 
 
 def _remove(prefix: str) -> None:
+  folder, name = os.path.split(prefix)
+  # A hidden file is one that was not written to its end.
+  for pattern in (f'{name}.*', f'.{name}.*'):
+    for path in glob.glob(os.path.join(glob.escape(folder), pattern)):
+      _remove_file(path)
+
+
+def _remove_file(path: str) -> None:
   # What the folder says is decided by the file `checkpoint`; leftovers do no harm.
-  for path in glob.glob(glob.escape(prefix) + '.*'):
-    with contextlib.suppress(OSError):
-      os.remove(path)
+  with contextlib.suppress(OSError):
+    os.remove(path)

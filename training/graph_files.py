@@ -5,6 +5,8 @@ network. Here a thread does so beside the steps that follow the first one.
 """
 
 import contextlib
+import glob
+import os
 import threading
 from collections.abc import Iterator
 
@@ -52,6 +54,7 @@ class GraphFiles(watching.Watcher):
 
   def _write(self, graph):
     try:
+      self._remove_unfinished()
       graph_def = graph.as_graph_def(add_shapes=True)
       tf.io.write_graph(graph_def, self._folder, TEXT_NAME)
     except (OSError, tf.errors.OpError) as error:
@@ -59,3 +62,8 @@ class GraphFiles(watching.Watcher):
       print(f'the graph is not written: {error}', flush=True)
     if self._writer is not None:
       self._writer.add_graph(graph)
+
+  def _remove_unfinished(self):
+    """Removes what killed processes left of the text."""
+    for path in glob.glob(os.path.join(glob.escape(self._folder), f'{TEXT_NAME}.tmp*')):
+      os.remove(path)

@@ -14,10 +14,15 @@ from training import callbacks
 CHECKPOINT_NAME = 'model.ckpt'
 
 
+# TensorFlow writes them before it moves them into place.
+_UNFINISHED = (f'{CHECKPOINT_NAME}-*.tempstate*', f'{CHECKPOINT_NAME}-*.meta.tmp*',
+               'checkpoint.tmp*')
+
+
 def unfinished_files(folder: str) -> list[str]:
   """Returns the files of checkpoints that were not written to their end."""
-  return glob.glob(os.path.join(
-      glob.escape(folder), f'{CHECKPOINT_NAME}-*.tempstate*'))
+  return [path for pattern in _UNFINISHED
+          for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
 
 
 class CheckpointSaver(tf.train.Saver):
