@@ -7,6 +7,7 @@ byte for byte; everything else that Pillow reads is encoded anew. Needs no Tenso
 import dataclasses
 import io
 import os
+import re
 
 from PIL import Image, UnidentifiedImageError
 
@@ -37,7 +38,11 @@ _TURNS = {
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90}
+_PNG_END = b'\0\0\0\0IEND\xaeB`\x82'  # A chunk: its length, name and checksum.
 _JPEG_QUALITY = 95
+# Not zeros and restarts, which are parts of the pixels, and not fill bytes.
+_JPEG_MARKER = re.compile(rb'\xff([^\0\xff\xd0-\xd7])', re.DOTALL)
+_JPEG_END, _JPEG_PIXELS, _JPEG_WITHOUT_LENGTH = b'\xd9', b'\xda', b'\x01'
 
 
 class RefusedError(Exception):
@@ -163,6 +168,9 @@ def _decode(data: bytes) -> Image.Image:
     if image.format == 'PNG':
       # Pillow does not compare the checksums of pixels when it decodes.
       Image.open(io.BytesIO(data), formats=['PNG']).verify()
+      if _PNG_END not in data:
+        # Pillow takes a damaged end, TensorFlow's decoder does not.
+        raise EOFError('its end is damaged')
     if _stored_format(image) == 'jpeg' and not _has_jpeg_end(data):
       # As left by a download into a file of the full size; Pillow fills it in.
       raise EOFError('its end is missing')
@@ -180,14 +188,20 @@ def _decode(data: bytes) -> Image.Image:
 
 
 def _has_jpeg_end(data: bytes) -> bool:
-  """Returns whether an end marker follows the beginning of a JPEG's pixels."""
-  position = 2
-  # A thumbnail in a segment before the pixels has an end marker of its own.
-  while data[position:position + 1] == b'\xff' and data[position + 1] != 0xda:
-    fill = data[position + 1] == 0xff
-    position += 1 if fill else 2 + int.from_bytes(
-        data[position + 2:position + 4], 'big')
-  return data.rfind(b'\xff\xd9', position) >= 0  # From the end, where it mostly is.
+  """Returns whether a JPEG's pixels have an end, where a decoder looks for it.
+
+  A decoder jumps over the length of each segment. In damaged pixels a segment may seem
+  to begin that reaches past the end marker.
+  """
+  position, has_pixels = 2, False
+  while marker := _JPEG_MARKER.search(data, position):
+    kind, position = marker[1], marker.end()
+    if kind == _JPEG_END:
+      return has_pixels
+    has_pixels = has_pixels or kind == _JPEG_PIXELS
+    if kind != _JPEG_WITHOUT_LENGTH:
+      position += int.from_bytes(data[position:position + 2], 'big')
+  return False
 
 
 def _what_it_is(data: bytes) -> str:
