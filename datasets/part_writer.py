@@ -58,6 +58,9 @@ _work = None
 def begin_process(*work) -> None:
   """Prepares a process of a pool; takes what `Work` is made of."""
   global _work
+  if not multiprocessing.parent_process().is_alive():
+    # Killed while this process started: the next run must not meet its files.
+    os._exit(1)
   _work = Work(*work)
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
   threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -206,13 +206,14 @@ def read_image(files: Sequence[str], file_index: int, position: int) -> np.ndarr
   Raises:
     UserError: the record holds no image that can be decoded.
   """
-  from PIL import Image, UnidentifiedImageError
+  from PIL import Image
 
-  encoded = read_features(files, file_index, position).get('image/encoded', [b''])
+  encoded = read_features(files, file_index, position).get('image/encoded')
   try:
     with Image.open(io.BytesIO(encoded[0])) as image:
       return np.asarray(image.convert('L' if image.mode in ('1', 'L') else 'RGB'))
-  except (UnidentifiedImageError, OSError) as error:
+  except Exception as error:
+    # Damaged images make Pillow raise nearly anything, and so does what is no bytes.
     raise diagnostics.UserError(
         f'the image of {describe(files, file_index, position)} cannot be'
         ' decoded') from error
@@ -227,5 +228,7 @@ def describe(files: Sequence[str], file_index: int, position: int) -> str:
     names = read_features(files, file_index, position).get('image/filename')
   except (diagnostics.UserError, IndexError):
     names = None
-  image = f' ({names[0].decode(errors="replace")})' if names and names[0] else ''
+  name = names[0] if names else None
+  image = (f' ({name.decode(errors="replace")})'
+           if name and isinstance(name, bytes) else '')
   return f"record {position} of '{files[file_index]}'{image}"

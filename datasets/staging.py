@@ -21,6 +21,7 @@ except ImportError:  # Not on Windows: nothing is known to be left, or held.
 
 _HIDDEN = '.unfinished-'
 _LOCK = 'lock'
+PARTIAL = '.partial'  # The suffix of files that are being written.
 
 
 @contextlib.contextmanager
@@ -147,7 +148,7 @@ class Unfinished:
   def remove_partial(self) -> None:
     """Removes the files that a killed process was writing: *.partial."""
     for folder in (self.new, self.notes):
-      for path in glob.glob(os.path.join(glob.escape(folder), '*.partial')):
+      for path in glob.glob(os.path.join(glob.escape(folder), f'*{PARTIAL}')):
         os.remove(path)
 
   def bring_back(self, name: str) -> None:
@@ -201,7 +202,9 @@ def _remove_if_empty(hidden: str) -> None:
 
 def _replace(folder, new, old, last, obsolete):
   """Moves old files out and new ones in; undoes it all if a move fails."""
-  arriving = sorted(os.listdir(new), key=lambda name: (name == last, name))
+  # A process that outlives its killed parent for a moment may just begin to write.
+  arriving = sorted((name for name in os.listdir(new) if not name.endswith(PARTIAL)),
+                    key=lambda name: (name == last, name))
   leaving = sorted({*arriving, *obsolete}, key=lambda name: (name != last, name))
   moves = [(os.path.join(folder, name), os.path.join(old, name))
            for name in leaving if os.path.lexists(os.path.join(folder, name))]

@@ -292,21 +292,29 @@ def test_a_failed_report_leaves_the_old_one_whole(tmp_path):
 @pytest.mark.usefixtures('quick_pictures')
 def test_report_json_never_stands_beside_other_files(tmp_path, monkeypatch):
   write(tmp_path, make_metrics(count=40))
-  replace, moved = os.replace, []
+  before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+  rename, moved = os.rename, []
 
-  def fail_at_third(source, target):
-    moved.append(os.path.basename(target))
-    if len(moved) == 3:
-      raise OSError('the disk is full')
-    replace(source, target)
+  def fail_at(number):
+    def move(source, target):
+      moved.append(os.path.relpath(target, tmp_path))
+      if len(moved) == number:
+        raise OSError('the disk is full')
+      rename(source, target)
+    return move
 
-  monkeypatch.setattr(os, 'replace', fail_at_third)
-  with pytest.raises(OSError, match='full'):
-    write(tmp_path, make_metrics(count=60))
-  assert not (tmp_path / 'report.json').exists()
-  moved.append('no third one any more')
+  # While old files leave, and while new ones come: the old report is back, and whole.
+  for number in (3, len(FILES) + 3):
+    moved.clear()
+    monkeypatch.setattr(os, 'rename', fail_at(number))
+    with pytest.raises(OSError, match='full'):
+      write(tmp_path, make_metrics(count=60))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+  moved.clear()
+  monkeypatch.setattr(os, 'rename', fail_at(None))
   write(tmp_path, make_metrics(count=60))
-  assert set(moved[4:]) == FILES
+  assert os.path.basename(moved[0]) == 'report.json'
+  assert set(moved[len(FILES):]) == FILES
   assert moved[-1] == 'report.json'
   assert set(os.listdir(tmp_path)) == FILES
 

@@ -9,6 +9,7 @@ signals and the moments as shares of a run's time; it is printed.
 """
 
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -402,3 +403,11 @@ def test_what_killed_runs_left_in_their_folders_goes(digits_dir, tmp_path):
   assert done.returncode == 0, done.stderr
   assert ', the best so far' in done.stdout
   whole_files.check_run_folder(tmp_path)
+
+
+def test_what_a_dying_process_still_writes_is_not_published(tmp_path):
+  with staging.resumable(str(tmp_path), 'flowers') as work:
+    for name in ('flowers_train.tfrecord.123.partial', 'flowers_train.tfrecord'):
+      (pathlib.Path(work.new) / name).write_bytes(b'record')
+    work.publish('flowers_train.tfrecord')
+  assert [path.name for path in tmp_path.iterdir()] == ['flowers_train.tfrecord']
