@@ -127,10 +127,10 @@ def _check_spelled_alike(layout):
   """Raises UserError where a class is spelled otherwise in the training split."""
   trained, *others = layout.bases
   for base in others:
-    for name in base.classes:
+    for name in sorted(set(base.classes) - set(trained.classes)):
       near = [one for group in folder_names.alike({*trained.classes, name})
               if name in group for one in group if one != name]
-      if near and name not in trained.classes:
+      if near:
         raise diagnostics.UserError(
             f"class folder '{base.folder.path}/{diagnostics.printable(name)}' is"
             f" {_spelled(near[0])} in '{trained.folder.path}': differing by case,"

@@ -60,7 +60,7 @@ class Report:
              f' images: {splits}', *self._class_lines(), *self.notes]
     lines.append(f'stored as they are: {self.stored}')
     if self.changes:
-      counts = ', '.join(f'{count} {change}' for change, count
+      counts = '; '.join(f'{count} {change}' for change, count
                          in sorted(self.changes.items()))
       lines.append(f'encoded anew: {counts}')
     if self.wrong_suffix:

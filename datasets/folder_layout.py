@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import diagnostics
 from datasets import folder_names
-from datasets.folder_names import TRAIN
+from datasets.folder_names import TRAIN, UNLABELLED
 from datasets.folder_tree import Folder
 
 SPLIT_CHOICES = ('auto', 'yes', 'no')
@@ -148,7 +148,8 @@ def _known_splits(folders) -> dict[str, str]:
   """Returns the kind of each folder that is called as a split.
 
   Other words in the name, such as 'seg' in seg_train, have to be in those of another
-  split too: 'train_station' alone is no split.
+  split too: 'train_station' alone is no split. Images to predict, as in
+  single_prediction, are no class beside a training split.
   """
   by_words = {}
   for folder in folders:
@@ -156,9 +157,13 @@ def _known_splits(folders) -> dict[str, str]:
     if split:
       kind, words = split
       by_words.setdefault(words, {})[folder.name] = kind
-  return {name: kind for words, kinds in by_words.items()
-          if not words or (TRAIN in kinds.values() and len(set(kinds.values())) > 1)
-          for name, kind in kinds.items()}
+  known = {name: kind for words, kinds in by_words.items()
+           if not words or (TRAIN in kinds.values() and len(set(kinds.values())) > 1)
+           for name, kind in kinds.items()}
+  if TRAIN in known.values():
+    known.update((name, kind) for kinds in by_words.values()
+                 for name, kind in kinds.items() if kind == UNLABELLED)
+  return known
 
 
 def _check_kinds(kinds, where):

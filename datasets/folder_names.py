@@ -11,7 +11,7 @@ TRAIN, VALIDATION, TEST, UNLABELLED = 'train', 'validation', 'test', 'unlabelled
 # These spellings are names of splits themselves, and stay.
 _KEPT_NAMES = (TRAIN, TEST, 'val', 'valid', VALIDATION)
 _SPLIT_WORDS = {
-    **dict.fromkeys(('train', 'training', 'trn'), TRAIN),
+    **dict.fromkeys(('train', 'training', 'trn', 'trainval'), TRAIN),
     **dict.fromkeys(('validation', 'valid', 'val', 'validate', 'validating', 'dev',
                      'devel', 'development', 'eval', 'evaluation', 'evaluate',
                      'holdout'), VALIDATION),
@@ -49,6 +49,11 @@ def is_of_a_system(name: str) -> bool:
   """
   name = name.lower()
   return name in _OF_SYSTEMS or name.startswith(_BEGINNINGS_OF_SYSTEMS)
+
+
+def is_of_the_user(name: str) -> bool:
+  """Returns whether a file or folder is neither hidden nor left by a system."""
+  return not is_hidden(name) and not is_of_a_system(name)
 
 
 def split_of(name: str) -> tuple[str, tuple[str, ...]] | None:

@@ -36,7 +36,7 @@ from progress import Progress
 
 _SHARD_BYTES = 100 << 20
 _MOST_PAIRS = 5
-_DEPTH = re.compile(r'read as \d+-bit values|16-bit PNG$')
+_DEPTH = re.compile(r'read as (\d+)-bit values|16-bit PNG$')
 # Images under way for each worker: enough that none waits for a slow one.
 _WINDOW = 8
 
@@ -356,13 +356,22 @@ def _notes(folders, splits, validation_share):
     if name != TRAIN and repeated:
       yield f'{repeated} images of {name} are, byte for byte, in {TRAIN} too'
   yield from _notes_of_contradictions(splits)
-  depths = collections.Counter(
-      depth[0] for images in splits.values() for image in images
-      if (depth := _DEPTH.search(image.facts.change or '')))
+  yield from _notes_of_depths(splits)
+
+
+def _notes_of_depths(splits):
+  """Yields a line if images of 16 bits were scaled in several ways."""
+  depths = collections.Counter()
+  for image in (image for images in splits.values() for image in images):
+    depth = _DEPTH.search(image.facts.change or '')
+    if depth:
+      depths[int(depth[1] or 16)] += 1
   if len(depths) > 1:
-    told = ', '.join(f'{count} {depth}' for depth, count in sorted(depths.items()))
-    yield (f'warning: each image of 16 bits is scaled by its own largest value: {told};'
-           ' if all are of one kind, dark ones became brighter: store 8 bits')
+    told = ', '.join(
+        f'{count} of {bits} bits' for bits, count in sorted(depths.items()))
+    yield ('warning: images of 16 bits are scaled each by its own largest value:'
+           f' {told}; if all have one range, dark ones became brighter: store them in 8'
+           ' bits')
 
 
 def _notes_of_contradictions(splits):

@@ -146,6 +146,6 @@ def _without_transparency(image, remarks):
   visible = int(alpha[pixels[..., :3].min(axis=-1) <= 255 - _VISIBLE_DIFFERENCE].sum())
   hidden = alpha.min(initial=255) < 255 and visible < _FEWEST_VISIBLE * opaque
   if hidden:
-    remarks.append('on black, as it is white')
+    remarks.append('on black, as it is not visible on white')
   background = Image.new('RGBA', image.size, 'black' if hidden else 'white')
   return Image.alpha_composite(background, image)

@@ -86,8 +86,8 @@ def _in_folder(folder):
   """
   images, others = [], []
   for place, folders, names in os.walk(folder, onerror=_raise):
-    folders[:] = sorted(filter(_is_of_the_user, folders))
-    for name in sorted(filter(_is_of_the_user, names)):
+    folders[:] = sorted(filter(folder_names.is_of_the_user, folders))
+    for name in sorted(filter(folder_names.is_of_the_user, names)):
       group = images if image_check.has_image_suffix(name) else others
       group.append(os.path.join(place, name))
   if not images:
@@ -98,17 +98,15 @@ def _in_folder(folder):
   return images, others
 
 
-def _is_of_the_user(name):
-  return not folder_names.is_hidden(name) and not folder_names.is_of_a_system(name)
-
-
 def _raise(error):
   raise error
 
 
 def _fitting(pattern):
   files = [path for path in sorted(glob.glob(pattern, recursive=True))
-           if os.path.isfile(path)]
+           if os.path.isfile(path) and not any(
+               folder_names.is_of_a_system(part) and part not in pattern
+               for part in path.split(os.sep))]
   if not files:
     raise diagnostics.UserError(
         f"no file fits the pattern '{pattern}': name a file, a folder or another"

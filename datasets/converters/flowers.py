@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import diagnostics
 from catalog.datasets import DATASETS
-from datasets import archives, drawing
+from datasets import archives, drawing, folder_names
 from datasets.conversion_plan import Plan, Record, Split
 from datasets.converters import photos
 from datasets.published_files import PublishedFile, Source
@@ -57,7 +57,7 @@ def _photos(source: Source, scratch: str) -> dict[str, archives.Slice]:
   places = {}
   for member, place in found:
     parts = member.removeprefix(f'{_FOLDER}/').split('/')
-    if len(parts) == 2 and not any(part.startswith('.') for part in parts):
+    if len(parts) == 2 and all(map(folder_names.is_of_the_user, parts)):
       places['/'.join(parts)] = place
   if not places:
     raise diagnostics.UserError(

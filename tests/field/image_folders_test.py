@@ -180,6 +180,14 @@ def test_levels_in_splits_follow_the_flag(tmp_path):
   assert set(found.splits) == {'train', 'test'}
 
 
+def test_images_to_predict_beside_splits_are_no_class(tmp_path):
+  images = folder(tmp_path / 'images', {
+      **under('training_set'), **under('test_set'), 'single_prediction': 2})
+  report = convert(images, tmp_path / 'records')
+  assert report.spec.splits == {'train': 6, 'test': 6}
+  assert "'single_prediction' has no class folders: its 2 images" in text_of(report)
+
+
 # --- Labels.
 
 def test_numbers_are_sorted_as_numbers(tmp_path):
@@ -308,8 +316,8 @@ def test_folder_of_a_system_is_no_class_and_holds_no_images(tmp_path, name):
   assert report.spec.splits == {'train': 6}
   assert report.refused == []
   assert ('made by systems, passed over' in text_of(report)) != name.startswith('.')
-  found = sources.find([str(images)], None)
-  assert len(found.files) == 6
+  for place in (str(images), f'{images}/**/*.png'):
+    assert len(sources.find([place], None).files) == 6
 
 
 @pytest.mark.parametrize('name', [

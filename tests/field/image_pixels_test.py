@@ -80,6 +80,15 @@ def test_black_image_of_16_bits_stays_black():
   assert facts.change == '16-bit PNG'
 
 
+def test_images_that_are_scaled_in_several_ways_are_counted(tmp_path):
+  images = fill(plain_folder(tmp_path / 'images', 2), {
+      'cat/12.png': png_of_16_bits(ramp(12, 1)), 'cat/10.png': png_of_16_bits(
+          ramp(10, 1)), 'dog/16.png': png_of_16_bits(ramp(16, 1))})
+  text = '\n'.join(convert(images, tmp_path / 'records').lines())
+  assert 'its own largest value: 1 of 10 bits, 1 of 12 bits, 1 of 16 bits' in text
+  assert 'encoded anew: 1 16-bit PNG; 1 16-bit PNG, read as 10-bit values; ' in text
+
+
 @pytest.mark.parametrize('suffix', ['tif', 'ppm'])
 def test_dark_colours_that_pillow_cuts_are_said(suffix):
   samples = ramp(12, 3)
