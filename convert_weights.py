@@ -18,7 +18,7 @@ from absl import flags
 
 import diagnostics
 import path_flags
-from catalog import networks
+from catalog import image_sizes, networks
 from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
@@ -129,6 +129,9 @@ def main(_):
   from conversion import pairs
   framework, into_slim = _foreign_framework()
   pair = pairs.find(FLAGS.model_name, framework)
+  if FLAGS.image_size:
+    image_sizes.check(pair.model_name, FLAGS.image_size, FLAGS.image_size,
+                      flag='image_size')
   _check_paths(into_slim)
   # Takes seconds, for TensorFlow: only now, when the flags are right.
   from conversion import converting

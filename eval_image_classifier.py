@@ -18,6 +18,7 @@ import common_flags
 import diagnostics
 import path_flags
 from catalog import datasets as dataset_catalog
+from catalog import image_sizes
 from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
@@ -82,6 +83,9 @@ def check_flags() -> None:
         f'--watch needs a folder of checkpoints, {FLAGS.checkpoint_path} is one'
         ' checkpoint')
   common_flags.check_names()
+  if FLAGS.eval_image_size:
+    image_sizes.check(FLAGS.model_name, FLAGS.eval_image_size, FLAGS.eval_image_size,
+                      flag='eval_image_size')
   if not FLAGS.watch:
     checkpoint_names.check_there(FLAGS.checkpoint_path)
   _check_recalibration()

@@ -7,7 +7,7 @@ from absl import flags
 
 import diagnostics
 import path_flags
-from catalog import datasets, networks
+from catalog import datasets, image_sizes, networks
 from checkpoints import checkpoint_names
 from datasets import labels
 from prediction import class_names, run_card, tally
@@ -84,6 +84,7 @@ def check() -> None:
   checkpoint_names.check_there(FLAGS.checkpoint_path)
   if FLAGS.model_name:
     networks.get_image_network(FLAGS.model_name)
+    _check_image_size(FLAGS.model_name)
   if FLAGS.preprocessing_name:
     networks.check_preprocessing(FLAGS.preprocessing_name)
   if FLAGS.labels_file:
@@ -103,6 +104,7 @@ def find(dataset_dir: str | None = None) -> TrainedNetwork:
   choice = network_choice.choose(
       FLAGS.checkpoint_path, FLAGS.model_name, FLAGS.num_classes,
       FLAGS.eval_image_size)
+  _check_image_size(choice.model_name)
   card = run_card.read_flags(choice.checkpoint)
   said = _said(card)
   if said['use_grayscale'] and choice.channels != 1:
@@ -117,6 +119,12 @@ def find(dataset_dir: str | None = None) -> TrainedNetwork:
       choice, names_of(choice.num_classes, labels_file, said['labels_offset'], folders),
       said['preprocessing_name'] or choice.model_name, bool(said['use_grayscale']),
       bool(FLAGS.moving_average_decay), _is_multi_label(card))
+
+
+def _check_image_size(model_name):
+  if FLAGS.eval_image_size:
+    image_sizes.check(model_name, FLAGS.eval_image_size, FLAGS.eval_image_size,
+                      flag='eval_image_size')
 
 
 def _is_multi_label(card):

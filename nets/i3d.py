@@ -57,12 +57,13 @@ def i3d_base(inputs, final_endpoint='Mixed_5c', scope='InceptionV1'):
 
 def i3d(inputs, num_classes=1000, dropout_keep_prob=0.8, is_training=True,
         prediction_fn=slim.softmax, spatial_squeeze=True, reuse=None,
-        scope='InceptionV1'):
+        scope='InceptionV1', global_pool=False):
   """Builds I3D for the classification of clips.
 
   Args:
     inputs: float [batch, frames, height, width, 3] in [-1, 1]; 64 frames of 224 x
-      224 in the paper's training. A larger image gives a map of logits.
+      224 in the paper's training. Without `global_pool`, a larger image gives a
+      map of logits.
     num_classes: number of logits; 0 or None returns the pooled features.
     dropout_keep_prob: share of activations that dropout keeps.
     is_training: batch norm's mode, and whether dropout is on.
@@ -70,6 +71,7 @@ def i3d(inputs, num_classes=1000, dropout_keep_prob=0.8, is_training=True,
     spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
     reuse: whether the variables exist already.
     scope: variable scope.
+    global_pool: whether to average features over the whole images, of any size.
 
   Returns:
     (net, end_points): logits [batch, num_classes], the mean over time, or features
@@ -82,7 +84,7 @@ def i3d(inputs, num_classes=1000, dropout_keep_prob=0.8, is_training=True,
       scope, 'InceptionV1', inputs, reuse, is_training) as sc:
     net, end_points = i3d_base(inputs, scope=sc)
     return i3d_utils.classify(net, end_points, num_classes, dropout_keep_prob,
-                              prediction_fn, spatial_squeeze)
+                              prediction_fn, spatial_squeeze, global_pool)
 
 
 i3d.default_image_size = 224

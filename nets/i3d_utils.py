@@ -239,7 +239,7 @@ def build(inputs, rows, final_endpoint, scope, width=int, data_format='NDHWC'):
 
 
 def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
-             spatial_squeeze):
+             spatial_squeeze, global_pool=False):
   """Puts the head on features: pool, logits of each two frames, mean over time.
 
   Args:
@@ -249,6 +249,7 @@ def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
     dropout_keep_prob: share of activations that dropout keeps.
     prediction_fn: turns logits into the end point 'Predictions'.
     spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    global_pool: whether to average over the whole images, whatever their size.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
@@ -258,6 +259,9 @@ def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
     UserError: the logits do not suit the squeeze; it is a ValueError.
   """
   with tf.variable_scope('Logits'):
+    if global_pool:
+      net = tf.reduce_mean(net, [2, 3], keepdims=True, name='global_pool')
+      end_points['global_pool'] = net
     net = slim.avg_pool3d(net, reduced_kernel_size_3d(net, [2, 7, 7]), stride=1,
                           padding='VALID', scope='AvgPool_0a_7x7')
     if not num_classes:
@@ -267,7 +271,8 @@ def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
                          normalizer_fn=None, scope='Conv2d_0c_1x1')
     logits = tf.reduce_mean(logits, 1, name='MeanOverTime')
     if spatial_squeeze:
-      logits = inception_heads.squeeze(logits, 'spatial_squeeze=False')
+      logits = inception_heads.squeeze(
+          logits, 'global_pool=True or spatial_squeeze=False')
   end_points['Logits'] = logits
   end_points['Predictions'] = prediction_fn(logits, scope='Predictions')
   return logits, end_points

@@ -121,12 +121,14 @@ def s3dg(inputs, num_classes=1000, first_temporal_kernel_size=3,
          temporal_conv_startat='Conv2d_2c_3x3', gating_startat='Conv2d_2c_3x3',
          final_endpoint='Mixed_5c', min_depth=16, depth_multiplier=1.0,
          dropout_keep_prob=0.8, is_training=True, prediction_fn=slim.softmax,
-         spatial_squeeze=True, reuse=None, data_format='NDHWC', scope='InceptionV1'):
+         spatial_squeeze=True, reuse=None, data_format='NDHWC', scope='InceptionV1',
+         global_pool=False):
   """Builds S3D-G for the classification of clips.
 
   Args:
     inputs: float [batch, frames, height, width, 3] in [-1, 1]; 64 frames of 224 x
-      224 in the paper's training. A larger image gives a map of logits.
+      224 in the paper's training. Without `global_pool`, a larger image gives a
+      map of logits.
     num_classes: number of logits; 0 or None returns the pooled features.
     first_temporal_kernel_size: see `s3dg_base`.
     temporal_conv_startat: see `s3dg_base`.
@@ -141,6 +143,7 @@ def s3dg(inputs, num_classes=1000, first_temporal_kernel_size=3,
     reuse: whether the variables exist already.
     data_format: 'NDHWC' or 'NCDHW'.
     scope: variable scope.
+    global_pool: whether to average features over the whole images, of any size.
 
   Returns:
     (net, end_points): logits [batch, num_classes], the mean over time, or features
@@ -158,7 +161,7 @@ def s3dg(inputs, num_classes=1000, first_temporal_kernel_size=3,
     if data_format == 'NCDHW':
       net = tf.transpose(net, [0, 2, 3, 4, 1])
     return i3d_utils.classify(net, end_points, num_classes, dropout_keep_prob,
-                              prediction_fn, spatial_squeeze)
+                              prediction_fn, spatial_squeeze, global_pool)
 
 
 s3dg.default_image_size = 224
