@@ -46,13 +46,15 @@ def _vgg(name, *units):
 
 
 def _resnet(pattern, unit, *counts):
-  """Returns a ResNet's row: the last unit before each strided one, then block4.
+  """Returns a ResNet's row: the last unit before each strided one, then the last map.
 
-  A block's last unit is the strided one, so its name stands for the next scale.
+  A block's last unit is the strided one, so its name stands for the next scale. The
+  last map of version 2 is that after the batch norm and ReLU that follow block4.
   """
+  last = '{name}/postnorm' if unit == 'bottleneck_v2' else '{name}/block4'
   units = [f'{{name}}/block{block}/unit_{count - 1}/{unit}'
            for block, count in enumerate(counts, 1)]
-  return _row(pattern, ' '.join(['{name}/conv1', *units, '{name}/block4']))
+  return _row(pattern, ' '.join(['{name}/conv1', *units, last]))
 
 
 # The first row that fits a name is its row.
@@ -108,7 +110,9 @@ def feature_taps(name: str) -> dict[int, str]:
   """Returns the end points of a network to build on: {stride: end point name}.
 
   The names are those of a network built under its default scope, as
-  `nets_factory.get_network_fn` does outside of other scopes.
+  `nets_factory.get_network_fn` does outside of other scopes. The last one of ResNet
+  v2, 'postnorm', is no end point of a network with classes unless it is built with
+  store_postnorm=True; `nets_factory.get_feature_maps_fn` builds all maps.
 
   Args:
     name: a name of `catalog.networks.NETWORKS`.

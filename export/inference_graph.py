@@ -132,7 +132,8 @@ def _evaluation_graph(model_name, num_classes, image_size, channels, batch_size,
                       end_point_names, multi_label):
   """Returns a graph with variables, and the tensors that are wanted of it by name."""
   row = networks.get_image_network(model_name)
-  network_fn = nets_factory.get_network_fn(model_name, num_classes)
+  network_fn = nets_factory.get_network_fn(
+      model_name, num_classes, with_feature_maps=True)
   size = image_size or network_fn.default_image_size
   graph = tf.Graph()
   with graph.as_default():

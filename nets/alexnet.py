@@ -28,11 +28,13 @@ def alexnet_v2_arg_scope(weight_decay=0.0005):
 
 
 def alexnet_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
-               spatial_squeeze=True, scope='alexnet_v2', global_pool=False):
+               spatial_squeeze=True, scope='alexnet_v2', global_pool=False,
+               final_endpoint=None):
   """AlexNet v2; arguments and returns as in `conv_stack`."""
   return conv_stack.conv_stack(
       inputs, _LAYERS, conv_stack.narrow_head(5, (4096, 4096)), num_classes,
-      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'alexnet_v2')
+      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'alexnet_v2',
+      final_endpoint=final_endpoint)
 
 
 alexnet_v2.default_image_size = 224

@@ -1,5 +1,6 @@
 """CifarNet, the small network for CIFAR-10 (Krizhevsky 2009, technical report)."""
 
+from nets import lenet
 from nets.conv_stack import trunc_normal
 from tf_compat import slim, tf
 
@@ -25,7 +26,7 @@ def _local_response_norm(net, name):
 
 
 def cifarnet(images, num_classes=10, is_training=False, dropout_keep_prob=0.5,
-             prediction_fn=slim.softmax, scope='CifarNet'):
+             prediction_fn=slim.softmax, scope='CifarNet', final_endpoint=None):
   """Builds CifarNet.
 
   Args:
@@ -36,11 +37,17 @@ def cifarnet(images, num_classes=10, is_training=False, dropout_keep_prob=0.5,
     dropout_keep_prob: share of activations that dropout keeps.
     prediction_fn: turns logits into the end point 'Predictions'.
     scope: variable scope.
+    final_endpoint: the last pool, 'pool2', or the convolution before it, 'conv2', to
+      stop after; None builds everything.
 
   Returns:
-    (net, end_points): logits or features, float32 [batch, depth]; end_points by
-    layer name.
+    (net, end_points): logits or features, float32 [batch, depth], or with a
+    `final_endpoint` its feature map; end_points by layer name.
+
+  Raises:
+    UserError: there is no such `final_endpoint`; it is a ValueError.
   """
+  lenet.check_final_endpoint(final_endpoint)
   end_points = {}
   with tf.variable_scope(scope, 'CifarNet', [images]):
     net = end_points['conv1'] = slim.conv2d(images, 64, [5, 5], scope='conv1')
@@ -49,6 +56,8 @@ def cifarnet(images, num_classes=10, is_training=False, dropout_keep_prob=0.5,
     net = end_points['conv2'] = slim.conv2d(net, 64, [5, 5], scope='conv2')
     net = _local_response_norm(net, 'norm2')
     net = end_points['pool2'] = slim.max_pool2d(net, [2, 2], 2, scope='pool2')  # 8
+    if final_endpoint is not None:
+      return end_points[final_endpoint], end_points
     net = end_points['Flatten'] = slim.flatten(net)
     net = end_points['fc3'] = slim.fully_connected(net, 384, scope='fc3')
     net = slim.dropout(

@@ -58,11 +58,16 @@ def needed_operations(outputs: Sequence[tf.Tensor]) -> set[tf.Operation]:
   return needed
 
 
-def evaluation_graph(name: str) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+def evaluation_graph(
+    name: str, **options) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
   """Builds a network in a graph of its own, as its cost is counted.
 
   It is that of evaluation on one image (or clip) of the default size, with the
   class count of the published checkpoint.
+
+  Args:
+    name: of the network.
+    **options: go to `nets_factory.get_network_fn`.
 
   Returns:
     (images, logits, end_points): the placeholder and what the network returns.
@@ -71,7 +76,7 @@ def evaluation_graph(name: str) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tens
     UserError: there is no such network.
   """
   row = networks.get_network(name)
-  network_fn = nets_factory.get_network_fn(name, row.num_classes)
+  network_fn = nets_factory.get_network_fn(name, row.num_classes, **options)
   size = network_fn.default_image_size
   frames = [] if row.frames is None else [row.frames]
   with tf.Graph().as_default():

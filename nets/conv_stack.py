@@ -6,6 +6,7 @@ fully connected layers are convolutions, so a larger image gives a map of logits
 
 import collections
 
+import diagnostics
 from tf_compat import slim, tf
 
 Conv = collections.namedtuple(
@@ -41,7 +42,8 @@ def narrow_head(kernel, depths):
 
 
 def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob,
-               spatial_squeeze, global_pool, scope, default_scope, reuse=None):
+               spatial_squeeze, global_pool, scope, default_scope, reuse=None,
+               final_endpoint=None):
   """Builds the network that `layers` and `head` describe.
 
   Args:
@@ -57,17 +59,24 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
     scope: variable scope, or None for `default_scope` made unique.
     default_scope: the name under which a scope of None is built.
     reuse: whether the variables exist already.
+    final_endpoint: the convolution or pool to stop after, as its scope below the
+      network's; None builds everything.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
-    num_classes] without the squeeze; end_points by scope name. Without classes,
-    the features [batch, height, width, depth].
+    num_classes] without the squeeze; end_points by scope name. Without classes, or
+    with a `final_endpoint`, the features [batch, height, width, depth].
+
+  Raises:
+    UserError: there is no such `final_endpoint`; it is a ValueError.
   """
   with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse) as sc:
     outputs = sc.original_name_scope + '_end_points'
     with slim.arg_scope([slim.conv2d, slim.fully_connected, slim.max_pool2d],
                         outputs_collections=outputs):
-      net = _convolve(inputs, layers)
+      net = _convolve(inputs, layers, final_endpoint)
+      if final_endpoint is not None:
+        return net, slim.utils.convert_collection_to_dict(outputs)
       arguments = head.arguments or {}
       dropout = lambda net, name: slim.dropout(
           net, dropout_keep_prob, is_training=is_training, scope=name)
@@ -92,11 +101,16 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
       return net, end_points
 
 
-def _convolve(net, layers):
+def _convolve(net, layers, final_endpoint):
   for layer in layers:
     if isinstance(layer, Pool):
       net = slim.max_pool2d(net, layer.kernel, layer.stride, scope=layer.scope)
     else:
       net = slim.conv2d(net, layer.depth, layer.kernel, layer.stride,
                         padding=layer.padding, scope=layer.scope)
+    if layer.scope == final_endpoint:
+      return net
+  if final_endpoint is not None:
+    raise diagnostics.unknown_name(
+        'final_endpoint', final_endpoint, [layer.scope for layer in layers])
   return net

@@ -1,12 +1,14 @@
 """FCN: one class for each pixel, on any backbone (Long, Shelhamer and Darrell 2015,
 Fully convolutional networks for semantic segmentation, arXiv 1411.4038).
 
-    tap (stride 32) -> score -> 2x up -+
-    tap (stride 16) -> score --------- + -> 2x up -+
-    tap (stride 8)  -> score --------------------- + -> 8x up -> logits
+    features at stride 32 -> score -> 2x up -+
+    features at stride 16 -> score --------- + -> 2x up -+
+    features at stride 8  -> score --------------------- + -> 8x up -> logits
 
 That is FCN-8s, strides (8, 16, 32); (16, 32) is FCN-16s and (32,) is FCN-32s. The
-taps are `nets_factory.feature_taps`, so that any network with taps will do.
+feature maps are those of `nets_factory.feature_taps`, so any network that has them can
+be the backbone. On VGG the paper scores fc7 at stride 32; here it is pool5, the last
+feature map, so that the 120 million weights of fc6 and fc7 are not needed.
 """
 
 import numpy as np
@@ -58,15 +60,15 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
     images: float32 [batch, height, width, channels]; height and width may be
       unknown where the backbone allows it.
     num_classes: the number of classes of a pixel.
-    backbone_name: a network with taps at all `strides`.
+    backbone_name: a network with feature maps at all `strides`. It is built up to the
+      deepest of them.
     is_training: the mode of the backbone's batch norm and dropout.
-    strides: of the taps that are scored, in any order.
+    strides: of the feature maps that are scored, in any order.
     weight_decay: L2 penalty on the backbone's and the scores' weights.
     reuse: whether the variables below `scope` exist already. The backbone's are
       shared by the caller's own variable scope, or by a `reuse` of the backbone.
     scope: variable scope of what is added to the backbone.
-    **backbone_arguments: passed to the backbone. Its own head must fit the images:
-      small ones need fc_conv_padding='SAME' on VGG, global_pool=True on Inception.
+    **backbone_arguments: passed to the backbone.
 
   Returns:
     (logits, end_points): logits float32 [batch, height, width, num_classes];
@@ -74,23 +76,21 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
     'fused_STRIDE', then 'Logits' and 'Predictions' (class probabilities).
 
   Raises:
-    UserError: there is no such network, it has no taps, or none at one of
-      `strides`; or `num_classes` is less than 1.
+    UserError: there is no such network, it has no feature maps, or none at one of
+      `strides`; the images are too small for them; or `num_classes` is less than 1.
   """
   if num_classes < 1:
     raise diagnostics.UserError(
         f'num_classes is {num_classes}: fcn needs 1 or more classes for a pixel')
-  taps = _taps(backbone_name, strides)
-  backbone = nets_factory.get_network_fn(
-      backbone_name, None, weight_decay, is_training=is_training)
-  _, end_points = backbone(images, **backbone_arguments)
+  backbone = nets_factory.get_feature_maps_fn(
+      backbone_name, strides, weight_decay, is_training)
+  maps, end_points = backbone(images, **backbone_arguments)
   end_points = dict(end_points)
   with tf.variable_scope(scope, values=[images], reuse=reuse):
     with slim.arg_scope([slim.conv2d, slim.conv2d_transpose], activation_fn=None,
                         normalizer_fn=None,
                         weights_regularizer=slim.l2_regularizer(weight_decay)):
-      net = _fuse({stride: end_points[name] for stride, name in taps.items()},
-                  num_classes, end_points, scope)
+      net = _fuse(maps, num_classes, end_points, scope)
     # The last step is not learned, as in the paper.
     net = _resize_like(net, images)
   end_points[f'{scope}/Logits'] = net
@@ -98,24 +98,13 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
   return net, end_points
 
 
-def _taps(backbone_name, strides):
-  """Returns the taps at `strides`, the deepest first."""
-  taps = nets_factory.feature_taps(backbone_name)
-  absent = sorted(set(strides) - set(taps))
-  if absent or not strides:
-    raise diagnostics.UserError(
-        f'strides={tuple(strides)} but {backbone_name} has feature taps at strides'
-        f" {', '.join(map(str, taps))}: name one or more of these")
-  return {stride: taps[stride] for stride in sorted(set(strides), reverse=True)}
-
-
-def _fuse(features, num_classes, end_points, scope):
-  """Scores each map of features and adds the scores up, the deepest first."""
+def _fuse(maps, num_classes, end_points, scope):
+  """Scores each feature map and adds the scores up, the deepest first."""
   net, above = None, None
-  for stride, tap in features.items():
+  for stride, features in maps.items():
     deepest = net is None
     score = slim.conv2d(
-        tap, num_classes, 1, scope=f'score_{stride}',
+        features, num_classes, 1, scope=f'score_{stride}',
         weights_initializer=(tf.truncated_normal_initializer(stddev=0.01) if deepest
                              else tf.zeros_initializer()))
     end_points[f'{scope}/score_{stride}'] = score

@@ -195,7 +195,8 @@ def inception_resnet_v2_base(inputs, final_endpoint='Conv2d_7b_1x1',
 
 def inception_resnet_v2(inputs, num_classes=1001, is_training=True,
                         dropout_keep_prob=0.8, reuse=None, scope='InceptionResnetV2',
-                        create_aux_logits=True, activation_fn=tf.nn.relu):
+                        create_aux_logits=True, activation_fn=tf.nn.relu,
+                        final_endpoint=None):
   """Builds Inception-ResNet v2 for classification.
 
   Args:
@@ -209,6 +210,8 @@ def inception_resnet_v2(inputs, num_classes=1001, is_training=True,
     create_aux_logits: whether there is an end point 'AuxLogits' of the shape of
       the logits, from the 17 x 17 features; it helps training.
     activation_fn: see `inception_resnet_v2_base`.
+    final_endpoint: where to stop, see `inception_resnet_v2_base`; its output is then
+      returned. None builds everything.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or features [batch, 1, 1,
@@ -220,6 +223,9 @@ def inception_resnet_v2(inputs, num_classes=1001, is_training=True,
   """
   with inception_heads.network_scope(
       scope, 'InceptionResnetV2', inputs, reuse, is_training) as sc:
+    if final_endpoint is not None:
+      return inception_resnet_v2_base(
+          inputs, final_endpoint, scope=sc, activation_fn=activation_fn)
     net, end_points = inception_resnet_v2_base(
         inputs, scope=sc, activation_fn=activation_fn)
     if create_aux_logits and num_classes:

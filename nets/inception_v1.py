@@ -90,7 +90,7 @@ def inception_v1_base(inputs, final_endpoint='Mixed_5c', include_root_block=True
 
 def inception_v1(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.8,
                  prediction_fn=slim.softmax, spatial_squeeze=True, reuse=None,
-                 scope='InceptionV1', global_pool=False):
+                 scope='InceptionV1', global_pool=False, final_endpoint=None):
   """Builds Inception v1 for classification.
 
   Args:
@@ -104,6 +104,8 @@ def inception_v1(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
     reuse: whether the variables exist already.
     scope: variable scope.
     global_pool: whether to average features over the whole image, of any size.
+    final_endpoint: where to stop, see `inception_v1_base`; its output is then
+      returned. None builds everything.
 
   Returns:
     (net, end_points): logits [batch, num_classes] (or a map of them), or features
@@ -115,6 +117,8 @@ def inception_v1(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
   """
   with inception_heads.network_scope(
       scope, 'InceptionV1', inputs, reuse, is_training) as sc:
+    if final_endpoint is not None:
+      return inception_v1_base(inputs, final_endpoint, scope=sc)
     net, end_points = inception_v1_base(inputs, scope=sc)
     return inception_heads.classify(
         net, end_points, HEAD, num_classes, dropout_keep_prob, prediction_fn,

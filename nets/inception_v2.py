@@ -5,6 +5,7 @@ with modules, Mixed_4a and Mixed_5a, that halve the resolution. As published, th
 last module but one pools by average and the last by maximum.
 """
 
+import functools
 from typing import NamedTuple
 
 import diagnostics
@@ -129,7 +130,7 @@ def _check_data_format(data_format, separable):
 def inception_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.8,
                  min_depth=16, depth_multiplier=1.0, prediction_fn=slim.softmax,
                  spatial_squeeze=True, reuse=None, scope='InceptionV2',
-                 global_pool=False):
+                 global_pool=False, final_endpoint=None):
   """Builds Inception v2 for classification.
 
   Args:
@@ -145,6 +146,8 @@ def inception_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
     reuse: whether the variables exist already.
     scope: variable scope.
     global_pool: whether to average features over the whole image, of any size.
+    final_endpoint: where to stop, see `inception_v2_base`; its output is then
+      returned. None builds everything.
 
   Returns:
     (net, end_points): logits [batch, num_classes] (or a map of them), or features
@@ -156,8 +159,12 @@ def inception_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
   """
   with inception_heads.network_scope(
       scope, 'InceptionV2', inputs, reuse, is_training) as sc:
-    net, end_points = inception_v2_base(
-        inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=sc)
+    base = functools.partial(
+        inception_v2_base, inputs, min_depth=min_depth,
+        depth_multiplier=depth_multiplier, scope=sc)
+    if final_endpoint is not None:
+      return base(final_endpoint)
+    net, end_points = base()
     return inception_heads.classify(
         net, end_points, HEAD, num_classes, dropout_keep_prob, prediction_fn,
         spatial_squeeze, global_pool)

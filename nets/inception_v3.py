@@ -5,6 +5,8 @@ Five kinds of modules: figure 5 of the paper at 35 x 35, figure 6 (n = 7) at
 longer kin). The auxiliary classifier stands on the last 17 x 17 module.
 """
 
+import functools
+
 from nets import inception_blocks, inception_heads
 from nets.conv_stack import trunc_normal as trunc_normal
 from nets.inception_blocks import Conv, Fork, Mixed, Pool
@@ -116,7 +118,7 @@ def inception_v3_base(inputs, final_endpoint='Mixed_7c', min_depth=16,
 def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.8,
                  min_depth=16, depth_multiplier=1.0, prediction_fn=slim.softmax,
                  spatial_squeeze=True, reuse=None, create_aux_logits=True,
-                 scope='InceptionV3', global_pool=False):
+                 scope='InceptionV3', global_pool=False, final_endpoint=None):
   """Builds Inception v3 for classification.
 
   Args:
@@ -134,6 +136,8 @@ def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
       the logits, from the 17 x 17 features; it helps training.
     scope: variable scope.
     global_pool: whether to average features over the whole image, of any size.
+    final_endpoint: where to stop, see `inception_v3_base`; its output is then
+      returned. None builds everything.
 
   Returns:
     (net, end_points): logits [batch, num_classes] (or a map of them), or features
@@ -145,8 +149,12 @@ def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
   """
   with inception_heads.network_scope(
       scope, 'InceptionV3', inputs, reuse, is_training) as sc:
-    net, end_points = inception_v3_base(
-        inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=sc)
+    base = functools.partial(
+        inception_v3_base, inputs, min_depth=min_depth,
+        depth_multiplier=depth_multiplier, scope=sc)
+    if final_endpoint is not None:
+      return base(final_endpoint)
+    net, end_points = base()
     if create_aux_logits and num_classes:
       end_points['AuxLogits'] = _auxiliary_logits(
           end_points['Mixed_6e'], num_classes, spatial_squeeze,
@@ -166,6 +174,9 @@ def _auxiliary_logits(net, num_classes, spatial_squeeze, width):
     net = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
                       normalizer_fn=None, weights_initializer=trunc_normal(0.001),
                       scope='Conv2d_2b_1x1')
+    if spatial_squeeze and max(size or 1 for size in net.shape.as_list()[1:3]) > 1:
+      # Of larger images, where there is one answer for all places.
+      net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
     if spatial_squeeze:
       net = inception_heads.squeeze(
           net, 'create_aux_logits=False or spatial_squeeze=False')

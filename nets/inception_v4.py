@@ -125,7 +125,8 @@ def inception_v4_base(inputs, final_endpoint='Mixed_7d', scope=None):
 
 
 def inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0.8,
-                 reuse=None, scope='InceptionV4', create_aux_logits=True):
+                 reuse=None, scope='InceptionV4', create_aux_logits=True,
+                 final_endpoint=None):
   """Builds Inception v4 for classification.
 
   Args:
@@ -138,6 +139,8 @@ def inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0
     scope: variable scope.
     create_aux_logits: whether there is an end point 'AuxLogits' of the shape of
       the logits, from the 17 x 17 features; it helps training.
+    final_endpoint: where to stop, see `inception_v4_base`; its output is then
+      returned. None builds everything.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or features [batch, 1, 1,
@@ -149,6 +152,8 @@ def inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0
   """
   with inception_heads.network_scope(
       scope, 'InceptionV4', inputs, reuse, is_training) as sc:
+    if final_endpoint is not None:
+      return inception_v4_base(inputs, final_endpoint, scope=sc)
     net, end_points = inception_v4_base(inputs, scope=sc)
     if create_aux_logits and num_classes:
       end_points['AuxLogits'] = inception_heads.auxiliary_dense_logits(

@@ -131,7 +131,7 @@ def _pool(net, global_pool, end_points):
 def mobilenet_v1(inputs, num_classes=1000, dropout_keep_prob=0.999, is_training=True,
                  min_depth=8, depth_multiplier=1.0, conv_defs=None,
                  prediction_fn=slim.softmax, spatial_squeeze=True, reuse=None,
-                 scope='MobilenetV1', global_pool=False):
+                 scope='MobilenetV1', global_pool=False, final_endpoint=None):
   """Builds MobileNet V1 with its classifier.
 
   Args:
@@ -150,6 +150,8 @@ def mobilenet_v1(inputs, num_classes=1000, dropout_keep_prob=0.999, is_training=
     scope: variable scope.
     global_pool: whether to average over the whole map, so that any size gives one
       answer; else over 7 x 7, the map of an image of 224, or what there is.
+    final_endpoint: where to stop, see `mobilenet_v1_base`; its output is then
+      returned. None builds everything.
 
   Returns:
     (net, end_points): logits, float [batch, num_classes] (or a map of them), or
@@ -165,8 +167,10 @@ def mobilenet_v1(inputs, num_classes=1000, dropout_keep_prob=0.999, is_training=
   with tf.variable_scope(scope, 'MobilenetV1', [inputs], reuse=reuse) as sc:
     with safe_arg_scope([slim.batch_norm, slim.dropout], is_training=is_training):
       net, end_points = mobilenet_v1_base(
-          inputs, final_endpoint=None, min_depth=min_depth,
+          inputs, final_endpoint, min_depth=min_depth,
           depth_multiplier=depth_multiplier, conv_defs=conv_defs, scope=sc)
+      if final_endpoint is not None:
+        return net, end_points
       with tf.variable_scope('Logits'):
         net = _pool(net, global_pool, end_points)
         if not num_classes:

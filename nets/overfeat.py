@@ -23,11 +23,13 @@ def overfeat_arg_scope(weight_decay=0.0005):
 
 
 def overfeat(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
-             spatial_squeeze=True, scope='overfeat', global_pool=False):
+             spatial_squeeze=True, scope='overfeat', global_pool=False,
+             final_endpoint=None):
   """OverFeat; arguments and returns as in `conv_stack`."""
   return conv_stack.conv_stack(
       inputs, _LAYERS, conv_stack.narrow_head(6, (3072, 4096)), num_classes,
-      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'overfeat')
+      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'overfeat',
+      final_endpoint=final_endpoint)
 
 
 overfeat.default_image_size = 231

@@ -8,6 +8,7 @@ dilated ("atrous") instead of strided, and the features keep their resolution.
 import collections
 import functools
 
+import diagnostics
 from nets import normalization
 from nets.grouped_convolution import grouped_conv2d
 from tf_compat import slim, tf
@@ -190,6 +191,29 @@ def four_blocks(block_fn, units, width=lambda base_depth: base_depth,
       block_fn(f'block{number}', width(base_depth), num_units, stride)
       for number, (base_depth, num_units, stride) in enumerate(
           zip((64, 128, 256, 512), units, strides, strict=True), 1)]
+
+
+def blocks_up_to(blocks, final_endpoint):
+  """Returns the blocks of a network that stops early.
+
+  Args:
+    blocks: a list of `Block`.
+    final_endpoint: the last block or unit, as its scope below the network's, such as
+      'block4' or 'block2/unit_3/bottleneck_v1'.
+
+  Raises:
+    UserError: there is none; it is a ValueError.
+  """
+  kept = []
+  for block in blocks:
+    if final_endpoint == block.scope:
+      return [*kept, block]
+    for number in range(1, len(block.args) + 1):
+      if final_endpoint.startswith(f'{block.scope}/unit_{number}/'):
+        return [*kept, block._replace(args=block.args[:number])]
+    kept.append(block)
+  raise diagnostics.unknown_name(
+      'final_endpoint', final_endpoint, [block.scope for block in blocks])
 
 
 def stride_after_root(output_stride):

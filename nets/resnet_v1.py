@@ -74,7 +74,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
 def resnet_v1(inputs, blocks, num_classes=None, is_training=True, global_pool=True,
               output_stride=None, include_root_block=True, spatial_squeeze=True,
               store_non_strided_activations=False, reuse=None, scope=None,
-              symmetric_pool=False):
+              symmetric_pool=False, final_endpoint=None):
   """Builds a ResNet v1 from its blocks.
 
   Args:
@@ -92,13 +92,17 @@ def resnet_v1(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
     reuse: whether the variables exist already.
     scope: variable scope.
     symmetric_pool: whether pool1 pads all sides alike and not as 'SAME' does.
+    final_endpoint: 'conv1', or the block or unit to stop after, as its scope below
+      the network's, such as 'block2/unit_3/bottleneck_v1'; None builds everything.
 
   Returns:
     (net, end_points): logits [batch, num_classes] (or a map of them), or features
-    [batch, 1, 1, depth] (a map without global_pool); end_points by scope name.
+    [batch, 1, 1, depth] (a map without global_pool, or with a `final_endpoint`);
+    end_points by scope name.
 
   Raises:
-    ValueError: `output_stride` cannot be reached.
+    ValueError: `output_stride` cannot be reached, or there is no such
+      `final_endpoint`.
   """
   with tf.variable_scope(scope, 'resnet_v1', [inputs], reuse=reuse) as sc:
     outputs = sc.original_name_scope + '_end_points'
@@ -110,12 +114,18 @@ def resnet_v1(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
         if include_root_block:
           output_stride = resnet_utils.stride_after_root(output_stride)
           net = resnet_utils.conv2d_same(net, 64, 7, stride=2, scope='conv1')  # 112
+          if final_endpoint == 'conv1':
+            return net, slim.utils.convert_collection_to_dict(outputs)
           pool = (resnet_utils.max_pool2d_symmetric if symmetric_pool
                   else slim.max_pool2d)
           net = pool(net, 3, stride=2, scope='pool1')  # 56
+        if final_endpoint is not None:
+          blocks = resnet_utils.blocks_up_to(blocks, final_endpoint)
         net = resnet_utils.stack_blocks_dense(
             net, blocks, output_stride, store_non_strided_activations)  # 7
         end_points = slim.utils.convert_collection_to_dict(outputs)
+        if final_endpoint is not None:
+          return net, end_points
         net = resnet_utils.classify(
             net, end_points, num_classes, global_pool, spatial_squeeze, sc)
         return net, end_points
@@ -140,7 +150,8 @@ def _resnet_v1_of(layers, inputs, min_base_depth, depth_multiplier, **arguments)
 def resnet_v1_50(inputs, num_classes=None, is_training=True, global_pool=True,
                  output_stride=None, spatial_squeeze=True,
                  store_non_strided_activations=False, min_base_depth=8,
-                 depth_multiplier=1, reuse=None, scope='resnet_v1_50'):
+                 depth_multiplier=1, reuse=None, scope='resnet_v1_50',
+                 final_endpoint=None):
   """ResNet-50 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
   return _resnet_v1_of(50, **locals())
 
@@ -148,7 +159,8 @@ def resnet_v1_50(inputs, num_classes=None, is_training=True, global_pool=True,
 def resnet_v1_101(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, spatial_squeeze=True,
                   store_non_strided_activations=False, min_base_depth=8,
-                  depth_multiplier=1, reuse=None, scope='resnet_v1_101'):
+                  depth_multiplier=1, reuse=None, scope='resnet_v1_101',
+                  final_endpoint=None):
   """ResNet-101 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
   return _resnet_v1_of(101, **locals())
 
@@ -156,7 +168,8 @@ def resnet_v1_101(inputs, num_classes=None, is_training=True, global_pool=True,
 def resnet_v1_152(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, store_non_strided_activations=False,
                   spatial_squeeze=True, min_base_depth=8, depth_multiplier=1,
-                  reuse=None, scope='resnet_v1_152'):
+                  reuse=None, scope='resnet_v1_152',
+                  final_endpoint=None):
   """ResNet-152 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
   return _resnet_v1_of(152, **locals())
 
@@ -164,7 +177,8 @@ def resnet_v1_152(inputs, num_classes=None, is_training=True, global_pool=True,
 def resnet_v1_200(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, store_non_strided_activations=False,
                   spatial_squeeze=True, min_base_depth=8, depth_multiplier=1,
-                  reuse=None, scope='resnet_v1_200'):
+                  reuse=None, scope='resnet_v1_200',
+                  final_endpoint=None):
   """ResNet-200 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
   return _resnet_v1_of(200, **locals())
 

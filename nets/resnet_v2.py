@@ -54,10 +54,14 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1,
 
 def resnet_v2(inputs, blocks, num_classes=None, is_training=True, global_pool=True,
               output_stride=None, include_root_block=True, spatial_squeeze=True,
-              reuse=None, scope=None):
+              reuse=None, scope=None, final_endpoint=None, store_postnorm=False):
   """Builds a ResNet v2 from its blocks.
 
-  Arguments, returns and errors are those of `resnet_v1.resnet_v1`.
+  Arguments, returns and errors are those of `resnet_v1.resnet_v1`, with two
+  differences. 'postnorm' is one more `final_endpoint`: the last feature map, after
+  the batch norm and the ReLU that follow block4. It is an end point of networks
+  without classes, and by `store_postnorm` of those with classes, where the established
+  network has no such end point.
   """
   with tf.variable_scope(scope, 'resnet_v2', [inputs], reuse=reuse) as sc:
     outputs = sc.original_name_scope + '_end_points'
@@ -71,10 +75,20 @@ def resnet_v2(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
           # The first unit begins with its own batch norm and ReLU.
           with slim.arg_scope([slim.conv2d], activation_fn=None, normalizer_fn=None):
             net = resnet_utils.conv2d_same(net, 64, 7, stride=2, scope='conv1')  # 112
+          if final_endpoint == 'conv1':
+            return net, slim.utils.convert_collection_to_dict(outputs)
           net = slim.max_pool2d(net, [3, 3], stride=2, scope='pool1')  # 56
+        if final_endpoint not in (None, 'postnorm'):
+          blocks = resnet_utils.blocks_up_to(blocks, final_endpoint)
         net = resnet_utils.stack_blocks_dense(net, blocks, output_stride)  # 7
-        net = normalization.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
         end_points = slim.utils.convert_collection_to_dict(outputs)
+        if final_endpoint not in (None, 'postnorm'):
+          return net, end_points
+        net = normalization.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
+        if final_endpoint or store_postnorm or not num_classes:
+          end_points[f'{sc.name}/postnorm'] = net
+        if final_endpoint:
+          return net, end_points
         net = resnet_utils.classify(
             net, end_points, num_classes, global_pool, spatial_squeeze, sc)
         return net, end_points
@@ -96,28 +110,28 @@ def _resnet_v2_of(layers, inputs, **arguments):
 
 def resnet_v2_50(inputs, num_classes=None, is_training=True, global_pool=True,
                  output_stride=None, spatial_squeeze=True, reuse=None,
-                 scope='resnet_v2_50'):
+                 scope='resnet_v2_50', final_endpoint=None, store_postnorm=False):
   """ResNet-50 v2; arguments and returns as in `resnet_v2`."""
   return _resnet_v2_of(50, **locals())
 
 
 def resnet_v2_101(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, spatial_squeeze=True, reuse=None,
-                  scope='resnet_v2_101'):
+                  scope='resnet_v2_101', final_endpoint=None, store_postnorm=False):
   """ResNet-101 v2; arguments and returns as in `resnet_v2`."""
   return _resnet_v2_of(101, **locals())
 
 
 def resnet_v2_152(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, spatial_squeeze=True, reuse=None,
-                  scope='resnet_v2_152'):
+                  scope='resnet_v2_152', final_endpoint=None, store_postnorm=False):
   """ResNet-152 v2; arguments and returns as in `resnet_v2`."""
   return _resnet_v2_of(152, **locals())
 
 
 def resnet_v2_200(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, spatial_squeeze=True, reuse=None,
-                  scope='resnet_v2_200'):
+                  scope='resnet_v2_200', final_endpoint=None, store_postnorm=False):
   """ResNet-200 v2; arguments and returns as in `resnet_v2`."""
   return _resnet_v2_of(200, **locals())
 

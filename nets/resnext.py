@@ -89,49 +89,49 @@ def _build(name, inputs, **arguments):
 
 def se_resnet_v1_50(inputs, num_classes=None, is_training=True, global_pool=True,
                     output_stride=None, spatial_squeeze=True, reuse=None,
-                    scope='se_resnet_v1_50'):
+                    scope='se_resnet_v1_50', final_endpoint=None):
   """SE-ResNet-50; arguments and returns as in `resnet_v1.resnet_v1`."""
   return _build('se_resnet_v1_50', **locals())
 
 
 def se_resnet_v1_101(inputs, num_classes=None, is_training=True, global_pool=True,
                      output_stride=None, spatial_squeeze=True, reuse=None,
-                     scope='se_resnet_v1_101'):
+                     scope='se_resnet_v1_101', final_endpoint=None):
   """SE-ResNet-101; arguments and returns as in `resnet_v1.resnet_v1`."""
   return _build('se_resnet_v1_101', **locals())
 
 
 def se_resnet_v1_152(inputs, num_classes=None, is_training=True, global_pool=True,
                      output_stride=None, spatial_squeeze=True, reuse=None,
-                     scope='se_resnet_v1_152'):
+                     scope='se_resnet_v1_152', final_endpoint=None):
   """SE-ResNet-152; arguments and returns as in `resnet_v1.resnet_v1`."""
   return _build('se_resnet_v1_152', **locals())
 
 
 def resnext_50(inputs, num_classes=None, is_training=True, global_pool=True,
                output_stride=None, spatial_squeeze=True, reuse=None,
-               scope='resnext_50'):
+               scope='resnext_50', final_endpoint=None):
   """ResNeXt-50 (32x4d); arguments and returns as in `resnet_v1.resnet_v1`."""
   return _build('resnext_50', **locals())
 
 
 def resnext_101(inputs, num_classes=None, is_training=True, global_pool=True,
                 output_stride=None, spatial_squeeze=True, reuse=None,
-                scope='resnext_101'):
+                scope='resnext_101', final_endpoint=None):
   """ResNeXt-101 (32x4d); arguments and returns as in `resnet_v1.resnet_v1`."""
   return _build('resnext_101', **locals())
 
 
 def se_resnext_50(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, spatial_squeeze=True, reuse=None,
-                  scope='se_resnext_50'):
+                  scope='se_resnext_50', final_endpoint=None):
   """SE-ResNeXt-50 (32x4d); arguments and returns as in `resnet_v1.resnet_v1`."""
   return _build('se_resnext_50', **locals())
 
 
 def se_resnext_101(inputs, num_classes=None, is_training=True, global_pool=True,
                    output_stride=None, spatial_squeeze=True, reuse=None,
-                   scope='se_resnext_101'):
+                   scope='se_resnext_101', final_endpoint=None):
   """SE-ResNeXt-101 (32x4d); arguments and returns as in `resnet_v1.resnet_v1`."""
   return _build('se_resnext_101', **locals())
 

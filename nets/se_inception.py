@@ -24,7 +24,8 @@ def _with_attention(network, **arguments):
 
 
 def se_inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0.8,
-                    reuse=None, scope='SeInceptionV4', create_aux_logits=True):
+                    reuse=None, scope='SeInceptionV4', create_aux_logits=True,
+                    final_endpoint=None):
   """SE-Inception v4; arguments, returns and errors as in `inception_v4`."""
   return _with_attention(inception_v4.inception_v4, **locals())
 
@@ -32,7 +33,7 @@ def se_inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_pro
 def se_inception_resnet_v2(inputs, num_classes=1001, is_training=True,
                            dropout_keep_prob=0.8, reuse=None,
                            scope='SeInceptionResnetV2', create_aux_logits=True,
-                           activation_fn=tf.nn.relu):
+                           activation_fn=tf.nn.relu, final_endpoint=None):
   """SE-Inception-ResNet v2; all else as in `inception_resnet_v2`."""
   return _with_attention(inception_resnet_v2.inception_resnet_v2, **locals())
 

@@ -26,7 +26,7 @@ def vgg_arg_scope(weight_decay=0.0005):
 
 
 def _vgg(name, inputs, num_classes, is_training, dropout_keep_prob,
-         spatial_squeeze, reuse, scope, fc_conv_padding, global_pool):
+         spatial_squeeze, reuse, scope, fc_conv_padding, global_pool, final_endpoint):
   """Builds the row `name` of the table; see `conv_stack.conv_stack`.
 
   `fc_conv_padding` is fc6's padding: 'VALID' sees 7 x 7 whole, 'SAME' keeps the
@@ -40,31 +40,34 @@ def _vgg(name, inputs, num_classes, is_training, dropout_keep_prob,
   return conv_stack.conv_stack(
       inputs, layers, Head(7, (4096, 4096), fc_conv_padding), num_classes,
       is_training, dropout_keep_prob, spatial_squeeze, global_pool,
-      scope, name, reuse)
+      scope, name, reuse, final_endpoint)
 
 
 def vgg_a(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
           spatial_squeeze=True, reuse=None, scope='vgg_a',
-          fc_conv_padding='VALID', global_pool=False):
+          fc_conv_padding='VALID', global_pool=False, final_endpoint=None):
   """VGG with 11 weight layers; arguments and returns as in `conv_stack`."""
   return _vgg('vgg_a', inputs, num_classes, is_training, dropout_keep_prob,
-              spatial_squeeze, reuse, scope, fc_conv_padding, global_pool)
+              spatial_squeeze, reuse, scope, fc_conv_padding, global_pool,
+              final_endpoint)
 
 
 def vgg_16(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
            spatial_squeeze=True, reuse=None, scope='vgg_16',
-           fc_conv_padding='VALID', global_pool=False):
+           fc_conv_padding='VALID', global_pool=False, final_endpoint=None):
   """VGG with 16 weight layers; arguments and returns as in `conv_stack`."""
   return _vgg('vgg_16', inputs, num_classes, is_training, dropout_keep_prob,
-              spatial_squeeze, reuse, scope, fc_conv_padding, global_pool)
+              spatial_squeeze, reuse, scope, fc_conv_padding, global_pool,
+              final_endpoint)
 
 
 def vgg_19(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
            spatial_squeeze=True, reuse=None, scope='vgg_19',
-           fc_conv_padding='VALID', global_pool=False):
+           fc_conv_padding='VALID', global_pool=False, final_endpoint=None):
   """VGG with 19 weight layers; arguments and returns as in `conv_stack`."""
   return _vgg('vgg_19', inputs, num_classes, is_training, dropout_keep_prob,
-              spatial_squeeze, reuse, scope, fc_conv_padding, global_pool)
+              spatial_squeeze, reuse, scope, fc_conv_padding, global_pool,
+              final_endpoint)
 
 
 for _network in (vgg_a, vgg_16, vgg_19):

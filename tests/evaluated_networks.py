@@ -81,7 +81,7 @@ class Evaluated:
 @functools.cache
 def evaluated(name: str) -> Evaluated:
   """Builds a network as `counting.measure` does and returns its facts."""
-  images, logits, end_points = counting.evaluation_graph(name)
+  images, logits, end_points = counting.evaluation_graph(name, with_feature_maps=True)
   row = taps.find_taps(name)
   names = taps.feature_taps(name).values() if row and len(images.shape) == 4 else ()
   later, logits_need = {}, set()

@@ -10,6 +10,7 @@ from catalog import networks, taps
 from nets import nets_factory
 from tests.evaluated_networks import BUILT, evaluated
 from tests.nets_contract_test import CONTRACTS
+from tf_compat import tf
 
 IMAGE_NETWORKS = [name for name, row in networks.NETWORKS.items()
                   if row.frames is None]
@@ -43,6 +44,8 @@ def test_taps_are_end_points_at_their_strides(name):
 def test_taps_are_end_points_of_the_contract(name):
   contract = json.loads((CONTRACTS / 'nets' / f'{name}.json').read_text())
   shapes = {end_point: shape for end_point, shape, *_ in contract['end_points']}
+  # The established ResNet v2 has no end point after its last batch norm and ReLU.
+  shapes[f'{name}/postnorm'] = shapes.get(f'{name}/block4')
   size, lost = contract['input_shape'][1], taps.find_taps(name).lost
   for stride, tap in nets_factory.feature_taps(name).items():
     assert math.ceil(size / stride) - lost <= shapes[tap][1] <= math.ceil(size / stride)
@@ -88,6 +91,41 @@ def test_every_row_of_taps_is_used():
   used = [taps.find_taps(name) for name in IMAGE_NETWORKS]
   assert None not in used
   assert [row.pattern for row in taps.TAPS if row not in used] == []
+
+
+def test_last_map_of_resnet_v2_is_the_one_after_its_last_batch_norm_and_relu():
+  """Networks with classes have that end point only where it is asked for."""
+  images = tf.zeros([1, 65, 65, 3])
+  maps, end_points = nets_factory.get_feature_maps_fn('resnet_v2_50', (16, 32))(images)
+  assert list(maps) == [32, 16]
+  assert maps[32].op.type == 'Relu'
+  assert maps[32].op.name.startswith('resnet_v2_50/postnorm/')
+  assert maps[32] is end_points[nets_factory.feature_taps('resnet_v2_50')[32]]
+  # A network without classes has it among its end points, so do those that ask.
+  tf.reset_default_graph()
+  features, end_points = nets_factory.get_network_fn('resnet_v2_50', None)(
+      tf.zeros([1, 65, 65, 3]), global_pool=False)
+  assert end_points['resnet_v2_50/postnorm'] is features
+
+
+@pytest.mark.parametrize('outer', ['', 'detector'])
+def test_maps_are_built_again_and_below_other_scopes(outer):
+  """Where pools, named by their operations, have other names than at first."""
+  for reuse in (None, True):
+    with (tf.variable_scope(outer, reuse=reuse) if outer
+          else tf.variable_scope(tf.get_variable_scope(), reuse=reuse)):
+      maps, _ = nets_factory.get_feature_maps_fn('vgg_a', (8, 32))(
+          tf.zeros([1, 64, 96, 3]))
+    assert {stride: features.shape.as_list() for stride, features in maps.items()} == {
+        32: [1, 2, 3, 512], 8: [1, 8, 12, 512]}
+  assert len(tf.trainable_variables()) == 16
+
+
+def test_images_too_small_for_a_map_are_refused():
+  with pytest.raises(diagnostics.UserError, match=r'16 x 40 are too small.*stride 32'):
+    nets_factory.get_feature_maps_fn('vgg_a', (8, 32))(tf.zeros([1, 16, 40, 3]))
+  tf.reset_default_graph()
+  nets_factory.get_feature_maps_fn('vgg_a', (8,))(tf.zeros([1, 16, 40, 3]))
 
 
 @pytest.mark.parametrize('name', VIDEO_NETWORKS)

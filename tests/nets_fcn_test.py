@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import diagnostics
-from nets import fcn, nets_factory
+from catalog import networks, taps
+from nets import complexity, fcn, nets_factory
+from tests.evaluated_networks import skip_unless_every_network
 from tf_compat import slim, tf
 
 CLASSES = 3
@@ -108,6 +110,48 @@ def test_backbone_keeps_its_variables_and_all_others_are_below_the_scope():
   nets_factory.get_network_fn('mobilenet_v1_025', None, is_training=True)(
       tf.zeros([1, 64, 64, 3]))
   assert names - added == {variable.op.name for variable in tf.trainable_variables()}
+
+
+QUICK = ('lenet', 'cifarnet', 'alexnet_v2', 'overfeat', 'vgg_16', 'resnet_v2_50',
+         'mobilenet_v1_025', 'mobilenet_v3_small', 'inception_v3')
+
+
+@pytest.mark.parametrize('name', [
+    name for name, row in networks.NETWORKS.items() if row.frames is None])
+@pytest.mark.parametrize('deepest', [True, False])
+def test_every_variable_has_influence_on_the_logits(name, deepest):
+  """And only those decay: no layer behind the last score is built."""
+  if name not in QUICK:
+    skip_unless_every_network()
+  strides = [stride for stride, _ in taps.find_taps(name).by_stride]
+  logits, _ = fcn.fcn(
+      tf.zeros([1, 139, 139, networks.NETWORKS[name].channels]), 3, name, True,
+      strides if deepest else strides[:-1], weight_decay=1e-3)
+  trainable = tf.trainable_variables()
+  gradients = tf.gradients(logits, trainable)
+  assert [variable.op.name for gradient, variable in zip(
+      gradients, trainable, strict=True) if gradient is None] == []
+  layers = {variable.op.name.rpartition('/')[0] for variable in trainable}
+  decayed = [operation for loss in tf.losses.get_regularization_losses()
+             for operation in complexity.needed_operations([loss])
+             if operation.type == 'VarHandleOp']
+  assert {operation.name.rpartition('/')[0] for operation in decayed} <= layers
+  assert len(decayed) == len(set(decayed))
+  updated = {operation.name.rpartition('/')[0]
+             for update in tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+             for operation in complexity.needed_operations(update.inputs)
+             if operation.type == 'VarHandleOp'}
+  assert updated <= layers
+
+
+def test_fcn_on_vgg_has_no_fully_connected_weights():
+  fcn.fcn(tf.zeros([1, 64, 64, 3]), 5, 'vgg_16', weight_decay=1e-3)
+  names = {variable.op.name for variable in tf.global_variables()}
+  assert not any(word in name for name in names for word in ('fc6', 'fc7', 'fc8'))
+  # 13 convolutions, three scores and two that enlarge them.
+  assert len(tf.losses.get_regularization_losses()) == 13 + 3 + 2
+  assert sum(variable.shape.num_elements()
+             for variable in tf.trainable_variables()) < 15e6
 
 
 def test_reuse_shares_all_variables():

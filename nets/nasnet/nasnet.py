@@ -83,10 +83,10 @@ def nasnet_large_arg_scope(weight_decay=5e-5, batch_norm_decay=0.9997,
 
 
 def build_nasnet_cifar(images, num_classes, is_training=True, config=None,
-                       current_step=None):
+                       current_step=None, final_endpoint=None):
   """NASNet-A (6 @ 768); arguments and returns as in `cell_stack.build`."""
   return _build('cifar', images, num_classes, is_training,
-                config or cifar_config(), None, current_step)
+                config or cifar_config(), final_endpoint, current_step)
 
 
 def build_nasnet_mobile(images, num_classes, is_training=True, final_endpoint=None,
