@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import diagnostics
-from catalog import networks
+from catalog import complexity, networks
 from checkpoints import identify, restore
 from export import batch_norm_folding, freezing
 from nets import nets_factory
@@ -180,4 +180,21 @@ def _check(plan, model_name):
       found = advice.removeprefix('this is a checkpoint of ')
       raise diagnostics.UserError(
           f"'{plan.path}' is a checkpoint of another network, {found}") from error
+    if size := _trained_size(plan, model_name):
+      raise diagnostics.UserError(
+          f"'{plan.path}' was trained on images of {size} x {size}, the size that its"
+          f' fully connected layers are made for: set --eval_image_size={size}'
+      ) from error
     raise
+
+
+def _trained_size(plan, model_name):
+  """Returns the image size of a checkpoint, if weights differ by the size alone."""
+  of_inputs = [there for _, there, here in plan.mismatched
+               if len(there) == len(here) == 2 and there[1] == here[1]]
+  if not of_inputs or len(of_inputs) < len(plan.mismatched) or plan.missing:
+    return None
+  match = next((match for match in identify.identify(plan.listing.shapes, limit=None)
+                if match.fits and match.network == model_name), None)
+  cost = complexity.load().get(model_name)
+  return match and (match.image_size or (cost and cost.input_shape[0]))

@@ -8,6 +8,7 @@ import pytest
 
 import diagnostics
 from catalog import image_sizes, networks
+from export import inference_graph
 from nets import nets_factory
 from tests.evaluated_networks import skip_unless_every_network
 from tf_compat import tf
@@ -112,3 +113,14 @@ def test_larger_images_use_the_weights_of_the_default_size_on_the_mean():
 def test_one_line_names_size_network_and_flag(arguments, message):
   with pytest.raises(diagnostics.UserError, match=message):
     image_sizes.check(*arguments)
+
+
+def test_checkpoint_of_another_size_is_refused_with_its_size(tmp_path):
+  """LeNet's fully connected weights are of one image size."""
+  nets_factory.get_network_fn('lenet', 5)(tf.zeros([1, 40, 40, 1]))
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    path = tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
+  assert inference_graph.build('lenet', 5, path, 40).logits.shape[1] == 5
+  with pytest.raises(diagnostics.UserError, match=r'images of 40 x 40.*size=40$'):
+    inference_graph.build('lenet', 5, path)
