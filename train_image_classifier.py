@@ -88,7 +88,7 @@ def train() -> None:
   training_graph = graph.build(
       config, batches.next_batch, network_fn, loss.add, schedule,
       optimization.make_optimizer, optimization.update_options(),
-      tensorboard.displayable())
+      tensorboard.displayable(), loss.cross_entropy)
   beginning, init_fn = fine_tuning.prepare(start, dataset, num_classes)
   computing = computation.watchers(training_graph)
   watchers = [

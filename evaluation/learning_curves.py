@@ -32,18 +32,24 @@ class Panel(NamedTuple):
     title: what it shows.
     of_steps: the tag of what training writes of single steps, which is noisy.
     of_splits: the tags of what was measured on a whole split.
+    substitute: a tag of single steps for runs that lack the first one, and what it
+      shows; None: there is none.
     is_logarithmic: whether the axis is, where all values allow it.
   """
 
   title: str
   of_steps: str
   of_splits: tuple[str, ...] = ()
+  substitute: tuple[str, str] | None = None
   is_logarithmic: bool = False
 
 
 PANELS = (
-    Panel("loss, of batches with the weights' penalty", 'total_loss',
-          ('validation/loss', 'eval/cross_entropy'), is_logarithmic=True),
+    Panel('cross entropy', 'cross_entropy/training_batch',
+          ('validation/loss', 'eval/cross_entropy'),
+          # What runs had before they wrote the cross entropy alone.
+          ('total_loss', 'total loss, with the penalty on weights'),
+          is_logarithmic=True),
     Panel('accuracy', 'accuracy/training_batch',
           ('validation/accuracy', 'eval/Accuracy')),
     Panel('learning rate', 'learning_rate'),
@@ -113,7 +119,7 @@ def draw(path: str | os.PathLike, runs: Mapping[str, Curves]) -> None:
   """
   shown = [panel for panel in PANELS if any(
       tag in curves for curves in runs.values()
-      for tag in (panel.of_steps, *panel.of_splits))]
+      for tag in (panel.of_steps, *(panel.substitute or ())[:1], *panel.of_splits))]
   if not shown:
     raise diagnostics.UserError(
         'none of the folders has a loss, an accuracy or a learning rate in it')
@@ -137,15 +143,21 @@ def draw(path: str | os.PathLike, runs: Mapping[str, Curves]) -> None:
 
 
 def _draw_run(axes, panel, name, curves, colour):
-  if panel.of_steps in curves:
-    steps, values = curves[panel.of_steps]
+  tag, what, style = panel.of_steps, 'batches', '-'
+  if tag not in curves and panel.substitute:
+    (tag, of_substitute), style = panel.substitute, '--'
+    what = f'batches, {of_substitute}'
+  if tag in curves:
+    steps, values = curves[tag]
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
     if panel.of_splits and len(values) > _MANY:
       axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
       values = smoothed(steps, values)
-    axes.plot(steps, values, color=colour, linewidth=1.6,
-              label=f'{name}: batches' if panel.of_splits else name)
+    # A line through few points hides how few they are; one point has none.
+    axes.plot(steps, values, style, color=colour, linewidth=1.6, markersize=3,
+              marker='o' if len(values) <= _MANY else None,
+              label=f'{name}: {what}' if panel.of_splits else name)
   for tag in panel.of_splits:
     if tag in curves:
       steps, values = curves[tag]

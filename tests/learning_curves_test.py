@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 import diagnostics
@@ -78,3 +79,35 @@ def test_numbers_that_no_panel_shows_are_told(tmp_path):
   folder = write(tmp_path, [(1, 'progress/images_per_second', 3.0)])
   with pytest.raises(diagnostics.UserError, match='none of the folders'):
     learning_curves.draw(tmp_path / 'a.png', {'a': learning_curves.read(folder)})
+
+
+def drawn_lines(monkeypatch, tmp_path, curves):
+  """Draws the loss of a run; returns its lines by label: (style, marker, values)."""
+  lines = {}
+
+  def keep(axes, *arguments, **options):
+    line, = plot(axes, *arguments, **options)
+    lines[line.get_label()] = (
+        line.get_linestyle(), line.get_marker(), line.get_ydata().tolist())
+    return [line]
+
+  plot = Axes.plot
+  monkeypatch.setattr(Axes, 'plot', keep)
+  learning_curves.draw(tmp_path / 'curves.png', {'run': {
+      tag: (np.arange(len(values)), np.array(values))
+      for tag, values in curves.items()}})
+  return lines
+
+
+def test_the_loss_beside_evaluations_is_without_the_penalty(tmp_path, monkeypatch):
+  lines = drawn_lines(monkeypatch, tmp_path, {
+      'total_loss': [19.0, 18.0], 'cross_entropy/training_batch': [2.0, 1.0],
+      'validation/loss': [2.5]})
+  assert lines == {'run: batches': ('-', 'o', [2.0, 1.0]),
+                   'run: validations': ('-', 'o', [2.5])}
+
+
+def test_the_total_loss_of_older_runs_is_called_so(tmp_path, monkeypatch):
+  lines = drawn_lines(monkeypatch, tmp_path, {'total_loss': [19.0]})
+  assert lines == {'run: batches, total loss, with the penalty on weights': (
+      '--', 'o', [19.0])}

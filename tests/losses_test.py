@@ -93,6 +93,24 @@ def test_sigmoid_losses_are_their_formulas(targets, smoothing, weights):
       for gamma, alpha in ((0, None), (0, None), (1.5, None), (2, 0.25))], rtol=1e-9)
 
 
+@pytest.mark.parametrize('recipe', [
+    losses.Recipe(4), losses.Recipe(4, label_smoothing=0.3, class_weights=WEIGHTS),
+    losses.Recipe(4, (('softmax_focal', 2.0),))], ids=['plain', 'more', 'focal'])
+def test_the_cross_entropy_of_evaluation_is_of_the_labels_alone(recipe):
+  logits = tf.constant(np.float32(LOGITS))
+  np.testing.assert_allclose(
+      run(recipe.cross_entropy(logits, tf.constant(LABELS)),
+          recipe.cross_entropy(logits, tf.constant(ONE_HOT))),
+      expected_softmax(LOGITS, ONE_HOT), rtol=1e-5)
+
+
+def test_the_cross_entropy_of_several_labels_is_that_of_sigmoids():
+  recipe = losses.Recipe(4, (('sigmoid', 3.0),), label_smoothing=0.3)
+  np.testing.assert_allclose(
+      run(recipe.cross_entropy(tf.constant(np.float32(LOGITS)), tf.constant(SEVERAL))),
+      expected_sigmoid(LOGITS, SEVERAL), rtol=1e-5)
+
+
 def all_losses(logits, targets, several):
   """Returns {title: loss} of every kind, in the dtype of the logits."""
   values = {

@@ -19,6 +19,8 @@ class TrainingGraph:
     waited: seconds that the step waited for input.
     numbers: int64, the numbers of the records that the step read.
     summary_op: the summaries of the step; None if there are none.
+    curve_tags: of the numbers in `curves`.
+    curves: float32 [number of tags], of the step; see `summaries.add`.
     sync_optimizer: of synchronous replicas, else None.
     model_variables: the network's variables, its statistics included.
     accumulate_steps: batches of a step.
@@ -33,6 +35,8 @@ class TrainingGraph:
   waited: tf.Tensor
   numbers: tf.Tensor
   summary_op: tf.Tensor | None
+  curve_tags: tuple[str, ...]
+  curves: tf.Tensor
   sync_optimizer: tf.train.SyncReplicasOptimizer | None
   model_variables: list
   accumulate_steps: int = 1
@@ -48,7 +52,8 @@ def build(config: model_deploy.DeploymentConfig,
           schedule: learning_rates.Schedule,
           optimizer_fn: Callable,
           update_options: updates.UpdateOptions = updates.UpdateOptions(),
-          displayable: Callable | None = None) -> TrainingGraph:
+          displayable: Callable | None = None,
+          cross_entropy_fn: Callable | None = None) -> TrainingGraph:
   """Builds the training graph in the default graph.
 
   Args:
@@ -61,6 +66,7 @@ def build(config: model_deploy.DeploymentConfig,
     optimizer_fn: makes the optimizer, given the learning rate.
     update_options: which variables a step changes, and how.
     displayable: of `summaries.add`.
+    cross_entropy_fn: of `summaries.add`.
 
   Raises:
     UserError: a trainable scope matches no variable.
@@ -79,15 +85,17 @@ def build(config: model_deploy.DeploymentConfig,
       clones, config, schedule, optimizer_fn, update_options)
   with tf.control_dependencies([update.train_op]):
     step = tf.identity(global_step.read_value())
-  summaries.add(
+  curves = summaries.add(
       clones, update.total_loss, update.learning_rate, update.group_rates,
-      displayable)
+      displayable, cross_entropy_fn)
   batches = [clone.outputs[0] for clone in clones]
   return TrainingGraph(
       update.train_op, step, update.learning_rate,
       waited=tf.add_n([batch.waited for batch in batches]),
       numbers=tf.concat([batch.numbers for batch in batches], 0),
-      summary_op=tf.summary.merge_all(), sync_optimizer=update.sync_optimizer,
+      summary_op=tf.summary.merge_all(), curve_tags=tuple(curves),
+      curves=tf.stack(list(curves.values()), name='curves'),
+      sync_optimizer=update.sync_optimizer,
       model_variables=slim.get_model_variables(),
       accumulate_steps=update_options.accumulate_steps,
       accumulate_op=update.accumulate_op,

@@ -21,6 +21,7 @@ from training import (
     numerics,
     savers,
     stopping,
+    summaries,
     watching,
 )
 
@@ -33,7 +34,8 @@ class LoopOptions:
     train_dir: where checkpoints and summaries go.
     max_number_of_steps: the global step to stop at; None: no end.
     log_every_n_steps: steps between progress lines; 0: none.
-    save_summaries_secs: seconds between summaries; 0: none.
+    save_summaries_secs: seconds between summaries; 0: none. The curves are written
+      after the first step of this process and after its last one, too.
     save_interval_secs: seconds between checkpoints; 0: only at the end.
     images_per_step: of all clones of this process.
     master: the address of a TensorFlow server; '': this process.
@@ -88,6 +90,9 @@ class TrainingLoop:
     self._save_due = intervals.Every(options.save_interval_secs)
     self._summaries_due = intervals.Every(options.save_summaries_secs)
     self._interval = intervals.Interval()
+    self._writer = None
+    # The values of the last step and, of steps whose summaries are written, the step.
+    self._curves = self._summarized = None
 
   def train_step(self, session, unused_train_op, unused_global_step, kwargs):
     """Takes one step; the train_step_fn of slim.learning.train.
@@ -104,9 +109,11 @@ class TrainingLoop:
     except BaseException as error:
       self._fail_in_step(session, error)
       return None, True
-    self._stop_request.has_progress = True
+    self._stop_request.has_progress, is_first = True, self.step is None
     self.step = results[1]
     try:
+      if is_first:
+        self._write_curves()
       stop = self._after_step(session, *results)
     # The step is whole, whatever failed after it.
     except BaseException as error:
@@ -115,12 +122,12 @@ class TrainingLoop:
     if isinstance(self.callbacks.failure, numerics.BadNumbers):
       self._end_unsaved(session, self.callbacks.failure)
     if stop:
-      self._stopping = True
-      self.callbacks.end(session, self.step)
+      self._end(session)
     return results[0], stop
 
   def _begin(self, session, writer):
     fetches = self._graph
+    self._writer = writer if self._options.save_summaries_secs else None
     step = int(session.run(tf.train.get_global_step(session.graph)))
     self.callbacks.begin(session, step, writer)
     if self.callbacks.failure is not None:
@@ -129,7 +136,7 @@ class TrainingLoop:
       self._end_unsaved(session, self._stop_request.answer(None), step)
     self._run_step = session.make_callable(
         [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
-         fetches.numbers])
+         fetches.numbers, fetches.curves])
     if fetches.accumulate_op is not None:
       self._run_batch = session.make_callable(
           [fetches.accumulate_op, fetches.waited, fetches.numbers])
@@ -139,10 +146,10 @@ class TrainingLoop:
     """Returns the loss, the step, its rate, seconds of waiting, and record numbers."""
     waited_before = self._accumulate()
     if self._graph.summary_op is not None and self._summaries_due.due():
-      loss, step, learning_rate, waited, numbers = self._step_with_summaries(
-          session, writer)
+      results = self._step_with_summaries(session, writer)
     else:
-      loss, step, learning_rate, waited, numbers = self._run_step()
+      results = self._run_step()
+    loss, step, learning_rate, waited, numbers, self._curves = results
     return loss, step, learning_rate, waited + waited_before, numbers
 
   def _fail_in_step(self, session, error):
@@ -157,8 +164,7 @@ class TrainingLoop:
         if self.step is None:
           self._end_unsaved(session, of_input)
         # The weights are sound: stop as at the end of a run, which saves them.
-        self._stopping = True
-        self.callbacks.end(session, self.step)
+        self._end(session)
         return
     self._end_unsaved(session, error)
 
@@ -172,8 +178,28 @@ class TrainingLoop:
     """
     self._is_unsound = True
     self.callbacks.note(error, 'the run')
-    self.callbacks.end(session, self.step if self.step is not None else step or 0)
+    self._end(session, step or 0)
     raise self.callbacks.failure
+
+  def _end(self, session, step=None):
+    """Ends the summaries and the callbacks, at the last step or one without any."""
+    self._stopping = True
+    if self.step is not None:
+      step = self.step
+      try:
+        self._write_curves()
+      except BaseException as error:
+        self.callbacks.note(error, 'the last summary')
+    self.callbacks.end(session, step)
+
+  def _write_curves(self):
+    """Writes the numbers of the last step, unless it has summaries already."""
+    if self._writer is None or self._summarized == self.step:
+      return
+    self._summarized = self.step
+    summaries.write_scalars(
+        self._writer, dict(zip(self._graph.curve_tags, self._curves, strict=True)),
+        self.step)
 
   def _ends_soon(self):
     """Tells watchers to take no more time: a signal came, or the weights are bad."""
@@ -222,9 +248,11 @@ class TrainingLoop:
   def _step_with_summaries(self, session, writer):
     summary, *results = session.run(
         [self._graph.summary_op, self._graph.train_op, self._graph.step,
-         self._graph.learning_rate, self._graph.waited, self._graph.numbers])
+         self._graph.learning_rate, self._graph.waited, self._graph.numbers,
+         self._graph.curves])
     if writer:
       writer.add_summary(summary, results[1])
+      self._summarized = results[1]
     return results
 
   def _should_stop(self):

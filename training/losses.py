@@ -73,6 +73,21 @@ class Recipe:
             weight * self.auxiliary_weight)
       self._add_term(name, name, logits, targets, weight)
 
+  def cross_entropy(self, logits, labels):
+    """Returns what evaluation reports of the same logits, as float32 scalar.
+
+    The cross entropy of the softmax or, without a softmax loss, of the sigmoids: of
+    the labels or targets as they are, not smoothed, with no weights of classes,
+    auxiliary logits or penalty.
+
+    Args:
+      logits: float32 [batch, classes].
+      labels: as for `add`.
+    """
+    has_softmax = any(name.startswith('softmax') for name, _ in self.terms)
+    return (softmax if has_softmax else sigmoid)(
+        logits, as_targets(labels, self.num_classes))
+
   def _add_established(self, logits, auxiliary, targets):
     if auxiliary is not None:
       tf.losses.softmax_cross_entropy(

@@ -1,6 +1,8 @@
 """What TensorBoard shows of a run.
 
-Everything in the graph is computed only in the steps whose summaries are written.
+Everything in the graph is computed only in the steps whose summaries are written, but
+for the curves: a few numbers that every step gives, so that the last ones are known
+whatever ends the run.
 """
 
 import io
@@ -71,13 +73,20 @@ def batch_accuracy(logits, labels):
   return tf.reduce_mean(tf.cast(right, tf.float32))
 
 
+# The tags of the first curves of every run.
+TOTAL_LOSS, LEARNING_RATE = 'total_loss', 'learning_rate'
+ACCURACY, CROSS_ENTROPY = 'accuracy/training_batch', 'cross_entropy/training_batch'
+
+
 def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
         group_rates: Mapping[str, tf.Tensor] | None = None,
-        displayable: Callable | None = None) -> None:
+        displayable: Callable | None = None, cross_entropy_fn: Callable | None = None
+        ) -> dict[str, tf.Tensor]:
   """Adds the summaries of a step to the graph.
 
-  Histograms, losses and images are of the first clone, the accuracy is of all. Of
-  large tensors histograms and sparsity are those of a sample, see `sample_of`.
+  Histograms, losses and images are of the first clone, the accuracy and the cross
+  entropy are of all. Of large tensors histograms and sparsity are those of a sample,
+  see `sample_of`.
 
   Args:
     clones: each with outputs (batch, logits, end_points).
@@ -87,6 +96,11 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
       have their own, by name.
     displayable: makes uint8 pictures of the network's input; without it there are
       none.
+    cross_entropy_fn: called as cross_entropy_fn(logits, labels), returns the float32
+      scalar of a clone that evaluation reports too; without it there is none.
+
+  Returns:
+    The curves of a run: float32 scalars by tag, which take little to compute.
   """
   model_deploy.keep_first_clone_items(clones, tf.GraphKeys.SUMMARIES)
   clone = clones[0]
@@ -102,17 +116,37 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
   graph = tf.get_default_graph()
   for variable in slim.get_model_variables():
     _histogram(variable.op.name, sample_of(graph.as_graph_element(variable)))
-  _scalar('learning_rate', learning_rate)
+  curves = {TOTAL_LOSS: total_loss, LEARNING_RATE: learning_rate}
   for name, rate in (group_rates or {}).items():
-    _scalar(f'learning_rates/{name}', rate)
-  _scalar('total_loss', total_loss)
-  _scalar('accuracy/training_batch', tf.add_n([
-      batch_accuracy(logits, of_clone.labels)
-      for of_clone, logits, _ in (clone.outputs for clone in clones)]) / len(clones))
+    curves[f'learning_rates/{name}'] = rate
+  curves[ACCURACY] = _mean_over_clones(batch_accuracy, clones)
+  if cross_entropy_fn is not None:
+    curves[CROSS_ENTROPY] = _mean_over_clones(cross_entropy_fn, clones)
+  for tag, value in curves.items():
+    _scalar(tag, value)
   if displayable is not None:
     _add(tf.raw_ops.ImageSummary(
         tag='images/as_the_network_sees_them',
         tensor=displayable(batch.images[:_IMAGES]), max_images=_IMAGES))
+  return {tag: tf.cast(value, tf.float32) for tag, value in curves.items()}
+
+
+def _mean_over_clones(function, clones):
+  return tf.add_n([function(logits, batch.labels) for batch, logits, _ in (
+      clone.outputs for clone in clones)]) / len(clones)
+
+
+def write_scalars(writer, values: Mapping[str, float], step: int) -> None:
+  """Writes numbers that were computed outside of the graph, or fetched from it.
+
+  Args:
+    writer: a tf.summary.FileWriter.
+    values: by tag.
+    step: the global step that they are of.
+  """
+  writer.add_summary(tf.Summary(value=[
+      tf.Summary.Value(tag=tag, simple_value=value)
+      for tag, value in values.items()]), step)
 
 
 def write_picture(writer, tag: str, picture: Image.Image, step: int) -> None:
@@ -170,11 +204,8 @@ class ProgressSummaries(watching.Watcher):
     if self._writer is None or not self._interval.steps:
       return
     sums = self._interval.restart()
-    values = {
+    write_scalars(self._writer, {
         'progress/images_per_second':
             sums.steps * self._images_per_step / sums.seconds,
         'progress/input_wait_share': sums.wait_share,
-        'progress/mean_loss': sums.mean_loss}
-    self._writer.add_summary(tf.Summary(value=[
-        tf.Summary.Value(tag=tag, simple_value=value)
-        for tag, value in values.items()]), step)
+        'progress/mean_loss': sums.mean_loss}, step)
