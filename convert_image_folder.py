@@ -3,11 +3,10 @@
   python convert_image_folder.py --image_dir=photos --dataset_dir=data/pets \\
       --dataset_name=pets
 
-photos/cat/*.jpg and photos/dog/*.png become the classes cat and dog. Folders that are
-called as splits, such as train and validation, or Training and Testing, with class
-folders in them, are kept as splits; images of a split without class folders are passed
-over. What may be meant in two ways is refused: --split_folders and --class_folders
-decide.
+photos/cat/*.jpg and photos/dog/*.png become the classes cat and dog. Folders with
+names of splits, such as train and validation, or Training and Testing, with class
+folders in them, are kept as splits; a split without class folders is skipped. An
+ambiguous layout is refused: --split_folders and --class_folders decide.
 
 Every image is decoded; what cannot be used is listed in refused.txt with the reason.
 The exit code is 3 if anything was refused.
@@ -36,11 +35,11 @@ flags.DEFINE_float('validation_share', 0.1, 'The part of the images that goes to
                    ' Unused where image_dir has folders for splits.')
 flags.DEFINE_enum('split_folders', 'auto', folder_layout.SPLIT_CHOICES,
                   'Whether the folders in image_dir are splits (yes) or classes (no);'
-                  ' auto: they are splits if all are called as splits are.')
+                  ' auto: they are splits if all have names of splits.')
 flags.DEFINE_enum('class_folders', 'auto', folder_layout.CLASS_CHOICES,
                   'Which folders are classes, where there are several levels: those at'
                   ' the top, with all below them, or the deepest, which hold the'
-                  ' images; auto: the top, unless it may be either.')
+                  ' images; auto: the top, or an error if both are likely.')
 flags.DEFINE_integer('num_shards', None, 'How many files each split has; by default'
                      ' one for every 100 MB.')
 flags.DEFINE_integer('num_workers', 0, 'How many images are decoded at the same time;'

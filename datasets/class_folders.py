@@ -34,7 +34,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class ClassFolders:
-  """What an image folder holds.
+  """The contents of an image folder.
 
   Attributes:
     root: the image folder.
@@ -57,9 +57,9 @@ class ClassFolders:
 
 def survey(image_dir: str, split_folders: str = 'auto',
            class_folders: str = 'auto') -> ClassFolders:
-  """Returns what `image_dir` holds; opens no image.
+  """Returns the contents of `image_dir`; opens no image.
 
-  Hidden files and folders are passed over, and those that systems leave.
+  Hidden files and system files are skipped.
 
   Args:
     image_dir: the image folder.
@@ -67,8 +67,8 @@ def survey(image_dir: str, split_folders: str = 'auto',
     class_folders: see `folder_layout.find`.
 
   Raises:
-    UserError: there is no such folder, there are fewer than two class folders, or it
-      is not clear which folders are classes.
+    UserError: there is no such folder, there are fewer than two class folders, or the
+      layout is ambiguous.
     OSError: a folder cannot be read.
   """
   if not os.path.isdir(image_dir):
@@ -138,13 +138,13 @@ def _check_spelled_alike(layout):
 
 
 def _spelled(name):
-  """Returns a name, and how its letters are encoded where that is not to be seen."""
+  """Returns a name; with letters that are not ASCII also their code points."""
   shown = f"'{diagnostics.printable(name)}'"
   return shown if name.isascii() else f'{shown} ({name!a})'
 
 
 def _notes(layout, classes, of_systems):
-  """Yields what the user should know of the folders."""
+  """Yields lines about the folders for the user."""
   for group in folder_names.alike(classes):
     yield (f"warning: {', '.join(map(_spelled, group))} are different classes, but"
            ' differ only by case, spaces or Unicode form')
@@ -159,7 +159,7 @@ def _notes(layout, classes, of_systems):
       kind = 'class' if len(missing) == 1 else f'{len(missing)} classes:'
       yield f'{base.split} has no images of {kind} {some_names(missing)}'
   if of_systems:
-    yield f'made by systems, passed over: {some_names(of_systems)}'
+    yield f'system files, skipped: {some_names(of_systems)}'
 
 
 def _too_few_classes(top, image_dir, classes):

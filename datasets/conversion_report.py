@@ -31,7 +31,7 @@ class Report:
   Attributes:
     dataset_dir: where the records are.
     spec: the data set that was written.
-    classes: (name, {split: images}) of each class, by label; empty: not to be told.
+    classes: (name, {split: images}) of each class, by label; empty: not shown.
     notes: what the user should know of the splits.
     stored: how many images are stored as they are.
     changes: how many images were encoded anew, by the reason.
@@ -85,9 +85,9 @@ class Report:
     """Yields a line for each class, and one for those that are too many."""
     splits = list(self.spec.splits)
     for label, (name, counts) in enumerate(self.classes[:_MOST_CLASSES]):
-      told = ', '.join(f'{split} {counts[split]}' for split in splits)
+      images = ', '.join(f'{split} {counts[split]}' for split in splits)
       shown = name if len(name) <= _LONGEST_NAME else f'{name[:_LONGEST_NAME - 1]}…'
-      yield f'  {label} {shown}: {told}'
+      yield f'  {label} {shown}: {images}'
     rest = [sum(counts.values()) for _, counts in self.classes[_MOST_CLASSES:]]
     if rest:
       yield (f'  and {len(rest)} more classes, of {min(rest)} to {max(rest)} images:'

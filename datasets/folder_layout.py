@@ -1,9 +1,10 @@
 """Which folders of an image folder are splits, and which are classes.
 
-Known splits are used where everything around them fits. What may be meant in two ways
-is refused, with the flag that decides. Needs no TensorFlow.
+Folders with the name of a split become splits if all others fit to them. An ambiguous
+layout is refused, with the flag that decides. Needs no TensorFlow.
 """
 
+import collections
 import dataclasses
 import os
 import re
@@ -39,7 +40,7 @@ class Base:
 
 @dataclasses.dataclass
 class Layout:
-  """What an image folder holds.
+  """The splits and classes of an image folder.
 
   Attributes:
     bases: the image folder, or a base for each split, that to train on first.
@@ -71,7 +72,7 @@ def find(top: Folder, image_dir: str, split_folders: str = 'auto',
       (of a split), with all below them, or the 'deepest', those that hold images.
 
   Raises:
-    UserError: what is there may be meant in two ways, or there is no training split.
+    UserError: the layout is ambiguous, or there is no training split.
   """
   where = f"image_dir '{diagnostics.printable(image_dir)}'"
   kinds = _kinds_of_splits(top, where, split_folders)
@@ -99,8 +100,8 @@ def _bases(top, kinds, where, class_folders, image_dir, notes) -> list[Base]:
     folder = _unwrapped(folders[name])
     if trained and _is_unlabelled(folder, trained):
       count = sum(len(one.images) for one in folder.below())
-      notes.append(f"'{name}' has no class folders: its {count} images are not"
-                   ' labelled, and are passed over')
+      notes.append(f"'{name}' has no class folders: its {count} images have no"
+                   ' labels and are skipped')
       continue
     classes = _classes(folder, where, class_folders, image_dir)
     if kind == TRAIN and not classes:
@@ -134,8 +135,8 @@ def _kinds_of_splits(top, where, choice) -> dict[str, str]:
   kinds = set(known.values())
   if others and TRAIN in kinds and len(kinds) > 1:
     raise diagnostics.UserError(
-        f'{where} holds {names(known)}, which are names of splits, and'
-        f' {names(others)}: move what does not belong there, or {_CLASSES_OR_SPLITS}')
+        f'{where} holds {names(known)}, which have names of splits, and'
+        f' {names(others)}: move the other folders away, or {_CLASSES_OR_SPLITS}')
   if others or len(top.folders) < 2 or (len(known) == 1 and kinds != {TRAIN}):
     return {}
   if len(known) == 1 and not any(
@@ -145,7 +146,7 @@ def _kinds_of_splits(top, where, choice) -> dict[str, str]:
 
 
 def _known_splits(folders) -> dict[str, str]:
-  """Returns the kind of each folder that is called as a split.
+  """Returns the kind of split of each folder that has the name of one.
 
   Other words in the name, such as 'seg' in seg_train, have to be in those of another
   split too: 'train_station' alone is no split. Images to predict, as in
@@ -188,7 +189,7 @@ def _check_kinds(kinds, where):
 
 def _notes_of_empty(top, kinds):
   empty = [folder.name for folder in top.folders if folder.name not in kinds]
-  return [f'folders without images, passed over: {names(empty)}'] if empty else []
+  return [f'folders without images, skipped: {names(empty)}'] if empty else []
 
 
 def _unwrapped(folder):
@@ -201,7 +202,7 @@ def _unwrapped(folder):
 
 
 def _says_nothing(inner, outer):
-  """Returns whether a folder is called as the one around it, or 'images', or so."""
+  """Returns whether a folder has the name of its parent, or one such as 'images'."""
   return inner.name == outer.name or folder_names.is_filler(inner.name)
 
 
@@ -233,7 +234,7 @@ def _classes(folder, where, choice, image_dir) -> dict[str, list[Folder]]:
 
 
 def _check_no_masks(folder, where, image_dir):
-  """Raises UserError for folders of images and of what is noted of them."""
+  """Raises UserError for folders of images and of their masks or labels."""
   pair = folder_names.images_and_notes(inner.name for inner in folder.folders)
   if not pair:
     return
@@ -241,41 +242,42 @@ def _check_no_masks(folder, where, image_dir):
   inside = [inner for inner in images.folders if inner.may_hold_images]
   if len(inside) > 1 and any(
       inner.folders or not folder_names.split_of(inner.name) for inner in inside):
-    advice = f"name the class folders, --image_dir='{image_dir}/{images.path}', or"
+    advice = f"name the class folders, --image_dir='{path_of(image_dir, images)}', or"
   else:
     advice = 'make one folder of images for each class, or'
   raise diagnostics.UserError(
-      f"{where}: {names(pair)} are called as images and what is noted of them, such as"
-      f' masks or boxes: {advice} use --class_folders=top if they are classes')
+      f"{where}: {names(pair)} look like images and their annotations, such as masks"
+      f' or boxes: {advice} use --class_folders=top if they are classes')
 
 
 def _check_one_level(folder, where):
   """Raises UserError where classes may be the folders at the top or those below."""
-  nested = {}
-  for inner in folder.folders:
-    below = [one.name for one in inner.folders if one.may_hold_images]
-    if len(below) > 1 and not inner.images:
-      nested[inner.path] = below
+  below = {inner.path: [one.name for one in inner.folders if one.may_hold_images]
+           for inner in folder.folders}
+  counts = collections.Counter(name for inside in below.values() for name in inside)
+  nested = {
+      inner.path: below[inner.path] for inner in folder.folders
+      if len(below[inner.path]) > 1 and (
+          not inner.images or sum(counts[name] > 1 for name in below[inner.path]) > 1)}
   if not nested or (not folder.path and len(folder.folders) == 1):
-    return  # Of one folder alone the caller says that it is too few.
-  path, below = next(iter(nested.items()))
-  kinds = {split[0] for split in map(folder_names.split_of, below) if split}
+    return  # The caller reports that one folder is too few.
+  path, inside = next(iter(nested.items()))
+  kinds = {split[0] for split in map(folder_names.split_of, inside) if split}
   if TRAIN in kinds and len(kinds) > 1:
     raise diagnostics.UserError(
-        f"{where}: '{diagnostics.printable(path)}' holds splits, {names(below)}:"
+        f"{where}: '{diagnostics.printable(path)}' holds splits, {names(inside)}:"
         ' expected splits with classes in them, as train/CLASS/image.jpg;'
         ' --class_folders=top makes one class of each folder at the top')
   more = ''
   if any(folder_names.split_of(inner.name) for inner in folder.folders):
     more = '; or, if those at the top are splits, --split_folders=yes'
   raise diagnostics.UserError(
-      f'{where}: {names(nested)} hold no images but folders of images, such as'
-      f' {names(below)}: say which are the classes, --class_folders=top or'
-      f' --class_folders=deepest{more}')
+      f'{where}: {names(nested)} hold folders of images, such as {names(inside)}:'
+      f' choose the classes with --class_folders=top or --class_folders=deepest{more}')
 
 
 def innermost(top: Folder) -> Folder:
-  """Returns the folder that a row of folders with nothing else in them leads to."""
+  """Returns the first folder below with more than one folder, or none, in it."""
   while len(top.folders) == 1 and not top.images and top.folders[0].folders:
     top = top.folders[0]
   return top

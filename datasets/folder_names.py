@@ -1,4 +1,4 @@
-"""What the names of folders and files say: splits, masks, left by a system.
+"""Names of folders and files: of splits, of masks, of system files.
 
 Needs no TensorFlow.
 """
@@ -18,7 +18,7 @@ _SPLIT_WORDS = {
     **dict.fromkeys(('test', 'testing', 'tests', 'tst'), TEST),
     **dict.fromkeys(('pred', 'predict', 'prediction', 'predictions', 'unlabeled',
                      'unlabelled', 'unknown', 'unsup', 'submission'), UNLABELLED)}
-# Words that say nothing of what the images show.
+# Words that do not name a class.
 _FILLERS = frozenset({
     'set', 'sets', 'data', 'dataset', 'datasets', 'image', 'images', 'img', 'imgs',
     'photo', 'photos', 'picture', 'pictures', 'pics', 'jpg', 'jpeg', 'png', 'folder',
@@ -31,9 +31,9 @@ _NOTE_WORDS = frozenset({
     'bboxes', 'boxes', 'segmentationclass', 'segmentationobject', 'imagesets'})
 _OF_SYSTEMS = frozenset({
     '__macosx', '__pycache__', '@eadir', '@recycle', '@tmp', '#recycle', '#snapshot',
-    '$recycle.bin', 'recycler', 'lost+found', 'system volume information',
+    '$recycle.bin', 'lost+found', 'system volume information',
     'thumbs.db', 'thumbs.db:encryptable', 'ehthumbs.db', 'ehthumbs_vista.db',
-    'desktop.ini', 'icon\r', 'synofile_thumb', 'aliasfile'})
+    'desktop.ini', 'icon\r'})
 _BEGINNINGS_OF_SYSTEMS = ('synophoto_thumb', 'synophoto_film', 'synofile_thumb')
 
 
@@ -43,16 +43,16 @@ def is_hidden(name: str) -> bool:
 
 
 def is_of_a_system(name: str) -> bool:
-  """Returns whether a system left a file or folder beside those of its user.
+  """Returns whether a file or folder is a system's own, in upper or lower case.
 
-  Such as @eaDir, $RECYCLE.BIN and Thumbs.db, in any case.
+  Examples are @eaDir, $RECYCLE.BIN and Thumbs.db.
   """
   name = name.lower()
   return name in _OF_SYSTEMS or name.startswith(_BEGINNINGS_OF_SYSTEMS)
 
 
 def is_of_the_user(name: str) -> bool:
-  """Returns whether a file or folder is neither hidden nor left by a system."""
+  """Returns whether a file or folder is neither hidden nor a system's own."""
   return not is_hidden(name) and not is_of_a_system(name)
 
 
@@ -60,7 +60,7 @@ def split_of(name: str) -> tuple[str, tuple[str, ...]] | None:
   """Returns the split that a folder's name stands for, and the other words in it.
 
   'Training_Set' gives ('train', ()), 'seg_test' ('test', ('seg',)). Words such as
-  'set' and 'images', and numbers, are left out. None: it names no split, or several.
+  'set' and 'images', and numbers, do not count. None: it names no split, or several.
   """
   for words in (_words(name), re.findall(r'[^\W\d_]+|\d+', name.lower())):
     words = [part for word in words for part in _without_filler(word)]
@@ -78,14 +78,14 @@ def name_of_split(folder: str, split: str) -> str:
 
 
 def is_filler(name: str) -> bool:
-  """Returns whether a name says nothing of a class, such as 'images' or 'test'."""
+  """Returns whether a name cannot be that of a class, such as 'images' or 'test'."""
   split = split_of(name)
   return (split is not None and not split[1]) or all(
       word in _FILLERS for word in _words(name))
 
 
 def _words(name):
-  """Returns the words of a name in lower case, told by marks and capitals."""
+  """Returns the words of a name in lower case, separated at marks and capitals."""
   return [word.lower() for word in re.findall(
       r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+', name)]
 

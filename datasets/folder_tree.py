@@ -9,7 +9,7 @@ from datasets import folder_names, image_check
 
 @dataclasses.dataclass
 class Folder:
-  """A folder and what is in it, without hidden files and those of systems.
+  """A folder with its contents, but without hidden files and system files.
 
   Attributes:
     path: below the image folder, with '/' between its parts; '' is the image folder.
@@ -51,9 +51,9 @@ class Folder:
 
 
 def read(root: str) -> tuple[Folder, list[str]]:
-  """Returns the tree below a folder, and the paths of what systems left in it.
+  """Returns the tree below a folder, and the paths of system files in it.
 
-  A link to a folder is followed, but not to one that it lies in.
+  A link to a folder is followed, unless it leads to a folder around the link.
 
   Raises:
     OSError: a folder cannot be read.

@@ -341,11 +341,12 @@ def _load(root: str, image: _Image) -> bytes:
 
 
 def _notes(folders, splits, validation_share):
-  """Yields what the user should know of the splits and of the images."""
+  """Yields lines about the splits and the images for the user."""
   if folders.splits:
-    told = ', '.join(path if path == split else f'{path} ({split})'
-                     for split, path in folders.splits.items())
-    yield f'splits are the folders {told} of {folders.root}'
+    shown = ', '.join(path if path == split else f'{path} ({split})'
+                      for split, path in folders.splits.items())
+    yield (f'splits are the folders {shown} of {folders.root}; --validation_share is'
+           ' not used')
   elif VALIDATION in splits:
     yield 'splits are drawn by file name: an image keeps its split when others come'
   elif validation_share:
@@ -367,11 +368,11 @@ def _notes_of_depths(splits):
     if depth:
       depths[int(depth[1] or 16)] += 1
   if len(depths) > 1:
-    told = ', '.join(
+    shown = ', '.join(
         f'{count} of {bits} bits' for bits, count in sorted(depths.items()))
     yield ('warning: images of 16 bits are scaled each by its own largest value:'
-           f' {told}; if all have one range, dark ones became brighter: store them in 8'
-           ' bits')
+           f' {shown}; if all have the same range, the dark ones became brighter:'
+           ' convert them to 8 bits')
 
 
 def _notes_of_contradictions(splits):

@@ -1,8 +1,8 @@
 """Pixels of any kind of image as 8 bits, gray or RGB.
 
-Two questions have no answer in the file, and are decided here, by the image alone, so
-that conversion and classification agree: which value is white in an image of 16 bits,
-and what lies behind a transparent one. Needs no TensorFlow, but for colours of 16 bits.
+A file does not say which value is white in 16 bits, or which background a transparent
+image has. Both are decided here, by the image alone, so that conversion and
+classification agree. Needs TensorFlow for colours of 16 bits only.
 """
 
 import re
@@ -48,7 +48,7 @@ def sample_bits(largest: int) -> int:
 
 
 def plain(image: Image.Image, data: bytes) -> tuple[Image.Image, list[str]]:
-  """Returns an image of mode L or RGB, and what was decided for it, in words.
+  """Returns an image of mode L or RGB, and a remark for each decision.
 
   Samples of 16 bits are scaled by the smallest of 8, 10, 12, 14 and 16 bits that holds
   their largest value: 12-bit values would be nearly black in 16 bits. Transparent
@@ -146,6 +146,6 @@ def _without_transparency(image, remarks):
   visible = int(alpha[pixels[..., :3].min(axis=-1) <= 255 - _VISIBLE_DIFFERENCE].sum())
   hidden = alpha.min(initial=255) < 255 and visible < _FEWEST_VISIBLE * opaque
   if hidden:
-    remarks.append('on black, as it is not visible on white')
+    remarks.append('on black, as white hides it')
   background = Image.new('RGBA', image.size, 'black' if hidden else 'white')
   return Image.alpha_composite(background, image)

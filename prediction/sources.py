@@ -82,7 +82,7 @@ def _listed(data):
 def _in_folder(folder):
   """Returns (images, other files) below a folder, without hidden ones.
 
-  What systems leave, such as @eaDir with thumbnails, is left out too.
+  System files, such as @eaDir with its thumbnails, are skipped.
   """
   images, others = [], []
   for place, folders, names in os.walk(folder, onerror=_raise):

@@ -1,6 +1,8 @@
-"""Image folders as people have them: splits, levels, links, what systems leave."""
+"""Image folders of users: splits, levels of classes, links, system files."""
 
 import os
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import diagnostics
 from datasets import class_folders, folder_names, labels
 from prediction import sources
+from tests.conftest import ROOT
 from tests.image_kinds import PNG
 from tests.stored_images import convert, encoded, fill, picture, plain_folder
 
@@ -78,14 +81,13 @@ def test_images_go_into_the_splits_they_are_in(tmp_path):
 @pytest.mark.parametrize('place', [
     'test', 'Testing', 'test/images', 'test/test', 'test/unknown', 'unlabeled',
     'prediction', 'validation'])
-def test_images_without_labels_are_passed_over_with_their_number(tmp_path, place):
+def test_images_without_labels_are_skipped_with_their_number(tmp_path, place):
   images = folder(tmp_path / 'images', {**under('train'), place: 4})
   report = convert(images, tmp_path / 'records')
   assert report.spec.splits == {'train': 6}
   assert report.spec.num_classes == 2
   top = place.split('/')[0]
-  assert (f"'{top}' has no class folders: its 4 images are not labelled, and are passed"
-          ' over') in text_of(report)
+  assert f"'{top}' has no class folders: its 4 images have no labels" in text_of(report)
 
 
 @pytest.mark.parametrize('wrap', ['{0}/{0}', '{0}/images', '{0}/Images/data'])
@@ -102,7 +104,7 @@ def test_folder_without_images_beside_splits_is_no_class(tmp_path):
   fill(images, {'annotations/1.xml': b'<a/>', 'README.md': b'free'})
   report = convert(images, tmp_path / 'records')
   assert report.spec.splits == {'train': 6, 'test': 6}
-  assert "without images, passed over: 'annotations', 'notes'" in text_of(report)
+  assert "without images, skipped: 'annotations', 'notes'" in text_of(report)
 
 
 @pytest.mark.parametrize(('counts', 'words'), [
@@ -119,6 +121,8 @@ def test_folder_without_images_beside_splits_is_no_class(tmp_path):
     ({'animals/cat': 3, 'animals/dog': 3, 'plants/rose': 3},
      '--class_folders=top or --class_folders=deepest'),
     ({'a/cat': 3, 'a/dog': 3, 'b/cat': 3, 'b/dog': 3}, '--class_folders=deepest'),
+    ({'a/cat': 3, 'a/dog': 3, 'b/cat': 3, 'b/dog': 3, 'a': 1, 'b': 1},
+     '--class_folders=top'),
     ({'train/a/cat': 3, 'train/a/dog': 3, 'train/b/cat': 3, 'test/a/cat': 3},
      '--class_folders=top'),
     ({'images': 3, 'masks': 3}, 'masks or boxes'),
@@ -131,7 +135,7 @@ def test_folder_without_images_beside_splits_is_no_class(tmp_path):
     ({'pets/pets/cat': 3, 'pets/pets/dog': 3}, "--image_dir='.*/pets/pets'"),
     ({**under('data/train')}, "--image_dir='.*/data/train'"),
     ({**under('pets/train'), **under('pets/test')}, "--image_dir='.*/pets'")])
-def test_what_may_be_meant_in_two_ways_is_refused_with_what_to_do(
+def test_ambiguous_layout_is_refused_with_the_remedy(
     tmp_path, counts, words):
   images = folder(tmp_path / 'images', counts)
   with pytest.raises(diagnostics.UserError, match=words) as error:
@@ -233,7 +237,7 @@ def test_labels_of_records_are_those_of_the_file(tmp_path):
           path.split('/')[0])
 
 
-def test_each_class_is_told_and_many_are_counted(tmp_path):
+def test_each_class_is_listed_and_many_are_counted(tmp_path):
   images = folder(tmp_path / 'images', {f'c{number:02}': 1 for number in range(30)})
   text = text_of(convert(images, tmp_path / 'records', validation_share=0))
   assert '  19 c19: train 1' in text
@@ -263,7 +267,7 @@ def test_class_that_is_missing_in_training_is_refused(tmp_path):
 @pytest.mark.parametrize('pair', [
     ('Cat', 'cat'), ('cat', 'cat '), ('two words', 'twowords'),
     tuple(unicodedata.normalize(form, 'caf\u00e9') for form in ('NFC', 'NFD'))])
-def test_classes_that_look_alike_are_told(tmp_path, pair):
+def test_classes_that_look_alike_are_reported(tmp_path, pair):
   images = folder(tmp_path / 'images', {**dict.fromkeys(pair, 2), 'owl': 2})
   text = text_of(convert(images, tmp_path / 'records', validation_share=0))
   assert 'are different classes, but differ only by case' in text
@@ -292,7 +296,7 @@ def test_links_that_lead_round_end_nothing(tmp_path):
   assert {path for path, _ in report.refused} == {'cat/nowhere.png', 'dog/itself'}
 
 
-def test_same_picture_in_two_classes_is_told(tmp_path):
+def test_same_picture_in_two_classes_is_reported(tmp_path):
   images = folder(tmp_path / 'images', PETS)
   fill(images, {'cat/copy.png': PNG, 'dog/copy of it.png': PNG, 'dog/again.png': PNG})
   text = text_of(convert(images, tmp_path / 'records', validation_share=0))
@@ -300,14 +304,14 @@ def test_same_picture_in_two_classes_is_told(tmp_path):
           ' cat/copy.png = dog/again.png = dog/copy of it.png') in text
 
 
-# --- What systems leave.
+# --- System files.
 
-LEFT = ('@eaDir', '$RECYCLE.BIN', 'lost+found', '__MACOSX', '.git',
+SYSTEM_FOLDERS = ('@eaDir', '$RECYCLE.BIN', 'lost+found', '__MACOSX', '.git',
         '.ipynb_checkpoints', 'System Volume Information', '#recycle', '@Recycle',
         '@EADIR', '__pycache__')
 
 
-@pytest.mark.parametrize('name', LEFT)
+@pytest.mark.parametrize('name', SYSTEM_FOLDERS)
 def test_folder_of_a_system_is_no_class_and_holds_no_images(tmp_path, name):
   images = folder(tmp_path / 'images', {
       **PETS, name: 1, f'{name}/cat': 1, f'cat/{name}': 2})
@@ -315,7 +319,7 @@ def test_folder_of_a_system_is_no_class_and_holds_no_images(tmp_path, name):
   assert report.spec.num_classes == 2
   assert report.spec.splits == {'train': 6}
   assert report.refused == []
-  assert ('made by systems, passed over' in text_of(report)) != name.startswith('.')
+  assert ('system files, skipped' in text_of(report)) != name.startswith('.')
   for place in (str(images), f'{images}/**/*.png'):
     assert len(sources.find([place], None).files) == 6
 
@@ -345,6 +349,18 @@ def test_names_of_classes_are_kept_and_printed(tmp_path):
     line.encode()
     assert diagnostics.printable(line) == line
   assert (tmp_path / 'records/dataset.json').read_text().isascii()
+
+
+def test_script_prints_every_name_on_an_ascii_terminal(tmp_path):
+  images = folder(tmp_path / 'images', dict.fromkeys(NAMES, 1))
+  done = subprocess.run(
+      [sys.executable, str(ROOT / 'convert_image_folder.py'), f'--image_dir={images}',
+       f'--dataset_dir={tmp_path}/records', '--dataset_name=pets'],
+      env={**os.environ, 'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'}, check=False,
+      capture_output=True)
+  assert done.returncode == 0, done.stderr
+  assert rb'caf\xe9: train 1' in done.stdout
+  assert done.stdout.isascii()
 
 
 @pytest.mark.parametrize('name', ['a\nb', 'a\rb'])

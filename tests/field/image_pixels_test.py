@@ -1,4 +1,4 @@
-"""Images whose file does not say which value is white, or what lies behind them."""
+"""Images of 16 bits, transparent ones, ones with several frames or turned by EXIF."""
 
 import io
 import struct
@@ -15,8 +15,13 @@ from tests.stored_images import convert, encoded, fill, picture, plain_folder
 DEPTHS = (8, 10, 12, 14)
 
 
-def png_of_16_bits(samples):
-  """Returns a PNG of uint16 samples [height, width, channels]; Pillow writes none."""
+def png_of_16_bits(samples, transparent=None):
+  """Returns a PNG of uint16 samples [height, width, channels]; Pillow writes none.
+
+  Args:
+    samples: the pixels.
+    transparent: the gray value of clear pixels, or None.
+  """
   height, width, channels = samples.shape
   kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
   rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in samples)
@@ -27,6 +32,8 @@ def png_of_16_bits(samples):
 
   return (b'\x89PNG\r\n\x1a\n'
           + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 16, kind, 0, 0, 0))
+          + (b'' if transparent is None else
+             chunk(b'tRNS', struct.pack('>H', transparent)))
           + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
 
 
@@ -52,7 +59,7 @@ def deep_files(bits):
 
 
 def seen(data, name='x.png'):
-  """Returns (what is stored of a file as an array, its facts)."""
+  """Returns (the stored pixels of a file, its facts)."""
   facts = image_check.examine(data, name)
   stored = image_check.encode(data) if facts.change else data
   return np.asarray(Image.open(io.BytesIO(stored))), facts
@@ -87,6 +94,29 @@ def test_images_that_are_scaled_in_several_ways_are_counted(tmp_path):
   text = '\n'.join(convert(images, tmp_path / 'records').lines())
   assert 'its own largest value: 1 of 10 bits, 1 of 12 bits, 1 of 16 bits' in text
   assert 'encoded anew: 1 16-bit PNG; 1 16-bit PNG, read as 10-bit values; ' in text
+
+
+@pytest.mark.parametrize(('shade', 'background'), [(0, 255), (4095, 0)])
+def test_clear_pixels_of_16_bits_are_as_those_of_8(shade, background):
+  samples = np.full([24, 32, 1], 1000, np.uint16)
+  samples[6:18, 8:24] = shade
+  pixels, facts = seen(png_of_16_bits(samples, transparent=1000))
+  assert pixels[0, 0] == background
+  assert pixels[12, 16] == 255 - background
+  assert ('on black' in facts.change) == (background == 0)
+
+
+@pytest.mark.parametrize('colour', [(255, 255, 255), (200, 30, 30)])
+def test_palette_with_clear_pixels_is_as_colours_with_them(colour):
+  image = Image.new('P', (32, 24), 0)
+  image.putpalette([10, 20, 30, *colour])
+  image.paste(1, (8, 6, 24, 18))
+  pixels, facts = seen(encoded(image, transparency=b'\0\xff'))
+  white = colour == (255, 255, 255)
+  assert pixels[0, 0].tolist() == [0 if white else 255] * 3
+  assert pixels[12, 16].tolist() == list(colour)
+  assert facts.change.startswith('PNG with a palette')
+  assert ('on black' in facts.change) == white
 
 
 @pytest.mark.parametrize('suffix', ['tif', 'ppm'])
