@@ -34,8 +34,6 @@ flags.DEFINE_bool('check_values', True,
                   'Read every value: shows damage, and what is not finite.')
 
 _NO_NETWORK = 3
-# Any decay reads the averages; this is the one that most were kept with.
-_DECAY = 0.9999
 # Stands among the flags for what a script is given without one.
 _ARGUMENT = ''
 
@@ -48,7 +46,7 @@ def _build(name, **arguments):
 
 def record(found) -> dict:
   """Returns an `inspection.Inspection` as plain values, for JSON."""
-  from checkpoints import described, inspection
+  from checkpoints import described, inspection, trained_input
   match, kept, read = found.match, found.contents, found.values
   return {
       'checkpoint': found.path, 'bytes': found.num_bytes,
@@ -60,8 +58,9 @@ def record(found) -> dict:
       'labels_offset': match and inspection.labels_offset(match.num_classes),
       'head_scopes': match and inspection.head_scopes(match),
       'auxiliary_head': match and match.auxiliary,
-      'preprocessing': match and networks.NETWORKS[match.network].preprocessing,
-      'image_size': match and inspection.image_size(match),
+      'preprocessing': match and trained_input.family(found.made.preprocessing_name),
+      'image_size': match and found.made.image_size,
+      'run_card': found.facts and found.facts.path,
       'channels': match and match.channels,
       'beside': match and match.beside,
       'global_step': found.step,
@@ -96,9 +95,20 @@ def _network_flags(found):
   """Returns the flags that every script takes."""
   match = found.match
   told = {'model_name': match.network, 'checkpoint_path': found.path}
-  if match.channels == 1 and networks.NETWORKS[match.network].channels != 1:
+  if found.made.use_grayscale or (
+      match.channels == 1 and networks.NETWORKS[match.network].channels != 1):
     told['use_grayscale'] = True
   return told
+
+
+def _input_flags(found, size_flag='eval_image_size'):
+  """Returns the flags that make images ready as its run did, or as is published."""
+  told = dict(found.made.flags)
+  size = told.pop('eval_image_size', None)
+  named = {} if size is None else {size_flag: size}
+  if 'preprocessing_name' in told:
+    named['preprocessing_name'] = told['preprocessing_name']
+  return named
 
 
 def _train_flags(found):
@@ -114,41 +124,54 @@ def _train_flags(found):
   if rules:
     told['checkpoint_rename'] = ','.join(rules)
   told['checkpoint_exclude_scopes'] = ','.join(inspection.head_scopes(match))
-  if match.image_size:
-    told['train_image_size'] = match.image_size
-  return told | {'dataset_name': 'NAME', 'dataset_dir': 'FOLDER',
+  return told | _input_flags(found, 'train_image_size') | {
+      'dataset_name': 'NAME', 'dataset_dir': 'FOLDER',
                  'train_dir': 'runs/NAME'}
 
 
 def _eval_flags(found):
   """Returns the flags that evaluate it on the data set it may have been trained on."""
-  match, told = found.match, _network_flags(found)
-  if match.image_size:
-    told['eval_image_size'] = match.image_size
-  return told | _averages_flags(found) | _dataset_flags(match) | {
-      'dataset_dir': 'FOLDER', 'eval_dir': 'runs/eval'}
+  return _network_flags(found) | _input_flags(found) | _averages_flags(found) | {
+      **_dataset_flags(found), 'eval_dir': 'runs/eval'}
 
 
 def _averages_flags(found):
-  return {'moving_average_decay': _DECAY} if found.averages_complete else {}
+  from checkpoints import trained_input
+  return {'moving_average_decay': trained_input.decay_of(found.facts)} if (
+      found.averages_complete) else {}
 
 
-def _dataset_flags(match):
-  """Returns which data set its classes are of; NAME where several or none fit."""
+def _dataset_flags(found):
+  """Returns the data set of its run, or whose classes fit; else NAME and FOLDER."""
   from checkpoints import inspection
-  names = inspection.datasets_of(match.num_classes)
+  facts = found.facts
+  if facts and facts.dataset_name and facts.dataset_dir:
+    offset = {'labels_offset': facts.labels_offset} if facts.labels_offset else {}
+    return {'dataset_name': facts.dataset_name, 'dataset_dir': facts.dataset_dir,
+            'dataset_split_name': _evaluated_split(facts), **offset}
+  names = inspection.datasets_of(found.match.num_classes)
   told = {'dataset_name': 'NAME', 'dataset_split_name': 'validation'}
   if len(names) == 1:
     *_, split = dataset_catalog.DATASETS[names[0]].splits
     told = {'dataset_name': names[0], 'dataset_split_name': split}
-  if offset := inspection.labels_offset(match.num_classes):
+  if offset := inspection.labels_offset(found.match.num_classes):
     told['labels_offset'] = offset
-  return told
+  return told | {'dataset_dir': 'FOLDER'}
+
+
+def _evaluated_split(facts):
+  """Returns the last split of a run's data set, as far as it is still there."""
+  try:
+    *_, split = dataset_catalog.find_dataset(
+        facts.dataset_name, facts.dataset_dir).splits
+  except diagnostics.UserError:
+    return 'validation'
+  return split
 
 
 def _trained_flags(found):
   """Returns the flags of a trained network, see `trained_network_flags`."""
-  return _network_flags(found) | _averages_flags(found) | {
+  return _network_flags(found) | _input_flags(found) | _averages_flags(found) | {
       'num_classes': found.match.num_classes}
 
 
@@ -167,7 +190,9 @@ def _graph_flags(found):
   """Returns the flags that write the graph which its weights go into."""
   told = _network_flags(found)
   del told['checkpoint_path']
-  return told | {'num_classes': found.match.num_classes,
+  size = {name: value for name, value in _input_flags(found, 'image_size').items()
+          if name == 'image_size'}
+  return told | size | {'num_classes': found.match.num_classes,
                  'output_file': f'{found.match.network}.pb'}
 
 

@@ -43,6 +43,8 @@ def check_flags() -> None:
   Raises:
     UserError: the first thing that is wrong.
   """
+  if line := fine_tuning.adopt_run_facts():
+    print(f'note: {line}', flush=True)
   for group in GROUPS:
     group.check()
 

@@ -10,12 +10,9 @@ import path_flags
 from catalog import datasets, image_sizes, networks
 from checkpoints import checkpoint_names
 from datasets import labels
-from prediction import class_names, run_card, tally
+from prediction import class_names, tally
 
 FLAGS = flags.FLAGS
-
-# What a run card tells where the flags do not.
-_TOLD = ('preprocessing_name', 'use_grayscale', 'labels_offset')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +56,8 @@ def define() -> None:
                        'Turn images to one gray channel; by default as the run card'
                        ' says.')
   flags.DEFINE_integer('eval_image_size', None,
-                       'Height and width of the images; by default those of the'
-                       ' network.', lower_bound=1)
+                       'Height and width of the images; by default as the run card'
+                       ' says, or those of the network.', lower_bound=1)
   path_flags.DEFINE_path('labels_file', None,
                          'Names of the classes: lines such as 0:daisy, or a name on'
                          ' each line. By default labels.txt of --dataset_dir, if there'
@@ -100,25 +97,34 @@ def find(dataset_dir: str | None = None) -> TrainedNetwork:
   Raises:
     UserError: the checkpoint, the flags and the labels do not fit one another.
   """
+  from checkpoints import trained_input
   from prediction import network_choice
+  averages = bool(FLAGS.moving_average_decay)
   choice = network_choice.choose(
       FLAGS.checkpoint_path, FLAGS.model_name, FLAGS.num_classes,
-      FLAGS.eval_image_size)
+      moving_averages=averages)
   _check_image_size(choice.model_name)
-  card = run_card.read_flags(choice.checkpoint)
-  said = _said(card)
-  if said['use_grayscale'] and choice.channels != 1:
+  made = trained_input.choose(
+      choice.model_name, choice.num_classes, choice.checkpoint, choice.facts,
+      trained_input.Given(FLAGS.eval_image_size, FLAGS.preprocessing_name,
+                          FLAGS.use_grayscale, FLAGS.labels_offset),
+      choice.weights_size)
+  for note in filter(None, [made.note, *choice.notes]):
+    tally.note(note)
+  if made.use_grayscale and choice.channels != 1:
     raise diagnostics.UserError(
         f'--use_grayscale, but the network takes images of {choice.channels} channels:'
         ' leave the flag out')
+  choice = dataclasses.replace(choice, image_size=made.image_size)
   labels_file = FLAGS.labels_file
   if not labels_file and dataset_dir and labels.has_labels(dataset_dir):
     labels_file = os.path.join(dataset_dir, labels.LABELS_FILENAME)
-  folders = [os.path.dirname(choice.checkpoint), card.get('dataset_dir')]
+  folders = [os.path.dirname(choice.checkpoint),
+             choice.facts and choice.facts.dataset_dir]
   return TrainedNetwork(
-      choice, names_of(choice.num_classes, labels_file, said['labels_offset'], folders),
-      said['preprocessing_name'] or choice.model_name, bool(said['use_grayscale']),
-      bool(FLAGS.moving_average_decay), _is_multi_label(card))
+      choice, names_of(choice.num_classes, labels_file, made.labels_offset, folders),
+      made.preprocessing_name, made.use_grayscale, averages,
+      _is_multi_label(choice.facts))
 
 
 def _check_image_size(model_name):
@@ -127,26 +133,14 @@ def _check_image_size(model_name):
                       flag='eval_image_size')
 
 
-def _is_multi_label(card):
+def _is_multi_label(facts):
   """Tells it of the data set that a run card names; False where it is gone."""
-  try:
-    return datasets.find_dataset(
-        card['dataset_name'], card['dataset_dir']).multi_label
-  except (KeyError, diagnostics.UserError):
+  if facts is None or facts.dataset_name is None:
     return False
-
-
-def _said(card):
-  """Returns what flags say, or else the run card, which is told."""
-  said, told = {}, []
-  for name in _TOLD:
-    said[name] = FLAGS[name].value
-    if said[name] is None and card.get(name):
-      said[name] = card[name]
-      told.append(f'--{name}={card[name]}')
-  if told:
-    tally.note(f"as the run card beside the checkpoint says: {' '.join(told)}")
-  return said
+  try:
+    return datasets.find_dataset(facts.dataset_name, facts.dataset_dir).multi_label
+  except diagnostics.UserError:
+    return False
 
 
 def names_of(num_classes: int, labels_file: str | None, labels_offset: int | None,

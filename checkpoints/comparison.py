@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from catalog import complexity, variables
+from checkpoints import contents
 
 _AUXILIARY = re.compile(r'(?:.*/)?(?:AuxLogits|aux_\d+)(?=/|$)')
 # Inception builds its auxiliary head always, NASNet in training alone.
@@ -242,3 +243,9 @@ def auxiliary_scope(name: str) -> str | None:
 def in_training_alone(name: str) -> bool:
   """Tells whether a variable is of a head that no evaluation builds."""
   return _IN_TRAINING.match(name) is not None
+
+
+def averages_complete(kept: contents.Contents) -> bool:
+  """Tells whether there is a moving average of every weight that an evaluation has."""
+  return bool(kept.averages) and all(
+      name in kept.averages or in_training_alone(name) for name in kept.weights)

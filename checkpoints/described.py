@@ -4,7 +4,7 @@ import collections
 
 import diagnostics
 from catalog import networks
-from checkpoints import comparison, inspection
+from checkpoints import comparison, inspection, trained_input
 
 _MOST_SCOPES = 12
 
@@ -12,7 +12,7 @@ _MOST_SCOPES = 12
 def rows(found: inspection.Inspection) -> list[tuple[str, str]]:
   """Returns what is said of a checkpoint, as (heading, text) lines."""
   match, kept = found.match, found.contents
-  lines = _network_rows(match) if match else [
+  lines = _network_rows(found) if match else [
       ('network', 'none of the zoo'), *map(_near_row, found.nearest)]
   step = 'not kept' if found.step is None else f'{found.step:,}'
   return [
@@ -28,8 +28,9 @@ def rows(found: inspection.Inspection) -> list[tuple[str, str]]:
       *[('note', note) for note in notes(found)]]
 
 
-def _network_rows(match):
-  row, size = networks.NETWORKS[match.network], inspection.image_size(match)
+def _network_rows(found):
+  match, made = found.match, found.made
+  row, size = networks.NETWORKS[match.network], made.image_size
   lines = [('network', f'{match.network} ({row.paper})')]
   if match.arguments:
     told = ', '.join(f'{name} {value}' for name, value in match.arguments.items())
@@ -48,8 +49,12 @@ def _network_rows(match):
   lines.append(('classes', 'no logits in it' if match.num_classes is None
                 else f'{match.num_classes}{told}'))
   channels = f'{match.channels} channel{"" if match.channels == 1 else "s"}'
+  gray = ', colours to gray' if made.use_grayscale else ''
   lines.append(('images', f'{size} x {size}, {channels}, preprocessing'
-                          f' {row.preprocessing}'))
+                          f' {trained_input.family(made.preprocessing_name)}{gray}'))
+  if found.facts:
+    lines.append(('run', f'{found.facts.model_name} on {found.facts.dataset_name}, by'
+                         f' {found.facts.path}'))
   if match.auxiliary is not None:
     lines.append(('auxiliary', 'head present' if match.auxiliary else 'head absent'))
   return lines
@@ -83,6 +88,10 @@ def _values_text(read):
 def notes(found: inspection.Inspection) -> list[str]:
   """Returns what somebody who uses the checkpoint should know."""
   match, read, told = found.match, found.values, []
+  if found.note:
+    told.append(found.note)
+  if match and found.made.note:
+    told.append(found.made.note)
   if read and read.statistics and read.initial_statistics == read.statistics:
     told.append('the averages of batch norm were never updated: its evaluation is'
                 ' meaningless. Run the ops of tf.GraphKeys.UPDATE_OPS in training')

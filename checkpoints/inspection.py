@@ -1,11 +1,20 @@
 """All that a checkpoint tells: its network, what training kept, whether it is sound."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
-from catalog import complexity, datasets, networks, variables
-from checkpoints import comparison, contents, identify, restore, values
+from catalog import datasets, networks, variables
+from checkpoints import (
+    comparison,
+    contents,
+    identify,
+    restore,
+    run_facts,
+    trained_input,
+    values,
+)
 
 # The class counts of ImageNet, with its background class 0 and without.
 _IMAGENET, _IMAGENET_WITHOUT_BACKGROUND = 1001, 1000
@@ -23,6 +32,8 @@ class Inspection:
     step: the global step; None where it keeps none.
     match: the network it is of; None if that is none of the zoo.
     nearest: the networks it is most like, the nearest first.
+    facts: of its run; None without a run card that can be used.
+    note: why a run card that is there is not used, or None.
   """
 
   path: str
@@ -32,6 +43,15 @@ class Inspection:
   step: int | None
   match: comparison.Match | None
   nearest: list[comparison.Match]
+  facts: run_facts.RunFacts | None = None
+  note: str | None = None
+
+  @functools.cached_property
+  def made(self) -> trained_input.TrainedInput:
+    """How the images of its network are made ready; only with a match."""
+    return trained_input.choose(
+        self.match.network, self.match.num_classes, self.path, self.facts,
+        weights_size=self.match.image_size)
 
   @property
   def parameters(self) -> int:
@@ -42,9 +62,7 @@ class Inspection:
   @property
   def averages_complete(self) -> bool:
     """Whether an evaluation finds a moving average of every weight of the network."""
-    return bool(self.contents.averages) and all(
-        name in self.contents.averages or comparison.in_training_alone(name)
-        for name in self.contents.weights)
+    return comparison.averages_complete(self.contents)
 
   @property
   def can_be_evaluated(self) -> bool:
@@ -75,10 +93,15 @@ def inspect(path: str, build: Callable[..., variables.Variables],
   nearest = identify.identify(shapes)
   match = nearest[0] if nearest and nearest[0].fits else identify.find_width(
       shapes, build)
+  facts, note = trained_input.facts_of(path, shapes)
+  if facts and match and match.fits:
+    # Several networks may have the same variables.
+    match = next((other for other in identify.identify(shapes, limit=None)
+                  if other.fits and other.network == facts.model_name), match)
   return Inspection(
       path, values.bytes_of(path), contents.sort(shapes),
       values.read(path) if read_values else None,
-      values.step_of(restore.open_reader(path)), match, nearest)
+      values.step_of(restore.open_reader(path)), match, nearest, facts, note)
 
 
 def labels_offset(num_classes: int | None) -> int:
@@ -104,9 +127,3 @@ def head_scopes(match: comparison.Match) -> list[str]:
   if match.auxiliary and not match.heads_mismatched:
     return list(scopes)
   return [comparison.auxiliary_scope(scope) or scope for scope in scopes]
-
-
-def image_size(match: comparison.Match) -> int | None:
-  """Returns the size of the images that the network was trained on, as far as known."""
-  cost = complexity.load().get(match.network)
-  return match.image_size or (cost and cost.input_shape[-2])

@@ -79,7 +79,7 @@ def read_values(path: str, names: Iterable[str]) -> dict[str, np.ndarray]:
     UserError: it is damaged, or no checkpoint.
   """
   reader = open_reader(path)
-  with _damage_answered(path):
+  with damage_answered(path):
     return {name: np.asarray(reader.get_tensor(name)) for name in names}
 
 
@@ -90,13 +90,13 @@ def verify(path: str) -> None:
     UserError: it is damaged; the message names whole ones beside it.
   """
   reader = open_reader(path)
-  with _damage_answered(path):
+  with damage_answered(path):
     for name in reader.get_variable_to_shape_map():
       reader.get_tensor(name)
 
 
 @contextlib.contextmanager
-def _damage_answered(path):
+def damage_answered(path):
   """Turns what TensorFlow raises while it reads a checkpoint into an answer."""
   try:
     yield
@@ -126,10 +126,15 @@ def first_line(error: Exception) -> str:
 
 
 def global_step_of(path: str) -> int:
-  """Returns the step of the checkpoint at prefix `path`; 0 if it keeps none."""
+  """Returns the step of the checkpoint at prefix `path`; 0 if it keeps none.
+
+  Raises:
+    UserError: it is damaged, or no checkpoint.
+  """
   reader = open_reader(path)
-  return int(reader.get_tensor('global_step')) if reader.has_tensor(
-      'global_step') else 0
+  with damage_answered(path):
+    return int(reader.get_tensor('global_step')) if reader.has_tensor(
+        'global_step') else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,7 +290,7 @@ def restore_fn(plan: RestorePlan) -> Callable:
   saver = tf.train.Saver(by_source)
 
   def restore(session):
-    with _damage_answered(plan.path):
+    with damage_answered(plan.path):
       saver.restore(session, plan.path)
 
   return restore

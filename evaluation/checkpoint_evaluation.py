@@ -52,7 +52,8 @@ class Evaluation:
     restore.plan_restore(checkpoint, self.variables).check_complete()
     placement = tf.ConfigProto(allow_soft_placement=True)
     with tf.Session(self.master, config=placement) as session:
-      self.saver.restore(session, checkpoint)
+      with restore.damage_answered(checkpoint):
+        self.saver.restore(session, checkpoint)
       return over_split.evaluate(
           session, self.images, self.batch, self.probabilities, self.num_classes,
           self.labels_offset, max_num_batches, multi_label=self.multi_label)

@@ -6,19 +6,25 @@ Mean and variance of each channel are put together from those of the batches by 
 of total variance: Wu and Johnson 2021, Rethinking Batch in BatchNorm, arXiv 2105.07576.
 """
 
+import glob
+import math
 import os
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 import diagnostics
 from checkpoints import restore
 from datasets import pipeline
+from evaluation import predictions
 from nets import normalization
 from progress import Progress
 from tf_compat import slim, tf
 
 SUFFIX = '-recalibrated'
+# Images, at the most, on which a checkpoint is compared with the recalibrated one.
+MOST_JUDGED = 1000
 _KINDS = ('moving_mean', 'moving_variance')
 
 
@@ -141,3 +147,54 @@ def _write(checkpoint, target, replaced):
         prefix=target, tensor_names=names, shape_and_slices=[''] * len(names),
         tensors=holders)
     session.run(save, dict(zip(holders, values, strict=True)))
+
+
+def keep_the_better(checkpoint: str, target: str,
+                    measure: Callable) -> tuple[str, str]:
+  """Removes a recalibrated checkpoint that does worse than the one it is made of.
+
+  Args:
+    checkpoint: the prefix of the one that it is made of.
+    target: its prefix.
+    measure: measure(prefix) returns `metrics.Metrics` or `multi_label.Metrics` on
+      images that nothing is tested on.
+
+  Returns:
+    (the prefix of the better one, what to say of both).
+  """
+  try:
+    before, after = (_measured(measure, path) for path in (checkpoint, target))
+  except BaseException:
+    _remove(target)
+    raise
+  told = (f'{before.words} with those of the checkpoint, {after.words} with the new'
+          ' ones')
+  if after.scores >= before.scores:
+    return target, f'{told}: written to {target}'
+  _remove(target)
+  return checkpoint, f'{told}: {checkpoint} stays as it is'
+
+
+class _Measured(NamedTuple):
+  """How a checkpoint does: scores, the most important first, and in words."""
+
+  scores: tuple[float, ...]
+  words: str
+
+
+def _measured(measure, path) -> _Measured:
+  try:
+    metrics = measure(path)
+  except predictions.NotFiniteError:
+    return _Measured((-math.inf,), 'NaN')
+  images = f'on {metrics.num_images:,} images'
+  if hasattr(metrics, 'mean_average_precision'):
+    score = metrics.mean_average_precision
+    return _Measured((score,), f'mean average precision {score:.2%} {images}')
+  return _Measured((metrics.top1.value, -metrics.cross_entropy),
+                   f'accuracy {metrics.top1.value:.2%} {images}')
+
+
+def _remove(prefix):
+  for path in glob.glob(f'{glob.escape(prefix)}.*'):
+    os.remove(path)

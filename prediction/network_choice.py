@@ -4,7 +4,14 @@ import dataclasses
 
 import diagnostics
 from catalog import networks
-from checkpoints import comparison, identify, restore, values
+from checkpoints import (
+    comparison,
+    identify,
+    restore,
+    run_facts,
+    trained_input,
+    values,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +24,9 @@ class Choice:
     num_classes: of its logits.
     channels: of its images.
     image_size: of its images; None: the network's own.
+    weights_size: of its images, where the weights depend on it; else None.
+    facts: of its run; None without a run card that can be used.
+    notes: what should be said of the checkpoint.
   """
 
   checkpoint: str
@@ -24,10 +34,14 @@ class Choice:
   num_classes: int
   channels: int
   image_size: int | None
+  weights_size: int | None = None
+  facts: run_facts.RunFacts | None = None
+  notes: tuple[str, ...] = ()
 
 
 def choose(checkpoint: str, model_name: str | None = None,
-           num_classes: int | None = None, image_size: int | None = None) -> Choice:
+           num_classes: int | None = None, image_size: int | None = None,
+           moving_averages: bool = False) -> Choice:
   """Returns what is given, and what the checkpoint tells for the rest.
 
   Args:
@@ -35,6 +49,7 @@ def choose(checkpoint: str, model_name: str | None = None,
     model_name: None: the network that the checkpoint is of.
     num_classes: None: as many as the checkpoint has.
     image_size: None: the size that the checkpoint's weights are of.
+    moving_averages: whether the weights' moving averages are used in their place.
 
   Raises:
     UserError: there is no checkpoint, it is of no network of the zoo that takes
@@ -42,7 +57,8 @@ def choose(checkpoint: str, model_name: str | None = None,
   """
   path = restore.find(checkpoint)
   shapes = values.shapes_of(path)
-  match = _match(path, shapes, model_name)
+  facts, note = trained_input.facts_of(path, shapes)
+  match = _match(path, shapes, model_name, facts and facts.model_name)
   row = networks.get_image_network(match.network)
   if match.num_classes is None:
     raise diagnostics.UserError(
@@ -52,16 +68,22 @@ def choose(checkpoint: str, model_name: str | None = None,
     raise diagnostics.UserError(
         f'--num_classes={num_classes}, but the checkpoint has {match.num_classes}'
         ' classes: leave the flag out')
+  notes = (note, trained_input.averages_note(shapes, facts, moving_averages))
   return Choice(path, match.network, match.num_classes, match.channels or row.channels,
-                image_size or match.image_size)
+                image_size or match.image_size, match.image_size, facts,
+                tuple(filter(None, notes)))
 
 
-def _match(path, shapes, model_name) -> comparison.Match:
-  """Returns the match that fits: of `model_name`, or of whichever network does."""
+def _match(path, shapes, model_name, likely_name) -> comparison.Match:
+  """Returns the match that fits: of `model_name`, or of whichever network does.
+
+  Where several do, that is the one of `likely_name`.
+  """
   if model_name:
     networks.get_image_network(model_name)
   found = identify.identify(shapes, limit=None)
   fitting = [match for match in found if match.fits and not match.renamed]
+  fitting.sort(key=lambda match: match.network != likely_name)
   for match in fitting:
     if model_name in (None, match.network):
       return match

@@ -1,5 +1,6 @@
 """The beginning: which checkpoint the weights come from, and which are trained."""
 
+import dataclasses
 import os
 
 from absl import flags
@@ -8,7 +9,13 @@ import diagnostics
 import path_flags
 import train_flags
 from catalog import networks
-from checkpoints import checkpoint_names, renaming
+from checkpoints import (
+    checkpoint_names,
+    renaming,
+    run_checkpoints,
+    run_facts,
+    trained_input,
+)
 
 FLAGS = flags.FLAGS
 
@@ -70,6 +77,53 @@ def check() -> None:
   # A run that is there goes on from its own.
   if FLAGS.checkpoint_path and not checkpoint_names.holds_run(FLAGS.train_dir):
     checkpoint_names.check_there(FLAGS.checkpoint_path)
+
+
+# Where a run goes on from another checkpoint, what its images are is that one's, too.
+_ADOPTED = ('model_name', 'train_image_size', 'preprocessing_name', 'use_grayscale',
+            'labels_offset')
+
+
+def adopt_run_facts() -> str | None:
+  """Sets flags that are not on the command line as the run card has them.
+
+  The card is of the run in --train_dir, which goes on, or of --checkpoint_path. Call it
+  before any check: what is wrong with the paths is for those to say.
+
+  Returns:
+    A line that says which flags were set, or which contradict the card; or None.
+  """
+  checkpoint = _beginning()
+  facts, note = run_facts.read(checkpoint) if checkpoint else (None, None)
+  if facts is None:
+    return note
+  given = {name: FLAGS[name].value if FLAGS[name].present else None
+           for name in _ADOPTED}
+  if given['model_name'] not in (None, facts.model_name):
+    return None  # The table of restored variables says what becomes of them.
+  if given['labels_offset'] is None and facts.dataset_name != FLAGS.dataset_name:
+    # The offset is about the labels of another data set.
+    facts = dataclasses.replace(facts, labels_offset=FLAGS.labels_offset)
+  made = trained_input.choose(
+      facts.model_name, facts.num_classes, checkpoint, facts, trained_input.Given(
+          given['train_image_size'], given['preprocessing_name'],
+          given['use_grayscale'], given['labels_offset'], given['model_name']),
+      size_flag='train_image_size', default_model_name=FLAGS['model_name'].default)
+  for name, value in made.taken.items():
+    FLAGS[name].value = value
+  return made.note
+
+
+def _beginning() -> str | None:
+  """Returns the prefix of the checkpoint that the run begins from, as far as seen."""
+  for path in filter(None, (FLAGS.train_dir, FLAGS.checkpoint_path)):
+    if os.path.isdir(path):
+      newest = run_checkpoints.newest_first(path)
+      if newest:
+        return newest[0]
+    elif path == FLAGS.checkpoint_path:
+      return checkpoint_names.prefix_of(path)
+  return None
 
 
 def notes() -> list[str]:

@@ -15,11 +15,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from checkpoints import state_file
+from checkpoints import run_facts, state_file
 from tf_compat import tf
 from training import savers, whole_files
 
-FOLDER = 'best'
+FOLDER = run_facts.BEST_FOLDER
 _NAMES = ('model.ckpt', 'model.ckpt-again')
 # Not what somebody else has put there, such as a recalibrated one.
 _FILE = re.compile(r'\.?(model\.ckpt(-again)?-\d+)\.')

@@ -15,12 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import diagnostics
+from checkpoints.run_facts import FORMAT, JSON_NAME, UNDER_WAY
 from training import intervals, run_card_text, watching, whole_files
 
-JSON_NAME, TEXT_NAME = 'run_card.json', 'run_card.md'
-FORMAT = 1
-# A session that a signal 9 or a power cut ended has no last word.
-UNDER_WAY = 'still under way, or killed'
+TEXT_NAME = 'run_card.md'
 
 
 def read(folder: str) -> dict | None:
