@@ -30,8 +30,8 @@ path_flags.DEFINE_path('checkpoint_path', '/tmp/tfmodel/',
 flags.DEFINE_float('moving_average_decay', None,
                    'Evaluate the moving averages that training kept with this decay,'
                    ' in place of the weights.', lower_bound=0, upper_bound=1)
-flags.DEFINE_string('train_dir', None,
-                    'Not used: --checkpoint_path names what is evaluated.')
+path_flags.DEFINE_path('train_dir', None,
+                       'Not used: --checkpoint_path names what is evaluated.')
 flags.DEFINE_boolean('quantize', False,
                      'Not supported: the quantization rewriter went with tf.contrib.')
 
@@ -88,7 +88,7 @@ def check_flags() -> None:
         f'--watch needs a folder of checkpoints, {FLAGS.checkpoint_path} is one'
         ' checkpoint')
   common_flags.check_names()
-  if FLAGS.eval_image_size:
+  if FLAGS.eval_image_size and FLAGS['model_name'].present:
     image_sizes.check(FLAGS.model_name, FLAGS.eval_image_size, FLAGS.eval_image_size,
                       flag='eval_image_size')
   if not FLAGS.watch:
@@ -164,6 +164,9 @@ def _network(checkpoint, dataset) -> _Network:
           given['eval_image_size'], given['preprocessing_name'],
           given['use_grayscale'], given['labels_offset'], given['model_name']),
       default_model_name=FLAGS['model_name'].default)
+  if made.image_size:
+    image_sizes.check(model_name, made.image_size, made.image_size,
+                      flag='eval_image_size')
   for line in filter(None, [made.note, note, trained_input.averages_note(
       shapes, facts, bool(FLAGS.moving_average_decay))]):
     print(f'note: {line}', flush=True)
