@@ -233,13 +233,13 @@ def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> N
     except UserError as error:
       code = error.exit_code
       if answer.exit_code is None:
-        print(f'{name}: {error}', file=sys.stderr)
+        print(f'{name}: {printable(str(error))}', file=sys.stderr)
     except OSError as error:
       if error.errno is None:
         raise
       code = 1
       if answer.exit_code is None:
-        print(f'{name}: {explain_os_error(error)}', file=sys.stderr)
+        print(f'{name}: {printable(explain_os_error(error))}', file=sys.stderr)
     # Native code that calls Python may turn the end into an error of its own.
     return code if answer.exit_code is None else answer.exit_code
 

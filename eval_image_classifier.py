@@ -328,11 +328,13 @@ class _Evaluator:
   def _run(self, checkpoint):
     from checkpoints import restore
     if self._evaluation is None:
-      from datasets import dataset_factory
+      from datasets import dataset_factory, record_images
       self._dataset = dataset_factory.get_dataset(
           FLAGS.dataset_name, FLAGS.dataset_split_name, FLAGS.dataset_dir)
       self._network = _network(checkpoint, self._dataset)
       self._evaluation = _evaluation(self._dataset, self._network)
+      for line in record_images.notes(self._evaluation.images.files):
+        print(f'note: {line}', flush=True)
     if FLAGS.recalibrate_batch_norm:
       checkpoint = _recalibrated(checkpoint, self._network)
     step = restore.global_step_of(checkpoint)

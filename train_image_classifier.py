@@ -70,6 +70,7 @@ def train() -> None:
   """Builds what the flags ask for, says what it is, and runs it."""
   # Importing TensorFlow takes seconds: only now, when the flags are right.
   computation.begin()
+  from datasets import record_images
   from training import graph, loop
 
   start = fine_tuning.starting_point()
@@ -109,7 +110,8 @@ def train() -> None:
 
   show_banner(dataset, num_classes, image_size, schedule, beginning,
               [*losses.rows(loss, dataset), *validation.rows(dataset),
-               *repeating.rows(seeds, card), *slow])
+               *repeating.rows(seeds, card), *slow,
+               *[('note', line) for line in record_images.notes(batches.files)]])
   with card:
     finished = loop.run(training_graph, run.loop_options(), batches, init_fn,
                         [*watchers, *validators, card])

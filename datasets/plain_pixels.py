@@ -12,7 +12,8 @@ from PIL import Image
 
 # The bits per sample that cameras, scanners and microscopes store in 16.
 _SAMPLE_BITS = (8, 10, 12, 14, 16)
-_PNG_BIT_DEPTH_BYTE = 24
+_PNG_BIT_DEPTH_BYTE, _PNG_COLOUR_TYPE_BYTE = 24, 25
+_PNG_WITH_ALPHA = (4, 6)
 _TIFF_BITS = 258
 _PPM_HEADER_OF_16_BITS = re.compile(rb'P[56](?:(?:\s|#[^\n]*\n)+\d+){2}'
                                     rb'(?:\s|#[^\n]*\n)+65535\s')
@@ -149,3 +150,20 @@ def _without_transparency(image, remarks):
     remarks.append('on black, as white hides it')
   background = Image.new('RGBA', image.size, 'black' if hidden else 'white')
   return Image.alpha_composite(background, image)
+
+
+def dropped_by_decoder(data: bytes) -> str | None:
+  """Returns what TensorFlow's decoder drops of the PNG in a record, or None.
+
+  Args:
+    data: the bytes of an image file; only those of a PNG are looked at.
+  """
+  if not data.startswith(b'\x89PNG') or len(data) <= _PNG_COLOUR_TYPE_BYTE:
+    return None
+  if data[_PNG_BIT_DEPTH_BYTE] == 16:
+    return 'the lower 8 of 16 bits'
+  # The chunk of clear colours comes before the pixels.
+  clear_colours = 0 <= data.find(b'tRNS') < data.find(b'IDAT')
+  if data[_PNG_COLOUR_TYPE_BYTE] in _PNG_WITH_ALPHA or clear_colours:
+    return 'the transparency'
+  return None

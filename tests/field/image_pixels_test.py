@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import image_check, plain_pixels
+from datasets import image_check, plain_pixels, record_images
 from prediction import image_files
-from tests.stored_images import convert, encoded, fill, picture, plain_folder
+from tests.stored_images import (
+  convert,
+  encoded,
+  example,
+  fill,
+  picture,
+  plain_folder,
+  write,
+)
 
 DEPTHS = (8, 10, 12, 14)
 
@@ -233,3 +241,30 @@ def test_headers_that_promise_too_much_are_refused_before_they_are_decoded(tmp_p
   report = convert(images, tmp_path / 'records')
   assert [path for path, _ in report.refused] == ['cat/huge.png']
   assert 'more than 100 million pixels' in report.refused[0][1]
+
+
+def test_records_of_others_say_what_the_decoder_drops(tmp_path):
+  clear = encoded(shape_on_nothing((255, 255, 255)))
+  path = write(tmp_path / 'x.tfrecord', *map(example, [
+      png_of_16_bits(ramp(12, 1)), png_of_16_bits(ramp(16, 3)), clear,
+      encoded(picture(1)), encoded(picture(2), 'JPEG'), b'', b'text']))
+  lines = record_images.notes([path])
+  assert [line.split(':')[0] for line in lines] == [
+      'the decoder drops the lower 8 of 16 bits of PNG images, 2 of the first 7',
+      'the decoder drops the transparency of PNG images, 1 of the first 7']
+  plain = convert(plain_folder(tmp_path / 'images', 3), tmp_path / 'records')
+  assert plain.spec.num_classes == 2
+  assert record_images.notes(
+      [str(path) for path in (tmp_path / 'records').glob('*.tfrecord')]) == []
+  (tmp_path / 'damaged.tfrecord').write_bytes(b'no records')
+  assert record_images.notes([str(tmp_path / 'damaged.tfrecord')]) == []
+
+
+@pytest.mark.parametrize(('data', 'dropped'), [
+    (png_of_16_bits(ramp(12, 1)), 'the lower 8 of 16 bits'),
+    (encoded(shape_on_nothing((9, 9, 9), 'LA')), 'the transparency'),
+    (encoded(picture(1).copy(), transparency=(1, 2, 3)), 'the transparency'),
+    (encoded(picture(1)), None), (encoded(picture(1), 'JPEG'), None),
+    (b'\x89PNG', None), (b'', None)])
+def test_decoder_drops_bits_and_transparency_of_png(data, dropped):
+  assert plain_pixels.dropped_by_decoder(data) == dropped

@@ -1,7 +1,9 @@
 """Messages: one mark between two sentences, and any name can be printed."""
 
 import io
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -50,6 +52,20 @@ def test_every_stream_takes_every_name(monkeypatch, encoding, kind):
 def test_bytes_of_a_path_come_out_as_they_were(encoding, expected):
   text = 'caf\udce9 \xe9 \u732b'
   assert text.encode(encoding, diagnostics.BYTES_OR_ESCAPED) == expected
+
+
+@pytest.mark.parametrize('script', [
+    'list_networks.py --filter',
+    'convert_image_folder.py --dataset_dir=x --dataset_name=y --image_dir'])
+def test_an_error_with_an_odd_value_is_one_line(script):
+  name, *flags = script.split()
+  done = subprocess.run(
+      [sys.executable, str(ROOT / name), *flags[:-1],
+       f'{flags[-1]}=two\nlines\x1b[31m{os.fsdecode(b"caf" + bytes([0xe9]))}'],
+      capture_output=True, check=False)
+  assert done.returncode == 1
+  assert len(done.stderr.splitlines()) == 1
+  assert rb'two\nlines\x1b[31mcaf\xe9' in done.stderr
 
 
 @pytest.mark.parametrize(('first', 'expected'), [
