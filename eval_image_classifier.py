@@ -8,6 +8,7 @@ Prints the accuracy and writes a report: numbers, tables and pictures.
 """
 
 import dataclasses
+import glob
 import os
 import shlex
 import sys
@@ -308,6 +309,12 @@ def _report(result, evaluation, dataset, network):
             evaluation.images.files, *result.keys[number]))
 
 
+def _record_files(dataset):
+  """Returns the paths of the record files of a split, sorted."""
+  return sorted(
+      path for pattern in dataset.data_sources for path in glob.glob(pattern))
+
+
 class _Evaluator:
   """Evaluates one checkpoint after the other, as the first of them asks for."""
 
@@ -333,7 +340,7 @@ class _Evaluator:
           FLAGS.dataset_name, FLAGS.dataset_split_name, FLAGS.dataset_dir)
       self._network = _network(checkpoint, self._dataset)
       self._evaluation = _evaluation(self._dataset, self._network)
-      for line in record_images.notes(self._evaluation.images.files):
+      for line in record_images.notes(_record_files(self._dataset)):
         print(f'note: {line}', flush=True)
     if FLAGS.recalibrate_batch_norm:
       checkpoint = _recalibrated(checkpoint, self._network)
