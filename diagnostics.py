@@ -13,6 +13,8 @@ import time
 import unicodedata
 from collections.abc import Iterable
 
+import misspelt_flags
+
 # A supervisor may send a signal to a process and then to its group: that is one stop.
 _SAME_STOP_SECONDS = 1.0
 
@@ -278,6 +280,17 @@ def _help() -> str:
   return '\n'.join(parts)
 
 
+def _nearest_flag(name: str) -> str | None:
+  """Returns the flag that a name is likely to mean; those of absl come last."""
+  from absl import flags
+
+  own, of_absl = [], []
+  for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    (of_absl if module.startswith('absl.') else own).extend(
+        flag.name for flag in defined)
+  return misspelt_flags.nearest(name, own, of_absl)
+
+
 def _parse_flags(argv):
   """Parses absl flags; a wrong one is answered in one line, with exit code 2."""
   from absl import flags
@@ -290,7 +303,8 @@ def _parse_flags(argv):
   try:
     return flags.FLAGS(argv)
   except flags.UnrecognizedFlagError as error:
-    near = suggestion(error.flagname, flags.FLAGS)
+    near = _nearest_flag(error.flagname)
+    near = f"; did you mean '{near}'?" if near else ''
     print(f'{name}: no flag --{error.flagname}{near} (--help lists them all)',
           file=sys.stderr)
   except flags.Error as error:

@@ -117,17 +117,24 @@ def check_no_pattern(path: str) -> None:
 def none_in(folder: str) -> diagnostics.UserError:
   """Returns the answer to a folder that holds no checkpoint of a run."""
   others, elsewhere = names_in(folder), state_file.elsewhere(folder)
-  files, below = sorted(os.listdir(folder)), _folders_below(folder)
+  below = [folder, *_folders_below(folder)]
+  saved_models = [path for path in below
+                  if os.path.isfile(os.path.join(path, 'saved_model.pb'))]
+  with_checkpoints = [path for path in below if names_in(path)
+                      and os.path.dirname(path) not in saved_models]
   if others:
     advice = f'it holds {diagnostics.some(others)}: name one of them'
   elif elsewhere:
     advice = (f"its file '{state_file.STATE_FILE}' names '{elsewhere[0]}', in another"
               ' folder: name that one, if it is meant')
-  elif {'saved_model.pb', 'saved_model.pbtxt'} & set(files):
-    advice = f'it is a SavedModel: {file_kinds.saved_model_advice(folder)}'
-  elif below:
-    advice = f'there are some in {diagnostics.some(below)}: name one of these folders'
+  elif with_checkpoints:
+    advice = (f'there are some in {diagnostics.some(with_checkpoints)}: name one of'
+              ' these folders')
+  elif saved_models:
+    advice = (f"'{saved_models[0]}' is a SavedModel:"
+              f' {file_kinds.saved_model_advice(saved_models[0])}')
   else:
+    files = sorted(os.listdir(folder))
     holds = f'holds {diagnostics.some(files)}' if files else 'is empty'
     advice = ('name a folder that training wrote to, or a file such as'
               f' model.ckpt-1000; this one {holds}')
@@ -135,11 +142,11 @@ def none_in(folder: str) -> diagnostics.UserError:
 
 
 def _folders_below(folder):
-  """Returns the folders with checkpoints, up to two levels below."""
+  """Returns some folders up to two levels below."""
   below = []
   for pattern in ('*', '*/*'):
     below += sorted(glob.glob(os.path.join(glob.escape(folder), pattern, '')))[:100]
-  return [path for path in below if names_in(path)]
+  return [path.rstrip('/') for path in below]
 
 
 def none_at(prefix: str) -> diagnostics.UserError:

@@ -188,7 +188,7 @@ def _records(path, head):
     return None
   if b'brain.Event' in head:
     return 'a file of summaries for TensorBoard', 'name the checkpoint beside it'
-  return 'a TFRecord file', 'it belongs into --dataset_dir: name a checkpoint here'
+  return 'a TFRecord file', 'records belong to --dataset_dir, name a checkpoint here'
 
 
 def _image(path, head):

@@ -1,7 +1,15 @@
 """Variable scopes that users name: they are prefixes of names, as in slim."""
 
+import difflib
+import re
+
 import diagnostics
+from catalog import networks
 from tf_compat import tf
+
+# How the last layer is called in one network or another.
+_HEAD = re.compile(r'(aux)?logit\w*|fc_?\d*|predictions?\w*|classifier\d*|classes'
+                   r'|softmax\d*|(final_)?dense\w*|head|output\w*|linear|top')
 
 
 def in_scope(name: str, scope: str) -> bool:
@@ -17,11 +25,30 @@ def check(flag: str, wanted: list[str], variables) -> None:
   names = [variable.op.name for variable in variables]
   for scope in wanted:
     if not any(in_scope(name, scope) for name in names):
-      known = {'/'.join(name.split('/')[:depth]): None
-               for name in names for depth in range(1, name.count('/') + 1)}
       raise diagnostics.UserError(
           f"--{flag}: scope '{scope}' matches no variable of the network"
-          f'{diagnostics.suggestion(scope, known)}')
+          f'{_suggestion(scope, names)}')
+
+
+def _suggestion(scope, names):
+  """Returns "; did you mean 'NEAR'?" for a scope that no variable lies in, or ''."""
+  heads = _head_scopes(names)
+  misspelt = difflib.get_close_matches(scope, heads, n=1, cutoff=0.9)
+  is_head = _HEAD.fullmatch(scope.rstrip('/').rpartition('/')[2].lower())
+  if heads and is_head and not misspelt:
+    return f"; did you mean '{','.join(heads)}', the head?"
+  known = {'/'.join(name.split('/')[:depth]): None
+           for name in names for depth in range(1, name.count('/') + 1)}
+  return diagnostics.suggestion(scope, known)
+
+
+def _head_scopes(names):
+  """Returns the scopes of the head of the network that has these variables, or ()."""
+  for row in networks.NETWORKS.values():
+    if row.head_scopes and all(any(in_scope(name, scope) for name in names)
+                               for scope in row.head_scopes):
+      return row.head_scopes
+  return ()
 
 
 def variables_to_train(trainable_scopes: list[str]):

@@ -8,10 +8,11 @@ import pytest
 from tests.conftest import ROOT
 
 MIDDLE = {'nets', 'datasets', 'preprocessing', 'deployment'}
-LEFT = {'diagnostics', 'pictures', 'progress', 'tf_compat', 'catalog'}
+LEFT = {'misspelt_flags', 'diagnostics', 'pictures', 'progress', 'tf_compat', 'catalog'}
 # Each room, and the rooms it may import besides itself.
 DOORS = {
-    'diagnostics': set(),
+    'misspelt_flags': set(),
+    'diagnostics': {'misspelt_flags'},
     'pictures': set(),
     'progress': set(),
     'tf_compat': set(),
@@ -25,7 +26,8 @@ DOORS = {
     'conversion': LEFT | MIDDLE | {'checkpoints'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
-WITHOUT_TENSORFLOW = {'diagnostics', 'pictures', 'progress', 'catalog'}
+WITHOUT_TENSORFLOW = {
+    'misspelt_flags', 'diagnostics', 'pictures', 'progress', 'catalog'}
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
 ALONE = ('export/exported_runtime.py', 'conversion/runners/keras_runner.py',

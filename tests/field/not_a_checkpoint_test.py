@@ -255,13 +255,16 @@ def test_a_folder_says_what_it_holds(tmp_path):
   assert 'this one holds a.tar.gz, b.txt, c, and 2 more' in refusal(tmp_path)
   (tmp_path / 'runs' / 'pets').mkdir(parents=True)
   checkpoint_files.write_run(tmp_path / 'runs' / 'pets', [5])
-  assert f'there are some in {tmp_path}/runs/pets/: name one' in refusal(tmp_path)
+  assert f'there are some in {tmp_path}/runs/pets: name one' in refusal(tmp_path)
 
 
 def test_a_folder_of_a_saved_model_names_its_variables(tmp_path):
   saved_model(tmp_path / 'copy.pb')
-  answer = refusal(tmp_path / 'saved')
-  assert 'is a SavedModel: name its variables' in answer
+  (tmp_path / 'exports' / 'saved_model').mkdir(parents=True)
+  shutil.move(tmp_path / 'saved', tmp_path / 'exports' / 'saved_model' / '1')
+  for folder in ('exports/saved_model/1', 'exports/saved_model', 'exports'):
+    answer = refusal(tmp_path / folder)
+    assert "/exports/saved_model/1' is a SavedModel: name its variables" in answer
   path = answer.partition('--checkpoint_path=')[2].partition(',')[0]
   assert restore.read_values(restore.find(path), ['w'])['w'].shape == (3,)
 
