@@ -176,7 +176,7 @@ def _check_kinds(kinds, where):
     if len(folders) > 1:
       raise diagnostics.UserError(
           f'{where}: {names(folders)} would all be the split {kind}: put them into'
-          f' one, or {_CLASSES_OR_SPLITS}')
+          ' one, or use --split_folders=no if they are classes')
     if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]*', kind):
       raise diagnostics.UserError(
           f"{where}: the folder '{diagnostics.printable(kind)}' gives its split a name"
