@@ -154,7 +154,8 @@ def test_checkpoints_that_are_not_there_or_do_not_fit(flags, trained_dir, tmp_pa
   scripts.answer(evaluate(**dict(flags, model_name='cifarnet')), 'another network')
   scripts.answer(evaluate(**dict(flags, moving_average_decay=0.9)),
                  'no moving averages')
-  scripts.answer(evaluate(**dict(flags, eval_image_size=32)), 'does not fit')
+  scripts.answer(evaluate(**dict(flags, eval_image_size=32)), 'images of 28 x 28',
+                 '--eval_image_size=28')
   latest = tf.train.latest_checkpoint(str(trained_dir))
   damaged = tmp_path / 'model.ckpt-1'
   shutil.copy(latest + '.data-00000-of-00001', f'{damaged}.data-00000-of-00001')
