@@ -19,7 +19,7 @@ from absl import flags
 import diagnostics
 import path_flags
 from catalog import image_sizes, networks
-from checkpoints import checkpoint_names
+from checkpoints import checkpoint_names, file_kinds
 
 FLAGS = flags.FLAGS
 
@@ -83,6 +83,8 @@ def _foreign_framework():
         f'--framework={FLAGS.framework} contradicts the suffix of'
         f" '{FLAGS.source if into_slim else FLAGS.target}', a file of {told}")
   if not (told or (FLAGS.framework and into_slim)):
+    if os.path.isfile(FLAGS.source):
+      checkpoint_names.check_there(FLAGS.source)
     raise diagnostics.UserError(
         f"neither '{FLAGS.source}' nor '{FLAGS.target}' is a file of another framework:"
         ' Keras writes .keras and .weights.h5, PyTorch .pt, .pth and .safetensors; or'
@@ -90,10 +92,15 @@ def _foreign_framework():
   return told or FLAGS.framework, into_slim
 
 
-def _check_paths(into_slim):
+def _check_paths(framework, into_slim):
   """Raises UserError for a source that is not there or a target that is."""
-  if into_slim and FLAGS.source != _PRETRAINED and not os.path.isfile(FLAGS.source):
-    raise diagnostics.UserError(f"no file '{FLAGS.source}': name the foreign weights")
+  if into_slim and FLAGS.source != _PRETRAINED:
+    if not os.path.isfile(FLAGS.source):
+      raise diagnostics.UserError(f"no file '{FLAGS.source}': name the foreign weights")
+    what, advice = file_kinds.describe(FLAGS.source)
+    if what not in file_kinds.FOREIGN[framework]:
+      raise diagnostics.UserError(
+          f"'{FLAGS.source}' is {what}, its suffix is of {framework}: {advice}")
   if not into_slim:
     checkpoint_names.check_there(FLAGS.source)
   for suffix in ('', '.index') if into_slim else ('',):
@@ -132,7 +139,7 @@ def main(_):
   if FLAGS.image_size:
     image_sizes.check(pair.model_name, FLAGS.image_size, FLAGS.image_size,
                       flag='image_size')
-  _check_paths(into_slim)
+  _check_paths(framework, into_slim)
   # Takes seconds, for TensorFlow: only now, when the flags are right.
   from conversion import converting
   options = converting.Options(

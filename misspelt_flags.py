@@ -17,7 +17,7 @@ _OTHER_NAMES = (
      ('dataset_dir',)),
     (('logdir', 'log_dir', 'model_dir', 'output_dir', 'out_dir', 'save_dir', 'job_dir',
       'logs'),
-     ('train_dir', 'eval_dir', 'export_dir', 'output_file', 'dataset_dir')),
+     ('eval_dir', 'train_dir', 'export_dir', 'output_file', 'dataset_dir')),
     (('checkpoint', 'checkpoint_dir', 'checkpoints', 'ckpt', 'ckpt_dir', 'ckpt_path',
       'init_checkpoint', 'fine_tune_checkpoint', 'pretrained', 'pretrained_model',
       'weights', 'model_path', 'restore', 'train_dir'), ('checkpoint_path', 'source')),

@@ -32,6 +32,14 @@ _TORCH_PICKLE = bytes.fromhex('80028a0a6cfc9c46f9')
 # Of protocol buffers: field 1 as bytes, field 1 as a number, field 2 as bytes.
 _BYTES_1, _NUMBER_1, _BYTES_2 = 0x0a, 0x08, 0x12
 
+# What `describe` calls the weights that convert_weights.py reads, by framework.
+_HDF5, _KERAS = 'weights of Keras (HDF5)', 'a model of Keras'
+_TORCH, _SAFETENSORS = 'weights of PyTorch', 'weights in the format safetensors'
+_PICKLE, _ZIP = 'a pickle of Python', 'a zip file'
+_UNKNOWN = 'a file of unknown kind, or a checkpoint that was cut off'
+FOREIGN = {'keras': (_HDF5, _KERAS),
+           'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, _UNKNOWN)}
+
 _WEIGHTS = 'name the checkpoint that it was made from: this file has no variables'
 
 
@@ -56,8 +64,7 @@ def describe(path: str) -> tuple[str, str]:
                _other_start, _text):
     if found := find(path, head):
       return found
-  return ('a file of unknown kind, or a checkpoint that was cut off',
-          'copy or download it again')
+  return _UNKNOWN, 'copy or download it again'
 
 
 def _state_file(path, head):
@@ -72,19 +79,18 @@ def _state_file(path, head):
 def _weights_of_others(path, head):
   """Recognizes the weights of Keras, PyTorch and other frameworks."""
   if head.startswith(b'\x89HDF\r\n\x1a\n'):
-    return 'weights of Keras (HDF5)', _conversion(path, ('.h5', '.hdf5'))
+    return _HDF5, _conversion(path, ('.h5', '.hdf5'))
   if head.startswith(b'PK\x03\x04'):
     return _zip(path)
   if head.startswith(_TORCH_PICKLE):
-    return 'weights of PyTorch', _conversion(path, _OF_TORCH)
+    return _TORCH, _conversion(path, _OF_TORCH)
   size, = struct.unpack('<Q', head[:8].ljust(8, b'\xff'))
   if head[8:9] == b'{' and size < os.path.getsize(path):
-    return ('weights in the format safetensors',
-            _conversion(path, ('.safetensors',)))
+    return _SAFETENSORS, _conversion(path, ('.safetensors',))
   if head[4:8] == b'TFL3':
     return 'a model of TensorFlow Lite', _WEIGHTS
   if re.match(rb'\x80[\x02-\x05]', head):
-    return 'a pickle of Python', 'write its values with tf.compat.v1.train.Saver'
+    return _PICKLE, 'write its values with tf.compat.v1.train.Saver'
   return None
 
 
@@ -96,14 +102,13 @@ def _zip(path):
   except (zipfile.BadZipFile, OSError):
     return 'a zip file that was cut off', 'copy or download it again'
   if 'model.weights.h5' in names:
-    return 'a model of Keras', _conversion(path, ('.keras',))
+    return _KERAS, _conversion(path, ('.keras',))
   if any(name.endswith('/data.pkl') for name in names):
-    return 'weights of PyTorch', _conversion(path, _OF_TORCH)
+    return _TORCH, _conversion(path, _OF_TORCH)
   if names and all(name.endswith('.npy') for name in names):
     return ('arrays of NumPy (NPZ)',
             'write its values with tf.compat.v1.train.Saver')
-  return ('a zip file', f'unpack it, unzip {shlex.quote(path)}, and name the checkpoint'
-                        ' in it')
+  return _ZIP, f'unpack it, unzip {shlex.quote(path)}, and name the checkpoint in it'
 
 
 def _conversion(path, suffixes):

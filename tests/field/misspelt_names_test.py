@@ -1,5 +1,8 @@
 """Names of other programs and misspelt ones: the answer names what was meant."""
 
+import functools
+import re
+
 import pytest
 
 import diagnostics
@@ -37,10 +40,25 @@ TRAIN, EVAL = 'train_image_classifier', 'eval_image_classifier'
     ('classify_image', 'labels', 'labels_file'),
     ('convert_image_folder', 'image_dri', 'image_dir')])
 def test_the_flag_that_is_meant(script, typed, meant):
-  done = scripts.run(script, f'--{typed}=1')
-  line = scripts.answer(done, f'no flag --{typed}', code=2)
-  assert line.partition('did you mean ')[2].partition("'?")[0] == (
-      f"'{meant}" if meant else '')
+  assert misspelt_flags.nearest(
+      typed, flags_of(script), ['alsologtostderr', 'logtostderr', 'log_dir', 'v']
+  ) == meant
+
+
+@functools.cache
+def flags_of(script):
+  """Returns the flags of a script, from its --help."""
+  return re.findall(r'^  --(?:\[no\])?(\w+)', scripts.run(script, '--help').stdout,
+                    re.MULTILINE)
+
+
+@pytest.mark.parametrize(('typed', 'end'), [
+    ('max_steps', "; did you mean 'max_number_of_steps'? (--help lists them all)"),
+    ('alsologtostdrr', "; did you mean 'alsologtostderr'? (--help lists them all)"),
+    ('qqqq', ' (--help lists them all)')])
+def test_the_script_says_it_in_one_line(typed, end):
+  line = scripts.answer(scripts.run(TRAIN, f'--{typed}=1'), code=2)
+  assert line == f'train_image_classifier.py: no flag --{typed}{end}'
 
 
 def test_own_flags_come_before_those_of_absl():

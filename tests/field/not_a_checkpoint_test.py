@@ -281,7 +281,17 @@ def test_scripts_answer_in_one_line(digits_dir, tmp_path):
       ('export_model', (), {'export_dir': tmp_path / 'out', 'nocheck': True})):
     scripts.answer(scripts.run(script, *arguments, **flags, checkpoint_path=path),
                    *answer)
-  (tmp_path / 'net.ckpt').write_bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize(('source', 'write', 'target', 'words'), [
+    ('net.ckpt', hdf5, 'net.pth', ['net.ckpt', 'no checkpoint but weights of Keras']),
+    ('net.ckpt', hdf5, 'other.ckpt', ['no checkpoint but weights of Keras']),
+    ('graph.pb', meta, 'net.h5', ['no checkpoint but the graph of a checkpoint']),
+    ('page.h5', KINDS['web page'][1], 'net.ckpt', ['is a web page', 'download it']),
+    ('net.pth', hdf5, 'net.ckpt', ['weights of Keras', 'rename it to', 'net.h5, then']),
+    ('net.keras', pytorch, 'net.ckpt', ['weights of PyTorch', 'net.pth, then'])])
+def test_sources_of_conversions_are_looked_into(source, write, target, words, tmp_path):
+  write(tmp_path / source)
   scripts.answer(scripts.run(
-      'convert_weights', model_name='resnet_v1_50', source=tmp_path / 'net.ckpt',
-      target=tmp_path / 'net.pth'), answer[0])
+      'convert_weights', model_name='resnet_v1_50', source=tmp_path / source,
+      target=tmp_path / target), *words, code=1)
