@@ -59,15 +59,20 @@ _CHANGES = st.lists(st.one_of(
     min_size=1, max_size=4)
 
 
+def _apply(changes, data):
+  for change in changes:
+    data = change(data)
+  return data
+
+
+def damages() -> st.SearchStrategy:
+  """Returns a strategy for functions that flip, overwrite, cut or insert bytes."""
+  return _CHANGES.map(lambda changes: lambda data: _apply(changes, data))
+
+
 def damaged(data: bytes) -> st.SearchStrategy[bytes]:
   """Returns a strategy for data with bytes flipped, overwritten, cut or inserted."""
-  def apply(changes):
-    changed = data
-    for change in changes:
-      changed = change(changed)
-    return changed
-
-  return _CHANGES.map(apply)
+  return _CHANGES.map(lambda changes: _apply(changes, data))
 
 
 def check_reason(error: Exception) -> None:

@@ -100,9 +100,16 @@ class Tally:
     return ' | '.join([*cells, f'{self.continued} continued'])
 
 
-def kill_repeatedly(command: Command, kills: int, chance: random.Random) -> Tally:
-  """Kills a command `kills` times; after one to three kills it runs to its end."""
-  tally = Tally(command.name, command.unit)
+def kill_repeatedly(command: Command, kills: int, chance: random.Random,
+                    tally: Tally) -> None:
+  """Kills a command `kills` times; after one to three kills it runs to its end.
+
+  Args:
+    command: what to run.
+    kills: how often it is killed.
+    chance: chooses the signals and the moments.
+    tally: counts the kills and what they cost.
+  """
   if kills:
     _run_to_the_end(command, begins_anew=True)
   while len(tally.losses) < kills:
@@ -116,7 +123,6 @@ def kill_repeatedly(command: Command, kills: int, chance: random.Random) -> Tall
       tally.losses.append((killed.number, command.check_killed(killed)))
     _run_to_the_end(command)
     tally.continued += not ended_by_itself
-  return tally
 
 
 def _run_to_the_end(command, begins_anew=False):

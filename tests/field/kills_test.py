@@ -23,7 +23,7 @@ from evaluation import report_files
 from tests import scripts, small_archives, stored_images
 from tests.conftest import on_digits
 from tests.field import whole_files
-from tests.field.kills import Command, kill_repeatedly
+from tests.field.kills import Command, Tally, kill_repeatedly
 
 KILLS = int(os.environ.get('KILLS', '6'))
 SEED = int(os.environ.get('KILLS_SEED', '1'))
@@ -325,12 +325,15 @@ _KINDS = {
 def test_the_same_command_continues_after_a_kill(kind, tmp_path, request):
   print(f'KILLS_SEED={SEED}')
   command = _KINDS[kind](tmp_path, request)
-  tally = kill_repeatedly(command, _share(kind), random.Random(f'{SEED} {kind}'))
-  print(tally.row())
-  seconds = getattr(command, 'seconds_lost', [])
-  if seconds:
-    print(f'SIGKILL: seconds since the last checkpoint: max {max(seconds):.2f},'
-          f' median {statistics.median(seconds):.2f}')
+  tally = Tally(command.name, command.unit)
+  try:
+    kill_repeatedly(command, _share(kind), random.Random(f'{SEED} {kind}'), tally)
+  finally:
+    print(tally.row())
+    seconds = getattr(command, 'seconds_lost', [])
+    if seconds:
+      print(f'SIGKILL: seconds since the last checkpoint: max {max(seconds):.2f},'
+            f' median {statistics.median(seconds):.2f}')
 
 
 def test_a_conversion_continues_after_a_kill_between_any_two_files(
