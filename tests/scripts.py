@@ -58,12 +58,17 @@ def run_with_signal(number, when, line):
   return _run(line, when, number)
 
 
-def _run(line, kill_when=None, signal_number=signal.SIGKILL):
+def run_with_server(server, script, *arguments, **flags):
+  """Runs a script as `run` does, in a fork of another server of `start_server`."""
+  return _run(command(script, *arguments, **flags), server=server)
+
+
+def _run(line, kill_when=None, signal_number=signal.SIGKILL, server=None):
   with tempfile.TemporaryDirectory() as folder:
     paths = [os.path.join(folder, name) for name in ('stdout', 'stderr')]
     for path in paths:
       pathlib.Path(path).touch()
-    server = _server()
+    server = server or _server()
     print(json.dumps({'command': line[1:], 'stdout': paths[0], 'stderr': paths[1]}),
           file=server.stdin, flush=True)
     pid = json.loads(server.stdout.readline())['pid']
@@ -106,11 +111,21 @@ def start(script, *arguments, **flags):
 
 @functools.cache
 def _server():
-  server = subprocess.Popen(
-      [sys.executable, str(ROOT / 'tests' / 'script_server.py')], text=True, cwd=ROOT,
-      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+  server = start_server(ROOT / 'tests' / 'script_server.py')
   atexit.register(server.kill)
   return server
+
+
+def start_server(program, **options):
+  """Starts a server of forks such as `script_server.py`; returns its Popen.
+
+  Args:
+    program: the path of its program.
+    **options: for subprocess.Popen, such as cwd and env.
+  """
+  return subprocess.Popen([sys.executable, str(program)], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          **{'cwd': ROOT, **options})
 
 
 def answer(done, *words, code=None):
