@@ -6,7 +6,7 @@ import pathlib
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from catalog import losses, networks
@@ -15,16 +15,29 @@ from tests.conftest import on_digits
 from tests.field.flag_server import REACHED
 from tests.field.fuzzing import cases
 
-_SCRIPTS = (
-    'train_image_classifier', 'eval_image_classifier', 'export_inference_graph',
-    'export_model', 'classify_image', 'inspect_checkpoint', 'convert_image_folder',
-    'download_and_convert_data', 'benchmark_nets', 'convert_weights', 'list_networks',
-    'draw_learning_curves')
 _TAKE_ARGUMENTS = ('classify_image', 'draw_learning_curves')
 
-_NUMBERS = ('-1', '0', '1', '2', '7', '100', '0.5', '1.0', '-0.1', '1e-30', '1e30',
-            '999999999999999999999', 'nan', 'inf', '-inf', 'x', '', ' 3', '0x10')
-_BOOLEANS = ('true', 'false', '1', 'maybe', '')
+# The flags with which a script comes to the import of TensorFlow.
+_DATA = {'dataset_name': 'digits', 'dataset_dir': 'data', 'model_name': 'lenet'}
+_BASE = {
+    'train_image_classifier': {**_DATA, 'train_dir': 'empty/run'},
+    'eval_image_classifier': {
+        **_DATA, 'checkpoint_path': 'run', 'eval_dir': 'empty/eval'},
+    'export_inference_graph': {**_DATA, 'output_file': 'empty/graph.pb'},
+    'export_model': {'checkpoint_path': 'run', 'export_dir': 'empty',
+                     'images': 'photos', 'format': 'tflite'},
+    'classify_image': {'checkpoint_path': 'run'},
+    'inspect_checkpoint': {'checkpoint_path': 'run'},
+    'convert_image_folder': {'image_dir': 'photos', 'dataset_dir': 'empty/pets',
+                             'dataset_name': 'pets'},
+    'download_and_convert_data': {'dataset_name': 'digits', 'dataset_dir': 'empty/new'},
+    'benchmark_nets': {'networks': 'lenet'},
+    'convert_weights': {'model_name': 'resnet_v1_50', 'source': 'run',
+                        'target': 'empty/new.safetensors'},
+    'list_networks': {}, 'draw_learning_curves': {}}
+_NUMBERS = ('0', '1', '2', '7', '100', '0.5', '1.0', '-1', '-0.1', '1e-30', '1e30',
+            '999999999999999999999', 'nan', 'inf', 'x', '', ' 3')
+_BOOLEANS = ('true', 'false', 'true', 'false', 'maybe')
 _PATHS = ('run', 'run/model.ckpt-5', 'run/model.ckpt-5.index', 'run/checkpoint',
           'run/model.ckpt-6', 'data', 'photos', 'photos/cat/0.png', 'empty', 'missing',
           'missing/deep/file.png', 'file.txt', 'file.txt/below', 'gs://bucket/run',
@@ -77,9 +90,11 @@ def _flags_of(script):
 
 def _values(name, kind, choices):
   if choices:
-    return st.sampled_from([*choices, choices[0][:-1], choices[0].upper(), '', 'x'])
-  if kind in ('int', 'float'):
-    return st.sampled_from(_NUMBERS)
+    return st.sampled_from([*choices * 3, choices[0][:-1], choices[0].upper(), ''])
+  if kind == 'int':
+    return st.sampled_from(_NUMBERS[:5] * 3 + _NUMBERS)
+  if kind == 'float':
+    return st.sampled_from(_NUMBERS[:7] * 2 + _NUMBERS)
   if kind == 'bool':
     return st.sampled_from(_BOOLEANS)
   if name.endswith(('_dir', '_path', '_file', 'output', 'source', 'target')):
@@ -90,16 +105,16 @@ def _values(name, kind, choices):
 @st.composite
 def _lines(draw):
   """Draws a script and its arguments."""
-  script = draw(st.sampled_from(_SCRIPTS))
+  script = draw(st.sampled_from(sorted(_BASE)))
   flags = _flags_of(script)
-  arguments = []
-  for name in draw(st.lists(st.sampled_from(sorted(flags)), max_size=6)):
+  arguments = [f'--{name}={value}' for name, value in _BASE[script].items()]
+  for name in draw(st.lists(st.sampled_from(sorted(flags)), max_size=4)):
     value = draw(_values(name, *flags[name]))
     arguments.append(draw(st.sampled_from(
-        [f'--{name}={value}'] * 8 + [f'--{name}', f'--no{name}', f'{name}={value}',
-                                     f'--{name[:-1]}={value}', f'-{name}={value}'])))
+        [f'--{name}={value}'] * 40 + [f'--{name}', f'--no{name}', f'{name}={value}',
+                                      f'--{name[:-1]}={value}', f'-{name}={value}'])))
   if script in _TAKE_ARGUMENTS:
-    arguments += draw(st.lists(st.sampled_from(_PATHS), max_size=2))
+    arguments += draw(st.lists(st.sampled_from(('photos', 'run', *_PATHS)), max_size=2))
   return script, arguments
 
 
@@ -120,7 +135,9 @@ def test_flags_are_accepted_or_answered_in_one_line(line, run):
   script, arguments = line
   if script == 'download_and_convert_data':
     arguments = [*arguments, '--source=empty']  # Nothing is downloaded.
-  check_answer(script, run(script, *arguments))
+  done = run(script, *arguments)
+  event(f'{script} exits with {done.returncode}')
+  check_answer(script, done)
 
 
 # Flags of training that a run of one step can take, with values that fit and others.
@@ -160,6 +177,14 @@ def _some_of(table):
 def _filled(flags, trained_dir, folder):
   return {name: value.format(trained=trained_dir, folder=folder)
           for name, value in flags.items()}
+
+
+@pytest.mark.parametrize('script', sorted(_BASE))
+def test_flags_that_fit_are_accepted(script, run):
+  flags = {**_BASE[script], **({'measure': True} if script == 'list_networks' else {})}
+  arguments = ['photos' if script == 'classify_image' else 'run'] if (
+      script in _TAKE_ARGUMENTS) else []
+  assert run(script, *arguments, **flags).returncode == REACHED
 
 
 @cases(0.015)
