@@ -242,7 +242,10 @@ def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> N
       code = 1
       if answer.exit_code is None:
         print(f'{name}: {printable(explain_os_error(error))}', file=sys.stderr)
-    # Native code that calls Python may turn the end into an error of its own.
+    except Exception:
+      # Native code that calls Python may turn the end into an error of its own.
+      if answer.exit_code is None:
+        raise
     return code if answer.exit_code is None else answer.exit_code
 
   try:

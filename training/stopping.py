@@ -52,6 +52,11 @@ class StopRequest:
     listener.start()
     try:
       yield self
+    except Exception as error:
+      if self._has_raised and not isinstance(error, Stopped):
+        # Native code that calls Python may make an error of its own of the end.
+        raise self.answer(None) from error
+      raise
     finally:
       ended.set()
       for number, handler in handlers.items():

@@ -102,7 +102,7 @@ class Tally:
 
 def kill_repeatedly(command: Command, kills: int, chance: random.Random,
                     tally: Tally) -> None:
-  """Kills a command `kills` times; after one to three kills it runs to its end.
+  """Kills a command `kills` times; after one to five kills it runs to its end.
 
   Args:
     command: what to run.
@@ -115,7 +115,7 @@ def kill_repeatedly(command: Command, kills: int, chance: random.Random,
   while len(tally.losses) < kills:
     command.begin()
     ended_by_itself = False
-    for _ in range(min(chance.randint(1, 3), kills - len(tally.losses))):
+    for _ in range(min(chance.randint(1, 5), kills - len(tally.losses))):
       killed = _run_and_kill(command, chance)
       if killed is None:
         ended_by_itself = True

@@ -12,6 +12,7 @@ import pytest
 
 from tests import scripts
 from tests.conftest import ROOT
+from training import stopping
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -42,6 +43,11 @@ BODIES = {
     wait()
   except SystemExit as end:
     raise diagnostics.UserError('cannot be converted') from end''',
+    'an error of TensorFlow': '''
+  try:
+    wait()
+  except SystemExit as end:
+    raise KeyError('T') from end''',
     'while progress is shown': '''
   import progress
   with progress.Progress('working', 3, 'images', stream=open(os.devnull, 'w')):
@@ -139,3 +145,20 @@ def test_a_signal_while_tensorflow_is_imported(tmp_path, number, code):
   stdout, errors = process.communicate(timeout=60)
   assert (process.returncode, stdout) == (code, '')
   assert errors == f'inspect_checkpoint.py: stopped by {number.name}\n'
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_step_is_answered_whatever_it_becomes(number):
+  """TensorFlow's native code made KeyError: 'T' of it while a saver was built."""
+  request = stopping.StopRequest('runs/lenet')
+
+  def build():
+    try:
+      os.kill(os.getpid(), number)
+      time.sleep(60)
+    except stopping.Stopped as end:
+      raise KeyError('T') from end
+
+  with pytest.raises(stopping.Stopped, match='before the first step'), (
+      request.listening()):
+    build()
