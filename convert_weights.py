@@ -92,15 +92,10 @@ def _foreign_framework():
   return told or FLAGS.framework, into_slim
 
 
-def _check_paths(framework, into_slim):
+def _check_paths(into_slim):
   """Raises UserError for a source that is not there or a target that is."""
-  if into_slim and FLAGS.source != _PRETRAINED:
-    if not os.path.isfile(FLAGS.source):
-      raise diagnostics.UserError(f"no file '{FLAGS.source}': name the foreign weights")
-    what, advice = file_kinds.describe(FLAGS.source)
-    if what not in file_kinds.FOREIGN[framework]:
-      raise diagnostics.UserError(
-          f"'{FLAGS.source}' is {what}, its suffix is of {framework}: {advice}")
+  if into_slim and FLAGS.source != _PRETRAINED and not os.path.isfile(FLAGS.source):
+    raise diagnostics.UserError(f"no file '{FLAGS.source}': name the foreign weights")
   if not into_slim:
     checkpoint_names.check_there(FLAGS.source)
   for suffix in ('', '.index') if into_slim else ('',):
@@ -111,6 +106,19 @@ def _check_paths(framework, into_slim):
   folder = os.path.dirname(FLAGS.target)
   if folder and not os.path.isdir(folder):
     raise diagnostics.UserError(f"no folder '{folder}' to write to: create it first")
+
+
+def _check_content(framework):
+  """Raises UserError for a source whose content is not what its suffix says."""
+  if FLAGS.source == _PRETRAINED:
+    return
+  what, advice = file_kinds.describe(FLAGS.source)
+  if what not in file_kinds.FOREIGN[framework]:
+    if advice.startswith('name '):  # Of a checkpoint, which is not meant here.
+      advice = f'name weights of {framework}'
+    raise diagnostics.UserError(
+        f"cannot read '{FLAGS.source}' as weights of {framework}, it is {what}:"
+        f' {advice}')
 
 
 def _list():
@@ -139,7 +147,7 @@ def main(_):
   if FLAGS.image_size:
     image_sizes.check(pair.model_name, FLAGS.image_size, FLAGS.image_size,
                       flag='image_size')
-  _check_paths(framework, into_slim)
+  _check_paths(into_slim)
   # Takes seconds, for TensorFlow: only now, when the flags are right.
   from conversion import converting
   options = converting.Options(
@@ -148,6 +156,8 @@ def main(_):
       FLAGS.use_moving_averages, FLAGS.keep_channel_order, FLAGS.fold_normalization,
       FLAGS.accept_differences, FLAGS.python)
   converting.check(pair, into_slim, options)
+  if into_slim:
+    _check_content(framework)
   convert = converting.to_slim if into_slim else converting.to_foreign
   print('\n'.join(convert(pair, FLAGS.source, FLAGS.target, options)))
   return 0

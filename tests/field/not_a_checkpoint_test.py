@@ -287,7 +287,7 @@ def test_scripts_answer_in_one_line(digits_dir, tmp_path):
     ('net.ckpt', hdf5, 'net.pth', ['net.ckpt', 'no checkpoint but weights of Keras']),
     ('net.ckpt', hdf5, 'other.ckpt', ['no checkpoint but weights of Keras']),
     ('graph.pb', meta, 'net.h5', ['no checkpoint but the graph of a checkpoint']),
-    ('page.h5', KINDS['web page'][1], 'net.ckpt', ['is a web page', 'download it']),
+    ('page.h5', KINDS['web page'][1], 'net.ckpt', ['it is a web page', 'download it']),
     ('net.pth', hdf5, 'net.ckpt', ['weights of Keras', 'rename it to', 'net.h5, then']),
     ('net.keras', pytorch, 'net.ckpt', ['weights of PyTorch', 'net.pth, then'])])
 def test_sources_of_conversions_are_looked_into(source, write, target, words, tmp_path):
