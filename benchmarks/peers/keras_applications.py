@@ -2,7 +2,8 @@
 
 Keras needs eager mode, which this project leaves for good: nothing of it is imported
 here. What runs is what a user of Keras runs, predict_on_batch and train_on_batch, which
-compile their step; "jit_compile" in the task has XLA do it, else Keras decides.
+compile their step; "jit_compile" in the task has XLA do it, else Keras decides. Frozen
+is the model as one function with its weights as constants, as TensorFlow freezes it.
 """
 
 import os
@@ -29,10 +30,22 @@ def measure(task) -> dict:
       optimizer=keras.optimizers.SGD(1e-4, momentum=0.9),
       loss='sparse_categorical_crossentropy',
       jit_compile=task.get('jit_compile', 'auto'))
-  run = ((lambda: model.train_on_batch(images, labels)) if task['what'] == 'step' else
-         lambda: model.predict_on_batch(images))
+  run = {'step': lambda: model.train_on_batch(images, labels),
+         'forward': lambda: model.predict_on_batch(images),
+         'frozen': lambda: frozen(images)[0].numpy()}[task['what']]
+  frozen = _frozen(model, images, task) if task['what'] == 'frozen' else None
   return {'seconds': reports.seconds(run, task), 'keras': keras.__version__,
           'tensorflow': tf.__version__, 'jit_compile': bool(model.jit_compile)}
+
+
+def _frozen(model, images, task):
+  """Returns the function of a model whose weights are constants."""
+  import tensorflow as tf
+  from tensorflow.python.framework import convert_to_constants
+  function = tf.function(lambda batch: model(batch, training=False),
+                         jit_compile=task.get('jit_compile'))
+  return convert_to_constants.convert_variables_to_constants_v2(
+      function.get_concrete_function(tf.TensorSpec(images.shape, images.dtype)))
 
 
 if __name__ == '__main__':
