@@ -249,7 +249,8 @@ def measure_all(settings, stored: Rows) -> list[str]:
       rows = measure(setting, max(rates.values()))
     except Exception as error:
       # Whatever stops one network, the others are still to be timed.
-      line = (str(error).strip() or repr(error)).splitlines()[0]
+      line = (diagnostics.explain_memory_error(error) or str(error).strip()
+              or repr(error)).splitlines()[0]
       print(f'{setting.name}: passed over: {line}', file=sys.stderr, flush=True)
       failed.append(setting.name)
     else:
@@ -289,6 +290,7 @@ def main(_):
   common_flags.let_xla_compile()
   # Imports TensorFlow, which reads what was set above.
   from benchmarks import measured_network
+  common_flags.show_unused_gpus()
   # What is slow is what a benchmark is to measure.
   for note in common_flags.check_computation(refuses_slow=False):
     print(f'note: {note}', flush=True)

@@ -23,6 +23,7 @@ import sys
 
 from absl import flags
 
+import common_flags
 import diagnostics
 import path_flags
 import trained_network_flags
@@ -187,6 +188,8 @@ def classify(found: sources.Found) -> int:
   from prediction import classifier
   count = tally.Tally('classify_image.py')
   with contextlib.ExitStack() as stack:
+    if not FLAGS.export:
+      common_flags.show_unused_gpus()
     model, names = _load_export() if FLAGS.export else _load_checkpoint()
     stack.enter_context(model)
     extras = _extras(stack, found.files, names, model)

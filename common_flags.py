@@ -1,6 +1,7 @@
 """The network and the data set: flags that several scripts share."""
 
 import os
+import sys
 
 from absl import flags
 
@@ -94,6 +95,13 @@ def check_computation(device: str = '', refuses_slow: bool = True) -> list[str]:
   computation.check_dtype(compute_dtype(), device)
   note = computation.check_speed(compute_dtype(), device, refuses_slow)
   return [note] if note else []
+
+
+def show_unused_gpus() -> None:
+  """Says on stderr why no GPU is used, where the machine has one."""
+  from deployment import unused_gpus
+  for line in unused_gpus.notes():
+    print(f'note: {line}', file=sys.stderr, flush=True)
 
 
 def check_data_format(model_name: str, device: str = '') -> None:

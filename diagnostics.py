@@ -7,6 +7,7 @@ import codecs
 import difflib
 import errno
 import os
+import re
 import signal
 import sys
 import time
@@ -140,6 +141,55 @@ def explain_os_error(error: OSError) -> str:
   return f'cannot use{place}: {advice}'
 
 
+# How TensorFlow and the libraries below it say that there is no memory.
+_NO_MEMORY = re.compile(
+    r'OOM when allocating|out of memory|OUT_OF_MEMORY|STATUS_ALLOC_FAILED|bad_alloc'
+    r'|[Ff]ailed to allocate|[Uu]nable to allocate|[Cc]annot allocate memory')
+# Flags whose values take memory, in the order to lower them.
+_MEMORY_FLAGS = ('batch_size', 'batch_sizes', 'train_image_size', 'eval_image_size',
+                 'image_size', 'num_clones')
+
+
+def explain_memory_error(error: BaseException) -> str | None:
+  """Returns one line for a computation without memory; None for another error.
+
+  It names the tensor, if the error does, and those flags of the running script that
+  take memory, with their values.
+
+  Args:
+    error: of Python or of TensorFlow, which this module does not import.
+  """
+  text = str(error)
+  is_one = isinstance(error, MemoryError) or (
+      any(kind.__name__ == 'OpError' for kind in type(error).__mro__)
+      and _NO_MEMORY.search(text))
+  if not is_one:
+    return None
+  tensor = re.search(r'shape ?\[([\d, ]+)\]', text)
+  device = re.search(r'device:(GPU:\d+|CPU:\d+)', text)
+  return ('out of memory' + (f' on {device[1]}' if device else '')
+          + (f' for a tensor of shape [{tensor[1]}]' if tensor else '')
+          + f': {_memory_advice()}, or end other programs that use the same memory')
+
+
+def _memory_advice():
+  from absl import flags
+
+  known = flags.FLAGS if flags.FLAGS.is_parsed() else {}
+  settings = []
+  for name in _MEMORY_FLAGS:
+    if name in known:
+      value = known[name].value
+      value = ','.join(value) if isinstance(value, list) else value
+      # One clone or one image cannot be less.
+      if value not in (1, '1') and not (name == 'num_clones' and value is None):
+        settings.append(f'--{name}' + ('' if value is None else f'={value}'))
+  advice = f"lower {' or '.join(settings)}" if settings else 'use less memory'
+  if 'accumulate_steps' in known and '--batch_size' in advice:
+    advice += ' (with --accumulate_steps a step takes as many images as before)'
+  return advice
+
+
 class _SignalAnswer:
   """Ends the program in order by Ctrl-C and SIGTERM: one line, no traceback.
 
@@ -204,10 +254,10 @@ class _SignalAnswer:
 def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   """Runs an absl `main(argv)`; a user's mistake becomes one line on stderr.
 
-  A `UserError` ends the program with its `exit_code`, a failed file operation
-  with 1, a wrong flag with 2, Ctrl-C with 130 and SIGTERM with 143. A leftover
-  argument is nearly always a flag without its dashes: it is refused, or, by a script
-  that takes arguments, what looks like one.
+  A `UserError` ends the program with its `exit_code`, a failed file operation or
+  memory that is too small with 1, a wrong flag with 2, Ctrl-C with 130 and SIGTERM
+  with 143. A leftover argument is nearly always a flag without its dashes: it is
+  refused, or, by a script that takes arguments, what looks like one.
   Both streams take any name, see `print_any_name`.
 
   Args:
@@ -242,10 +292,14 @@ def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> N
       code = 1
       if answer.exit_code is None:
         print(f'{name}: {printable(explain_os_error(error))}', file=sys.stderr)
-    except Exception:
+    except Exception as error:
       # Native code that calls Python may turn the end into an error of its own.
       if answer.exit_code is None:
-        raise
+        line = explain_memory_error(error)
+        if line is None:
+          raise
+        code = 1
+        print(f'{name}: {line}', file=sys.stderr)
     return code if answer.exit_code is None else answer.exit_code
 
   try:

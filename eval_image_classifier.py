@@ -377,6 +377,7 @@ def evaluate() -> None:
   if FLAGS.train_dir is not None:
     print(f'note: --train_dir={FLAGS.train_dir} is not used: --checkpoint_path='
           f'{FLAGS.checkpoint_path} names what is evaluated', flush=True)
+  common_flags.show_unused_gpus()
   evaluator = _Evaluator()
   if FLAGS.watch:
     _watch(evaluator)

@@ -22,7 +22,7 @@ FLAGS = flags.FLAGS
 OURS = 'this project'
 NETWORKS = ('resnet_v2_50', 'vgg_16', 'inception_v3', 'mobilenet_v2')
 WHATS = {'forward': 'forward', 'frozen': 'frozen forward', 'step': 'train step'}
-_NOTES = """Unfrozen is compared with unfrozen and frozen with frozen. Of Keras these are
+_NOTES = """Unfrozen is compared with unfrozen, frozen with frozen. Of Keras these are
 `predict_on_batch` and a function with the weights as constants, and the train step is
 `train_on_batch`; the wheel has no frozen graph, nor MobileNet V2. PyTorch runs
 channels last; frozen there is a traced and frozen module. Images are

@@ -1,10 +1,13 @@
 """What every test starts from."""
 
+import os
 import pathlib
 import sys
 
 import pytest
 
+# The processes of a parallel run share a GPU: none may take all of its memory.
+os.environ['TF_FORCE_GPU_ALLOW_GROWTH'] = 'true'
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 

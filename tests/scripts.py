@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 
+from deployment import unused_gpus
 from tests.conftest import ROOT
 
 # Only what hangs takes so long: no test depends on the speed of the machine.
@@ -29,8 +30,9 @@ def command(script, *arguments, **flags):
 def run(script, *arguments, **flags):
   """Runs a script to its end; returns its CompletedProcess, output as text.
 
-  The process is a fork of one that has TensorFlow imported (`script_server.py`);
-  `run_anew` starts Python itself.
+  The process is a fork of one that has TensorFlow imported (`script_server.py`), but
+  on a machine with a GPU, since CUDA does not survive a fork. `run_anew` starts Python
+  itself.
   """
   return _run(command(script, *arguments, **flags))
 
@@ -68,19 +70,41 @@ def _run(line, kill_when=None, signal_number=signal.SIGKILL, server=None):
     paths = [os.path.join(folder, name) for name in ('stdout', 'stderr')]
     for path in paths:
       pathlib.Path(path).touch()
-    server = server or _server()
-    print(json.dumps({'command': line[1:], 'stdout': paths[0], 'stderr': paths[1]}),
-          file=server.stdin, flush=True)
-    pid = json.loads(server.stdout.readline())['pid']
+    if server is None and may_have_gpu():
+      pid, wait = _start_anew(line, *paths)
+    else:
+      pid, wait = _fork(server or _server(), line, *paths)
     ended = threading.Event()
     killer = threading.Thread(
         target=_kill, args=(pid, paths[0], kill_when, signal_number, ended))
     killer.start()
-    returncode = json.loads(server.stdout.readline())['returncode']
+    returncode = wait()
     ended.set()
     killer.join()
     outputs = [pathlib.Path(path).read_text(encoding='utf-8') for path in paths]
   return subprocess.CompletedProcess(line, returncode, *outputs)
+
+
+def may_have_gpu(signs=unused_gpus.SIGNS):
+  """Returns whether TensorFlow may use a GPU here, without asking it."""
+  return any(map(os.path.exists, signs)) and os.environ.get(
+      'CUDA_VISIBLE_DEVICES') not in ('', '-1')
+
+
+def _fork(server, line, stdout, stderr):
+  """Starts a script in a fork of a server; returns its id and how to wait for it."""
+  print(json.dumps({'command': line[1:], 'stdout': stdout, 'stderr': stderr}),
+        file=server.stdin, flush=True)
+  pid = json.loads(server.stdout.readline())['pid']
+  return pid, lambda: json.loads(server.stdout.readline())['returncode']
+
+
+def _start_anew(line, stdout, stderr):
+  """Starts a script in a new process; returns its id and how to wait for it."""
+  with open(stdout, 'wb') as output, open(stderr, 'wb') as errors:
+    process = subprocess.Popen(line, stdout=output, stderr=errors, cwd=ROOT,
+                               env={**os.environ, 'PYTHONUNBUFFERED': '1'})
+  return process.pid, process.wait
 
 
 def _kill(pid, stdout, when, signal_number, ended):

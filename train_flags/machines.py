@@ -43,8 +43,10 @@ def check() -> None:
 
 
 def notes() -> list[str]:
-  """Returns a line for every flag that changes nothing."""
-  return train_flags.notes_of_flags_without_effect(
+  """Returns a line for every flag that changes nothing, and for unused GPUs."""
+  from deployment import unused_gpus
+  unused = [] if FLAGS.clone_on_cpu else unused_gpus.notes()
+  return unused + train_flags.notes_of_flags_without_effect(
       {} if FLAGS.sync_replicas else {'replicas_to_aggregate': '--nosync_replicas'})
 
 

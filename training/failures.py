@@ -29,7 +29,7 @@ def answer(failure: BaseException, step: int | None, train_dir: str) -> BaseExce
     described = diagnostics.UserError(with_last_checkpoint(failure, train_dir))
     described.exit_code = failure.exit_code
     return described
-  if isinstance(failure, (tf.errors.OpError, RuntimeError, OSError)):
+  if isinstance(failure, (tf.errors.OpError, RuntimeError, OSError, MemoryError)):
     return explain(failure, step, train_dir) or failure
   return failure
 
@@ -53,6 +53,9 @@ def explain(error: Exception, step: int | None,
       place = getattr(error, 'filename', None) or train_dir
       what = diagnostics.explain_os_error(OSError(code, '', place))
       return diagnostics.UserError(with_last_checkpoint(f'{what} ({at})', train_dir))
+  memory = diagnostics.explain_memory_error(error)
+  if memory:
+    return diagnostics.UserError(with_last_checkpoint(f'{memory} ({at})', train_dir))
   return _not_computable(error) if step is None else None
 
 
