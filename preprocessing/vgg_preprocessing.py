@@ -22,6 +22,9 @@ _RESIZE_SIDE_MIN = 256
 _RESIZE_SIDE_MAX = 512
 # Widths, in pixels, of what is resized around a crop.
 _RIMS = np.arange(8, dtype=np.int32)
+# Up to so many times the crop's pixels, the whole resized image is computed faster than
+# its part.
+_MOST_RESIZED = 8
 
 
 def _resized_shape(image, side, crop):
@@ -71,8 +74,63 @@ def _part_of_resized(image, resized, begin, crop, use_grayscale):
   bottom, right, end = find_edge(begin + crop, 2 + _RIMS)
   part = _resize(tf.convert_to_tensor(image)[top:bottom, left:right],
                  end - first, use_grayscale)
-  begin -= first
-  return part[begin[0]:begin[0] + crop[0], begin[1]:begin[1] + crop[1]]
+  return _cropped(part, begin - first, crop)
+
+
+def _cropped(image, begin, crop):
+  """Returns the part of an image that begins at a place, int32 [2] as its sizes."""
+  return image[begin[0]:begin[0] + crop[0], begin[1]:begin[1] + crop[1]]
+
+
+def _sampled_rows(begin, count, length, resized_length):
+  """Returns which pixels of one axis a resized image mixes, and their weights.
+
+  The arithmetic is that of `tf.image.resize_images`, in float32 too, so the results
+  are equal.
+
+  Args:
+    begin: int32 scalar, the first row of the resized image.
+    count: int32 scalar, how many rows.
+    length: int32 scalar, of the image along this axis.
+    resized_length: int32 scalar, of the resized image.
+
+  Returns:
+    int32 [count], the row before; int32 [count], the row after; float32 [count], the
+    weight of the row after.
+  """
+  step = tf.cast(length, tf.float32) / tf.cast(resized_length, tf.float32)
+  places = tf.cast(begin + tf.range(count), tf.float32) * step
+  before = tf.floor(places)
+  # float32 may round past the last row.
+  rows, rows_after = (tf.minimum(tf.cast(place, tf.int32), length - 1)
+                      for place in (before, tf.math.ceil(places)))
+  return rows, rows_after, places - before
+
+
+def _crop_of_resized(image, resized, begin, crop, use_grayscale):
+  """Returns a crop of the resized image, and computes no other pixel of it.
+
+  A long and narrow image is resized to far more pixels than the crop has: 20,000 x 2
+  pixels to 2,560,000 x 256, which takes 8 GB.
+
+  Arguments are those of `_part_of_resized`; the result is equal to that of `_resize`,
+  cropped.
+  """
+  size = tf.shape(image)[:2]
+  (top, bottom, down), (left, right, across) = (
+      _sampled_rows(begin[axis], crop[axis], size[axis], resized[axis])
+      for axis in (0, 1))
+  pixels = tf.gather(tf.gather(image, tf.concat([top, bottom], 0)),
+                     tf.concat([left, right], 0), axis=1)
+  pixels = channels.with_channels(
+      tf.cast(pixels, tf.float32), 1 if use_grayscale else 3)
+  tops_and_bottoms = _mixed(
+      *tf.split(pixels, 2, axis=1), across[:, tf.newaxis])
+  return _mixed(*tf.split(tops_and_bottoms, 2), down[:, tf.newaxis, tf.newaxis])
+
+
+def _mixed(before, after, weight):
+  return before + (after - before) * weight
 
 
 def _mean(depth):
@@ -162,9 +220,16 @@ def preprocess_for_eval(image, output_height, output_width, resize_side,
   Raises:
     UserError: the image has neither 1 nor 3 channels.
   """
-  resized = _resized_shape(image, resize_side, [output_height, output_width])
-  image = _resize(image, resized, use_grayscale)
-  image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
+  cropped = tf.stack([output_height, output_width])
+  resized = _resized_shape(image, resize_side, cropped)
+  begin = (resized - cropped) // 2
+  whole = image
+  image = tf.cond(
+      # As floats: the product of two sides may be past the largest int32.
+      tf.reduce_prod(tf.cast(resized, tf.float32)) > _MOST_RESIZED * tf.reduce_prod(
+          tf.cast(cropped, tf.float32)),
+      lambda: _crop_of_resized(whole, resized, begin, cropped, use_grayscale),
+      lambda: _cropped(_resize(whole, resized, use_grayscale), begin, cropped))
   image = channels.with_static_size(image, output_height, output_width)
   return _subtract_mean(image)
 
