@@ -116,6 +116,8 @@ def train() -> None:
     finished = loop.run(training_graph, run.loop_options(), batches, init_fn,
                         [*watchers, *validators, card])
     card.stopped_by(finished.end)
+  if batches.faults.summary():
+    print(f'records passed over: {batches.faults.summary()}')
   if finished.step is None:
     print('other workers took the last step before this one took any')
   else:

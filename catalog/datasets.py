@@ -21,6 +21,8 @@ _ADVICE = (
     ' download_and_convert_data.py --dataset_name={name} --dataset_dir={}, or make'
     ' records from a folder of class folders with convert_image_folder.py')
 _MOST_LISTED = 5
+# In place of true for multi_label: labels are a 0 or 1 for each class.
+N_HOT = 'n_hot'
 _LABEL_DESCRIPTIONS = {
     False: 'The class of the image, an int from 0.',
     True: 'The classes of the image, ints from 0; there may be none.'}
@@ -45,6 +47,8 @@ class DatasetSpec:
     image_feature: the feature that holds the encoded image.
     label_feature: the feature that holds the label.
     multi_label: whether an image has any number of labels, or none.
+    n_hot: whether the label feature then holds a 0 or 1 for each class, in place of
+      the labels.
     class_names: the names of the classes by label; None: labels.txt has them.
     made_with: the options of the converter that the records depend on.
     advice: what to do where the files are missing; {} stands for the folder and
@@ -64,6 +68,7 @@ class DatasetSpec:
   image_feature: str = 'image/encoded'
   label_feature: str = 'image/class/label'
   multi_label: bool = False
+  n_hot: bool = False
   class_names: tuple[str, ...] | None = None
   made_with: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
   advice: str = _ADVICE
@@ -265,7 +270,7 @@ def description(spec: DatasetSpec, established: bool = False) -> str:
   """
   more = {'established': True, 'made_with': spec.made_with} if established else {}
   if spec.multi_label:
-    more['multi_label'] = True
+    more['multi_label'] = N_HOT if spec.n_hot else True
   return json.dumps({
       'format_version': DESCRIPTION_VERSION, 'name': spec.name,
       'num_classes': spec.num_classes, 'channels': spec.channels,
@@ -301,14 +306,16 @@ def _parse_description(values):
   patterns = {name: text(split, 'files') for name, split in splits}
   name = text(values, 'name')
   multi_label = values.get('multi_label', False)
-  if type(multi_label) is not bool:
-    raise ValueError(f'multi_label is {multi_label!r}, expected true or false')
+  if type(multi_label) is not bool and multi_label != N_HOT:
+    raise ValueError(
+        f'multi_label is {multi_label!r}, expected true, false or "{N_HOT}"')
   if values.get('established') is True and name in DATASETS:
     return dataclasses.replace(
         DATASETS[name], splits=counts, file_pattern=patterns,
         made_with=dict(values.get('made_with', {})))
   return DatasetSpec(
       name, counts, count(values, 'num_classes'), patterns,
-      channels=values['channels'], multi_label=multi_label,
-      label_description=_LABEL_DESCRIPTIONS[multi_label],
+      channels=values['channels'], multi_label=bool(multi_label),
+      n_hot=multi_label == N_HOT,
+      label_description=_LABEL_DESCRIPTIONS[bool(multi_label)],
       advice='convert the images again with convert_image_folder.py')

@@ -19,6 +19,11 @@ def is_multi_label(dataset: slim.dataset.Dataset) -> bool:
   return getattr(dataset, 'multi_label', False)
 
 
+def is_n_hot(dataset: slim.dataset.Dataset) -> bool:
+  """Returns whether records hold a 0 or 1 for each class, in place of labels."""
+  return getattr(dataset, 'n_hot', False)
+
+
 def wrong_label(label: int, num_classes: int, labels_offset: int,
                 files: Sequence[str], key: tuple[int, int]) -> str:
   """Says which record has a label that is none of the classes.
@@ -31,8 +36,12 @@ def wrong_label(label: int, num_classes: int, labels_offset: int,
     key: the index of the record's file, and its position there.
   """
   offset = f' after --labels_offset={labels_offset}' if labels_offset else ''
+  advice = ('; labels that begin with 1 need one class more in "num_classes" of'
+            ' dataset.json, and --labels_offset=1'
+            if label == num_classes and not labels_offset else '')
   return (f'label {label} of {records.describe(files, *key)} is none of the'
-          f' {num_classes} classes{offset}: are these the records of another data set?')
+          f' {num_classes} classes{offset}: are these the records of another data set?'
+          f'{advice}')
 
 
 def check(num_classes: int, labels_offset: int, files: Sequence[str],

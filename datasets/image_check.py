@@ -8,7 +8,9 @@ import dataclasses
 import io
 import os
 import re
+import warnings
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from datasets import plain_pixels
@@ -16,6 +18,8 @@ from datasets import plain_pixels
 # The most pixels of an image that is decoded. A file of some kB may claim any number,
 # and each takes some 30 bytes of memory while its image is preprocessed.
 MAX_PIXELS = 100_000_000
+# And the longest side: a row of pixels is made as high as the network's input.
+MAX_SIDE = 200_000
 # What is read. Some formats that Pillow knows run other programs.
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG', 'PPM', 'TIFF', 'WEBP')
 # An MPO is a JPEG with more pictures behind it.
@@ -89,6 +93,20 @@ def too_large() -> RefusedError:
                       ' that are read: scale it down')
 
 
+def check_size(width: int, height: int) -> None:
+  """Raises RefusedError for an image of more pixels than are decoded.
+
+  Args:
+    width: of the image, in pixels.
+    height: of the image, in pixels.
+  """
+  if width * height > MAX_PIXELS:
+    raise too_large()
+  if max(width, height) > MAX_SIDE:
+    raise RefusedError(f'it is {width:,} x {height:,} pixels, and {MAX_SIDE:,} is the'
+                       ' longest side that is read: scale it down')
+
+
 def examine(data: bytes, name: str) -> Facts:
   """Decodes an image completely and returns what is known of it.
 
@@ -143,6 +161,37 @@ def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
                      change, wrong_suffix=False, several=_several(image))
 
 
+def picture(data: bytes) -> np.ndarray:
+  """Returns the pixels of an image in a record, to be shown.
+
+  Args:
+    data: the encoded image.
+
+  Returns:
+    uint8 [height, width] or [height, width, 3].
+
+  Raises:
+    RefusedError: see `examine`; but a damaged end is let pass where Pillow does so.
+  """
+  try:
+    with warnings.catch_warnings():
+      # Pillow warns of sizes that are checked here.
+      warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+      image = Image.open(io.BytesIO(data))
+    with image:
+      check_size(image.width, image.height)
+      if image.mode.startswith('I'):
+        # As TensorFlow decodes 16 bits: the upper 8.
+        return (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+      return np.asarray(image.convert('L' if image.mode in ('1', 'L') else 'RGB'))
+  except Image.DecompressionBombError as error:
+    raise too_large() from error
+  except RefusedError:
+    raise
+  except Exception as error:  # Damaged files make Pillow raise nearly anything.
+    raise RefusedError('it is damaged, or no image of a known format') from error
+
+
 def _encoded(plain: Image.Image, stored_format: str) -> bytes:
   encoded = io.BytesIO()
   if stored_format == 'jpeg':
@@ -162,8 +211,7 @@ def _decode(data: bytes) -> Image.Image:
     raise RefusedError('the file is empty')
   try:
     image = Image.open(io.BytesIO(data), formats=readable_formats())
-    if image.width * image.height > MAX_PIXELS:
-      raise too_large()
+    check_size(image.width, image.height)
     image.load()
     if image.format == 'PNG':
       # Pillow does not compare the checksums of pixels when it decodes.

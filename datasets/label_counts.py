@@ -9,7 +9,7 @@ import numpy as np
 
 import diagnostics
 from catalog.datasets import DatasetSpec
-from datasets import batch_labels, held_out, records
+from datasets import batch_labels, held_out, record_faults, records
 from progress import Progress
 
 
@@ -29,22 +29,27 @@ def count(files: Sequence[str], spec: DatasetSpec,
     int64 [classes].
 
   Raises:
-    UserError: a file is damaged, or a record has no label, or one that is none of
-      the classes; the message names it.
+    UserError: a file is damaged, or a record has no label, or one of the wrong form,
+      or one that is none of the classes; the message names it.
   """
   counts = np.zeros(spec.num_classes - labels_offset, np.int64)
   keys = held_out.all_keys(files) if part is None else part.keys(files)
+  expected = record_faults.Expected(
+      spec.num_classes, spec.image_feature, spec.label_feature, spec.multi_label,
+      spec.n_hot, spec.default_label)
   done = 0
   with Progress('counting labels', len(keys), 'images') as progress:
     for index, path in enumerate(files):
       positions = keys[keys[:, 0] == index, 1].tolist()
       for position, data in zip(
           positions, records.read_records(path, positions), strict=True):
-        labels = _labels(data, spec)
-        if not labels and not spec.multi_label:
+        fault = record_faults.find_label_fault(data, expected)
+        if fault:
+          where = records.describe(files, index, position)
           raise diagnostics.UserError(
-              f'there is no {spec.label_feature} in'
-              f' {records.describe(files, index, position)}')
+              f'{where}: {fault.reason}' if fault.kind != record_faults.NO_LABEL else
+              f'there is no {spec.label_feature} in {where}')
+        labels = record_faults.labels_of(data, expected)
         for label in set(labels):
           if not 0 <= label - labels_offset < len(counts):
             raise diagnostics.UserError(batch_labels.wrong_label(
@@ -53,12 +58,3 @@ def count(files: Sequence[str], spec: DatasetSpec,
         done += 1
         progress.update(done)
   return counts
-
-
-def _labels(data: bytes, spec: DatasetSpec) -> list[int]:
-  from tf_compat import tf
-  feature = tf.train.Example.FromString(data).features.feature
-  labels = list(feature[spec.label_feature].int64_list.value)
-  if not labels and spec.default_label is not None:
-    return [spec.default_label]
-  return labels if spec.multi_label else labels[:1]

@@ -13,7 +13,15 @@ import time
 from collections.abc import Callable
 
 import diagnostics
-from datasets import batch_labels, chunks, decoded_copies, held_out, record_log, records
+from datasets import (
+    batch_labels,
+    chunks,
+    decoded_copies,
+    held_out,
+    record_faults,
+    record_log,
+    records,
+)
 from tf_compat import is_deterministic, slim, tf
 
 _SHUFFLE_BYTES = 256 * 2**20
@@ -45,6 +53,7 @@ class Input:
     log: the `RecordLog` that must be told the `numbers` of each batch.
     initializer: the op that starts the pipeline.
     files: the record files.
+    faults: says why records were passed over.
     part: the part of their records that is read; None: all.
     copies: the files that are read in their place; see `decoded_copies`.
   """
@@ -53,12 +62,17 @@ class Input:
   log: record_log.RecordLog
   initializer: tf.Operation
   files: list[str]
+  faults: record_faults.FaultCounts
   part: held_out.Part | None = None
   copies: list[str] = dataclasses.field(default_factory=list)
 
   def count_records(self) -> int:
     """Returns how many records an epoch has; raises UserError for a damaged file."""
     return held_out.count(self.files, self.part)
+
+  def labels_of(self, key: tuple[int, int]) -> list[int]:
+    """Returns the labels of a record, as they stand there."""
+    return records.read_labels(self.files, *key, n_hot=self.faults.expected.n_hot)
 
   def failure(self, error: tf.errors.OpError) -> diagnostics.UserError | None:
     """Returns the user's view of an error, None if the input did not cause it."""
@@ -83,24 +97,6 @@ def _files(dataset: slim.dataset.Dataset) -> list[str]:
   if not files:
     raise diagnostics.UserError(f"no record file matches '{', '.join(patterns)}'")
   return files
-
-
-def _check_features(files, multi_label):
-  """Raises UserError where the first record is not of an image with a label."""
-  # A file is empty if none of its images could be converted.
-  files = [path for path in files if os.path.getsize(path)] or files
-  features = records.read_features(files, 0, 0)
-  labels = features.get('image/class/label', ())
-  if len(labels) > 1 and not multi_label:
-    raise diagnostics.UserError(
-        f"the first record of '{files[0]}' has {len(labels)} labels: the data set is"
-        ' described as one whose images have one each; if they have any number, say'
-        ' "multi_label": true in its dataset.json')
-  for wanted in ('image/encoded', *([] if multi_label else ['image/class/label'])):
-    if wanted not in features:
-      raise diagnostics.UserError(
-          f"the records of '{files[0]}' are of another kind: they have no"
-          f" {wanted}, but {', '.join(sorted(features)) or 'nothing'}")
 
 
 def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
@@ -178,11 +174,14 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
            cache_dir=None):
   files = _files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
-  _check_features(files, multi_label)
+  expected = record_faults.expected_of(dataset)
+  record_faults.check_first(files, expected, labels_offset)
+  faults = record_faults.FaultCounts(files, expected)
   num_classes = dataset.num_classes - labels_offset
   # Several times what can be under way when nearly every image decodes.
   patience = 4 * (2 * chunks.SIZE + num_threads + (prefetch + 2) * batch_size)
-  log = record_log.RecordLog(files, patience, first_record)
+  log = record_log.RecordLog(
+      files, patience, first_record, lambda key: faults.explain(key).reason)
   copies, decoder = files, dataset.decoder
   if cache_dir:
     # What evaluation makes of an image is the same each time.
@@ -222,7 +221,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     latest[:] = [after]
     return Batch(images, labels, numbers, keys, after - before)
 
-  return Input(next_batch, log, iterator.initializer, files, part, copies)
+  return Input(next_batch, log, iterator.initializer, files, faults, part, copies)
 
 
 def _as_stored(image, **unused):

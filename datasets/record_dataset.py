@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import diagnostics
 from catalog import datasets as catalog
-from datasets import labels
+from datasets import image_decoding, labels
 from tf_compat import slim, tf
 
 _DESCRIPTIONS = {
@@ -28,13 +28,13 @@ def _decoder(spec: catalog.DatasetSpec) -> slim.tfexample_decoder.TFExampleDecod
            tf.FixedLenFeature([], tf.int64, **default))
   features = {
       spec.image_feature: tf.FixedLenFeature([], tf.string),
-      'image/format': tf.FixedLenFeature([], tf.string, default_value=''),
       spec.label_feature: label,
   }
   handlers = slim.tfexample_decoder
   items = {
-      'image': handlers.Image(spec.image_feature, channels=spec.channels),
-      'label': handlers.Tensor(spec.label_feature),
+      'image': image_decoding.ImageHandler(spec.image_feature, spec.channels),
+      'label': (_n_hot_labels(spec) if spec.n_hot else
+                handlers.Tensor(spec.label_feature)),
   }
   if spec.text_labels:
     features['image/class/text'] = tf.FixedLenFeature(
@@ -48,6 +48,18 @@ def _decoder(spec: catalog.DatasetSpec) -> slim.tfexample_decoder.TFExampleDecod
     items['object/bbox'] = handlers.BoundingBox(sides, 'image/object/bbox/')
     items['object/label'] = handlers.Tensor('image/object/bbox/label')
   return handlers.TFExampleDecoder(features, items)
+
+
+def _n_hot_labels(spec: catalog.DatasetSpec):
+  """Returns the handler that makes labels of a vector of 0 and 1."""
+  def to_labels(tensors):
+    vector = tf.sparse_tensor_to_dense(tensors[spec.label_feature])
+    is_vector = tf.equal(tf.size(vector), spec.num_classes) & tf.reduce_all(
+        tf.equal(vector, 0) | tf.equal(vector, 1))
+    with tf.control_dependencies([tf.Assert(is_vector, ['the label is not N-hot'])]):
+      return tf.where_v2(tf.equal(vector, 1))[:, 0]
+
+  return slim.tfexample_decoder.ItemHandlerCallback([spec.label_feature], to_labels)
 
 
 def _class_names(spec, dataset_dir):
@@ -109,6 +121,9 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
           for item in decoder.list_items()},
       num_classes=spec.num_classes,
       multi_label=spec.multi_label,
+      n_hot=spec.n_hot,
+      image_feature=spec.image_feature,
+      label_feature=spec.label_feature,
       labels_to_names=(
           _class_names(spec, dataset_dir) if dataset_dir and with_names else None))
 

@@ -5,6 +5,7 @@ end a run. This log notices each by the gap it leaves and names it.
 """
 
 import threading
+from collections.abc import Callable
 
 from datasets import records
 
@@ -23,10 +24,14 @@ class RecordLog:
     files: the record files; a record's key is [index of its file, position in it].
     patience: how many records may be under way, or lost, before `issue` raises.
     first: the number of the first record.
+    explain: called with the key of a record that gave no image; returns why, in words
+      behind the name of the record.
   """
 
-  def __init__(self, files: list[str], patience: int, first: int = 0):
+  def __init__(self, files: list[str], patience: int, first: int = 0,
+               explain: Callable[[tuple[int, int]], str] | None = None):
     self.files, self._patience, self._first = files, patience, first
+    self._explain = explain
     self._lock = threading.Lock()
     self.restart()
 
@@ -52,9 +57,11 @@ class RecordLog:
         self._under_way[number] = tuple(key)
       silent = int(numbers[-1]) - self._newest
       if silent > self._patience:
+        reason = f': {self._explain(tuple(key))}' if self._explain else ''
         raise AllUnreadableError(
             f'hardly one of the last {silent} records holds an image that can be'
-            f' decoded; one that does not is {records.describe(self.files, *key)}')
+            f' decoded and a label; one that does not is'
+            f' {records.describe(self.files, *key)}{reason}')
 
   def deliver(self, numbers):
     """Notes that the images of records came out; int64 [n], in their order."""

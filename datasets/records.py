@@ -7,11 +7,11 @@ little-endian), a checksum of that length (4), the data and a checksum of the da
 Counting needs no TensorFlow.
 """
 
-import io
 import itertools
 import os
+import shlex
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +23,21 @@ _HEADER = struct.Struct('<QI')
 _CHECKSUM_BYTES = 4
 # What slim and TensorFlow Datasets call the encoded image.
 ENCODED_FEATURES = ('image/encoded', 'image')
+_UNZLIB = ("python3 -c 'import shutil, sys, zlib; sys.stdout.buffer.write("
+           "zlib.decompress(sys.stdin.buffer.read()))'")
+# (first bytes, name, command): compressions of TFRecord files, and others.
+_COMPRESSIONS = (
+    (b'\x1f\x8b', 'GZIP', 'gunzip'), (b'BZh', 'bzip2', 'bunzip2'),
+    (b'\xfd7zXZ', 'xz', 'unxz'), (b'\x28\xb5\x2f\xfd', 'zstd', 'unzstd'),
+    *((b'\x78' + level, 'ZLIB', _UNZLIB) for level in (b'\x01', b'\x5e', b'\x9c',
+                                                       b'\xda')))
+# (first bytes, kind) of other files that stand where records are expected.
+_OTHER_KINDS = (
+    (b'\xff\xd8\xff', 'a JPEG image'), (b'\x89PNG', 'a PNG image'),
+    (b'PK\x03\x04', 'a ZIP archive'), (b'\x89HDF', 'an HDF5 file'),
+    (b'version https://git-lfs', 'a pointer of Git LFS: run git lfs pull'),
+    (b'\x93NUMPY', 'a NumPy array'))
+_TEXT = frozenset(b'\t\n\r') | frozenset(range(32, 127))
 # What TensorFlow Datasets calls the features that are needed.
 _OTHER_NAMES = {'image': 'image/encoded', 'label': 'image/class/label'}
 
@@ -43,7 +58,7 @@ def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
       length, checksum = _HEADER.unpack(header)
       if crc32c.masked(header[:8]) != checksum:
         raise _damage(path, index, offset, 'its length is damaged') if index else (
-            diagnostics.UserError(f"'{path}' is not a TFRecord file"))
+            _other_kind(path))
       data = offset + _HEADER.size
       offset_after = data + length + _CHECKSUM_BYTES
       if offset_after > size:
@@ -51,6 +66,26 @@ def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
       yield data, length
       file.seek(offset_after)
       offset, index = offset_after, index + 1
+
+
+def _other_kind(path):
+  """Returns the error for a file that is no TFRecord file: says what it is."""
+  with open(path, 'rb') as file:
+    start = file.read(512)
+  for signature, compression, command in _COMPRESSIONS:
+    if start.startswith(signature):
+      name = shlex.quote(path)
+      return diagnostics.UserError(
+          f"'{path}' is not a TFRecord file as it is: it is compressed ({compression}),"
+          f' and records are read uncompressed; write them so, or decompress the file:'
+          f' {command} < {name} > {name}.plain && mv {name}.plain {name}')
+  kind = next((f', but {kind}' for signature, kind in _OTHER_KINDS
+               if start.startswith(signature)), '')
+  if not kind and start and all(byte in _TEXT for byte in start):
+    kind = ', but text'
+  return diagnostics.UserError(
+      f"'{path}' is not a TFRecord file{kind}: name record files, or write some with"
+      ' convert_image_folder.py')
 
 
 def _damage(path, index, offset, what):
@@ -181,6 +216,41 @@ def read_records(path: str, positions: Collection[int]) -> Iterator[bytes]:
         yield file.read(length)
 
 
+class RecordReader:
+  """Reads single records; goes through the lengths of each file once.
+
+  Args:
+    files: record files.
+  """
+
+  def __init__(self, files: Sequence[str]):
+    self._files, self._ranges = files, {}
+
+  def read(self, file_index: int, position: int) -> bytes:
+    """Returns the data of a record; see `read_features`.
+
+    Raises:
+      IndexError: there is no such record.
+      UserError: the file is damaged.
+    """
+    if file_index not in self._ranges:
+      self._ranges[file_index] = np.array(
+          list(_record_ranges(self._files[file_index])), np.int64)
+    offset, length = self._ranges[file_index][position]
+    with open(self._files[file_index], 'rb') as file:
+      file.seek(offset)
+      return file.read(length)
+
+
+def is_whole(path: str, position: int) -> bool:
+  """Returns whether the data of a record has the checksum in its file."""
+  place = next(itertools.islice(_record_ranges(path), position, None))
+  with open(path, 'rb') as file:
+    file.seek(place[0])
+    data = file.read(place[1])
+    return crc32c.masked(data) == int.from_bytes(file.read(_CHECKSUM_BYTES), 'little')
+
+
 def read_label(files: Sequence[str], file_index: int, position: int) -> int:
   """Returns the label of one record; -1 where it has none.
 
@@ -190,12 +260,30 @@ def read_label(files: Sequence[str], file_index: int, position: int) -> int:
   return labels[0] if labels else -1
 
 
-def read_labels(files: Sequence[str], file_index: int, position: int) -> list[int]:
+def read_labels(files: Sequence[str], file_index: int, position: int,
+                n_hot: bool = False) -> list[int]:
   """Returns all labels of one record.
 
   Arguments and errors are those of `read_features`.
+
+  Args:
+    files: as there.
+    file_index: as there.
+    position: as there.
+    n_hot: whether the record holds a 0 or 1 for each class.
   """
-  return read_features(files, file_index, position).get('image/class/label', [])
+  return labels_of(read_features(files, file_index, position), n_hot)
+
+
+def labels_of(features: Mapping[str, list], n_hot: bool = False) -> list[int]:
+  """Returns the labels in the features of a record, see `features_of`.
+
+  None of them if they are no ints.
+  """
+  values = features.get('image/class/label', [])
+  if not all(isinstance(value, int) for value in values):
+    return []
+  return [label for label, value in enumerate(values) if value] if n_hot else values
 
 
 def read_image(files: Sequence[str], file_index: int, position: int) -> np.ndarray:
@@ -206,17 +294,15 @@ def read_image(files: Sequence[str], file_index: int, position: int) -> np.ndarr
   Raises:
     UserError: the record holds no image that can be decoded.
   """
-  from PIL import Image
+  from datasets import image_check  # Pillow takes its time to import.
 
   encoded = read_features(files, file_index, position).get('image/encoded')
   try:
-    with Image.open(io.BytesIO(encoded[0])) as image:
-      return np.asarray(image.convert('L' if image.mode in ('1', 'L') else 'RGB'))
-  except Exception as error:
-    # Damaged images make Pillow raise nearly anything, and so does what is no bytes.
+    return image_check.picture(encoded[0] if encoded else b'')
+  except image_check.RefusedError as error:
     raise diagnostics.UserError(
         f'the image of {describe(files, file_index, position)} cannot be'
-        ' decoded') from error
+        f' decoded: {error}') from error
 
 
 def describe(files: Sequence[str], file_index: int, position: int) -> str:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 
 import diagnostics
-from datasets import pipeline, records
+from datasets import pipeline
 from evaluation import metrics as metrics_lib
 from evaluation import multi_label as multi_label_lib
 from evaluation import predictions as predictions_lib
@@ -98,12 +98,17 @@ def _add_unreadable(images, labels_offset, predictions, keys, told, whole,
       raise diagnostics.UserError(
           f'image {number} cannot be decoded, and another process reads the'
           ' records: without --master it is named and counted')
-    labels = [label - labels_offset
-              for label in records.read_labels(images.files, *key)]
+    fault, is_printed = images.faults.add(key)
+    if fault.is_of_label:
+      raise diagnostics.UserError(
+          f'{images.log.describe(key)}: {fault.reason}; without its class there is no'
+          ' accuracy: write the record again')
+    labels = [label - labels_offset for label in images.labels_of(key)]
     if key not in told:
       told.add(key)
-      print(f'cannot decode {images.log.describe(key)}: counted as a mistake',
-            flush=True)
+      if is_printed:
+        print(f'cannot decode {images.log.describe(key)} ({fault.reason}): counted as a'
+              ' mistake', flush=True)
     if multi_label:
       predictions.add_unreadable([number], [labels], num_classes)
     else:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_compat import slim, tf
+from datasets import image_decoding
+from tf_compat import tf
 
 
 class Preparation:
   """Decodes and preprocesses images one at a time; for use by several threads.
 
-  Decoding is slim's, as for records, so an image gives what its record would give.
+  Decoding is that of records, so an image gives what its record would give.
 
   Args:
     preprocessing_fn: of `preprocessing_factory.get_preprocessing`, for evaluation.
@@ -21,8 +22,7 @@ class Preparation:
   def __init__(self, preprocessing_fn: Callable, image_size: int, channels: int):
     with tf.Graph().as_default() as graph:
       self._encoded = tf.placeholder(tf.string, [])
-      image = slim.tfexample_decoder.Image(channels=channels).tensors_to_item({
-          'image/encoded': self._encoded, 'image/format': tf.constant('')})
+      image = image_decoding.decode(self._encoded, channels)
       self._prepared = preprocessing_fn(image, image_size, image_size)
     # Each call is one image's work; how many run at once is for the caller to say.
     self._session = tf.Session(graph=graph, config=tf.ConfigProto(

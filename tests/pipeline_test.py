@@ -166,14 +166,15 @@ def failure_of(source, batches=50):
 @pytest.mark.parametrize(('label', 'offset', 'words'), [
     (12, 0, 'label 12'), (-1, 0, 'label -1'), (0, 1, 'label 0 .*--labels_offset=1')])
 def test_a_label_outside_the_classes_is_named(tmp_path, label, offset, words):
-  records.write(tmp_path / 'part', [records.png(1)] * 3, [5, 5, label])
+  # Behind the records that are checked before a run.
+  records.write(tmp_path / 'part', [records.png(1)] * 21, [5] * 20 + [label])
   source = pipeline.evaluation_input(
-      records.dataset(tmp_path / 'part', 3), records.as_they_are, 2, offset)
+      records.dataset(tmp_path / 'part', 21), records.as_they_are, 2, offset)
   error = failure_of(source)
   assert isinstance(error, diagnostics.UserError)
   assert '\n' not in str(error)
   assert re.search(words, str(error))
-  assert 'record 2' in str(error)
+  assert 'record 20 ' in str(error)
 
 
 def test_the_offset_is_taken_off(folder):
@@ -254,7 +255,7 @@ def test_another_process_reads_without_python(tmp_path):
               if node.op in ('PyFunc', 'EagerPyFunc')]
 
   tf.reset_default_graph()
-  records.write(tmp_path / 'part', [records.png(1)], [11])
+  records.write(tmp_path / 'part', [records.png(1)] * 21, [5] * 20 + [11])
   source = pipeline.evaluation_input(
-      records.dataset(tmp_path / 'part', 1), records.as_they_are, 10, runs_here=False)
+      records.dataset(tmp_path / 'part', 21), records.as_they_are, 10, runs_here=False)
   assert 'none of the 10 classes' in str(failure_of(source))

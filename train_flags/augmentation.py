@@ -106,11 +106,12 @@ def watchers(dataset, image_size: int, batches) -> list:
   steps, mixers = _steps(), _mixers()
   if (len(steps) == 1 and not mixers) or not FLAGS.save_summaries_secs or FLAGS.task:
     return []
-  from datasets import pipeline
+  from datasets import batch_labels, pipeline
   from preprocessing import display
   from training import augmentation_pictures, sample_predictions
   samples = sample_predictions.choose(
-      batches.files, dataset.num_samples, _PICTURED, FLAGS.labels_offset)
+      batches.files, dataset.num_samples, _PICTURED, FLAGS.labels_offset,
+      n_hot=batch_labels.is_n_hot(dataset))
   if not samples:
     return []
   name = FLAGS.preprocessing_name or FLAGS.model_name

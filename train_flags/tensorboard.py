@@ -59,7 +59,7 @@ def _sample_predictions(dataset, num_classes, image_size, config, batches):
   split, files, num_images = _shown_images(dataset, batches)
   samples = sample_predictions.choose(
       files, num_images, FLAGS.sample_predictions, FLAGS.labels_offset, num_classes,
-      several)
+      several, batch_labels.is_n_hot(dataset))
   if not samples:
     return []
   record, image = sample_predictions.image_of_record(

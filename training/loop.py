@@ -264,8 +264,13 @@ class TrainingLoop:
     for number, key in self._images.log.take_lost():
       if key is None or key not in self.unreadable:
         self.unreadable.add(key or number)
-        print(f'passed over {self._images.log.describe(key)}: its image cannot be'
-              f' decoded ({len(self.unreadable)} so far)', flush=True)
+        reason, is_printed = 'its image cannot be decoded', True
+        if key is not None:
+          fault, is_printed = self._images.faults.add(key)
+          reason = fault.reason
+        if is_printed:
+          print(f'passed over {self._images.log.describe(key)}: {reason}'
+                f' ({len(self.unreadable)} so far)', flush=True)
 
   def _print_progress(self, learning_rate):
     interval = self._interval.restart()

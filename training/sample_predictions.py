@@ -7,14 +7,13 @@ the network learns, and when.
 import collections
 import contextlib
 import dataclasses
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from google.protobuf import message
 
-from datasets import records
+from datasets import image_check, records
 from tf_compat import slim, tf
 from training import eval_network, intervals, prediction_sheet, summaries, watching
 
@@ -43,21 +42,24 @@ class Sample:
 
 
 def _read(data: bytes, labels_offset: int, num_classes: int | None,
-          several: bool) -> Sample | None:
+          several: bool, n_hot: bool) -> Sample | None:
   """Returns a sample, or None where the record has no label or no readable image."""
-  features = records.features_of(data)
-  labels = frozenset(label - labels_offset for label in
-                     features.get('image/class/label', ()))
+  try:
+    features = records.features_of(data)
+  except message.DecodeError:
+    return None
+  labels = frozenset(
+      label - labels_offset for label in records.labels_of(features, n_hot))
   encoded = features.get('image/encoded')
-  if not encoded or not (labels or several) or min(labels, default=0) < 0 or (
+  if not encoded or not isinstance(encoded[0], bytes) or not (labels or several):
+    return None
+  if min(labels, default=0) < 0 or (
       num_classes is not None and max(labels, default=0) >= num_classes):
     return None
   try:
-    with Image.open(io.BytesIO(encoded[0])) as image:
-      picture = np.asarray(image.convert('L' if image.mode in ('1', 'L') else 'RGB'))
-  except (UnidentifiedImageError, OSError):
+    return Sample(image_check.picture(encoded[0]), labels, data)
+  except image_check.RefusedError:
     return None
-  return Sample(picture, labels, data)
 
 
 def _candidates(files: Sequence[str], num_samples: int) -> Iterator[bytes]:
@@ -72,7 +74,7 @@ def _candidates(files: Sequence[str], num_samples: int) -> Iterator[bytes]:
 
 def choose(files: Sequence[str], num_samples: int, count: int,
            labels_offset: int = 0, num_classes: int | None = None,
-           several: bool = False) -> list[Sample]:
+           several: bool = False, n_hot: bool = False) -> list[Sample]:
   """Returns the same `count` images of a split each time, of many classes.
 
   Args:
@@ -82,6 +84,7 @@ def choose(files: Sequence[str], num_samples: int, count: int,
     labels_offset: taken off every label.
     num_classes: without images of other classes; None takes any.
     several: whether an image may have several labels, or none.
+    n_hot: whether records hold a 0 or 1 for each class, in place of labels.
 
   Returns:
     Samples, by label.
@@ -91,7 +94,7 @@ def choose(files: Sequence[str], num_samples: int, count: int,
   """
   seen, ranked = collections.Counter(), []
   for data in _candidates(files, num_samples):
-    sample = _read(data, labels_offset, num_classes, several)
+    sample = _read(data, labels_offset, num_classes, several, n_hot)
     if sample is not None:
       # The first image of each class goes before the second one of any.
       ranked.append((seen[sample.labels], len(ranked), sample))
