@@ -223,11 +223,11 @@ def _recalibrated(checkpoint, network):
 
   Both are measured on images of the split that the statistics are of.
   """
-  from datasets import dataset_factory, held_out, pipeline
+  from datasets import held_out, pipeline
   from evaluation import recalibration
   from tf_compat import tf
   split = FLAGS.recalibration_split_name
-  dataset = dataset_factory.get_dataset(FLAGS.dataset_name, split, FLAGS.dataset_dir)
+  dataset, _ = common_flags.get_dataset(split)
   batch_size = min(FLAGS.batch_size, dataset.num_samples)
   num_batches = max(
       1, min(FLAGS.recalibration_images, dataset.num_samples) // batch_size)
@@ -296,8 +296,8 @@ def _report(result, evaluation, dataset, network):
   print('\n'.join(kind.summary_lines(metrics, names, header)), flush=True)
   if FLAGS.max_num_batches:
     print(f'  note           {header["part"]}')
-  elif metrics.num_images != dataset.num_samples:
-    print(f'  note           {dataset.num_samples} images were expected in'
+  elif metrics.num_images != dataset.described_samples:
+    print(f'  note           {dataset.described_samples} images were expected in'
           f' {FLAGS.dataset_split_name} of {FLAGS.dataset_name}; the records hold'
           f' {metrics.num_images}, and all of them count')
   summaries.write(FLAGS.eval_dir, metrics, result.step)

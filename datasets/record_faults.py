@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 import diagnostics
-from datasets import batch_labels, image_check, records
+from datasets import batch_labels, image_check, record_counts, records
 from tf_compat import slim, tf
 
 # How many records are checked before a run: those at the start of a few files.
@@ -336,9 +336,7 @@ def check_first(files: Sequence[str], expected: Expected,
   if bad_images and not labels:
     raise diagnostics.UserError(bad_images[0])
   if not labels:
-    raise diagnostics.UserError(
-        f'there is no record in {diagnostics.some([repr(path) for path in files])}:'
-        ' write the records again')
+    raise record_counts.no_record(files)
   _check_pairs(files, labels, expected)
   for index, position, values in [] if expected.n_hot else labels:
     for label in values:

@@ -105,6 +105,16 @@ def count_records(files: Sequence[str]) -> int:
   return sum(1 for path in files for _ in _record_ranges(path))
 
 
+def first_lengths(path: str, count: int) -> list[int]:
+  """Returns the bytes that each of the first `count` records takes in its file.
+
+  Raises:
+    UserError: the file is cut short before, or is no TFRecord file.
+  """
+  return [_HEADER.size + length + _CHECKSUM_BYTES
+          for _, length in itertools.islice(_record_ranges(path), count)]
+
+
 def find_damage(files: Sequence[str]) -> diagnostics.UserError | None:
   """Reads everything; returns the error that names the first damaged record.
 

@@ -148,7 +148,7 @@ def _fingerprints(batches, dataset) -> dict:
   """Returns the fingerprint of each split that the run reads, by its name."""
   from datasets import fingerprint
   found = {FLAGS.dataset_split_name: fingerprint.fingerprint(
-      batches.files, dataset.num_samples, FLAGS.dataset_dir)}
+      batches.files, dataset.described_samples, FLAGS.dataset_dir)}
   split = FLAGS.validation_split_name
   if split:
     spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)

@@ -80,6 +80,7 @@ def _shown_images(dataset, batches):
   split = FLAGS.validation_split_name
   if not split:
     return FLAGS.dataset_split_name, batches.files, dataset.num_samples
+  from datasets import record_counts
   spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
-  return split, dataset_catalog.split_files(
-      spec, split, FLAGS.dataset_dir), spec.splits[split]
+  files = dataset_catalog.split_files(spec, split, FLAGS.dataset_dir)
+  return split, files, record_counts.count(files, spec.splits[split])

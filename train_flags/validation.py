@@ -176,13 +176,12 @@ def _source() -> str:
 
 def _evaluation(dataset, num_classes, image_size, config, batches, has_batch_norm):
   """Returns what `validation.Validator` calls, and the two modes, or None."""
-  from datasets import batch_labels, dataset_factory, pipeline
+  from datasets import batch_labels, pipeline
   from nets import nets_factory
   from tf_compat import tf
   from training import eval_network, mode_gap
   if FLAGS.validation_split_name:
-    dataset = dataset_factory.get_dataset(
-        FLAGS.dataset_name, FLAGS.validation_split_name, FLAGS.dataset_dir)
+    dataset, _ = common_flags.get_dataset(FLAGS.validation_split_name)
   preprocess = pipeline.preprocess_with(
       common_flags.get_preprocessing_fn(is_training=False), image_size)
   with tf.device(config.inputs_device()):
