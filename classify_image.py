@@ -77,6 +77,10 @@ _OF_A_CHECKPOINT = (
     'explain_end_point', 'features', 'feature_end_point')
 
 
+# The sizes of so many images are looked at before all are read.
+_SIZED = 8
+
+
 def check_flags(arguments) -> None:
   """Refuses what makes no sense, before TensorFlow is imported.
 
@@ -145,6 +149,18 @@ def _load_checkpoint():
   return model, found.labels
 
 
+def _say_what_is_cropped(model, files):
+  """Notes where preprocessing cuts most of the images off."""
+  from catalog import networks
+  from prediction import image_files
+  if FLAGS.export:
+    return  # Its preprocessing is inside.
+  line = networks.crop_note(
+      model.preprocessing_name, model.image_size, image_files.sizes_of(files[:_SIZED]))
+  if line:
+    tally.note(line)
+
+
 def _extras(stack, files, names, model):
   """Returns what else takes the answers: each has `add` and `finish`."""
   extras = []
@@ -192,6 +208,7 @@ def classify(found: sources.Found) -> int:
       common_flags.show_unused_gpus()
     model, names = _load_export() if FLAGS.export else _load_checkpoint()
     stack.enter_context(model)
+    _say_what_is_cropped(model, found.files)
     extras = _extras(stack, found.files, names, model)
     stream, form = _open_output(stack)
     writer = answers.Writer(stream, form, names, FLAGS.top_k)

@@ -315,6 +315,18 @@ def _record_files(dataset):
       path for pattern in dataset.data_sources for path in glob.glob(pattern))
 
 
+def _note_images(dataset, network):
+  """Says what is not seen of the images, by the first records."""
+  from catalog import networks
+  from datasets import record_faults, record_images
+  files = _record_files(dataset)
+  crop = networks.crop_note(
+      network.preprocessing_name, network.image_size,
+      record_faults.first_sizes(files, record_faults.expected_of(dataset)))
+  for line in [*record_images.notes(files), *([crop] if crop else [])]:
+    print(f'note: {line}', flush=True)
+
+
 class _Evaluator:
   """Evaluates one checkpoint after the other, as the first of them asks for."""
 
@@ -335,13 +347,10 @@ class _Evaluator:
   def _run(self, checkpoint):
     from checkpoints import restore
     if self._evaluation is None:
-      from datasets import dataset_factory, record_images
-      self._dataset = dataset_factory.get_dataset(
-          FLAGS.dataset_name, FLAGS.dataset_split_name, FLAGS.dataset_dir)
+      self._dataset, _ = common_flags.get_dataset()
       self._network = _network(checkpoint, self._dataset)
       self._evaluation = _evaluation(self._dataset, self._network)
-      for line in record_images.notes(_record_files(self._dataset)):
-        print(f'note: {line}', flush=True)
+      _note_images(self._dataset, self._network)
     if FLAGS.recalibrate_batch_norm:
       checkpoint = _recalibrated(checkpoint, self._network)
     step = restore.global_step_of(checkpoint)

@@ -49,13 +49,14 @@ def check_flags() -> None:
     group.check()
 
 
-def show_banner(dataset, num_classes, image_size, schedule, beginning, more) -> None:
+def show_banner(dataset, num_classes, image_size, batches, schedule, beginning, more
+                ) -> None:
   """Says what will run, and which flags change nothing."""
   from training import banner
   banner.show([
       ('network', f'{FLAGS.model_name},'
                   f' {banner.parameters(optimization.trained_variables())}'),
-      *images.rows(dataset, num_classes, image_size),
+      *images.rows(dataset, num_classes, image_size, batches),
       *machines.rows(dataset.num_samples),
       *computation.rows(),
       *learning_rate.rows(schedule, dataset.num_samples),
@@ -108,7 +109,7 @@ def train() -> None:
        **computation.facts()},
       [watcher.report for watcher in [*validators, *computing]])
 
-  show_banner(dataset, num_classes, image_size, schedule, beginning,
+  show_banner(dataset, num_classes, image_size, batches, schedule, beginning,
               [*losses.rows(loss, dataset), *validation.rows(dataset),
                *repeating.rows(seeds, card), *slow,
                *[('note', line) for line in record_images.notes(batches.files)]])

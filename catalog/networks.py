@@ -1,6 +1,7 @@
 """The table of networks: one row each, read by nets, preprocessing and scripts."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import diagnostics
 
@@ -138,6 +139,8 @@ NETWORKS = _table(
 )
 
 
+# The families that crop images and do not resize them.
+_CROPPING = ('cifarnet', 'lenet')
 # The families that a row's `preprocessing` may name.
 PREPROCESSING_FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
 # Those that leave a gray image gray. The others make three equal channels of it.
@@ -159,6 +162,25 @@ def preprocessing_family(name: str) -> str:
   """
   check_preprocessing(name)
   return NETWORKS[name].preprocessing if name in NETWORKS else name
+
+
+def crop_note(preprocessing_name: str, image_size: int,
+              sizes: Sequence[tuple[int, int]]) -> str | None:
+  """Returns a line where preprocessing cuts most of the images off; None elsewhere.
+
+  Args:
+    preprocessing_name: a preprocessing family or a network.
+    image_size: height and width of the network's input, in pixels.
+    sizes: (height, width) of some of the images, in pixels.
+  """
+  larger = [size for size in sizes if min(size) > image_size]
+  if preprocessing_family(preprocessing_name) not in _CROPPING or 2 * len(
+      larger) <= len(sizes):
+    return None
+  height, width = larger[0]
+  return (f'{preprocessing_name} preprocessing does not resize: the network sees'
+          f' {image_size} x {image_size} pixels of images such as {height} x {width};'
+          ' --preprocessing_name=inception resizes them')
 
 
 def channels_after(preprocessing_name: str, decoded_channels: int,

@@ -70,6 +70,10 @@ class Input:
     """Returns how many records an epoch has; raises UserError for a damaged file."""
     return held_out.count(self.files, self.part)
 
+  def image_sizes(self) -> list[tuple[int, int]]:
+    """Returns (height, width) of the first images, in pixels."""
+    return record_faults.first_sizes(self.files, self.faults.expected)
+
   def labels_of(self, key: tuple[int, int]) -> list[int]:
     """Returns the labels of a record, as they stand there."""
     return records.read_labels(self.files, *key, n_hot=self.faults.expected.n_hot)

@@ -346,6 +346,22 @@ def check_first(files: Sequence[str], expected: Expected,
             (index, position)))
 
 
+def first_sizes(files: Sequence[str], expected: Expected) -> list[tuple[int, int]]:
+  """Returns (height, width) of the first images of some files, in pixels.
+
+  Args:
+    files: record files.
+    expected: what their records hold; images that cannot be read are left out.
+  """
+  sizes = []
+  for *_, data in _first(files):
+    if find(data, expected) is None:
+      with contextlib.suppress(Exception), _opened(
+          _parsed(data).values(expected.image_feature)[0]) as image:
+        sizes.append((image.height, image.width))
+  return sizes
+
+
 def _first(files) -> Iterator[tuple[int, int, bytes]]:
   """Yields (file index, position, data) of the first records of some files."""
   for index in range(0, len(files), -(-len(files) // _CHECKED_FILES)):

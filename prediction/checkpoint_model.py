@@ -41,6 +41,8 @@ class CheckpointModel:
 
   Attributes:
     num_classes: as many as there are probabilities.
+    preprocessing_name: as given.
+    image_size: height and width of the network's input, in pixels.
     heat_end_point: the name of the end point that heat is of, or None.
 
   Raises:
@@ -51,7 +53,7 @@ class CheckpointModel:
                use_grayscale: bool = False, moving_averages: bool = False,
                multi_label: bool = False, wishes: Wishes = Wishes()):
     self.num_classes = choice.num_classes
-    self._preprocessing_name = preprocessing_name
+    self.preprocessing_name = preprocessing_name
     self.heat_end_point = None
     if wishes.heat:
       self.heat_end_point = wishes.heat_end_point or explanation.default_end_point(
@@ -61,6 +63,7 @@ class CheckpointModel:
         choice.model_name, choice.num_classes, choice.checkpoint, choice.image_size,
         choice.channels, moving_averages, list(dict.fromkeys(names)))
     self._images = network.images
+    self.image_size = network.images.shape.as_list()[1]
     self._fetches = self._wanted(network, wishes)
     if multi_label:
       with network.graph.as_default():
@@ -81,7 +84,7 @@ class CheckpointModel:
             network.logits, network.end_points[self.heat_end_point],
             self.heat_end_point)
         wanted['pictures'] = display.displayable(
-            network.images, self._preprocessing_name)
+            network.images, self.preprocessing_name)
     return wanted
 
   def prepare(self, data: bytes) -> np.ndarray:

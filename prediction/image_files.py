@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
@@ -66,6 +66,17 @@ class Reader:
         data = image_check.encode(data)
       yield ImageFile(
           data, f'{change or "PNG"}, its first frame' if facts.several else change)
+
+
+def sizes_of(paths: Sequence[str]) -> list[tuple[int, int]]:
+  """Returns (height, width) of images in pixels, without those that are not read."""
+  sizes = []
+  for path in paths:
+    with contextlib.suppress(Exception):  # Why one is not read is told when it is.
+      with Image.open(io.BytesIO(_bytes_of(path)),
+                      formats=image_check.readable_formats()) as image:
+        sizes.append((image.height, image.width))
+  return sizes
 
 
 def _bytes_of(path):

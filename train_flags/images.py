@@ -3,7 +3,7 @@
 from absl import flags
 
 import common_flags
-from catalog import image_sizes
+from catalog import image_sizes, networks
 from train_flags import augmentation, computation, fine_tuning, optimization
 
 FLAGS = flags.FLAGS
@@ -66,8 +66,17 @@ def training_input(dataset, image_size: int, seeds, config, part=None):
         cache_dir=FLAGS.cache_dir)
 
 
-def rows(dataset, num_classes: int, image_size: int) -> list[tuple[str, str]]:
-  """Returns the lines of the banner that are of this group."""
+def rows(dataset, num_classes: int, image_size: int, batches) -> list[tuple[str, str]]:
+  """Returns the lines of the banner that are of this group.
+
+  Args:
+    dataset: of the training split.
+    num_classes: how many there are.
+    image_size: height and width of the network's input.
+    batches: the training input.
+  """
+  name = FLAGS.preprocessing_name or FLAGS.model_name
+  note = networks.crop_note(name, image_size, batches.image_sizes())
   gray = ', gray' if FLAGS.use_grayscale else ''
   cached = f'; decoded copies in {FLAGS.cache_dir}' if FLAGS.cache_dir else ''
   return [
@@ -75,6 +84,7 @@ def rows(dataset, num_classes: int, image_size: int) -> list[tuple[str, str]]:
                  f' {FLAGS.dataset_split_name} of {FLAGS.dataset_name} in'
                  f' {FLAGS.dataset_dir}{cached}'),
       ('input', f'{image_size} x {image_size},'
-                f' {FLAGS.preprocessing_name or FLAGS.model_name} preprocessing{gray}'),
+                f' {name} preprocessing{gray}'),
+      *([('note', note)] if note else []),
       *augmentation.rows(),
   ]

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from catalog import networks
 from preprocessing import augmentation, vgg_preprocessing
 from preprocessing.preprocessing_factory import get_preprocessing
+from tests import records_for_tests, scripts
 from tests.mapped_images import unconverted
 from tf_compat import tf
 
@@ -78,3 +80,34 @@ def test_vgg_evaluation_equals_resizing_all(output, side):
       picture = generator.integers(0, 256, [height, width, 3])
       actual, expected = session.run(both, {image: picture})
       np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(('preprocessing', 'image_size', 'sizes', 'is_noted'), [
+    ('lenet', 28, [(480, 640)] * 3, True), ('cifarnet', 32, [(480, 640)], True),
+    ('lenet', 28, [(28, 28)] * 3, False), ('cifarnet', 32, [(33, 33), (32, 32)], False),
+    ('inception', 28, [(480, 640)], False), ('vgg_16', 224, [(480, 640)], False),
+    ('lenet', 28, [(20, 640)], False), ('lenet', 28, [], False)])
+def test_cropping_large_images_is_noted(preprocessing, image_size, sizes, is_noted):
+  note = networks.crop_note(preprocessing, image_size, sizes)
+  assert bool(note) == is_noted
+  if is_noted:
+    assert f'{image_size} x {image_size} pixels of images such as 480 x 640' in note
+
+
+def test_scripts_note_that_images_are_cropped(tmp_path):
+  records_for_tests.write(
+      tmp_path / 'digits_train.tfrecord', [records_for_tests.png(9, 60)] * 4, [1] * 4)
+  (tmp_path / 'digits_test.tfrecord').write_bytes(
+      (tmp_path / 'digits_train.tfrecord').read_bytes())
+  (tmp_path / 'photo.png').write_bytes(records_for_tests.png(9, 60))
+  flags = {'dataset_name': 'digits', 'dataset_dir': tmp_path, 'model_name': 'lenet'}
+  run = tmp_path / 'run'
+  note = 'the network sees 28 x 28 pixels of images such as 60 x 60'
+  for done in (
+      scripts.run('train_image_classifier', **flags, train_dir=run, batch_size=2,
+                  max_number_of_steps=1),
+      scripts.run('eval_image_classifier', **flags, checkpoint_path=run,
+                  eval_dir=tmp_path / 'eval'),
+      scripts.run('classify_image', tmp_path / 'photo.png', checkpoint_path=run)):
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count(note) == 1
