@@ -298,3 +298,18 @@ def test_the_checks_know_the_features_of_other_records():
   record = plain_records.example({'image': plain_records.texts(PNG),
                                   'label': plain_records.floats([1.0])})
   assert record_faults.find(record, expected).reason.startswith('its label is float')
+
+
+@pytest.mark.parametrize('count', [1, 3, 20])
+def test_batches_of_damaged_images_and_few_records_end_nothing(tmp_path, count):
+  damaged = {'image/encoded': plain_records.texts(PNG[:-20])}
+  dataset = write(tmp_path, [{}] * count + [damaged] * 8 + [{}] * count)
+  labels, lost = read(make_input(dataset))
+  assert len(labels) == 2 * count
+  assert [number for number, _ in lost] == list(range(count, count + 8))
+  source = pipeline.training_input(dataset, as_they_are, 16, seed=3)
+  batch = source.next_batch()
+  with tf.Session() as session:
+    session.run(source.initializer)
+    for _ in range(4):
+      assert session.run(batch.labels).tolist() == [1] * 16
