@@ -7,6 +7,7 @@ decide.
 
 import dataclasses
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -95,10 +96,14 @@ def newest_first(folder: str) -> list[str]:
 def new_ones(folder: str, timeout_secs: float | None = None) -> Iterator[str]:
   """Yields the latest checkpoint of a folder, then each later one that is seen.
 
+  Prints a warning if the folder's state file names checkpoints of another folder.
+
   Args:
     folder: of a run; it need not be there yet.
     timeout_secs: end after so many seconds without a new one; None: never.
   """
+  if warning := state_file.warning(folder):
+    print(warning, file=sys.stderr, flush=True)
   last, since = None, time.monotonic()
   while timeout_secs is None or time.monotonic() - since < timeout_secs:
     path = latest(folder)

@@ -78,7 +78,8 @@ def test_a_moved_run_is_read_though_a_new_one_took_its_place(run_a, tmp_path, ca
   assert restore.find(str(old)) == str(old / 'model.ckpt-60')
   assert checkpoint_names.latest(str(old)) == str(old / 'model.ckpt-60')
   assert next(run_checkpoints.new_ones(str(old))) == str(old / 'model.ckpt-60')
-  line, = capfd.readouterr().err.splitlines()
+  line, same = capfd.readouterr().err.splitlines()
+  assert line == same
   assert line.startswith(f"WARNING: '{old}/checkpoint' names {run_a}/model.ckpt-60,")
 
 
