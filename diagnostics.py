@@ -6,6 +6,7 @@ Imports nothing heavy, so that a mistyped flag is answered at once.
 import codecs
 import difflib
 import errno
+import logging
 import os
 import re
 import signal
@@ -268,6 +269,8 @@ def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> N
   from absl import app, flags  # Kept here: `diagnostics` serves libraries too.
 
   print_any_name()
+  # It tells of its caches and fonts.
+  logging.getLogger('matplotlib').setLevel(logging.ERROR)
   flags.FLAGS.set_gnu_getopt(takes_arguments)
   answer = _SignalAnswer(os.path.basename(sys.argv[0]),
                          f': {when_stopped}' if when_stopped else '')

@@ -302,11 +302,13 @@ def _report(result, evaluation, dataset, network):
           f' {metrics.num_images}, and all of them count')
   summaries.write(FLAGS.eval_dir, metrics, result.step)
   if evaluation.multi_label:
-    multi_label_report.write_report(folder, metrics, names, header)
+    problems = multi_label_report.write_report(folder, metrics, names, header)
   else:
-    report.write_report(
+    problems = report.write_report(
         folder, metrics, names, header, lambda number: records.read_image(
             evaluation.images.files, *result.keys[number]))
+  for line in problems:
+    print(f'  note           {line}', flush=True)
 
 
 def _record_files(dataset):

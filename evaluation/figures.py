@@ -8,7 +8,7 @@ import contextlib
 import logging
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import style
@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+import pictures
 from evaluation import panels
 from evaluation.metrics import Metrics
 from evaluation.panels import INK, MUTED, VERMILION
@@ -38,7 +39,6 @@ _STYLE = {
     'axes.titleweight': 'bold',
     'figure.titlesize': 13,
     'figure.titleweight': 'bold',
-    'font.family': 'DejaVu Sans',
     'font.size': 10,
     'text.color': INK,
     # A class name may hold a dollar sign.
@@ -49,13 +49,18 @@ _STYLE = {
 
 
 @contextlib.contextmanager
-def drawing():
-  """Our style, and none of matplotlib's notes about fonts in the terminal."""
+def drawing(texts: Iterable[str] = ()):
+  """Our style, and none of matplotlib's notes about fonts in the terminal.
+
+  Args:
+    texts: what is drawn and may have letters that our own font does not have.
+  """
   fonts = logging.getLogger('matplotlib.font_manager')
   level = fonts.level
   fonts.setLevel(logging.ERROR)
   try:
-    with warnings.catch_warnings(), style.context(_STYLE, after_reset=True):
+    own_style = {**_STYLE, 'font.family': pictures.families(texts)}
+    with warnings.catch_warnings(), style.context(own_style, after_reset=True):
       warnings.filterwarnings('ignore', message='Glyph .* missing from')
       yield
   finally:
@@ -87,7 +92,10 @@ def write_figures(folder: pathlib.Path, metrics: Metrics,
     header: what was evaluated, see `report.write_report`.
     thumbnails: of the first NUM_WORST_MISTAKES of `metrics.mistakes()`.
   """
-  with drawing():
+  metrics = metrics.with_names(pictures.legible_classes(metrics.class_names))
+  header = {key: pictures.legible(value) if isinstance(value, str) else value
+            for key, value in header.items()}
+  with drawing([*metrics.class_names, *map(str, header.values())]):
     for name, figure in (
         ('confusion_matrix.png', _confusion_figure(metrics)),
         ('per_class.png', _per_class_figure(metrics)),
@@ -126,12 +134,13 @@ def write_precisions(path: pathlib.Path, names: Sequence[str], values: np.ndarra
 
   Args:
     path: of the PNG file.
-    names: of the classes, at least one; the first ones are shown.
+    names: of the classes, at least one, as `pictures.legible_classes` has them; the
+      first ones are shown.
     values: float [classes].
     images: int [classes], how many images each class has.
   """
   shown = min(len(names), panels.MAX_BARS)
-  with drawing():
+  with drawing(names):
     figure = new(7, 0.6 + 0.3 * shown)
     axes = figure.subplots()
     axes.set_title('Average precision' + (

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 import diagnostics
+import pictures
 from evaluation import figures
 from evaluation.panels import FAINT
 from tf_compat import tf
@@ -123,7 +124,8 @@ def draw(path: str | os.PathLike, runs: Mapping[str, Curves]) -> None:
   if not shown:
     raise diagnostics.UserError(
         'none of the folders has a loss, an accuracy or a learning rate in it')
-  with figures.drawing():
+  runs = {pictures.legible(name): curves for name, curves in runs.items()}
+  with figures.drawing(runs):
     figure = figures.new(9, 2.4 * len(shown))
     axes = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
     for panel, part in zip(shown, axes, strict=True):

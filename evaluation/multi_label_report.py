@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+import pictures
 from evaluation import figures, panels, report_files
 from evaluation.metrics import ClassNames
 from evaluation.multi_label import THRESHOLD, Metrics
@@ -20,23 +21,30 @@ _SUMMARY_CLASSES = 3
 
 
 def write_report(folder: str | os.PathLike, metrics: Metrics,
-                 class_names: ClassNames, header: Mapping[str, object]) -> None:
+                 class_names: ClassNames, header: Mapping[str, object]) -> list[str]:
   """Writes the report of one evaluation; see `report.write_report`.
+
+  Returns:
+    A line for each thing that is left out.
 
   Raises:
     OSError: the folder cannot be written.
   """
-  metrics = metrics.with_names(class_names)
+  metrics, problems = metrics.with_names(class_names), []
   with report_files.replacing(folder) as unfinished:
     (unfinished / 'report.json').write_text(report_files.json_text(
         report_values(metrics, header)), encoding='utf-8')
     report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
     report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
     worst = metrics.worst_classes()
-    if len(worst):
-      figures.write_precisions(
-          unfinished / 'per_class.png', [metrics.class_names[label] for label in worst],
-          metrics.per_class.average_precision[worst], metrics.per_class.support[worst])
+    with report_files.pictures_may_fail(unfinished, problems):
+      names = pictures.legible_classes(metrics.class_names)
+      if len(worst):
+        figures.write_precisions(
+            unfinished / 'per_class.png', [names[label] for label in worst],
+            metrics.per_class.average_precision[worst],
+            metrics.per_class.support[worst])
+  return problems
 
 
 def report_values(metrics: Metrics, header: Mapping[str, object]) -> dict:

@@ -21,7 +21,7 @@ _SUMMARY_CLASSES, _SUMMARY_PAIRS = 3, 2
 
 def write_report(folder: str | os.PathLike, metrics: Metrics,
                  class_names: ClassNames, header: Mapping[str, object],
-                 read_image: Callable[[int], np.ndarray]) -> None:
+                 read_image: Callable[[int], np.ndarray]) -> list[str]:
   """Writes the report of one evaluation.
 
   All files are made aside and then moved into place, report.json last. The old
@@ -37,19 +37,24 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     read_image: takes an image's key, returns it as uint8 [h, w], [h, w, 1] or
       [h, w, 3]. Called for the images of the worst mistakes only.
 
+  Returns:
+    A line for each thing that is left out.
+
   Raises:
     OSError: the folder cannot be written.
   """
-  metrics = metrics.with_names(class_names)
+  metrics, problems = metrics.with_names(class_names), []
   worst = metrics.mistakes()[:figures.NUM_WORST_MISTAKES]
   with report_files.replacing(folder) as unfinished:
     (unfinished / 'report.json').write_text(
         report_files.json_text(report_values(metrics, header)), encoding='utf-8')
     report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
     report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
-    thumbnails = [panels.thumbnail(read_image(int(metrics.records.keys[row])))
-                  for row in worst]
-    figures.write_figures(unfinished, metrics, header, thumbnails)
+    images = [read_image(int(metrics.records.keys[row])) for row in worst]
+    with report_files.pictures_may_fail(unfinished, problems):
+      thumbnails = list(map(panels.thumbnail, images))
+      figures.write_figures(unfinished, metrics, header, thumbnails)
+  return problems
 
 
 def report_values(metrics: Metrics, header: Mapping[str, object]) -> dict:

@@ -36,6 +36,23 @@ def replacing(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     yield pathlib.Path(unfinished)
 
 
+@contextlib.contextmanager
+def pictures_may_fail(folder: pathlib.Path, problems: list[str]) -> Iterator[None]:
+  """Lets the numbers of a report be written whatever happens to its pictures.
+
+  Args:
+    folder: of the unfinished report.
+    problems: takes a line that says why there are no pictures.
+  """
+  try:
+    yield
+  except Exception as error:  # Libraries that draw raise nearly anything.
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    problems.append(f'the pictures of the report are left out: {reason}')
+    for path in folder.glob('*.png'):
+      path.unlink()
+
+
 def plain(value):
   """Returns `value` in JSON's types: NaN as None, NumPy's numbers as Python's."""
   if isinstance(value, Mapping):
@@ -69,7 +86,8 @@ def json_text(values: dict) -> str:
 def write_csv(path: pathlib.Path, rows: Iterable[dict]) -> None:
   """Writes rows of the same keys; undefined numbers are empty cells."""
   writer = None
-  with path.open('w', encoding='utf-8', newline='') as file:
+  # A name that is not UTF-8 comes from a file system and goes back as it was.
+  with path.open('w', encoding='utf-8', errors='surrogateescape', newline='') as file:
     for row in map(plain, rows):
       if writer is None:
         writer = csv.DictWriter(file, fieldnames=row, lineterminator='\n')

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 import pictures
-from prediction.answers import printable
 from prediction.classifier import Answer
 
 # More would be small print on any screen.
@@ -23,7 +22,7 @@ class Entry:
   Attributes:
     thumbnail: of it.
     file_name: what it is called.
-    class_name: what it is taken for.
+    class_name: what it is taken for, as `pictures.legible_classes` has it.
     probability: of that class.
   """
 
@@ -78,12 +77,13 @@ def _draw_entry(sheet, drawing, entry, left, top, width):
   drawing.text((left + width, first), percent, pictures.BLUE, pictures.font(13),
                anchor='rm')
   room = width - pictures.font(13).getlength(percent) - 6
-  drawing.text((left, first), pictures.shorten(printable(entry.class_name), 13, room),
-               pictures.INK, pictures.font(13), anchor='lm')
-  drawing.text(
-      (left, second),
-      pictures.shorten(printable(entry.file_name), 11, width, middle=True),
-      pictures.MUTED, pictures.font(11), anchor='lm')
+  class_name = pictures.shorten(entry.class_name, 13, room)
+  drawing.text((left, first), class_name, pictures.INK,
+               pictures.font(13, text=class_name), anchor='lm')
+  file_name = pictures.shorten(
+      pictures.legible(entry.file_name), 11, width, middle=True)
+  drawing.text((left, second), file_name, pictures.MUTED,
+               pictures.font(11, text=file_name), anchor='lm')
 
 
 class ContactSheet:
@@ -99,7 +99,8 @@ class ContactSheet:
   """
 
   def __init__(self, path: str, files: Sequence[str], names: Sequence[str]):
-    self._path, self._names, self._entries = path, names, []
+    self._path, self._entries = path, []
+    self._names = pictures.legible_classes(names)
     self._count = 0
     self.shown = frozenset(spread(files))
 

@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 
 import pictures
 from prediction import sources
-from prediction.answers import printable
 from prediction.classifier import Answer
 
 _MIN_SIDE = 256
@@ -40,9 +39,9 @@ def draw(picture: np.ndarray, heat: np.ndarray, heading: str,
   room = sheet.width - 2 * _MARGIN
   for line, (text, size, colour) in enumerate(
       [(heading, 14, pictures.INK), (caption, 11, pictures.MUTED)]):
-    drawing.text((_MARGIN, _MARGIN + line * _LINE + _LINE // 2),
-                 pictures.shorten(text, size, room), colour, pictures.font(size),
-                 anchor='lm')
+    shown = pictures.shorten(text, size, room)
+    drawing.text((_MARGIN, _MARGIN + line * _LINE + _LINE // 2), shown, colour,
+                 pictures.font(size, text=shown), anchor='lm')
   top = _MARGIN + 2 * _LINE + 4
   sheet.paste(plain, (_MARGIN, top))
   sheet.paste(painted, (_MARGIN + width + _GAP, top))
@@ -75,7 +74,8 @@ class ExplanationFolder:
 
   def __init__(self, folder: str, files: Sequence[str], names: Sequence[str],
                end_point: str):
-    self._names, self._end_point = names, end_point
+    self._names = pictures.legible_classes(names)
+    self._end_point = end_point
     # The suffix stays: cat.jpg and cat.png are two images.
     self._places = {path: os.path.join(folder, f'{name}.png')
                     for path, name in sources.relative_names(files).items()}
@@ -88,7 +88,7 @@ class ExplanationFolder:
     place = self._places[answer.path]
     os.makedirs(os.path.dirname(place), exist_ok=True)
     draw(answer.picture, answer.heat,
-         f'{printable(self._names[label])}, {probability:.1%}',
+         f'{self._names[label]}, {probability:.1%}',
          f'Grad-CAM at {self._end_point}: the brighter, the more it speaks for it'
          ).save(place, 'PNG')
 

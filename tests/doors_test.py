@@ -13,7 +13,7 @@ LEFT = {'misspelt_flags', 'diagnostics', 'pictures', 'progress', 'tf_compat', 'c
 DOORS = {
     'misspelt_flags': set(),
     'diagnostics': {'misspelt_flags'},
-    'pictures': set(),
+    'pictures': {'diagnostics'},
     'progress': set(),
     'tf_compat': set(),
     'catalog': {'diagnostics'},

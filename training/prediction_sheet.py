@@ -110,6 +110,8 @@ def _draw_line(drawing, left, middle, width, names, classes, answer, colour, bef
   drawing.text((left + width, middle), percent, colour, font, anchor='rm')
   room = width - font.getlength(percent) - 6
   text = before + (', '.join(
-      names.get(label, str(label)) for label in sorted(classes)) or 'none')
-  drawing.text((left, middle), pictures.shorten(text, 13, room), colour,
-               font, anchor='lm')
+      pictures.legible(names.get(label, str(label)), f'class {label}')
+      for label in sorted(classes)) or 'none')
+  shown = pictures.shorten(text, 13, room)
+  drawing.text((left, middle), shown, colour, pictures.font(13, text=shown),
+               anchor='lm')
