@@ -94,6 +94,7 @@ def train() -> None:
       optimization.make_optimizer, optimization.update_options(),
       tensorboard.displayable(), loss.cross_entropy)
   beginning, init_fn = fine_tuning.prepare(start, dataset, num_classes)
+  fresh = fine_tuning.fresh_batch_norm(start, dataset, num_classes)
   computing = computation.watchers(training_graph)
   watchers = [
       *run.watchers(training_graph),
@@ -102,7 +103,7 @@ def train() -> None:
       *repeating.watchers(training_graph),
       *tensorboard.watchers(dataset, num_classes, image_size, config, batches)]
   validators = validation.watchers(
-      start, dataset, num_classes, image_size, config, batches)
+      start, dataset, num_classes, image_size, config, batches, fresh)
   card = repeating.run_card(
       start, seeds, training_graph, batches, dataset, schedule,
       {'image_size': image_size, 'classes': num_classes, **losses.facts(loss),
@@ -110,7 +111,7 @@ def train() -> None:
       [watcher.report for watcher in [*validators, *computing]])
 
   show_banner(dataset, num_classes, image_size, batches, schedule, beginning,
-              [*losses.rows(loss, dataset), *validation.rows(dataset),
+              [*losses.rows(loss, dataset), *validation.rows(dataset, fresh),
                *repeating.rows(seeds, card), *slow,
                *[('note', line) for line in record_images.notes(batches.files)]])
   with card:

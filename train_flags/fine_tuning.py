@@ -160,11 +160,22 @@ def prepare(start, dataset, num_classes):
   Raises:
     UserError: the checkpoint does not fit, or its labels do not.
   """
+  return start.prepare(*_how(dataset, num_classes))
+
+
+def fresh_batch_norm(start, dataset, num_classes) -> dict[str, float]:
+  """Returns the decays of batch norm layers that begin without statistics."""
+  from nets import normalization
+  return start.fresh(normalization.decays(), *_how(dataset, num_classes))
+
+
+def _how(dataset, num_classes):
+  """Returns the network of the graph, and how another checkpoint is taken."""
   from checkpoints import heads
   from training import starting_point
   head = heads.Head(networks.get_network(FLAGS.model_name).head_scopes, num_classes)
   old_names, new_names = _class_names(dataset)
-  return start.prepare(
+  return (
       starting_point.network_of(FLAGS.model_name, head),
       starting_point.FineTuning(
           train_flags.comma_separated(FLAGS.checkpoint_exclude_scopes),

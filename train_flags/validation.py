@@ -125,7 +125,7 @@ def every_steps(num_images: int) -> int:
 
 
 def watchers(start, dataset, num_classes: int, image_size: int, config,
-             batches) -> list:
+             batches, fresh) -> list:
   """Returns what validates between the steps; call it after the graph.
 
   Args:
@@ -135,6 +135,7 @@ def watchers(start, dataset, num_classes: int, image_size: int, config,
     image_size: height and width of the images.
     config: of the deployment.
     batches: the training input.
+    fresh: the decays of batch norm layers that begin without statistics.
   """
   from datasets import batch_labels
   from nets import normalization
@@ -145,14 +146,13 @@ def watchers(start, dataset, num_classes: int, image_size: int, config,
       os.path.join(FLAGS.train_dir, best_checkpoint.FOLDER))
   history = validation_history.History(FLAGS.train_dir, _source())
   _put_aside(start, best, history)
-  decays = normalization.decays()
   evaluate, modes = _evaluation(
-      dataset, num_classes, image_size, config, batches, bool(decays))
+      dataset, num_classes, image_size, config, batches, bool(normalization.decays()))
   rules = validation.Rules(
       every_steps(dataset.num_samples), FLAGS.early_stop_patience,
       FLAGS.early_stop_min_delta, 'mean average precision'
       if batch_labels.is_multi_label(dataset) else 'accuracy')
-  return [validation.Validator(evaluate, rules, history, best, decays, modes)]
+  return [validation.Validator(evaluate, rules, history, best, fresh, modes)]
 
 
 def _put_aside(start, best, history):
@@ -236,9 +236,8 @@ def _finite(value) -> float | None:
   return float(value) if math.isfinite(value) else None
 
 
-def rows(dataset) -> list[tuple[str, str | list[str]]]:
-  """Returns the lines of the banner that are of this group."""
-  from nets import normalization
+def rows(dataset, fresh) -> list[tuple[str, str | list[str]]]:
+  """Returns the lines of the banner that are of this group; `fresh` as above."""
   from training import batch_norm_health
   found = []
   if is_wanted():
@@ -247,5 +246,5 @@ def rows(dataset) -> list[tuple[str, str | list[str]]]:
     found.append(('validation', f'on {_source()}, every'
                   f' {every_steps(dataset.num_samples):,} steps{stop}'))
   last = FLAGS.max_number_of_steps
-  stale = last and batch_norm_health.stale(normalization.decays(), last)
+  stale = last and batch_norm_health.stale(fresh, last)
   return found + ([('note', stale)] if stale else [])

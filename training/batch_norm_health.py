@@ -1,8 +1,8 @@
 """Whether the statistics of batch norm are fit for evaluation.
 
 In training batch norm uses the statistics of each batch, in evaluation their moving
-averages. These begin at 0 and 1, or at those of a checkpoint, and of that beginning
-they still hold decay^steps after so many steps. With slow decays and short runs a
+averages. Without a checkpoint these begin at 0 and 1, and of that beginning they still
+hold decay^steps after so many steps. With slow decays and short runs a
 network that trains well evaluates at chance.
 """
 
@@ -34,7 +34,8 @@ def stale(decays: Mapping[str, float], step: int) -> str | None:
   """Says what is wrong with statistics after `step` steps, and what to do; or None.
 
   Args:
-    decays: of each layer, see `nets.normalization.decays`.
+    decays: of each layer whose statistics began at 0 and 1, see
+      `nets.normalization.decays`. Those of a checkpoint are no initial values.
     step: the steps since they began.
   """
   slowest = max(decays.values(), default=0)

@@ -104,6 +104,27 @@ class StartingPoint:
     return ['begins with random weights'], None
 
 
+  def fresh(self, decays: Mapping[str, float], network: preflight.Network,
+            how: FineTuning) -> dict[str, float]:
+    """Returns the batch norm layers whose statistics began at 0 and 1 in this run.
+
+    Args:
+      decays: of all layers, see `nets.normalization.decays`.
+      network: of the default graph.
+      how: variables of another checkpoint are taken.
+    """
+    # A run that goes on began from the checkpoint that its command still names.
+    path = self.restored or self.not_used
+    if path is None:
+      return dict(decays)
+    try:
+      plan = _plan(restore.find(path), network, how)
+    except diagnostics.UserError:
+      return {}  # It is gone: nobody knows what was restored.
+    return {layer: decay for layer, decay in decays.items()
+            if f'{layer}/moving_mean' not in plan.restored}
+
+
 def find(train_dir: str, checkpoint_path: str | None, init: str = 'auto',
          is_chief: bool = True) -> StartingPoint:
   """Looks for what a run begins from.
@@ -149,15 +170,20 @@ def _check_folder(train_dir, init):
         ' to begin anew, or go on with that run by --init=resume')
 
 
-def _fine_tune(path, network, how):
-  """Returns the lines and the init_fn of a run that begins from a checkpoint."""
+def _plan(path, network, how):
+  """Returns what is restored of a checkpoint, but for classes that are transferred."""
   listing = restore.read_listing(path, how.rename)
   scopes = [scope for scope in how.exclude_scopes if scope != 'auto']
   if 'auto' in how.exclude_scopes:
     head_scopes = (network.head.scopes_to_exclude if how.old_class_names is None
                    else network.head.absent_scopes)
     scopes += head_scopes(network.variables, listing.shapes)
-  plan = restore.plan_restore(listing, network.variables, scopes)
+  return restore.plan_restore(listing, network.variables, scopes)
+
+
+def _fine_tune(path, network, how):
+  """Returns the lines and the init_fn of a run that begins from a checkpoint."""
+  plan = _plan(path, network, how)
   transfer = None
   if how.old_class_names is not None:
     transfer = label_transfer.plan_transfer(

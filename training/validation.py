@@ -52,7 +52,8 @@ class Validator(watching.Watcher):
     rules: when.
     history: of the run.
     best: where the best checkpoint goes.
-    decays: of the batch norm layers, see `nets.normalization.decays`.
+    decays: of the batch norm layers that began without statistics in this run, see
+      `nets.normalization.decays`.
     modes: counts right answers in both modes; None without batch norm.
   """
 
