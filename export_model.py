@@ -11,6 +11,7 @@ Exit codes: 0, all formats are written and right; 1, one is not, or a mistake of
 command's; 2, a wrong flag.
 """
 
+import itertools
 import os
 import sys
 
@@ -42,7 +43,8 @@ path_flags.DEFINE_path_list('images', [],
 flags.DEFINE_integer('num_images', 32, 'How many images to check with.',
                      lower_bound=1)
 flags.DEFINE_integer('num_calibration_images', 100,
-                     'How many images to calibrate tflite_int8 with.', lower_bound=1)
+                     'How many other images to calibrate tflite_int8 with.',
+                     lower_bound=1)
 flags.DEFINE_boolean('check', True,
                      'Check each export; --nocheck writes it without a look.')
 
@@ -79,9 +81,13 @@ def _check_images_named():
           ' and --dataset_dir, or --images=FILE,FOLDER,...')
 
 
+def _spec():
+  return dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
+
+
 def _record_files():
-  spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
-  return dataset_catalog.split_files(spec, FLAGS.dataset_split_name, FLAGS.dataset_dir)
+  return dataset_catalog.split_files(
+      _spec(), FLAGS.dataset_split_name, FLAGS.dataset_dir)
 
 
 def _recipe():
@@ -98,22 +104,57 @@ def _recipe():
       found.multi_label)
 
 
-def _image_files(count, skipped=0):
-  """Returns encoded images to check or to calibrate with."""
+def _samples():
+  """Returns the images to compare on, and others to calibrate with."""
+  from export import image_samples
+  num_compared = FLAGS.num_images if FLAGS.check else 0
+  num_calibration = (
+      FLAGS.num_calibration_images if 'tflite_int8' in FLAGS.format else 0)
+  if not num_compared + num_calibration:
+    return [], []
   if FLAGS.dataset_name:
-    from export import image_samples
-    return image_samples.from_records(_record_files(), count, skipped)
-  from prediction import image_files, sources
+    spec, files = _spec(), _record_files()
+    groups, read = [image_samples.count(files)], lambda places: (
+        image_samples.from_records(files, places, spec.label_feature))
+  else:
+    from prediction import sources
+    folders = image_samples.by_folder(
+        sources.find(FLAGS.images, sys.stdin.buffer).files)
+    groups = [len(folder) for folder in folders]
+    paths = list(itertools.chain.from_iterable(folders))
+    read = lambda places: _read_files([paths[place] for place in places])
+  places = image_samples.choose(groups, num_compared, num_calibration)
+  if places.note:
+    tally.note(places.note)
+  return read(places.compared), read(places.calibration)
+
+
+def _read_files(paths):
+  from export import image_samples
+  from prediction import image_files
   reader, found = image_files.Reader(), []
-  for path in sources.find(FLAGS.images, sys.stdin.buffer).files[:count]:
+  for path in paths:
     try:
       with reader.open(path) as image:
-        found.append(image.data)
+        found.append(image_samples.Sample(image.data))
     except image_files.RefusedError as error:
       tally.note(f'{path} is passed over: {error}')
-  if not found:
+  if paths and not found:
     raise diagnostics.UserError('--images names no image that can be read')
   return found
+
+
+def _classes(samples, what):
+  """Returns the right class of each image, -1 where it is not known; or None."""
+  if not FLAGS.dataset_name or what.multi_label:
+    return None
+  # Published networks leave out the background class of ImageNet, or have it.
+  offset = _spec().num_classes - len(what.labels)
+  if offset not in (0, 1):
+    return None
+  classes = [-1 if sample.label is None else sample.label - offset
+             for sample in samples]
+  return [number if 0 <= number < len(what.labels) else -1 for number in classes]
 
 
 def export() -> None:
@@ -127,13 +168,12 @@ def export() -> None:
     to_onnx.check_installed()
   what = _recipe()
   from export import exporting, parity
-  reference = parity.reference(what, _image_files(FLAGS.num_images)) if (
-      FLAGS.check) else None
-  calibration = ()
-  if 'tflite_int8' in FLAGS.format:
-    # Others than those that it is checked with, where there are enough.
-    calibration = parity.read_pixels(
-        what, _image_files(FLAGS.num_calibration_images, skipped=1))
+  compared, calibrating = _samples()
+  reference = parity.reference(
+      what, [sample.data for sample in compared], _classes(compared, what)) if (
+          compared) else None
+  calibration = parity.read_pixels(
+      what, [sample.data for sample in calibrating]) if calibrating else ()
   print(f'exporting {what.model_name} of {what.checkpoint}: {len(what.labels)} classes,'
         f' images of {what.image_size} x {what.image_size} x {what.channels}',
         flush=True)

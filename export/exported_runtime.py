@@ -5,12 +5,16 @@
 KIND is that of `formats.FORMATS`. The inputs are 'encoded', the bytes of all files on
 end, with their 'lengths'; 'pixels' uint8 and 'preprocessed' float32 [images, height,
 width, channels]. The outputs are probabilities, float32 [images, classes], by the
-name of what they were asked of. Started by `parity.run` in a fresh process.
+name of what they were asked of. Probabilities of 8 bits are there a second time, from
+the logits in the model, with '/unrounded' behind the name. Started by `parity.run` in a
+fresh process.
 """
 
 import sys
 
 import numpy as np
+
+UNROUNDED = '/unrounded'
 
 
 def run_saved_model(path, inputs):
@@ -42,16 +46,21 @@ def run_frozen_graph(path, inputs):
         'input:0': inputs['pixels'].astype(np.float32)})}
 
 
+def _lite():
+  try:
+    from ai_edge_litert import interpreter
+  except ImportError:
+    from tensorflow.lite.python import interpreter
+  return interpreter
+
+
 def _interpreter(path):
   """Returns what invokes a model, and whether XNNPACK is in it.
 
   XNNPACK is on wherever it is not switched off, but takes no integer convolutions in
   groups. It says so when memory is laid out.
   """
-  try:
-    from ai_edge_litert import interpreter as lite
-  except ImportError:
-    from tensorflow.lite.python import interpreter as lite
+  lite = _lite()
   interpreter = lite.Interpreter(model_path=path)
   try:
     interpreter.allocate_tensors()
@@ -67,17 +76,49 @@ def _interpreter(path):
 def run_tflite(path, inputs):
   """Invokes the interpreter, an image at a time."""
   interpreter, with_xnnpack = _interpreter(path)
+  (output,) = interpreter.get_output_details()
+  name = 'input' if with_xnnpack else 'input (runs only without XNNPACK)'
+  outputs = {name: _invoke(interpreter, inputs['pixels'], output)}
+  if output['dtype'] == np.uint8:
+    unrounded = _unrounded(path, inputs['pixels'])
+    if unrounded is not None:
+      outputs[name + UNROUNDED] = unrounded
+  return outputs
+
+
+def _invoke(interpreter, images, wanted):
+  """Returns a tensor of the model for each image, as float32."""
   (given,) = interpreter.get_input_details()
-  (wanted,) = interpreter.get_output_details()
-  outputs = []
-  for image in inputs['pixels']:
+  found = []
+  for image in images:
     interpreter.set_tensor(given['index'], image[np.newaxis].astype(given['dtype']))
     interpreter.invoke()
     values = interpreter.get_tensor(wanted['index']).astype(np.float32)
     scale, zero_point = wanted['quantization']
-    outputs.append((values - zero_point) * scale if scale else values)
-  name = 'input' if with_xnnpack else 'input (runs only without XNNPACK)'
-  return {name: np.concatenate(outputs)}
+    found.append((values - zero_point) * scale if scale else values)
+  return np.concatenate(found)
+
+
+def _unrounded(path, images):
+  """Returns the probabilities that the logits in a model stand for.
+
+  Those that the model gives in 8 bits are multiples of 1/256: most classes of a
+  network with a thousand have none.
+  """
+  interpreter = _lite().Interpreter(
+      model_path=path, experimental_preserve_all_tensors=True)
+  interpreter.allocate_tensors()
+  ends = [step for step in interpreter._get_ops_details()
+          if step['op_name'] in ('SOFTMAX', 'LOGISTIC')]
+  if not ends:
+    return None
+  (logits,) = [details for details in interpreter.get_tensor_details()
+               if details['index'] == ends[-1]['inputs'][0]]
+  values = _invoke(interpreter, images, logits).astype(np.float64)
+  if ends[-1]['op_name'] == 'LOGISTIC':
+    return 1 / (1 + np.exp(-values))
+  powers = np.exp(values - values.max(axis=1, keepdims=True))
+  return powers / powers.sum(axis=1, keepdims=True)
 
 
 def run_onnx(path, inputs):

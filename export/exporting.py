@@ -64,9 +64,10 @@ def _compare(name, path, reference):
   found = parity.run(name, path, reference.inputs)
   if not found:
     raise diagnostics.UserError(f'the {name} export gives nothing')
-  return [parity.compare(asked, values, reference.of(asked),
-                         formats.FORMATS[name].tolerance)
-          for asked, values in found.items()]
+  return [parity.compare(asked, answers.probabilities, reference.of(asked),
+                         formats.FORMATS[name].tolerance, answers.unrounded,
+                         reference.classes, reference.multi_label)
+          for asked, answers in found.items()]
 
 
 def _remove(path):

@@ -14,9 +14,12 @@ class Tolerance:
   """How far an export may be off.
 
   Attributes:
-    difference: the largest of two probabilities of a class.
-    agreement: the least share of images of which the likeliest class is the same.
-      An image whose classes are as near as `difference` agrees with either.
+    difference: of the scores of a class, as a share of their spread; see
+      `parity.compare`.
+    agreement: the least share of images of which the likeliest class is the same. An
+      image whose scores of two classes are as near as a quarter of `difference`, the
+      usual error of a class where the farthest is off by all of it, agrees with
+      either.
   """
 
   difference: float
@@ -39,7 +42,7 @@ class Format:
 
 
 # The same arithmetic in another order.
-_EXACT = Tolerance(1e-4, 1.0)
+_EXACT = Tolerance(1e-3, 1.0)
 
 FORMATS = {
     'saved_model': Format(
@@ -50,14 +53,16 @@ FORMATS = {
     'tflite': Format('model.tflite', _EXACT, 'TensorFlow Lite, float32'),
     # 11 bits for a weight.
     'tflite_float16': Format(
-        'model_float16.tflite', Tolerance(0.02, 0.98),
+        'model_float16.tflite', Tolerance(0.05, 0.98),
         'TensorFlow Lite, weights of float16'),
-    # 8 bits: what is allowed separates rounding from a wrong conversion.
+    # 8 bits: what is allowed separates rounding from a wrong conversion. Of the 1,001
+    # classes of a MobileNet V1 trained on photographs, rounding alone puts the farthest
+    # off by 0.3 in either format. Reversed classes are off by 1.4 and more.
     'tflite_dynamic_range': Format(
-        'model_dynamic_range.tflite', Tolerance(0.2, 0.9),
+        'model_dynamic_range.tflite', Tolerance(0.5, 0.9),
         'TensorFlow Lite, weights of 8 bits'),
     'tflite_int8': Format(
-        'model_int8.tflite', Tolerance(0.35, 0.85),
+        'model_int8.tflite', Tolerance(0.6, 0.85),
         'TensorFlow Lite, whole numbers of 8 bits throughout'),
     'onnx': Format('model.onnx', _EXACT, 'ONNX, float32'),
 }

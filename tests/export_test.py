@@ -58,7 +58,8 @@ def what(trained_dir):
 
 @pytest.fixture(scope='module')
 def digit_files(digits_dir):
-  return image_samples.from_records([str(digits_dir / 'digits_test.tfrecord')], 5)
+  path = str(digits_dir / 'digits_test.tfrecord')
+  return [sample.data for sample in image_samples.from_records([path], range(5))]
 
 
 def test_every_format_is_written_and_says_what_the_checkpoint_says(exported):
@@ -127,7 +128,7 @@ def test_an_export_that_is_off_is_removed(what, digit_files, tmp_path):
       'frozen_graph', str(tmp_path), what, what.build(), reference=wrong)
   assert not found.passed
   assert found.agreement < 0.5
-  assert 'largest difference' in str(found)
+  assert 'scores differ by' in str(found)
   assert not list(tmp_path.iterdir())
 
 
@@ -144,10 +145,14 @@ def test_parity(found, passed):
 
 
 def test_a_near_tie_agrees_with_either():
-  found = parity.compare('it', np.array([[0.499, 0.501]]), np.array([[0.501, 0.499]]),
+  """Beside images that are told apart: the tie alone would be all of the spread."""
+  others = [[0.01, 0.99], [0.99, 0.01]]
+  found = parity.compare('it', np.array([[0.499, 0.501], *others]),
+                         np.array([[0.501, 0.499], *others]),
                          formats.Tolerance(0.01, 1.0))
   assert found.passed
-  assert found.agreement == 0
+  assert found.agreement == pytest.approx(2 / 3)
+  assert found.agreement_but_for_ties == 1
 
 
 @pytest.mark.parametrize('family', ['cifarnet', 'inception', 'lenet', 'vgg'])
@@ -174,12 +179,22 @@ def test_pixels_and_scale_are_what_preprocessing_does(family, channels):
 
 def test_samples_are_spread_over_the_records(digits_dir):
   path = str(digits_dir / 'digits_test.tfrecord')
-  first = image_samples.from_records([path, path], 10)
-  others = image_samples.from_records([path, path], 10, skipped=1)
-  assert len(set(first)) >= 5
-  assert not set(first) & set(others)
-  assert first[0] == records.read_features([path], 0, 0)['image/encoded'][0]
-  assert len(image_samples.from_records([path], 10_000)) == 355
+  total = image_samples.count([path, path])
+  places = image_samples.choose([total], 10, 10)
+  assert total == 710
+  assert not places.note
+  compared, calibration = (
+      image_samples.from_records([path, path], chosen)
+      for chosen in (places.compared, places.calibration))
+  for samples in (compared, calibration):
+    assert len(samples) == 10
+    assert len({sample.label for sample in samples}) >= 5
+  assert not set(places.compared) & set(places.calibration)
+  (first,) = image_samples.from_records([path], [0])
+  features = records.read_features([path], 0, 0)
+  assert first.data == features['image/encoded'][0]
+  assert first.label == features['image/class/label'][0]
+  assert len(image_samples.choose([355], 10_000).compared) == 355
 
 
 def test_onnx(what, digit_files, tmp_path):
