@@ -296,6 +296,15 @@ def test_without_summaries_nothing_is_predicted(split, every_secs, writer):
   assert not (writer and writer.values)
 
 
+@pytest.mark.parametrize('begins', [True, False])
+def test_a_run_that_fails_before_its_first_step_has_no_pictures(split, begins):
+  watcher, writer = watcher_of(split, every_secs=3600), Writer()
+  if begins:
+    watcher.begin(None, 0, writer)
+  watcher.end(None, 0)
+  assert not writer.values
+
+
 def answer(truth, probabilities, several=False, size=(8, 8)):
   return prediction_sheet.Answer(
       np.zeros(size, np.uint8), frozenset(truth), np.float32(probabilities), several)
