@@ -189,7 +189,7 @@ def test_wrong_checkpoints_are_told_in_one_line(digit_files, trained_dir, tmp_pa
   for arguments, words in [
       ({'model_name': 'cifarnet'}, ['is not of cifarnet', '--model_name=lenet']),
       ({'num_classes': 5}, ['--num_classes=5', '10 classes']),
-      ({'image_size': 64}, ['LeNet/fc3'])]:
+      ({'image_size': 64}, ['images of 28 x 28', '--eval_image_size=28'])]:
     with pytest.raises(diagnostics.UserError) as caught:
       checkpoint_model.CheckpointModel(
           network_choice.choose(str(trained_dir), **arguments), 'lenet')
