@@ -20,7 +20,7 @@ import common_flags
 import diagnostics
 import path_flags
 from catalog import datasets as dataset_catalog
-from catalog import image_sizes
+from catalog import image_sizes, imagenet_names
 from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
@@ -255,6 +255,8 @@ def _recalibrated(checkpoint, network):
 def _class_names(dataset, network):
   """Returns the names of the classes, as the network counts them, or None."""
   names = dataset.labels_to_names
+  if not names and FLAGS.dataset_name == 'imagenet':
+    names = dict(enumerate(imagenet_names.names(dataset.num_classes) or ()))
   if not names:
     return None
   return {label - network.labels_offset: name for label, name in names.items()

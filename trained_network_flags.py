@@ -7,7 +7,7 @@ from absl import flags
 
 import diagnostics
 import path_flags
-from catalog import datasets, image_sizes, networks
+from catalog import datasets, image_sizes, imagenet_names, networks
 from checkpoints import checkpoint_names
 from datasets import labels
 from prediction import class_names, tally
@@ -122,7 +122,8 @@ def find(dataset_dir: str | None = None) -> TrainedNetwork:
   folders = [os.path.dirname(choice.checkpoint),
              choice.facts and choice.facts.dataset_dir]
   return TrainedNetwork(
-      choice, names_of(choice.num_classes, labels_file, made.labels_offset, folders),
+      choice, names_of(choice.num_classes, labels_file, made.labels_offset, folders,
+                       _imagenet_names(choice)),
       made.preprocessing_name, made.use_grayscale, averages,
       _is_multi_label(choice.facts))
 
@@ -131,6 +132,19 @@ def _check_image_size(model_name):
   if FLAGS.eval_image_size:
     image_sizes.check(model_name, FLAGS.eval_image_size, FLAGS.eval_image_size,
                       flag='eval_image_size')
+
+
+def _imagenet_names(choice):
+  """Returns the names of ImageNet's classes for a network that was trained on it.
+
+  The run card says so, or without one as many classes as the published network has.
+  """
+  facts = choice.facts
+  row = networks.get_network(choice.model_name)
+  if (facts.dataset_name == 'imagenet') if facts else (
+      row.num_classes == choice.num_classes):
+    return imagenet_names.names(choice.num_classes)
+  return None
 
 
 def _is_multi_label(facts):
@@ -144,7 +158,8 @@ def _is_multi_label(facts):
 
 
 def names_of(num_classes: int, labels_file: str | None, labels_offset: int | None,
-             folders: list[str | None]) -> list[str]:
+             folders: list[str | None],
+             likely_names: list[str] | None = None) -> list[str]:
   """Returns the name of each class.
 
   Args:
@@ -152,6 +167,7 @@ def names_of(num_classes: int, labels_file: str | None, labels_offset: int | Non
     labels_file: has to fit; None: the first of the folders whose labels.txt fits.
     labels_offset: what is taken off its labels.
     folders: to look in.
+    likely_names: what the classes are called if there is no labels file, or None.
   """
   if labels_file:
     return class_names.fit(class_names.read(labels_file), labels_file, num_classes,
@@ -159,6 +175,9 @@ def names_of(num_classes: int, labels_file: str | None, labels_offset: int | Non
   names, unfit = class_names.find(folders, num_classes, labels_offset or 0)
   for line in unfit:
     tally.note(line)
+  if names is None and likely_names:
+    tally.note("the classes are named as ImageNet's: --labels_file names others")
+    return likely_names
   if names is None and FLAGS.labels_offset:
     raise diagnostics.UserError('--labels_offset has no effect without a --labels_file')
   if names is None:

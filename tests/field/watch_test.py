@@ -1,0 +1,77 @@
+"""Evaluation of each new checkpoint while training writes and removes them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from tests.conftest import ROOT
+from tests.eval_script_test import summaries_of
+
+# Runs the script, and removes a checkpoint as soon as its evaluation has finished.
+SCRIPT = '''
+import glob, os, runpy, sys
+sys.argv = ['eval_image_classifier.py', *sys.argv[1:]]
+from evaluation import over_split
+evaluate = over_split.evaluate
+
+def then_remove(*arguments, **options):
+  found = evaluate(*arguments, **options)
+  for path in glob.glob(os.path.join({folder!r}, 'model.ckpt-*')):
+    os.remove(path)
+  return found
+
+over_split.evaluate = then_remove
+runpy.run_path('eval_image_classifier.py', run_name='__main__')
+'''
+
+
+def put(trained_dir, folder, step, suffixes=('.data-00000-of-00001', '.index')):
+  """Copies a checkpoint as one of another step, and names it as the latest."""
+  for suffix in suffixes:
+    shutil.copy(trained_dir / f'model.ckpt-60{suffix}',
+                folder / f'model.ckpt-{step}{suffix}')
+  state = folder / 'checkpoint.part'
+  state.write_text(f'model_checkpoint_path: "model.ckpt-{step}"\n')
+  os.replace(state, folder / 'checkpoint')
+
+
+def test_results_are_reported_and_the_watch_goes_on(digits_dir, trained_dir, tmp_path):
+  folder = tmp_path / 'run'
+  folder.mkdir()
+  put(trained_dir, folder, 1)
+  process = subprocess.Popen(
+      [sys.executable, '-u', '-c', SCRIPT.format(folder=str(folder)), '--watch',
+       f'--checkpoint_path={folder}', '--dataset_name=digits', '--model_name=lenet',
+       f'--dataset_dir={digits_dir}', f'--eval_dir={tmp_path}/eval'],
+      cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+  def until(words):
+    for line in process.stdout:
+      if words in line:
+        return line
+    raise AssertionError(f'{words}: {process.stderr.read()}')
+
+  # Removed as soon as it was evaluated.
+  until('checkpoint ')
+  assert '355 images' in until('accuracy')
+  # Removed in part before it is read; the next one is whole.
+  put(trained_dir, folder, 2, ('.index',))
+  assert until('passed over').startswith(f'{folder}/model.ckpt-2 is passed over: ')
+  put(trained_dir, folder, 3)
+  assert until('checkpoint ') == f'checkpoint {folder}/model.ckpt-3\n'
+  until('accuracy')
+  report = tmp_path / 'eval/report/report.json'
+  while not report.exists() or 'model.ckpt-3' not in report.read_text():
+    assert process.poll() is None
+    time.sleep(0.05)
+  process.send_signal(signal.SIGINT)
+  _, errors = process.communicate(timeout=60)
+  assert process.returncode == 130
+  assert errors.splitlines()[-1] == 'eval_image_classifier.py: stopped by SIGINT'
+  assert 'Traceback' not in errors
+  # The step that is in the checkpoints, whatever they are called.
+  assert [step for step, _ in summaries_of(tmp_path / 'eval')['eval/Accuracy']] == [
+      60, 60]
