@@ -74,10 +74,6 @@ class Input:
     """Returns (height, width) of the first images, in pixels."""
     return record_faults.first_sizes(self.files, self.faults.expected)
 
-  def labels_of(self, key: tuple[int, int]) -> list[int]:
-    """Returns the labels of a record, as they stand there."""
-    return records.read_labels(self.files, *key, n_hot=self.faults.expected.n_hot)
-
   def failure(self, error: tf.errors.OpError) -> diagnostics.UserError | None:
     """Returns the user's view of an error, None if the input did not cause it."""
     for kind in ('ValueError: ', 'AllUnreadableError: '):

@@ -75,4 +75,4 @@ def note(dataset_name: str, split_name: str, described: int, counted: int
   if counted == described:
     return None
   return (f'{split_name} of {dataset_name} holds {counted:,} records here, not'
-          f' {described:,}: epochs and schedules follow from {counted:,}')
+          f' {described:,}: an epoch is {counted:,} images')

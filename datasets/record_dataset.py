@@ -73,7 +73,9 @@ def _class_names(spec, dataset_dir):
     raise diagnostics.UserError(
         f"'{os.path.join(dataset_dir, labels.LABELS_FILENAME)}' names a class"
         f' {max(names)}, but the {spec.num_classes} classes of {spec.name} are 0 to'
-        f' {spec.num_classes - 1}: is this the folder of another data set?')
+        f' {spec.num_classes - 1}: is this the folder of another data set? Records of'
+        ' your own need a name of their own, in a dataset.json such as'
+        ' convert_image_folder.py writes')
   return names
 
 

@@ -405,6 +405,10 @@ class FaultCounts:
     """Returns the fault of a record, [index of its file, position in it]."""
     return explain(self._reader.read(*key), self.expected)
 
+  def labels_of(self, key: tuple[int, int]) -> list[int]:
+    """Returns the labels of a record whose label is of the right form."""
+    return labels_of(self._reader.read(*key), self.expected)
+
   def add(self, key: tuple[int, int]) -> tuple[Fault, bool]:
     """Counts a record.
 

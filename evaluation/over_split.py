@@ -103,11 +103,12 @@ def _add_unreadable(images, labels_offset, predictions, keys, told, whole,
       raise diagnostics.UserError(
           f'{images.log.describe(key)}: {fault.reason}; without its class there is no'
           ' accuracy: write the record again')
-    labels = [label - labels_offset for label in images.labels_of(key)]
+    labels = [label - labels_offset for label in images.faults.labels_of(key)]
     if key not in told:
       told.add(key)
       if is_printed:
-        print(f'cannot decode {images.log.describe(key)} ({fault.reason}): counted as a'
+        reason = fault.reason.removeprefix('its image cannot be decoded: ')
+        print(f'cannot decode {images.log.describe(key)} ({reason}): counted as a'
               ' mistake', flush=True)
     if multi_label:
       predictions.add_unreadable([number], [labels], num_classes)

@@ -142,7 +142,7 @@ def test_n_hot_vectors_are_read_where_they_are_declared(tmp_path):
   images = make_input(dataset)
   labels, lost = read(images)
   assert (labels, lost) == (VECTORS, [])
-  assert images.labels_of((0, 1)) == [0, 2]
+  assert images.faults.labels_of((0, 1)) == [0, 2]
   spec = catalog.find_dataset('things', str(tmp_path))
   assert spec.multi_label
   assert json.loads(catalog.description(spec))['multi_label'] == 'n_hot'
