@@ -270,19 +270,12 @@ def read_label(files: Sequence[str], file_index: int, position: int) -> int:
   return labels[0] if labels else -1
 
 
-def read_labels(files: Sequence[str], file_index: int, position: int,
-                n_hot: bool = False) -> list[int]:
+def read_labels(files: Sequence[str], file_index: int, position: int) -> list[int]:
   """Returns all labels of one record.
 
   Arguments and errors are those of `read_features`.
-
-  Args:
-    files: as there.
-    file_index: as there.
-    position: as there.
-    n_hot: whether the record holds a 0 or 1 for each class.
   """
-  return labels_of(read_features(files, file_index, position), n_hot)
+  return labels_of(read_features(files, file_index, position))
 
 
 def labels_of(features: Mapping[str, list], n_hot: bool = False) -> list[int]:
