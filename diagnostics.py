@@ -62,6 +62,11 @@ def some(names: list[str], count: int = 3) -> str:
   return ', '.join(names[:count]) + (f', and {more} more' if more > 0 else '')
 
 
+def fixed(value: float, digits: int) -> str:
+  """Returns a number with so many digits behind the point; a zero has no sign."""
+  return f'{round(value, digits) + 0.0:.{digits}f}'
+
+
 def sentences(*parts: object) -> str:
   """Returns the parts as sentences of one line, each but the last with one mark."""
   ended = [str(part).rstrip() for part in parts]

@@ -250,7 +250,7 @@ def _cross_entropy(label_probabilities: np.ndarray) -> float:
     return math.nan
   smallest = np.finfo(np.float32).tiny
   return float(-np.log(
-      np.maximum(label_probabilities, smallest), dtype=np.float64).mean())
+      np.maximum(label_probabilities, smallest), dtype=np.float64).mean()) + 0.0
 
 
 def _per_class(confusion: np.ndarray, unreadable: np.ndarray) -> PerClass:

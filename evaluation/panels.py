@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import ticker
 from PIL import Image
 
+import diagnostics
 from evaluation.metrics import Accuracy, Metrics
 
 BLUE, VERMILION = '#0072B2', '#D55E00'
@@ -35,7 +36,7 @@ def shorten(name: str, width: int) -> str:
 
 def number(value: float) -> str:
   """Returns '0.957', or '-' for a number that is not defined."""
-  return '-' if np.isnan(value) else f'{value:.3f}'
+  return '-' if np.isnan(value) else diagnostics.fixed(value, 3)
 
 
 def _mix(colour: str, strength: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ def _cell(value) -> str:
   if value is None:
     return '-'
   if isinstance(value, float):
-    return f'{value:.6g}'
+    return f'{value + 0.0:.6g}'  # A zero has no sign.
   if isinstance(value, int) and not isinstance(value, bool):
     return f'{value:,}'
   text = str(value).replace('|', r'\|')

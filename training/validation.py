@@ -163,7 +163,7 @@ class Validator(watching.Watcher):
     line += (f'{self._rules.measure} {finding.score:.2%} ({finding.correct:,} of'
              f' {finding.images:,} images)')
     if finding.loss is not None:
-      line += f', loss {finding.loss:.4f}'
+      line += f', loss {diagnostics.fixed(finding.loss, 4)}'
     if best_before is None:
       return line + ', the best so far'
     return f'{line}, best {best_before["score"]:.2%} at step {best_before["step"]}'
