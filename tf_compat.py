@@ -47,7 +47,7 @@ _START_UP_NOISE = re.compile(
     r'|failed call to cuInit|computation_placer|cpu_feature_guard'
     r'|To enable the following instructions|oneDNN custom operations'
     r'|Could not find cuda drivers|TF-TRT Warning'
-    r'|Attempting to register factory for plugin|oneDNN supports DT_HALF'
+    r'|Attempting to register factory for plugin|oneDNN supports DT_\w+ only on'
     r'|^=== Source Location Trace|cuda_status\.cc:\d+$|^$')
 
 

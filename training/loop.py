@@ -277,7 +277,8 @@ class TrainingLoop:
     last = self._options.max_number_of_steps
     of_last = f'/{last}' if last else ''
     images = interval.steps * self._options.images_per_step / interval.seconds
-    line = (f'step {self.step}{of_last}  loss {diagnostics.fixed(interval.mean_loss, 4)}'
+    loss = diagnostics.fixed(interval.mean_loss, 4)
+    line = (f'step {self.step}{of_last}  loss {loss}'
             f'  learning rate {learning_rate:.3g}  {images:,.0f} images/s'
             f'  input wait {interval.wait_share:.0%}')
     if last and last > self.step:
