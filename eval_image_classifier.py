@@ -43,6 +43,9 @@ flags.DEFINE_integer('eval_image_size', None,
                      'Height and width of the images; by default as the run card'
                      ' beside the checkpoint says, or those of the network.',
                      lower_bound=1)
+flags.DEFINE_integer('train_image_size', None,
+                     'The same as --eval_image_size, as training calls it.',
+                     lower_bound=1)
 
 # --- How.
 flags.DEFINE_integer('max_num_batches', None,
@@ -89,9 +92,11 @@ def check_flags() -> None:
         f'--watch needs a folder of checkpoints, {FLAGS.checkpoint_path} is one'
         ' checkpoint')
   common_flags.check_names()
-  if FLAGS.eval_image_size and FLAGS['model_name'].present:
-    image_sizes.check(FLAGS.model_name, FLAGS.eval_image_size, FLAGS.eval_image_size,
-                      flag='eval_image_size')
+  image_size = _given_image_size()
+  if image_size and FLAGS['model_name'].present:
+    image_sizes.check(
+        FLAGS.model_name, image_size, image_size,
+        flag='eval_image_size' if FLAGS.eval_image_size else 'train_image_size')
   if not FLAGS.watch:
     checkpoint_names.check_there(FLAGS.checkpoint_path)
   _check_recalibration()
@@ -115,6 +120,21 @@ def _check_recalibration():
         f'--recalibration_split_name={split} is no split of {spec.name} (known:'
         f' {", ".join(spec.splits)}): name the one that was trained on')
   dataset_catalog.split_files(spec, split, FLAGS.dataset_dir)
+
+
+def _given_image_size():
+  """Returns the image size of the flags, or None.
+
+  Raises:
+    UserError: two flags give two sizes.
+  """
+  if None not in (FLAGS.eval_image_size, FLAGS.train_image_size) and (
+      FLAGS.eval_image_size != FLAGS.train_image_size):
+    raise diagnostics.UserError(
+        f'--eval_image_size={FLAGS.eval_image_size} and --train_image_size='
+        f'{FLAGS.train_image_size} both give the size of the images: leave out one of'
+        ' them')
+  return FLAGS.eval_image_size or FLAGS.train_image_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +169,7 @@ def _network(checkpoint, dataset) -> _Network:
   facts, note = trained_input.facts_of(checkpoint, shapes)
   given = {name: FLAGS[name].value if FLAGS[name].present else None
            for name in ('model_name', 'preprocessing_name', 'use_grayscale',
-                        'labels_offset', 'eval_image_size')}
+                        'labels_offset')}
   if facts and given['model_name'] not in (None, facts.model_name):
     facts = None  # What is wrong with that, its variables will show.
   if facts and facts.num_classes != dataset.num_classes - facts.labels_offset:
@@ -162,7 +182,7 @@ def _network(checkpoint, dataset) -> _Network:
   num_classes = dataset.num_classes - labels_offset
   made = trained_input.choose(
       model_name, num_classes, checkpoint, facts, trained_input.Given(
-          given['eval_image_size'], given['preprocessing_name'],
+          _given_image_size(), given['preprocessing_name'],
           given['use_grayscale'], given['labels_offset'], given['model_name']),
       default_model_name=FLAGS['model_name'].default)
   if made.image_size:
