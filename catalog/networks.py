@@ -80,6 +80,9 @@ NETWORKS = _table(
     *(Network(name, f'resnet_v1:{name}', 'resnet_arg_scope',
               'vgg', (f'{name}/logits',), 1000, _RESNET_V1)
       for name in (f'resnet_v1_{depth}' for depth in (50, 101, 152, 200))),
+    *(Network(name, f'resnet_v1b:{name}', 'resnet_arg_scope',
+              'vgg', (f'{name}/logits',), 1000, _RESNET_V1)
+      for name in (f'resnet_v1b_{depth}' for depth in (50, 101, 152))),
     *(Network(name, f'resnet_v2:{name}', 'resnet_arg_scope',
               'vgg', (f'{name}/logits',), 1001, _RESNET_V2)
       for name in (f'resnet_v2_{depth}' for depth in (50, 101, 152, 200))),

@@ -9,7 +9,7 @@ import dataclasses
 import fnmatch
 
 import diagnostics
-from catalog import networks
+from catalog import architectures, networks
 
 STRIDES = (2, 4, 8, 16, 32)
 
@@ -38,23 +38,25 @@ def _row(pattern, end_points, first_stride=2, lost=0):
   return Taps(pattern, tuple(zip(strides, names, strict=True)), lost)
 
 
-def _vgg(name, *units):
+def _vgg(name):
   """Returns VGG's row: the last convolution before each pool, then the last pool."""
-  convolutions = [f'{{name}}/conv{block}/conv{block}_{unit}'
-                  for block, unit in enumerate(units, 2)]
+  counts = architectures.VGG_CONVOLUTIONS[name]
+  convolutions = [f'{{name}}/conv{block}/conv{block}_{count}'
+                  for block, count in enumerate(counts[1:], 2)]
   return _row(name, ' '.join([*convolutions, '{name}/pool5']))
 
 
-def _resnet(pattern, unit, *counts):
+def _resnet(name, unit):
   """Returns a ResNet's row: the last unit before each strided one, then the last map.
 
   A block's last unit is the strided one, so its name stands for the next scale. The
   last map of version 2 is that after the batch norm and ReLU that follow block4.
   """
   last = '{name}/postnorm' if unit == 'bottleneck_v2' else '{name}/block4'
+  counts = architectures.RESNET_UNITS[int(name.rpartition('_')[2])]
   units = [f'{{name}}/block{block}/unit_{count - 1}/{unit}'
-           for block, count in enumerate(counts, 1)]
-  return _row(pattern, ' '.join(['{name}/conv1', *units, last]))
+           for block, count in enumerate(counts[:-1], 1)]
+  return _row(name, ' '.join(['{name}/conv1', *units, last]))
 
 
 # The first row that fits a name is its row.
@@ -65,18 +67,15 @@ TAPS = (
          first_stride=4, lost=2),
     _row('overfeat', '{name}/conv1 {name}/conv2 {name}/conv5 {name}/pool5',
          first_stride=4, lost=5),
-    _vgg('vgg_a', 1, 2, 2, 2),
-    _vgg('vgg_16', 2, 3, 3, 3),
-    _vgg('vgg_19', 2, 4, 4, 4),
-    *(_resnet(f'{family}_{depth}', unit, *counts)
+    *(_vgg(name) for name in architectures.VGG_CONVOLUTIONS),
+    *(_resnet(f'{family}_{layers}', unit)
       for family, unit in (('resnet_v1', 'bottleneck_v1'),
                            ('resnet_v2', 'bottleneck_v2'))
-      for depth, counts in ((50, (3, 4, 6)), (101, (3, 4, 23)), (152, (3, 8, 36)),
-                            (200, (3, 24, 36)))),
+      for layers in architectures.RESNET_UNITS),
     # Here a block's first unit is the strided one, so each block ends a scale.
     *(_row(pattern, '{name}/conv1 {name}/block1 {name}/block2 {name}/block3'
            ' {name}/block4')
-      for pattern in ('resnext_*', 'se_resnet_*', 'se_resnext_*')),
+      for pattern in ('resnet_v1b_*', 'resnext_*', 'se_resnet_*', 'se_resnext_*')),
     _row('inception_v1', 'Conv2d_1a_7x7 Conv2d_2c_3x3 Mixed_3c Mixed_4f Mixed_5c'),
     _row('inception_v2', 'Conv2d_1a_7x7 Conv2d_2c_3x3 Mixed_3c Mixed_4e Mixed_5c'),
     _row('inception_v3', 'Conv2d_2b_3x3 Conv2d_4a_3x3 Mixed_5d Mixed_6e Mixed_7c',

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 
 import diagnostics
-from catalog import networks, variables
+from catalog import architectures, networks, variables
 from checkpoints import comparison
 from conversion import keras_tables, layers, nasnet_tables, pytorch_tables
 
@@ -79,7 +79,8 @@ def variables_of(model_name: str) -> dict[str, variables.Shape]:
 _POOL1 = ('Keras pads pool1 on all sides, slim on one side only where the size is'
           ' even')
 _STRIDES = ("PyTorch strides in the 3x3 convolution of a block's first unit, slim"
-            ' before it, and they pad pool1 differently')
+            ' before it, and they pad pool1 differently; resnet_v1b_{} is the same as'
+            " PyTorch's")
 _CAFFE = "images: RGB less the channels' means, --preprocessing_name=vgg"
 _INCEPTION = 'images: in [-1, 1], --preprocessing_name=inception'
 _NORMALIZED = ('images: timm scales them to [0, 1] and normalizes by mean (0.485,'
@@ -87,9 +88,11 @@ _NORMALIZED = ('images: timm scales them to [0, 1] and normalizes by mean (0.485
                ' preprocessing here does: fold it in with --fold_normalization, then'
                ' --preprocessing_name=vgg')
 
-_VGG = {'16': (2, 2, 3, 3, 3), '19': (2, 2, 4, 4, 4)}
-_NASNET = {'mobile': 4, 'large': 6}
-_RESNET = {'50': (3, 4, 6, 3), '101': (3, 4, 23, 3), '152': (3, 8, 36, 3)}
+# The sizes that the other frameworks have; a searched network has three runs of cells.
+_VGG = {layers: architectures.VGG_CONVOLUTIONS[f'vgg_{layers}'] for layers in (16, 19)}
+_NASNET = {size: architectures.NASNET_CELLS[f'nasnet_{size}'] // 3
+           for size in ('mobile', 'large')}
+_RESNET = {layers: architectures.RESNET_UNITS[layers] for layers in (50, 101, 152)}
 
 
 def _keras_pairs():
@@ -134,9 +137,10 @@ def _pytorch_pairs():
                   table=functools.partial(pytorch_tables.vgg, counts),
                   preprocessing=_NORMALIZED)
   for ours, theirs, depths in (
-      ('se_resnet_v1_', 'seresnet{}', ('50', '101', '152')),
-      ('resnext_', 'resnext{}_32x4d', ('50', '101')),
-      ('se_resnext_', 'seresnext{}_32x4d', ('50', '101'))):
+      ('resnet_v1b_', 'resnet{}', (50, 101, 152)),
+      ('se_resnet_v1_', 'seresnet{}', (50, 101, 152)),
+      ('resnext_', 'resnext{}_32x4d', (50, 101)),
+      ('se_resnext_', 'seresnext{}_32x4d', (50, 101))):
     for depth in depths:
       yield pytorch(f'{ours}{depth}', foreign_name=theirs.format(depth),
                     table=functools.partial(pytorch_tables.resnet, _RESNET[depth],
@@ -145,7 +149,7 @@ def _pytorch_pairs():
   for depth, counts in _RESNET.items():
     yield pytorch(f'resnet_v1_{depth}', foreign_name=f'resnet{depth}',
                   table=functools.partial(pytorch_tables.resnet, counts),
-                  twin='strides', difference=_STRIDES,
+                  twin='strides', difference=_STRIDES.format(depth),
                   trains_anew=True, preprocessing=_NORMALIZED)
   yield pytorch('inception_v4', foreign_name='inception_v4',
                 table=pytorch_tables.inception_v4, preprocessing=_INCEPTION)

@@ -14,9 +14,9 @@ import collections
 
 import diagnostics
 from nets import normalization
+from nets.layers import atrous_strides, fixed_padding
 from nets.mobilenet.mobilenet import safe_arg_scope
 from nets.mobilenet.mobilenet import wrapped_partial as wrapped_partial
-from nets.mobilenet.sizes import atrous_strides, fixed_padding
 from tf_compat import slim, tf
 
 Conv = collections.namedtuple('Conv', ('kernel', 'stride', 'depth'))
@@ -80,7 +80,7 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
     output_stride: ratio of input to output resolution to keep: 8, 16 or 32. Layers
       that would lead past it are dilated instead. None changes nothing.
     use_explicit_padding: whether what a convolution sees does not depend on
-      whether the size is even, see `sizes.fixed_padding`.
+      whether the size is even, see `layers.fixed_padding`.
     scope: variable scope.
 
   Returns:

@@ -12,22 +12,25 @@ from nets.inception_resnet_v2 import (
     inception_resnet_v2_arg_scope as inception_resnet_v2_arg_scope,
 )
 from nets.inception_v4 import inception_v4_arg_scope as inception_v4_arg_scope
-from nets.squeeze_excitation import squeeze_excitation
+from nets.layers import squeeze_excitation
 from tf_compat import slim, tf
 
 
-def _with_attention(network, **arguments):
-  with slim.arg_scope(
+def _attention():
+  """Returns the arg scope that puts an SE block on modules and residuals."""
+  return slim.arg_scope(
       [inception_blocks.mixed, inception_resnet_v2.scaled_residual],
-      attention_fn=squeeze_excitation):
-    return network(**arguments)
+      attention_fn=squeeze_excitation)
 
 
 def se_inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0.8,
                     reuse=None, scope='SeInceptionV4', create_aux_logits=True,
                     final_endpoint=None):
   """SE-Inception v4; arguments, returns and errors as in `inception_v4`."""
-  return _with_attention(inception_v4.inception_v4, **locals())
+  with _attention():
+    return inception_v4.inception_v4(
+        inputs, num_classes, is_training, dropout_keep_prob, reuse, scope,
+        create_aux_logits, final_endpoint)
 
 
 def se_inception_resnet_v2(inputs, num_classes=1001, is_training=True,
@@ -35,7 +38,10 @@ def se_inception_resnet_v2(inputs, num_classes=1001, is_training=True,
                            scope='SeInceptionResnetV2', create_aux_logits=True,
                            activation_fn=tf.nn.relu, final_endpoint=None):
   """SE-Inception-ResNet v2; all else as in `inception_resnet_v2`."""
-  return _with_attention(inception_resnet_v2.inception_resnet_v2, **locals())
+  with _attention():
+    return inception_resnet_v2.inception_resnet_v2(
+        inputs, num_classes, is_training, dropout_keep_prob, reuse, scope,
+        create_aux_logits, activation_fn, final_endpoint)
 
 
 se_inception_v4.default_image_size = 299

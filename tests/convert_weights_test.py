@@ -263,7 +263,7 @@ def test_nothing_is_written_when_networks_differ(tmp_path, monkeypatch):
 
 
 def test_resnet_of_pytorch_is_only_taken_when_asked_for(tmp_path, monkeypatch):
-  pair = pairs.find('resnet50', 'pytorch')
+  pair = pairs.find('resnet_v1_50', 'pytorch')
   slim_networks.write(random_weights.values(pair.shapes(5, 3)), f'{tmp_path}/a')
   pretend(monkeypatch, lambda ours: ours[:, ::-1], lambda ours: ours)
   target = f'{tmp_path}/there.pth'

@@ -31,10 +31,13 @@ def smallest_of_module(name: str) -> bool:
 
 
 def has_numbers(name: str) -> bool:
-  """Tells whether a contract holds a network's logits, or timm's do."""
+  """Tells whether a contract holds a network's logits, or timm's or a reference do.
+
+  The reference in NumPy of `nets_resnet_v1b_test` is run for every v1b.
+  """
   with zipfile.ZipFile(_DATA / 'se_contracts' / 'timm_logits.npz') as logits:
     return (_DATA / 'contracts' / 'nets' / f'{name}.json').exists() or (
-        f'{name}.npy' in logits.namelist())
+        f'{name}.npy' in logits.namelist()) or name.startswith('resnet_v1b_')
 
 
 # Set in the environment, it has the tests also build the networks that differ from a

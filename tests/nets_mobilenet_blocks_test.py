@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nets.mobilenet import conv_blocks, sizes
+from nets import layers
+from nets.mobilenet import conv_blocks
 from tests.mobilenet_graphs import find_ops, random_images, run, shape
 from tf_compat import slim, tf
 
@@ -12,13 +13,13 @@ from tf_compat import slim, tf
     (24 * 1.4, 8, None, 32), (32 * 0.35, 8, None, 16), (18, 8, None, 24),
     (3, 8, None, 8), (12, 8, None, 16), (3, 8, 32, 32), (13, 1, 8, 13)])
 def test_make_divisible_never_takes_a_tenth_away(value, divisor, least, expected):
-  assert sizes.make_divisible(value, divisor, least) == expected
+  assert layers.make_divisible(value, divisor, least) == expected
 
 
 @pytest.mark.parametrize(('total', 'num_ways', 'expected'), [
     (96, 2, [48, 48]), (40, 2, [24, 16]), (56, 3, [24, 16, 16]), (20, 2, [16, 4])])
 def test_split_divisible_adds_up(total, num_ways, expected):
-  assert sizes.split_divisible(total, num_ways) == expected
+  assert conv_blocks.split_divisible(total, num_ways) == expected
 
 
 def test_split_conv_joins_groups_that_would_be_too_narrow():
@@ -33,10 +34,10 @@ def test_split_conv_joins_groups_that_would_be_too_narrow():
 @pytest.mark.parametrize('rate', [1, 2])
 @pytest.mark.parametrize('kernel', [3, 5, (3, 1)])
 def test_explicit_padding_keeps_the_size(kernel, rate):
-  net = sizes.fixed_padding(tf.zeros([1, 8, 9, 2]), kernel, rate)
+  net = layers.fixed_padding(tf.zeros([1, 8, 9, 2]), kernel, rate)
   net = slim.conv2d(net, 2, kernel, rate=rate, padding='VALID')
   assert shape(net) == [1, 8, 9, 2]
-  assert sizes.fixed_padding(net, 1, rate) is net
+  assert layers.fixed_padding(net, 1, rate) is net
 
 
 def test_separable_convolution_is_named_as_in_v1_checkpoints():

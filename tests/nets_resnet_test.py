@@ -1,9 +1,19 @@
 """ResNets beyond their contracts: strides, dilation, options, errors."""
 
+import re
+
 import numpy as np
 import pytest
 
-from nets import resnet_utils, resnet_v1, resnet_v2, vgg
+from nets import (
+    nets_factory,
+    resnet,
+    resnet_utils,
+    resnet_v1,
+    resnet_v2,
+    resnext,
+    vgg,
+)
 from tf_compat import slim, tf
 
 VERSIONS = {
@@ -138,6 +148,25 @@ def test_arg_scope_without_batch_norm_has_biases():
     slim.conv2d(images(4), 2, 3, scope='conv')
   assert [variable.op.name for variable in tf.global_variables()] == [
       'conv/weights', 'conv/biases']
+
+
+def resolutions(module, line):
+  """Returns the numbers of a line of a module's table."""
+  (found,) = re.findall(rf'^ *{line} +(\d+(?: +\d+)*)', module.__doc__, re.MULTILINE)
+  return [int(number) for number in found.split()]
+
+
+@pytest.mark.parametrize(('name', 'module', 'line'), [
+    ('resnet_v1_50', resnet, 'resolution'), ('resnet_v2_50', resnet, 'resolution'),
+    ('resnet_v1b_50', resnet, 'of v1b'), ('resnext_50', resnext, 'resolution')])
+def test_documented_resolutions_are_those_of_the_end_points(name, module, line):
+  network = nets_factory.get_network_fn(name, None)
+  _, end_points = network(tf.placeholder(tf.float32, [1, 224, 224, 3]))
+  blocks = [end_points[f'{name}/block{number}'] for number in range(1, 5)]
+  assert resolutions(module, line) == [block.shape[1] for block in blocks]
+  assert resolutions(resnet, 'depth') == [block.shape[3] for block in blocks]
+  for layers, units in resnet.UNITS.items():
+    assert resolutions(resnet, f'(?:units of +)?{layers}') == list(units)
 
 
 @pytest.mark.parametrize('network', [vgg.vgg_a, vgg.vgg_16])

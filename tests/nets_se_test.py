@@ -17,8 +17,7 @@ from nets import (
     resnet_v2,
     resnext,
 )
-from nets.grouped_convolution import grouped_conv2d
-from nets.squeeze_excitation import squeeze_excitation
+from nets.layers import grouped_conv2d, squeeze_excitation
 from tests import recipe
 from tests.evaluated_networks import skip_as_larger
 from tests.nets_contract_test import CONTRACTS, describe, load, relative_error

@@ -11,8 +11,11 @@
 
 import contextlib
 import functools
+import itertools
+import math
 
-from nets.mobilenet.sizes import fixed_padding, make_divisible, split_divisible
+from nets.layers import fixed_padding, make_divisible
+from nets.layers import squeeze_excite as squeeze_excite
 from tf_compat import slim, tf
 
 DEPTHWISE_LOCATIONS = (None, 'input', 'expansion', 'output')
@@ -51,7 +54,7 @@ def split_separable_conv2d(input_tensor, num_outputs, scope=None, normalizer_fn=
     rate: its dilation.
     endpoints: dict that receives both outputs by their names, such as
       'Conv2d_1_depthwise' and 'Conv2d_1_pointwise' for the scope 'Conv2d_1'.
-    use_explicit_padding: whether to pad with `sizes.fixed_padding`.
+    use_explicit_padding: whether to pad with `layers.fixed_padding`.
 
   Returns:
     float [batch, height / stride, width / stride, num_outputs].
@@ -68,6 +71,16 @@ def split_separable_conv2d(input_tensor, num_outputs, scope=None, normalizer_fn=
         net, num_outputs, [1, 1], stride=1, normalizer_fn=normalizer_fn,
         scope=f'{prefix}pointwise')
   return net
+
+
+def split_divisible(total, num_ways, divisible_by=8):
+  """Returns `num_ways` sizes that add up to `total`, as even as multiples can be.
+
+  Every size but the last is a multiple of `divisible_by`.
+  """
+  ends = [min(total, math.ceil(total * way / num_ways / divisible_by) * divisible_by)
+          for way in range(num_ways + 1)]
+  return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def expand_input_by_factor(n, divisible_by=8):
@@ -178,7 +191,7 @@ def expanded_conv(input_tensor, num_outputs,
     depthwise_channel_multiplier: outputs per channel of the depthwise one.
     endpoints: dict that receives 'expansion_output', 'depthwise_output',
       'expansion_transform' and 'projection_output', each where there is one.
-    use_explicit_padding: whether to pad with `sizes.fixed_padding`.
+    use_explicit_padding: whether to pad with `layers.fixed_padding`.
     padding: padding of the depthwise convolution.
     inner_activation_fn: activation of expansion and depthwise convolution; None
       means the arg scope's.
@@ -243,44 +256,3 @@ def expanded_conv(input_tensor, num_outputs,
     elif residual and stride == 1 and _depth(net) == _depth(input_tensor):
       net += input_tensor
     return tf.identity(net, name='output')
-
-
-@slim.add_arg_scope
-def squeeze_excite(input_tensor, divisible_by=8, squeeze_factor=3,
-                   inner_activation_fn=tf.nn.relu, gating_fn=tf.sigmoid,
-                   squeeze_input_tensor=None, pool=None):
-  """Scales each channel by a gate that sees the whole map.
-
-  Squeeze-and-excitation, Hu et al. 2018, arXiv 1709.01507.
-
-  Args:
-    input_tensor: float [batch, height, width, channels]: what is scaled.
-    divisible_by: what the depth of the squeezed layer is a multiple of.
-    squeeze_factor: how many times smaller that depth is.
-    inner_activation_fn: activation of the squeezed layer.
-    gating_fn: activation of the gates.
-    squeeze_input_tensor: what the gates see; None means `input_tensor`.
-    pool: the height and width, an int or a pair, of windows over which to average
-      instead of the whole map; the map of gates that results is resized to the
-      input's size, bilinearly.
-
-  Returns:
-    float, of the shape of `input_tensor`.
-  """
-  with tf.variable_scope('squeeze_excite', values=[input_tensor]):
-    seen = input_tensor if squeeze_input_tensor is None else squeeze_input_tensor
-    _, height, width, depth = seen.get_shape().as_list()
-    if pool is None:
-      net = tf.reduce_mean(seen, [1, 2], keepdims=True)
-    else:
-      window = [min(side, size or side) for side, size in zip(
-          slim.utils.two_element_tuple(pool), (height, width), strict=True)]
-      net = slim.avg_pool2d(seen, window, stride=1, padding='VALID')
-    net = slim.conv2d(net, make_divisible(depth / squeeze_factor, divisible_by),
-                      [1, 1], normalizer_fn=None, activation_fn=inner_activation_fn)
-    gates = slim.conv2d(net, _depth(input_tensor), [1, 1],
-                        normalizer_fn=None, activation_fn=gating_fn)
-    if pool is not None:
-      gates = tf.image.resize_bilinear(
-          gates, tf.shape(input_tensor)[1:3], align_corners=True)
-    return input_tensor * gates

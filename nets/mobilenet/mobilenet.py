@@ -17,8 +17,7 @@ import functools
 import inspect
 
 import diagnostics
-from nets import normalization
-from nets.mobilenet import sizes
+from nets import layers, normalization
 from nets.resnet_utils import NoOpScope as NoOpScope
 from tf_compat import slim, tf
 
@@ -45,7 +44,7 @@ def depth_multiplier(output_params, multiplier, divisible_by=8, min_depth=8,
     **unused_kwargs: for those that call another multiplier function too.
   """
   if 'num_outputs' in output_params:
-    output_params['num_outputs'] = sizes.make_divisible(
+    output_params['num_outputs'] = layers.make_divisible(
         output_params['num_outputs'] * multiplier, divisible_by, min_depth)
 
 
@@ -96,7 +95,7 @@ def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
     if _takes(layer.op, 'use_explicit_padding'):
       params['use_explicit_padding'] = True
     elif kernel_size is not None and not is_pointwise:
-      net = sizes.fixed_padding(net, kernel_size, rate)
+      net = layers.fixed_padding(net, kernel_size, rate)
       params['padding'] = 'VALID'
   return layer.op(net, **params)
 
@@ -138,7 +137,7 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
       'layer_14/expansion_output'; None builds all.
     output_stride: ratio of input to output resolution to keep: None, 1 or a
       multiple of 2. Layers that would lead past it are dilated instead.
-    use_explicit_padding: whether to pad with `sizes.fixed_padding`.
+    use_explicit_padding: whether to pad with `layers.fixed_padding`.
     scope: variable scope; None means Mobilenet, made unique.
     is_training: batch norm's mode; None leaves it to the caller's arg scope.
 
@@ -150,11 +149,11 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
     ValueError: `multiplier` is not above 0, `output_stride` cannot be kept, or
       there is no such `final_endpoint`.
   """
-  layers = conv_defs['spec']
+  spec = conv_defs['spec']
   last_layer = None if final_endpoint is None else final_endpoint.partition('/')[0]
-  _check_arguments(multiplier, output_stride, last_layer, len(layers))
-  strides = sizes.atrous_strides(
-      (layer.params.get('stride', 1) for layer in layers), output_stride)
+  _check_arguments(multiplier, output_stride, last_layer, len(spec))
+  strides = layers.atrous_strides(
+      (layer.params.get('stride', 1) for layer in spec), output_stride)
   net, end_points, layer_of_scope = inputs, {}, {}
   with tf.variable_scope(scope, 'Mobilenet', [inputs]) as sc, \
       tf.name_scope(sc.original_name_scope), \
@@ -162,7 +161,7 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
       _arg_scopes(conv_defs.get('defaults', {})), \
       _arg_scopes(conv_defs.get('overrides', {})):
     for number, (layer, (stride, rate)) in enumerate(
-        zip(layers, strides, strict=True), 1):
+        zip(spec, strides, strict=True), 1):
       net = _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding)
       name = f'layer_{number}'
       end_points[name] = net
