@@ -5,19 +5,20 @@ dropout; trained at 224 without padding in conv1.
 """
 
 from nets import conv_stack
-from nets.conv_stack import Conv, Pool
+from nets.rows import Conv, MaxPool
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import tf
 
 _LAYERS = (
     # 224
     Conv('conv1', 11, 64, 4, 'VALID'),  # 54
-    Pool('pool1', 3, 2),  # 26
+    MaxPool('pool1', 3, 2, None),  # 26
     Conv('conv2', 5, 192),
-    Pool('pool2', 3, 2),  # 12
+    MaxPool('pool2', 3, 2, None),  # 12
     Conv('conv3', 3, 384),
     Conv('conv4', 3, 384),
     Conv('conv5', 3, 256),
-    Pool('pool5', 3, 2),  # 5
+    MaxPool('pool5', 3, 2, None),  # 5
 )
 
 
@@ -32,9 +33,10 @@ def alexnet_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5
                final_endpoint=None):
   """AlexNet v2; arguments and returns as in `conv_stack`."""
   return conv_stack.conv_stack(
-      inputs, _LAYERS, conv_stack.narrow_head(5, (4096, 4096)), num_classes,
-      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'alexnet_v2',
-      final_endpoint=final_endpoint)
+      inputs, _LAYERS, conv_stack.narrow_head(5, (4096, 4096)), num_classes=num_classes,
+      is_training=is_training, dropout_keep_prob=dropout_keep_prob,
+      spatial_squeeze=spatial_squeeze, global_pool=global_pool, scope=scope,
+      default_scope='alexnet_v2', final_endpoint=final_endpoint)
 
 
 alexnet_v2.default_image_size = 224

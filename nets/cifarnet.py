@@ -1,7 +1,7 @@
 """CifarNet, the small network for CIFAR-10 (Krizhevsky 2009, technical report)."""
 
 from nets import lenet
-from nets.conv_stack import trunc_normal
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import slim, tf
 
 

@@ -1,26 +1,19 @@
 """The classic shape: a stack of convolutions and pools, then fc6, fc7 and fc8.
 
-AlexNet, OverFeat and VGG are rows of `Conv` and `Pool` read by one builder. The
+AlexNet, OverFeat and VGG are tables of `rows.Conv` and `rows.MaxPool`. The
 fully connected layers are convolutions, so a larger image gives a map of logits.
 """
 
 import collections
 
 import diagnostics
+from nets.rows import trunc_normal
 from tf_compat import slim, tf
 
-Conv = collections.namedtuple(
-    'Conv', ('scope', 'kernel', 'depth', 'stride', 'padding'), defaults=(1, 'SAME'))
-Pool = collections.namedtuple('Pool', ('scope', 'kernel', 'stride'))
 # The fully connected part: fc6 sees `kernel` x `kernel`; keyword arguments go to
 # each of its convolutions.
 Head = collections.namedtuple(
     'Head', ('kernel', 'depths', 'padding', 'arguments'), defaults=('VALID', None))
-
-
-def trunc_normal(stddev):
-  """Returns an initializer that draws from a normal cut off at two deviations."""
-  return tf.truncated_normal_initializer(0.0, stddev)
 
 
 def arg_scope(weight_decay, biases_initializer, **pool_arguments):
@@ -48,7 +41,7 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
 
   Args:
     inputs: float32 [batch, height, width, channels].
-    layers: a sequence of `Conv` and `Pool`.
+    layers: a sequence of `rows.Conv` and `rows.MaxPool`.
     head: a `Head`.
     num_classes: number of logits; 0 or None returns the features before them.
     is_training: whether dropout is on.
@@ -103,11 +96,7 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
 
 def _convolve(net, layers, final_endpoint):
   for layer in layers:
-    if isinstance(layer, Pool):
-      net = slim.max_pool2d(net, layer.kernel, layer.stride, scope=layer.scope)
-    else:
-      net = slim.conv2d(net, layer.depth, layer.kernel, layer.stride,
-                        padding=layer.padding, scope=layer.scope)
+    net = layer.build(net)
     if layer.scope == final_endpoint:
       return net
   if final_endpoint is not None:

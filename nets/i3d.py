@@ -5,8 +5,8 @@ Figure 3 of the paper. As published, each 3x3x3 stands where Inception v1 has 3x
 """
 
 from nets import i3d_utils, inception_heads
-from nets.conv_stack import trunc_normal as trunc_normal
 from nets.i3d_utils import Conv, Pool
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import slim
 
 ROOT = (  # Frames x size at 64 x 224.

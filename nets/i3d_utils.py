@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import diagnostics
 from nets import inception_blocks, inception_heads, inception_v1, normalization
-from nets.conv_stack import trunc_normal
+from nets.rows import Options, trunc_normal
 from tf_compat import slim, tf
 
 DATA_FORMATS = ('NDHWC', 'NCDHW')
@@ -208,7 +208,7 @@ def modules(frames_of, gate_of):
   """Yields the rows from Mixed_3b on: frames and gate as functions of the scope."""
   for scope in inception_v1.MODULES:
     if scope in inception_v1.POOLS:
-      pool = inception_v1.POOLS[scope]
+      pool = inception_v1.POOLS[scope].scope
       yield Pool(pool, *POOLS[pool])
     yield Mixed(scope, frames_of(scope), gate_of(scope))
 
@@ -229,7 +229,7 @@ def build(inputs, rows, final_endpoint, scope, width=int, data_format='NDHWC'):
     raise diagnostics.UserError(
         f'a video network takes clips [batch, frames, height, width, channels], not'
         f' inputs of shape {inputs.shape}')
-  options = inception_blocks.Options(width, data_format.index('C'))
+  options = Options(width, data_format.index('C'))
   with tf.variable_scope(scope, 'InceptionV1', [inputs]):
     with slim.arg_scope([slim.conv3d], weights_initializer=trunc_normal(0.01)):
       with slim.arg_scope(

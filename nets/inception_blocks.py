@@ -1,84 +1,21 @@
 """Inception modules as tables: branches as rows of layers, read by one builder.
 
-    Mixed('Mixed_5b', (                                          # scope
-        (Conv('Conv2d_0a_1x1', 64),),                            # Branch_0
-        (Conv('Conv2d_0a_1x1', 48), Conv('Conv2d_0b_5x5', 64)),  # Branch_1
-        (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 32)),     # Branch_2
+    Mixed('Mixed_5b', (                                                # scope
+        (Conv('Conv2d_0a_1x1', 1, 64),),                               # Branch_0
+        (Conv('Conv2d_0a_1x1', 1, 48), Conv('Conv2d_0b_5x5', 5, 64)),  # Branch_1
+        (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 32)),  # Branch_2
     ))
 
-The scope of a layer names its operation and its kernel, so a row says only what
-the name leaves open. A row is any tuple whose first field is its name and that
-has `build(net, options)`; a network may add kinds of its own.
+A row is any tuple whose first field is its name and that has `build(net, options)`;
+a network may add kinds of its own to those of `rows`.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import diagnostics
-from nets.conv_stack import trunc_normal
+from nets.rows import Options
 from tf_compat import slim, tf
-
-
-class Options(NamedTuple):
-  """What holds for a whole network.
-
-  Attributes:
-    width: turns the nominal depth of a convolution into the wanted one.
-    channel_axis: the axis on which branches are joined: 3 for NHWC, 1 for NCHW.
-  """
-
-  width: Callable[[int], int] = int
-  channel_axis: int = 3
-
-
-def kernel_in(scope: str) -> list[int]:
-  """Returns [height, width] as the name of a layer has it, such as '..._1x7'."""
-  return [int(size) for size in re.search(r'(\d+)x(\d+)$', scope).groups()]
-
-
-class Conv(NamedTuple):
-  """A convolution.
-
-  Attributes:
-    scope: variable scope; its end names the kernel.
-    depth: depth of the output.
-    stride: stride in height and width.
-    padding: 'SAME' or 'VALID'.
-    kernel: the kernel, where the name tells another one.
-    stddev: of the initial weights, drawn from a truncated normal; None leaves
-      the initializer to the arg scope.
-  """
-
-  scope: str
-  depth: int
-  stride: int = 1
-  padding: str = 'SAME'
-  kernel: list[int] | None = None
-  stddev: float | None = None
-
-  def build(self, net, options):
-    """Convolves `net`; normalization and activation are the arg scope's."""
-    initializer = {} if self.stddev is None else {
-        'weights_initializer': trunc_normal(self.stddev)}
-    return slim.conv2d(
-        net, options.width(self.depth), self.kernel or kernel_in(self.scope),
-        stride=self.stride, padding=self.padding, scope=self.scope, **initializer)
-
-
-class Pool(NamedTuple):
-  """A pool: 'MaxPool_..._3x3' or 'AvgPool_..._3x3'."""
-
-  scope: str
-  stride: int = 1
-  padding: str = 'SAME'
-
-  def build(self, net, options):
-    """Pools `net`."""
-    del options
-    pool = slim.max_pool2d if self.scope.startswith('Max') else slim.avg_pool2d
-    return pool(net, kernel_in(self.scope), stride=self.stride,
-                padding=self.padding, scope=self.scope)
 
 
 class Fork(NamedTuple):
@@ -116,7 +53,7 @@ def mixed(net, branches, scope, default_scope=None, reuse=None,
     reuse: whether the variables exist already.
     options: an `Options`.
     attention_fn: what the joined branches go through, such as
-      `squeeze_excitation`, from NHWC features to features of the same shape.
+      `layers.squeeze_excitation`, from NHWC features to features of the same shape.
 
   Returns:
     float [batch, height / stride, width / stride, sum of the branches' depths].

@@ -10,29 +10,32 @@ from typing import NamedTuple
 
 import diagnostics
 from nets import inception_blocks, inception_heads, inception_utils, normalization
-from nets.inception_blocks import Conv, Mixed, Pool
+from nets.inception_blocks import Mixed
+from nets.rows import AvgPool, Conv, MaxPool
 from tf_compat import slim, tf
 
 MIXED_5B = Mixed('Mixed_5b', (
-    (Conv('Conv2d_1x1', 96),),
-    (Conv('Conv2d_0a_1x1', 48), Conv('Conv2d_0b_5x5', 64)),
-    (Conv('Conv2d_0a_1x1', 64), Conv('Conv2d_0b_3x3', 96), Conv('Conv2d_0c_3x3', 96)),
-    (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 64)),
+    (Conv('Conv2d_1x1', 1, 96),),
+    (Conv('Conv2d_0a_1x1', 1, 48), Conv('Conv2d_0b_5x5', 5, 64)),
+    (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_0b_3x3', 3, 96),
+     Conv('Conv2d_0c_3x3', 3, 96)),
+    (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 64)),
 ))
 BLOCK_35 = (  # Figure 16.
-    (Conv('Conv2d_1x1', 32),),
-    (Conv('Conv2d_0a_1x1', 32), Conv('Conv2d_0b_3x3', 32)),
-    (Conv('Conv2d_0a_1x1', 32), Conv('Conv2d_0b_3x3', 48), Conv('Conv2d_0c_3x3', 64)),
+    (Conv('Conv2d_1x1', 1, 32),),
+    (Conv('Conv2d_0a_1x1', 1, 32), Conv('Conv2d_0b_3x3', 3, 32)),
+    (Conv('Conv2d_0a_1x1', 1, 32), Conv('Conv2d_0b_3x3', 3, 48),
+     Conv('Conv2d_0c_3x3', 3, 64)),
 )
 BLOCK_17 = (  # Figure 17.
-    (Conv('Conv2d_1x1', 192),),
-    (Conv('Conv2d_0a_1x1', 128), Conv('Conv2d_0b_1x7', 160),
-     Conv('Conv2d_0c_7x1', 192)),
+    (Conv('Conv2d_1x1', 1, 192),),
+    (Conv('Conv2d_0a_1x1', 1, 128), Conv('Conv2d_0b_1x7', (1, 7), 160),
+     Conv('Conv2d_0c_7x1', (7, 1), 192)),
 )
 BLOCK_8 = (  # Figure 19.
-    (Conv('Conv2d_1x1', 192),),
-    (Conv('Conv2d_0a_1x1', 192), Conv('Conv2d_0b_1x3', 224),
-     Conv('Conv2d_0c_3x1', 256)),
+    (Conv('Conv2d_1x1', 1, 192),),
+    (Conv('Conv2d_0a_1x1', 1, 192), Conv('Conv2d_0b_1x3', (1, 3), 224),
+     Conv('Conv2d_0c_3x1', (3, 1), 256)),
 )
 
 HEAD = inception_heads.DenseHead(
@@ -124,34 +127,34 @@ def layers(output_stride, align_feature_maps, activation_fn):
   padding = 'SAME' if align_feature_maps else 'VALID'
   stride_6a, rate = (2, 1) if output_stride == 16 else (1, 2)
   return (
-      Conv('Conv2d_1a_3x3', 32, stride=2, padding=padding),  # 149
-      Conv('Conv2d_2a_3x3', 32, padding=padding),            # 147
-      Conv('Conv2d_2b_3x3', 64),
-      Pool('MaxPool_3a_3x3', stride=2, padding=padding),     # 73
-      Conv('Conv2d_3b_1x1', 80, padding=padding),
-      Conv('Conv2d_4a_3x3', 192, padding=padding),           # 71
-      Pool('MaxPool_5a_3x3', stride=2, padding=padding),     # 35
+      Conv('Conv2d_1a_3x3', 3, 32, stride=2, padding=padding),     # 149
+      Conv('Conv2d_2a_3x3', 3, 32, padding=padding),               # 147
+      Conv('Conv2d_2b_3x3', 3, 64),
+      MaxPool('MaxPool_3a_3x3', 3, stride=2, padding=padding),     # 73
+      Conv('Conv2d_3b_1x1', 1, 80, padding=padding),
+      Conv('Conv2d_4a_3x3', 3, 192, padding=padding),              # 71
+      MaxPool('MaxPool_5a_3x3', 3, stride=2, padding=padding),     # 35
       MIXED_5B,
       Residual(None, block35, 0.17, activation_fn, count=10),
       Mixed('Mixed_6a', (  # 17; figure 7.
-          (Conv('Conv2d_1a_3x3', 384, stride=stride_6a, padding=padding),),
-          (Conv('Conv2d_0a_1x1', 256), Conv('Conv2d_0b_3x3', 256),
-           Conv('Conv2d_1a_3x3', 384, stride=stride_6a, padding=padding)),
-          (Pool('MaxPool_1a_3x3', stride=stride_6a, padding=padding),),
+          (Conv('Conv2d_1a_3x3', 3, 384, stride=stride_6a, padding=padding),),
+          (Conv('Conv2d_0a_1x1', 1, 256), Conv('Conv2d_0b_3x3', 3, 256),
+           Conv('Conv2d_1a_3x3', 3, 384, stride=stride_6a, padding=padding)),
+          (MaxPool('MaxPool_1a_3x3', 3, stride=stride_6a, padding=padding),),
       )),
       Residual('PreAuxLogits', block17, 0.10, activation_fn, count=20, rate=rate),
       Mixed('Mixed_7a', (  # 8; figure 18.
-          (Conv('Conv2d_0a_1x1', 256),
-           Conv('Conv2d_1a_3x3', 384, stride=2, padding=padding)),
-          (Conv('Conv2d_0a_1x1', 256),
-           Conv('Conv2d_1a_3x3', 288, stride=2, padding=padding)),
-          (Conv('Conv2d_0a_1x1', 256), Conv('Conv2d_0b_3x3', 288),
-           Conv('Conv2d_1a_3x3', 320, stride=2, padding=padding)),
-          (Pool('MaxPool_1a_3x3', stride=2, padding=padding),),
+          (Conv('Conv2d_0a_1x1', 1, 256),
+           Conv('Conv2d_1a_3x3', 3, 384, stride=2, padding=padding)),
+          (Conv('Conv2d_0a_1x1', 1, 256),
+           Conv('Conv2d_1a_3x3', 3, 288, stride=2, padding=padding)),
+          (Conv('Conv2d_0a_1x1', 1, 256), Conv('Conv2d_0b_3x3', 3, 288),
+           Conv('Conv2d_1a_3x3', 3, 320, stride=2, padding=padding)),
+          (MaxPool('MaxPool_1a_3x3', 3, stride=2, padding=padding),),
       )),
       Residual(None, block8, 0.20, activation_fn, count=9),
       Residual(None, block8, 1.0, activation_fn=None),
-      Conv('Conv2d_7b_1x1', 1536),
+      Conv('Conv2d_7b_1x1', 1, 1536),
   )
 
 

@@ -5,17 +5,18 @@ the paper has 5x5: so the published weights are.
 """
 
 from nets import inception_blocks, inception_heads
-from nets.conv_stack import trunc_normal as trunc_normal
-from nets.inception_blocks import Conv, Mixed, Pool
+from nets.inception_blocks import Mixed
 from nets.inception_utils import inception_arg_scope
+from nets.rows import Conv, MaxPool
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import slim, tf
 
 ROOT = (
-    Conv('Conv2d_1a_7x7', 64, stride=2),  # 112
-    Pool('MaxPool_2a_3x3', stride=2),     # 56
-    Conv('Conv2d_2b_1x1', 64),
-    Conv('Conv2d_2c_3x3', 192),
-    Pool('MaxPool_3a_3x3', stride=2),     # 28
+    Conv('Conv2d_1a_7x7', 7, 64, stride=2),   # 112
+    MaxPool('MaxPool_2a_3x3', 3, stride=2),   # 56
+    Conv('Conv2d_2b_1x1', 1, 64),
+    Conv('Conv2d_2c_3x3', 3, 192),
+    MaxPool('MaxPool_3a_3x3', 3, stride=2),   # 28
 )
 
 # The depths of each module: 1x1, 3x3 reduce, 3x3, "5x5" reduce, "5x5", pool proj.
@@ -33,7 +34,8 @@ MODULES = {
     'Mixed_5c': (384, 192, 384, 48, 128, 128),
 }
 # The stride-2 pool that stands before a module.
-POOLS = {'Mixed_4b': 'MaxPool_4a_3x3', 'Mixed_5b': 'MaxPool_5a_2x2'}
+POOLS = {'Mixed_4b': MaxPool('MaxPool_4a_3x3', 3, stride=2),
+         'Mixed_5b': MaxPool('MaxPool_5a_2x2', 2, stride=2)}
 
 # The old checkpoints have one scope out of line.
 _LAST_OF_BRANCH_2 = {'Mixed_5b': 'Conv2d_0a_3x3'}
@@ -47,11 +49,11 @@ HEAD = inception_heads.ConvHead(
 def _module(scope):
   conv1, reduce3, conv3, reduce5, conv5, projection = MODULES[scope]
   return Mixed(scope, (
-      (Conv('Conv2d_0a_1x1', conv1),),
-      (Conv('Conv2d_0a_1x1', reduce3), Conv('Conv2d_0b_3x3', conv3)),
-      (Conv('Conv2d_0a_1x1', reduce5),
-       Conv(_LAST_OF_BRANCH_2.get(scope, 'Conv2d_0b_3x3'), conv5)),
-      (Pool('MaxPool_0a_3x3'), Conv('Conv2d_0b_1x1', projection)),
+      (Conv('Conv2d_0a_1x1', 1, conv1),),
+      (Conv('Conv2d_0a_1x1', 1, reduce3), Conv('Conv2d_0b_3x3', 3, conv3)),
+      (Conv('Conv2d_0a_1x1', 1, reduce5),
+       Conv(_LAST_OF_BRANCH_2.get(scope, 'Conv2d_0b_3x3'), 3, conv5)),
+      (MaxPool('MaxPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, projection)),
   ))
 
 
@@ -60,7 +62,7 @@ def _layers(include_root_block):
     yield from ROOT
   for scope in MODULES:
     if scope in POOLS:
-      yield Pool(POOLS[scope], stride=2)
+      yield POOLS[scope]
     yield _module(scope)
 
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import diagnostics
 from nets import inception_blocks, inception_heads
-from nets.conv_stack import trunc_normal as trunc_normal
-from nets.inception_blocks import Conv, Mixed, Pool
+from nets.inception_blocks import Mixed
 from nets.inception_utils import inception_arg_scope
+from nets.rows import AvgPool, Conv, MaxPool, Options
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import slim, tf
 
 
@@ -20,6 +21,7 @@ class SeparableConv(NamedTuple):
   """A convolution per channel and then a 1x1, without batch norm."""
 
   scope: str
+  kernel: int
   depth: int
   stride: int
   stddev: float
@@ -28,51 +30,53 @@ class SeparableConv(NamedTuple):
     """Convolves `net`, with up to 8 filters for each of its channels."""
     depth = options.width(self.depth)
     return slim.separable_conv2d(
-        net, depth, inception_blocks.kernel_in(self.scope),
+        net, depth, self.kernel,
         depth_multiplier=min(depth // 3, 8), stride=self.stride, padding='SAME',
         weights_initializer=trunc_normal(self.stddev), scope=self.scope)
 
 
 def _module(scope, conv1, reduce3, conv3, reduce_double, double, pool, projection):
   return Mixed(scope, (
-      (Conv('Conv2d_0a_1x1', conv1),),
-      (Conv('Conv2d_0a_1x1', reduce3, stddev=0.09), Conv('Conv2d_0b_3x3', conv3)),
-      (Conv('Conv2d_0a_1x1', reduce_double, stddev=0.09),
-       Conv('Conv2d_0b_3x3', double), Conv('Conv2d_0c_3x3', double)),
-      (Pool(f'{pool}Pool_0a_3x3'), Conv('Conv2d_0b_1x1', projection, stddev=0.1)),
+      (Conv('Conv2d_0a_1x1', 1, conv1),),
+      (Conv('Conv2d_0a_1x1', 1, reduce3, stddev=0.09), Conv('Conv2d_0b_3x3', 3, conv3)),
+      (Conv('Conv2d_0a_1x1', 1, reduce_double, stddev=0.09),
+       Conv('Conv2d_0b_3x3', 3, double), Conv('Conv2d_0c_3x3', 3, double)),
+      (pool, Conv('Conv2d_0b_1x1', 1, projection, stddev=0.1)),
   ))
 
 
 def _halving(scope, reduce3, conv3, reduce_double, double):
   return Mixed(scope, (
-      (Conv('Conv2d_0a_1x1', reduce3, stddev=0.09),
-       Conv('Conv2d_1a_3x3', conv3, stride=2)),
-      (Conv('Conv2d_0a_1x1', reduce_double, stddev=0.09),
-       Conv('Conv2d_0b_3x3', double), Conv('Conv2d_1a_3x3', double, stride=2)),
-      (Pool('MaxPool_1a_3x3', stride=2),),
+      (Conv('Conv2d_0a_1x1', 1, reduce3, stddev=0.09),
+       Conv('Conv2d_1a_3x3', 3, conv3, stride=2)),
+      (Conv('Conv2d_0a_1x1', 1, reduce_double, stddev=0.09),
+       Conv('Conv2d_0b_3x3', 3, double), Conv('Conv2d_1a_3x3', 3, double, stride=2)),
+      (MaxPool('MaxPool_1a_3x3', 3, stride=2),),
   ))
 
 
-SEPARABLE = (SeparableConv('Conv2d_1a_7x7', 64, stride=2, stddev=1.0),)
-PLAIN = (Conv('Conv2d_1a_7x7', 64, stride=2, stddev=1.0),)  # 112
+SEPARABLE = (SeparableConv('Conv2d_1a_7x7', 7, 64, stride=2, stddev=1.0),)
+PLAIN = (Conv('Conv2d_1a_7x7', 7, 64, stride=2, stddev=1.0),)  # 112
 ROOT = (
-    Pool('MaxPool_2a_3x3', stride=2),  # 56
-    Conv('Conv2d_2b_1x1', 64, stddev=0.1),
-    Conv('Conv2d_2c_3x3', 192),
-    Pool('MaxPool_3a_3x3', stride=2),  # 28
+    MaxPool('MaxPool_2a_3x3', 3, stride=2),  # 56
+    Conv('Conv2d_2b_1x1', 1, 64, stddev=0.1),
+    Conv('Conv2d_2c_3x3', 3, 192),
+    MaxPool('MaxPool_3a_3x3', 3, stride=2),  # 28
 )
+_AVG = AvgPool('AvgPool_0a_3x3', 3)
+_MAX = MaxPool('MaxPool_0a_3x3', 3)
 MODULES = (
     #        scope      1x1  reduce, 3x3  reduce, 3x3 twice  pool, projection
-    _module('Mixed_3b', 64,   64, 64,     64, 96,            'Avg', 32),
-    _module('Mixed_3c', 64,   64, 96,     64, 96,            'Avg', 64),
+    _module('Mixed_3b', 64,   64, 64,     64, 96,            _AVG, 32),
+    _module('Mixed_3c', 64,   64, 96,     64, 96,            _AVG, 64),
     _halving('Mixed_4a',      128, 160,   64, 96),  # 14
-    _module('Mixed_4b', 224,  64, 96,     96, 128,           'Avg', 128),
-    _module('Mixed_4c', 192,  96, 128,    96, 128,           'Avg', 128),
-    _module('Mixed_4d', 160,  128, 160,   128, 160,          'Avg', 96),
-    _module('Mixed_4e', 96,   128, 192,   160, 192,          'Avg', 96),
+    _module('Mixed_4b', 224,  64, 96,     96, 128,           _AVG, 128),
+    _module('Mixed_4c', 192,  96, 128,    96, 128,           _AVG, 128),
+    _module('Mixed_4d', 160,  128, 160,   128, 160,          _AVG, 96),
+    _module('Mixed_4e', 96,   128, 192,   160, 192,          _AVG, 96),
     _halving('Mixed_5a',      128, 192,   192, 256),  # 7
-    _module('Mixed_5b', 352,  192, 320,   160, 224,          'Avg', 128),
-    _module('Mixed_5c', 352,  192, 320,   192, 224,          'Max', 128),
+    _module('Mixed_5b', 352,  192, 320,   160, 224,          _AVG, 128),
+    _module('Mixed_5c', 352,  192, 320,   192, 224,          _MAX, 128),
 )
 
 HEAD = inception_heads.ConvHead(
@@ -106,7 +110,7 @@ def inception_v2_base(inputs, final_endpoint='Mixed_5c', min_depth=16,
       not positive; it is a ValueError.
   """
   _check_data_format(data_format, use_separable_conv and include_root_block)
-  options = inception_blocks.Options(
+  options = Options(
       inception_blocks.scaled_width(depth_multiplier, min_depth),
       channel_axis=data_format.index('C'))
   root = (SEPARABLE if use_separable_conv else PLAIN) + ROOT

@@ -8,79 +8,80 @@ longer kin). The auxiliary classifier stands on the last 17 x 17 module.
 import functools
 
 from nets import inception_blocks, inception_heads
-from nets.conv_stack import trunc_normal as trunc_normal
-from nets.inception_blocks import Conv, Fork, Mixed, Pool
+from nets.inception_blocks import Fork, Mixed
 from nets.inception_utils import inception_arg_scope
+from nets.rows import AvgPool, Conv, MaxPool, Options
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import slim, tf
 
 
 def _figure_5(scope, projection, branch_1=('Conv2d_0a_1x1', 'Conv2d_0b_5x5')):
   reduce5, conv5 = branch_1
   return Mixed(scope, (
-      (Conv('Conv2d_0a_1x1', 64),),
-      (Conv(reduce5, 48), Conv(conv5, 64)),
-      (Conv('Conv2d_0a_1x1', 64), Conv('Conv2d_0b_3x3', 96),
-       Conv('Conv2d_0c_3x3', 96)),
-      (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', projection)),
+      (Conv('Conv2d_0a_1x1', 1, 64),),
+      (Conv(reduce5, 1, 48), Conv(conv5, 5, 64)),
+      (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_0b_3x3', 3, 96),
+       Conv('Conv2d_0c_3x3', 3, 96)),
+      (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, projection)),
   ))
 
 
 def _figure_6(scope, inner):
   return Mixed(scope, (
-      (Conv('Conv2d_0a_1x1', 192),),
-      (Conv('Conv2d_0a_1x1', inner), Conv('Conv2d_0b_1x7', inner),
-       Conv('Conv2d_0c_7x1', 192)),
-      (Conv('Conv2d_0a_1x1', inner), Conv('Conv2d_0b_7x1', inner),
-       Conv('Conv2d_0c_1x7', inner), Conv('Conv2d_0d_7x1', inner),
-       Conv('Conv2d_0e_1x7', 192)),
-      (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 192)),
+      (Conv('Conv2d_0a_1x1', 1, 192),),
+      (Conv('Conv2d_0a_1x1', 1, inner), Conv('Conv2d_0b_1x7', (1, 7), inner),
+       Conv('Conv2d_0c_7x1', (7, 1), 192)),
+      (Conv('Conv2d_0a_1x1', 1, inner), Conv('Conv2d_0b_7x1', (7, 1), inner),
+       Conv('Conv2d_0c_1x7', (1, 7), inner), Conv('Conv2d_0d_7x1', (7, 1), inner),
+       Conv('Conv2d_0e_1x7', (1, 7), 192)),
+      (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 192)),
   ))
 
 
 def _figure_7(scope, last_of_branch_1):
   return Mixed(scope, (
-      (Conv('Conv2d_0a_1x1', 320),),
-      (Conv('Conv2d_0a_1x1', 384),
-       Fork((Conv('Conv2d_0b_1x3', 384), Conv(last_of_branch_1, 384)))),
-      (Conv('Conv2d_0a_1x1', 448), Conv('Conv2d_0b_3x3', 384),
-       Fork((Conv('Conv2d_0c_1x3', 384), Conv('Conv2d_0d_3x1', 384)))),
-      (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 192)),
+      (Conv('Conv2d_0a_1x1', 1, 320),),
+      (Conv('Conv2d_0a_1x1', 1, 384),
+       Fork((Conv('Conv2d_0b_1x3', (1, 3), 384), Conv(last_of_branch_1, (3, 1), 384)))),
+      (Conv('Conv2d_0a_1x1', 1, 448), Conv('Conv2d_0b_3x3', 3, 384),
+       Fork((Conv('Conv2d_0c_1x3', (1, 3), 384), Conv('Conv2d_0d_3x1', (3, 1), 384)))),
+      (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 192)),
   ))
 
 
 # Named 1x1 in the old checkpoints, these two are 3x3.
 _MIXED_6A = Mixed('Mixed_6a', (
-    (Conv('Conv2d_1a_1x1', 384, stride=2, padding='VALID', kernel=[3, 3]),),
-    (Conv('Conv2d_0a_1x1', 64), Conv('Conv2d_0b_3x3', 96),
-     Conv('Conv2d_1a_1x1', 96, stride=2, padding='VALID', kernel=[3, 3])),
-    (Pool('MaxPool_1a_3x3', stride=2, padding='VALID'),),
+    (Conv('Conv2d_1a_1x1', 3, 384, stride=2, padding='VALID'),),
+    (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_0b_3x3', 3, 96),
+     Conv('Conv2d_1a_1x1', 3, 96, stride=2, padding='VALID')),
+    (MaxPool('MaxPool_1a_3x3', 3, stride=2, padding='VALID'),),
 ))
 _MIXED_7A = Mixed('Mixed_7a', (
-    (Conv('Conv2d_0a_1x1', 192),
-     Conv('Conv2d_1a_3x3', 320, stride=2, padding='VALID')),
-    (Conv('Conv2d_0a_1x1', 192), Conv('Conv2d_0b_1x7', 192),
-     Conv('Conv2d_0c_7x1', 192),
-     Conv('Conv2d_1a_3x3', 192, stride=2, padding='VALID')),
-    (Pool('MaxPool_1a_3x3', stride=2, padding='VALID'),),
+    (Conv('Conv2d_0a_1x1', 1, 192),
+     Conv('Conv2d_1a_3x3', 3, 320, stride=2, padding='VALID')),
+    (Conv('Conv2d_0a_1x1', 1, 192), Conv('Conv2d_0b_1x7', (1, 7), 192),
+     Conv('Conv2d_0c_7x1', (7, 1), 192),
+     Conv('Conv2d_1a_3x3', 3, 192, stride=2, padding='VALID')),
+    (MaxPool('MaxPool_1a_3x3', 3, stride=2, padding='VALID'),),
 ))
 
 LAYERS = (
-    Conv('Conv2d_1a_3x3', 32, stride=2, padding='VALID'),  # 149
-    Conv('Conv2d_2a_3x3', 32, padding='VALID'),            # 147
-    Conv('Conv2d_2b_3x3', 64),
-    Pool('MaxPool_3a_3x3', stride=2, padding='VALID'),     # 73
-    Conv('Conv2d_3b_1x1', 80, padding='VALID'),
-    Conv('Conv2d_4a_3x3', 192, padding='VALID'),           # 71
-    Pool('MaxPool_5a_3x3', stride=2, padding='VALID'),     # 35
+    Conv('Conv2d_1a_3x3', 3, 32, stride=2, padding='VALID'),       # 149
+    Conv('Conv2d_2a_3x3', 3, 32, padding='VALID'),                 # 147
+    Conv('Conv2d_2b_3x3', 3, 64),
+    MaxPool('MaxPool_3a_3x3', 3, stride=2, padding='VALID'),       # 73
+    Conv('Conv2d_3b_1x1', 1, 80, padding='VALID'),
+    Conv('Conv2d_4a_3x3', 3, 192, padding='VALID'),                # 71
+    MaxPool('MaxPool_5a_3x3', 3, stride=2, padding='VALID'),       # 35
     _figure_5('Mixed_5b', 32),
     _figure_5('Mixed_5c', 64, branch_1=('Conv2d_0b_1x1', 'Conv_1_0c_5x5')),
     _figure_5('Mixed_5d', 64),
-    _MIXED_6A,                                             # 17
+    _MIXED_6A,                                                     # 17
     _figure_6('Mixed_6b', 128),
     _figure_6('Mixed_6c', 160),
     _figure_6('Mixed_6d', 160),
     _figure_6('Mixed_6e', 192),
-    _MIXED_7A,                                             # 8
+    _MIXED_7A,                                                     # 8
     _figure_7('Mixed_7b', last_of_branch_1='Conv2d_0b_3x1'),
     _figure_7('Mixed_7c', last_of_branch_1='Conv2d_0c_3x1'),
 )
@@ -109,7 +110,7 @@ def inception_v3_base(inputs, final_endpoint='Mixed_7c', min_depth=16,
     UserError: no such end point, or a `depth_multiplier` that is not positive; it
       is a ValueError.
   """
-  options = inception_blocks.Options(
+  options = Options(
       inception_blocks.scaled_width(depth_multiplier, min_depth))
   with tf.variable_scope(scope, 'InceptionV3', [inputs]):
     return inception_blocks.build(inputs, LAYERS, final_endpoint, options)

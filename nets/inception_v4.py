@@ -1,65 +1,68 @@
 """Inception v4 (Szegedy et al. 2017, arXiv 1602.07261), figures 3 to 9."""
 
 from nets import inception_blocks, inception_heads
-from nets.inception_blocks import Conv, Fork, Mixed, Pool
+from nets.inception_blocks import Fork, Mixed
 from nets.inception_utils import inception_arg_scope
+from nets.rows import AvgPool, Conv, MaxPool
 from tf_compat import tf
 
 STEM = (  # Figure 3.
-    Conv('Conv2d_1a_3x3', 32, stride=2, padding='VALID'),  # 149
-    Conv('Conv2d_2a_3x3', 32, padding='VALID'),            # 147
-    Conv('Conv2d_2b_3x3', 64),
+    Conv('Conv2d_1a_3x3', 3, 32, stride=2, padding='VALID'),  # 149
+    Conv('Conv2d_2a_3x3', 3, 32, padding='VALID'),            # 147
+    Conv('Conv2d_2b_3x3', 3, 64),
     Mixed('Mixed_3a', (                                    # 73
-        (Pool('MaxPool_0a_3x3', stride=2, padding='VALID'),),
-        (Conv('Conv2d_0a_3x3', 96, stride=2, padding='VALID'),),
+        (MaxPool('MaxPool_0a_3x3', 3, stride=2, padding='VALID'),),
+        (Conv('Conv2d_0a_3x3', 3, 96, stride=2, padding='VALID'),),
     )),
     Mixed('Mixed_4a', (                                    # 71
-        (Conv('Conv2d_0a_1x1', 64), Conv('Conv2d_1a_3x3', 96, padding='VALID')),
-        (Conv('Conv2d_0a_1x1', 64), Conv('Conv2d_0b_1x7', 64),
-         Conv('Conv2d_0c_7x1', 64), Conv('Conv2d_1a_3x3', 96, padding='VALID')),
+        (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_1a_3x3', 3, 96, padding='VALID')),
+        (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_0b_1x7', (1, 7), 64),
+         Conv('Conv2d_0c_7x1', (7, 1), 64),
+         Conv('Conv2d_1a_3x3', 3, 96, padding='VALID')),
     )),
     Mixed('Mixed_5a', (                                    # 35
-        (Conv('Conv2d_1a_3x3', 192, stride=2, padding='VALID'),),
-        (Pool('MaxPool_1a_3x3', stride=2, padding='VALID'),),
+        (Conv('Conv2d_1a_3x3', 3, 192, stride=2, padding='VALID'),),
+        (MaxPool('MaxPool_1a_3x3', 3, stride=2, padding='VALID'),),
     )),
 )
 INCEPTION_A = (  # Figure 4.
-    (Conv('Conv2d_0a_1x1', 96),),
-    (Conv('Conv2d_0a_1x1', 64), Conv('Conv2d_0b_3x3', 96)),
-    (Conv('Conv2d_0a_1x1', 64), Conv('Conv2d_0b_3x3', 96), Conv('Conv2d_0c_3x3', 96)),
-    (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 96)),
+    (Conv('Conv2d_0a_1x1', 1, 96),),
+    (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_0b_3x3', 3, 96)),
+    (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_0b_3x3', 3, 96),
+     Conv('Conv2d_0c_3x3', 3, 96)),
+    (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 96)),
 )
 REDUCTION_A = (  # Figure 7.
-    (Conv('Conv2d_1a_3x3', 384, stride=2, padding='VALID'),),
-    (Conv('Conv2d_0a_1x1', 192), Conv('Conv2d_0b_3x3', 224),
-     Conv('Conv2d_1a_3x3', 256, stride=2, padding='VALID')),
-    (Pool('MaxPool_1a_3x3', stride=2, padding='VALID'),),
+    (Conv('Conv2d_1a_3x3', 3, 384, stride=2, padding='VALID'),),
+    (Conv('Conv2d_0a_1x1', 1, 192), Conv('Conv2d_0b_3x3', 3, 224),
+     Conv('Conv2d_1a_3x3', 3, 256, stride=2, padding='VALID')),
+    (MaxPool('MaxPool_1a_3x3', 3, stride=2, padding='VALID'),),
 )
 INCEPTION_B = (  # Figure 5.
-    (Conv('Conv2d_0a_1x1', 384),),
-    (Conv('Conv2d_0a_1x1', 192), Conv('Conv2d_0b_1x7', 224),
-     Conv('Conv2d_0c_7x1', 256)),
-    (Conv('Conv2d_0a_1x1', 192), Conv('Conv2d_0b_7x1', 192),
-     Conv('Conv2d_0c_1x7', 224), Conv('Conv2d_0d_7x1', 224),
-     Conv('Conv2d_0e_1x7', 256)),
-    (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 128)),
+    (Conv('Conv2d_0a_1x1', 1, 384),),
+    (Conv('Conv2d_0a_1x1', 1, 192), Conv('Conv2d_0b_1x7', (1, 7), 224),
+     Conv('Conv2d_0c_7x1', (7, 1), 256)),
+    (Conv('Conv2d_0a_1x1', 1, 192), Conv('Conv2d_0b_7x1', (7, 1), 192),
+     Conv('Conv2d_0c_1x7', (1, 7), 224), Conv('Conv2d_0d_7x1', (7, 1), 224),
+     Conv('Conv2d_0e_1x7', (1, 7), 256)),
+    (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 128)),
 )
 REDUCTION_B = (  # Figure 8.
-    (Conv('Conv2d_0a_1x1', 192),
-     Conv('Conv2d_1a_3x3', 192, stride=2, padding='VALID')),
-    (Conv('Conv2d_0a_1x1', 256), Conv('Conv2d_0b_1x7', 256),
-     Conv('Conv2d_0c_7x1', 320),
-     Conv('Conv2d_1a_3x3', 320, stride=2, padding='VALID')),
-    (Pool('MaxPool_1a_3x3', stride=2, padding='VALID'),),
+    (Conv('Conv2d_0a_1x1', 1, 192),
+     Conv('Conv2d_1a_3x3', 3, 192, stride=2, padding='VALID')),
+    (Conv('Conv2d_0a_1x1', 1, 256), Conv('Conv2d_0b_1x7', (1, 7), 256),
+     Conv('Conv2d_0c_7x1', (7, 1), 320),
+     Conv('Conv2d_1a_3x3', 3, 320, stride=2, padding='VALID')),
+    (MaxPool('MaxPool_1a_3x3', 3, stride=2, padding='VALID'),),
 )
 INCEPTION_C = (  # Figure 6.
-    (Conv('Conv2d_0a_1x1', 256),),
-    (Conv('Conv2d_0a_1x1', 384),
-     Fork((Conv('Conv2d_0b_1x3', 256), Conv('Conv2d_0c_3x1', 256)))),
-    (Conv('Conv2d_0a_1x1', 384), Conv('Conv2d_0b_3x1', 448),
-     Conv('Conv2d_0c_1x3', 512),
-     Fork((Conv('Conv2d_0d_1x3', 256), Conv('Conv2d_0e_3x1', 256)))),
-    (Pool('AvgPool_0a_3x3'), Conv('Conv2d_0b_1x1', 256)),
+    (Conv('Conv2d_0a_1x1', 1, 256),),
+    (Conv('Conv2d_0a_1x1', 1, 384),
+     Fork((Conv('Conv2d_0b_1x3', (1, 3), 256), Conv('Conv2d_0c_3x1', (3, 1), 256)))),
+    (Conv('Conv2d_0a_1x1', 1, 384), Conv('Conv2d_0b_3x1', (3, 1), 448),
+     Conv('Conv2d_0c_1x3', (1, 3), 512),
+     Fork((Conv('Conv2d_0d_1x3', (1, 3), 256), Conv('Conv2d_0e_3x1', (3, 1), 256)))),
+    (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 256)),
 )
 LAYERS = (  # Figure 9.
     *STEM,                                                      # 35

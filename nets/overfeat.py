@@ -1,19 +1,20 @@
 """OverFeat, the fast model (Sermanet et al. 2014, arXiv 1312.6229)."""
 
 from nets import conv_stack
-from nets.conv_stack import Conv, Pool
+from nets.rows import Conv, MaxPool
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import tf
 
 _LAYERS = (
     # 231
     Conv('conv1', 11, 64, 4, 'VALID'),  # 56
-    Pool('pool1', 2, 2),  # 28
+    MaxPool('pool1', 2, 2, None),  # 28
     Conv('conv2', 5, 256, 1, 'VALID'),  # 24
-    Pool('pool2', 2, 2),  # 12
+    MaxPool('pool2', 2, 2, None),  # 12
     Conv('conv3', 3, 512),
     Conv('conv4', 3, 1024),
     Conv('conv5', 3, 1024),
-    Pool('pool5', 2, 2),  # 6
+    MaxPool('pool5', 2, 2, None),  # 6
 )
 
 
@@ -27,9 +28,10 @@ def overfeat(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.5,
              final_endpoint=None):
   """OverFeat; arguments and returns as in `conv_stack`."""
   return conv_stack.conv_stack(
-      inputs, _LAYERS, conv_stack.narrow_head(6, (3072, 4096)), num_classes,
-      is_training, dropout_keep_prob, spatial_squeeze, global_pool, scope, 'overfeat',
-      final_endpoint=final_endpoint)
+      inputs, _LAYERS, conv_stack.narrow_head(6, (3072, 4096)), num_classes=num_classes,
+      is_training=is_training, dropout_keep_prob=dropout_keep_prob,
+      spatial_squeeze=spatial_squeeze, global_pool=global_pool, scope=scope,
+      default_scope='overfeat', final_endpoint=final_endpoint)
 
 
 overfeat.default_image_size = 231

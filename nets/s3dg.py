@@ -9,8 +9,8 @@ import functools
 
 import diagnostics
 from nets import i3d_utils, inception_blocks, inception_heads, inception_v1
-from nets.conv_stack import trunc_normal as trunc_normal
 from nets.i3d_utils import Conv, Pool, conv3d_spatiotemporal
+from nets.rows import trunc_normal as trunc_normal
 from tf_compat import slim, tf
 
 

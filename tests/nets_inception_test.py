@@ -1,10 +1,16 @@
 """Inception networks beyond their contracts: options, sizes, errors."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 
 from nets import inception, inception_blocks, inception_resnet_v2, inception_v4
-from nets.inception_blocks import Conv, Fork, Mixed, Pool
+from nets.inception_blocks import Fork, Mixed
+from nets.rows import AvgPool, Conv, MaxPool
+from tests.conftest import ROOT
+from tests.nets_contract_test import CONTRACTS
 from tf_compat import slim, tf
 
 BASES = {
@@ -252,15 +258,15 @@ def test_v4_blocks_by_name(name, depth, shape):
   assert names_of(tf.global_variables()) == variables
 
 
-def test_rows_are_built_as_their_names_say():
+def test_rows_are_built_with_their_kernels_and_pools():
   net, end_points = inception_blocks.build(images(12, 10), (
-      Conv('Conv2d_0a_1x7', 4, stride=2),
+      Conv('Conv2d_0a_1x7', (1, 7), 4, stride=2),
       Mixed('Mixed_0b', (
-          (Pool('MaxPool_0a_5x3', padding='VALID', stride=2),),
-          (Conv('Conv2d_0a_9x9', 2, kernel=[5, 3], stride=2, padding='VALID'),
-           Fork((Conv('Conv2d_0b_1x1', 5), Conv('Conv2d_0c_3x1', 6)))))),
-      Pool('AvgPool_0c_1x2', stride=1),
-      Conv('never_3x3', 1),
+          (MaxPool('MaxPool_0a_5x3', (5, 3), padding='VALID', stride=2),),
+          (Conv('Conv2d_0a_9x9', (5, 3), 2, stride=2, padding='VALID'),
+           Fork((Conv('Conv2d_0b_1x1', 1, 5), Conv('Conv2d_0c_3x1', (3, 1), 6)))))),
+      AvgPool('AvgPool_0c_1x2', (1, 2), stride=1),
+      Conv('never_3x3', 3, 1),
   ), 'AvgPool_0c_1x2')
   assert net.op.type == 'AvgPool'
   assert net.op.get_attr('ksize') == [1, 1, 2, 1]
@@ -273,6 +279,20 @@ def test_rows_are_built_as_their_names_say():
       'Mixed_0b/Branch_1/Conv2d_0a_9x9/weights': [5, 3, 4, 2],
       'Mixed_0b/Branch_1/Conv2d_0b_1x1/weights': [1, 1, 2, 5],
       'Mixed_0b/Branch_1/Conv2d_0c_3x1/weights': [3, 1, 2, 6]}
+
+
+@pytest.mark.parametrize('name', [
+    'inception_v1', 'inception_v2', 'inception_v3', 'inception_v4',
+    'inception_resnet_v2'])
+def test_documented_resolutions_are_those_of_the_end_points(name):
+  """The numbers behind the rows of the tables, at the default size."""
+  contract = json.loads((CONTRACTS / 'nets' / f'{name}.json').read_text())
+  sides = {end_point: shape[1] for end_point, shape, *_ in contract['end_points']}
+  text = (ROOT / 'nets' / f'{name}.py').read_text()
+  rows = {row: int(side) for row, side in re.findall(r"'(\w+)'.*?# (\d+)", text)
+          if row in sides}
+  assert len(rows) >= 3
+  assert rows == {row: sides[row] for row in rows}
 
 
 def test_arg_scope_options():

@@ -16,6 +16,7 @@ from nets import (
     resnet_v1,
     resnet_v2,
     resnext,
+    rows,
 )
 from nets.layers import grouped_conv2d, squeeze_excitation
 from tests import recipe
@@ -36,7 +37,7 @@ PUBLISHED = {
     'se_resnext_50': 27.56,
     'se_resnext_101': 48.96,
 }
-BRANCHES = ((inception_blocks.Conv('Conv2d_1x1', 3),),)
+BRANCHES = ((rows.Conv('Conv2d_1x1', 1, 3),),)
 
 
 def values(*shape):
