@@ -10,8 +10,6 @@ about versions stands here:
   * graph mode for the whole program, its other threads included: slim's
     Supervisor starts threads, and with eager mode off only inside a graph the
     first checkpoint hangs or fails;
-  * slim.conv2d as the matrix product that it is where a kernel with many weights covers
-    the whole map, as in VGG's fully connected layers;
   * silence from TensorFlow's start-up and deprecation messages, which are about
     its inside and not about the user's run. Errors still show.
 
@@ -28,7 +26,6 @@ import os
 import re
 import sys
 import tempfile
-import types
 import warnings
 
 # The oldest and the newest release that the suite was run on.
@@ -37,8 +34,6 @@ NEWEST_TENSORFLOW = (2, 21)
 
 _INSTALL = 'python -m pip install "tensorflow=={0}" "tf-keras=={0}" tf-slim==1.1.0'
 
-# Of a layer that is worth a look at how it is computed; VGG's smallest has 4,096,000.
-_MANY_WEIGHTS = 4_000_000
 # Python's own 700 (2000 from 3.13 on) are the work of milliseconds.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -234,41 +229,6 @@ def _import_slim():
   return slim
 
 
-def _multiply_where_large_kernels_cover_maps(tf) -> None:
-  """Lets slim.conv2d be a matrix product where a large kernel covers the whole map.
-
-  A convolution puts its weights in another order at every step, which takes longer than
-  the product: for fc6 of VGG and 8 images 0.2 s and 0.025 s on two cores. Layers of few
-  weights stay convolutions, to whoever looks for those in a graph.
-  """
-  layers = importlib.import_module('tf_slim.layers.layers')
-  convolutional = layers.convolutional_layers
-
-  class Conv2D(convolutional.Conv2D):
-    """A convolution that may be a product; its name becomes that of the operation."""
-
-    def build(self, input_shape):
-      super().build(input_shape)
-      if self._covers(input_shape):
-        self._convolution_op = self._product
-
-    def _covers(self, input_shape):
-      return (self.kernel.shape.num_elements() >= _MANY_WEIGHTS
-              and tuple(input_shape[1:3]) == self.kernel_size
-              and (self.padding == 'valid' or self.kernel_size == (1, 1))
-              and self.data_format == 'channels_last' and self.groups == 1
-              and self.dilation_rate == (1, 1))
-
-    def _product(self, inputs, kernel):
-      size = kernel.shape[:3].num_elements()
-      product = tf.matmul(tf.reshape(inputs, [-1, size]),
-                          tf.reshape(kernel, [size, self.filters]))
-      return tf.reshape(product, [-1, 1, 1, self.filters], name='Conv2D')
-
-  layers.convolutional_layers = types.SimpleNamespace(
-      **{**vars(convolutional), 'Convolution2D': Conv2D})
-
-
 def _silence_deprecation_notes(tf) -> None:
   deprecation = importlib.import_module(
       'tensorflow.python.util.deprecation')
@@ -307,7 +267,6 @@ with _without_garbage_collection():
   _leave_eager_mode(tf)
   _silence_deprecation_notes(tf)
   slim = _import_slim()
-  _multiply_where_large_kernels_cover_maps(tf)
 
 __all__ = ['is_deterministic', 'make_deterministic', 'slim', 'tf',
            'without_start_up_noise']

@@ -7,6 +7,7 @@ fully connected layers are convolutions, so a larger image gives a map of logits
 import collections
 
 import diagnostics
+from nets.layers import conv2d_or_product
 from nets.rows import trunc_normal
 from tf_compat import slim, tf
 
@@ -73,10 +74,10 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
       arguments = head.arguments or {}
       dropout = lambda net, name: slim.dropout(
           net, dropout_keep_prob, is_training=is_training, scope=name)
-      net = slim.conv2d(net, head.depths[0], head.kernel, padding=head.padding,
-                        scope='fc6', **arguments)
+      net = conv2d_or_product(net, head.depths[0], head.kernel, padding=head.padding,
+                              scope='fc6', **arguments)
       net = dropout(net, 'dropout6')
-      net = slim.conv2d(net, head.depths[1], 1, scope='fc7', **arguments)
+      net = conv2d_or_product(net, head.depths[1], 1, scope='fc7', **arguments)
       end_points = slim.utils.convert_collection_to_dict(outputs)
       if global_pool:
         net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
@@ -85,7 +86,7 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
         return net, end_points
 
       net = dropout(net, 'dropout7')
-      net = slim.conv2d(
+      net = conv2d_or_product(
           net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope='fc8',
           **dict(arguments, biases_initializer=tf.zeros_initializer()))
       if spatial_squeeze:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 
-import numpy as np
 import pytest
 
 import tf_compat
@@ -115,60 +114,3 @@ def test_native_noise_is_dropped_and_the_rest_passed_on(capfd):
   with tf_compat.without_start_up_noise():
     os.write(2, b'I0000 cudart_stub.cc:31] Could not find cuda drivers\nreal news\n')
   assert capfd.readouterr().err == 'real news\n'
-
-
-# --- Convolutions whose kernel covers the whole map.
-
-def outputs_and_gradients(size, kernel, **arguments):
-  """Returns a slim.conv2d's operation types, output and gradients, and what it is."""
-  tf.reset_default_graph()
-  random = np.random.default_rng(3)
-  inputs = tf.constant(random.normal(size=[2, *size, 3]).astype(np.float32))
-  net = slim.conv2d(inputs, 5, kernel, scope='conv', **arguments)
-  (weights,) = slim.get_variables_by_name('weights')
-  values = random.normal(size=weights.shape).astype(np.float32)
-  copy = tf.constant(values)
-  expected = tf.nn.relu(tf.nn.conv2d(
-      inputs, copy, arguments.get('stride', 1), arguments.get('padding', 'SAME')))
-  types = [operation.type for operation in tf.get_default_graph().get_operations()]
-  with tf.Session() as session:
-    session.run(tf.global_variables_initializer())
-    weights.load(values, session)
-    return types, *session.run([
-        [net, *tf.gradients(net * net, [inputs, weights])],
-        [expected, *tf.gradients(expected * expected, [inputs, copy])]])
-
-
-@pytest.mark.parametrize(('size', 'kernel', 'arguments', 'is_product'), [
-    ((7, 7), 7, {'padding': 'VALID'}, True),
-    ((2, 3), [2, 3], {'padding': 'VALID', 'stride': 2}, True),
-    ((1, 1), 1, {}, True),
-    ((7, 7), 7, {}, False),
-    ((8, 7), 7, {'padding': 'VALID'}, False),
-    ((2, 2), 1, {}, False),
-])
-def test_a_large_kernel_that_covers_the_map_is_a_matrix_product(
-    monkeypatch, size, kernel, arguments, is_product):
-  monkeypatch.setattr(tf_compat, '_MANY_WEIGHTS', 15)
-  types, found, expected = outputs_and_gradients(size, kernel, **arguments)
-  assert types.count('MatMul') == is_product
-  assert types.count('Conv2D') == 2 - is_product
-  for value, other in zip(found, expected, strict=True):
-    np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-4)
-
-
-def test_a_small_kernel_stays_a_convolution():
-  types, *_ = outputs_and_gradients((7, 7), 7, padding='VALID')
-  assert 'MatMul' not in types
-
-
-def test_a_product_takes_batches_of_any_size(monkeypatch):
-  monkeypatch.setattr(tf_compat, '_MANY_WEIGHTS', 1)
-  images = tf.placeholder(tf.float32, [None, 4, 4, 3])
-  net = slim.conv2d(images, 5, 4, padding='VALID')
-  assert net.shape.as_list() == [None, 1, 1, 5]
-  with tf.Session() as session:
-    session.run(tf.global_variables_initializer())
-    for count in (0, 1, 6):
-      assert session.run(net, {images: np.zeros([count, 4, 4, 3])}).shape == (
-          count, 1, 1, 5)
