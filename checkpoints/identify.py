@@ -25,9 +25,11 @@ def identify(shapes: Mapping[str, Sequence[int]],
   weights = comparison.Weights(contents.sort(shapes).weights)
   matches = [match for known in _all_known()
              for match in comparison.matches(known, weights) if match.likeness]
-  # Equals stay in the order of the registry.
+  # Equals stay in the order of the registry. ResNet v1 and v1b have the same variables:
+  # the scope, also below others, tells them apart.
   matches.sort(key=lambda match: (
-      not match.fits, -match.likeness, match.renamed, len(match.beside)))
+      not match.fits, -match.likeness, match.renamed,
+      not f'/{match.scope}'.endswith(f'/{match.own_scope}'), len(match.beside)))
   first = {}
   for match in matches:
     first.setdefault(match.network, match)
