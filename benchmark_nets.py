@@ -24,7 +24,7 @@ import common_flags
 import diagnostics
 import path_flags
 from catalog import datasets as dataset_catalog
-from catalog import image_sizes, networks
+from catalog import networks
 
 FLAGS = flags.FLAGS
 _RECORD_FLAGS = ('dataset_name', 'dataset_split_name', 'labels_offset', 'num_readers',
@@ -110,8 +110,8 @@ def check_flags() -> None:
   names, _ = chosen_networks(), batch_sizes()
   # Of several networks, those that cannot be timed are skipped, with a line.
   if FLAGS.image_size and len(names) == 1:
-    image_sizes.check(names[0], FLAGS.image_size, FLAGS.image_size,
-                      is_training=mode() != 'forward', flag='image_size')
+    networks.check_image_size(
+        names[0], FLAGS.image_size, is_training=mode() != 'forward', flag='image_size')
   mode()
   for name, plain in (('data_format', 'NHWC'), ('mixed_precision', 'none')):
     if FLAGS.frozen and FLAGS[name].value != plain:

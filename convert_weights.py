@@ -18,7 +18,7 @@ from absl import flags
 
 import diagnostics
 import path_flags
-from catalog import image_sizes, networks
+from catalog import networks
 from checkpoints import checkpoint_names, file_kinds
 
 FLAGS = flags.FLAGS
@@ -145,8 +145,7 @@ def main(_):
   framework, into_slim = _foreign_framework()
   pair = pairs.find(FLAGS.model_name, framework)
   if FLAGS.image_size:
-    image_sizes.check(pair.model_name, FLAGS.image_size, FLAGS.image_size,
-                      flag='image_size')
+    networks.check_image_size(pair.model_name, FLAGS.image_size, flag='image_size')
   _check_paths(into_slim)
   # Takes seconds, for TensorFlow: only now, when the flags are right.
   from conversion import converting

@@ -20,7 +20,7 @@ import common_flags
 import diagnostics
 import path_flags
 from catalog import datasets as dataset_catalog
-from catalog import image_sizes, imagenet_names
+from catalog import imagenet_names, networks
 from checkpoints import checkpoint_names
 
 FLAGS = flags.FLAGS
@@ -94,8 +94,8 @@ def check_flags() -> None:
   common_flags.check_names()
   image_size = _given_image_size()
   if image_size and FLAGS['model_name'].present:
-    image_sizes.check(
-        FLAGS.model_name, image_size, image_size,
+    networks.check_image_size(
+        FLAGS.model_name, image_size,
         flag='eval_image_size' if FLAGS.eval_image_size else 'train_image_size')
   if not FLAGS.watch:
     checkpoint_names.check_there(FLAGS.checkpoint_path)
@@ -186,8 +186,7 @@ def _network(checkpoint, dataset) -> _Network:
           given['use_grayscale'], given['labels_offset'], given['model_name']),
       default_model_name=FLAGS['model_name'].default)
   if made.image_size:
-    image_sizes.check(model_name, made.image_size, made.image_size,
-                      flag='eval_image_size')
+    networks.check_image_size(model_name, made.image_size, flag='eval_image_size')
   for line in filter(None, [made.note, note, trained_input.averages_note(
       shapes, facts, bool(FLAGS.moving_average_decay))]):
     print(f'note: {line}', flush=True)

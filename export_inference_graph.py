@@ -22,7 +22,7 @@ from absl import flags
 import diagnostics
 import path_flags
 from catalog import datasets as dataset_catalog
-from catalog import image_sizes, networks
+from catalog import networks
 
 FLAGS = flags.FLAGS
 
@@ -91,8 +91,8 @@ def check_flags() -> None:
   if FLAGS.preprocessing_name:
     networks.check_preprocessing(FLAGS.preprocessing_name)
   if FLAGS.image_size:
-    image_sizes.check(FLAGS.model_name, FLAGS.image_size, FLAGS.image_size,
-                      FLAGS.is_training, flag='image_size')
+    networks.check_image_size(
+        FLAGS.model_name, FLAGS.image_size, FLAGS.is_training, flag='image_size')
   for flag in ('dataset_name', 'labels_offset'):
     if FLAGS.num_classes and FLAGS[flag].present:
       raise diagnostics.UserError(

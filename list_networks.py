@@ -1,10 +1,11 @@
-"""Lists all networks: input, parameters, multiply-adds, heads and papers.
+"""Lists all networks: input, parameters, multiply-adds, heads, accuracy and papers.
 
   python list_networks.py
   python list_networks.py --filter=mobilenet --sort=multiply_adds
   python list_networks.py --filter='resnet_v?_50' --format=markdown
 
-One image, evaluation, the class count of the published checkpoint. The counts are
+One image, evaluation, the class count of the published checkpoint, whose top-1 (percent
+of ImageNet's validation images) is as published; JSON has its address. The counts are
 stored in catalog/complexity.json, and in catalog/variables.json the variables that
 checkpoints are recognized by; after adding or changing a network store both with
 
@@ -18,7 +19,7 @@ import os
 from absl import flags
 
 import diagnostics
-from catalog import complexity, networks, variables
+from catalog import complexity, networks, published, variables
 
 FLAGS = flags.FLAGS
 _SORTS = ('name', 'parameters', 'multiply_adds', 'size')
@@ -34,8 +35,8 @@ flags.DEFINE_bool('measure', False, 'Build the networks first, count parameters 
                   ' take minutes.')
 
 _HEADINGS = ('name', 'input', 'parameters', 'multiply-adds', 'preprocessing', 'heads',
-             'classes', 'paper')
-_RIGHT_ALIGNED = {'input', 'parameters', 'multiply-adds', 'classes'}
+             'classes', 'top-1', 'paper')
+_RIGHT_ALIGNED = {'input', 'parameters', 'multiply-adds', 'classes', 'top-1'}
 _UNKNOWN = '-'
 
 
@@ -69,7 +70,17 @@ def record(row: networks.Network, cost: complexity.Complexity | None) -> dict:
       'head_scopes': list(row.head_scopes),
       'num_classes': row.num_classes,
       'paper': row.paper,
+      'published': _published(row.name),
   }
+
+
+def _published(name):
+  """Returns the facts of the published checkpoint as plain values, or None."""
+  facts = published.PUBLISHED.get(name)
+  return facts and {
+      'num_classes': facts.num_classes, 'preprocessing': facts.preprocessing,
+      'image_size': facts.image_size, 'top_1': facts.top_1, 'top_5': facts.top_5,
+      'archive': facts.archive}
 
 
 def sort_key(column: str):
@@ -106,7 +117,9 @@ def cells(values: dict) -> tuple[str, ...]:
       values['name'], 'x'.join(map(str, shape)) if shape else _UNKNOWN,
       readable(values['parameters']), readable(values['multiply_adds']),
       values['preprocessing'], ', '.join(values['head_scopes']),
-      str(values['num_classes']), values['paper'])
+      str(values['num_classes']),
+      str(values['published']['top_1']) if values['published'] else _UNKNOWN,
+      values['paper'])
 
 
 def as_json(records: list[dict]) -> str:

@@ -7,7 +7,7 @@ from absl import flags
 
 import diagnostics
 import path_flags
-from catalog import datasets, image_sizes, imagenet_names, networks
+from catalog import datasets, imagenet_names, networks
 from checkpoints import checkpoint_names
 from datasets import labels
 from prediction import class_names, tally
@@ -130,8 +130,7 @@ def find(dataset_dir: str | None = None) -> TrainedNetwork:
 
 def _check_image_size(model_name):
   if FLAGS.eval_image_size:
-    image_sizes.check(model_name, FLAGS.eval_image_size, FLAGS.eval_image_size,
-                      flag='eval_image_size')
+    networks.check_image_size(model_name, FLAGS.eval_image_size, flag='eval_image_size')
 
 
 def _imagenet_names(choice):

@@ -7,6 +7,27 @@ import diagnostics
 
 
 @dataclasses.dataclass(frozen=True)
+class ImageSizes:
+  """Which heights and widths a network works with, in pixels; a test measures them.
+
+  Most networks pad every convolution and average over the whole image, so they work
+  with every size.
+
+  Attributes:
+    smallest: the smallest in evaluation.
+    smallest_in_training: the smallest in training, where the auxiliary head needs a
+      larger feature map.
+    fixed_pool: (smallest, largest) height and width at which the last features fit
+      the pool, or fully connected layer, of the network. At other sizes the features
+      are averaged over the whole image instead. None: every size fits.
+  """
+
+  smallest: int = 1
+  smallest_in_training: int = 1
+  fixed_pool: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Network:
   """What the project knows of a network besides its graph.
 
@@ -24,6 +45,7 @@ class Network:
     paper: first author, year and arXiv id or venue.
     channels: image channels the published weights expect.
     frames: the frames of a clip the network takes; None: single images.
+    sizes: of the images that the network works with.
   """
 
   name: str
@@ -35,6 +57,7 @@ class Network:
   paper: str
   channels: int = 3
   frames: int | None = None
+  sizes: ImageSizes = ImageSizes()
 
 
 _ALEXNET = 'Krizhevsky 2014, arXiv 1404.5997'
@@ -66,79 +89,140 @@ def _table(*rows: Network) -> dict[str, Network]:
 
 
 NETWORKS = _table(
-    Network('alexnet_v2', 'alexnet:alexnet_v2', 'alexnet_v2_arg_scope',
-            'vgg', ('alexnet_v2/fc8',), 1000, _ALEXNET),
-    Network('cifarnet', 'cifarnet:cifarnet', 'cifarnet_arg_scope',
-            'cifarnet', ('CifarNet/logits',), 10, _CIFARNET),
-    Network('lenet', 'lenet:lenet', 'lenet_arg_scope',
-            'lenet', ('LeNet/fc4',), 10, _LENET, channels=1),
-    Network('overfeat', 'overfeat:overfeat', 'overfeat_arg_scope',
-            'vgg', ('overfeat/fc8',), 1000, _OVERFEAT),
-    *(Network(name, f'vgg:{name}', 'vgg_arg_scope',
-              'vgg', (f'{name}/fc8',), 1000, _VGG)
-      for name in ('vgg_a', 'vgg_16', 'vgg_19')),
-    *(Network(name, f'resnet_v1:{name}', 'resnet_arg_scope',
-              'vgg', (f'{name}/logits',), 1000, _RESNET_V1)
-      for name in (f'resnet_v1_{depth}' for depth in (50, 101, 152, 200))),
-    *(Network(name, f'resnet_v1b:{name}', 'resnet_arg_scope',
-              'vgg', (f'{name}/logits',), 1000, _RESNET_V1)
-      for name in (f'resnet_v1b_{depth}' for depth in (50, 101, 152))),
-    *(Network(name, f'resnet_v2:{name}', 'resnet_arg_scope',
-              'vgg', (f'{name}/logits',), 1001, _RESNET_V2)
-      for name in (f'resnet_v2_{depth}' for depth in (50, 101, 152, 200))),
-    *(Network(name, f'{name}:{name}', f'{name}_arg_scope', 'inception',
-              tuple(f'{scope}/{head}' for head in heads), 1001, paper)
-      for name, scope, heads, paper in (
-          ('inception_v1', 'InceptionV1', ('Logits',), _INCEPTION_V1),
-          ('inception_v2', 'InceptionV2', ('Logits',), _INCEPTION_V2),
-          ('inception_v3', 'InceptionV3', ('Logits', 'AuxLogits'), _INCEPTION_V3),
-          ('inception_v4', 'InceptionV4', ('Logits', 'AuxLogits'), _INCEPTION_V4),
-          ('inception_resnet_v2', 'InceptionResnetV2', ('Logits', 'AuxLogits'),
-           _INCEPTION_V4))),
-    *(Network(name, f'{name}:{name}', f'{name}_arg_scope',
-              'inception', ('InceptionV1/Logits',), 400, paper, frames=64)
-      for name, paper in (('i3d', _I3D), ('s3dg', _S3DG))),
-    *(Network(name, f'resnext:{name}', 'resnet_arg_scope',
-              'vgg', (f'{name}/logits',), 1000, paper)
-      for name, paper in (
-          ('se_resnet_v1_50', _SE), ('se_resnet_v1_101', _SE),
-          ('se_resnet_v1_152', _SE), ('resnext_50', _RESNEXT),
-          ('resnext_101', _RESNEXT), ('se_resnext_50', _SE),
-          ('se_resnext_101', _SE))),
-    *(Network(f'se_{name}', f'se_inception:se_{name}', f'{name}_arg_scope', 'inception',
-              (f'{scope}/Logits', f'{scope}/AuxLogits'), 1001, _SE)
-      for name, scope in (('inception_v4', 'SeInceptionV4'),
-                          ('inception_resnet_v2', 'SeInceptionResnetV2'))),
-    *(Network(name, f'nasnet.{family}:build_{name}', f'{name}_arg_scope', 'inception',
-              ('final_layer', f'aux_{cell}/aux_logits/FC'), num_classes, paper)
-      for name, family, cell, num_classes, paper in (
-          ('nasnet_cifar', 'nasnet', 11, 10, _NASNET),
-          ('nasnet_mobile', 'nasnet', 7, 1001, _NASNET),
-          ('nasnet_large', 'nasnet', 11, 1001, _NASNET),
-          ('pnasnet_mobile', 'pnasnet', 5, 1001, _PNASNET),
-          ('pnasnet_large', 'pnasnet', 7, 1001, _PNASNET))),
-    *(Network(name, f'mobilenet_v1:{name}', 'mobilenet_v1_arg_scope',
-              'inception', ('MobilenetV1/Logits',), 1001, _MOBILENET_V1)
-      for name in ('mobilenet_v1', 'mobilenet_v1_075', 'mobilenet_v1_050',
-                   'mobilenet_v1_025')),
-    *(Network(name, f'mobilenet.{builder}', 'training_scope',
-              'inception', (f'{scope}/Logits',), 1001, paper)
-      for name, builder, scope, paper in (
-          ('mobilenet_v2', 'mobilenet_v2:mobilenet', 'MobilenetV2', _MOBILENET_V2),
-          ('mobilenet_v2_140', 'mobilenet_v2:mobilenet_v2_140', 'MobilenetV2',
-           _MOBILENET_V2),
-          ('mobilenet_v2_035', 'mobilenet_v2:mobilenet_v2_035', 'MobilenetV2',
-           _MOBILENET_V2),
-          ('mobilenet_v3_small', 'mobilenet_v3:small', 'MobilenetV3', _MOBILENET_V3),
-          ('mobilenet_v3_large', 'mobilenet_v3:large', 'MobilenetV3', _MOBILENET_V3),
-          ('mobilenet_v3_small_minimalistic', 'mobilenet_v3:small_minimalistic',
-           'MobilenetV3', _MOBILENET_V3),
-          ('mobilenet_v3_large_minimalistic', 'mobilenet_v3:large_minimalistic',
-           'MobilenetV3', _MOBILENET_V3),
-          ('mobilenet_edgetpu', 'mobilenet_v3:edge_tpu', 'MobilenetEdgeTPU',
-           _MOBILENET_EDGETPU),
-          ('mobilenet_edgetpu_075', 'mobilenet_v3:edge_tpu_075', 'MobilenetEdgeTPU',
-           _MOBILENET_EDGETPU))),
+    Network('alexnet_v2', 'alexnet:alexnet_v2', 'alexnet_v2_arg_scope', 'vgg',
+            ('alexnet_v2/fc8',), 1000, _ALEXNET,
+            sizes=ImageSizes(195, 195, fixed_pool=(195, 226))),
+    Network('cifarnet', 'cifarnet:cifarnet', 'cifarnet_arg_scope', 'cifarnet',
+            ('CifarNet/logits',), 10, _CIFARNET, sizes=ImageSizes(4, 4)),
+    Network('lenet', 'lenet:lenet', 'lenet_arg_scope', 'lenet', ('LeNet/fc4',), 10,
+            _LENET, channels=1, sizes=ImageSizes(4, 4)),
+    Network('overfeat', 'overfeat:overfeat', 'overfeat_arg_scope', 'vgg',
+            ('overfeat/fc8',), 1000, _OVERFEAT,
+            sizes=ImageSizes(231, 231, fixed_pool=(231, 262))),
+    Network('vgg_a', 'vgg:vgg_a', 'vgg_arg_scope', 'vgg', ('vgg_a/fc8',), 1000, _VGG,
+            sizes=ImageSizes(224, 224, fixed_pool=(224, 255))),
+    Network('vgg_16', 'vgg:vgg_16', 'vgg_arg_scope', 'vgg', ('vgg_16/fc8',), 1000, _VGG,
+            sizes=ImageSizes(224, 224, fixed_pool=(224, 255))),
+    Network('vgg_19', 'vgg:vgg_19', 'vgg_arg_scope', 'vgg', ('vgg_19/fc8',), 1000, _VGG,
+            sizes=ImageSizes(224, 224, fixed_pool=(224, 255))),
+    Network('resnet_v1_50', 'resnet_v1:resnet_v1_50', 'resnet_arg_scope', 'vgg',
+            ('resnet_v1_50/logits',), 1000, _RESNET_V1),
+    Network('resnet_v1_101', 'resnet_v1:resnet_v1_101', 'resnet_arg_scope', 'vgg',
+            ('resnet_v1_101/logits',), 1000, _RESNET_V1),
+    Network('resnet_v1_152', 'resnet_v1:resnet_v1_152', 'resnet_arg_scope', 'vgg',
+            ('resnet_v1_152/logits',), 1000, _RESNET_V1),
+    Network('resnet_v1_200', 'resnet_v1:resnet_v1_200', 'resnet_arg_scope', 'vgg',
+            ('resnet_v1_200/logits',), 1000, _RESNET_V1),
+    Network('resnet_v1b_50', 'resnet_v1b:resnet_v1b_50', 'resnet_arg_scope', 'vgg',
+            ('resnet_v1b_50/logits',), 1000, _RESNET_V1),
+    Network('resnet_v1b_101', 'resnet_v1b:resnet_v1b_101', 'resnet_arg_scope', 'vgg',
+            ('resnet_v1b_101/logits',), 1000, _RESNET_V1),
+    Network('resnet_v1b_152', 'resnet_v1b:resnet_v1b_152', 'resnet_arg_scope', 'vgg',
+            ('resnet_v1b_152/logits',), 1000, _RESNET_V1),
+    Network('resnet_v2_50', 'resnet_v2:resnet_v2_50', 'resnet_arg_scope', 'vgg',
+            ('resnet_v2_50/logits',), 1001, _RESNET_V2),
+    Network('resnet_v2_101', 'resnet_v2:resnet_v2_101', 'resnet_arg_scope', 'vgg',
+            ('resnet_v2_101/logits',), 1001, _RESNET_V2),
+    Network('resnet_v2_152', 'resnet_v2:resnet_v2_152', 'resnet_arg_scope', 'vgg',
+            ('resnet_v2_152/logits',), 1001, _RESNET_V2),
+    Network('resnet_v2_200', 'resnet_v2:resnet_v2_200', 'resnet_arg_scope', 'vgg',
+            ('resnet_v2_200/logits',), 1001, _RESNET_V2),
+    Network('inception_v1', 'inception_v1:inception_v1', 'inception_v1_arg_scope',
+            'inception', ('InceptionV1/Logits',), 1001, _INCEPTION_V1,
+            sizes=ImageSizes(fixed_pool=(193, 224))),
+    Network('inception_v2', 'inception_v2:inception_v2', 'inception_v2_arg_scope',
+            'inception', ('InceptionV2/Logits',), 1001, _INCEPTION_V2,
+            sizes=ImageSizes(fixed_pool=(1, 256))),
+    Network('inception_v3', 'inception_v3:inception_v3', 'inception_v3_arg_scope',
+            'inception', ('InceptionV3/Logits', 'InceptionV3/AuxLogits'), 1001,
+            _INCEPTION_V3, sizes=ImageSizes(75, 107, fixed_pool=(75, 362))),
+    Network('inception_v4', 'inception_v4:inception_v4', 'inception_v4_arg_scope',
+            'inception', ('InceptionV4/Logits', 'InceptionV4/AuxLogits'), 1001,
+            _INCEPTION_V4, sizes=ImageSizes(75, 107)),
+    Network('inception_resnet_v2', 'inception_resnet_v2:inception_resnet_v2',
+            'inception_resnet_v2_arg_scope', 'inception',
+            ('InceptionResnetV2/Logits', 'InceptionResnetV2/AuxLogits'), 1001,
+            _INCEPTION_V4, sizes=ImageSizes(75, 107)),
+    Network('i3d', 'i3d:i3d', 'i3d_arg_scope', 'inception', ('InceptionV1/Logits',),
+            400, _I3D, frames=64, sizes=ImageSizes(fixed_pool=(1, 224))),
+    Network('s3dg', 's3dg:s3dg', 's3dg_arg_scope', 'inception', ('InceptionV1/Logits',),
+            400, _S3DG, frames=64, sizes=ImageSizes(fixed_pool=(1, 224))),
+    Network('se_resnet_v1_50', 'resnext:se_resnet_v1_50', 'resnet_arg_scope', 'vgg',
+            ('se_resnet_v1_50/logits',), 1000, _SE),
+    Network('se_resnet_v1_101', 'resnext:se_resnet_v1_101', 'resnet_arg_scope', 'vgg',
+            ('se_resnet_v1_101/logits',), 1000, _SE),
+    Network('se_resnet_v1_152', 'resnext:se_resnet_v1_152', 'resnet_arg_scope', 'vgg',
+            ('se_resnet_v1_152/logits',), 1000, _SE),
+    Network('resnext_50', 'resnext:resnext_50', 'resnet_arg_scope', 'vgg',
+            ('resnext_50/logits',), 1000, _RESNEXT),
+    Network('resnext_101', 'resnext:resnext_101', 'resnet_arg_scope', 'vgg',
+            ('resnext_101/logits',), 1000, _RESNEXT),
+    Network('se_resnext_50', 'resnext:se_resnext_50', 'resnet_arg_scope', 'vgg',
+            ('se_resnext_50/logits',), 1000, _SE),
+    Network('se_resnext_101', 'resnext:se_resnext_101', 'resnet_arg_scope', 'vgg',
+            ('se_resnext_101/logits',), 1000, _SE),
+    Network('se_inception_v4', 'se_inception:se_inception_v4', 'inception_v4_arg_scope',
+            'inception', ('SeInceptionV4/Logits', 'SeInceptionV4/AuxLogits'), 1001, _SE,
+            sizes=ImageSizes(75, 107)),
+    Network('se_inception_resnet_v2', 'se_inception:se_inception_resnet_v2',
+            'inception_resnet_v2_arg_scope', 'inception',
+            ('SeInceptionResnetV2/Logits', 'SeInceptionResnetV2/AuxLogits'), 1001, _SE,
+            sizes=ImageSizes(75, 107)),
+    Network('nasnet_cifar', 'nasnet.nasnet:build_nasnet_cifar',
+            'nasnet_cifar_arg_scope', 'inception',
+            ('final_layer', 'aux_11/aux_logits/FC'), 10, _NASNET,
+            sizes=ImageSizes(1, 9)),
+    Network('nasnet_mobile', 'nasnet.nasnet:build_nasnet_mobile',
+            'nasnet_mobile_arg_scope', 'inception',
+            ('final_layer', 'aux_7/aux_logits/FC'), 1001, _NASNET,
+            sizes=ImageSizes(3, 67)),
+    Network('nasnet_large', 'nasnet.nasnet:build_nasnet_large',
+            'nasnet_large_arg_scope', 'inception',
+            ('final_layer', 'aux_11/aux_logits/FC'), 1001, _NASNET,
+            sizes=ImageSizes(3, 67)),
+    Network('pnasnet_mobile', 'nasnet.pnasnet:build_pnasnet_mobile',
+            'pnasnet_mobile_arg_scope', 'inception',
+            ('final_layer', 'aux_5/aux_logits/FC'), 1001, _PNASNET,
+            sizes=ImageSizes(3, 67)),
+    Network('pnasnet_large', 'nasnet.pnasnet:build_pnasnet_large',
+            'pnasnet_large_arg_scope', 'inception',
+            ('final_layer', 'aux_7/aux_logits/FC'), 1001, _PNASNET,
+            sizes=ImageSizes(3, 67)),
+    Network('mobilenet_v1', 'mobilenet_v1:mobilenet_v1', 'mobilenet_v1_arg_scope',
+            'inception', ('MobilenetV1/Logits',), 1001, _MOBILENET_V1,
+            sizes=ImageSizes(fixed_pool=(1, 256))),
+    Network('mobilenet_v1_075', 'mobilenet_v1:mobilenet_v1_075',
+            'mobilenet_v1_arg_scope', 'inception', ('MobilenetV1/Logits',), 1001,
+            _MOBILENET_V1, sizes=ImageSizes(fixed_pool=(1, 256))),
+    Network('mobilenet_v1_050', 'mobilenet_v1:mobilenet_v1_050',
+            'mobilenet_v1_arg_scope', 'inception', ('MobilenetV1/Logits',), 1001,
+            _MOBILENET_V1, sizes=ImageSizes(fixed_pool=(1, 256))),
+    Network('mobilenet_v1_025', 'mobilenet_v1:mobilenet_v1_025',
+            'mobilenet_v1_arg_scope', 'inception', ('MobilenetV1/Logits',), 1001,
+            _MOBILENET_V1, sizes=ImageSizes(fixed_pool=(1, 256))),
+    Network('mobilenet_v2', 'mobilenet.mobilenet_v2:mobilenet', 'training_scope',
+            'inception', ('MobilenetV2/Logits',), 1001, _MOBILENET_V2),
+    Network('mobilenet_v2_140', 'mobilenet.mobilenet_v2:mobilenet_v2_140',
+            'training_scope', 'inception', ('MobilenetV2/Logits',), 1001,
+            _MOBILENET_V2),
+    Network('mobilenet_v2_035', 'mobilenet.mobilenet_v2:mobilenet_v2_035',
+            'training_scope', 'inception', ('MobilenetV2/Logits',), 1001,
+            _MOBILENET_V2),
+    Network('mobilenet_v3_small', 'mobilenet.mobilenet_v3:small', 'training_scope',
+            'inception', ('MobilenetV3/Logits',), 1001, _MOBILENET_V3),
+    Network('mobilenet_v3_large', 'mobilenet.mobilenet_v3:large', 'training_scope',
+            'inception', ('MobilenetV3/Logits',), 1001, _MOBILENET_V3),
+    Network('mobilenet_v3_small_minimalistic',
+            'mobilenet.mobilenet_v3:small_minimalistic', 'training_scope', 'inception',
+            ('MobilenetV3/Logits',), 1001, _MOBILENET_V3),
+    Network('mobilenet_v3_large_minimalistic',
+            'mobilenet.mobilenet_v3:large_minimalistic', 'training_scope', 'inception',
+            ('MobilenetV3/Logits',), 1001, _MOBILENET_V3),
+    Network('mobilenet_edgetpu', 'mobilenet.mobilenet_v3:edge_tpu', 'training_scope',
+            'inception', ('MobilenetEdgeTPU/Logits',), 1001, _MOBILENET_EDGETPU),
+    Network('mobilenet_edgetpu_075', 'mobilenet.mobilenet_v3:edge_tpu_075',
+            'training_scope', 'inception', ('MobilenetEdgeTPU/Logits',), 1001,
+            _MOBILENET_EDGETPU),
 )
 
 
@@ -234,3 +318,25 @@ def get_image_network(name: str) -> Network:
         f"'{name}' is a video network: it takes clips [batch, frames, height, width,"
         f' {row.channels}], the image scripts cannot feed it')
   return row
+
+
+def check_image_size(name: str, size: int | tuple[int, int], is_training: bool = False,
+                     flag: str = '') -> None:
+  """Raises UserError for images that are too small for a network.
+
+  Args:
+    name: a name of `NETWORKS`.
+    size: of the images: their side, or (height, width).
+    is_training: whether the network is built for training.
+    flag: the name of the flag that sets the size, for the message; '' for none.
+  """
+  sizes = get_network(name).sizes
+  smallest = sizes.smallest_in_training if is_training else sizes.smallest
+  height, width = (size, size) if isinstance(size, int) else size
+  if min(height, width) >= smallest:
+    return
+  where = ' in training' if smallest > sizes.smallest else ''
+  advice = f'set --{flag}={smallest} or larger' if flag else 'give larger images'
+  raise diagnostics.UserError(
+      f'images of {height} x {width} are too small for {name}{where}: the smallest'
+      f' are {smallest} x {smallest}, {advice}')

@@ -9,7 +9,7 @@ import importlib
 import inspect
 
 import diagnostics
-from catalog import image_sizes, networks, taps
+from catalog import networks, taps
 from nets import normalization, precision
 from tf_compat import slim, tf
 
@@ -48,8 +48,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
     network_fn(images, **kwargs) -> (logits, end_points), with images float32
     [batch, height, width, channels] and kwargs as the network's function takes
     them, and with the attribute `default_image_size`. It raises UserError for
-    images that are too small, see `catalog.image_sizes`. Images that do not fit the
-    network's last pool are averaged over the whole image, see `_fit_to_size`.
+    images that are too small, see `catalog.networks.ImageSizes`. Images that do not
+    fit the network's last pool are averaged over, see `_fit_to_size`.
 
   Raises:
     UserError: there is no such network, or it has no such data format; it is a
@@ -105,7 +105,7 @@ def _fit_to_size(name, images, num_classes, is_training, kwargs):
   size = _static_size(images)
   if size is None or not num_classes:
     return kwargs
-  sizes = image_sizes.image_sizes(name)
+  sizes = networks.get_network(name).sizes
   fitted = {}
   if sizes.fixed_pool and kwargs.get('spatial_squeeze', True):
     smallest, largest = sizes.fixed_pool
@@ -126,7 +126,7 @@ def _explained_size(name, images, is_training, kwargs):
     size = _static_size(images)
     if size and 'final_endpoint' not in kwargs:
       try:
-        image_sizes.check(name, *size, is_training)
+        networks.check_image_size(name, size, is_training)
       except diagnostics.UserError as explained:
         raise explained from error
     raise

@@ -8,7 +8,7 @@ import pytest
 
 import diagnostics
 import list_networks
-from catalog import complexity, networks
+from catalog import complexity, networks, published
 from nets import complexity as counting
 from tests import scripts
 from tests.evaluated_networks import BUILT, evaluated
@@ -86,6 +86,16 @@ def value_and_step(text):
   unit = {'M': 1e6, 'B': 1e9}[text[-1]]
   digits = len(text[:-1].partition('.')[2])
   return float(text[:-1]) * unit, unit / 10 ** digits
+
+
+def test_published_facts_are_of_networks_and_plausible():
+  for name, facts in published.PUBLISHED.items():
+    assert facts.num_classes == networks.NETWORKS[name].num_classes
+    assert 40 < facts.top_1 < 85
+    assert facts.top_5 is None or facts.top_1 + 10 < facts.top_5 < 97
+    assert facts.archive.endswith(('.tar.gz', '.tgz'))
+  archives = [facts.archive for facts in published.PUBLISHED.values()]
+  assert len(set(archives)) == len(archives)
 
 
 def test_every_network_is_measured():
@@ -176,7 +186,12 @@ def test_json_has_plain_values_of_all_networks():
       'name': 'vgg_16', 'input_shape': [224, 224, 3], 'parameters': 138357544,
       'multiply_adds': 15470264320, 'preprocessing': 'vgg',
       'head_scopes': ['vgg_16/fc8'], 'num_classes': 1000,
-      'paper': 'Simonyan 2015, arXiv 1409.1556'}
+      'paper': 'Simonyan 2015, arXiv 1409.1556',
+      'published': {
+          'num_classes': 1000, 'preprocessing': 'vgg', 'image_size': 224,
+          'top_1': 71.5, 'top_5': 89.8, 'archive': 'http://download.tensorflow.org'
+          '/models/vgg_16_2016_08_28.tar.gz'}}
+  assert records['vgg_a']['published'] is None
 
 
 def test_text_is_filtered_sorted_and_aligned():
@@ -192,7 +207,7 @@ def test_markdown_is_a_table():
   done = scripts.run('list_networks', filter='mobilenet_v1*', format='markdown',
                      sort='multiply_adds')
   heading, rule, *lines = done.stdout.splitlines()
-  assert {line.count('|') for line in (heading, rule, *lines)} == {9}
+  assert {line.count('|') for line in (heading, rule, *lines)} == {10}
   assert set(rule) <= set('|-: ')
   assert lines[0].startswith('| mobilenet_v1_025 | 224x224x3 | 470k | 41.0M |')
   assert len(lines) == 4

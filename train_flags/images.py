@@ -3,7 +3,7 @@
 from absl import flags
 
 import common_flags
-from catalog import image_sizes, networks
+from catalog import networks
 from train_flags import augmentation, computation, fine_tuning, optimization
 
 FLAGS = flags.FLAGS
@@ -22,8 +22,9 @@ def check() -> None:
   """Refuses unknown names, records that are not there, and too small images."""
   common_flags.check_names()
   if FLAGS.train_image_size:
-    image_sizes.check(FLAGS.model_name, FLAGS.train_image_size, FLAGS.train_image_size,
-                      is_training=True, flag='train_image_size')
+    networks.check_image_size(
+        FLAGS.model_name, FLAGS.train_image_size, is_training=True,
+        flag='train_image_size')
 
 
 def notes() -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import diagnostics
-from catalog import image_sizes, networks
+from catalog import networks
 from export import inference_graph
 from nets import nets_factory
 from tests.evaluated_networks import skip_unless_every_network
@@ -26,7 +26,7 @@ def name(request):
 
 
 @pytest.fixture(params=[
-    name for name in networks.NETWORKS if image_sizes.image_sizes(name).fixed_pool])
+    name for name in networks.NETWORKS if networks.get_network(name).sizes.fixed_pool])
 def pooling_name(request):
   if request.param not in ('alexnet_v2', 'vgg_a', 'mobilenet_v1_025'):
     skip_unless_every_network()
@@ -45,7 +45,7 @@ def build(name, height, width=None, is_training=False):
 
 
 def test_smallest_size_works_and_one_less_is_refused(name):
-  sizes = image_sizes.image_sizes(name)
+  sizes = networks.get_network(name).sizes
   for is_training, smallest in ((False, sizes.smallest),
                                 (True, sizes.smallest_in_training)):
     assert build(name, smallest, is_training=is_training)[0] == [2, 5]
@@ -71,7 +71,7 @@ def test_larger_and_oblong_images_give_one_answer(name):
 
 def test_features_are_averaged_only_where_the_fixed_pool_does_not_fit(pooling_name):
   """At all other sizes the numbers are those of the established pool."""
-  smallest, largest = image_sizes.image_sizes(pooling_name).fixed_pool
+  smallest, largest = networks.get_network(pooling_name).sizes.fixed_pool
   for size in (smallest, largest):
     assert 'global_pool' not in build(pooling_name, size)[1], size
   assert 'global_pool' in build(pooling_name, largest + 1)[1]
@@ -104,15 +104,15 @@ def test_larger_images_use_the_weights_of_the_default_size_on_the_mean():
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (('inception_v3', 74, 300), 'images of 74 x 300 are too small for inception_v3:'
+    (('inception_v3', (74, 300)), 'images of 74 x 300 are too small for inception_v3:'
      ' the smallest are 75 x 75, give larger images'),
-    (('inception_v3', 106, 106, True, 'train_image_size'), 'inception_v3 in training:'
+    (('inception_v3', 106, True, 'train_image_size'), 'inception_v3 in training:'
      ' the smallest are 107 x 107, set --train_image_size=107 or larger'),
-    (('vgg_16', 96, 96, False, 'eval_image_size'), 'set --eval_image_size=224'),
-    (('vgg61', 96, 96), "did you mean 'vgg_1")])
+    (('vgg_16', 96, False, 'eval_image_size'), 'set --eval_image_size=224'),
+    (('vgg61', 96), "did you mean 'vgg_1")])
 def test_one_line_names_size_network_and_flag(arguments, message):
   with pytest.raises(diagnostics.UserError, match=message):
-    image_sizes.check(*arguments)
+    networks.check_image_size(*arguments)
 
 
 def test_checkpoint_of_another_size_is_refused_with_its_size(tmp_path):
