@@ -32,9 +32,11 @@ def export(name: str, folder: str, recipe: Recipe, network: InferenceGraph,
     How the export compares, for each thing that can be asked of it; [] if unchecked.
 
   Raises:
-    UserError: it cannot be written or run.
+    UserError: it cannot be written or run, or something that is no export of the
+      format has its name.
   """
   path = os.path.join(folder, formats.FORMATS[name].file)
+  _check_replaceable(name, path)
   os.makedirs(os.path.dirname(path), exist_ok=True)
   unchecked = path + _UNCHECKED
   _remove(unchecked)
@@ -42,11 +44,26 @@ def export(name: str, folder: str, recipe: Recipe, network: InferenceGraph,
     _write(name, unchecked, recipe, network, calibration)
     found = _compare(name, unchecked, reference) if reference else []
     if all(one.passed for one in found):
-      _remove(path)
-      os.rename(unchecked, path)
+      if os.path.isdir(path):
+        _remove(path)
+      os.replace(unchecked, path)
   finally:
     _remove(unchecked)
   return found
+
+
+def _check_replaceable(name, path):
+  """Raises UserError where a new export would remove something else."""
+  if not os.path.lexists(path):
+    return
+  is_export = os.path.isfile(path)
+  if name == 'saved_model':
+    is_export = os.path.isdir(path) and (
+        'saved_model.pb' in os.listdir(path) or not os.listdir(path))
+  if not is_export:
+    raise diagnostics.UserError(
+        f"'{path}' is there and is no {name} export: it is left as it is; move it, or"
+        ' name another --export_dir')
 
 
 def _write(name, path, recipe, network, calibration):

@@ -132,6 +132,25 @@ def test_an_export_that_is_off_is_removed(what, digit_files, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_an_export_replaces_nothing_but_an_export(what, tmp_path):
+  network = what.build()
+  (tmp_path / 'frozen_graph.pb').mkdir()
+  (tmp_path / 'saved_model' / '1').mkdir(parents=True)
+  notes = tmp_path / 'saved_model' / '1' / 'notes.txt'
+  notes.write_text('mine')
+  for name in ('frozen_graph', 'saved_model'):
+    with pytest.raises(diagnostics.UserError, match='is left as it is'):
+      exporting.export(name, str(tmp_path), what, network)
+  assert notes.read_text() == 'mine'
+  notes.unlink()
+  (tmp_path / 'notes.txt').write_text('mine')
+  for _ in range(2):
+    exporting.export('saved_model', str(tmp_path), what, network)
+  assert (tmp_path / 'saved_model' / '1' / 'saved_model.pb').exists()
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+      'frozen_graph.pb', 'notes.txt', 'saved_model']
+
+
 @pytest.mark.parametrize(('found', 'passed'), [
     ([[0.6, 0.4], [0.1, 0.9]], True),
     ([[0.6, 0.4], [0.9, 0.1]], False),

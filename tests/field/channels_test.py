@@ -75,4 +75,4 @@ def test_a_network_on_gray_records_is_used_as_it_was_trained(
   done = scripts.run('export_model', checkpoint_path=checkpoint, num_images=3,
                      export_dir=tmp_path / 'out', format='frozen_graph', **data)
   assert done.returncode == 0, done.stderr
-  assert f' x {channels}\n' in done.stdout
+  assert f'images of 32 x 32 x {channels}\n' in done.stdout
