@@ -125,6 +125,7 @@ def _evaluate(path):
     session.close()
 
 
+@example(data=b'')
 @cases(0.07)
 @given(data=_FILES)
 def test_an_evaluation_counts_every_record_or_ends_in_one_line(data, path):
@@ -160,6 +161,7 @@ def _train(path):
     session.close()
 
 
+@example(data=b'')
 @cases(0.03)
 @given(data=_FILES)
 def test_training_input_gives_labels_of_classes_or_ends_in_one_line(data, path):
