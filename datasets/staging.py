@@ -118,7 +118,7 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
         yield new
         _replace(folder, new, old, last, obsolete)
     finally:
-      shutil.rmtree(hidden, ignore_errors=True)
+      _remove(hidden)
 
 
 class Unfinished:
@@ -162,7 +162,7 @@ class Unfinished:
     Arguments are those of `replacing`.
     """
     _replace(self._target, self.new, self._old, last, obsolete)
-    shutil.rmtree(self._hidden)
+    _remove(self._hidden)
 
 
 @contextlib.contextmanager
@@ -192,6 +192,15 @@ def resumable(folder: str, name: str) -> Iterator[Unfinished]:
         shutil.rmtree(work.scratch, ignore_errors=True)
         _remove_if_empty(hidden)
         raise
+
+
+def _remove(hidden: str) -> None:
+  """Removes a hidden folder, also where a signal ends the program meanwhile."""
+  try:
+    shutil.rmtree(hidden, ignore_errors=True)
+  except BaseException:
+    shutil.rmtree(hidden, ignore_errors=True)
+    raise
 
 
 def _remove_if_empty(hidden: str) -> None:

@@ -4,6 +4,8 @@ import os
 import pathlib
 import shutil
 
+import pytest
+
 from datasets import staging
 from evaluation import report_files
 from tests import scripts, stored_images
@@ -77,6 +79,22 @@ def test_what_killed_runs_left_in_their_folders_goes(digits_dir, tmp_path):
   assert done.returncode == 0, done.stderr
   assert ', the best so far' in done.stdout
   whole_files.check_run_folder(tmp_path)
+
+
+def test_a_signal_while_unfinished_files_are_removed_does_not_keep_them(
+    tmp_path, monkeypatch):
+  remove, calls = shutil.rmtree, []
+
+  def remove_until_a_signal_comes(path, **arguments):
+    calls.append(path)
+    if len(calls) == 1:
+      raise SystemExit(143)
+    remove(path, **arguments)
+
+  monkeypatch.setattr(shutil, 'rmtree', remove_until_a_signal_comes)
+  with pytest.raises(SystemExit), staging.replacing(str(tmp_path), 'a') as new:
+    (pathlib.Path(new) / 'a').write_bytes(b'whole')
+  assert [path.name for path in tmp_path.iterdir()] == ['a']
 
 
 def test_what_a_dying_process_still_writes_is_not_published(tmp_path):
