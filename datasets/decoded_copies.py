@@ -8,6 +8,7 @@ name of a copy tells of what it is one and what was done: records that changed g
 one, and so does another preprocessing. All may be removed at any time.
 """
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -148,8 +149,9 @@ def _operations(graph):
 
 def _check_space(path, decoder, folder, total):
   """Raises UserError where the disk has no room for copies of so many records."""
-  sample = [image.nbytes for _, image in itertools.islice(
-      _decoded(path, decoder, 1), _SAMPLE) if image is not None]
+  with contextlib.closing(_decoded(path, decoder, 1)) as decoded:
+    sample = [image.nbytes for _, image in itertools.islice(decoded, _SAMPLE)
+              if image is not None]
   if not sample:
     return
   needed, free = total * sum(sample) / len(sample), shutil.disk_usage(folder).free
@@ -190,14 +192,15 @@ def _decoded(path, decoder, num_threads) -> Iterator[tuple[bytes, np.ndarray | N
     UserError: the file is damaged.
   """
   try:
-    images = _images(path, decoder, num_threads)
-    following, image = next(images, (None, None))
-    for position, record in enumerate(tf.io.tf_record_iterator(path)):
-      if position == following:
-        yield record, image
-        following, image = next(images, (None, None))
-      else:
-        yield record, None
+    # A signal while the garbage collector closed them would be lost.
+    with contextlib.closing(_images(path, decoder, num_threads)) as images:
+      following, image = next(images, (None, None))
+      for position, record in enumerate(tf.io.tf_record_iterator(path)):
+        if position == following:
+          yield record, image
+          following, image = next(images, (None, None))
+        else:
+          yield record, None
   except tf.errors.DataLossError as error:
     raise records.find_damage([path]) or error from error
 

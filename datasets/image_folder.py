@@ -8,6 +8,7 @@ there before stays untouched until then.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import glob
@@ -201,7 +202,8 @@ def _write_text(folder, name, text):
 def _ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
   """Maps items in threads, in order, with few of them under way.
 
-  Threads are enough: Pillow lets others run while it decodes.
+  Threads are enough: Pillow lets others run while it decodes. Close it, as by
+  `contextlib.closing`: a signal while the garbage collector does would be lost.
   """
   if workers == 1:
     yield from map(function, items)
@@ -228,13 +230,13 @@ def _check_images(folders: ClassFolders, workers: int):
       'checking', len(folders.sources), 'images') as progress:
     # Of odd metadata and of very large images: no reason to refuse one.
     warnings.simplefilter('ignore')
-    checked = _ordered_map(check, folders.sources, workers)
-    for source, result in zip(folders.sources, checked, strict=True):
-      if isinstance(result, _Image):
-        images.append(result)
-      else:
-        refused.append((source.path, result))
-      progress.update(len(images) + len(refused))
+    with contextlib.closing(_ordered_map(check, folders.sources, workers)) as checked:
+      for source, result in zip(folders.sources, checked, strict=True):
+        if isinstance(result, _Image):
+          images.append(result)
+        else:
+          refused.append((source.path, result))
+        progress.update(len(images) + len(refused))
   return images, sorted(refused)
 
 
@@ -318,12 +320,12 @@ def _write_splits(root, splits, base, num_shards, workers) -> dict[str, str]:
     for split, images in splits.items():
       size = sum(image.size for image in images)
       shards = min(num_shards or math.ceil(size / _SHARD_BYTES), len(images))
-      loaded = _ordered_map(load, images, workers)
-      for shard in range(shards):
-        first, end = (len(images) * part // shards for part in (shard, shard + 1))
-        dataset_utils.write_records(
-            f'{base}_{split}_{shard:05d}-of-{shards:05d}.tfrecord',
-            examples(images[first:end], loaded))
+      with contextlib.closing(_ordered_map(load, images, workers)) as loaded:
+        for shard in range(shards):
+          first, end = (len(images) * part // shards for part in (shard, shard + 1))
+          dataset_utils.write_records(
+              f'{base}_{split}_{shard:05d}-of-{shards:05d}.tfrecord',
+              examples(images[first:end], loaded))
       patterns[split] = (
           f'{os.path.basename(base)}_{split}_?????-of-{shards:05d}.tfrecord')
   return patterns
