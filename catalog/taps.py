@@ -59,6 +59,14 @@ def _resnet(name, unit):
   return _row(name, ' '.join(['{name}/conv1', *units, last]))
 
 
+def _searched(name, cells):
+  """Returns the row of a network of searched cells: the last cell of each run."""
+  last = [f'Cell_{run * cells // 3 - 1}' for run in (1, 2, 3)]
+  if name == 'nasnet_cifar':  # Its first run is at stride 1.
+    return _row(name, ' '.join(last[1:]))
+  return _row(name, ' '.join(last), first_stride=8)
+
+
 # The first row that fits a name is its row.
 TAPS = (
     _row('lenet', 'conv2 pool2'),
@@ -86,11 +94,8 @@ TAPS = (
     _row('*inception_resnet_v2',
          'Conv2d_2b_3x3 Conv2d_4a_3x3 Mixed_5b PreAuxLogits Conv2d_7b_1x1', lost=4),
     # The stems of the ImageNet cells have no end points at strides 2 and 4.
-    _row('nasnet_cifar', 'Cell_11 Cell_17'),
-    _row('nasnet_mobile', 'Cell_3 Cell_7 Cell_11', first_stride=8),
-    _row('nasnet_large', 'Cell_5 Cell_11 Cell_17', first_stride=8),
-    _row('pnasnet_mobile', 'Cell_2 Cell_5 Cell_8', first_stride=8),
-    _row('pnasnet_large', 'Cell_3 Cell_7 Cell_11', first_stride=8),
+    *(_searched(name, cells) for name, cells in (
+        *architectures.NASNET_CELLS.items(), *architectures.PNASNET_CELLS.items())),
     _row('mobilenet_v1*', 'Conv2d_1_pointwise Conv2d_3_pointwise Conv2d_5_pointwise'
          ' Conv2d_11_pointwise Conv2d_13_pointwise'),
     _row('mobilenet_v2*', 'layer_2 layer_4 layer_7 layer_14 layer_19'),

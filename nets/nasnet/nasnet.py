@@ -8,15 +8,45 @@
                   224                               28          14           7
                   331                               42          21          11
 
-R is a reduction cell; each doubles the filters of an operation. The tables of the
-two cells stand in `nasnet_utils`. The ImageNet networks are the paper's NASNet-A
-(4 @ 1056) and (6 @ 4032).
+R is a reduction cell; each doubles the filters of an operation. The ImageNet networks
+are the paper's NASNet-A (4 @ 1056) and (6 @ 4032).
 """
 
 import functools
 
-from nets.nasnet import cell_stack, nasnet_utils
+from catalog import architectures
+from nets.nasnet import cell_stack
+from nets.nasnet.cell import TabledCell
 from nets.nasnet.cell_stack import Hyperparameters, Step
+
+
+class NasNetANormalCell(TabledCell):
+  """The cell that keeps the resolution (figure 4); 6 times as deep as a block."""
+
+  # State 0 is the previous cell's output, 1 that of the cell before it, 2 the first
+  # block's, and so on. A block is the sum of two operations, each on a state.
+  BLOCKS = (
+      ('separable_5x5_2', 0, 'separable_3x3_2', 1),  # state 2
+      ('separable_5x5_2', 1, 'separable_3x3_2', 1),  # 3
+      ('avg_pool_3x3', 0, 'none', 1),                # 4
+      ('avg_pool_3x3', 1, 'avg_pool_3x3', 1),        # 5
+      ('separable_3x3_2', 0, 'none', 0),             # 6
+  )
+  # The output joins the states that are not marked.
+  USED = (1, 0, 0, 0, 0, 0, 0)
+
+
+class NasNetAReductionCell(TabledCell):
+  """The cell that halves the resolution (figure 4); 4 times as deep as a block."""
+
+  BLOCKS = (
+      ('separable_5x5_2', 0, 'separable_7x7_2', 1),  # state 2
+      ('max_pool_3x3', 0, 'separable_7x7_2', 1),     # 3
+      ('avg_pool_3x3', 0, 'separable_5x5_2', 1),     # 4
+      ('none', 3, 'avg_pool_3x3', 2),                # 5
+      ('separable_3x3_2', 2, 'max_pool_3x3', 0),     # 6
+  )
+  USED = (1, 1, 1, 0, 0, 0, 0)
 
 
 def _plan(config):
@@ -35,32 +65,31 @@ def _plan(config):
     yield Step(f'cell_{number}', f'Cell_{number}', level, second_input=second_input)
 
 
-FAMILY = cell_stack.Family(
-    {1: nasnet_utils.NasNetANormalCell, 2: nasnet_utils.NasNetAReductionCell}, _plan)
+FAMILY = cell_stack.Family({1: NasNetANormalCell, 2: NasNetAReductionCell}, _plan)
 _build = functools.partial(cell_stack.build, FAMILY)
 
 
 def cifar_config() -> Hyperparameters:
   """Returns the hyperparameters of NASNet-A (6 @ 768) for CIFAR-10."""
   return Hyperparameters(
-      num_cells=18, num_conv_filters=32, stem_multiplier=3.0,
-      drop_path_keep_prob=0.6, dense_dropout_keep_prob=1.0,
+      num_cells=architectures.NASNET_CELLS['nasnet_cifar'], num_conv_filters=32,
+      stem_multiplier=3.0, drop_path_keep_prob=0.6, dense_dropout_keep_prob=1.0,
       total_training_steps=937500, skip_reduction_layer_input=0)
 
 
 def large_imagenet_config() -> Hyperparameters:
   """Returns the hyperparameters of NASNet-A (6 @ 4032)."""
   return Hyperparameters(
-      num_cells=18, num_conv_filters=168, stem_multiplier=3.0,
-      drop_path_keep_prob=0.7, dense_dropout_keep_prob=0.5,
+      num_cells=architectures.NASNET_CELLS['nasnet_large'], num_conv_filters=168,
+      stem_multiplier=3.0, drop_path_keep_prob=0.7, dense_dropout_keep_prob=0.5,
       total_training_steps=250000, skip_reduction_layer_input=1)
 
 
 def mobile_imagenet_config() -> Hyperparameters:
   """Returns the hyperparameters of NASNet-A (4 @ 1056)."""
   return Hyperparameters(
-      num_cells=12, num_conv_filters=44, stem_multiplier=1.0,
-      drop_path_keep_prob=1.0, dense_dropout_keep_prob=0.5,
+      num_cells=architectures.NASNET_CELLS['nasnet_mobile'], num_conv_filters=44,
+      stem_multiplier=1.0, drop_path_keep_prob=1.0, dense_dropout_keep_prob=0.5,
       total_training_steps=250000, skip_reduction_layer_input=0)
 
 

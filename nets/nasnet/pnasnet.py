@@ -12,6 +12,7 @@ third run do, and the filters of an operation double.
 
 import functools
 
+from catalog import architectures
 from nets.nasnet import cell_stack
 from nets.nasnet.cell import TabledCell
 from nets.nasnet.cell_stack import Hyperparameters, Step
@@ -20,13 +21,16 @@ from nets.nasnet.cell_stack import Hyperparameters, Step
 class PNasNetNormalCell(TabledCell):
   """The cell of PNASNet-5 (figure 1); 5 times as deep as a block."""
 
+  # State 0 is the previous cell's output, 1 that of the cell before it, 2 the first
+  # block's, and so on. A block is the sum of two operations, each on a state.
   BLOCKS = (
-      ('separable_5x5_2', 1, 'max_pool_3x3', 1),
-      ('separable_7x7_2', 0, 'max_pool_3x3', 0),
-      ('separable_5x5_2', 0, 'separable_3x3_2', 0),
-      ('separable_3x3_2', 4, 'max_pool_3x3', 0),
-      ('separable_3x3_2', 1, 'none', 0),
+      ('separable_5x5_2', 1, 'max_pool_3x3', 1),     # state 2
+      ('separable_7x7_2', 0, 'max_pool_3x3', 0),     # 3
+      ('separable_5x5_2', 0, 'separable_3x3_2', 0),  # 4
+      ('separable_3x3_2', 4, 'max_pool_3x3', 0),     # 5
+      ('separable_3x3_2', 1, 'none', 0),             # 6
   )
+  # The output joins the states that are not marked.
   USED = (1, 1, 0, 0, 0, 0, 0)
 
 
@@ -50,16 +54,16 @@ _build = functools.partial(cell_stack.build, FAMILY)
 def large_imagenet_config() -> Hyperparameters:
   """Returns the hyperparameters of PNASNet-5 (N = 4, F = 216)."""
   return Hyperparameters(
-      num_cells=12, num_conv_filters=216, stem_multiplier=3.0,
-      drop_path_keep_prob=0.6, dense_dropout_keep_prob=0.5,
+      num_cells=architectures.PNASNET_CELLS['pnasnet_large'], num_conv_filters=216,
+      stem_multiplier=3.0, drop_path_keep_prob=0.6, dense_dropout_keep_prob=0.5,
       total_training_steps=250000, skip_reduction_layer_input=1)
 
 
 def mobile_imagenet_config() -> Hyperparameters:
   """Returns the hyperparameters of PNASNet-5 (N = 3, F = 54)."""
   return Hyperparameters(
-      num_cells=9, num_conv_filters=54, stem_multiplier=1.0,
-      drop_path_keep_prob=1.0, dense_dropout_keep_prob=0.5,
+      num_cells=architectures.PNASNET_CELLS['pnasnet_mobile'], num_conv_filters=54,
+      stem_multiplier=1.0, drop_path_keep_prob=1.0, dense_dropout_keep_prob=0.5,
       total_training_steps=250000, skip_reduction_layer_input=1)
 
 
