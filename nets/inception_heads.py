@@ -1,12 +1,11 @@
-"""The ends of the Inception networks: pool, dropout, logits, predictions.
+"""The parts of which Inception networks make their heads.
 
-Two kinds: v1 to v3 end in a 1x1 convolution, so that larger images may give a map
-of logits; v4 and Inception-ResNet v2 average over the whole image and end in a
-dense layer. What differs within a kind is a row, `ConvHead` or `DenseHead`.
+v1 to v3 end in a 1x1 convolution, so that larger images may give a map of logits: each
+has its head in its module. v4 and Inception-ResNet v2 average over the whole image and
+end in a dense layer: their heads are here and differ in scopes alone.
 """
 
 import contextlib
-from typing import NamedTuple
 
 import diagnostics
 from tf_compat import slim, tf
@@ -20,83 +19,16 @@ def network_scope(scope, default_scope, inputs, reuse, is_training):
       yield sc
 
 
-class ConvHead(NamedTuple):
-  """What tells apart the heads of v1 to v3.
-
-  Attributes:
-    pool: scope of the average pool, without the kernel that ends its name.
-    pool_end_point: its end point.
-    kernel: height and width of the pool.
-    stride: stride of the pool.
-    shrinks: whether the pool is no larger than the features it is given.
-    dropout: scope of the dropout.
-    pre_logits: end point of what the logits see, if it has one.
-    logits: scope of the convolution.
-    predictions: scope of the predictions.
-  """
-
-  pool: str
-  pool_end_point: str
-  kernel: int
-  stride: int
-  shrinks: bool
-  dropout: str
-  pre_logits: str | None
-  logits: str
-  predictions: str = 'Predictions'
+def average(net):
+  """Averages [batch, height, width, depth] over space, to [batch, 1, 1, depth]."""
+  return tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
 
 
-def classify(net, end_points, head, num_classes, dropout_keep_prob, prediction_fn,
-             spatial_squeeze, global_pool):
-  """Puts a `ConvHead` on features.
-
-  Args:
-    net: features, float [batch, height, width, depth].
-    end_points: dict that receives the new end points.
-    head: a `ConvHead`.
-    num_classes: number of logits; 0 or None leaves them out.
-    dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
-    global_pool: whether to average over the whole image, whatever its size.
-
-  Returns:
-    (net, end_points): logits [batch, num_classes], or [batch, height, width,
-    num_classes] without the squeeze; without classes, the pooled features.
-
-  Raises:
-    UserError: the features do not suit the pool, or the logits the squeeze; it
-      is a ValueError.
-  """
-  with tf.variable_scope('Logits'):
-    if global_pool:
-      net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
-      end_points['global_pool'] = net
-    else:
-      net = _average_pool(net, head)
-      end_points[head.pool_end_point] = net
-    if not num_classes:
-      return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, scope=head.dropout)
-    if head.pre_logits:
-      end_points[head.pre_logits] = net
-    logits = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
-                         normalizer_fn=None, scope=head.logits)
-    if spatial_squeeze:
-      logits = squeeze(logits, 'global_pool=True or spatial_squeeze=False')
-  end_points['Logits'] = logits
-  end_points['Predictions'] = prediction_fn(logits, scope=head.predictions)
-  return logits, end_points
-
-
-def _average_pool(net, head):
-  kernel = [head.kernel, head.kernel]
-  if head.shrinks:
-    kernel = fitting_kernel(net, kernel)
-  else:
-    check_size(net, head.kernel, 'global_pool=True')
-  return slim.avg_pool2d(net, kernel, stride=head.stride, padding='VALID',
-                         scope=f'{head.pool}_{kernel[0]}x{kernel[1]}')
+def shrinking_pool(net, size):
+  """Averages over `size` x `size` at stride 2; over all of features that are smaller."""
+  height, width = fitting_kernel(net, [size, size])
+  return slim.avg_pool2d(net, [height, width], stride=2, padding='VALID',
+                         scope=f'AvgPool_1a_{height}x{width}')
 
 
 def _size(net):
@@ -139,18 +71,8 @@ def auxiliary_stem(net, pool_scope, depth=128):
                      scope='Conv2d_1b_1x1')
 
 
-class DenseHead(NamedTuple):
-  """What tells apart the heads of v4 and Inception-ResNet v2: their scopes."""
-
-  auxiliary_pool: str
-  auxiliary_conv: str
-  auxiliary_logits: str
-  pool: str
-  dropout: str
-
-
-def auxiliary_dense_logits(net, head, num_classes):
-  """Returns the auxiliary logits [batch, num_classes] of `DenseHead` networks.
+def auxiliary_dense_logits(net, num_classes, pool_scope, conv_scope, logits_scope):
+  """Returns the auxiliary logits [batch, num_classes] of v4 and Inception-ResNet v2.
 
   Raises:
     UserError: the size of `net`, 17 x 17 at 299, is unknown or below 5 x 5; it is
@@ -161,36 +83,37 @@ def auxiliary_dense_logits(net, head, num_classes):
         'AuxLogits has weights for one image size: give images of a known height'
         ' and width, or create_aux_logits=False')
   with tf.variable_scope('AuxLogits'):
-    net = auxiliary_stem(net, head.auxiliary_pool)
-    net = slim.conv2d(net, 768, _size(net), stride=1,
-                      padding='VALID', scope=head.auxiliary_conv)
+    net = auxiliary_stem(net, pool_scope)
+    net = slim.conv2d(net, 768, _size(net), stride=1, padding='VALID', scope=conv_scope)
     return slim.fully_connected(slim.flatten(net), num_classes, activation_fn=None,
-                                scope=head.auxiliary_logits)
+                                scope=logits_scope)
 
 
-def classify_dense(net, end_points, head, num_classes, dropout_keep_prob):
-  """Puts a `DenseHead` on features.
+def classify_dense(net, end_points, num_classes, dropout_keep_prob, pool_scope,
+                   dropout_scope):
+  """Builds the head of v4 and Inception-ResNet v2.
 
   Args:
     net: features, float [batch, height, width, depth].
     end_points: dict that receives the new end points.
-    head: a `DenseHead`.
     num_classes: number of logits; 0 or None leaves them out.
     dropout_keep_prob: share of activations that dropout keeps.
+    pool_scope: name of the average pool.
+    dropout_scope: name of the dropout.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or without classes the pooled
     features [batch, 1, 1, depth].
   """
   with tf.variable_scope('Logits'):
-    if None not in _size(net):
-      net = slim.avg_pool2d(net, _size(net), padding='VALID', scope=head.pool)
+    if None in _size(net):
+      net = average(net)
     else:
-      net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
+      net = slim.avg_pool2d(net, _size(net), padding='VALID', scope=pool_scope)
     end_points['global_pool'] = net
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, scope=head.dropout)
+    net = slim.dropout(net, dropout_keep_prob, scope=dropout_scope)
     net = end_points['PreLogitsFlatten'] = slim.flatten(net, scope='PreLogitsFlatten')
     logits = slim.fully_connected(
         net, num_classes, activation_fn=None, scope='Logits')

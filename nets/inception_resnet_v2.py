@@ -38,10 +38,6 @@ BLOCK_8 = (  # Figure 19.
      Conv('Conv2d_0c_3x1', (3, 1), 256)),
 )
 
-HEAD = inception_heads.DenseHead(
-    auxiliary_pool='Conv2d_1a_3x3', auxiliary_conv='Conv2d_2a_5x5',
-    auxiliary_logits='Logits', pool='AvgPool_1a_8x8', dropout='Dropout')
-
 
 @slim.add_arg_scope
 def scaled_residual(net, branches, scale, activation_fn, scope, default_scope, reuse,
@@ -196,6 +192,20 @@ def inception_resnet_v2_base(inputs, final_endpoint='Conv2d_7b_1x1',
     return inception_blocks.build(inputs, table, final_endpoint)
 
 
+def auxiliary_logits(net, num_classes):
+  """Returns the auxiliary logits, see `inception_heads.auxiliary_dense_logits`."""
+  return inception_heads.auxiliary_dense_logits(
+      net, num_classes, pool_scope='Conv2d_1a_3x3', conv_scope='Conv2d_2a_5x5',
+      logits_scope='Logits')
+
+
+def classify(net, end_points, num_classes, dropout_keep_prob):
+  """Builds the head, see `inception_heads.classify_dense`."""
+  return inception_heads.classify_dense(
+      net, end_points, num_classes, dropout_keep_prob, pool_scope='AvgPool_1a_8x8',
+      dropout_scope='Dropout')
+
+
 def inception_resnet_v2(inputs, num_classes=1001, is_training=True,
                         dropout_keep_prob=0.8, reuse=None, scope='InceptionResnetV2',
                         create_aux_logits=True, activation_fn=tf.nn.relu,
@@ -232,10 +242,9 @@ def inception_resnet_v2(inputs, num_classes=1001, is_training=True,
     net, end_points = inception_resnet_v2_base(
         inputs, scope=sc, activation_fn=activation_fn)
     if create_aux_logits and num_classes:
-      end_points['AuxLogits'] = inception_heads.auxiliary_dense_logits(
-          end_points['PreAuxLogits'], HEAD, num_classes)
-    return inception_heads.classify_dense(
-        net, end_points, HEAD, num_classes, dropout_keep_prob)
+      end_points['AuxLogits'] = auxiliary_logits(
+          end_points['PreAuxLogits'], num_classes)
+    return classify(net, end_points, num_classes, dropout_keep_prob)
 
 
 inception_resnet_v2.default_image_size = 299

@@ -40,11 +40,6 @@ POOLS = {'Mixed_4b': MaxPool('MaxPool_4a_3x3', 3, stride=2),
 # The old checkpoints have one scope out of line.
 _LAST_OF_BRANCH_2 = {'Mixed_5b': 'Conv2d_0a_3x3'}
 
-HEAD = inception_heads.ConvHead(
-    pool='AvgPool_0a', pool_end_point='AvgPool_0a_7x7', kernel=7, stride=1,
-    shrinks=False, dropout='Dropout_0b', pre_logits=None, logits='Conv2d_0c_1x1',
-    predictions='Logits/Predictions')
-
 
 def _module(scope):
   conv1, reduce3, conv3, reduce5, conv5, projection = MODULES[scope]
@@ -90,6 +85,47 @@ def inception_v1_base(inputs, final_endpoint='Mixed_5c', include_root_block=True
           inputs, list(_layers(include_root_block)), final_endpoint)
 
 
+def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+             spatial_squeeze, global_pool):
+  """Builds the head: pool, dropout, logits, predictions.
+
+  Args:
+    net: features, float [batch, height, width, 1024].
+    end_points: dict that receives the new end points.
+    num_classes: number of logits; 0 or None leaves them out.
+    dropout_keep_prob: share of activations that dropout keeps.
+    prediction_fn: turns logits into the end point 'Predictions'.
+    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    global_pool: whether to average over the whole image, whatever its size.
+
+  Returns:
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes] without the squeeze; without classes, the pooled features.
+
+  Raises:
+    UserError: the features are smaller than the pool, or the logits are a map
+      that cannot be squeezed; it is a ValueError.
+  """
+  with tf.variable_scope('Logits'):
+    if global_pool:
+      net = end_points['global_pool'] = inception_heads.average(net)
+    else:
+      inception_heads.check_size(net, 7, 'global_pool=True')
+      net = end_points['AvgPool_0a_7x7'] = slim.avg_pool2d(
+          net, [7, 7], stride=1, padding='VALID', scope='AvgPool_0a_7x7')
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, scope='Dropout_0b')
+    logits = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
+                         normalizer_fn=None, scope='Conv2d_0c_1x1')
+    if spatial_squeeze:
+      logits = inception_heads.squeeze(
+          logits, 'global_pool=True or spatial_squeeze=False')
+  end_points['Logits'] = logits
+  end_points['Predictions'] = prediction_fn(logits, scope='Logits/Predictions')
+  return logits, end_points
+
+
 def inception_v1(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.8,
                  prediction_fn=slim.softmax, spatial_squeeze=True, reuse=None,
                  scope='InceptionV1', global_pool=False, final_endpoint=None):
@@ -122,9 +158,8 @@ def inception_v1(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
     if final_endpoint is not None:
       return inception_v1_base(inputs, final_endpoint, scope=sc)
     net, end_points = inception_v1_base(inputs, scope=sc)
-    return inception_heads.classify(
-        net, end_points, HEAD, num_classes, dropout_keep_prob, prediction_fn,
-        spatial_squeeze, global_pool)
+    return classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+                    spatial_squeeze, global_pool)
 
 
 inception_v1.default_image_size = 224

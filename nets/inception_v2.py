@@ -79,10 +79,6 @@ MODULES = (
     _module('Mixed_5c', 352,  192, 320,   192, 224,          _MAX, 128),
 )
 
-HEAD = inception_heads.ConvHead(
-    pool='AvgPool_1a', pool_end_point='AvgPool_1a', kernel=7, stride=2, shrinks=True,
-    dropout='Dropout_1b', pre_logits='PreLogits', logits='Conv2d_1c_1x1')
-
 
 def inception_v2_base(inputs, final_endpoint='Mixed_5c', min_depth=16,
                       depth_multiplier=1.0, use_separable_conv=True,
@@ -131,6 +127,45 @@ def _check_data_format(data_format, separable):
         ' use_separable_conv=False, or NHWC')
 
 
+def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+             spatial_squeeze, global_pool):
+  """Builds the head: pool, dropout, logits, predictions.
+
+  Args:
+    net: features, float [batch, height, width, 1024].
+    end_points: dict that receives the new end points.
+    num_classes: number of logits; 0 or None leaves them out.
+    dropout_keep_prob: share of activations that dropout keeps.
+    prediction_fn: turns logits into the end point 'Predictions'.
+    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    global_pool: whether to average over the whole image, whatever its size.
+
+  Returns:
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes] without the squeeze; without classes, the pooled features.
+
+  Raises:
+    UserError: the logits are a map that cannot be squeezed; it is a ValueError.
+  """
+  with tf.variable_scope('Logits'):
+    if global_pool:
+      net = end_points['global_pool'] = inception_heads.average(net)
+    else:
+      net = end_points['AvgPool_1a'] = inception_heads.shrinking_pool(net, 7)
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, scope='Dropout_1b')
+    end_points['PreLogits'] = net
+    logits = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
+                         normalizer_fn=None, scope='Conv2d_1c_1x1')
+    if spatial_squeeze:
+      logits = inception_heads.squeeze(
+          logits, 'global_pool=True or spatial_squeeze=False')
+  end_points['Logits'] = logits
+  end_points['Predictions'] = prediction_fn(logits, scope='Predictions')
+  return logits, end_points
+
+
 def inception_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.8,
                  min_depth=16, depth_multiplier=1.0, prediction_fn=slim.softmax,
                  spatial_squeeze=True, reuse=None, scope='InceptionV2',
@@ -169,9 +204,8 @@ def inception_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
     if final_endpoint is not None:
       return base(final_endpoint)
     net, end_points = base()
-    return inception_heads.classify(
-        net, end_points, HEAD, num_classes, dropout_keep_prob, prediction_fn,
-        spatial_squeeze, global_pool)
+    return classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+                    spatial_squeeze, global_pool)
 
 
 inception_v2.default_image_size = 224

@@ -86,10 +86,6 @@ LAYERS = (
     _figure_7('Mixed_7c', last_of_branch_1='Conv2d_0c_3x1'),
 )
 
-HEAD = inception_heads.ConvHead(
-    pool='AvgPool_1a', pool_end_point='AvgPool_1a', kernel=8, stride=2, shrinks=True,
-    dropout='Dropout_1b', pre_logits='PreLogits', logits='Conv2d_1c_1x1')
-
 
 def inception_v3_base(inputs, final_endpoint='Mixed_7c', min_depth=16,
                       depth_multiplier=1.0, scope=None):
@@ -114,6 +110,45 @@ def inception_v3_base(inputs, final_endpoint='Mixed_7c', min_depth=16,
       inception_blocks.scaled_width(depth_multiplier, min_depth))
   with tf.variable_scope(scope, 'InceptionV3', [inputs]):
     return inception_blocks.build(inputs, LAYERS, final_endpoint, options)
+
+
+def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+             spatial_squeeze, global_pool):
+  """Builds the head: pool, dropout, logits, predictions.
+
+  Args:
+    net: features, float [batch, height, width, 2048].
+    end_points: dict that receives the new end points.
+    num_classes: number of logits; 0 or None leaves them out.
+    dropout_keep_prob: share of activations that dropout keeps.
+    prediction_fn: turns logits into the end point 'Predictions'.
+    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    global_pool: whether to average over the whole image, whatever its size.
+
+  Returns:
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes] without the squeeze; without classes, the pooled features.
+
+  Raises:
+    UserError: the logits are a map that cannot be squeezed; it is a ValueError.
+  """
+  with tf.variable_scope('Logits'):
+    if global_pool:
+      net = end_points['global_pool'] = inception_heads.average(net)
+    else:
+      net = end_points['AvgPool_1a'] = inception_heads.shrinking_pool(net, 8)
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, scope='Dropout_1b')
+    end_points['PreLogits'] = net
+    logits = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
+                         normalizer_fn=None, scope='Conv2d_1c_1x1')
+    if spatial_squeeze:
+      logits = inception_heads.squeeze(
+          logits, 'global_pool=True or spatial_squeeze=False')
+  end_points['Logits'] = logits
+  end_points['Predictions'] = prediction_fn(logits, scope='Predictions')
+  return logits, end_points
 
 
 def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.8,
@@ -160,9 +195,8 @@ def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
       end_points['AuxLogits'] = _auxiliary_logits(
           end_points['Mixed_6e'], num_classes, spatial_squeeze,
           inception_blocks.scaled_width(depth_multiplier, min_depth))
-    return inception_heads.classify(
-        net, end_points, HEAD, num_classes, dropout_keep_prob, prediction_fn,
-        spatial_squeeze, global_pool)
+    return classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+                    spatial_squeeze, global_pool)
 
 
 def _auxiliary_logits(net, num_classes, spatial_squeeze, width):

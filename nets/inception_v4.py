@@ -73,10 +73,6 @@ LAYERS = (  # Figure 9.
     *(Mixed(f'Mixed_7{letter}', INCEPTION_C) for letter in 'bcd'),
 )
 
-HEAD = inception_heads.DenseHead(
-    auxiliary_pool='AvgPool_1a_5x5', auxiliary_conv='Conv2d_2a',
-    auxiliary_logits='Aux_logits', pool='AvgPool_1a', dropout='Dropout_1b')
-
 
 def block_inception_a(inputs, scope=None, reuse=None):
   """Builds the 35 x 35 module: [..., 384] to [..., 384]."""
@@ -127,6 +123,20 @@ def inception_v4_base(inputs, final_endpoint='Mixed_7d', scope=None):
     return inception_blocks.build(inputs, LAYERS, final_endpoint)
 
 
+def auxiliary_logits(net, num_classes):
+  """Returns the auxiliary logits, see `inception_heads.auxiliary_dense_logits`."""
+  return inception_heads.auxiliary_dense_logits(
+      net, num_classes, pool_scope='AvgPool_1a_5x5', conv_scope='Conv2d_2a',
+      logits_scope='Aux_logits')
+
+
+def classify(net, end_points, num_classes, dropout_keep_prob):
+  """Builds the head, see `inception_heads.classify_dense`."""
+  return inception_heads.classify_dense(
+      net, end_points, num_classes, dropout_keep_prob, pool_scope='AvgPool_1a',
+      dropout_scope='Dropout_1b')
+
+
 def inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0.8,
                  reuse=None, scope='InceptionV4', create_aux_logits=True,
                  final_endpoint=None):
@@ -159,10 +169,8 @@ def inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0
       return inception_v4_base(inputs, final_endpoint, scope=sc)
     net, end_points = inception_v4_base(inputs, scope=sc)
     if create_aux_logits and num_classes:
-      end_points['AuxLogits'] = inception_heads.auxiliary_dense_logits(
-          end_points['Mixed_6h'], HEAD, num_classes)
-    return inception_heads.classify_dense(
-        net, end_points, HEAD, num_classes, dropout_keep_prob)
+      end_points['AuxLogits'] = auxiliary_logits(end_points['Mixed_6h'], num_classes)
+    return classify(net, end_points, num_classes, dropout_keep_prob)
 
 
 inception_v4.default_image_size = 299

@@ -5,7 +5,6 @@ import pytest
 
 import diagnostics
 from nets import (
-    inception_heads,
     inception_resnet_v2,
     inception_v1,
     inception_v2,
@@ -14,9 +13,8 @@ from nets import (
 )
 from tf_compat import slim, tf
 
-CONV_HEADS = {
-    'v1': inception_v1.HEAD, 'v2': inception_v2.HEAD, 'v3': inception_v3.HEAD}
-DENSE_HEADS = {'v4': inception_v4.HEAD, 'resnet_v2': inception_resnet_v2.HEAD}
+CONV_HEADS = {'v1': inception_v1, 'v2': inception_v2, 'v3': inception_v3}
+DENSE_HEADS = {'v4': inception_v4, 'resnet_v2': inception_resnet_v2}
 
 
 def images(height, width=None):
@@ -25,9 +23,8 @@ def images(height, width=None):
 
 def classify(features, head, num_classes=3, keep_prob=1.0, prediction_fn=slim.softmax,
              spatial_squeeze=True, global_pool=False):
-  return inception_heads.classify(
-      features, {}, CONV_HEADS[head], num_classes, keep_prob, prediction_fn,
-      spatial_squeeze, global_pool)
+  return CONV_HEADS[head].classify(
+      features, {}, num_classes, keep_prob, prediction_fn, spatial_squeeze, global_pool)
 
 
 @pytest.mark.parametrize(('head', 'size', 'scope', 'map_size'), [
@@ -56,15 +53,15 @@ def test_sizes_that_do_not_give_one_answer_are_explained(head, size, message):
 
 def test_old_names_of_output_nodes():
   names = {}
-  for name, head in CONV_HEADS.items():
+  for name, size in (('v1', 7), ('v2', 7), ('v3', 8)):
     tf.reset_default_graph()
     with tf.variable_scope(name):
-      _, end_points = classify(images(head.kernel), name)
+      _, end_points = classify(images(size), name)
     names[name] = [end_points[key].op.name for key in ('Logits', 'Predictions')]
   for name, head in DENSE_HEADS.items():
     tf.reset_default_graph()
     with tf.variable_scope(name):
-      _, end_points = inception_heads.classify_dense(images(8), {}, head, 3, 1.0)
+      _, end_points = head.classify(images(8), {}, 3, 1.0)
     names[name] = [end_points[key].op.name for key in ('Logits', 'Predictions')]
   assert names == {
       'v1': ['v1/Logits/SpatialSqueeze', 'v1/Logits/Predictions/Reshape_1'],
@@ -93,8 +90,7 @@ def test_dense_heads_average_over_images_of_any_size(head):
   known, unknown = images(3, 5), tf.placeholder(tf.float32, [None, None, None, 3])
   pooled = []
   for net in (known, unknown):
-    logits, end_points = inception_heads.classify_dense(
-        net, {}, DENSE_HEADS[head], 4, 1.0)
+    logits, end_points = DENSE_HEADS[head].classify(net, {}, 4, 1.0)
     assert logits.shape[1] == 4
     tf.get_variable_scope().reuse_variables()
     pooled.append(end_points['global_pool'])
@@ -110,8 +106,7 @@ def test_dropout_keeps_the_share_asked_for(name):
   if name in CONV_HEADS:
     _, end_points = classify(features, name, 3, 0.25, global_pool=True)
   else:
-    _, end_points = inception_heads.classify_dense(
-        features, {}, DENSE_HEADS[name], 3, 0.25)
+    _, end_points = DENSE_HEADS[name].classify(features, {}, 3, 0.25)
   if name == 'v1':  # Without an end point: what the convolution reads.
     seen = tf.get_default_graph().get_operation_by_name(
         'Logits/Conv2d_0c_1x1/Conv2D').inputs[0]
@@ -138,8 +133,7 @@ def test_prediction_fn_makes_the_predictions():
 
 @pytest.mark.parametrize('head', DENSE_HEADS)
 def test_auxiliary_dense_logits_fit_the_image(head):
-  logits = inception_heads.auxiliary_dense_logits(
-      images(17, 22), DENSE_HEADS[head], 3)
+  logits = DENSE_HEADS[head].auxiliary_logits(images(17, 22), 3)
   assert logits.shape.as_list() == [2, 3]
   scope = {'v4': 'Conv2d_2a', 'resnet_v2': 'Conv2d_2a_5x5'}[head]
   (weights,) = [variable for variable in tf.trainable_variables()
@@ -153,4 +147,4 @@ def test_auxiliary_dense_logits_fit_the_image(head):
 def test_images_that_cannot_have_auxiliary_logits_are_explained(size, message):
   net = tf.placeholder(tf.float32, [2, size, size, 3])
   with pytest.raises(diagnostics.UserError, match=message):
-    inception_heads.auxiliary_dense_logits(net, inception_v4.HEAD, 3)
+    inception_v4.auxiliary_logits(net, 3)
