@@ -25,7 +25,7 @@ def average(net):
 
 
 def shrinking_pool(net, size):
-  """Averages over `size` x `size` at stride 2; over all of features that are smaller."""
+  """Averages over `size` x `size` at stride 2, or over all of smaller features."""
   height, width = fitting_kernel(net, [size, size])
   return slim.avg_pool2d(net, [height, width], stride=2, padding='VALID',
                          scope=f'AvgPool_1a_{height}x{width}')

@@ -56,7 +56,8 @@ def shapes(end_points):
     (pnasnet.pnasnet_mobile_arg_scope,
      'weight_decay=4e-05, batch_norm_decay=0.9997, batch_norm_epsilon=0.001'),
     (nasnet.build_nasnet_cifar,
-     'images, num_classes, is_training=True, config=None, current_step=None'),
+     'images, num_classes, is_training=True, config=None, current_step=None,'
+     ' final_endpoint=None'),  # The last is ours: how far a backbone is built.
     (nasnet.build_nasnet_large, f'{BUILD_ARGUMENTS}, current_step=None'),
     (pnasnet.build_pnasnet_large, BUILD_ARGUMENTS),
     (nasnet_utils.NasNetANormalCell, CELL_ARGUMENTS),
