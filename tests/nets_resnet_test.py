@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from catalog import architectures
 from nets import (
     nets_factory,
     resnet,
@@ -167,6 +168,15 @@ def test_documented_resolutions_are_those_of_the_end_points(name, module, line):
   assert resolutions(resnet, 'depth') == [block.shape[3] for block in blocks]
   for layers, units in resnet.UNITS.items():
     assert resolutions(resnet, f'(?:units of +)?{layers}') == list(units)
+
+
+@pytest.mark.parametrize('name', architectures.VGG_CONVOLUTIONS)
+def test_documented_resolutions_and_depths_of_vgg_are_those_of_its_pools(name):
+  _, end_points = nets_factory.get_network_fn(name, None)(
+      tf.placeholder(tf.float32, [1, 224, 224, 3]))
+  pools = [end_points[f'{name}/pool{number}'] for number in range(1, 6)]
+  assert resolutions(vgg, 'after pool') == [pool.shape[1] for pool in pools]
+  assert resolutions(vgg, 'depth') == [pool.shape[3] for pool in pools]
 
 
 @pytest.mark.parametrize('network', [vgg.vgg_a, vgg.vgg_16])
