@@ -19,7 +19,7 @@ demo: .venv/ready
 	  --save_summaries_secs=1
 	$(RUN) eval_image_classifier.py $(DIGITS) --dataset_split_name=test \
 	  --checkpoint_path=demo/train --eval_dir=demo/eval
-	$(RUN) draw_learning_curves.py demo/train demo/eval --output=demo/learning_curves.png
+	.venv/bin/slim-zoo curves demo/train demo/eval --output=demo/learning_curves.png
 	@echo "The report: demo/eval/report/report.png"
 
 test: lint

@@ -16,7 +16,7 @@ import time
 
 from absl import flags
 
-import diagnostics
+from slim_zoo import diagnostics
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('filter', '*', 'Glob pattern of the names of the networks.')
@@ -25,8 +25,8 @@ flags.DEFINE_integer('rounds', 3, 'How often each network is built.', lower_boun
 
 def wheel_network_fn(name: str):
   """Returns build(images) of the network in tf_slim.nets; None if it has none."""
-  from catalog import networks
-  from tf_compat import slim
+  from slim_zoo.catalog import networks
+  from slim_zoo.tf_compat import slim
   row = networks.NETWORKS[name]
   module_name = row.builder.split(':')[0]
   try:
@@ -47,7 +47,7 @@ def wheel_network_fn(name: str):
 
 def seconds_to_build(build, shape) -> float:
   """Returns the time that build(images) takes in an empty graph."""
-  from tf_compat import tf
+  from slim_zoo.tf_compat import tf
   gc.collect()
   with tf.Graph().as_default():
     images = tf.placeholder(tf.float32, shape)
@@ -58,8 +58,8 @@ def seconds_to_build(build, shape) -> float:
 
 def measure(name: str) -> tuple[float, float | None]:
   """Returns the median times of ours and of the wheel's, built in turn."""
-  from catalog import networks
-  from nets import nets_factory
+  from slim_zoo.catalog import networks
+  from slim_zoo.nets import nets_factory
   row = networks.NETWORKS[name]
   ours = nets_factory.get_network_fn(name, 1001, 1e-4, is_training=True)
   frames = [row.frames] if row.frames else []
@@ -76,7 +76,7 @@ def measure(name: str) -> tuple[float, float | None]:
 
 def main(_):
   """Prints a line for each network as soon as it is measured."""
-  from catalog import networks
+  from slim_zoo.catalog import networks
   names = [name for name in networks.NETWORKS if fnmatch.fnmatch(name, FLAGS.filter)]
   if not names:
     raise diagnostics.UserError(f"--filter='{FLAGS.filter}' fits no network's name")

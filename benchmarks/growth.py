@@ -17,9 +17,9 @@ import statistics
 
 from absl import flags
 
-import diagnostics
-import path_flags
 from benchmarks import paired_runs
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags
 
 FLAGS = flags.FLAGS
 WHEEL = 'tf_slim wheel'
@@ -177,7 +177,7 @@ def report(runs: paired_runs.Runs, parts: list[tuple[dict, list[Line]]]) -> str:
 
 def main(_):
   """Runs what is missing, then prints or writes the table."""
-  from catalog import networks
+  from slim_zoo.catalog import networks
   networks.get_image_network(FLAGS.network)
   paired_runs.check_given(FLAGS['output'], FLAGS['work_dir'])
   for name in FLAGS.what:

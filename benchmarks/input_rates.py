@@ -13,9 +13,9 @@ import statistics
 
 from absl import flags
 
-import diagnostics
-import path_flags
 from benchmarks import paired_runs
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags
 
 FLAGS = flags.FLAGS
 OURS, COPIES = 'this project', 'this project, decoded copies'

@@ -82,7 +82,7 @@ def matrix_multiply_rate(sizes=MATRIX_SIZES,
     sizes: side lengths of the matrices.
     dtype: name of their type.
   """
-  from tf_compat import tf
+  from slim_zoo.tf_compat import tf
   rates = {}
   for size in sizes:
     with tf.Graph().as_default(), tf.Session() as session:

@@ -10,13 +10,13 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 
-from catalog import complexity, networks
-from deployment import model_deploy
-from export import inference_graph
-from nets import complexity as counting
-from nets import nets_factory
-from tf_compat import tf
-from training import learning_rates, losses, updates
+from slim_zoo.catalog import complexity, networks
+from slim_zoo.deployment import model_deploy
+from slim_zoo.export import inference_graph
+from slim_zoo.nets import complexity as counting
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import learning_rates, losses, updates
 
 # A backward pass has one product for the gradient of the input and one for that of
 # the weights, where the forward pass has one. The images need none: with large first

@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from absl import flags
 
-import diagnostics
-import progress
 from benchmarks import machine
+from slim_zoo import diagnostics, progress
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TIMEOUT_SECS = 1800

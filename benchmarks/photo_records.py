@@ -11,8 +11,8 @@ import tempfile
 import numpy as np
 from PIL import Image
 
-import diagnostics
-from datasets import dataset_factory, image_folder
+from slim_zoo import diagnostics
+from slim_zoo.datasets import dataset_factory, image_folder
 
 NAME = 'photographs'
 WIDTH, HEIGHT = 500, 375

@@ -11,9 +11,9 @@ import statistics
 
 from absl import flags
 
-import diagnostics
-import path_flags
 from benchmarks import paired_runs
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags
 
 FLAGS = flags.FLAGS
 RECORDS, SYNTHETIC = 'on records', 'on images in memory'
@@ -72,7 +72,7 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
 def main(_):
   """Runs what is missing, then prints or writes the table."""
   from benchmarks import photo_records
-  from catalog import networks
+  from slim_zoo.catalog import networks
   paired_runs.check_given(FLAGS['output'], FLAGS['dataset_dir'])
   for name in FLAGS.networks:
     networks.get_image_network(name)

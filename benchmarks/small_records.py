@@ -11,8 +11,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from catalog import datasets
-from datasets import dataset_factory, plain_records
+from slim_zoo.catalog import datasets
+from slim_zoo.datasets import dataset_factory, plain_records
 
 NAME = 'small_images'
 SIDE = 12

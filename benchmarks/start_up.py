@@ -11,9 +11,9 @@ import tempfile
 
 from absl import flags
 
-import diagnostics
-import path_flags
 from benchmarks import paired_runs
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags
 
 FLAGS = flags.FLAGS
 SCRIPT, WHEEL = 'train_image_classifier.py', 'tf_slim wheel'
@@ -87,7 +87,7 @@ def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
 
 def main(_):
   """Runs what is missing, then prints or writes the table."""
-  from catalog import datasets
+  from slim_zoo.catalog import datasets
   if not FLAGS.output:
     raise diagnostics.UserError('--output is missing: name the file of the runs')
   datasets.split_files(datasets.find_dataset('digits'), 'train', FLAGS.dataset_dir)

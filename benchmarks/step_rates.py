@@ -14,9 +14,9 @@ import sys
 
 from absl import flags
 
-import diagnostics
-import path_flags
 from benchmarks import machine, paired_runs, timing_chart
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags
 
 FLAGS = flags.FLAGS
 OURS = 'this project'
@@ -65,7 +65,7 @@ def peers() -> dict[str, paired_runs.Contender]:
 
 def check_flags() -> None:
   """Refuses what makes no sense before the first run."""
-  from catalog import networks
+  from slim_zoo.catalog import networks
   if not FLAGS.output:
     raise diagnostics.UserError('--output is missing: name the file of the runs')
   for name in FLAGS.networks:

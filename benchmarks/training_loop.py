@@ -18,9 +18,9 @@ import tempfile
 
 from absl import flags
 
-import diagnostics
-import path_flags
 from benchmarks import paired_runs
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags
 
 FLAGS = flags.FLAGS
 SCRIPT, BARE = 'train_image_classifier.py', 'bare steps'
@@ -134,7 +134,7 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
 
 def main(_):
   """Runs what is missing, then prints or writes the table."""
-  from catalog import datasets, networks
+  from slim_zoo.catalog import datasets, networks
   if not FLAGS.output:
     raise diagnostics.UserError('--output is missing: name the file of the runs')
   for name in FLAGS.networks:

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import pictures
-from preprocessing import random_erasing
-from preprocessing.augmentation import augmented
-from preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo import pictures
+from slim_zoo.preprocessing import random_erasing
+from slim_zoo.preprocessing.augmentation import augmented
+from slim_zoo.preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import augmentation_sheet
 from tests import recipe, scripts
 from tests.conftest import on_digits
 from tests.mapped_images import draw, evaluate, sample_photo, unconverted
-from tf_compat import tf
-from training import augmentation_sheet
 
 FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
 

@@ -53,7 +53,7 @@ def test_noise_makes_no_negative_share():
 def test_the_whole_network_runs_in_every_form_that_is_timed():
   """A group of fetches, or additions of constant zeros, would leave parts out."""
   from benchmarks import measured_network
-  from tf_compat import tf
+  from slim_zoo.tf_compat import tf
   setting = measured_network.Setting('lenet', 2)
   found = {}
   for build in (measured_network.evaluation_operations,
@@ -77,7 +77,7 @@ def test_the_whole_network_runs_in_every_form_that_is_timed():
 
 def test_counts_are_those_of_the_table_or_of_the_size_that_runs():
   from benchmarks import measured_network
-  from catalog import complexity
+  from slim_zoo.catalog import complexity
   stored = complexity.load()['lenet'].multiply_adds
   assert measured_network.Setting('lenet', 8).multiply_adds() == stored
   larger = measured_network.Setting('lenet', 8, image_size=32).multiply_adds()

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from tf_compat import tf
+from slim_zoo.tf_compat import tf
 
 
 def write(prefix, values, version=tf.train.SaverDef.V2):

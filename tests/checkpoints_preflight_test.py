@@ -7,15 +7,15 @@ import types
 import numpy as np
 import pytest
 
-import diagnostics
-from catalog import networks
-from catalog import variables as catalog_variables
-from checkpoints import heads, preflight, renaming, restore
-from nets import nets_factory
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.catalog import variables as catalog_variables
+from slim_zoo.checkpoints import heads, preflight, renaming, restore
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import starting_point
 from tests import checkpoint_files
 from tests.conftest import ROOT
-from tf_compat import tf
-from training import starting_point
 
 AVERAGE = '/ExponentialMovingAverage'
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-import diagnostics
-from checkpoints import renaming
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import renaming
 
 AVERAGE = '/ExponentialMovingAverage'
 

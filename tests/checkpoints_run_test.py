@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-import diagnostics
-from checkpoints import checkpoint_names, restore, run_checkpoints
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names, restore, run_checkpoints
+from slim_zoo.tf_compat import tf
 from tests import checkpoint_files, scripts
-from tf_compat import tf
 
 
 @pytest.fixture(scope='module')

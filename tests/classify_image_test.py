@@ -1,4 +1,4 @@
-"""What classify_image.py says of images: what an evaluation does; of odd files too."""
+"""What slim-zoo classify says of images: what an evaluation does; of odd files too."""
 
 import csv
 import io
@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import diagnostics
-import pictures
-from checkpoints import restore
-from datasets import dataset_factory, labels, pipeline, records
-from evaluation import checkpoint_evaluation
-from export import to_saved_model
-from export.recipe import Recipe
-from nets import nets_factory
-from prediction import checkpoint_model, network_choice, sources
-from preprocessing import preprocessing_factory
+from slim_zoo import diagnostics, pictures
+from slim_zoo.checkpoints import restore
+from slim_zoo.datasets import dataset_factory, labels, pipeline, records
+from slim_zoo.evaluation import checkpoint_evaluation
+from slim_zoo.export import to_saved_model
+from slim_zoo.export.recipe import Recipe
+from slim_zoo.nets import nets_factory
+from slim_zoo.prediction import checkpoint_model, network_choice, sources
+from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.tf_compat import tf
 from tests import image_kinds, scripts
 from tests.stored_images import encoded, files_in
-from tf_compat import tf
 
 DIGITS = 12
 
@@ -61,7 +60,7 @@ def test_answers_are_those_of_the_evaluation(digit_files, trained_dir, evaluated
   paths = {name: tmp_path / 'out' / name
            for name in ('a.csv', 'sheet.png', 'explained', 'features.npz')}
   done = scripts.run(
-      'classify_image', digit_files, odd, checkpoint_path=trained_dir, top_k=3,
+      'classify', digit_files, odd, checkpoint_path=trained_dir, top_k=3,
       batch_size=5, output=paths['a.csv'], contact_sheet=paths['sheet.png'],
       explain=paths['explained'], features=paths['features.npz'])
   assert done.returncode == 3, done.stderr
@@ -101,7 +100,7 @@ def test_answers_are_printed_with_names(digit_files, trained_dir, digits_dir, ev
   words = [f'the-{number}' for number in range(10)]
   names.write_text('\n'.join(words))
   image = digit_files / '00.png'
-  done = scripts.run('classify_image', image, '--top_k=2', checkpoint_path=trained_dir,
+  done = scripts.run('classify', image, '--top_k=2', checkpoint_path=trained_dir,
                      model_name='lenet', num_classes=10, labels_file=names)
   assert (done.returncode, done.stderr) == (
       0, f'note: checkpoint {trained_dir}/model.ckpt-60\n')
@@ -112,7 +111,7 @@ def test_answers_are_printed_with_names(digit_files, trained_dir, digits_dir, ev
   assert float(probability.rstrip('%')) == pytest.approx(
       100 * evaluated[1][0], abs=0.006)
   assert second.index(name) == third.index(third.split()[1])
-  done = scripts.run('classify_image', image, checkpoint_path=trained_dir,
+  done = scripts.run('classify', image, checkpoint_path=trained_dir,
                      format='jsonl', eval_image_size=28)
   told = json.loads(done.stdout)
   assert told['file'] == str(image)
@@ -129,7 +128,7 @@ def test_an_export_answers_alike(digit_files, trained_dir, evaluated, tmp_path):
   (tmp_path / 'saved_model').mkdir()
   to_saved_model.write(
       str(tmp_path / 'saved_model' / '1'), recipe, recipe.build())
-  done = scripts.run('classify_image', digit_files, export=tmp_path, format='csv',
+  done = scripts.run('classify', digit_files, export=tmp_path, format='csv',
                      contact_sheet=tmp_path / 'sheet.png')
   assert done.returncode == 0, done.stderr
   rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -139,9 +138,9 @@ def test_an_export_answers_alike(digit_files, trained_dir, evaluated, tmp_path):
     assert float(row['probability_1']) == pytest.approx(confidence, abs=1e-5)
   assert Image.open(tmp_path / 'sheet.png').width > 4 * pictures.THUMBNAIL_SIDE
   (tmp_path / 'saved_model' / '1' / 'saved_model.pb').write_bytes(b'damage')
-  done = scripts.run('classify_image', digit_files, export=tmp_path)
+  done = scripts.run('classify', digit_files, export=tmp_path)
   scripts.answer(done, 'saved_model/1', 'it is damaged', code=1)
-  done = scripts.run('classify_image', digit_files, export=digit_files)
+  done = scripts.run('classify', digit_files, export=digit_files)
   scripts.answer(done, 'no SavedModel in', code=1)
 
 
@@ -163,19 +162,19 @@ def test_mistakes_are_told_in_one_line(arguments, flags, code, words, digit_file
   places = {'good': digit_files / '00.png', 'folder': digit_files, 'empty': tmp_path}
   flags = {'checkpoint_path': trained_dir} | {
       name: str(value).format(**places) for name, value in flags.items()}
-  done = scripts.run('classify_image', *(
+  done = scripts.run('classify', *(
       argument.format(**places) for argument in arguments), **flags)
   scripts.answer(done, *words, code=code)
 
 
 def test_one_bad_file_and_only_bad_files_end_with_1(trained_dir, tmp_path):
   folder = files_in(tmp_path / 'bad', {'a.png': b'', 'b.jpg': b'text'})
-  done = scripts.run('classify_image', folder / 'a.png', checkpoint_path=trained_dir)
+  done = scripts.run('classify', folder / 'a.png', checkpoint_path=trained_dir)
   note, answer = done.stderr.splitlines()
   assert note == f'note: checkpoint {trained_dir}/model.ckpt-60'
   assert (done.returncode, answer) == (
-      1, f"classify_image.py: '{folder}/a.png' is passed over: the file is empty")
-  done = scripts.run('classify_image', folder, checkpoint_path=trained_dir)
+      1, f"slim-zoo classify: '{folder}/a.png' is passed over: the file is empty")
+  done = scripts.run('classify', folder, checkpoint_path=trained_dir)
   assert done.returncode == 1
   assert 'none of the 2 files' in done.stderr
 
@@ -184,7 +183,7 @@ def test_wrong_checkpoints_are_told_in_one_line(digit_files, trained_dir, tmp_pa
   image, step = digit_files / '00.png', 'model.ckpt-60'
   data = trained_dir / f'{step}.data-00000-of-00001'
   files_in(tmp_path / 'run', {data.name: data.read_bytes()})
-  done = scripts.run('classify_image', image, checkpoint_path=tmp_path / 'run' / step)
+  done = scripts.run('classify', image, checkpoint_path=tmp_path / 'run' / step)
   scripts.answer(done, f"has lost its file '{step}.index'", code=1)
   for arguments, words in [
       ({'model_name': 'cifarnet'}, ['is not of cifarnet', '--model_name=lenet']),
@@ -205,7 +204,7 @@ def test_wrong_checkpoints_are_told_in_one_line(digit_files, trained_dir, tmp_pa
 
 
 def test_standard_input_gives_names_not_images(trained_dir, digit_files):
-  line = scripts.command('classify_image', '-', checkpoint_path=trained_dir)
+  line = scripts.command('classify', '-', checkpoint_path=trained_dir)
   done = subprocess.run(
       line, input=(digit_files / '00.png').read_bytes(), capture_output=True,
       check=False, timeout=scripts.TIMEOUT_SECS)

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from deployment import model_deploy
-from tf_compat import slim, tf
+from slim_zoo.deployment import model_deploy
+from slim_zoo.tf_compat import slim, tf
 
 IMAGES = np.random.RandomState(0).normal(size=(16, 5)).astype(np.float32)
 LABELS = IMAGES[:, :3].argmax(axis=1)  # So there is something to learn.

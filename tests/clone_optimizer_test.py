@@ -5,19 +5,19 @@ import functools
 import numpy as np
 import pytest
 
-from deployment import model_deploy
-from diagnostics import UserError
+from slim_zoo.deployment import model_deploy
+from slim_zoo.diagnostics import UserError
+from slim_zoo.tf_compat import slim, tf
 from tests.clone_nets import (
-    BATCH_NORM_UPDATES,
-    IMAGES,
-    cpu_config,
-    cpu_session,
-    dense_net,
-    run_steps,
-    split_net,
-    whole_batch,
+  BATCH_NORM_UPDATES,
+  IMAGES,
+  cpu_config,
+  cpu_session,
+  dense_net,
+  run_steps,
+  split_net,
+  whole_batch,
 )
-from tf_compat import slim, tf
 
 train = tf.train
 OPTIMIZERS = {

@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-import diagnostics
-from deployment import computation
-from nets.nasnet import cell_stack, nasnet
+from slim_zoo import diagnostics
+from slim_zoo.deployment import computation
+from slim_zoo.nets.nasnet import cell_stack, nasnet
+from slim_zoo.tf_compat import slim, tf
 from tests import recipe, scripts
 from tests.conftest import on_digits
-from tf_compat import slim, tf
 
 STEPS = 60  # As those of `trained_dir`, in float32.
 NEAR = 0.04  # Of 355 images and 60 steps, repeated runs differ by half of it.
@@ -123,7 +123,7 @@ def train_where_steps_take(seconds, script, **flags):
   code = f"""
 import runpy, sys
 sys.path.insert(0, {str(scripts.ROOT)!r})
-from deployment import computation
+from slim_zoo.deployment import computation
 computation.seconds_of_steps = lambda dtypes, device: [0.01, {seconds}]
 sys.argv = {command}
 runpy.run_path(sys.argv[0], run_name='__main__')

@@ -15,14 +15,14 @@ sys.path.insert(0, str(ROOT))
 @pytest.fixture(autouse=True)
 def fresh_graph():
   """Gives each test an empty default graph: names and collections start anew."""
-  from tf_compat import tf
+  from slim_zoo.tf_compat import tf
   tf.reset_default_graph()
 
 
 @pytest.fixture(scope='session')
 def digits_dir(tmp_path_factory):
   """Returns a folder with the digits data set."""
-  from datasets import digits
+  from slim_zoo.datasets import digits
   folder = tmp_path_factory.mktemp('digits')
   digits.convert(str(folder))
   return folder

@@ -9,9 +9,9 @@ import sys
 import pytest
 from PIL import Image
 
-import diagnostics
-from catalog import datasets as dataset_catalog
-from datasets import dataset_utils, image_folder, labels, records
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.datasets import dataset_utils, image_folder, labels, records
 from tests.conftest import ROOT
 from tests.image_kinds import PNG
 from tests.stored_images import (
@@ -156,7 +156,7 @@ def test_image_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
 
 def run(*arguments, **options):
   return subprocess.run(
-      [sys.executable, str(ROOT / 'convert_image_folder.py'), *arguments],
+      [sys.executable, str(ROOT / 'slim-zoo convert-images'), *arguments],
       capture_output=True, text=True, check=False, **options)
 
 
@@ -169,7 +169,7 @@ def test_script_exits_with_3_when_it_refused_something(tmp_path):
   assert done.returncode == 3, done.stderr
   assert 'cat/bad.jpg: it is text' in done.stdout
   assert done.stderr.splitlines()[-1].startswith(
-      'convert_image_folder.py: 1 file was refused')
+      'slim-zoo convert-images: 1 file was refused')
   assert records.is_complete(
       dataset_catalog.find_dataset('pets', f'{tmp_path}/records'),
       f'{tmp_path}/records')
@@ -201,7 +201,7 @@ def test_script_that_is_stopped_leaves_nothing_behind(tmp_path, number, workers)
   for index in range(30):
     (images / f'cat/slow{index}.png').write_bytes(slow)
   process = subprocess.Popen(
-      [sys.executable, str(ROOT / 'convert_image_folder.py'), f'--image_dir={images}',
+      [sys.executable, str(ROOT / 'slim-zoo convert-images'), f'--image_dir={images}',
        f'--dataset_dir={tmp_path}/records', '--dataset_name=pets',
        f'--num_workers={workers}'],
       stderr=subprocess.DEVNULL)

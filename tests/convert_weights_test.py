@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-import diagnostics
-from conversion import (
+from slim_zoo import diagnostics
+from slim_zoo.conversion import (
     checking,
     converting,
     engine,
@@ -18,7 +18,7 @@ from conversion import (
     pairs,
     slim_networks,
 )
-from conversion.runners import pytorch_runner
+from slim_zoo.conversion.runners import pytorch_runner
 from tests import random_weights, scripts
 
 # An interpreter with PyTorch and timm, which the other tests do not need.
@@ -200,12 +200,12 @@ def test_script_drops_background_class_of_a_checkpoint_and_adds_it_again(tmp_pat
   values = random_weights.values(pair.shapes(1001, 3))
   slim_networks.write(values, f'{tmp_path}/old.ckpt')
   common = {'model_name': 'mobilenet_v2_035', 'image_size': 64}
-  done = scripts.run('convert_weights', **common, source=f'{tmp_path}/old.ckpt',
+  done = scripts.run('convert-weights', **common, source=f'{tmp_path}/old.ckpt',
                      target=f'{tmp_path}/there.weights.h5')
   assert done.returncode == 0, done.stderr
   assert '1001 classes become 1000' in done.stdout
   assert 'top-1 agrees on 4 of 4 images' in done.stdout
-  done = scripts.run('convert_weights', **common, source=f'{tmp_path}/there.weights.h5',
+  done = scripts.run('convert-weights', **common, source=f'{tmp_path}/there.weights.h5',
                      target=f'{tmp_path}/new.ckpt', background_class='add')
   assert done.returncode == 0, done.stderr
   assert 'top-1 agrees on 4 of 4 images' in done.stdout
@@ -324,13 +324,13 @@ def test_mistakes_are_answered_in_one_line(flags, words, tmp_path):
   flags = {'model_name': 'resnet_v1_50', 'source': weights,
            'target': tmp_path / 'b'} | flags
   given = {name: value for name, value in flags.items() if value is not None}
-  scripts.answer(scripts.run('convert_weights', **given), *words)
+  scripts.answer(scripts.run('convert-weights', **given), *words)
 
 
 def test_damaged_weights_are_answered_in_one_line(tmp_path):
   weights = tmp_path / 'a.weights.h5'
   weights.write_text('no weights')
-  scripts.answer(scripts.run('convert_weights', model_name='mobilenet_v1_025',
+  scripts.answer(scripts.run('convert-weights', model_name='mobilenet_v1_025',
                              source=weights, target=tmp_path / 'b', image_size=64),
                  'cannot read', 'a.weights.h5')
 
@@ -354,7 +354,7 @@ def test_interpreter_that_cannot_be_run_is_named():
 
 
 def test_list_tells_what_is_refused_and_why():
-  done = scripts.run('convert_weights', list=True)
+  done = scripts.run('convert-weights', list=True)
   assert done.returncode == 0, done.stderr
   for pair in pairs.PAIRS:
     assert pair.model_name in done.stdout

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catalog import datasets as dataset_catalog
-from datasets import (
-    converters,
-    crc32c,
-    dataset_factory,
-    dataset_utils,
-    labels,
-    parallel_conversion,
-    plain_records,
-    staging,
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.datasets import (
+  converters,
+  crc32c,
+  dataset_factory,
+  dataset_utils,
+  labels,
+  parallel_conversion,
+  plain_records,
+  staging,
 )
-from datasets.converters import cifar10, flowers, photos
-from datasets.published_files import Source
-from diagnostics import UserError
+from slim_zoo.datasets.converters import cifar10, flowers, photos
+from slim_zoo.datasets.published_files import Source
+from slim_zoo.diagnostics import UserError
+from slim_zoo.tf_compat import tf
 from tests import small_archives
 from tests.image_kinds import GRAY, KINDS
 from tests.stored_images import contents, picture, read_split
-from tf_compat import tf
 
 VWW = {'small_object_area_threshold': 0.005, 'foreground_class_of_interest': 'person'}
 

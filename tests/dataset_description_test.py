@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from catalog import datasets as dataset_catalog
-from datasets import dataset_factory, records
-from diagnostics import UserError
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.datasets import dataset_factory, records
+from slim_zoo.diagnostics import UserError
 from tests.stored_images import encoded, example, picture, read_split, write
 
 DESCRIPTION = {

@@ -10,22 +10,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catalog import datasets as dataset_catalog
-from datasets import (
-    cifar10,
-    dataset_factory,
-    digits,
-    flowers,
-    imagenet,
-    labels,
-    mnist,
-    visualwakewords,
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.datasets import (
+  cifar10,
+  dataset_factory,
+  digits,
+  flowers,
+  imagenet,
+  labels,
+  mnist,
+  visualwakewords,
 )
-from datasets.dataset_utils import bytes_feature, float_list_feature, int64_feature
-from diagnostics import UserError
+from slim_zoo.datasets.dataset_utils import (
+  bytes_feature,
+  float_list_feature,
+  int64_feature,
+)
+from slim_zoo.diagnostics import UserError
+from slim_zoo.tf_compat import slim, tf
 from tests.conftest import ROOT
 from tests.stored_images import encoded, example, picture, read_split, write
-from tf_compat import slim, tf
 
 # Name, a split, names of its established files, classes, images, channels.
 ESTABLISHED = [
@@ -179,7 +183,7 @@ def test_empty_folder_name_gives_the_facts_without_files():
     ('birds', 'train', 'brids', "no folder '.*/brids'"),
     ('flowers', 'train', 'full/labels.txt', 'is a file: dataset_dir is the folder'),
     ('flowers', 'train', 'empty', r"no file 'flowers_train_\*.tfrecord' .*is empty; .*"
-     'convert_image_folder.py'),
+     'slim-zoo convert-images'),
     ('flowers', 'train', 'full', 'it holds .*flowers_validation_00000-of-00005.*labels'
      r'.txt.* and 3 more; name the folder of its established TFRecords'),
     ('flowers', 'train', '.', 'use --dataset_dir=.*/nested$'),

@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-import diagnostics
-from datasets import dataset_utils, decoded_copies, pipeline
+from slim_zoo import diagnostics
+from slim_zoo.datasets import dataset_utils, decoded_copies, pipeline
+from slim_zoo.tf_compat import slim, tf
 from tests import records_for_tests as records
 from tests import scripts
 from tests.pipeline_test import failure_of
-from tf_compat import slim, tf
 
 BAD, COUNTS = (3, 16), (10, 7)
 

@@ -7,12 +7,12 @@ import shlex
 
 import pytest
 
-from datasets import pipeline
+from slim_zoo.datasets import pipeline
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import determinism
 from tests import records_for_tests as records
 from tests import scripts
 from tests.conftest import on_digits
-from tf_compat import slim, tf
-from training import determinism
 
 # --- The input goes on where it was.
 

@@ -18,24 +18,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catalog import datasets as dataset_catalog
-from catalog import tfds
-from datasets import (
-    archives,
-    converters,
-    dataset_factory,
-    downloads,
-    pipeline,
-    published_files,
-    records,
-    staging,
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.catalog import tfds
+from slim_zoo.datasets import (
+  archives,
+  converters,
+  dataset_factory,
+  downloads,
+  pipeline,
+  published_files,
+  records,
+  staging,
 )
-from datasets.published_files import PublishedFile
-from diagnostics import UserError
+from slim_zoo.datasets.published_files import PublishedFile
+from slim_zoo.diagnostics import UserError
+from slim_zoo.tf_compat import tf
 from tests import scripts, small_archives
 from tests.converters_test import VWW, convert
 from tests.stored_images import contents, encoded, read_split
-from tf_compat import tf
 
 SCRIPT = 'download_and_convert_data'
 
@@ -527,8 +527,8 @@ def test_script_downloads_converts_and_keeps_no_archive(tmp_path, server):
     server.files[f'/{path.name}'] = path.read_bytes()
   # The script as it is, but for the address.
   code = ('import sys\nimport download_and_convert_data, diagnostics\n'
-          'from datasets import converters\n'
-          'from datasets.published_files import PublishedFile\n'
+          'from slim_zoo.datasets import converters\n'
+          'from slim_zoo.datasets.published_files import PublishedFile\n'
           "mnist = converters.find('mnist')\n"
           'mnist.FILES = [PublishedFile(file.filename, (sys.argv.pop(1)'
           ' + file.filename,)) for file in mnist.FILES]\n'
@@ -635,7 +635,7 @@ def test_data_set_of_tensorflow_datasets_that_cannot_be_read_gets_one_line(
 
 
 def test_missing_package_of_tensorflow_datasets_is_named(tmp_path, monkeypatch):
-  from datasets import tfds_builder
+  from slim_zoo.datasets import tfds_builder
   monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
   with pytest.raises(UserError, match='pip install tensorflow-datasets'):
     tfds_builder.prepare('tfds:mnist', str(tmp_path))
@@ -663,7 +663,7 @@ class TinyShapes(tfds.core.GeneratorBasedBuilder):
     for n in range(count):
       yield n, {'image': numpy.full((16, 16, 3), n, numpy.uint8), 'label': n % 2}
 
-from datasets import tfds_builder
+from slim_zoo.datasets import tfds_builder
 spec = tfds_builder.prepare('tfds:tiny_shapes', sys.argv[1])
 print(dict(spec.splits))
 '''

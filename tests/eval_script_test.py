@@ -8,9 +8,9 @@ import shutil
 
 import pytest
 
-from datasets import records
+from slim_zoo.datasets import records
+from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
-from tf_compat import tf
 
 
 def evaluate(**flags):

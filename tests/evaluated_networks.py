@@ -14,9 +14,9 @@ import zipfile
 
 import pytest
 
-from catalog import complexity, networks, taps
-from nets import complexity as counting
-from tf_compat import tf
+from slim_zoo.catalog import complexity, networks, taps
+from slim_zoo.nets import complexity as counting
+from slim_zoo.tf_compat import tf
 
 _DATA = pathlib.Path(__file__).parent / 'data'
 

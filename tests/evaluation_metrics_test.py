@@ -8,8 +8,8 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from diagnostics import UserError
-from evaluation.metrics import Accuracy, Predictions, complete_names, evaluate
+from slim_zoo.diagnostics import UserError
+from slim_zoo.evaluation.metrics import Accuracy, Predictions, complete_names, evaluate
 
 
 def softmax(logits):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation import figures, panels, report
-from evaluation.metrics import Predictions, evaluate
+from slim_zoo.evaluation import figures, panels, report
+from slim_zoo.evaluation.metrics import Predictions, evaluate
 
 FILES = {
     'report.png', 'report.json', 'per_class.csv', 'predictions.csv',
@@ -360,7 +360,7 @@ def test_long_names_lose_their_synonyms_first(name, width, short):
 
 def test_nothing_of_pyplot_is_used():
   # Its global state, and a window system where there is none.
-  script = ('import sys; from evaluation import report;'
+  script = ('import sys; from slim_zoo.evaluation import report;'
             ' sys.exit("matplotlib.pyplot" in sys.modules)')
   root = os.path.dirname(os.path.dirname(os.path.abspath(report.__file__)))
   assert os.spawnve(os.P_WAIT, sys.executable, [sys.executable, '-c', script],

@@ -1,4 +1,4 @@
-"""export_model.py and export_inference_graph.py as their users meet them."""
+"""slim-zoo export and export_inference_graph.py as their users meet them."""
 
 import base64
 import dataclasses
@@ -13,23 +13,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import diagnostics
-from datasets import records
-from export import (
-    exporting,
-    formats,
-    image_samples,
-    parity,
-    pixel_graph,
-    pixels,
-    quiet,
-    recipe,
-    to_onnx,
-    to_saved_model,
+from slim_zoo import diagnostics
+from slim_zoo.datasets import records
+from slim_zoo.export import (
+  exporting,
+  formats,
+  image_samples,
+  parity,
+  pixel_graph,
+  pixels,
+  quiet,
+  recipe,
+  to_onnx,
+  to_saved_model,
 )
+from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.conftest import ROOT
-from tf_compat import tf
 
 LITE = [name for name in formats.FORMATS if name.startswith('tflite')]
 NAMES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
@@ -42,7 +42,7 @@ def exported(digits_dir, trained_dir, tmp_path_factory):
   labels = folder / 'names.txt'
   labels.write_text('\n'.join(NAMES))
   done = scripts.run(
-      'export_model', checkpoint_path=trained_dir, export_dir=folder / 'out',
+      'export', checkpoint_path=trained_dir, export_dir=folder / 'out',
       format=','.join(['saved_model', 'frozen_graph', *LITE]), labels_file=labels,
       dataset_name='digits', dataset_dir=digits_dir, num_images=12,
       num_calibration_images=20)
@@ -257,7 +257,7 @@ def test_mistakes_are_answered_in_one_line(digits_dir, trained_dir, tmp_path, ch
   (tmp_path / '11.txt').write_text('\n'.join(map(str, range(11))))
   changed = {name: value.format(tmp=tmp_path) if isinstance(value, str) else value
              for name, value in changed.items()}
-  done = scripts.run('export_model', **{
+  done = scripts.run('export', **{
       'checkpoint_path': trained_dir, 'export_dir': tmp_path / 'out', 'num_images': 2,
       'dataset_name': 'digits', 'dataset_dir': digits_dir, **changed})
   scripts.answer(done, *words, code=1)

@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-import diagnostics
-from catalog import networks, taps
-from nets import nets_factory
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks, taps
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
 from tests.evaluated_networks import BUILT, evaluated
 from tests.nets_contract_test import CONTRACTS
-from tf_compat import tf
 
 IMAGE_NETWORKS = [name for name, row in networks.NETWORKS.items()
                   if row.frames is None]

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from datasets import digits, labels
+from slim_zoo.datasets import digits, labels
+from slim_zoo.tf_compat import tf
 from tests import checkpoint_files, records_for_tests, scripts
 from tests.conftest import on_digits
-from tf_compat import tf
 
 # Two of the digits, in another order than theirs, and a class of another kind.
 FEW = ('seven', 'none', 'two')

@@ -6,15 +6,15 @@ import types
 import numpy as np
 import pytest
 
-import diagnostics
-from deployment import model_deploy
-from evaluation import checkpoint_evaluation
-from nets import nets_factory, normalization
+from slim_zoo import diagnostics
+from slim_zoo.deployment import model_deploy
+from slim_zoo.evaluation import checkpoint_evaluation
+from slim_zoo.nets import nets_factory, normalization
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import freezing, optimizers, updates
+from slim_zoo.training.learning_rates import Schedule
 from tests import scripts
 from tests.conftest import ROOT, on_digits
-from tf_compat import slim, tf
-from training import freezing, optimizers, updates
-from training.learning_rates import Schedule
 
 
 def images(size=32, channels=3):

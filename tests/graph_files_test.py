@@ -2,8 +2,8 @@
 
 import pytest
 
-from tf_compat import tf
-from training import graph_files
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import graph_files
 
 
 class Writer:

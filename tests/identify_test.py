@@ -7,14 +7,14 @@ import pathlib
 import numpy as np
 import pytest
 
-import diagnostics
-import list_networks
-from catalog import networks, variables
-from checkpoints import comparison, contents, identify
-from nets import variables as building
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks, variables
+from slim_zoo.checkpoints import comparison, contents, identify
+from slim_zoo.commands import networks as list_networks
+from slim_zoo.nets import variables as building
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import optimizers
 from tests.evaluated_networks import BUILT, evaluated
-from tf_compat import slim, tf
-from training import optimizers
 
 CONTRACTS = pathlib.Path(__file__).parent / 'data' / 'contracts' / 'nets'
 NAMES = list(networks.NETWORKS)
@@ -46,7 +46,7 @@ def best(shapes):
 def test_stored_variables_are_those_of_the_network(name):
   """Of the contract, which the graph is held to; without one, of the graph."""
   stored = variables.load().get(name)
-  again = f'python list_networks.py --measure --filter={name}'
+  again = f'slim-zoo networks --measure --filter={name}'
   assert stored, again
   path = CONTRACTS / f'{name}.json'
   if path.exists():

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from diagnostics import UserError
+from slim_zoo.diagnostics import UserError
 from tests.image_kinds import AS_THEY_ARE, GRAY, JPEG, KINDS, PNG, REFUSED
 from tests.stored_images import (
     convert,

@@ -5,9 +5,15 @@ import os
 
 import pytest
 
-import diagnostics
-from catalog import datasets as dataset_catalog
-from datasets import class_folders, dataset_factory, image_folder, labels, records
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.datasets import (
+  class_folders,
+  dataset_factory,
+  image_folder,
+  labels,
+  records,
+)
 from tests.image_kinds import KINDS, PNG, REFUSED
 from tests.stored_images import (
   contents,

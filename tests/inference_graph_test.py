@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import diagnostics
-from export import batch_norm_folding, freezing, inference_graph
-from nets import nets_factory, normalization
-from tf_compat import slim, tf
+from slim_zoo import diagnostics
+from slim_zoo.export import batch_norm_folding, freezing, inference_graph
+from slim_zoo.nets import nets_factory, normalization
+from slim_zoo.tf_compat import slim, tf
 
 # One network of each module, at about the smallest size that it takes, and how many
 # batch norms follow no layer of their own: those of the layers before are additions.

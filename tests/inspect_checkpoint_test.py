@@ -1,4 +1,4 @@
-"""What inspect_checkpoint.py says of files: sound, damaged, odd, unknown."""
+"""What slim-zoo inspect says of files: sound, damaged, odd, unknown."""
 
 import dataclasses
 import json
@@ -10,13 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-import diagnostics
-import inspect_checkpoint
-from checkpoints import contents, described, identify, inspection
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import contents, described, identify, inspection
+from slim_zoo.commands import inspect as inspect_checkpoint
+from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.conftest import ROOT, on_digits
 from tests.identify_test import as_trained, sized, without
-from tf_compat import tf
 
 SMALL = 'mobilenet_v1_025'
 
@@ -150,7 +150,7 @@ def test_values_that_spoil_it_are_found(tmp_path):
                                      'MobilenetV1/Conv2d_3_pointwise/weights']
   notes = ' '.join(described.notes(found))
   assert 'batch norm were never updated' in notes
-  done = scripts.run('inspect_checkpoint', checkpoint_path=found.path)
+  done = scripts.run('inspect', checkpoint_path=found.path)
   assert done.stdout.splitlines()[1].split()[:2] == ['network', SMALL]
   scripts.answer(done, 'NaN or infinite', 'Conv2d_0/weights and 1 more', code=1)
 
@@ -241,7 +241,7 @@ def test_unknown_network_shows_the_nearest_and_what_differs(tmp_path):
   shapes['LeNet/conv2/extra'] = (3,)
   del shapes['LeNet/conv2/biases']
   path = write(tmp_path / 'model.ckpt-7', values_for(shapes))
-  done = scripts.run('inspect_checkpoint', checkpoint_path=path, json=True)
+  done = scripts.run('inspect', checkpoint_path=path, json=True)
   assert done.returncode == 3, done.stderr
   told = json.loads(done.stdout)
   assert (told['network'], told['commands']) == (None, {})
@@ -279,7 +279,7 @@ def test_scripts_take_the_flags_they_are_given():
 
 def test_printed_evaluation_runs(trained_dir, digits_dir, tmp_path):
   """From the folder of a run to its accuracy, by the printed command."""
-  done = scripts.run('inspect_checkpoint', checkpoint_path=trained_dir)
+  done = scripts.run('inspect', checkpoint_path=trained_dir)
   assert done.returncode == 0, done.stderr
   assert '  network    lenet (LeCun 1998' in done.stdout
   assert '  optimizer  adam: Adam of 8 variables, Adam_1 of 8 variables' in done.stdout

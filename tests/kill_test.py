@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.conftest import on_digits
-from tf_compat import tf
 
 # Kills in the suite; more by hand: KILLS=20 python -m pytest tests/kill_test.py
 KILLS = int(os.environ.get('KILLS', '3'))

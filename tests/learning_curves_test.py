@@ -1,14 +1,14 @@
-"""draw_learning_curves.py: what it reads of event files, and what it draws."""
+"""slim-zoo curves: what it reads of event files, and what it draws."""
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-import diagnostics
-from evaluation import learning_curves
+from slim_zoo import diagnostics
+from slim_zoo.evaluation import learning_curves
+from slim_zoo.tf_compat import tf
 from tests import scripts
-from tf_compat import tf
 
 
 def write(folder, points, suffix=''):
@@ -52,7 +52,7 @@ def test_a_run_and_its_evaluations_are_drawn(tmp_path):
       (step, tag, 1 / (step + 1)) for step in range(60)
       for tag in ('total_loss', 'accuracy/training_batch', 'learning_rate')])
   evaluated = write(tmp_path / 'eval', [(59, 'eval/Accuracy', 0.9)])
-  done = scripts.run('draw_learning_curves', train, evaluated,
+  done = scripts.run('curves', train, evaluated,
                      output=tmp_path / 'new' / 'curves.png')
   assert done.returncode == 0, done.stderr
   whole = blue_pixels(tmp_path / 'new' / 'curves.png')
@@ -68,7 +68,7 @@ def test_a_run_and_its_evaluations_are_drawn(tmp_path):
     (['{tmp}'], {'output': '{tmp}'}, ['--output=', 'is no file']),
 ])
 def test_mistakes_are_answered_in_one_line(folders, flags, words, tmp_path):
-  done = scripts.run('draw_learning_curves',
+  done = scripts.run('curves',
                      *(folder.format(tmp=tmp_path) for folder in folders),
                      **{name: value.format(tmp=tmp_path)
                         for name, value in flags.items()})

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-import diagnostics
-import list_networks
-from catalog import complexity, networks, published
-from nets import complexity as counting
+from slim_zoo import diagnostics
+from slim_zoo.catalog import complexity, networks, published
+from slim_zoo.commands import networks as list_networks
+from slim_zoo.nets import complexity as counting
+from slim_zoo.tf_compat import slim, tf
 from tests import scripts
 from tests.evaluated_networks import BUILT, evaluated
-from tf_compat import slim, tf
 
 # (parameters, multiply-adds) as published, in the digits that they were given in.
 PUBLISHED = {
@@ -178,7 +178,7 @@ def test_open_batch_cannot_be_counted():
 
 
 def test_json_has_plain_values_of_all_networks():
-  done = scripts.run('list_networks', format='json')
+  done = scripts.run('networks', format='json')
   assert done.returncode == 0, done.stderr
   records = {record['name']: record for record in json.loads(done.stdout)}
   assert set(records) == set(networks.NETWORKS)
@@ -195,7 +195,7 @@ def test_json_has_plain_values_of_all_networks():
 
 
 def test_text_is_filtered_sorted_and_aligned():
-  done = scripts.run('list_networks', filter='vgg', sort='parameters')
+  done = scripts.run('networks', filter='vgg', sort='parameters')
   heading, *lines = done.stdout.splitlines()
   assert [line.split()[:4] for line in lines] == [
       ['vgg_a', '224x224x3', '133M', '7.61B'], ['vgg_16', '224x224x3', '138M', '15.5B'],
@@ -204,7 +204,7 @@ def test_text_is_filtered_sorted_and_aligned():
 
 
 def test_markdown_is_a_table():
-  done = scripts.run('list_networks', filter='mobilenet_v1*', format='markdown',
+  done = scripts.run('networks', filter='mobilenet_v1*', format='markdown',
                      sort='multiply_adds')
   heading, rule, *lines = done.stdout.splitlines()
   assert {line.count('|') for line in (heading, rule, *lines)} == {10}
@@ -215,7 +215,7 @@ def test_markdown_is_a_table():
 
 def test_table_does_not_pay_for_tensorflow():
   done = subprocess.run(
-      [sys.executable, '-X', 'importtime', 'list_networks.py'], text=True,
+      [sys.executable, '-X', 'importtime', 'slim-zoo networks'], text=True,
       capture_output=True, check=True, cwd=scripts.ROOT,
       timeout=scripts.TIMEOUT_SECS)
   assert 'vgg_16' in done.stdout
@@ -230,7 +230,7 @@ def test_table_does_not_pay_for_tensorflow():
     ({'filtre': 'vgg'}, ['--filtre', "'filter'"]),
 ])
 def test_wrong_flag_is_answered_in_one_line(flags, words):
-  scripts.answer(scripts.run('list_networks', **flags), *words)
+  scripts.answer(scripts.run('networks', **flags), *words)
 
 
 def test_measuring_stores_what_the_graph_has(tmp_path, capsys):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from checkpoints import contents
+from slim_zoo.checkpoints import contents
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import loss_scaling, numerics
 from tests.small_updates import BOWLS, build, make, outputs, take, trained, values
-from tf_compat import slim, tf
-from training import loss_scaling, numerics
 
 # float16 ends at 65504: twice the first scale is beyond it.
 SMALLER = loss_scaling.FIRST_SCALE / 2

@@ -7,13 +7,13 @@ import types
 import numpy as np
 import pytest
 
-import diagnostics
-from catalog import losses as catalog
-from deployment import model_deploy
+from slim_zoo import diagnostics
+from slim_zoo.catalog import losses as catalog
+from slim_zoo.deployment import model_deploy
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import class_weights, losses, summaries
 from tests import scripts
 from tests.conftest import on_digits
-from tf_compat import tf
-from training import class_weights, losses, summaries
 
 LOGITS = np.random.default_rng(1).normal(0, 2, [5, 4])
 LABELS = np.array([3, 0, 1, 1, 2])

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from tf_compat import tf
+from slim_zoo.tf_compat import tf
 
 # Tracing is faster without AutoGraph, and nothing here needs it.
 unconverted = tf.autograph.experimental.do_not_convert

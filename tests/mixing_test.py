@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from datasets import batch_labels, pipeline
-from preprocessing import mixing
+from slim_zoo.datasets import batch_labels, pipeline
+from slim_zoo.preprocessing import mixing
+from slim_zoo.tf_compat import tf
 from tests import records_for_tests
 from tests.mapped_images import draw, evaluate
-from tf_compat import tf
 
 
 def test_shares_follow_the_beta_distribution():

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from nets.mobilenet import mobilenet_v2, mobilenet_v3
-from tf_compat import tf
+from slim_zoo.nets.mobilenet import mobilenet_v2, mobilenet_v3
+from slim_zoo.tf_compat import tf
 
 
 def shortened(table):

@@ -5,18 +5,18 @@ import inspect
 import numpy as np
 import pytest
 
-from deployment import model_deploy
-from diagnostics import UserError
+from slim_zoo.deployment import model_deploy
+from slim_zoo.diagnostics import UserError
+from slim_zoo.tf_compat import slim, tf
 from tests.clone_nets import (
-    BATCH_NORM_UPDATES,
-    IMAGES,
-    cpu_config,
-    cpu_session,
-    dense_net,
-    split_net,
-    whole_batch,
+  BATCH_NORM_UPDATES,
+  IMAGES,
+  cpu_config,
+  cpu_session,
+  dense_net,
+  split_net,
+  whole_batch,
 )
-from tf_compat import slim, tf
 
 CONFIGS = {
     'defaults': (

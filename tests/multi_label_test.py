@@ -9,22 +9,22 @@ import pytest
 from PIL import Image
 from sklearn import metrics as reference
 
-import diagnostics
-from catalog import datasets as catalog
-from datasets import (
-    batch_labels,
-    digits,
-    held_out,
-    label_counts,
-    pipeline,
-    plain_records,
-    record_dataset,
-    records,
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as catalog
+from slim_zoo.datasets import (
+  batch_labels,
+  digits,
+  held_out,
+  label_counts,
+  pipeline,
+  plain_records,
+  record_dataset,
+  records,
 )
-from evaluation import multi_label, predictions
+from slim_zoo.evaluation import multi_label, predictions
+from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 from tests.conftest import ROOT
-from tf_compat import tf
 
 # Labels of the records; none, several, one twice.
 LABELS = [[2, 0], [], [1], [1, 1, 3], [0, 1, 2, 3], [3]]

@@ -12,11 +12,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from catalog import networks
-from nets import nets_factory
+from slim_zoo.catalog import networks
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
 from tests import recipe
 from tests.evaluated_networks import skip_as_larger
-from tf_compat import tf
 
 CONTRACTS = pathlib.Path(__file__).parent / 'data' / 'contracts'
 NAMES = [name for name in networks.NETWORKS

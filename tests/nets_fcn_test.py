@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import diagnostics
-from catalog import networks, taps
-from nets import complexity, fcn, nets_factory
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks, taps
+from slim_zoo.nets import complexity, fcn, nets_factory
+from slim_zoo.tf_compat import slim, tf
 from tests.evaluated_networks import skip_unless_every_network
-from tf_compat import slim, tf
 
 CLASSES = 3
 

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-import diagnostics
-from nets import cyclegan, dcgan, pix2pix
-from tf_compat import slim, tf
+from slim_zoo import diagnostics
+from slim_zoo.nets import cyclegan, dcgan, pix2pix
+from slim_zoo.tf_compat import slim, tf
 
 METHODS = ('conv2d_transpose', 'nn_upsample_conv', 'bilinear_upsample_conv')
 SMALL_BLOCKS = [pix2pix.Block(4, 0.5), pix2pix.Block(8, 0.5), pix2pix.Block(8, 0)]

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-import diagnostics
-from nets import (
+from slim_zoo import diagnostics
+from slim_zoo.nets import (
     inception_resnet_v2,
     inception_v1,
     inception_v2,
     inception_v3,
     inception_v4,
 )
-from tf_compat import slim, tf
+from slim_zoo.tf_compat import slim, tf
 
 CONV_HEADS = {'v1': inception_v1, 'v2': inception_v2, 'v3': inception_v3}
 DENSE_HEADS = {'v4': inception_v4, 'resnet_v2': inception_resnet_v2}

@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 
-from nets import inception, inception_blocks, inception_resnet_v2, inception_v4
-from nets.inception_blocks import Fork, Mixed
-from nets.rows import AvgPool, Conv, MaxPool
+from slim_zoo.nets import inception, inception_blocks, inception_resnet_v2, inception_v4
+from slim_zoo.nets.inception_blocks import Fork, Mixed
+from slim_zoo.nets.rows import AvgPool, Conv, MaxPool
+from slim_zoo.tf_compat import slim, tf
 from tests.conftest import ROOT
 from tests.nets_contract_test import CONTRACTS
-from tf_compat import slim, tf
 
 BASES = {
     'v1': inception.inception_v1_base,

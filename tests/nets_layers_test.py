@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nets import layers
-from tf_compat import slim, tf
+from slim_zoo.nets import layers
+from slim_zoo.tf_compat import slim, tf
 
 
 def outputs_and_gradients(size, kernel, **arguments):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from nets import layers
-from nets.mobilenet import conv_blocks
+from slim_zoo.nets import layers
+from slim_zoo.nets.mobilenet import conv_blocks
+from slim_zoo.tf_compat import slim, tf
 from tests.mobilenet_graphs import find_ops, random_images, run, shape
-from tf_compat import slim, tf
 
 
 @pytest.mark.parametrize(('value', 'divisor', 'least', 'expected'), [

@@ -5,18 +5,18 @@ import math
 import numpy as np
 import pytest
 
-from nets import mobilenet_v1
-from nets.mobilenet import mobilenet, mobilenet_v2, mobilenet_v3
+from slim_zoo.nets import mobilenet_v1
+from slim_zoo.nets.mobilenet import mobilenet, mobilenet_v2, mobilenet_v3
+from slim_zoo.tf_compat import slim, tf
 from tests.mobilenet_graphs import (
-    find_ops,
-    images,
-    random_images,
-    run,
-    shape,
-    short_v2,
-    short_v3,
+  find_ops,
+  images,
+  random_images,
+  run,
+  shape,
+  short_v2,
+  short_v3,
 )
-from tf_compat import slim, tf
 
 
 def trainable_parameters():

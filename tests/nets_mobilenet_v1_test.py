@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from nets import mobilenet_v1
+from slim_zoo.nets import mobilenet_v1
+from slim_zoo.tf_compat import slim, tf
 from tests.mobilenet_graphs import find_ops, images, shape
-from tf_compat import slim, tf
 
 V1_END_POINTS = ['Conv2d_0', *(f'Conv2d_{number}_{kind}' for number in range(1, 14)
                                for kind in ('depthwise', 'pointwise'))]

@@ -5,17 +5,17 @@ import copy
 import numpy as np
 import pytest
 
-from nets.mobilenet import conv_blocks, mobilenet, mobilenet_v2
+from slim_zoo.nets.mobilenet import conv_blocks, mobilenet, mobilenet_v2
+from slim_zoo.tf_compat import slim, tf
 from tests.mobilenet_graphs import (
-    conv_depths,
-    find_ops,
-    images,
-    random_images,
-    run,
-    shape,
-    short_v2,
+  conv_depths,
+  find_ops,
+  images,
+  random_images,
+  run,
+  shape,
+  short_v2,
 )
-from tf_compat import slim, tf
 
 op = mobilenet.op
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nets.mobilenet import mobilenet, mobilenet_v3
+from slim_zoo.nets.mobilenet import mobilenet, mobilenet_v3
+from slim_zoo.tf_compat import tf
 from tests.mobilenet_graphs import images, random_images, run, shape, short_v3
-from tf_compat import tf
 
 
 @pytest.mark.parametrize(('network', 'last', 'depth'), [

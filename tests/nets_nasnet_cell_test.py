@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import diagnostics
-from nets.nasnet import nasnet, nasnet_utils
-from tf_compat import slim, tf
+from slim_zoo import diagnostics
+from slim_zoo.nets.nasnet import nasnet, nasnet_utils
+from slim_zoo.tf_compat import slim, tf
 
 
 def variable_shapes():

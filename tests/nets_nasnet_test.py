@@ -6,9 +6,9 @@ import inspect
 import numpy as np
 import pytest
 
-import diagnostics
-from nets.nasnet import cell_stack, layers, nasnet, nasnet_utils, pnasnet
-from tf_compat import slim, tf
+from slim_zoo import diagnostics
+from slim_zoo.nets.nasnet import cell_stack, layers, nasnet, nasnet_utils, pnasnet
+from slim_zoo.tf_compat import slim, tf
 
 CELL_ARGUMENTS = (
     'num_conv_filters, drop_path_keep_prob, total_num_cells, total_training_steps,'

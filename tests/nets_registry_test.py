@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-import diagnostics
-from catalog import networks
-from nets import nets_factory
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
 from tests.evaluated_networks import BUILT
 from tests.nets_contract_test import CONTRACTS
-from tf_compat import slim, tf
 
 
 def inputs(name, batch=None):

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from catalog import architectures
-from nets import (
+from slim_zoo.catalog import architectures
+from slim_zoo.nets import (
     nets_factory,
     resnet,
     resnet_utils,
@@ -15,7 +15,7 @@ from nets import (
     resnext,
     vgg,
 )
-from tf_compat import slim, tf
+from slim_zoo.tf_compat import slim, tf
 
 VERSIONS = {
     'v1': (resnet_v1.resnet_v1, resnet_v1.resnet_v1_block, resnet_v1.bottleneck),

@@ -7,8 +7,8 @@ their names, its paddings, batch norm with epsilon 1e-5. PyTorch is not needed.
 import numpy as np
 import pytest
 
-from catalog import architectures, networks
-from conversion import engine, layers, pairs, slim_networks
+from slim_zoo.catalog import architectures, networks
+from slim_zoo.conversion import engine, layers, pairs, slim_networks
 from tests import random_weights
 from tests.evaluated_networks import skip_as_larger
 

@@ -6,23 +6,23 @@ import pathlib
 import numpy as np
 import pytest
 
-import diagnostics
-from nets import (
-    inception_blocks,
-    inception_resnet_v2,
-    inception_v2,
-    nets_factory,
-    resnet_utils,
-    resnet_v1,
-    resnet_v2,
-    resnext,
-    rows,
+from slim_zoo import diagnostics
+from slim_zoo.nets import (
+  inception_blocks,
+  inception_resnet_v2,
+  inception_v2,
+  nets_factory,
+  resnet_utils,
+  resnet_v1,
+  resnet_v2,
+  resnext,
+  rows,
 )
-from nets.layers import grouped_conv2d, squeeze_excitation
+from slim_zoo.nets.layers import grouped_conv2d, squeeze_excitation
+from slim_zoo.tf_compat import slim, tf
 from tests import recipe
 from tests.evaluated_networks import skip_as_larger
 from tests.nets_contract_test import CONTRACTS, describe, load, relative_error
-from tf_compat import slim, tf
 
 TIMM_LOGITS = pathlib.Path(__file__).parent / 'data/se_contracts/timm_logits.npz'
 SEED = 7

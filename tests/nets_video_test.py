@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-import diagnostics
-from catalog import networks
-from nets import i3d, i3d_utils, s3dg
-from tf_compat import slim, tf
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.nets import i3d, i3d_utils, s3dg
+from slim_zoo.tf_compat import slim, tf
 
 # Frames, size and depth at the end of each layer, for 64 frames of 224 x 224.
 END_POINTS = {

@@ -5,12 +5,12 @@ import collections
 import numpy as np
 import pytest
 
-import diagnostics
-from deployment import model_deploy
+from slim_zoo import diagnostics
+from slim_zoo.deployment import model_deploy
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import graph, learning_rates, numerics
 from tests import scripts
 from tests.conftest import on_digits
-from tf_compat import slim, tf
-from training import graph, learning_rates, numerics
 
 Batch = collections.namedtuple('Batch', ('images', 'labels', 'waited', 'numbers'))
 

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-import diagnostics
+from slim_zoo import diagnostics
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import optimizers
 from tests.small_updates import (
-    BOWLS,
-    OPTIONS,
-    bowls,
-    build,
-    gradient,
-    make,
-    take,
-    trained,
-    values,
+  BOWLS,
+  OPTIONS,
+  bowls,
+  build,
+  gradient,
+  make,
+  take,
+  trained,
+  values,
 )
-from tf_compat import tf
-from training import optimizers
 
 # --- Optimizers.
 

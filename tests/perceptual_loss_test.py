@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import diagnostics
-from deployment import model_deploy
-from nets import nets_factory
-from tf_compat import slim, tf
-from training import perceptual_loss
+from slim_zoo import diagnostics
+from slim_zoo.deployment import model_deploy
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import perceptual_loss
 
 SIZE = 8
 

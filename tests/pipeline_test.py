@@ -6,11 +6,11 @@ import time
 import numpy as np
 import pytest
 
-import diagnostics
-from datasets import chunks, pipeline
-from preprocessing import preprocessing_factory
+from slim_zoo import diagnostics
+from slim_zoo.datasets import chunks, pipeline
+from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.tf_compat import tf
 from tests import records_for_tests as records
-from tf_compat import tf
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import types
 import numpy as np
 import pytest
 
-from catalog import networks, variables
-from deployment import model_deploy
-from nets import nets_factory, normalization, precision
+from slim_zoo.catalog import networks, variables
+from slim_zoo.deployment import model_deploy
+from slim_zoo.nets import nets_factory, normalization, precision
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import failures, graph, learning_rates, losses, updates
 from tests import evaluated_networks, recipe
-from tf_compat import slim, tf
-from training import failures, graph, learning_rates, losses, updates
 
 TYPES = [tf.bfloat16, tf.float16]
 # They have dense, separable and grouped layers, local response norm, and all ways of

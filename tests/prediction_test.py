@@ -9,25 +9,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import diagnostics
-import pictures
-from datasets import image_folder
-from nets import nets_factory
-from prediction import (
-    checkpoint_model,
-    class_names,
-    classifier,
-    contact_sheet,
-    explanation,
-    feature_file,
-    image_files,
-    network_choice,
-    preparation,
-    sources,
+from slim_zoo import diagnostics, pictures
+from slim_zoo.datasets import image_folder
+from slim_zoo.nets import nets_factory
+from slim_zoo.prediction import (
+  checkpoint_model,
+  class_names,
+  classifier,
+  contact_sheet,
+  explanation,
+  feature_file,
+  image_files,
+  network_choice,
+  preparation,
+  sources,
 )
+from slim_zoo.tf_compat import slim, tf
 from tests import image_kinds, scripts
 from tests.stored_images import encoded, files_in, picture, read_split
-from tf_compat import slim, tf
 
 
 def test_files_are_found_once_and_in_order(tmp_path):
@@ -249,7 +248,7 @@ def test_end_points_that_do_not_fit_are_refused(wishes, words, colour_network):
 def test_flags_that_do_not_fit_the_checkpoint_are_refused(
     flags, words, colour_network, tmp_path):
   image = files_in(tmp_path, {'a.png': image_kinds.PNG}) / 'a.png'
-  done = scripts.run('classify_image', image, checkpoint_path=colour_network[0],
+  done = scripts.run('classify', image, checkpoint_path=colour_network[0],
                      **flags)
   scripts.answer(done, *words, code=1)
 

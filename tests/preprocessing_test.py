@@ -6,13 +6,13 @@ import pathlib
 import numpy as np
 import pytest
 
-import diagnostics
-from catalog import networks
-from preprocessing import inception_preprocessing
-from preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.preprocessing import inception_preprocessing
+from slim_zoo.preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo.tf_compat import tf
 from tests import recipe
 from tests.mapped_images import evaluate, through_tf_data
-from tf_compat import tf
 
 FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
 CONTRACTS = dict(np.load(pathlib.Path(__file__).parent / 'data/preprocessing.npz'))
@@ -99,7 +99,7 @@ def test_vgg_evaluation_resizes_to_resize_side_min():
 @pytest.mark.parametrize('name', networks.NETWORKS)
 def test_every_network_has_the_preprocessing_of_its_row(name):
   module = importlib.import_module(
-      f'preprocessing.{networks.NETWORKS[name].preprocessing}_preprocessing')
+      f'slim_zoo.preprocessing.{networks.NETWORKS[name].preprocessing}_preprocessing')
   photo = tf.constant(recipe.photo(20, 24))
   for is_training in (False, True):
     preprocess = get_preprocessing(name, is_training)

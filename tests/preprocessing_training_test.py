@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-import diagnostics
-from preprocessing import (
-    cifarnet_preprocessing,
-    fast_colors,
-    inception_preprocessing,
-    vgg_preprocessing,
+from slim_zoo import diagnostics
+from slim_zoo.preprocessing import (
+  cifarnet_preprocessing,
+  fast_colors,
+  inception_preprocessing,
+  vgg_preprocessing,
 )
-from preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo.preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo.tf_compat import tf
 from tests import recipe
 from tests.mapped_images import draw, evaluate, ramp, through_tf_data
-from tf_compat import tf
 
 RANDOM_FAMILIES = ('cifarnet', 'inception', 'vgg')
 

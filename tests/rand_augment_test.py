@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-import diagnostics
-from preprocessing.rand_augment import OPERATIONS, apply_operation, rand_augment
+from slim_zoo import diagnostics
+from slim_zoo.preprocessing.rand_augment import (
+  OPERATIONS,
+  apply_operation,
+  rand_augment,
+)
+from slim_zoo.tf_compat import tf
 from tests.mapped_images import draw, evaluate, sample_photo
-from tf_compat import tf
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from tf_compat import slim, tf
+from slim_zoo.tf_compat import slim, tf
 
 
 def png(value: int, size: int = 8) -> bytes:

@@ -8,11 +8,11 @@ import pathlib
 import numpy as np
 import pytest
 
-import diagnostics
-from datasets import fingerprint
+from slim_zoo import diagnostics
+from slim_zoo.datasets import fingerprint
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import provenance, run_card, run_card_text
 from tests import records_for_tests
-from tf_compat import tf
-from training import provenance, run_card, run_card_text
 
 
 def facts(**changed):

@@ -52,5 +52,5 @@ if __name__ == '__main__':
   sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
   import matplotlib.pyplot  # noqa: F401
 
-  import tf_compat  # noqa: F401
+  from slim_zoo import tf_compat  # noqa: F401
   serve()

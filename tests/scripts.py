@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from deployment import unused_gpus
+from slim_zoo.deployment import unused_gpus
 from tests.conftest import ROOT
 
 # Only what hangs takes so long: no test depends on the speed of the machine.

@@ -4,9 +4,9 @@ import types
 
 import numpy as np
 
-from deployment import model_deploy
-from tf_compat import slim, tf
-from training import graph, learning_rates, loop, losses, numerics, watching
+from slim_zoo.deployment import model_deploy
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import graph, learning_rates, loop, losses, numerics, watching
 
 STEPS = 4
 

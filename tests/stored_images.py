@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from datasets import dataset_factory, dataset_utils, image_folder
-from tf_compat import tf
+from slim_zoo.datasets import dataset_factory, dataset_utils, image_folder
+from slim_zoo.tf_compat import tf
 
 
 def picture(seed=0, height=24, width=32, channels=3):

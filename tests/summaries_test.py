@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployment import model_deploy
-from preprocessing import display, preprocessing_factory
+from slim_zoo.deployment import model_deploy
+from slim_zoo.preprocessing import display, preprocessing_factory
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import (
+  eval_network,
+  prediction_sheet,
+  sample_predictions,
+  summaries,
+)
 from tests import records_for_tests
-from tf_compat import slim, tf
-from training import eval_network, prediction_sheet, sample_predictions, summaries
 
 CONFIG = model_deploy.DeploymentConfig(clone_on_cpu=True)
 Batch = collections.namedtuple('Batch', ('images', 'labels'))

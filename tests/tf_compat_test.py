@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-import tf_compat
+from slim_zoo import tf_compat
+from slim_zoo.tf_compat import slim, tf
 from tests.conftest import ROOT
-from tf_compat import slim, tf
 
 FITTING = ((2, 21), (2, 21), (1, 1))
 
@@ -80,7 +80,7 @@ def test_importing_building_and_training_is_silent(first):
   program = first + '''
 import sys
 before = set(sys.modules)
-from tf_compat import slim, tf
+from slim_zoo.tf_compat import slim, tf
 net = slim.conv2d(tf.ones([2, 8, 8, 3]), 4, 3, normalizer_fn=slim.batch_norm)
 net = slim.fully_connected(slim.flatten(slim.max_pool2d(net, 2)), 2)
 loss = tf.losses.softmax_cross_entropy([[0, 1], [1, 0]], net)

@@ -9,9 +9,9 @@ import subprocess
 import numpy as np
 import pytest
 
+from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
-from tf_compat import tf
 
 
 def train(**flags):

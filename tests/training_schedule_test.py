@@ -8,10 +8,10 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-import diagnostics
-from tf_compat import tf
-from training import learning_rates
-from training.learning_rates import Schedule
+from slim_zoo import diagnostics
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import learning_rates
+from slim_zoo.training.learning_rates import Schedule
 
 
 def rates(schedule, steps):
@@ -125,7 +125,7 @@ def training_script():
   others = flags.FlagValues()
   others.append_flag_values(flags.FLAGS)
   flags.FLAGS.remove_flag_values(others)
-  import train_image_classifier
+  from slim_zoo.commands import train as train_image_classifier
   assert train_image_classifier.GROUPS
   flags.FLAGS.mark_as_parsed()
   yield
@@ -138,7 +138,7 @@ def training_script():
 @pytest.fixture
 def group(training_script):
   """Returns the module of the flags, with the script's flags at their defaults."""
-  from train_flags import learning_rate
+  from slim_zoo.commands.train_flags import learning_rate
   with flagsaver.flagsaver():
     give(batch_size=10)
     yield learning_rate
@@ -218,7 +218,7 @@ def test_mistaken_flags(group, given, words):
 # --- The flags of the optimizer.
 
 def test_who_decays_the_weights_and_with_which_epsilon(group):
-  from train_flags import optimization
+  from slim_zoo.commands.train_flags import optimization
   give(weight_decay=0.5)
   banner = lambda: dict(optimization.rows())
   for name, in_loss, words in (
@@ -238,7 +238,7 @@ def test_who_decays_the_weights_and_with_which_epsilon(group):
 
 
 def test_what_a_new_optimizer_is_told_about_established_defaults(group):
-  from train_flags import optimization
+  from slim_zoo.commands.train_flags import optimization
   give(optimizer='adam')
   assert ['1e-8 is usual' in line for line in optimization.notes()] == [True]
   give(optimizer='adamw')
@@ -249,7 +249,7 @@ def test_what_a_new_optimizer_is_told_about_established_defaults(group):
 
 
 def test_a_norm_to_clip_by_is_wanted(group):
-  from train_flags import optimization
+  from slim_zoo.commands.train_flags import optimization
   give(clip_gradients_by='variable')
   with pytest.raises(diagnostics.UserError, match='needs a --clip_gradient_norm'):
     optimization.check()

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
+from slim_zoo.tf_compat import slim, tf
 from tests.small_updates import (
-    BOWLS,
-    build,
-    gradient,
-    make,
-    outputs,
-    take,
-    trained,
-    values,
+  BOWLS,
+  build,
+  gradient,
+  make,
+  outputs,
+  take,
+  trained,
+  values,
 )
-from tf_compat import slim, tf
 
 # --- Clipping.
 

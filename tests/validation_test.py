@@ -7,27 +7,32 @@ import shutil
 import numpy as np
 import pytest
 
-import diagnostics
-from datasets import held_out, pipeline
-from deployment import model_deploy
-from evaluation import checkpoint_evaluation, over_split, predictions, recalibration
-from nets import normalization
+from slim_zoo import diagnostics
+from slim_zoo.datasets import held_out, pipeline
+from slim_zoo.deployment import model_deploy
+from slim_zoo.evaluation import (
+  checkpoint_evaluation,
+  over_split,
+  predictions,
+  recalibration,
+)
+from slim_zoo.nets import normalization
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import (
+  batch_norm_health,
+  best_checkpoint,
+  eval_network,
+  graph,
+  intervals,
+  loop,
+  mode_gap,
+  validation,
+  watching,
+)
+from slim_zoo.training.learning_rates import Schedule
+from slim_zoo.training.validation_history import Finding, History
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
-from tf_compat import slim, tf
-from training import (
-    batch_norm_health,
-    best_checkpoint,
-    eval_network,
-    graph,
-    intervals,
-    loop,
-    mode_gap,
-    validation,
-    watching,
-)
-from training.learning_rates import Schedule
-from training.validation_history import Finding, History
 
 CONFIG = model_deploy.DeploymentConfig(clone_on_cpu=True)
 

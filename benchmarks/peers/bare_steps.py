@@ -16,7 +16,7 @@ import time
 def bare_run(task):
   """Returns what stands in for `training.loop.run`."""
   def run(training_graph, options, images, init_fn=None, watchers=()):
-    from tf_compat import tf
+    from slim_zoo.tf_compat import tf
     with tf.Session() as session:
       session.run([tf.global_variables_initializer(),
                    tf.local_variables_initializer(), images.initializer])
@@ -38,9 +38,9 @@ def bare_run(task):
 
 def main() -> None:
   """Runs the script on the task's flags."""
-  import diagnostics
-  import train_image_classifier
-  from training import loop
+  from slim_zoo import diagnostics
+  from slim_zoo.commands import train as train_image_classifier
+  from slim_zoo.training import loop
   task = json.loads(sys.argv[1])
   loop.run = bare_run(task)
   sys.argv = ['train_image_classifier.py', *task['flags']]

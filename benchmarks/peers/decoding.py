@@ -6,7 +6,7 @@ decoded in parallel, and nothing is made of them.
 
 from benchmarks import photo_records
 from benchmarks.peers import reports
-from tf_compat import tf
+from slim_zoo.tf_compat import tf
 
 _FEATURES = {'image/encoded': tf.FixedLenFeature([], tf.string)}
 

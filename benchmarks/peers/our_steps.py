@@ -6,9 +6,9 @@ images that stay in memory.
 
 from benchmarks import measured_network, photo_records
 from benchmarks.peers import reports
-from datasets import pipeline
-from preprocessing import preprocessing_factory
-from tf_compat import tf
+from slim_zoo.datasets import pipeline
+from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.tf_compat import tf
 
 
 def measure(task) -> dict:

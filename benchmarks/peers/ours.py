@@ -2,7 +2,7 @@
 
 from benchmarks import measured_network
 from benchmarks.peers import reports
-from tf_compat import tf
+from slim_zoo.tf_compat import tf
 
 
 def measure(task) -> dict:

@@ -8,7 +8,7 @@ their own random state, `tf.train.batch` makes the batches. The task is that of
 
 from benchmarks import photo_records
 from benchmarks.peers import reports
-from tf_compat import slim, tf
+from slim_zoo.tf_compat import slim, tf
 
 _THREADS = 4
 _RGB_MEANS = (123.68, 116.78, 103.94)

@@ -8,9 +8,9 @@ import time
 
 from benchmarks import small_records
 from benchmarks.peers import reports
-from datasets import pipeline
-from preprocessing import preprocessing_factory
-from tf_compat import tf
+from slim_zoo.datasets import pipeline
+from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.tf_compat import tf
 
 
 def measure(task) -> dict:

@@ -9,8 +9,8 @@ import importlib
 
 from benchmarks import measured_network
 from benchmarks.peers import reports
-from catalog import networks
-from tf_compat import slim, tf
+from slim_zoo.catalog import networks
+from slim_zoo.tf_compat import slim, tf
 
 # A convolution of the wheel is one, though its kernel may cover the whole map.
 importlib.import_module('tf_slim.layers.layers').convolutional_layers = (

@@ -16,7 +16,7 @@ os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'
 for package in ('tensorflow.compat.v1', 'tf_slim'):
   importlib.import_module(package)
 
-from tf_compat import slim, tf  # noqa: E402, behind them
+from slim_zoo.tf_compat import slim, tf  # noqa: E402, behind them
 
 
 def take_a_step(name: str, batch_size: int) -> None:

@@ -4,12 +4,12 @@ import types
 
 import pytest
 
-from checkpoints import heads
-from evaluation import predictions, recalibration
-from nets import normalization
+from slim_zoo.checkpoints import heads
+from slim_zoo.evaluation import predictions, recalibration
+from slim_zoo.nets import normalization
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import batch_norm_health, starting_point
 from tests.validation_test import small_network
-from tf_compat import slim, tf
-from training import batch_norm_health, starting_point
 
 ONE, TWO = 'Small/one/BatchNorm', 'Small/two/BatchNorm'
 

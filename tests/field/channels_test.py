@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from catalog import networks
-from preprocessing import preprocessing_factory
+from slim_zoo.catalog import networks
+from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.tf_compat import tf
 from tests import scripts
-from tf_compat import tf
 
 
 @pytest.mark.parametrize('use_grayscale', [False, True])
@@ -69,10 +69,10 @@ def test_a_network_on_gray_records_is_used_as_it_was_trained(
                      eval_dir=tmp_path / 'eval', model_name=name, max_num_batches=1,
                      dataset_split_name='test', eval_image_size=32, **data)
   assert done.returncode == 0, done.stderr
-  done = scripts.run('inspect_checkpoint', checkpoint_path=checkpoint, json=True)
+  done = scripts.run('inspect', checkpoint_path=checkpoint, json=True)
   assert done.returncode == 0, done.stderr
   assert json.loads(done.stdout)['channels'] == channels
-  done = scripts.run('export_model', checkpoint_path=checkpoint, num_images=3,
+  done = scripts.run('export', checkpoint_path=checkpoint, num_images=3,
                      export_dir=tmp_path / 'out', format='frozen_graph', **data)
   assert done.returncode == 0, done.stderr
   assert f'images of 32 x 32 x {channels}\n' in done.stdout

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-import diagnostics
-from checkpoints import checkpoint_names, restore, run_checkpoints, state_file
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names, restore, run_checkpoints, state_file
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import savers
 from tests import checkpoint_files
-from tf_compat import tf
-from training import savers
 
 STEPS = [20, 40, 60]
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import diagnostics
-from export import (
-    exported_runtime,
-    formats,
-    image_samples,
-    parity,
-    recipe,
-    to_tflite,
+from slim_zoo import diagnostics
+from slim_zoo.export import (
+  exported_runtime,
+  formats,
+  image_samples,
+  parity,
+  recipe,
+  to_tflite,
 )
+from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.field.freeze_graph_test import CLASSES, write_checkpoint
-from tf_compat import tf
 
 TOLERANCES = {name: one.tolerance for name, one in formats.FORMATS.items()}
 NAMES = tuple('abcde')
@@ -185,7 +185,7 @@ def test_images_of_folders_are_typed(tmp_path, trained_dir):
       (tmp_path / 'images' / folder / f'{number}.png').write_bytes(
           picture(random, 120, 1))
   done = scripts.run(
-      'export_model', checkpoint_path=trained_dir, images=tmp_path / 'images',
+      'export', checkpoint_path=trained_dir, images=tmp_path / 'images',
       export_dir=tmp_path / 'out', format='tflite_int8')
   assert ('12 images are fewer than the 132 asked for: 3 compare the export and 9'
           ' others calibrate it') in done.stdout + done.stderr

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from catalog import networks
-from preprocessing import augmentation, vgg_preprocessing
-from preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo.catalog import networks
+from slim_zoo.preprocessing import augmentation, vgg_preprocessing
+from slim_zoo.preprocessing.preprocessing_factory import get_preprocessing
+from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 from tests.mapped_images import unconverted
-from tf_compat import tf
 
 FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
 _OUTPUT = 32
@@ -108,6 +108,6 @@ def test_scripts_note_that_images_are_cropped(tmp_path):
                   max_number_of_steps=1),
       scripts.run('eval_image_classifier', **flags, checkpoint_path=run,
                   eval_dir=tmp_path / 'eval'),
-      scripts.run('classify_image', tmp_path / 'photo.png', checkpoint_path=run)):
+      scripts.run('classify', tmp_path / 'photo.png', checkpoint_path=run)):
     assert done.returncode == 0, done.stderr
     assert (done.stdout + done.stderr).count(note) == 1

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tensorflow.python.tools import freeze_graph
 
-from catalog import variables
-from export import inference_graph, network_graph
+from slim_zoo.catalog import variables
+from slim_zoo.export import inference_graph, network_graph
+from slim_zoo.tf_compat import tf
 from tests import checkpoint_files, random_weights
-from tf_compat import tf
 
 CLASSES = 5
 # One network of each module, its number of channels here, and a small size that it

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import diagnostics
-from checkpoints import inspection, restore, run_checkpoints
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import inspection, restore, run_checkpoints
+from slim_zoo.tf_compat import tf
 from tests.field.fuzzing import cases, check_reason, damages
-from tf_compat import tf
 
 _STEPS = (3, 5)
 _WEIGHTS = {'LeNet/conv1/weights': (5, 5, 1, 4), 'LeNet/conv1/biases': (4,),

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from catalog import losses, networks
+from slim_zoo.catalog import losses, networks
 from tests import scripts, stored_images
 from tests.conftest import on_digits
 from tests.field.flag_server import REACHED
 from tests.field.fuzzing import cases
 
-_TAKE_ARGUMENTS = ('classify_image', 'draw_learning_curves')
+_TAKE_ARGUMENTS = ('classify', 'curves')
 
 # The flags with which a script comes to the import of TensorFlow.
 _DATA = {'dataset_name': 'digits', 'dataset_dir': 'data', 'model_name': 'lenet'}
@@ -24,17 +24,17 @@ _BASE = {
     'eval_image_classifier': {
         **_DATA, 'checkpoint_path': 'run', 'eval_dir': 'empty/eval'},
     'export_inference_graph': {**_DATA, 'output_file': 'empty/graph.pb'},
-    'export_model': {'checkpoint_path': 'run', 'export_dir': 'empty',
+    'export': {'checkpoint_path': 'run', 'export_dir': 'empty',
                      'images': 'photos', 'format': 'tflite'},
-    'classify_image': {'checkpoint_path': 'run'},
-    'inspect_checkpoint': {'checkpoint_path': 'run'},
-    'convert_image_folder': {'image_dir': 'photos', 'dataset_dir': 'empty/pets',
+    'classify': {'checkpoint_path': 'run'},
+    'inspect': {'checkpoint_path': 'run'},
+    'convert-images': {'image_dir': 'photos', 'dataset_dir': 'empty/pets',
                              'dataset_name': 'pets'},
     'download_and_convert_data': {'dataset_name': 'digits', 'dataset_dir': 'empty/new'},
     'benchmark_nets': {'networks': 'lenet'},
-    'convert_weights': {'model_name': 'resnet_v1_50', 'source': 'run',
+    'convert-weights': {'model_name': 'resnet_v1_50', 'source': 'run',
                         'target': 'empty/new.safetensors'},
-    'list_networks': {}, 'draw_learning_curves': {}}
+    'networks': {}, 'curves': {}}
 _NUMBERS = ('0', '1', '2', '7', '100', '0.5', '1.0', '-1', '-0.1', '1e-30', '1e30',
             '999999999999999999999', 'nan', 'inf', 'x', '', ' 3')
 _BOOLEANS = ('true', 'false', 'true', 'false', 'maybe')
@@ -181,8 +181,8 @@ def _filled(flags, trained_dir, folder):
 
 @pytest.mark.parametrize('script', sorted(_BASE))
 def test_flags_that_fit_are_accepted(script, run):
-  flags = {**_BASE[script], **({'measure': True} if script == 'list_networks' else {})}
-  arguments = ['photos' if script == 'classify_image' else 'run'] if (
+  flags = {**_BASE[script], **({'measure': True} if script == 'networks' else {})}
+  arguments = ['photos' if script == 'classify' else 'run'] if (
       script in _TAKE_ARGUMENTS) else []
   assert run(script, *arguments, **flags).returncode == REACHED
 

@@ -8,13 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-import diagnostics
-from datasets import image_check, plain_records, records
-from prediction import image_files
+from slim_zoo import diagnostics
+from slim_zoo.datasets import image_check, plain_records, records
+from slim_zoo.prediction import image_files
+from slim_zoo.tf_compat import tf
 from tests import stored_images
 from tests.field.fuzzing import cases, check_reason, damaged
 from tests.image_kinds import KINDS
-from tf_compat import tf
 
 _NAMES = ('a.jpg', 'a.png', 'a.gif', 'a.webp', 'a.tiff', 'a.JPEG', 'a.txt', 'a', '.png')
 _MODES = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr', 'LAB',

@@ -7,9 +7,9 @@ import unicodedata
 
 import pytest
 
-import diagnostics
-from datasets import class_folders, folder_names, labels
-from prediction import sources
+from slim_zoo import diagnostics
+from slim_zoo.datasets import class_folders, folder_names, labels
+from slim_zoo.prediction import sources
 from tests.conftest import ROOT
 from tests.image_kinds import PNG
 from tests.stored_images import convert, encoded, fill, picture, plain_folder
@@ -354,7 +354,7 @@ def test_names_of_classes_are_kept_and_printed(tmp_path):
 def test_script_prints_every_name_on_an_ascii_terminal(tmp_path):
   images = folder(tmp_path / 'images', dict.fromkeys(NAMES, 1))
   done = subprocess.run(
-      [sys.executable, str(ROOT / 'convert_image_folder.py'), f'--image_dir={images}',
+      [sys.executable, str(ROOT / 'slim-zoo convert-images'), f'--image_dir={images}',
        f'--dataset_dir={tmp_path}/records', '--dataset_name=pets'],
       env={**os.environ, 'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'}, check=False,
       capture_output=True)

@@ -6,12 +6,12 @@ Which sizes work is measured here for every network; the catalog keeps the resul
 import numpy as np
 import pytest
 
-import diagnostics
-from catalog import networks
-from export import inference_graph
-from nets import nets_factory
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.export import inference_graph
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
 from tests.evaluated_networks import skip_unless_every_network
-from tf_compat import tf
 
 # Networks that build in a second, at least one of each kind of last layer.
 QUICK = ('lenet', 'cifarnet', 'alexnet_v2', 'overfeat', 'vgg_a', 'inception_v3', 's3dg',

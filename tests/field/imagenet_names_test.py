@@ -3,10 +3,10 @@
 import pytest
 from PIL import Image
 
-from catalog import imagenet_names
-from nets import nets_factory
+from slim_zoo.catalog import imagenet_names
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
 from tests import scripts
-from tf_compat import slim, tf
 
 
 def test_names_with_and_without_background():
@@ -30,7 +30,7 @@ def test_answers_have_names(tmp_path, classes, named):
     path = tf.train.Saver(slim.get_model_variables()).save(
         session, str(tmp_path / 'some.ckpt'))
   Image.new('RGB', (40, 40), 'red').save(tmp_path / 'red.png')
-  done = scripts.run('classify_image', tmp_path / 'red.png', checkpoint_path=path,
+  done = scripts.run('classify', tmp_path / 'red.png', checkpoint_path=path,
                      eval_image_size=32, top_k=1)
   assert done.returncode == 0, done.stderr
   answer = done.stdout.splitlines()[-1].split('%', 1)[1].strip()

@@ -174,7 +174,7 @@ class Watch(Command):
 
 
 class FolderConversion(Command):
-  """convert_image_folder.py, which replaces an earlier conversion."""
+  """slim-zoo convert-images, which replaces an earlier conversion."""
 
   name, unit = 'image folder conversion', 'records'
 
@@ -194,7 +194,7 @@ class FolderConversion(Command):
     self._left = set()
 
   def line(self):
-    return scripts.command('convert_image_folder', image_dir=self._images, num_shards=4,
+    return scripts.command('convert-images', image_dir=self._images, num_shards=4,
                            dataset_dir=self.folder, dataset_name='pets', num_workers=2)
 
   def unfinished(self):

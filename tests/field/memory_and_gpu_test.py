@@ -8,13 +8,13 @@ import sys
 import pytest
 from absl import flags
 
-import diagnostics
-from deployment import unused_gpus
+from slim_zoo import diagnostics
+from slim_zoo.deployment import unused_gpus
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import failures
 from tests import scripts
 from tests.conftest import on_digits
 from tests.small_runs import Recorder, run, saved_step
-from tf_compat import tf
-from training import failures
 
 OF_GPU = (
     'OOM when allocating tensor with shape[32,64,224,224] and type float on'
@@ -74,7 +74,7 @@ diagnostics.run_script(main)
     ('train_image_classifier', ['--batch_size=7', '--train_image_size',
                                 '--accumulate_steps']),
     ('eval_image_classifier', ['--batch_size=7', '--eval_image_size']),
-    ('classify_image', ['--batch_size=7'])])
+    ('classify', ['--batch_size=7'])])
 def test_each_script_names_its_flags_that_take_memory(script, words):
   done = script_without_memory(script, 'raise MemoryError("no more")')
   scripts.answer(done, 'out of memory: lower', *words, code=1)
@@ -186,5 +186,5 @@ def test_scripts_are_not_forked_where_there_may_be_a_gpu(
   done = scripts.run('train_image_classifier', train_dir=tmp_path / 'run',
                      max_number_of_steps=1, batch_size=1, **on_digits(digits_dir))
   assert (done.returncode, done.stderr) == (0, '')
-  killed = scripts.run_killed(lambda printed: True, 'list_networks')
+  killed = scripts.run_killed(lambda printed: True, 'networks')
   assert killed.returncode == -9

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-import diagnostics
+from slim_zoo import diagnostics
+from slim_zoo.training import failures
 from tests.conftest import ROOT
-from training import failures
 
 ODD_NAMES = {
     'not UTF-8': ('caf\udce9', r'caf\xe9'),
@@ -55,8 +55,8 @@ def test_bytes_of_a_path_come_out_as_they_were(encoding, expected):
 
 
 @pytest.mark.parametrize('script', [
-    'list_networks.py --filter',
-    'convert_image_folder.py --dataset_dir=x --dataset_name=y --image_dir'])
+    'slim-zoo networks --filter',
+    'slim-zoo convert-images --dataset_dir=x --dataset_name=y --image_dir'])
 def test_an_error_with_an_odd_value_is_one_line(script):
   name, *flags = script.split()
   done = subprocess.run(

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-import diagnostics
-import misspelt_flags
-from catalog import networks
-from checkpoints import variable_scopes
-from nets import nets_factory
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import variable_scopes
+from slim_zoo.commands import misspelt_flags
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
 from tests import scripts
-from tf_compat import slim, tf
 
 TRAIN, EVAL = 'train_image_classifier', 'eval_image_classifier'
 
@@ -36,9 +36,9 @@ TRAIN, EVAL = 'train_image_classifier', 'eval_image_classifier'
     (TRAIN, 'alsologtostdrr', 'alsologtostderr'), (TRAIN, 'qqqq', None),
     (EVAL, 'max_steps', 'max_num_batches'), (EVAL, 'checkpoint_dir', 'checkpoint_path'),
     (EVAL, 'logdir', 'eval_dir'), (EVAL, 'image_size', 'eval_image_size'),
-    ('export_model', 'output_dir', 'export_dir'),
-    ('classify_image', 'labels', 'labels_file'),
-    ('convert_image_folder', 'image_dri', 'image_dir')])
+    ('export', 'output_dir', 'export_dir'),
+    ('classify', 'labels', 'labels_file'),
+    ('convert-images', 'image_dri', 'image_dir')])
 def test_the_flag_that_is_meant(script, typed, meant):
   assert misspelt_flags.nearest(
       typed, flags_of(script), ['alsologtostderr', 'logtostderr', 'log_dir', 'v']

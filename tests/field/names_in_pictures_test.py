@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-import pictures
-from evaluation import figures, learning_curves, report
-from prediction import contact_sheet, explanation_picture
+from slim_zoo import pictures
+from slim_zoo.evaluation import figures, learning_curves, report
+from slim_zoo.prediction import contact_sheet, explanation_picture
+from slim_zoo.training import prediction_sheet
 from tests.conftest import ROOT
 from tests.evaluation_report_test import FILES, HEADER, gray_image, make_metrics
-from training import prediction_sheet
 
 # No font that comes with matplotlib has it; this test takes away all others.
 CJK = '\u732b'
@@ -121,7 +121,7 @@ def test_learning_curves_of_a_run_with_any_name(tmp_path, capfd):
 def test_matplotlib_is_quiet_about_its_caches(tmp_path):
   """It would tell of a folder that it cannot write to, and of looking for fonts."""
   (tmp_path / 'file').touch()
-  code = ('import sys; sys.argv = ["x"]; import diagnostics;'
+  code = ('import sys; sys.argv = ["x"]; from slim_zoo import diagnostics;'
           ' diagnostics.run_script(lambda _: __import__("matplotlib.font_manager") and'
           ' None)')
   done = subprocess.run(

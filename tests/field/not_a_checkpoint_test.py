@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import diagnostics
-from checkpoints import checkpoint_names, restore
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names, restore
+from slim_zoo.tf_compat import tf
 from tests import checkpoint_files, records_for_tests, scripts
-from tf_compat import tf
 
 
 def hdf5(path):
@@ -125,13 +125,13 @@ def bytes_of(content):
 
 # Usual suffix, how it is written, what it is called, what is to be done.
 KINDS = {
-    'hdf5': ('.h5', hdf5, 'weights of Keras', 'python convert_weights.py'),
-    'keras': ('.keras', keras, 'a model of Keras', 'python convert_weights.py'),
-    'pytorch': ('.pth', pytorch, 'weights of PyTorch', 'python convert_weights.py'),
+    'hdf5': ('.h5', hdf5, 'weights of Keras', 'slim-zoo convert-weights'),
+    'keras': ('.keras', keras, 'a model of Keras', 'slim-zoo convert-weights'),
+    'pytorch': ('.pth', pytorch, 'weights of PyTorch', 'slim-zoo convert-weights'),
     'pytorch 1.5': ('.pt', pytorch_pickle, 'weights of PyTorch',
-                    'python convert_weights.py'),
+                    'slim-zoo convert-weights'),
     'safetensors': ('.safetensors', safetensors, 'weights in the format safetensors',
-                    'python convert_weights.py'),
+                    'slim-zoo convert-weights'),
     'pickle': ('.pkl', bytes_of(pickle.dumps({'w': 1})), 'a pickle', 'Saver'),
     'npz': ('.npz', lambda path: np.savez(open(path, 'wb'), w=np.zeros(3)),  # noqa: SIM115
             'arrays of NumPy', 'Saver'),
@@ -207,7 +207,7 @@ def test_the_command_that_converts_can_be_typed(name, source, target, tmp_path):
   path = tmp_path / name
   hdf5(path)
   answer = refusal(path)
-  assert (f'python convert_weights.py --model_name=NETWORK --source={tmp_path}/{source}'
+  assert (f'slim-zoo convert-weights --model_name=NETWORK --source={tmp_path}/{source}'
           f' --target={tmp_path}/{target} makes') in answer
   assert ('rename it to' in answer) == (name != source)
 
@@ -277,8 +277,8 @@ def test_scripts_answer_in_one_line(digits_dir, tmp_path):
   for script, arguments, flags in (
       ('train_image_classifier', (), {**data, 'train_dir': tmp_path / 'run'}),
       ('eval_image_classifier', (), {**data, 'eval_dir': tmp_path / 'eval'}),
-      ('classify_image', ('a.png',), {}), ('inspect_checkpoint', (), {}),
-      ('export_model', (), {'export_dir': tmp_path / 'out', 'nocheck': True})):
+      ('classify', ('a.png',), {}), ('inspect', (), {}),
+      ('export', (), {'export_dir': tmp_path / 'out', 'nocheck': True})):
     scripts.answer(scripts.run(script, *arguments, **flags, checkpoint_path=path),
                    *answer)
 
@@ -293,5 +293,5 @@ def test_scripts_answer_in_one_line(digits_dir, tmp_path):
 def test_sources_of_conversions_are_looked_into(source, write, target, words, tmp_path):
   write(tmp_path / source)
   scripts.answer(scripts.run(
-      'convert_weights', model_name='resnet_v1_50', source=tmp_path / source,
+      'convert-weights', model_name='resnet_v1_50', source=tmp_path / source,
       target=tmp_path / target), *words, code=1)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import diagnostics
-from evaluation import metrics, panels, report
-from training import run_card_text
+from slim_zoo import diagnostics
+from slim_zoo.evaluation import metrics, panels, report
+from slim_zoo.training import run_card_text
 
 
 @pytest.mark.parametrize(('value', 'text'), [

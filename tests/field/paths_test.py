@@ -9,8 +9,8 @@ import re
 import pytest
 from absl import flags
 
-import diagnostics
-import path_flags
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags
 from tests import scripts
 from tests.conftest import ROOT
 
@@ -118,11 +118,11 @@ def test_scripts_refuse_remote_paths_before_any_work(script, monkeypatch):
                    f"--{name}=gs://bucket/x: 'gs://bucket/x' is a remote path (gs)",
                    'mount it, or copy it', code=2)
   assert sorted(os.listdir(ROOT)) == before
-  assert names or script == 'list_networks'
+  assert names or script == 'networks'
 
 
 def test_positional_arguments_are_paths():
-  for script in ('classify_image', 'draw_learning_curves'):
+  for script in ('classify', 'curves'):
     scripts.answer(scripts.run(script, 'https://host/a.jpg'),
                    'is a remote path (https)', 'download it')
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slim_zoo.tf_compat import tf
 from tests import checkpoint_files, random_weights
 from tests.conftest import ROOT
 from tests.records_for_tests import feature
-from tf_compat import tf
 
 STEPS = 4
 OUTPUT = 'MobilenetV1/Predictions/Reshape_1'
@@ -188,8 +188,8 @@ def invoke(model, images):
 
 def of_checkpoint(checkpoint, images):
   """Returns the probabilities that the network gives with the checkpoint's weights."""
-  from nets import nets_factory
-  from tf_compat import slim
+  from slim_zoo.nets import nets_factory
+  from slim_zoo.tf_compat import slim
   with tf.Graph().as_default(), tf.Session() as session:
     _, end_points = nets_factory.get_network_fn('mobilenet_v1_025', 2)(
         tf.constant(images))

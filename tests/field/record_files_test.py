@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-import diagnostics
-from datasets import fingerprint, plain_records, record_counts, records
+from slim_zoo import diagnostics
+from slim_zoo.datasets import fingerprint, plain_records, record_counts, records
 from tests import records_for_tests, scripts, stored_images
 
 RECORD = plain_records.example({

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import diagnostics
-from catalog import datasets as catalog
-from datasets import (
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as catalog
+from slim_zoo.datasets import (
   label_counts,
   pipeline,
   plain_records,
   record_dataset,
   record_faults,
 )
-from evaluation import over_split
+from slim_zoo.evaluation import over_split
+from slim_zoo.tf_compat import tf
 from tests import records_for_tests, stored_images
-from tf_compat import tf
 
 PIXELS = stored_images.picture(0, 8, 8)
 PNG = records_for_tests.png(7)

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from PIL import Image
 
-from catalog import networks, published
-from checkpoints import run_facts, trained_input
+from slim_zoo.catalog import networks, published
+from slim_zoo.checkpoints import run_facts, trained_input
 from tests import scripts
 
 FLAGS = {'model_name': 'mobilenet_v1_025', 'train_image_size': 64,
@@ -199,17 +199,17 @@ def test_eval_follows_the_run(small_run, digits_dir, tmp_path):
 
 def test_classify_and_export_follow_the_run(small_run, tmp_path):
   Image.new('RGB', (40, 40), 'red').save(tmp_path / 'red.png')
-  done = scripts.run('classify_image', tmp_path / 'red.png', checkpoint_path=small_run)
+  done = scripts.run('classify', tmp_path / 'red.png', checkpoint_path=small_run)
   assert done.returncode == 0, done.stderr
   assert f'as the run card beside the checkpoint says: {OF_THE_RUN}\n' in done.stderr
   assert AVERAGES in done.stderr
-  done = scripts.run('export_model', checkpoint_path=small_run, images=tmp_path,
+  done = scripts.run('export', checkpoint_path=small_run, images=tmp_path,
                      format='frozen_graph', export_dir=tmp_path / 'out', check=False)
   assert '32 x 32 x 1' in done.stdout, done.stderr
 
 
 def test_inspect_prints_commands_of_the_run(small_run):
-  done = scripts.run('inspect_checkpoint', '--json', checkpoint_path=small_run)
+  done = scripts.run('inspect', '--json', checkpoint_path=small_run)
   found = json.loads(done.stdout)
   assert (found['image_size'], found['preprocessing']) == (32, 'cifarnet')
   assert found['run_card'] == str(small_run / 'run_card.json')

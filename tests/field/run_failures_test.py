@@ -14,22 +14,21 @@ import types
 import numpy as np
 import pytest
 
-import diagnostics
-import training
+from slim_zoo import diagnostics, training
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import (
+  graph,
+  graph_files,
+  loop,
+  numerics,
+  stopping,
+  summaries,
+  validation,
+  watching,
+)
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
 from tests.small_runs import STEPS, Recorder, run, saved_step, small_graph
-from tf_compat import tf
-from training import (
-    graph,
-    graph_files,
-    loop,
-    numerics,
-    stopping,
-    summaries,
-    validation,
-    watching,
-)
 
 # Where a callback may fail, and the step that it is then: 0 is before the first one.
 PLACES = [('begin', 0), ('measured', 1), ('after_step', 1), ('after_step', 2),
@@ -153,7 +152,7 @@ def busy_program(has_progress):
   process = subprocess.Popen(
       [sys.executable, '-c', f"""
 import hashlib
-from training import stopping
+from slim_zoo.training import stopping
 request = stopping.StopRequest('runs/a')
 request.has_progress = {has_progress}
 with request.listening():

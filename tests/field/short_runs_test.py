@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import stopping
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
 from tests.small_runs import STEPS, Recorder, run
-from tf_compat import tf
-from training import stopping
 
 CURVES = ('total_loss', 'learning_rate', 'accuracy/training_batch',
           'cross_entropy/training_batch')
@@ -34,7 +34,7 @@ def check_curves(folder, steps):
 
 
 def check_drawn(tmp_path, *folders):
-  done = scripts.run('draw_learning_curves', *folders, output=tmp_path / 'curves.png')
+  done = scripts.run('curves', *folders, output=tmp_path / 'curves.png')
   assert (done.returncode, done.stderr) == (0, '')
   assert (tmp_path / 'curves.png').stat().st_size > 5000
 

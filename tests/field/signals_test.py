@@ -10,9 +10,9 @@ import time
 
 import pytest
 
+from slim_zoo.training import stopping
 from tests import scripts
 from tests.conftest import ROOT
-from training import stopping
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -20,7 +20,7 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 SCRIPT = '''
 import os, sys, time, types
 sys.path.insert(0, {root!r})
-import diagnostics
+from slim_zoo import diagnostics
 
 def wait():
   print('ready', flush=True)
@@ -49,7 +49,7 @@ BODIES = {
   except SystemExit as end:
     raise KeyError('T') from end''',
     'while progress is shown': '''
-  import progress
+  from slim_zoo import progress
   with progress.Progress('working', 3, 'images', stream=open(os.devnull, 'w')):
     wait()''',
     'swallowed': '''
@@ -136,7 +136,7 @@ def test_every_command_takes_its_answer_from_diagnostics():
 @pytest.mark.parametrize(('number', 'code'), SIGNALS)
 def test_a_signal_while_tensorflow_is_imported(tmp_path, number, code):
   (tmp_path / 'model.ckpt-1.index').touch()
-  process = scripts.start('inspect_checkpoint', checkpoint_path=tmp_path)
+  process = scripts.start('inspect', checkpoint_path=tmp_path)
   maps = pathlib.Path(f'/proc/{process.pid}/maps')
   while 'tensorflow' not in maps.read_text():
     assert process.poll() is None
@@ -144,7 +144,7 @@ def test_a_signal_while_tensorflow_is_imported(tmp_path, number, code):
   process.send_signal(number)
   stdout, errors = process.communicate(timeout=60)
   assert (process.returncode, stdout) == (code, '')
-  assert errors == f'inspect_checkpoint.py: stopped by {number.name}\n'
+  assert errors == f'slim-zoo inspect: stopped by {number.name}\n'
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

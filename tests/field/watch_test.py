@@ -14,7 +14,7 @@ from tests.eval_script_test import summaries_of
 SCRIPT = '''
 import glob, os, runpy, sys
 sys.argv = ['eval_image_classifier.py', *sys.argv[1:]]
-from evaluation import over_split
+from slim_zoo.evaluation import over_split
 evaluate = over_split.evaluate
 
 def then_remove(*arguments, **options):

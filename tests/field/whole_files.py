@@ -7,8 +7,8 @@ import re
 
 from PIL import Image
 
-from evaluation import report_files
-from tf_compat import tf
+from slim_zoo.evaluation import report_files
+from slim_zoo.tf_compat import tf
 
 # All that a training run may leave in its folder.
 _OF_A_RUN = re.compile(

@@ -1,7 +1,0 @@
-"""The parts of ResNets under the module name that slim gave them; see `resnet`."""
-
-from nets.layers import conv2d_same, max_pool2d_symmetric, subsample
-from nets.resnet import Block, NoOpScope, resnet_arg_scope, stack_blocks_dense
-
-__all__ = ['Block', 'NoOpScope', 'conv2d_same', 'max_pool2d_symmetric',
-           'resnet_arg_scope', 'stack_blocks_dense', 'subsample']

@@ -1,0 +1,219 @@
+"""What a file is that was named as a checkpoint; needs no TensorFlow.
+
+The content decides. The name helps only where contents of two kinds begin alike.
+"""
+
+import os
+import re
+import shlex
+import struct
+import tarfile
+import zipfile
+
+from slim_zoo.checkpoints import state_file
+
+# The last bytes of the tables of keys and values that checkpoints are made of.
+_TABLE_END = bytes.fromhex('57fb808b247547db')
+_HEAD_BYTES = 4096
+
+_ARCHIVES = ((b'\x1f\x8b', 'gzip -dk'), (b'BZh', 'bzip2 -dk'),
+             (b'\xfd7zXZ\x00', 'xz -dk'), (b'\x28\xb5\x2f\xfd', 'zstd -dk'),
+             (b'7z\xbc\xaf\x27\x1c', '7z x'), (b'Rar!', 'unrar x'))
+_IMAGES = ((b'\xff\xd8\xff', 'JPEG'), (b'\x89PNG', 'PNG'), (b'GIF8', 'GIF'),
+           (b'BM', 'BMP'), (b'II*\x00', 'TIFF'), (b'MM\x00*', 'TIFF'))
+_OTHER_STARTS = (
+    (b'\x93NUMPY', 'a NumPy array', 'it has no names of variables'),
+    (b'%PDF', 'a PDF document', 'name the checkpoint'),
+    (b'version https://git-lfs', 'a pointer of Git LFS, without the content',
+     'run git lfs pull'))
+# Of the pickle that torch.save wrote before it wrote zip files.
+_OF_TORCH = ('.pth', '.pt', '.bin')
+_TORCH_PICKLE = bytes.fromhex('80028a0a6cfc9c46f9')
+# Of protocol buffers: field 1 as bytes, field 1 as a number, field 2 as bytes.
+_BYTES_1, _NUMBER_1, _BYTES_2 = 0x0a, 0x08, 0x12
+
+# What `describe` calls the weights that slim-zoo convert-weights reads, by framework.
+_HDF5, _KERAS = 'weights of Keras (HDF5)', 'a model of Keras'
+_TORCH, _SAFETENSORS = 'weights of PyTorch', 'weights in the format safetensors'
+_PICKLE, _ZIP = 'a pickle of Python', 'a zip file'
+_UNKNOWN = 'a file of unknown kind, or a checkpoint that was cut off'
+FOREIGN = {'keras': (_HDF5, _KERAS),
+           'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, _UNKNOWN)}
+
+_WEIGHTS = 'name the checkpoint that it was made from: this file has no variables'
+
+
+def is_table(path: str) -> bool:
+  """Tells whether a file ends as an .index file or a checkpoint of one file does."""
+  with open(path, 'rb') as file:
+    file.seek(max(0, os.path.getsize(path) - len(_TABLE_END)))
+    return file.read() == _TABLE_END
+
+
+def describe(path: str) -> tuple[str, str]:
+  """Returns what a file is that is no checkpoint, and what to do, both in words.
+
+  Raises:
+    OSError: it cannot be read.
+  """
+  with open(path, 'rb') as file:
+    head = file.read(_HEAD_BYTES)
+  if not head:
+    return 'an empty file', 'copy or download it again'
+  for find in (_state_file, _weights_of_others, _archive, _graph, _records, _image,
+               _other_start, _text):
+    if found := find(path, head):
+      return found
+  return _UNKNOWN, 'copy or download it again'
+
+
+def _state_file(path, head):
+  if not re.search(rb'^\s*model_checkpoint_path\s*:', head, re.MULTILINE):
+    return None
+  folder, name = os.path.split(path)
+  return (f"the list of the checkpoints in '{folder or '.'}'",
+          f"name the folder, --checkpoint_path={folder or '.'}, for the latest"
+          if name == state_file.STATE_FILE else 'name one of these checkpoints')
+
+
+def _weights_of_others(path, head):
+  """Recognizes the weights of Keras, PyTorch and other frameworks."""
+  if head.startswith(b'\x89HDF\r\n\x1a\n'):
+    return _HDF5, _conversion(path, ('.h5', '.hdf5'))
+  if head.startswith(b'PK\x03\x04'):
+    return _zip(path)
+  if head.startswith(_TORCH_PICKLE):
+    return _TORCH, _conversion(path, _OF_TORCH)
+  size, = struct.unpack('<Q', head[:8].ljust(8, b'\xff'))
+  if head[8:9] == b'{' and size < os.path.getsize(path):
+    return _SAFETENSORS, _conversion(path, ('.safetensors',))
+  if head[4:8] == b'TFL3':
+    return 'a model of TensorFlow Lite', _WEIGHTS
+  if re.match(rb'\x80[\x02-\x05]', head):
+    return _PICKLE, 'write its values with tf.compat.v1.train.Saver'
+  return None
+
+
+def _zip(path):
+  """Says which of the formats a zip file is that are zip files."""
+  try:
+    with zipfile.ZipFile(path) as archive:
+      names = archive.namelist()
+  except (zipfile.BadZipFile, OSError):
+    return 'a zip file that was cut off', 'copy or download it again'
+  if 'model.weights.h5' in names:
+    return _KERAS, _conversion(path, ('.keras',))
+  if any(name.endswith('/data.pkl') for name in names):
+    return _TORCH, _conversion(path, _OF_TORCH)
+  if names and all(name.endswith('.npy') for name in names):
+    return ('arrays of NumPy (NPZ)',
+            'write its values with tf.compat.v1.train.Saver')
+  return _ZIP, f'unpack it, unzip {shlex.quote(path)}, and name the checkpoint in it'
+
+
+def _conversion(path, suffixes):
+  """Returns the command that makes a checkpoint of the weights in a file.
+
+  slim-zoo convert-weights knows the format by the suffix, which has to be one of these.
+  """
+  rename, source = '', path
+  if not path.endswith(suffixes):
+    source = os.path.splitext(path)[0] + suffixes[0]
+    rename = f'rename it to {source}, then '
+  target = os.path.splitext(source)[0].removesuffix('.weights') + '.ckpt'
+  return (f'{rename}slim-zoo convert-weights --model_name=NETWORK'
+          f' --source={shlex.quote(source)} --target={shlex.quote(target)} makes a'
+          ' checkpoint of it')
+
+
+def _archive(path, head):
+  quoted = shlex.quote(path)
+  advice = 'unpack it, {} ' + quoted + ', and name the checkpoint in it'
+  command = next((command for start, command in _ARCHIVES if head.startswith(start)),
+                 None)
+  # Looks into compressed files too.
+  if (head[257:262] == b'ustar' or command) and tarfile.is_tarfile(path):
+    return ('a tar archive' if command is None else 'a compressed tar archive',
+            advice.format('tar -xf'))
+  return command and ('a compressed file', advice.format(command))
+
+
+def _graph(path, head):
+  """Recognizes the protocol buffers in which graphs are kept."""
+  if re.match(rb'\s*(node|saved_model_schema_version|meta_info_def)\s*[{:]', head):
+    return 'a graph, as text', _WEIGHTS
+  if head[0] == _NUMBER_1 and head[2:3] == bytes([_BYTES_2]) and head[1] == 1:
+    return ('the graph of a SavedModel',
+            saved_model_advice(os.path.dirname(path) or '.'))
+  if head[0] == _NUMBER_1 and 2 <= head[1] <= 20:
+    return 'a model in the format ONNX', _WEIGHTS
+  node = _first_message(head)
+  if node is None:
+    return None
+  if re.match(rb'\x0a.{1,2}?[\x20-\x7e]+\x12.[A-Z_][A-Za-z0-9_]*', node, re.DOTALL):
+    return ('a frozen graph or GraphDef (.pb)',
+            'name the checkpoint that it was made from: its weights, if it has any, are'
+            ' constants without the names of variables')
+  # The list of its operations stands first.
+  if re.match(rb'\x12.{1,3}?\x0a.{1,2}?\x0a', node, re.DOTALL):
+    return ('the graph of a checkpoint (.meta)',
+            'the weights are in the files .index and .data beside it: copy these too')
+  return None
+
+
+def _first_message(head):
+  """Returns the beginning of field 1 of a protocol buffer; None without one."""
+  if head[0] != _BYTES_1:
+    return None
+  place = 1
+  while place < min(len(head), 10) and head[place] & 0x80:
+    place += 1
+  return head[place + 1:]
+
+
+def saved_model_advice(folder: str) -> str:
+  """Returns what to do with the folder of a SavedModel."""
+  variables = os.path.join(folder, 'variables', 'variables')
+  if os.path.isfile(f'{variables}.index'):
+    return (f'name its variables, --checkpoint_path={variables}, or the checkpoint that'
+            ' it was exported from')
+  return 'name the checkpoint that it was exported from'
+
+
+def _records(path, head):
+  """Recognizes a chain of records, each with its length before it."""
+  size, place, count = os.path.getsize(path), 0, 0
+  with open(path, 'rb') as file:
+    while place + 16 <= size and count < 4:
+      file.seek(place)
+      length, = struct.unpack('<Q', file.read(8))
+      place += 16 + length
+      count += 1
+  if not count or place > size or (place != size and count < 4):
+    return None
+  if b'brain.Event' in head:
+    return 'a file of summaries for TensorBoard', 'name the checkpoint beside it'
+  return 'a TFRecord file', 'records belong to --dataset_dir, name a checkpoint here'
+
+
+def _image(path, head):
+  name = next((name for start, name in _IMAGES if head.startswith(start)), None)
+  if head[:4] == b'RIFF' and head[8:12] == b'WEBP':
+    name = 'WebP'
+  return name and (f'a {name} image', 'name the checkpoint, and images as images')
+
+
+def _other_start(path, head):
+  return next(((what, advice) for start, what, advice in _OTHER_STARTS
+               if head.startswith(start)), None)
+
+
+def _text(path, head):
+  text = head.rstrip(b'\x00').decode('utf-8', 'ignore').strip()
+  if b'\x00' in head or not all(letter.isprintable() or letter.isspace()
+                                for letter in text):
+    return None
+  if re.match(r'<!doctype|<html', text, re.IGNORECASE):
+    return ('a web page', 'the download gave a page in place of the file: download it'
+                          ' again')
+  return 'a text file', 'name a checkpoint such as model.ckpt-1000'

@@ -1,0 +1,139 @@
+"""The facts of a run that whoever uses its checkpoints needs; no TensorFlow.
+
+Training writes them into run_card.json beside the checkpoints (`training.run_card`).
+"""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from slim_zoo.catalog import networks
+
+JSON_NAME = 'run_card.json'
+FORMAT = 1
+# A session that a signal 9 or a power cut ended has no last word.
+UNDER_WAY = 'still under way, or killed'
+# The folder of the best checkpoint lies in that of the run.
+BEST_FOLDER = 'best'
+_PUT_ASIDE = re.compile(rf'{BEST_FOLDER}-before-\d+')
+
+# What training, validation and recalibration write.
+_OF_A_RUN = re.compile(r'model\.ckpt(?:-again)?-(\d+)(?:-recalibrated)?')
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+  """What a run says of the network that its checkpoints are of.
+
+  Attributes:
+    path: of the run card.
+    model_name: the network.
+    num_classes: of its logits; None where an older card does not say.
+    image_size: height and width of its images; None: the network's own.
+    preprocessing_name: a family or a network.
+    use_grayscale: whether images were turned to gray.
+    labels_offset: what was taken off every label.
+    moving_average_decay: of the averages that it kept; None without.
+    dataset_name: the data set.
+    dataset_dir: its folder, as the user typed it.
+  """
+
+  path: str
+  model_name: str
+  num_classes: int | None
+  image_size: int | None
+  preprocessing_name: str
+  use_grayscale: bool
+  labels_offset: int
+  moving_average_decay: float | None
+  dataset_name: str | None
+  dataset_dir: str | None
+
+
+def read(checkpoint: str) -> tuple[RunFacts | None, str | None]:
+  """Returns what the run card beside a checkpoint says of it.
+
+  Args:
+    checkpoint: its prefix.
+
+  Returns:
+    (facts, note): without a run card both are None; if there is one that cannot be
+    used, the note says why.
+  """
+  folder, name = os.path.split(checkpoint)
+  own = os.path.basename(os.path.abspath(folder))
+  if own == BEST_FOLDER or _PUT_ASIDE.fullmatch(own):
+    folder = os.path.dirname(os.path.abspath(folder))
+  path = os.path.join(folder, JSON_NAME)
+  if _PUT_ASIDE.fullmatch(own) and os.path.exists(path):
+    return None, (f"the run card '{path}' is not used: '{own}' may be of an earlier run"
+                  ' in that folder')
+  try:
+    with open(path, encoding='utf-8') as file:
+      card = json.load(file)
+    if card['format'] != FORMAT:
+      return None, (f"the run card '{path}' has the format {card['format']}, this"
+                    f' program reads {FORMAT}: it is not used')
+    reason = _other_run(card['sessions'], name)
+    if reason:
+      return None, f"the run card '{path}' is not used: {reason}"
+    return _facts(path, card, int(_OF_A_RUN.fullmatch(name)[1])), None
+  except FileNotFoundError:
+    return None, None
+  except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+    return None, f"the run card '{path}' cannot be read: it is not used"
+
+
+def _other_run(sessions, name) -> str | None:
+  """Returns why a checkpoint is not of the run of a card; None if it is."""
+  found = _OF_A_RUN.fullmatch(name)
+  if not found:
+    return f"'{name}' has not the name of a checkpoint that a run writes"
+  last = sessions[-1]
+  # A killed run may have saved after it wrote its card.
+  if int(found[1]) > last['step'] and last['stopped_by'] != UNDER_WAY:
+    return f"'{name}' is of a later step than its run, which ended at {last['step']}"
+  return None
+
+
+def _facts(path, card, step) -> RunFacts:
+  """Returns the facts of the checkpoint of a step; raises on anything unexpected."""
+  values = {name: flag['value'] for name, flag in card['flags'].items()}
+  size = card['run'].get('image_size', values.get('train_image_size'))
+  for name, value in _flags_before(card['sessions'], step).items():
+    values[name] = value
+    if name == 'train_image_size':
+      size = value
+  model_name = values['model_name']
+  preprocessing_name = values.get('preprocessing_name') or model_name
+  if model_name not in networks.NETWORKS or not (
+      preprocessing_name in networks.NETWORKS
+      or preprocessing_name in networks.PREPROCESSING_FAMILIES):
+    raise ValueError(model_name, preprocessing_name)
+  return RunFacts(
+      path, model_name, _typed(card['run'].get('classes'), int), _typed(size, int),
+      preprocessing_name, bool(_typed(values.get('use_grayscale'), bool)),
+      _typed(values.get('labels_offset'), int) or 0,
+      _typed(values.get('moving_average_decay'), int, float),
+      _typed(values.get('dataset_name'), str), _typed(values.get('dataset_dir'), str))
+
+
+def _flags_before(sessions, step) -> Mapping[str, Any]:
+  """Returns the flags that had other values when the checkpoint of a step was saved."""
+  before = {}
+  for session in reversed(sessions):
+    if session.get('first_step', 0) < step or not session.get('resumed'):
+      break
+    for name, (value, _) in session.get('changed', {}).items():
+      if name.startswith('flags.'):
+        before[name.removeprefix('flags.')] = value
+  return before
+
+
+def _typed(value, *types):
+  if value is not None and type(value) not in types:
+    raise TypeError(value)
+  return value

@@ -1,0 +1,197 @@
+"""The network and the data set: flags that several scripts share."""
+
+import os
+import sys
+
+from absl import flags
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.catalog import networks
+from slim_zoo.commands import path_flags
+
+FLAGS = flags.FLAGS
+
+
+def define_network_flags() -> None:
+  """Defines which network, and what its images are made of."""
+  flags.DEFINE_string('model_name', 'inception_v3', 'Name of the network.')
+  flags.DEFINE_string('preprocessing_name', None,
+                      'Preprocessing family; by default the one of the network.')
+  flags.DEFINE_boolean('use_grayscale', False, 'Turn images to one gray channel.')
+  flags.DEFINE_integer('num_preprocessing_threads', 4,
+                       'Images decoded and preprocessed at the same time.',
+                       lower_bound=1)
+  flags.DEFINE_string('master', '',
+                      'Address of the TensorFlow server to run on; empty: this'
+                      ' process.')
+
+
+def define_dataset_flags(split_name: str, batch_size: int) -> None:
+  """Defines which images; the defaults of two flags are the script's own."""
+  flags.DEFINE_string('dataset_name', 'imagenet',
+                      'Name of the data set; or of one that a converter wrote.')
+  flags.DEFINE_string('dataset_split_name', split_name, 'Split of the data set.')
+  path_flags.DEFINE_path('dataset_dir', None, 'Folder of the TFRecord files.')
+  path_flags.DEFINE_path('cache_dir', None,
+                         'Folder for copies of the records that are read sooner: with'
+                         ' decoded images, ten times as large, or for evaluation with'
+                         ' prepared ones, twenty times. Made before the first batch,'
+                         ' and taken where they are there.')
+  flags.DEFINE_integer('labels_offset', 0,
+                       'Taken off every label: 1 leaves out the background class of'
+                       ' ImageNet, which VGG and ResNet v1 do not have.',
+                       lower_bound=0)
+  flags.DEFINE_integer('batch_size', batch_size, 'Images at a time, for each clone.',
+                       lower_bound=1)
+
+
+def define_computation_flags() -> None:
+  """Defines how networks are computed."""
+  flags.DEFINE_enum('mixed_precision', 'none', ['none', 'bfloat16', 'float16'],
+                    'Compute the network in 16 bits. Variables, and with them'
+                    ' checkpoints, batch norm, the loss and updates stay float32.'
+                    ' With float16 the loss is scaled. It is tried first: training'
+                    ' refuses a type in which the machine is far slower.')
+  flags.DEFINE_boolean('xla', False, 'Let XLA compile what it can.')
+  flags.DEFINE_enum('data_format', 'NHWC', ['NHWC', 'NCHW'],
+                    'Whether the network has channels last or first. On CPUs only'
+                    ' NASNet and PNASNet compute channels first; on GPUs TensorFlow'
+                    ' may choose that for networks with channels last.')
+
+
+def let_xla_compile() -> None:
+  """Sets what --xla asks of TensorFlow, which reads it when it is loaded."""
+  if FLAGS.xla:
+    own = os.environ.get('TF_XLA_FLAGS', '')
+    os.environ['TF_XLA_FLAGS'] = f'--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit {own}'
+
+
+def compute_dtype():
+  """Returns the tf.DType that networks compute in."""
+  from slim_zoo.tf_compat import tf
+  return tf.as_dtype(
+      'float32' if FLAGS.mixed_precision == 'none' else FLAGS.mixed_precision)
+
+
+def check_computation(device: str = '', refuses_slow: bool = True) -> list[str]:
+  """Tries on a device what --xla and --mixed_precision ask for.
+
+  Args:
+    device: '' for TensorFlow's choice.
+    refuses_slow: whether a type in which it is far slower than in float32 is refused.
+
+  Returns:
+    Notes: by how much it is slower, if it is.
+
+  Raises:
+    UserError: it cannot do it.
+  """
+  from slim_zoo.deployment import computation
+  if FLAGS.xla:
+    computation.check_xla()
+  if FLAGS.mixed_precision == 'none':
+    return []
+  computation.check_dtype(compute_dtype(), device)
+  note = computation.check_speed(compute_dtype(), device, refuses_slow)
+  return [note] if note else []
+
+
+def show_unused_gpus() -> None:
+  """Says on stderr why no GPU is used, where the machine has one."""
+  from slim_zoo.deployment import unused_gpus
+  for line in unused_gpus.notes():
+    print(f'note: {line}', file=sys.stderr, flush=True)
+
+
+def check_data_format(model_name: str, device: str = '') -> None:
+  """Tries on a device whether it computes a network in --data_format.
+
+  Args:
+    model_name: of the network.
+    device: '' for TensorFlow's choice.
+
+  Raises:
+    UserError: it does not.
+  """
+  from slim_zoo.deployment import computation
+  from slim_zoo.nets import nets_factory
+  computation.check_data_format(
+      FLAGS.data_format, model_name,
+      FLAGS.data_format in nets_factory.data_formats(model_name), compute_dtype(),
+      device)
+
+
+def check_names() -> None:
+  """Checks the names, the folder and the files before TensorFlow is imported.
+
+  Raises:
+    UserError: the first thing that is wrong.
+  """
+  networks.get_image_network(FLAGS.model_name)
+  if FLAGS.preprocessing_name:
+    networks.check_preprocessing(FLAGS.preprocessing_name)
+  spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
+  spec.check_split(FLAGS.dataset_split_name)
+  dataset_catalog.split_files(spec, FLAGS.dataset_split_name, FLAGS.dataset_dir)
+  spec.check_labels_offset(FLAGS.labels_offset)
+  _check_cache_dir()
+
+
+def _check_cache_dir():
+  folder = FLAGS.cache_dir
+  if folder is None:
+    return
+  if not folder or (os.path.exists(folder) and not os.path.isdir(folder)):
+    raise diagnostics.UserError(
+        f"--cache_dir='{folder}' is no folder: name a new one, or that of earlier"
+        ' copies')
+  if os.path.realpath(folder) == os.path.realpath(FLAGS.dataset_dir):
+    raise diagnostics.UserError(
+        f'--cache_dir={folder} is --dataset_dir: copies there could be taken for'
+        ' records; name another folder')
+
+
+def get_dataset(split_name: str | None = None):
+  """Returns the slim Dataset of the flags, and the class count of the network.
+
+  The records are counted; where they are more or fewer than described, this is said
+  and `num_samples` is their number. `described_samples` is the described one.
+
+  Args:
+    split_name: by default that of --dataset_split_name.
+
+  Raises:
+    UserError: there is no such data set or split; or a file is no record file.
+  """
+  from slim_zoo.datasets import dataset_factory, record_counts
+  split_name = split_name or FLAGS.dataset_split_name
+  dataset = dataset_factory.get_dataset(
+      FLAGS.dataset_name, split_name, FLAGS.dataset_dir)
+  spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
+  dataset.described_samples = dataset.num_samples
+  dataset.num_samples = record_counts.count(
+      dataset_catalog.split_files(spec, split_name, FLAGS.dataset_dir),
+      dataset.described_samples)
+  _say_what_differs(dataset, split_name)
+  return dataset, dataset.num_classes - FLAGS.labels_offset
+
+
+def _say_what_differs(dataset, split_name):
+  """Prints a line where the records or their labels file are not as described."""
+  from slim_zoo.datasets import record_counts
+  line = record_counts.note(FLAGS.dataset_name, split_name, dataset.described_samples,
+                            dataset.num_samples)
+  if line:
+    print(line, flush=True)
+  names = dataset.labels_to_names
+  if names and max(names) + 1 != dataset.num_classes:
+    print(f'labels.txt names classes up to {max(names)}, and {FLAGS.dataset_name} has'
+          f' {dataset.num_classes} classes: the network has as many', flush=True)
+
+
+def get_preprocessing_fn(is_training: bool):
+  """Returns the preprocessing of the flags."""
+  from slim_zoo.preprocessing import preprocessing_factory
+  return preprocessing_factory.get_preprocessing(
+      FLAGS.preprocessing_name or FLAGS.model_name, is_training, FLAGS.use_grayscale)

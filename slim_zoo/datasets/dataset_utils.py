@@ -1,0 +1,128 @@
+"""What every converter of a data set uses: features, record files, downloads.
+
+The names and arguments are those of slim's datasets.dataset_utils.
+"""
+
+import contextlib
+import errno
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from slim_zoo.datasets.downloads import (
+    download_and_uncompress_tarball,
+    download_and_uncompress_zipfile,
+    download_url,
+)
+from slim_zoo.datasets.labels import (
+    LABELS_FILENAME,
+    has_labels,
+    read_label_file,
+    write_label_file,
+)
+from slim_zoo.tf_compat import tf
+
+__all__ = [
+    'LABELS_FILENAME', 'bytes_feature', 'bytes_list_feature',
+    'download_and_uncompress_tarball', 'download_and_uncompress_zipfile',
+    'download_url', 'float_feature', 'float_list_feature', 'has_labels',
+    'image_to_tfexample', 'int64_feature', 'open_sharded_output_tfrecords',
+    'read_label_file', 'write_label_file', 'write_records',
+]
+
+
+def int64_feature(values: int | Sequence[int]) -> tf.train.Feature:
+  """Returns a feature of one int or of several."""
+  return tf.train.Feature(
+      int64_list=tf.train.Int64List(value=np.ravel(values).tolist()))
+
+
+def float_feature(values: float | Sequence[float]) -> tf.train.Feature:
+  """Returns a feature of one float or of several."""
+  return tf.train.Feature(
+      float_list=tf.train.FloatList(value=np.ravel(values).tolist()))
+
+
+def float_list_feature(values: Sequence[float]) -> tf.train.Feature:
+  """Returns a feature of several floats."""
+  return float_feature(values)
+
+
+def bytes_feature(values: bytes) -> tf.train.Feature:
+  """Returns a feature of one byte string."""
+  return bytes_list_feature([values])
+
+
+def bytes_list_feature(values: Sequence[bytes]) -> tf.train.Feature:
+  """Returns a feature of several byte strings."""
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def image_to_tfexample(image_data: bytes, image_format: bytes, height: int,
+                       width: int, class_id: int,
+                       filename: bytes | None = None) -> tf.train.Example:
+  """Returns the record of an image.
+
+  Args:
+    image_data: the encoded image.
+    image_format: b'jpeg' or b'png'.
+    height: of the image, in pixels.
+    width: of the image, in pixels.
+    class_id: its label.
+    filename: where the image comes from; left out if None.
+  """
+  features = {
+      'image/encoded': bytes_feature(image_data),
+      'image/format': bytes_feature(image_format),
+      'image/class/label': int64_feature(class_id),
+      'image/height': int64_feature(height),
+      'image/width': int64_feature(width),
+  }
+  if filename is not None:
+    features['image/filename'] = bytes_feature(filename)
+  return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def open_sharded_output_tfrecords(
+    exit_stack: contextlib.ExitStack, base_path: str,
+    num_shards: int) -> list[tf.io.TFRecordWriter]:
+  """Opens the record files BASE_PATH-00000-of-00005 and so on.
+
+  Args:
+    exit_stack: closes the files.
+    base_path: their common beginning.
+    num_shards: how many there are.
+
+  Returns:
+    The writers in order.
+  """
+  return [
+      exit_stack.enter_context(tf.io.TFRecordWriter(
+          f'{base_path}-{shard:05d}-of-{num_shards:05d}'))
+      for shard in range(num_shards)]
+
+
+def write_records(path: str,
+                  examples: Iterable[tf.train.Example | bytes]) -> None:
+  """Writes a record file; the same examples give the same bytes.
+
+  Args:
+    path: of the file.
+    examples: the records, or the bytes that are in them.
+
+  Raises:
+    OSError: the file cannot be written, such as on a full disk.
+  """
+  try:
+    with tf.io.TFRecordWriter(path) as writer:
+      for example in examples:
+        # Features are a map, whose order is random unless asked not to be.
+        writer.write(example if isinstance(example, bytes) else
+                     example.SerializeToString(deterministic=True))
+  except tf.errors.OpError as error:
+    number = {
+        tf.errors.RESOURCE_EXHAUSTED: errno.ENOSPC,
+        tf.errors.PERMISSION_DENIED: errno.EACCES,
+        tf.errors.NOT_FOUND: errno.ENOENT,
+    }.get(error.error_code, errno.EIO)
+    raise OSError(number, error.message, path) from error

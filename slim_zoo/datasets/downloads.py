@@ -1,0 +1,211 @@
+"""Files from the web, and what is packed in them. Needs no TensorFlow."""
+
+import http.client
+import os
+import tarfile
+import time
+import urllib.parse
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+
+from slim_zoo import diagnostics
+from slim_zoo.progress import Progress
+
+_TIMEOUT_SECONDS = 60
+_CHUNK_BYTES = 1 << 20
+_PAUSE_SECONDS = 1
+_VERSION_SUFFIX = '.version'
+
+
+def download_url(url: str, dataset_dir: str) -> str:
+  """Downloads a file; returns the path of the copy.
+
+  The copy appears under its name only when it is whole.
+
+  Args:
+    url: the address; the last part of its path becomes the file's name.
+    dataset_dir: the folder to write to; made where it does not exist.
+
+  Raises:
+    UserError: the file cannot be fetched, or came incomplete.
+    OSError: the folder cannot be written.
+  """
+  filename = os.path.basename(
+      urllib.parse.unquote(urllib.parse.urlsplit(url).path))
+  if not filename:
+    raise diagnostics.UserError(f"'{url}' does not name a file")
+  os.makedirs(dataset_dir, exist_ok=True)
+  path = os.path.join(dataset_dir, filename)
+  partial = f'{path}.{os.getpid()}.part'
+  try:
+    _fetch(url, partial, filename)
+    os.replace(partial, path)
+  finally:
+    if os.path.exists(partial):
+      os.remove(partial)
+  return path
+
+
+def fetch(url: str, folder: str, filename: str, check: Callable[[str], None]) -> str:
+  """Downloads a file that may be large; returns the path of the copy.
+
+  What came before the connection broke, or the process was killed, is kept in
+  FILENAME.part, and the next try goes on after it if the server still has the same
+  file. The copy appears under its name only when it is whole.
+
+  Args:
+    url: the address.
+    folder: the folder to write to; made where it does not exist.
+    filename: the name of the copy.
+    check: called with the path of what came; raises UserError if it is not wanted.
+
+  Raises:
+    UserError: the file cannot be fetched, or came incomplete.
+    OSError: the folder cannot be written.
+  """
+  os.makedirs(folder, exist_ok=True)
+  path = os.path.join(folder, filename)
+  partial = f'{path}.part'
+  while True:
+    before = _size(partial)
+    try:
+      _fetch(url, partial, filename, go_on=True)
+      break
+    except diagnostics.UserError:
+      if _size(partial) <= before:  # Else the connection broke: go on from there.
+        _remove_if_empty(partial)
+        raise
+      time.sleep(_PAUSE_SECONDS)
+  try:
+    check(partial)
+    os.replace(partial, path)
+  finally:
+    _remove(partial)
+  return path
+
+
+def _size(path):
+  return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def _remove(partial):
+  for path in (partial, partial + _VERSION_SUFFIX):
+    if os.path.exists(path):
+      os.remove(path)
+
+
+def _remove_if_empty(partial):
+  if not _size(partial):
+    _remove(partial)
+
+
+def _request(url, partial, go_on):
+  """Returns the request for a file, or for what is missing of it."""
+  request = urllib.request.Request(url)
+  version = partial + _VERSION_SUFFIX
+  if go_on and _size(partial) and os.path.exists(version):
+    with open(version, encoding='latin-1') as file:
+      request.add_header('Range', f'bytes={_size(partial)}-')
+      # The whole file comes if it is another one by now.
+      request.add_header('If-Range', file.read())
+  return request
+
+
+def _note_version(response, partial):
+  """Notes which version of a file begins to come; removes the old beginning."""
+  _remove(partial)
+  version = response.headers.get('ETag') or response.headers.get('Last-Modified')
+  if version and not version.startswith('W/'):  # A weak tag allows other bytes.
+    with open(partial + _VERSION_SUFFIX, 'w', encoding='latin-1') as file:
+      file.write(version)
+
+
+def _fetch(url, path, filename, go_on=False):
+  """Copies what `url` names to `path`, or what is missing there."""
+  def failed(what):
+    advice = '' if go_on else '; try again, or fetch it by other means'
+    return diagnostics.UserError(f"cannot download '{url}': {what}{advice}")
+
+  try:
+    response = urllib.request.urlopen(
+        _request(url, path, go_on), timeout=_TIMEOUT_SECONDS)
+  except (OSError, ValueError, http.client.HTTPException) as error:
+    raise failed(error) from error
+  if go_on and response.status != http.HTTPStatus.PARTIAL_CONTENT:
+    _note_version(response, path)
+  with response, open(path, 'ab' if go_on else 'wb') as file:
+    done = file.tell()
+    length = response.headers.get('Content-Length')
+    total = done + int(length) if length else None
+    with Progress(f'downloading {filename}', total, 'bytes') as progress:
+      while True:
+        try:
+          chunk = response.read(_CHUNK_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+          raise failed(error) from error
+        if not chunk:
+          break
+        file.write(chunk)
+        done += len(chunk)
+        progress.update(done)
+  if total is not None and done != total:
+    raise failed(f'{done} of {total} bytes came')
+
+
+def download_and_uncompress_tarball(tarball_url: str, dataset_dir: str) -> None:
+  """Downloads a tar file, compressed or not, and unpacks it beside itself.
+
+  Raises:
+    UserError: it cannot be fetched or is damaged; or a member is a link, or would
+      land outside the folder (then nothing is unpacked).
+  """
+  path = download_url(tarball_url, dataset_dir)
+  try:
+    with tarfile.open(path, 'r:*') as archive:
+      members = archive.getmembers()
+      _check_members(path, (member.name for member in members), dataset_dir)
+      for member in members:
+        if not (member.isfile() or member.isdir()):
+          raise diagnostics.UserError(
+              f"'{path}' holds '{member.name}', which is a link or a device: it is"
+              ' not unpacked')
+      # The data filter also drops owners and odd permissions; the oldest
+      # releases of Python 3.10 and 3.11 lack it.
+      safely = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
+      archive.extractall(dataset_dir, members, **safely)
+  except (tarfile.TarError, EOFError, zlib.error) as error:
+    raise _damaged(path, error) from error
+
+
+def download_and_uncompress_zipfile(zip_url: str, dataset_dir: str) -> None:
+  """Downloads a zip file and unpacks it beside itself.
+
+  Raises:
+    UserError: it cannot be fetched or is damaged; or a member would land outside
+      the folder (then nothing is unpacked).
+  """
+  path = download_url(zip_url, dataset_dir)
+  try:
+    with zipfile.ZipFile(path) as archive:
+      _check_members(path, archive.namelist(), dataset_dir)
+      archive.extractall(dataset_dir)
+  except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    raise _damaged(path, error) from error
+
+
+def _check_members(path: str, names: Iterable[str], folder: str) -> None:
+  """Raises UserError if a member would land outside `folder`."""
+  root = os.path.realpath(folder)
+  for name in names:
+    place = os.path.realpath(os.path.join(root, name))
+    if os.path.commonpath([root, place]) != root:
+      raise diagnostics.UserError(
+          f"'{path}' holds '{name}', which would land outside '{folder}': it is not"
+          ' unpacked')
+
+
+def _damaged(path, error):
+  return diagnostics.UserError(
+      f"'{path}' cannot be unpacked ({error}): remove it and download it again")

@@ -1,0 +1,90 @@
+"""labels.txt: the names of the classes, one line `LABEL:NAME` each.
+
+Needs no TensorFlow.
+"""
+
+import os
+from collections.abc import Mapping
+
+from slim_zoo import diagnostics
+
+LABELS_FILENAME = 'labels.txt'
+
+
+def label_lines(labels_to_class_names: Mapping[int, str]) -> str:
+  """Returns the text of a labels file, ordered by label.
+
+  Raises:
+    UserError: a name has a line break in it.
+  """
+  for label, name in labels_to_class_names.items():
+    if '\n' in name or '\r' in name:
+      raise diagnostics.UserError(
+          f'the name {name!r} of class {label} has a line break in it: rename it')
+  return ''.join(f'{label}:{labels_to_class_names[label]}\n'
+                 for label in sorted(labels_to_class_names))
+
+
+def write_label_file(labels_to_class_names: Mapping[int, str],
+                     dataset_dir: str | os.PathLike,
+                     filename: str = LABELS_FILENAME) -> None:
+  """Writes the names of classes by label.
+
+  Args:
+    labels_to_class_names: the name of each label.
+    dataset_dir: the folder to write to.
+    filename: the file's name in it.
+  """
+  text = label_lines(labels_to_class_names)
+  # A name that is no UTF-8 comes from a file system and goes back as it was.
+  with open(os.path.join(dataset_dir, filename), 'w', encoding='utf-8',
+            errors='surrogateescape', newline='\n') as file:
+    file.write(text)
+
+
+def has_labels(dataset_dir: str | os.PathLike,
+               filename: str = LABELS_FILENAME) -> bool:
+  """Returns whether the folder has a file of class names."""
+  return os.path.isfile(os.path.join(dataset_dir, filename))
+
+
+def read_label_file(dataset_dir: str | os.PathLike,
+                    filename: str = LABELS_FILENAME) -> dict[int, str]:
+  """Returns the name of each label.
+
+  A name may contain colons; empty lines are passed over.
+
+  Raises:
+    UserError: a line is not LABEL:NAME, or a label comes twice.
+    OSError: the file cannot be read.
+  """
+  path = os.path.join(dataset_dir, filename)
+  names = {}
+  with open(path, encoding='utf-8', errors='surrogateescape') as file:
+    for number, line in enumerate(file, start=1):
+      line = line.rstrip('\r\n').removeprefix('\ufeff')
+      if not line.strip():
+        continue
+      label, colon, name = line.partition(':')
+      if not colon or not label.strip().isdecimal():
+        raise diagnostics.UserError(
+            f"line {number} of '{path}' is '{line}', expected LABEL:NAME such as"
+            " '0:daisy'")
+      if int(label) in names:
+        raise diagnostics.UserError(
+            f"line {number} of '{path}' names class {int(label)} again: each class"
+            ' has one line')
+      names[int(label)] = name
+  return names
+
+
+def check_not_others(dataset_dir: str | os.PathLike,
+                     labels_to_class_names: Mapping[int, str]) -> None:
+  """Raises UserError if the folder has a labels file that names other classes."""
+  if not has_labels(dataset_dir):
+    return
+  there = read_label_file(dataset_dir)
+  if there != dict(labels_to_class_names):
+    raise diagnostics.UserError(
+        f"'{dataset_dir}' holds another data set, whose {LABELS_FILENAME} names"
+        f' {len(there)} classes: name an empty or new folder')

@@ -1,0 +1,141 @@
+"""From TFRecords in a folder to a `slim.dataset.Dataset`.
+
+One builder reads every data set; a module such as flowers.py holds only its names.
+"""
+
+import glob
+import os
+from collections.abc import Callable
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as catalog
+from slim_zoo.datasets import image_decoding, labels
+from slim_zoo.tf_compat import slim, tf
+
+_DESCRIPTIONS = {
+    'image': 'The image, uint8 [height, width, {channels}].',
+    'label': '{label_description}',
+    'label_text': 'The name of the class, a string.',
+    'object/bbox': 'Boxes [y_min, x_min, y_max, x_max] as parts of the image.',
+    'object/label': 'The label of each box.',
+}
+
+
+def _decoder(spec: catalog.DatasetSpec) -> slim.tfexample_decoder.TFExampleDecoder:
+  """Returns the decoder of one record; PNG and JPEG, gray and colour alike."""
+  default = {} if spec.default_label is None else {'default_value': spec.default_label}
+  label = (tf.VarLenFeature(tf.int64) if spec.multi_label else
+           tf.FixedLenFeature([], tf.int64, **default))
+  features = {
+      spec.image_feature: tf.FixedLenFeature([], tf.string),
+      spec.label_feature: label,
+  }
+  handlers = slim.tfexample_decoder
+  items = {
+      'image': image_decoding.ImageHandler(spec.image_feature, spec.channels),
+      'label': (_n_hot_labels(spec) if spec.n_hot else
+                handlers.Tensor(spec.label_feature)),
+  }
+  if spec.text_labels:
+    features['image/class/text'] = tf.FixedLenFeature(
+        [], tf.string, default_value='')
+    items['label_text'] = handlers.Tensor('image/class/text')
+  if spec.bounding_boxes:
+    sides = ('ymin', 'xmin', 'ymax', 'xmax')
+    for side in sides:
+      features[f'image/object/bbox/{side}'] = tf.VarLenFeature(tf.float32)
+    features['image/object/bbox/label'] = tf.VarLenFeature(tf.int64)
+    items['object/bbox'] = handlers.BoundingBox(sides, 'image/object/bbox/')
+    items['object/label'] = handlers.Tensor('image/object/bbox/label')
+  return handlers.TFExampleDecoder(features, items)
+
+
+def _n_hot_labels(spec: catalog.DatasetSpec):
+  """Returns the handler that makes labels of a vector of 0 and 1."""
+  def to_labels(tensors):
+    vector = tf.sparse_tensor_to_dense(tensors[spec.label_feature])
+    is_vector = tf.equal(tf.size(vector), spec.num_classes) & tf.reduce_all(
+        tf.equal(vector, 0) | tf.equal(vector, 1))
+    with tf.control_dependencies([tf.Assert(is_vector, ['the label is not N-hot'])]):
+      return tf.where_v2(tf.equal(vector, 1))[:, 0]
+
+  return slim.tfexample_decoder.ItemHandlerCallback([spec.label_feature], to_labels)
+
+
+def _class_names(spec, dataset_dir):
+  """Returns the names of the classes by label, or None."""
+  if spec.class_names is not None:
+    return dict(enumerate(spec.class_names))
+  if not labels.has_labels(dataset_dir):
+    return None
+  names = labels.read_label_file(dataset_dir)
+  if names and max(names) >= spec.num_classes:
+    raise diagnostics.UserError(
+        f"'{os.path.join(dataset_dir, labels.LABELS_FILENAME)}' names a class"
+        f' {max(names)}, but the {spec.num_classes} classes of {spec.name} are 0 to'
+        f' {spec.num_classes - 1}: is this the folder of another data set? Records of'
+        ' your own need a name of their own, in a dataset.json such as'
+        ' slim-zoo convert-images writes')
+  return names
+
+
+def read_dataset(name: str, split_name: str, dataset_dir: str,
+                 file_pattern: str | None = None, reader: type | None = None,
+                 with_names: bool = True) -> slim.dataset.Dataset:
+  """Returns a split of a data set.
+
+  Args:
+    name: a data set of the catalog, or the one that `dataset_dir` describes.
+    split_name: one of its splits.
+    dataset_dir: the folder of its record files. With '' nothing is looked for,
+      which tells the number of classes where there are no files.
+    file_pattern: glob pattern in place of the data set's own; %s or {} stands
+      for the split's name.
+    reader: reads the files; the default is tf.TFRecordReader.
+    with_names: whether the names of the classes are read, if they are there.
+
+  Returns:
+    A Dataset with the items 'image' (uint8 [height, width, channels]) and 'label'
+    (int64 [], or [labels] if multi_label), and, where the records have them,
+    'label_text' (string []), 'object/bbox' (float32 [boxes, 4]) and 'object/label'
+    (int64 [boxes]); labels_to_names is a dict, or None without a labels.txt;
+    multi_label tells whether an image has any number of labels.
+
+  Raises:
+    UserError: there is no such data set, split, folder or file.
+  """
+  spec = catalog.find_dataset(name, dataset_dir)
+  if dataset_dir == '':
+    files = [file_pattern or spec.pattern(split_name)]
+  else:
+    # Escaped, since slim takes each for a pattern.
+    files = [glob.escape(path) for path in catalog.split_files(
+        spec, split_name, dataset_dir, file_pattern)]
+  decoder = _decoder(spec)
+  return slim.dataset.Dataset(
+      data_sources=files,
+      reader=reader or tf.TFRecordReader,
+      decoder=decoder,
+      num_samples=spec.splits[split_name],
+      items_to_descriptions={
+          item: _DESCRIPTIONS[item].format(
+              channels=spec.channels, label_description=spec.label_description)
+          for item in decoder.list_items()},
+      num_classes=spec.num_classes,
+      multi_label=spec.multi_label,
+      n_hot=spec.n_hot,
+      image_feature=spec.image_feature,
+      label_feature=spec.label_feature,
+      labels_to_names=(
+          _class_names(spec, dataset_dir) if dataset_dir and with_names else None))
+
+
+def split_reader(name: str) -> Callable[..., slim.dataset.Dataset]:
+  """Returns the `get_split` of a data set of the catalog."""
+  def get_split(split_name, dataset_dir, file_pattern=None, reader=None):
+    return read_dataset(name, split_name, dataset_dir, file_pattern, reader)
+
+  get_split.__doc__ = (
+      f'Returns a split of {name}; arguments and errors are those of'
+      ' `record_dataset.read_dataset`.')
+  return get_split

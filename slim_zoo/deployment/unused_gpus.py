@@ -1,0 +1,70 @@
+"""Why no GPU is used, on a machine that has one.
+
+TensorFlow says so in warnings that `tf_compat` keeps from users, as most machines have
+no GPU. Where the driver of one is seen, they are asked for again and shown.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from slim_zoo.tf_compat import tf
+
+# What the driver of NVIDIA GPUs makes.
+SIGNS = ('/dev/nvidia0', '/proc/driver/nvidia/version')
+_ASK_SECONDS = 120
+_ABOUT_GPUS = re.compile(r'cuda|cudnn|cublas|dlopen|dynamic library|gpu|nvidia', re.I)
+# Time, level and place: '2026-01-31 12:00:00.123456: W tensorflow/a/b.cc:12] '.
+_PREFIX = re.compile(
+    r'^(\d{4}-\d\d-\d\d [\d:.]+: )?[IWEF](\d{4} [\d:.]+ +\d+)? ?\S*\.cc:\d+\] ')
+_LINES = 6
+
+
+def notes(signs: Sequence[str] = SIGNS, ask: Callable | None = None) -> list[str]:
+  """Returns lines about GPUs that are there and are not used; none if all is well.
+
+  Args:
+    signs: files of which one is there on a machine with a GPU.
+    ask: returns what TensorFlow says when it looks for GPUs; by default
+      `what_tensorflow_says`, which takes seconds and is called only if needed.
+  """
+  if tf.config.list_physical_devices('GPU') or _are_hidden():
+    return []
+  sign = next((path for path in signs if os.path.exists(path)), None)
+  if sign is None:
+    return []
+  first = f'no GPU is used, though there is the driver of one ({sign})'
+  if not tf.test.is_built_with_cuda():
+    return [f'{first}: this TensorFlow is built without CUDA, install tensorflow in'
+            ' place of tensorflow-cpu']
+  reasons = _reasons((ask or what_tensorflow_says)())
+  if not reasons:
+    return [f'{first}, and TensorFlow does not say why']
+  return [f'{first}; TensorFlow says:', *reasons]
+
+
+def what_tensorflow_says() -> str:
+  """Returns what a process of its own writes to stderr in its search for GPUs."""
+  code = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
+  try:
+    return subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, errors='replace',
+        check=False, timeout=_ASK_SECONDS,
+        env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '0'}).stderr
+  except (OSError, subprocess.TimeoutExpired) as error:
+    return f'gpu search: {error}'
+
+
+def _are_hidden():
+  """Tells whether the user hides the GPUs."""
+  visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+  return visible is not None and visible.strip() in ('', '-1')
+
+
+def _reasons(text):
+  """Returns the lines about GPUs, without time and place, each once."""
+  lines = [_PREFIX.sub('', line).strip() for line in text.splitlines()]
+  return list(dict.fromkeys(
+      line for line in lines if _ABOUT_GPUS.search(line)))[:_LINES]

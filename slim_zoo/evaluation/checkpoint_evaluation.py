@@ -1,0 +1,130 @@
+"""Runs a network from a checkpoint over every image of a split, once."""
+
+import dataclasses
+from collections.abc import Callable
+
+from slim_zoo.checkpoints import restore
+from slim_zoo.datasets import pipeline
+from slim_zoo.evaluation import over_split
+from slim_zoo.tf_compat import slim, tf
+
+
+@dataclasses.dataclass
+class Evaluation:
+  """A network and a split in the default graph, ready for any checkpoint.
+
+  Attributes:
+    images: the input pipeline.
+    probabilities: float32 [batch, classes].
+    batch: the `pipeline.Batch` they belong to.
+    variables: what is restored, by the names in a checkpoint.
+    saver: restores it.
+    num_classes: how many classes there are.
+    labels_offset: what was taken off the labels of the records.
+    multi_label: whether an image may have several classes, or none.
+    master: the address of the TensorFlow server to run on; '': this process.
+  """
+
+  images: pipeline.Input
+  probabilities: tf.Tensor
+  batch: pipeline.Batch
+  variables: dict
+  saver: tf.train.Saver
+  num_classes: int
+  labels_offset: int
+  multi_label: bool = False
+  master: str = ''
+
+  def run(self, checkpoint: str, max_num_batches: int | None = None):
+    """Evaluates one checkpoint.
+
+    Args:
+      checkpoint: its prefix.
+      max_num_batches: stop after so many batches; None: after the last.
+
+    Returns:
+      (metrics, keys), see `over_split.evaluate`.
+
+    Raises:
+      UserError: the checkpoint or the records cannot be read.
+    """
+    restore.verify(checkpoint)
+    restore.plan_restore(checkpoint, self.variables).check_complete()
+    placement = tf.ConfigProto(allow_soft_placement=True)
+    with tf.Session(self.master, config=placement) as session:
+      with restore.damage_answered(checkpoint):
+        self.saver.restore(session, checkpoint)
+      return over_split.evaluate(
+          session, self.images, self.batch, self.probabilities, self.num_classes,
+          self.labels_offset, max_num_batches, multi_label=self.multi_label)
+
+
+@dataclasses.dataclass
+class FrozenEvaluation:
+  """A split, and a way to put a network with constant weights over it.
+
+  Each checkpoint gets a graph of its own. That is quicker than one graph with
+  variables: batch norm is folded and the runtime lays out the weights once.
+
+  Attributes:
+    make_images: returns the input pipeline, in the default graph.
+    classify: classify(checkpoint, images) returns the probabilities, float32 [batch,
+      classes], of images in their graph.
+    num_classes: how many classes there are.
+    labels_offset: what was taken off the labels of the records.
+    multi_label: whether an image may have several classes, or none.
+    images: the input pipeline of the last run.
+  """
+
+  make_images: Callable[[], pipeline.Input]
+  classify: Callable[[str, tf.Tensor], tf.Tensor]
+  num_classes: int
+  labels_offset: int
+  multi_label: bool = False
+  images: pipeline.Input | None = None
+
+  def run(self, checkpoint: str, max_num_batches: int | None = None):
+    """Evaluates one checkpoint in this process.
+
+    Arguments, result and errors are those of `Evaluation.run`.
+    """
+    restore.verify(checkpoint)
+    with tf.Graph().as_default():
+      self.images = self.make_images()
+      batch = self.images.next_batch()
+      probabilities = self.classify(checkpoint, batch.images)
+      placement = tf.ConfigProto(allow_soft_placement=True)
+      with tf.Session(config=placement) as session:
+        return over_split.evaluate(
+            session, self.images, batch, probabilities, self.num_classes,
+            self.labels_offset, max_num_batches, multi_label=self.multi_label)
+
+
+def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
+          labels_offset: int = 0,
+          moving_average_decay: float | None = None, master: str = '',
+          multi_label: bool = False) -> Evaluation:
+  """Builds a network in evaluation mode over an input, in the default graph.
+
+  Args:
+    images: of `pipeline.evaluation_input`.
+    network_fn: of `nets_factory.get_network_fn`.
+    num_classes: how many classes there are.
+    labels_offset: what was taken off the labels of the records.
+    moving_average_decay: restore the moving averages that training kept with
+      this decay, in place of the weights.
+    master: the address of the TensorFlow server to run on; '': this process.
+    multi_label: whether an image may have several classes, or none: probabilities
+      are then of sigmoids, not of the softmax.
+  """
+  tf.train.get_or_create_global_step()
+  batch = images.next_batch()
+  logits, _ = network_fn(batch.images)
+  variables = {variable.op.name: variable for variable in slim.get_model_variables()}
+  if moving_average_decay:
+    averages = tf.train.ExponentialMovingAverage(moving_average_decay)
+    variables = averages.variables_to_restore(slim.get_model_variables())
+  probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(logits)
+  return Evaluation(images, probabilities, batch, variables,
+                    tf.train.Saver(variables), num_classes, labels_offset, multi_label,
+                    master)

@@ -1,0 +1,118 @@
+"""What a network in a session says of every image of a split, once."""
+
+import contextlib
+from collections.abc import Callable
+
+from slim_zoo import diagnostics
+from slim_zoo.datasets import pipeline
+from slim_zoo.evaluation import metrics as metrics_lib
+from slim_zoo.evaluation import multi_label as multi_label_lib
+from slim_zoo.evaluation import predictions as predictions_lib
+from slim_zoo.progress import Progress
+from slim_zoo.tf_compat import tf
+
+
+class EvaluationStoppedError(Exception):
+  """The evaluation was to stop before its last image."""
+
+
+def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
+             probabilities: tf.Tensor, num_classes: int, labels_offset: int = 0,
+             max_num_batches: int | None = None, shows_progress: bool = True,
+             is_to_stop: Callable[[], bool] = lambda: False,
+             told: set | None = None, multi_label: bool = False) -> tuple:
+  """Evaluates the network as it is in the session.
+
+  Args:
+    session: with the weights; the input is started here, again if need be.
+    images: of `pipeline.evaluation_input`.
+    batch: its batch.
+    probabilities: float32 [batch, classes], what the network says of it.
+    num_classes: how many classes there are.
+    labels_offset: what was taken off the labels of the records.
+    max_num_batches: stop after so many batches; None: after the last.
+    shows_progress: whether to tell how far it is, while it goes on.
+    is_to_stop: asked after each batch.
+    told: keys of records that need not be named as unreadable again; grows.
+    multi_label: whether an image may have several classes, or none.
+
+  Returns:
+    (metrics, keys): `evaluation.metrics.Metrics`, or `evaluation.multi_label.Metrics`,
+    and a dict that gives the record key of each image by its number.
+
+  Raises:
+    UserError: the records cannot be read, or the network says NaN
+      (`predictions.NotFiniteError`).
+    EvaluationStoppedError: `is_to_stop` said so.
+  """
+  predictions, keys = (multi_label_lib if multi_label else predictions_lib
+                       ).Predictions(), {}
+  told = set() if told is None else told
+  # Also finds a file that was cut short where TensorFlow would see its end.
+  num_images = images.count_records()
+  images.log.restart()
+  session.run(images.initializer)
+  with (Progress('evaluating', num_images, 'images') if shows_progress
+        else contextlib.nullcontext()) as progress:
+    for labels, numbers, record_keys, probabilities_of in _batches(
+        session, images, batch, probabilities, max_num_batches):
+      predictions.add(numbers, labels, probabilities_of)
+      keys.update(zip(numbers.tolist(), record_keys.tolist(), strict=True))
+      if progress:
+        progress.update(len(predictions))
+      if is_to_stop():
+        raise EvaluationStoppedError
+  _add_unreadable(images, labels_offset, predictions, keys, told,
+                  max_num_batches is None, multi_label, num_classes)
+  if max_num_batches is None and len(predictions) != num_images:
+    raise diagnostics.UserError(
+        f'{len(predictions)} of {num_images} images came out of the records: an'
+        ' accuracy would leave some out')
+  return (multi_label_lib if multi_label else metrics_lib).evaluate(
+      predictions, num_classes), keys
+
+
+def _batches(session, images, batch, probabilities, max_num_batches):
+  fetch = session.make_callable([
+      batch.labels, batch.numbers, batch.keys, probabilities])
+  taken = 0
+  while max_num_batches is None or taken < max_num_batches:
+    try:
+      values = fetch()
+    except tf.errors.OutOfRangeError:
+      return
+    except tf.errors.OpError as error:
+      raise images.failure(error) or error from error
+    images.log.deliver(values[1])
+    taken += 1
+    yield values
+
+
+def _add_unreadable(images, labels_offset, predictions, keys, told, whole,
+                    multi_label, num_classes):
+  """Counts the images that did not come out as mistakes of their classes."""
+  if whole:
+    images.log.finish()
+  for number, key in images.log.take_lost():
+    if key is None:
+      raise diagnostics.UserError(
+          f'image {number} cannot be decoded, and another process reads the'
+          ' records: without --master it is named and counted')
+    fault, is_printed = images.faults.add(key)
+    if fault.is_of_label:
+      raise diagnostics.UserError(
+          f'{images.log.describe(key)}: {fault.reason}; without its class there is no'
+          ' accuracy: write the record again')
+    labels = [label - labels_offset for label in images.faults.labels_of(key)]
+    if key not in told:
+      told.add(key)
+      if is_printed:
+        reason = fault.reason.removeprefix('its image cannot be decoded: ')
+        print(f'cannot decode {images.log.describe(key)} ({reason}): counted as a'
+              ' mistake', flush=True)
+    if multi_label:
+      predictions.add_unreadable([number], [labels], num_classes)
+    else:
+      # Without a label it is of no class, which is refused as a wrong one is.
+      predictions.add_unreadable([number], (labels or [-1])[:1])
+    keys[number] = key

@@ -1,0 +1,27 @@
+"""The results of an evaluation as TensorBoard summaries."""
+
+from slim_zoo.evaluation import metrics as metrics_lib
+from slim_zoo.evaluation import multi_label
+from slim_zoo.tf_compat import tf
+
+
+def write(folder: str, metrics: metrics_lib.Metrics | multi_label.Metrics,
+          step: int) -> None:
+  """Adds the main numbers at `step` to the events in `folder`.
+
+  eval/Accuracy and eval/Recall_5 are the established tags; the second is the
+  accuracy of the 5 (or of all, if fewer) most probable classes.
+  """
+  if isinstance(metrics, multi_label.Metrics):
+    values = {'eval/mean_average_precision': metrics.mean_average_precision,
+              'eval/micro_precision': metrics.micro.precision,
+              'eval/micro_recall': metrics.micro.recall,
+              'eval/micro_f1': metrics.micro.f1}
+  else:
+    values = {'eval/Accuracy': metrics.top1.value, 'eval/Recall_5': metrics.topk.value,
+              'eval/cross_entropy': metrics.cross_entropy}
+  writer = tf.summary.FileWriter(folder)
+  writer.add_summary(tf.Summary(value=[
+      tf.Summary.Value(tag=tag, simple_value=value)
+      for tag, value in values.items()]), step)
+  writer.close()

@@ -1,0 +1,78 @@
+"""The formats of exports: what their files are called, how far they may be off.
+
+Needs no TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from slim_zoo import diagnostics
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+  """How far an export may be off.
+
+  Attributes:
+    difference: of the scores of a class, as a share of their spread; see
+      `parity.compare`.
+    agreement: the least share of images of which the likeliest class is the same. An
+      image whose scores of two classes are as near as a quarter of `difference`, the
+      usual error of a class where the farthest is off by all of it, agrees with
+      either.
+  """
+
+  difference: float
+  agreement: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """A format of exports.
+
+  Attributes:
+    file: its path in the folder of exports.
+    tolerance: how far it may be off.
+    told: what it is, in words.
+  """
+
+  file: str
+  tolerance: Tolerance
+  told: str
+
+
+# The same arithmetic in another order.
+_EXACT = Tolerance(1e-3, 1.0)
+
+FORMATS = {
+    'saved_model': Format(
+        'saved_model/1', _EXACT,
+        'SavedModel for TensorFlow 2 and TensorFlow Serving, from files or tensors'),
+    'frozen_graph': Format(
+        'frozen_graph.pb', _EXACT, 'GraphDef with the weights in it'),
+    'tflite': Format('model.tflite', _EXACT, 'TensorFlow Lite, float32'),
+    # 11 bits for a weight.
+    'tflite_float16': Format(
+        'model_float16.tflite', Tolerance(0.05, 0.98),
+        'TensorFlow Lite, weights of float16'),
+    # 8 bits: what is allowed separates rounding from a wrong conversion. Of the 1,001
+    # classes of a MobileNet V1 trained on photographs, rounding alone puts the farthest
+    # off by 0.3 in either format. Reversed classes are off by 1.4 and more.
+    'tflite_dynamic_range': Format(
+        'model_dynamic_range.tflite', Tolerance(0.5, 0.9),
+        'TensorFlow Lite, weights of 8 bits'),
+    'tflite_int8': Format(
+        'model_int8.tflite', Tolerance(0.6, 0.85),
+        'TensorFlow Lite, whole numbers of 8 bits throughout'),
+    'onnx': Format('model.onnx', _EXACT, 'ONNX, float32'),
+}
+
+
+def check_names(names: Sequence[str]) -> None:
+  """Raises UserError for an unknown format, or for none."""
+  if not names:
+    raise diagnostics.UserError(
+        f"--format names no format: choose from {', '.join(FORMATS)}")
+  for name in names:
+    if name not in FORMATS:
+      raise diagnostics.unknown_name('format', name, FORMATS)

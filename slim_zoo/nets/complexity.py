@@ -1,0 +1,154 @@
+"""What a network costs: its parameters and its multiply-adds, read off the graph.
+
+One multiply-add is one product of an input value with a weight, as the papers
+of MobileNet, NASNet and ResNet count them. Normalization, activations, pools,
+additions and biases are left out, as they are there.
+"""
+
+from collections.abc import Sequence
+
+from slim_zoo.catalog import complexity, networks
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
+
+
+def count_multiply_adds(graph: tf.Graph,
+                        outputs: Sequence[tf.Tensor] | None = None) -> int:
+  """Returns the multiply-adds of one run of a graph.
+
+  Args:
+    graph: holds convolutions (plain, grouped, depthwise, transposed, in two or
+      three dimensions) and matrix products; other operations count nothing.
+    outputs: count only what these tensors need; None counts the whole graph.
+
+  Raises:
+    ValueError: the shape of a counted operation is not fully known, as when the
+      batch size is open.
+  """
+  if outputs is None:
+    operations = graph.get_operations()
+  else:
+    operations = needed_operations(outputs)
+  return sum(_COUNTERS[operation.type](operation)
+             for operation in operations if operation.type in _COUNTERS)
+
+
+def count_parameters(outputs: Sequence[tf.Tensor] | None = None) -> int:
+  """Returns the number of trainable values in the default graph.
+
+  Args:
+    outputs: count only variables that these tensors need; None counts all.
+  """
+  variables = tf.trainable_variables()
+  if outputs is not None:
+    needed = needed_operations(outputs)
+    variables = [variable for variable in variables if variable.op in needed]
+  return sum(variable.shape.num_elements() for variable in variables)
+
+
+def needed_operations(outputs: Sequence[tf.Tensor]) -> set[tf.Operation]:
+  """Returns the operations that `outputs` depend on, their own included."""
+  needed, waiting = set(), [tensor.op for tensor in outputs]
+  while waiting:
+    operation = waiting.pop()
+    if operation not in needed:
+      needed.add(operation)
+      waiting.extend(tensor.op for tensor in operation.inputs)
+      waiting.extend(operation.control_inputs)
+  return needed
+
+
+def evaluation_graph(
+    name: str, **options) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+  """Builds a network in a graph of its own, as its cost is counted.
+
+  It is that of evaluation on one image (or clip) of the default size, with the
+  class count of the published checkpoint.
+
+  Args:
+    name: of the network.
+    **options: go to `nets_factory.get_network_fn`.
+
+  Returns:
+    (images, logits, end_points): the placeholder and what the network returns.
+
+  Raises:
+    UserError: there is no such network.
+  """
+  row = networks.get_network(name)
+  network_fn = nets_factory.get_network_fn(name, row.num_classes, **options)
+  size = network_fn.default_image_size
+  frames = [] if row.frames is None else [row.frames]
+  with tf.Graph().as_default():
+    images = tf.placeholder(tf.float32, [1, *frames, size, size, row.channels])
+    return images, *network_fn(images)
+
+
+def cost(images: tf.Tensor, logits: tf.Tensor) -> complexity.Complexity:
+  """Returns what it costs to get `logits` from `images`, a batch of one.
+
+  Auxiliary classifiers, which serve training alone, are left out.
+  """
+  with images.graph.as_default():
+    return complexity.Complexity(
+        tuple(images.shape.as_list()[1:]), int(logits.shape[-1]),
+        count_parameters([logits]), count_multiply_adds(images.graph, [logits]))
+
+
+def measure(name: str) -> complexity.Complexity:
+  """Returns the cost of the network called `name`; see `evaluation_graph`.
+
+  Raises:
+    UserError: there is no such network.
+  """
+  images, logits, _ = evaluation_graph(name)
+  return cost(images, logits)
+
+
+def _elements(tensor):
+  """Returns the number of values in a tensor."""
+  count = tensor.shape.num_elements()
+  if count is None:
+    raise ValueError(
+        f"the shape of '{tensor.name}' is {tensor.shape}, its multiply-adds cannot be"
+        ' counted: build the graph with a fixed batch and image size')
+  return count
+
+
+def _convolution(operation):
+  # A grouped convolution's weights have the depth of one group: it needs no rule.
+  weights = operation.inputs[1]
+  return _elements(operation.outputs[0]) * _elements(weights) // int(weights.shape[-1])
+
+
+def _depthwise_convolution(operation):
+  height, width, _, _ = operation.inputs[1].shape.as_list()
+  return _elements(operation.outputs[0]) * height * width
+
+
+def _transposed_convolution(operation):
+  """Each value that comes in meets the weights of one input channel."""
+  weights, values = operation.inputs[1:3]
+  return _elements(values) * _elements(weights) // int(weights.shape[-1])
+
+
+def _matrix_product(operation):
+  left, _ = operation.inputs
+  transposed = any(operation.get_attr(name) for name in ('transpose_a', 'adj_x')
+                   if name in operation.node_def.attr)
+  inner = left.shape[-2 if transposed else -1]
+  if inner is None:
+    _elements(left)
+  return _elements(operation.outputs[0]) * int(inner)
+
+
+_COUNTERS = {
+    'Conv2D': _convolution,
+    'Conv3D': _convolution,
+    'DepthwiseConv2dNative': _depthwise_convolution,
+    'Conv2DBackpropInput': _transposed_convolution,
+    'Conv3DBackpropInputV2': _transposed_convolution,
+    'MatMul': _matrix_product,
+    'BatchMatMul': _matrix_product,
+    'BatchMatMulV2': _matrix_product,
+}

@@ -1,0 +1,294 @@
+"""What the video networks I3D and S3D-G share: Inception v1 inflated to clips.
+
+Carreira and Zisserman 2017 (arXiv 1705.07750) give each filter of Inception v1 a
+third dimension, time; Xie et al. 2018 (arXiv 1712.04851) split such a filter into
+one over space and one over time. Clips are [batch, frames, height, width, channels]
+('NDHWC'), or with channels second ('NCDHW'), which only some GPUs can run.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from slim_zoo import diagnostics
+from slim_zoo.nets import inception_blocks, inception_heads, inception_v1, normalization
+from slim_zoo.nets.rows import Options, trunc_normal
+from slim_zoo.tf_compat import slim, tf
+
+DATA_FORMATS = ('NDHWC', 'NCDHW')
+
+
+def center_initializer():
+  """Returns an initializer under which a temporal filter passes frames through.
+
+  It takes shapes [frames, 1, 1, in, out]: the identity at the central frame, zeros
+  elsewhere. So a network that was trained on images starts as what it was.
+  """
+
+  def initialize(shape, dtype=tf.float32, partition_info=None):
+    del partition_info
+    frames, height, width, depth_in, depth_out = [int(length) for length in shape]
+    if (height, width) != (1, 1):
+      raise ValueError(
+          f'center_initializer is for filters over time, [frames, 1, 1, in, out],'
+          f' not {list(shape)}')
+    center = tf.reshape(tf.eye(depth_in, depth_out, dtype=dtype),
+                        [1, 1, 1, depth_in, depth_out])
+    before = (frames - 1) // 2
+    return tf.pad(center, [[before, frames - 1 - before]] + [[0, 0]] * 4)
+
+  return initialize
+
+
+def _triple(size):
+  return [size] * 3 if isinstance(size, int) else list(size)
+
+
+@slim.add_arg_scope
+def conv3d_spatiotemporal(inputs, num_outputs, kernel_size, stride=1, padding='SAME',
+                          activation_fn=None, normalizer_fn=None,
+                          normalizer_params=None, weights_regularizer=None,
+                          separable=False, data_format='NDHWC', scope=''):
+  """Convolves over time and space, at once or one after the other.
+
+  Args:
+    inputs: float [batch, frames, height, width, channels], or as `data_format` says.
+    num_outputs: depth of the output.
+    kernel_size: frames, height and width of the kernel; an int is all three.
+    stride: as `kernel_size`.
+    padding: 'SAME' or 'VALID'.
+    activation_fn: after each convolution, or None.
+    normalizer_fn: after the convolution; where that is split, after the spatial one.
+    normalizer_params: arguments of `normalizer_fn`.
+    weights_regularizer: of the weights, or None.
+    separable: whether a kernel that spans both time and space is split in two: over
+      space under `scope`, then over time under `scope`/temporal.
+    data_format: 'NDHWC' or 'NCDHW'.
+    scope: variable scope.
+
+  Returns:
+    float [batch, frames / stride, height / stride, width / stride, num_outputs].
+  """
+  frames, *space = _triple(kernel_size)
+  frame_stride, *space_stride = _triple(stride)
+  normalizer_params = dict(normalizer_params or {})
+  if normalizer_fn is not None and data_format == 'NCDHW':
+    # The normalizers know where channels stand by the names of image layouts.
+    normalizer_params['data_format'] = 'NCHW'
+  common = {'padding': padding, 'activation_fn': activation_fn,
+            'weights_regularizer': weights_regularizer, 'data_format': data_format}
+  normalizer = {'normalizer_fn': normalizer_fn,
+                'normalizer_params': normalizer_params}
+  if not separable or frames == 1 or space == [1, 1]:
+    return slim.conv3d(inputs, num_outputs, [frames, *space],
+                       stride=[frame_stride, *space_stride], scope=scope,
+                       **common, **normalizer)
+  net = slim.conv3d(inputs, num_outputs, [1, *space], stride=[1, *space_stride],
+                    scope=scope, **common, **normalizer)
+  return slim.conv3d(net, num_outputs, [frames, 1, 1], stride=[frame_stride, 1, 1],
+                     weights_initializer=center_initializer(), normalizer_fn=None,
+                     scope=f'{scope}/temporal', **common)
+
+
+@slim.add_arg_scope
+def inception_block_v1_3d(inputs, num_outputs_0_0a, num_outputs_1_0a,
+                          num_outputs_1_0b, num_outputs_2_0a, num_outputs_2_0b,
+                          num_outputs_3_0b, temporal_kernel_size=3,
+                          self_gating_fn=None, data_format='NDHWC', scope=''):
+  """Builds a module of Inception v1 on clips.
+
+  Args:
+    inputs: float [batch, frames, height, width, depth], or as `data_format` says.
+    num_outputs_0_0a: depth of the 1x1 branch.
+    num_outputs_1_0a: depth of the 1x1 before the first 3x3.
+    num_outputs_1_0b: depth of the first 3x3.
+    num_outputs_2_0a: depth of the 1x1 before the second 3x3.
+    num_outputs_2_0b: depth of the second 3x3.
+    num_outputs_3_0b: depth of the 1x1 after the pool.
+    temporal_kernel_size: frames that the 3x3 convolutions see.
+    self_gating_fn: called as self_gating_fn(net, scope=...) on each branch's end.
+    data_format: 'NDHWC' or 'NCDHW'.
+    scope: variable scope.
+
+  Returns:
+    float [batch, frames, height, width, sum of the branches' depths].
+  """
+  kernel = [temporal_kernel_size, 3, 3]
+
+  def conv(net, depth, size, name):
+    return conv3d_spatiotemporal(
+        net, depth, size, data_format=data_format, scope=name)
+
+  def reduced_conv(reduced_depth, depth):
+    net = conv(inputs, reduced_depth, 1, 'Conv2d_0a_1x1')
+    return conv(net, depth, kernel, 'Conv2d_0b_3x3')
+
+  def pool_projection():
+    net = slim.max_pool3d(inputs, [3, 3, 3], stride=1, padding='SAME',
+                          data_format=data_format, scope='MaxPool_0a_3x3')
+    return conv(net, num_outputs_3_0b, 1, 'Conv2d_0b_1x1')
+
+  branches = (  # What builds a branch, and its last layer.
+      (lambda: conv(inputs, num_outputs_0_0a, 1, 'Conv2d_0a_1x1'), 'Conv2d_0a_1x1'),
+      (lambda: reduced_conv(num_outputs_1_0a, num_outputs_1_0b), 'Conv2d_0b_3x3'),
+      (lambda: reduced_conv(num_outputs_2_0a, num_outputs_2_0b), 'Conv2d_0b_3x3'),
+      (pool_projection, 'Conv2d_0b_1x1'),
+  )
+  outputs = []
+  with tf.variable_scope(scope):
+    for number, (branch, last) in enumerate(branches):
+      with tf.variable_scope(f'Branch_{number}'):
+        net = branch()
+        outputs.append(self_gating_fn(net, scope=last) if self_gating_fn else net)
+    return tf.concat(outputs, data_format.index('C'))
+
+
+def reduced_kernel_size_3d(input_tensor, kernel_size):
+  """Returns `kernel_size`, cut to the frames, height and width where known."""
+  return [most if length is None else min(length, most) for length, most in zip(
+      input_tensor.shape.as_list()[1:4], kernel_size, strict=True)]
+
+
+class Conv(NamedTuple):
+  """A row: a convolution of kernel [frames, height, width], gated or not.
+
+  `separable` of None leaves the choice to the arg scope.
+  """
+
+  scope: str
+  depth: int
+  kernel: list[int]
+  stride: int = 1
+  gate: Callable | None = None
+  separable: bool | None = None
+
+  def build(self, net, options):
+    """Convolves `net`."""
+    separable = {} if self.separable is None else {'separable': self.separable}
+    net = conv3d_spatiotemporal(net, options.width(self.depth), self.kernel,
+                                stride=self.stride, scope=self.scope, **separable)
+    return self.gate(net, scope=self.scope) if self.gate else net
+
+
+class Pool(NamedTuple):
+  """A row: a max pool of kernel and stride [frames, height, width]."""
+
+  scope: str
+  kernel: list[int]
+  stride: list[int]
+
+  def build(self, net, options):
+    """Pools `net`."""
+    del options
+    return slim.max_pool3d(net, self.kernel, stride=self.stride, padding='SAME',
+                           scope=self.scope)
+
+
+class Mixed(NamedTuple):
+  """A row: a module with the depths of `inception_v1.MODULES`."""
+
+  scope: str
+  frames: int
+  gate: Callable | None = None
+
+  def build(self, net, options):
+    """Builds the module on `net`."""
+    depths = [options.width(depth) for depth in inception_v1.MODULES[self.scope]]
+    return inception_block_v1_3d(net, *depths, temporal_kernel_size=self.frames,
+                                 self_gating_fn=self.gate, scope=self.scope)
+
+
+# Time is halved later than space, which has more to spare: kernel and stride.
+POOLS = {
+    'MaxPool_4a_3x3': ([3, 3, 3], [2, 2, 2]),
+    'MaxPool_5a_2x2': ([2, 2, 2], [2, 2, 2]),
+}
+
+
+def modules(frames_of, gate_of):
+  """Yields the rows from Mixed_3b on: frames and gate as functions of the scope."""
+  for scope in inception_v1.MODULES:
+    if scope in inception_v1.POOLS:
+      pool = inception_v1.POOLS[scope].scope
+      yield Pool(pool, *POOLS[pool])
+    yield Mixed(scope, frames_of(scope), gate_of(scope))
+
+
+def build(inputs, rows, final_endpoint, scope, width=int, data_format='NDHWC'):
+  """Builds the rows of a video network up to `final_endpoint`.
+
+  Returns:
+    (net, end_points): the output of that row, and all outputs by scope.
+
+  Raises:
+    UserError: no such end point or data format, or `inputs` are no clips; it is a
+      ValueError.
+  """
+  if data_format not in DATA_FORMATS:
+    raise diagnostics.unknown_name('data_format', data_format, DATA_FORMATS)
+  if inputs.shape.rank not in (None, 5):
+    raise diagnostics.UserError(
+        f'a video network takes clips [batch, frames, height, width, channels], not'
+        f' inputs of shape {inputs.shape}')
+  options = Options(width, data_format.index('C'))
+  with tf.variable_scope(scope, 'InceptionV1', [inputs]):
+    with slim.arg_scope([slim.conv3d], weights_initializer=trunc_normal(0.01)):
+      with slim.arg_scope(
+          [conv3d_spatiotemporal, inception_block_v1_3d, slim.max_pool3d],
+          data_format=data_format):
+        return inception_blocks.build(inputs, list(rows), final_endpoint, options)
+
+
+def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+             spatial_squeeze, global_pool=False):
+  """Puts the head on features: pool, logits of each two frames, mean over time.
+
+  Args:
+    net: features, float [batch, frames, height, width, depth].
+    end_points: dict that receives the new end points.
+    num_classes: number of logits; 0 or None leaves them out.
+    dropout_keep_prob: share of activations that dropout keeps.
+    prediction_fn: turns logits into the end point 'Predictions'.
+    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    global_pool: whether to average over the whole images, whatever their size.
+
+  Returns:
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes] without the squeeze; without classes, the pooled features.
+
+  Raises:
+    UserError: the logits do not suit the squeeze; it is a ValueError.
+  """
+  with tf.variable_scope('Logits'):
+    if global_pool:
+      net = tf.reduce_mean(net, [2, 3], keepdims=True, name='global_pool')
+      end_points['global_pool'] = net
+    net = slim.avg_pool3d(net, reduced_kernel_size_3d(net, [2, 7, 7]), stride=1,
+                          padding='VALID', scope='AvgPool_0a_7x7')
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, scope='Dropout_0b')
+    logits = slim.conv3d(net, num_classes, [1, 1, 1], activation_fn=None,
+                         normalizer_fn=None, scope='Conv2d_0c_1x1')
+    logits = tf.reduce_mean(logits, 1, name='MeanOverTime')
+    if spatial_squeeze:
+      logits = inception_heads.squeeze(
+          logits, 'global_pool=True or spatial_squeeze=False')
+  end_points['Logits'] = logits
+  end_points['Predictions'] = prediction_fn(logits, scope='Predictions')
+  return logits, end_points
+
+
+def arg_scope(weight_decay, batch_norm, **arguments):
+  """Returns the arg scope of a video network.
+
+  Args:
+    weight_decay: L2 penalty on all weights.
+    batch_norm: arguments of `slim.batch_norm`.
+    **arguments: further ones of `conv3d_spatiotemporal`.
+  """
+  with slim.arg_scope([slim.conv3d, conv3d_spatiotemporal],
+                      weights_regularizer=slim.l2_regularizer(weight_decay)):
+    with slim.arg_scope([conv3d_spatiotemporal], activation_fn=tf.nn.relu,
+                        normalizer_fn=normalization.batch_norm,
+                        normalizer_params=batch_norm, **arguments) as scope:
+      return scope

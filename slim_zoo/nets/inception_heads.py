@@ -1,0 +1,122 @@
+"""The parts of which Inception networks make their heads.
+
+v1 to v3 end in a 1x1 convolution, so that larger images may give a map of logits: each
+has its head in its module. v4 and Inception-ResNet v2 average over the whole image and
+end in a dense layer: their heads are here and differ in scopes alone.
+"""
+
+import contextlib
+
+from slim_zoo import diagnostics
+from slim_zoo.tf_compat import slim, tf
+
+
+@contextlib.contextmanager
+def network_scope(scope, default_scope, inputs, reuse, is_training):
+  """Enters the scope of a network and sets the mode of batch norm and dropout."""
+  with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse) as sc:
+    with slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training):
+      yield sc
+
+
+def average(net):
+  """Averages [batch, height, width, depth] over space, to [batch, 1, 1, depth]."""
+  return tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
+
+
+def shrinking_pool(net, size):
+  """Averages over `size` x `size` at stride 2, or over all of smaller features."""
+  height, width = fitting_kernel(net, [size, size])
+  return slim.avg_pool2d(net, [height, width], stride=2, padding='VALID',
+                         scope=f'AvgPool_1a_{height}x{width}')
+
+
+def _size(net):
+  """Returns [height, width], with None for what is not known."""
+  return net.shape.as_list()[1:3]
+
+
+def fitting_kernel(net, kernel):
+  """Returns `kernel`, cut to the size of `net` where that is known and smaller."""
+  size = _size(net)
+  if None in size:
+    return kernel
+  return [min(length, most) for length, most in zip(size, kernel, strict=True)]
+
+
+def check_size(net, kernel, remedy):
+  """Raises UserError where `net` is known to be smaller than `kernel`."""
+  height, width = _size(net)
+  if any(length is not None and length < kernel for length in (height, width)):
+    raise diagnostics.UserError(
+        f'{net.op.name}: features of {height} x {width} are smaller than the'
+        f' {kernel} x {kernel} pool on them: give larger images, or {remedy}')
+
+
+def squeeze(logits, remedy):
+  """Drops the spatial dimensions of `logits`; UserError if they are not 1 x 1."""
+  height, width = _size(logits)
+  if not {height, width} <= {1, None}:
+    raise diagnostics.UserError(
+        f'{logits.op.name}: a map of {height} x {width} logits cannot be squeezed'
+        f' to one answer: give smaller images, or {remedy}')
+  return tf.squeeze(logits, [1, 2], name='SpatialSqueeze')
+
+
+def auxiliary_stem(net, pool_scope, depth=128):
+  """Begins an auxiliary head: 17 x 17 features become 5 x 5 x `depth`."""
+  check_size(net, 5, 'create_aux_logits=False')
+  net = slim.avg_pool2d(net, [5, 5], stride=3, padding='VALID', scope=pool_scope)
+  return slim.conv2d(net, depth, [1, 1], stride=1, padding='SAME',
+                     scope='Conv2d_1b_1x1')
+
+
+def auxiliary_dense_logits(net, num_classes, pool_scope, conv_scope, logits_scope):
+  """Returns the auxiliary logits [batch, num_classes] of v4 and Inception-ResNet v2.
+
+  Raises:
+    UserError: the size of `net`, 17 x 17 at 299, is unknown or below 5 x 5; it is
+      a ValueError.
+  """
+  if None in _size(net):
+    raise diagnostics.UserError(
+        'AuxLogits has weights for one image size: give images of a known height'
+        ' and width, or create_aux_logits=False')
+  with tf.variable_scope('AuxLogits'):
+    net = auxiliary_stem(net, pool_scope)
+    net = slim.conv2d(net, 768, _size(net), stride=1, padding='VALID', scope=conv_scope)
+    return slim.fully_connected(slim.flatten(net), num_classes, activation_fn=None,
+                                scope=logits_scope)
+
+
+def classify_dense(net, end_points, num_classes, dropout_keep_prob, pool_scope,
+                   dropout_scope):
+  """Builds the head of v4 and Inception-ResNet v2.
+
+  Args:
+    net: features, float [batch, height, width, depth].
+    end_points: dict that receives the new end points.
+    num_classes: number of logits; 0 or None leaves them out.
+    dropout_keep_prob: share of activations that dropout keeps.
+    pool_scope: name of the average pool.
+    dropout_scope: name of the dropout.
+
+  Returns:
+    (net, end_points): logits [batch, num_classes], or without classes the pooled
+    features [batch, 1, 1, depth].
+  """
+  with tf.variable_scope('Logits'):
+    if None in _size(net):
+      net = average(net)
+    else:
+      net = slim.avg_pool2d(net, _size(net), padding='VALID', scope=pool_scope)
+    end_points['global_pool'] = net
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, scope=dropout_scope)
+    net = end_points['PreLogitsFlatten'] = slim.flatten(net, scope='PreLogitsFlatten')
+    logits = slim.fully_connected(
+        net, num_classes, activation_fn=None, scope='Logits')
+    end_points['Logits'] = logits
+    end_points['Predictions'] = tf.nn.softmax(logits, name='Predictions')
+  return logits, end_points

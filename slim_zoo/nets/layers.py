@@ -1,0 +1,314 @@
+"""Layers that several networks share: padding, strides, grouped convolution, SE.
+
+    conv2d_or_product     a convolution, as a matrix product where it is one
+    conv2d_same           a strided convolution whose padding is of its kernel alone
+    grouped_conv2d        a convolution of each group of channels by itself
+    max_pool2d_symmetric  a pool that pads all sides alike
+    fixed_padding         the padding of conv2d_same, before any convolution
+    subsample             every n-th pixel
+    atrous_strides        strides that stop at a resolution, with dilation after it
+    squeeze_excite        channels scaled by gates that see the whole feature map
+    squeeze_excitation    the same as an `attention_fn` of units
+"""
+
+import functools
+
+from slim_zoo import diagnostics
+from slim_zoo.tf_compat import slim, tf
+
+# Of a layer that gains by being a product; VGG's smallest has 4,096,000.
+_MANY_WEIGHTS = 4_000_000
+# The arguments of slim.conv2d that `conv2d_or_product` knows to compute.
+_OF_PRODUCTS = {
+    'stride', 'padding', 'activation_fn', 'normalizer_fn', 'weights_initializer',
+    'weights_regularizer', 'biases_initializer', 'biases_regularizer',
+    'outputs_collections', 'scope'}
+
+
+def make_divisible(value, divisor, min_value=None):
+  """Returns the multiple of `divisor` nearest to `value`, never 10% below it.
+
+  Args:
+    value: a float or int.
+    divisor: what the result is a multiple of.
+    min_value: the least result; None means `divisor`.
+  """
+  nearest = int(value + divisor / 2) // divisor * divisor
+  result = max(divisor if min_value is None else min_value, nearest)
+  return result if result >= 0.9 * value else result + divisor
+
+
+def fixed_padding(inputs, kernel_size, rate=1):
+  """Pads [batch, height, width, depth] with zeros by the kernel alone.
+
+  A 'VALID' convolution of this is as large as a 'SAME' one of `inputs`, but what
+  it sees does not depend on whether the size is even.
+  """
+  paddings = [(0, 0)]
+  for size in slim.utils.two_element_tuple(kernel_size):
+    total = (size - 1) * rate
+    paddings.append((total // 2, total - total // 2))
+  return tf.pad(inputs, [*paddings, (0, 0)]) if any(map(any, paddings)) else inputs
+
+
+def atrous_strides(strides, output_stride):
+  """Yields the (stride, rate) at which to build layers of nominal `strides`.
+
+  Once their product has reached `output_stride`, layers are dilated by the strides
+  that they give up. None changes nothing.
+
+  Raises:
+    ValueError: a stride leads past `output_stride`.
+  """
+  current = rate = 1
+  for stride in strides:
+    if current == output_stride:
+      yield 1, rate
+      rate *= stride
+    else:
+      if output_stride is not None and current * stride > output_stride:
+        raise diagnostics.UserError(
+            f'output_stride {output_stride} cannot be kept: the network goes from'
+            f' {current} to {current * stride}')
+      current *= stride
+      yield stride, 1
+
+
+def subsample(inputs, factor, scope=None):
+  """Returns every `factor`-th pixel of [batch, height, width, depth]."""
+  if factor == 1:
+    return inputs
+  return slim.max_pool2d(inputs, [1, 1], stride=factor, scope=scope)
+
+
+def conv2d_or_product(inputs, num_outputs, kernel_size, **arguments):
+  """Convolves as slim.conv2d; a large kernel on the whole feature map by a product.
+
+  A convolution puts its weights in another order at every step, which takes longer than
+  the product: for fc6 of VGG and 8 images 0.2 s and 0.025 s on two cores. Layers of few
+  weights stay convolutions, for code that looks for those in a graph.
+
+  Args:
+    inputs: float [batch, height, width, channels].
+    num_outputs: depth of the output.
+    kernel_size: an int, or height and width.
+    **arguments: of slim.conv2d; what is not among them is read from its arg scope.
+
+  Returns:
+    float [batch, height, width, num_outputs], of slim.conv2d.
+  """
+  scoped = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.conv2d), {})
+  chosen = {'padding': 'SAME', **scoped, **arguments}
+  kernel = slim.utils.two_element_tuple(kernel_size)
+  channels = inputs.shape[3]
+  if (channels is None or set(chosen) - _OF_PRODUCTS or chosen.get('normalizer_fn')
+      or chosen.get('biases_initializer', True) is None
+      or tuple(inputs.shape[1:3].as_list()) != kernel
+      or (chosen['padding'] != 'VALID' and kernel != (1, 1))
+      or kernel[0] * kernel[1] * channels * num_outputs < _MANY_WEIGHTS):
+    return slim.conv2d(inputs, num_outputs, kernel_size, **arguments)
+  return _product(inputs, num_outputs, kernel, chosen)
+
+
+def _product(inputs, num_outputs, kernel, chosen):
+  """Multiplies with the weights of slim.conv2d; `chosen` are its arguments."""
+  size = kernel[0] * kernel[1] * inputs.shape[3]
+  activation_fn = chosen.get('activation_fn', tf.nn.relu)
+  dtype = inputs.dtype.base_dtype
+  with tf.variable_scope(chosen.get('scope'), 'Conv', [inputs]) as sc:
+    weights = slim.model_variable(
+        'weights', [*kernel, inputs.shape[3], num_outputs], dtype,
+        chosen.get('weights_initializer', slim.xavier_initializer()),
+        chosen.get('weights_regularizer'))
+    biases = slim.model_variable(
+        'biases', [num_outputs], dtype,
+        chosen.get('biases_initializer', tf.zeros_initializer()),
+        chosen.get('biases_regularizer'))
+    net = tf.matmul(tf.reshape(inputs, [-1, size]),
+                    tf.reshape(weights, [size, num_outputs]))
+    net = tf.reshape(net, [-1, 1, 1, num_outputs], name='Conv2D')
+    net = tf.nn.bias_add(net, biases, name='BiasAdd')
+    if activation_fn is not None:
+      net = activation_fn(net)
+    return slim.utils.collect_named_outputs(
+        chosen.get('outputs_collections'), sc.name, net)
+
+
+@slim.add_arg_scope
+def grouped_conv2d(inputs, num_outputs: int, kernel_size: int, groups: int,
+                   stride: int = 1, padding: str = 'SAME', rate: int = 1,
+                   activation_fn=tf.nn.relu, normalizer_fn=None,
+                   normalizer_params=None, weights_initializer=None,
+                   weights_regularizer=None, outputs_collections=None, scope=None):
+  """Convolves each group of channels by itself, in one operation.
+
+  A filter sees 1 / groups of the input (Krizhevsky 2012; Xie et al. 2017, arXiv
+  1611.05431). The layer reads its own arg scope and not that of slim.conv2d. All
+  groups share one variable, 'weights' of [kernel, kernel, channels / groups,
+  num_outputs]: the transpose of what PyTorch stores. Group g reads the g-th slice of
+  the inputs and gives the g-th slice of the outputs.
+
+  Args:
+    inputs: float [batch, height, width, channels].
+    num_outputs: depth of the output.
+    kernel_size: height and width of the kernel.
+    groups: the number of groups, a divisor of both depths.
+    stride: stride in height and width.
+    padding: 'SAME' or 'VALID'.
+    rate: dilation.
+    activation_fn: after the normalization; None is linear.
+    normalizer_fn: instead of biases.
+    normalizer_params: arguments of `normalizer_fn`.
+    weights_initializer: None means slim's variance scaling.
+    weights_regularizer: penalty on the weights.
+    outputs_collections: collection that receives the output.
+    scope: variable scope.
+
+  Returns:
+    float [batch, height / stride, width / stride, num_outputs].
+
+  Raises:
+    UserError: `groups` does not divide a depth; it is a ValueError.
+  """
+  channels = slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
+  if channels % groups or num_outputs % groups:
+    raise diagnostics.UserError(
+        f'groups {groups} cannot share {channels} channels in and {num_outputs} out:'
+        ' give a divisor of both')
+  with tf.variable_scope(scope, 'GroupedConv', [inputs]) as sc:
+    weights = slim.model_variable(
+        'weights', [kernel_size, kernel_size, channels // groups, num_outputs],
+        dtype=inputs.dtype.base_dtype,
+        initializer=weights_initializer or slim.variance_scaling_initializer(),
+        regularizer=weights_regularizer)
+    # TensorFlow reads the number of groups off the depth of the weights.
+    net = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding,
+                       dilations=rate)
+    if normalizer_fn is not None:
+      net = normalizer_fn(net, **(normalizer_params or {}))
+    else:
+      net = tf.nn.bias_add(net, slim.model_variable(
+          'biases', [num_outputs], dtype=inputs.dtype.base_dtype,
+          initializer=tf.zeros_initializer()))
+    if activation_fn is not None:
+      net = activation_fn(net)
+    return slim.utils.collect_named_outputs(outputs_collections, sc.name, net)
+
+
+def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None,
+                groups=1):
+  """Convolves with 'SAME' padding that does not depend on the image size.
+
+  TensorFlow's own 'SAME' pads a strided convolution by how the stride divides
+  the size, so that a crop of an image sees other pixels than the image did. Here
+  the padding is of the kernel alone: conv2d_same at stride s equals the same
+  convolution at stride 1 followed by `subsample` by s.
+
+  Args:
+    inputs: float [batch, height, width, channels].
+    num_outputs: depth of the output.
+    kernel_size: height and width of the kernel, an int.
+    stride: output stride.
+    rate: dilation.
+    scope: variable scope.
+    groups: the number of groups of channels; more than 1 is a `grouped_conv2d`.
+
+  Returns:
+    float [batch, ceil(height / stride), ceil(width / stride), num_outputs].
+  """
+  convolve = slim.conv2d if groups == 1 else functools.partial(
+      grouped_conv2d, groups=groups)
+  if stride == 1:
+    return convolve(inputs, num_outputs, kernel_size, stride=1, rate=rate,
+                    padding='SAME', scope=scope)
+  return convolve(fixed_padding(inputs, kernel_size, rate), num_outputs, kernel_size,
+                  stride=stride, rate=rate, padding='VALID', scope=scope)
+
+
+def max_pool2d_symmetric(inputs, kernel_size, stride, scope=None):
+  """Pools like 'SAME', but pads all sides alike whatever the size.
+
+  Args:
+    inputs: float [batch, height, width, channels].
+    kernel_size: height and width of the kernel, an odd number.
+    stride: output stride.
+    scope: name of the operation.
+
+  Returns:
+    float [batch, ceil(height / stride), ceil(width / stride), channels].
+  """
+  sides = [kernel_size // 2] * 2
+  # Pads with the dtype's minimum, so padding is never the maximum.
+  inputs = tf.pad(inputs, [[0, 0], sides, sides, [0, 0]],
+                  constant_values=inputs.dtype.min)
+  return slim.max_pool2d(inputs, kernel_size, stride, padding='VALID', scope=scope)
+
+
+@slim.add_arg_scope
+def squeeze_excite(input_tensor, divisible_by=8, squeeze_factor=3,
+                   inner_activation_fn=tf.nn.relu, gating_fn=tf.sigmoid,
+                   squeeze_input_tensor=None, pool=None):
+  """Scales each channel by a gate that sees the whole feature map.
+
+  Squeeze-and-excitation, Hu et al. 2018, arXiv 1709.01507.
+
+  Args:
+    input_tensor: float [batch, height, width, channels]: what is scaled.
+    divisible_by: what the depth of the squeezed layer is a multiple of.
+    squeeze_factor: how many times smaller that depth is.
+    inner_activation_fn: activation of the squeezed layer.
+    gating_fn: activation of the gates.
+    squeeze_input_tensor: what the gates see; None means `input_tensor`.
+    pool: the height and width, an int or a pair, of windows over which to average
+      instead of the whole feature map; the gates of all windows are resized to the
+      input's size, bilinearly.
+
+  Returns:
+    float, of the shape of `input_tensor`.
+  """
+  with tf.variable_scope('squeeze_excite', values=[input_tensor]):
+    seen = input_tensor if squeeze_input_tensor is None else squeeze_input_tensor
+    _, height, width, depth = seen.get_shape().as_list()
+    if pool is None:
+      net = tf.reduce_mean(seen, [1, 2], keepdims=True)
+    else:
+      window = [min(side, size or side) for side, size in zip(
+          slim.utils.two_element_tuple(pool), (height, width), strict=True)]
+      net = slim.avg_pool2d(seen, window, stride=1, padding='VALID')
+    net = slim.conv2d(net, make_divisible(depth / squeeze_factor, divisible_by),
+                      [1, 1], normalizer_fn=None, activation_fn=inner_activation_fn)
+    channels = input_tensor.get_shape().as_list()[3]
+    gates = slim.conv2d(net, channels, [1, 1], normalizer_fn=None,
+                        activation_fn=gating_fn)
+    if pool is not None:
+      gates = tf.image.resize_bilinear(
+          gates, tf.shape(input_tensor)[1:3], align_corners=True)
+    return input_tensor * gates
+
+
+@slim.add_arg_scope
+def squeeze_excitation(inputs, reduction: int = 16):
+  """Scales each channel by a gate in (0, 1), as an `attention_fn` of any unit.
+
+      with slim.arg_scope([resnet_v2.bottleneck], attention_fn=squeeze_excitation):
+        net, end_points = resnet_v2.resnet_v2_50(images)
+
+  These units take an `attention_fn`, a function from features to features of the same
+  shape, and call it on the features that the block scales:
+
+      resnet_v1.bottleneck, resnet_v2.bottleneck  the residual, before the addition
+      inception_blocks.mixed                      the joined branches of a module
+      inception_resnet_v2.scaled_residual         the residual, before it is scaled
+
+  The gates are sigmoid(W2 relu(W1 average + b1) + b2), equations 2 to 4 of the paper,
+  in the variables 'squeeze_excite/Conv' and 'squeeze_excite/Conv_1', the names that
+  MobileNet V3 gave them; the weights are penalized as the arg scope's convolutions.
+
+  Args:
+    inputs: float [batch, height, width, channels].
+    reduction: how many times fewer units there are between the two layers.
+
+  Returns:
+    float, of the shape of `inputs`.
+  """
+  return squeeze_excite(inputs, divisible_by=1, squeeze_factor=reduction)

@@ -1,0 +1,221 @@
+"""Networks by name, built under their arg scopes.
+
+The rows are in `catalog.networks`; here they meet the functions they name.
+"""
+
+import contextlib
+import functools
+import importlib
+import inspect
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks, taps
+from slim_zoo.nets import normalization, precision
+from slim_zoo.tf_compat import slim, tf
+
+
+def _function(row: networks.Network, name: str):
+  return getattr(importlib.import_module(
+      'slim_zoo.nets.' + row.builder.split(':')[0]), name)
+
+
+networks_map = {
+    name: _function(row, row.builder.split(':')[1])
+    for name, row in networks.NETWORKS.items()}
+arg_scopes_map = {
+    name: _function(row, row.arg_scope) for name, row in networks.NETWORKS.items()}
+
+
+def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
+                   frozen_batch_norm_scopes=(), compute_dtype=tf.float32,
+                   data_format='NHWC', with_feature_maps=False):
+  """Returns the function that builds a network.
+
+  Args:
+    name: a name of `catalog.networks.NETWORKS`.
+    num_classes: number of logits; 0 or None returns the features before them.
+    weight_decay: L2 penalty on the weights that the network regularizes.
+    is_training: whether dropout is on and batch norm uses the batch's statistics.
+    frozen_batch_norm_scopes: scopes whose batch norm keeps its moving statistics and
+      normalizes by them in training too, see `normalization.frozen_batch_norm`.
+    compute_dtype: what the network computes in: tf.float32, or tf.float16 or
+      tf.bfloat16 with float32 variables, see `precision.build`.
+    data_format: 'NHWC', or 'NCHW' for networks that compute channels first. The
+      images are channels last in either case.
+    with_feature_maps: whether the end points hold every one of `feature_taps`, that
+      too which the established network has none for: ResNet v2's postnorm.
+
+  Returns:
+    network_fn(images, **kwargs) -> (logits, end_points), with images float32
+    [batch, height, width, channels] and kwargs as the network's function takes
+    them, and with the attribute `default_image_size`. It raises UserError for
+    images that are too small, see `catalog.networks.ImageSizes`. Images that do not
+    fit the network's last pool are averaged over, see `_fit_to_size`.
+
+  Raises:
+    UserError: there is no such network, or it has no such data format; it is a
+      ValueError.
+  """
+  networks.get_network(name)
+  network, arg_scope_fn = networks_map[name], arg_scopes_map[name]
+  if data_format != 'NHWC':
+    if data_format not in data_formats(name):
+      raise diagnostics.unknown_name(
+          'data format', data_format, data_formats(name), f' for {name}')
+    network = _channels_first(network)
+  if with_feature_maps and 'store_postnorm' in _parameters(name):
+    network = functools.partial(network, store_postnorm=True)
+
+  @functools.wraps(networks_map[name])
+  def network_fn(images, **kwargs):
+    arg_scope = arg_scope_fn(weight_decay=weight_decay)
+    build = functools.partial(
+        network, num_classes=num_classes, is_training=is_training,
+        **_fit_to_size(name, images, num_classes, is_training, kwargs))
+    with (_explained_size(name, images, is_training, kwargs),
+          normalization.frozen_batch_norm(frozen_batch_norm_scopes)):
+      if compute_dtype != tf.float32:
+        return precision.build(build, images, arg_scope, compute_dtype)
+      with slim.arg_scope(arg_scope):
+        return build(images)
+
+  # Some callers ask a network function for its size whatever the network.
+  network_fn.default_image_size = getattr(
+      networks_map[name], 'default_image_size', None)
+  return network_fn
+
+
+def _parameters(name):
+  """Returns the parameters of a network's function by name."""
+  return inspect.signature(networks_map[name]).parameters
+
+
+def _static_size(images) -> tuple[int, int] | None:
+  """Returns the height and width of images or clips; None if they are not known."""
+  size = images.shape[-3:-1].as_list() if images.shape.rank in (4, 5) else [None]
+  return None if None in size else tuple(size)
+
+
+def _fit_to_size(name, images, num_classes, is_training, kwargs):
+  """Returns the arguments with which a network works on images of another size.
+
+  Larger images, which would give a map of logits, are averaged over before the
+  logits. In evaluation, where nothing reads it, the auxiliary head is left out if
+  the images are too small for it. Arguments of the caller come first.
+  """
+  size = _static_size(images)
+  if size is None or not num_classes:
+    return kwargs
+  sizes = networks.get_network(name).sizes
+  fitted = {}
+  if sizes.fixed_pool and kwargs.get('spatial_squeeze', True):
+    smallest, largest = sizes.fixed_pool
+    if min(size) < smallest or max(size) > largest:
+      fitted['global_pool'] = True
+  if not is_training and min(size) < sizes.smallest_in_training and (
+      'create_aux_logits' in _parameters(name)):
+    fitted['create_aux_logits'] = False
+  return fitted | kwargs
+
+
+@contextlib.contextmanager
+def _explained_size(name, images, is_training, kwargs):
+  """Raises UserError with the smallest size if images are too small to build."""
+  try:
+    yield
+  except ValueError as error:
+    size = _static_size(images)
+    if size and 'final_endpoint' not in kwargs:
+      try:
+        networks.check_image_size(name, size, is_training)
+      except diagnostics.UserError as explained:
+        raise explained from error
+    raise
+
+
+def data_formats(name: str) -> tuple[str, ...]:
+  """Returns the data formats that a network can compute in, 'NHWC' before 'NCHW'."""
+  takes_one = hasattr(networks_map[name], 'default_config') or (
+      'data_format' in _parameters(name))
+  return ('NHWC', 'NCHW') if takes_one else ('NHWC',)
+
+
+def _channels_first(network):
+  """Returns a network that computes channels first, on images channels last."""
+  if hasattr(network, 'default_config'):  # Searched cells, which turn the images.
+    config = network.default_config()
+    config.data_format = 'NCHW'
+    return functools.partial(network, config=config)
+
+  def of_clips(images, **kwargs):
+    return network(
+        tf.transpose(images, [0, 4, 1, 2, 3]), data_format='NCDHW', **kwargs)
+
+  return of_clips
+
+
+def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
+  """Returns the function that builds a network up to the feature maps asked for.
+
+  What the maps do not need is not built: no variable, weight decay or batch norm
+  update is left over.
+
+  Args:
+    name: a name of `catalog.networks.NETWORKS`.
+    strides: of the maps, each one of `feature_taps(name)`.
+    weight_decay: L2 penalty on the weights that the network regularizes.
+    is_training: as for `get_network_fn`.
+
+  Returns:
+    feature_maps_fn(images, **kwargs) -> (maps, end_points): {stride: feature map},
+    the deepest first, and all end points up to there. Images and kwargs are those of
+    `get_network_fn`.
+
+  Raises:
+    UserError: there is no such network, it has no feature maps, or none at one of
+      `strides`; it is a ValueError.
+  """
+  end_points_of = feature_taps(name)
+  absent = sorted(set(strides) - set(end_points_of))
+  if absent or not strides:
+    raise diagnostics.UserError(
+        f'strides={tuple(strides)}, but {name} has feature maps at strides'
+        f" {', '.join(map(str, end_points_of))}: name one or more of these")
+  # The scopes below the network's own, which may stand in another one.
+  scopes = {stride: end_points_of[stride].removeprefix(f'{name}/')
+            for stride in sorted(set(strides), reverse=True)}
+  stop = {'final_endpoint': next(iter(scopes.values()))}
+  if 'final_endpoint' not in _parameters(name):
+    stop['base_only'] = True  # MobileNet V2 and V3 would put their head on it.
+  network_fn = get_network_fn(name, None, weight_decay, is_training)
+
+  def feature_maps_fn(images, **kwargs):
+    try:
+      _, end_points = network_fn(images, **stop, **kwargs)
+    except ValueError as error:
+      if 'Negative dimension' not in str(error):
+        raise
+      raise diagnostics.UserError(
+          f'images of {images.shape[1]} x {images.shape[2]} are too small for the'
+          f' feature map of {name} at stride {max(strides)}: give larger images'
+      ) from error
+    maps = {stride: _end_point(end_points, scope) for stride, scope in scopes.items()}
+    return maps, end_points
+
+  return feature_maps_fn
+
+
+def _end_point(end_points, scope):
+  """Returns the end point at a scope below the network's, whatever that is."""
+  return end_points[min(
+      (end_point for end_point in end_points if f'/{end_point}'.endswith(f'/{scope}')),
+      key=len)]
+
+
+def feature_taps(name: str) -> dict[int, str]:
+  """Returns {stride: end point name} of a network; see `catalog.taps.feature_taps`.
+
+  Raises:
+    UserError: there is no such network, or it has no taps.
+  """
+  return taps.feature_taps(name)

@@ -1,0 +1,96 @@
+"""Answers as text for people, as CSV and as JSON lines. Needs no TensorFlow."""
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from typing import TextIO
+
+from slim_zoo import diagnostics
+from slim_zoo.prediction.classifier import Answer
+
+FORMATS = ('text', 'csv', 'jsonl')
+_SUFFIXES = {'.csv': 'csv', '.json': 'jsonl', '.jsonl': 'jsonl', '.ndjson': 'jsonl',
+             '.txt': 'text'}
+
+
+def format_of(path: str) -> str:
+  """Returns the format that a file's suffix stands for.
+
+  Raises:
+    UserError: it stands for none.
+  """
+  suffix = os.path.splitext(path)[1].lower()
+  if suffix not in _SUFFIXES:
+    raise diagnostics.UserError(
+        f"--output='{path}' does not say its format: call it {path}.csv or"
+        f' {path}.jsonl, or add --format=csv or --format=jsonl')
+  return _SUFFIXES[suffix]
+
+
+def printable(text: str) -> str:
+  """Returns a name with a sign in the place of what is no UTF-8, and of line breaks."""
+  text = text.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
+  return ''.join(letter if letter.isprintable() else '\ufffd' for letter in text)
+
+
+class Writer:
+  """Writes answers to a stream as they come.
+
+  Args:
+    stream: where to.
+    format: one of FORMATS.
+    names: of the classes.
+    top_k: how many of the likeliest classes are written.
+  """
+
+  def __init__(self, stream: TextIO, format: str, names: Sequence[str], top_k: int):
+    self._stream, self._names = stream, names
+    self._count = min(top_k, len(names))
+    self._write = {'text': self._write_text, 'csv': self._write_csv,
+                   'jsonl': self._write_json}[format]
+    if format == 'csv':
+      self._rows = csv.writer(stream, lineterminator='\n')
+      self._rows.writerow(
+          ['file', *(f'{what}_{rank}' for rank in range(1, self._count + 1)
+                     for what in ('class', 'name', 'probability')),
+           'read_as', 'refused'])
+
+  def write(self, answer: Answer) -> None:
+    """Writes one answer; of a refused file, CSV and JSON lines tell the reason."""
+    self._write(answer)
+
+  def _write_text(self, answer):
+    if answer.refused:
+      return
+    lines = [printable(answer.path)]
+    for label, probability in answer.likeliest(self._count):
+      lines.append(f'  {probability:7.2%}  {printable(self._names[label])}')
+    print('\n'.join(lines), file=self._stream, flush=True)
+
+  def _write_csv(self, answer):
+    cells = [''] * 3 * self._count
+    if not answer.refused:
+      cells = [cell for label, probability in answer.likeliest(self._count)
+               for cell in (label, self._names[label], _rounded(probability))]
+    self._rows.writerow(
+        [answer.path, *cells, answer.change or '', answer.refused or ''])
+
+  def _write_json(self, answer):
+    record = {'file': answer.path}
+    if answer.refused:
+      record['refused'] = answer.refused
+    else:
+      record['predictions'] = [
+          {'class': label, 'name': self._names[label],
+           'probability': _rounded(probability)}
+          for label, probability in answer.likeliest(self._count)]
+    if answer.change:
+      record['read_as'] = answer.change
+    # Names that are no UTF-8 are kept as the escapes that Python reads back.
+    self._stream.write(json.dumps(record) + '\n')
+
+
+def _rounded(probability):
+  """Returns a probability with all the digits that float32 has."""
+  return float(f'{probability:.8g}')

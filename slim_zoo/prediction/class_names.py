@@ -1,0 +1,94 @@
+"""The names of a network's classes, read from a labels file.
+
+Needs no TensorFlow.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+
+from slim_zoo import diagnostics
+from slim_zoo.datasets import labels
+
+_NUMBERED = re.compile(r'\s*\d+\s*:')
+
+
+def read(path: str) -> dict[int, str]:
+  """Returns the names in a file: lines such as '0:daisy', or a name on each line.
+
+  Plain names are counted from 0; empty lines are passed over.
+
+  Raises:
+    UserError: there is no such file, it is no text, or a line is not as the others.
+  """
+  try:
+    with open(path, encoding='utf-8', errors='surrogateescape') as file:
+      lines = [line.rstrip('\r\n').removeprefix('\ufeff') for line in file]
+  except FileNotFoundError as error:
+    raise diagnostics.UserError(
+        f"no labels file '{path}': name a text file with a class on each line"
+        ) from error
+  lines = [line.strip() for line in lines if line.strip()]
+  if not lines or '\0' in ''.join(lines):
+    what = 'is no text' if lines else 'is empty'
+    raise diagnostics.UserError(
+        f"the labels file '{path}' {what}: name a text file with a class on each line")
+  if _NUMBERED.match(lines[0]):
+    return labels.read_label_file(os.path.dirname(path), os.path.basename(path))
+  return dict(enumerate(lines))
+
+
+def fit(names: dict[int, str], path: str, num_classes: int,
+        labels_offset: int = 0) -> list[str]:
+  """Returns the name of each class of a network.
+
+  Args:
+    names: by label.
+    path: where they are from, for the message.
+    num_classes: of the network.
+    labels_offset: what is taken off a label to give the network's class.
+
+  Raises:
+    UserError: they are not those of the network's classes.
+  """
+  expected = range(labels_offset, num_classes + labels_offset)
+  if set(expected) <= set(names) and len(names) - num_classes in (0, labels_offset):
+    return [names[label] for label in expected]
+  advice = 'name the one of the data set that it was trained on'
+  if not labels_offset and sorted(names) == list(range(num_classes + 1)):
+    advice += (f"; if '{names[0]}' is a background class that the network does not"
+               ' have, add --labels_offset=1')
+  raise diagnostics.UserError(
+      f"the labels file '{path}' names {_count(names)}, but the network has"
+      f' {num_classes}, {expected[0]} to {expected[-1]}: {advice}')
+
+
+def find(folders: Sequence[str | None], num_classes: int,
+         labels_offset: int = 0) -> tuple[list[str] | None, list[str]]:
+  """Looks for names in the labels.txt of folders, and takes the first that fit.
+
+  Returns:
+    (names as from `fit`, or None; a line for each file whose names do not fit).
+  """
+  unfit = []
+  for folder in folders:
+    if folder is None or not labels.has_labels(folder):
+      continue
+    path = os.path.join(folder, labels.LABELS_FILENAME)
+    try:
+      return fit(read(path), path, num_classes, labels_offset), unfit
+    except diagnostics.UserError as error:
+      # Nobody named this file: it may be of something else.
+      unfit.append(diagnostics.sentences(error, 'It is not used'))
+  return None, unfit
+
+
+def _count(names):
+  low, high = min(names), max(names)
+  gaps = '' if high - low + 1 == len(names) else ', with gaps'
+  return f'{len(names)} classes, {low} to {high}{gaps}'
+
+
+def numbered(num_classes: int) -> list[str]:
+  """Returns names for classes of which none are known: 'class 0', 'class 1', ..."""
+  return [f'class {number}' for number in range(num_classes)]

@@ -1,0 +1,150 @@
+"""Image files to answers, in a stream: read, prepared, predicted a batch at a time."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import io
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from slim_zoo import diagnostics, pictures
+from slim_zoo.prediction import image_files
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+  """What a model gives for a batch of images.
+
+  Attributes:
+    probabilities: float32 [batch, classes].
+    features: float32 [batch, ...], if asked for.
+    heat: float32 [batch, height, width], if asked for; see `explanation.heat`.
+    pictures: uint8 [batch, height, width, 1 or 3], what the network saw; with heat.
+  """
+
+  probabilities: np.ndarray
+  features: np.ndarray | None = None
+  heat: np.ndarray | None = None
+  pictures: np.ndarray | None = None
+
+
+class Model(Protocol):
+  """What classifies: of a checkpoint or of an export."""
+
+  num_classes: int
+
+  def prepare(self, data: bytes) -> Any:
+    """Returns the bytes of an image as `predict` takes them; in any thread."""
+
+  def predict(self, images: list) -> Predictions:
+    """Returns what the model says of prepared images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """What is said of one file.
+
+  Attributes:
+    path: of the file.
+    refused: why it was passed over; None if it was classified, and only then there
+      are the others.
+    change: why it was not read as it is, see `image_files.ImageFile`.
+    thumbnail: if asked for.
+    probabilities: float32 [classes].
+    features: float32, see `Predictions`; so are heat and picture.
+    heat: float32 [height, width].
+    picture: uint8 [height, width, 1 or 3].
+  """
+
+  path: str
+  refused: str | None = None
+  change: str | None = None
+  thumbnail: Image.Image | None = None
+  probabilities: np.ndarray | None = None
+  features: np.ndarray | None = None
+  heat: np.ndarray | None = None
+  picture: np.ndarray | None = None
+
+  def likeliest(self, count: int) -> list[tuple[int, float]]:
+    """Returns (class, probability) of the `count` likeliest classes, in order."""
+    # Of equal ones the first stands before the others.
+    order = np.argsort(-self.probabilities, kind='stable')[:count]
+    return [(int(label), float(self.probabilities[label])) for label in order]
+
+
+def classify(paths: Sequence[str], model: Model, batch_size: int, num_threads: int,
+             shown: Collection[str] = ()) -> Iterator[Answer]:
+  """Yields an answer for each file, in order; holds a few batches at a time.
+
+  Args:
+    paths: of the files.
+    model: classifies them.
+    batch_size: how many images the model is given at a time.
+    num_threads: how many files are read and prepared at a time.
+    shown: the paths of which thumbnails are wanted.
+
+  Raises:
+    UserError: the model gives no finite probabilities.
+  """
+  reader = image_files.Reader()
+
+  def read(path):
+    try:
+      with reader.open(path) as file:
+        thumbnail = pictures.thumbnail(
+            Image.open(io.BytesIO(file.data))) if path in shown else None
+        return Answer(path, change=file.change, thumbnail=thumbnail), model.prepare(
+            file.data)
+    except image_files.RefusedError as error:
+      return Answer(path, refused=str(error)), None
+
+  waiting = []
+  for answer, image in _in_order(read, paths, num_threads, 2 * batch_size):
+    waiting.append((answer, image))
+    if sum(not answer.refused for answer, _ in waiting) == batch_size:
+      yield from _answered(waiting, model)
+      waiting = []
+  yield from _answered(waiting, model)
+
+
+def _in_order(function: Callable, items: Iterable, num_threads: int,
+              ahead: int) -> Iterator:
+  """Yields function(item) of each, computed by threads, at most `ahead` too early."""
+  with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+    running = collections.deque()
+    try:
+      for item in items:
+        running.append(pool.submit(function, item))
+        if len(running) > ahead:
+          yield running.popleft().result()
+      while running:
+        yield running.popleft().result()
+    finally:
+      for future in running:
+        future.cancel()
+
+
+def _answered(waiting, model):
+  """Yields the answers of what is waiting."""
+  images = [image for answer, image in waiting if not answer.refused]
+  given = model.predict(images) if images else None
+  if given and not np.isfinite(given.probabilities).all():
+    raise diagnostics.UserError(
+        'the network gives probabilities that are not finite: its checkpoint holds NaN'
+        ' or infinite values (slim-zoo inspect shows where)')
+  place = 0
+  for answer, _ in waiting:
+    if not answer.refused:
+      answer = dataclasses.replace(
+          answer, probabilities=given.probabilities[place],
+          features=_at(given.features, place), heat=_at(given.heat, place),
+          picture=_at(given.pictures, place))
+      place += 1
+    yield answer
+
+
+def _at(batch, place):
+  return None if batch is None else batch[place]

@@ -1,0 +1,85 @@
+"""Classification with an exported SavedModel, which has its preprocessing inside."""
+
+import glob
+import os
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.export import to_saved_model
+from slim_zoo.prediction import classifier
+from slim_zoo.tf_compat import tf
+
+_FILE = 'saved_model.pb'
+_SIGNATURE, _PROBABILITIES = 'serving_default', 'probabilities'
+_LABELS_FOLDER = 'assets.extra'
+
+
+def find(path: str) -> str:
+  """Returns the folder of the SavedModel that lies in `path`, or up to two below it.
+
+  Raises:
+    UserError: there is none, or there are several.
+  """
+  for below in ('', '*', os.path.join('*', '*')):
+    found = sorted(glob.glob(os.path.join(glob.escape(path), below, _FILE)))
+    if len(found) == 1:
+      return os.path.dirname(found[0])
+    if found:
+      raise diagnostics.UserError(
+          f"--export='{path}' holds {len(found)} SavedModels: name one of them, such as"
+          f" '{os.path.dirname(found[0])}'")
+  raise diagnostics.UserError(
+      f"no SavedModel in --export='{path}': name a folder that slim-zoo export wrote")
+
+
+class ExportedModel:
+  """A `classifier.Model` of a SavedModel. Use it as a context manager.
+
+  Args:
+    folder: of `find`.
+
+  Attributes:
+    num_classes: as many as there are probabilities.
+    labels_folder: where its labels.txt is, if it has one.
+
+  Raises:
+    UserError: it cannot be read, or takes no image files.
+  """
+
+  def __init__(self, folder: str):
+    self.labels_folder = os.path.join(folder, _LABELS_FOLDER)
+    self._session = tf.Session(graph=tf.Graph())
+    try:
+      with self._session.graph.as_default():
+        meta = tf.saved_model.load(
+            self._session, [tf.saved_model.SERVING], folder)
+      signature = meta.signature_def[_SIGNATURE]
+      tensor = self._session.graph.get_tensor_by_name
+      self._files = tensor(signature.inputs[to_saved_model.BYTES_INPUT].name)
+      self._probabilities = tensor(signature.outputs[_PROBABILITIES].name)
+    except (tf.errors.OpError, OSError, RuntimeError, KeyError, ValueError) as error:
+      self.close()
+      raise diagnostics.UserError(
+          f"the SavedModel '{folder}' cannot be used: it is damaged, or not one that"
+          ' slim-zoo export wrote') from error
+    self.num_classes = self._probabilities.shape.as_list()[-1]
+
+  def prepare(self, data: bytes) -> bytes:
+    """Returns the bytes: the model prepares them itself."""
+    return data
+
+  def predict(self, images: list[bytes]) -> classifier.Predictions:
+    """Returns what the model says of image files."""
+    return classifier.Predictions(self._session.run(
+        self._probabilities, {self._files: np.array(images, object)}))
+
+  def close(self) -> None:
+    """Gives back the memory."""
+    self._session.close()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self.close()

@@ -1,0 +1,59 @@
+"""Augmentation of single images on top of a family's recipe.
+
+RandAugment works on the cropped and flipped image, before the recipe scales its
+values; random erasing on what the recipe returns.
+"""
+
+from collections.abc import Callable
+
+from slim_zoo.preprocessing import randomness
+from slim_zoo.preprocessing.rand_augment import rand_augment
+from slim_zoo.preprocessing.random_erasing import random_erasing
+from slim_zoo.tf_compat import tf
+
+# What a seed is for, besides the recipe itself.
+_RAND_AUGMENT, _RANDOM_ERASING = 1, 2
+
+
+def augmented(preprocessing_fn: Callable, layers: int = 0, magnitude: float = 0,
+              erasing_probability: float = 0.0) -> Callable:
+  """Returns a training preprocessing with more augmentation.
+
+  A seed gives the same crop, flip and colours as without it.
+
+  Args:
+    preprocessing_fn: of `preprocessing_factory.get_preprocessing`, for training.
+    layers: operations of RandAugment; 0 leaves it out.
+    magnitude: of RandAugment, 0 to 30.
+    erasing_probability: of random erasing; 0 leaves it out.
+
+  Returns:
+    A function like `preprocessing_fn`, whose `options` have a seed in any case; or
+    `preprocessing_fn` itself, if there is nothing to add.
+  """
+  if not layers and not erasing_probability:
+    return preprocessing_fn
+
+  @tf.autograph.experimental.do_not_convert
+  def with_augmentation(image, output_height, output_width, seed=None, **kwargs):
+    if seed is None:
+      (seed,) = randomness.split_seed(None, 1)
+    if 'seed' in preprocessing_fn.options:
+      kwargs['seed'] = seed
+
+    def augment(image):
+      pixels = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
+      return tf.cast(rand_augment(
+          pixels, layers, magnitude, randomness.derive_seed(seed, _RAND_AUGMENT)),
+          tf.float32)
+
+    if layers:
+      kwargs['augment'] = augment
+    image = preprocessing_fn(image, output_height, output_width, **kwargs)
+    if erasing_probability:
+      image = random_erasing(
+          image, erasing_probability, randomness.derive_seed(seed, _RANDOM_ERASING))
+    return image
+
+  with_augmentation.options = (preprocessing_fn.options - {'augment'}) | {'seed'}
+  return with_augmentation

@@ -1,0 +1,76 @@
+"""What every family asks of an image's shape: its channels and its size."""
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.tf_compat import tf
+
+# The luma weights of ITU-R BT.601, as tf.image.rgb_to_grayscale applies them.
+LUMA_WEIGHTS = (0.2989, 0.5870, 0.1140)
+
+
+def count_channels(image) -> int:
+  """Returns the channels of an image [height, width, channels]: 1 or 3.
+
+  Raises:
+    UserError: the image has another rank or another number of channels, or
+      they are not known while the graph is built.
+  """
+  shape = tf.convert_to_tensor(image).shape
+  if shape.rank != 3 or shape.as_list()[-1] not in (1, 3):
+    raise diagnostics.UserError(
+        f'cannot preprocess an image of shape {shape}: expected [height,'
+        ' width, channels] with 1 (gray) or 3 (RGB) channels; name the channels'
+        ' when decoding, as in tf.io.decode_image(data, channels=3,'
+        ' expand_animations=False)')
+  return shape.as_list()[-1]
+
+
+def with_channels(image, channels: int | None = None):
+  """Returns an image with the wanted number of channels.
+
+  Args:
+    image: float [height, width, 1 or 3]. An integer image would be rounded on
+      its way to gray.
+    channels: 1 for the luma, 3 for RGB (a gray image gets three equal
+      channels), None for those the image has.
+
+  Returns:
+    A tensor of the same type, [height, width, channels].
+
+  Raises:
+    UserError: the image has neither 1 nor 3 channels.
+  """
+  present = count_channels(image)
+  if channels is None or channels == present:
+    return image
+  if channels == 1:
+    return tf.image.rgb_to_grayscale(image)
+  return tf.image.grayscale_to_rgb(image)
+
+
+def for_network(image, family: str, use_grayscale: bool):
+  """Returns an image with the channels that a preprocessing family gives to a network.
+
+  Args:
+    image: float [height, width, 1 or 3].
+    family: of `catalog.networks.PREPROCESSING_FAMILIES`.
+    use_grayscale: whether the image is turned to gray.
+
+  Returns:
+    A tensor of the same type, [height, width, channels], with as many channels as
+    `catalog.networks.channels_after` says.
+
+  Raises:
+    UserError: the image has neither 1 nor 3 channels.
+  """
+  return with_channels(image, networks.channels_after(
+      family, count_channels(image), use_grayscale))
+
+
+def with_static_size(image, height, width):
+  """Returns the image with its static shape set, as far as sizes are constants."""
+  image.set_shape([
+      tf.get_static_value(tf.convert_to_tensor(height)),
+      tf.get_static_value(tf.convert_to_tensor(width)),
+      None])
+  return image

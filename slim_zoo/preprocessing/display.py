@@ -1,0 +1,39 @@
+"""From what a network is given back to pictures that people can look at."""
+
+from slim_zoo.catalog import networks
+from slim_zoo.preprocessing import vgg_preprocessing
+from slim_zoo.tf_compat import tf
+
+
+def _stretched(images):
+  """Maps the darkest value of each image to 0 and the brightest to 255."""
+  low = tf.reduce_min(images, axis=[1, 2, 3], keepdims=True)
+  high = tf.reduce_max(images, axis=[1, 2, 3], keepdims=True)
+  return tf.math.divide_no_nan(images - low, high - low) * 255.0
+
+
+_INVERSES = {
+    # Standardization of each image by itself keeps nothing to go back by.
+    'cifarnet': _stretched,
+    'inception': lambda images: (images + 1.0) * 127.5,
+    'lenet': lambda images: (images + 1.0) * 128.0,
+    'vgg': vgg_preprocessing.add_mean,
+}
+
+
+def displayable(images, name: str):
+  """Undoes the scaling of a preprocessing: crops, flips and colours stay in sight.
+
+  Args:
+    images: float32 [batch, height, width, 1 or 3], as `get_preprocessing(name)`
+      returns them.
+    name: a family, or a network, which stands for its default family. Images of
+      any other preprocessing are stretched from their darkest to their brightest
+      value.
+
+  Returns:
+    uint8 of the same shape.
+  """
+  family = networks.NETWORKS[name].preprocessing if name in networks.NETWORKS else name
+  images = _INVERSES.get(family, _stretched)(images)
+  return tf.cast(tf.clip_by_value(tf.round(images), 0.0, 255.0), tf.uint8)

@@ -1,0 +1,39 @@
+"""Preprocessing for LeNet: no augmentation, values around zero.
+
+As in the TF-Slim image models for MNIST; LeCun et al. 1998, Proceedings of the
+IEEE 86(11), also pads the digits and scales them.
+"""
+
+from collections.abc import Callable
+
+from slim_zoo.preprocessing import channels
+from slim_zoo.tf_compat import tf
+
+
+def preprocess_image(image, output_height, output_width, is_training,
+                     use_grayscale: bool = False, augment: Callable | None = None):
+  """Crops or pads an image centrally and scales it to about [-1, 1].
+
+  Args:
+    image: [height, width, 1 or 3], values 0 to 255, any numeric type.
+    output_height: height of the result.
+    output_width: width of the result.
+    is_training: whether `augment` is called; it changes nothing else.
+    use_grayscale: turns RGB into gray; otherwise the channels stay as they are.
+    augment: called with the cropped image, float32 [output_height, output_width,
+      channels] with values 0 to 255; returns another such image.
+
+  Returns:
+    float32 [output_height, output_width, channels]: (value - 128) / 128. Padding
+    is black, -1.
+
+  Raises:
+    UserError: the image has neither 1 nor 3 channels.
+  """
+  image = channels.for_network(
+      tf.cast(image, tf.float32), 'lenet', use_grayscale)
+  image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
+  image = channels.with_static_size(image, output_height, output_width)
+  if augment is not None and is_training:
+    image = augment(image)
+  return (image - 128.0) / 128.0

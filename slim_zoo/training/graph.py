@@ -1,0 +1,102 @@
+"""The graph of a training run: clones, loss, train op, summaries."""
+
+import dataclasses
+from collections.abc import Callable
+
+from slim_zoo.deployment import model_deploy
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import learning_rates, loss_scaling, numerics, summaries, updates
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingGraph:
+  """What the loop runs.
+
+  Attributes:
+    train_op: trains one step and gives the total loss.
+    step: the global step after it.
+    learning_rate: the rate that the step took.
+    waited: seconds that the step waited for input.
+    numbers: int64, the numbers of the records that the step read.
+    summary_op: the summaries of the step; None if there are none.
+    curve_tags: of the numbers in `curves`.
+    curves: float32 [number of tags], of the step; see `summaries.add`.
+    sync_optimizer: of synchronous replicas, else None.
+    model_variables: the network's variables, its statistics included.
+    accumulate_steps: batches of a step.
+    accumulate_op: takes a batch before the last one of a step, None if there is none.
+    finite_check: looks for variables that are not finite.
+    scaling: what scales the loss, or None.
+  """
+
+  train_op: tf.Tensor
+  step: tf.Tensor
+  learning_rate: tf.Tensor
+  waited: tf.Tensor
+  numbers: tf.Tensor
+  summary_op: tf.Tensor | None
+  curve_tags: tuple[str, ...]
+  curves: tf.Tensor
+  sync_optimizer: tf.train.SyncReplicasOptimizer | None
+  model_variables: list
+  accumulate_steps: int = 1
+  accumulate_op: tf.Tensor | None = None
+  finite_check: numerics.FiniteCheck | None = None
+  scaling: loss_scaling.LossScaling | None = None
+
+
+def build(config: model_deploy.DeploymentConfig,
+          next_batch: Callable,
+          network_fn: Callable,
+          loss_fn: Callable,
+          schedule: learning_rates.Schedule,
+          optimizer_fn: Callable,
+          update_options: updates.UpdateOptions = updates.UpdateOptions(),
+          displayable: Callable | None = None,
+          cross_entropy_fn: Callable | None = None) -> TrainingGraph:
+  """Builds the training graph in the default graph.
+
+  Args:
+    config: where clones and variables go.
+    next_batch: returns the next `datasets.pipeline.Batch`; called once a clone.
+    network_fn: of `nets_factory.get_network_fn`, for training.
+    loss_fn: called as loss_fn(logits, end_points, labels) for each clone; adds its
+      losses to tf.GraphKeys.LOSSES.
+    schedule: of the learning rate.
+    optimizer_fn: makes the optimizer, given the learning rate.
+    update_options: which variables a step changes, and how.
+    displayable: of `summaries.add`.
+    cross_entropy_fn: of `summaries.add`.
+
+  Raises:
+    UserError: a trainable scope matches no variable.
+  """
+  with tf.device(config.variables_device()):
+    global_step = tf.train.get_or_create_global_step()
+
+  def build_clone():
+    batch = next_batch()
+    logits, end_points = network_fn(batch.images)
+    loss_fn(logits, end_points, batch.labels)
+    return batch, logits, end_points
+
+  clones = model_deploy.create_clones(config, build_clone)
+  update = updates.make_train_op(
+      clones, config, schedule, optimizer_fn, update_options)
+  with tf.control_dependencies([update.train_op]):
+    step = tf.identity(global_step.read_value())
+  curves = summaries.add(
+      clones, update.total_loss, update.learning_rate, update.group_rates,
+      displayable, cross_entropy_fn)
+  batches = [clone.outputs[0] for clone in clones]
+  return TrainingGraph(
+      update.train_op, step, update.learning_rate,
+      waited=tf.add_n([batch.waited for batch in batches]),
+      numbers=tf.concat([batch.numbers for batch in batches], 0),
+      summary_op=tf.summary.merge_all(), curve_tags=tuple(curves),
+      curves=tf.stack(list(curves.values()), name='curves'),
+      sync_optimizer=update.sync_optimizer,
+      model_variables=slim.get_model_variables(),
+      accumulate_steps=update_options.accumulate_steps,
+      accumulate_op=update.accumulate_op,
+      finite_check=numerics.FiniteCheck(), scaling=update.scaling)

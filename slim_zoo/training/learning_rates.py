@@ -1,0 +1,93 @@
+"""Learning-rate schedules: as a tensor for the graph, as words for the user."""
+
+import dataclasses
+import math
+
+from slim_zoo.tf_compat import tf
+
+KINDS = ('fixed', 'exponential', 'polynomial', 'cosine', 'piecewise')
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """A learning rate over steps.
+
+  Attributes:
+    kind: one of `KINDS`. 'exponential' multiplies by `decay_factor` after every
+      `decay_steps`; 'polynomial' falls in a straight line, 'cosine' along half a
+      cosine (Loshchilov and Hutter 2017, arXiv 1608.03983), to `end` at
+      `decay_steps`, and both stay there; 'piecewise' takes the rates of `changes`.
+    start: the rate at step 0 (after the warm-up).
+    decay_steps: steps between two decays, or to the end of a polynomial or cosine.
+    decay_factor: of an exponential schedule.
+    end: of a polynomial or cosine schedule.
+    warmup_steps: during these the rate rises in a straight line to `start`, and
+      the first step already takes 1 / warmup_steps of it. 0 means none. The
+      schedule itself counts from step 0 all the same; the lower of both is taken.
+    changes: of a piecewise schedule, (step, rate) in the order of the steps: from
+      `step` on the rate is `rate`.
+  """
+
+  kind: str
+  start: float
+  decay_steps: int = 1
+  decay_factor: float = 0.94
+  end: float = 0.0001
+  warmup_steps: int = 0
+  changes: tuple[tuple[int, float], ...] = ()
+
+  def at(self, step) -> tf.Tensor:
+    """Returns the rate at `step`, an int tensor, as a float32 scalar tensor."""
+    # float32 cannot tell steps apart beyond 16.7 million.
+    step = tf.cast(step, tf.float64)
+    rate = {
+        'fixed': lambda step: tf.constant(self.start, tf.float64),
+        'exponential': self._exponential,
+        'polynomial': lambda step: self._between(1 - self._progress(step)),
+        'cosine': lambda step: self._between(
+            (1 + tf.cos(math.pi * self._progress(step))) / 2),
+        'piecewise': self._piecewise,
+    }[self.kind](step)
+    if self.warmup_steps:
+      # From the first step on something is learned: the rate never is 0.
+      ramp = self.start * (step + 1) / self.warmup_steps
+      rate = tf.where(step < self.warmup_steps, tf.minimum(ramp, rate), rate)
+    return tf.cast(rate, tf.float32, name='learning_rate')
+
+  def _progress(self, step):
+    return tf.minimum(step / self.decay_steps, 1.0)
+
+  def _between(self, share):
+    """Returns `start` for a share of 1, `end` for 0."""
+    return self.end + (self.start - self.end) * share
+
+  def _exponential(self, step):
+    decays = tf.floor(step / self.decay_steps)
+    return self.start * tf.pow(tf.constant(self.decay_factor, tf.float64), decays)
+
+  def _piecewise(self, step):
+    steps, rates = zip(*self.changes, strict=True)
+    passed = tf.reduce_sum(tf.cast(tf.constant(steps, tf.float64) <= step, tf.int32))
+    return tf.gather(tf.constant((self.start, *rates), tf.float64), passed)
+
+  def describe(self) -> str:
+    """Returns one line, in steps."""
+    line = {
+        'fixed': f'{self.start:g} throughout',
+        'exponential': f'{self.start:g}, times {self.decay_factor:g} every'
+                       f' {self.decay_steps:,} steps',
+        'polynomial': f'{self.start:g}, in a straight line to {self.end:g} at step'
+                      f' {self.decay_steps:,}',
+        'cosine': f'{self.start:g}, along a cosine to {self.end:g} at step'
+                  f' {self.decay_steps:,}',
+        'piecewise': ', '.join([f'{self.start:g}', *(
+            f'{rate:g} from step {step:,}' for step, rate in self.changes)]),
+    }[self.kind]
+    if self.warmup_steps:
+      line += f', after a warm-up of {self.warmup_steps:,} steps'
+    return line
+
+
+def steps_of_epochs(epochs: float, num_images: int, batch_size: int) -> int:
+  """Returns how many steps of `batch_size` images `epochs` are; at least 1."""
+  return max(1, int(num_images * epochs / batch_size))

@@ -1,0 +1,243 @@
+"""Where a run begins: from its own checkpoint, from another one, or from nothing."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import (
+    checkpoint_names,
+    identify,
+    label_transfer,
+    preflight,
+    renaming,
+    restore,
+    run_checkpoints,
+)
+from slim_zoo.nets import variables as network_variables
+from slim_zoo.tf_compat import slim, tf
+
+WAYS = ('auto', 'resume', 'finetune', 'scratch')
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+  """How the variables of another checkpoint are taken.
+
+  Attributes:
+    exclude_scopes: scopes not to restore; 'auto' stands for the head if the classes
+      are others.
+    ignore_missing_vars: whether variables that do not fit may begin anew.
+    rename: rules for the names in the checkpoint.
+    old_class_names: names of the checkpoint's classes by label; with them the classes
+      of the same name keep their weights.
+    new_class_names: names of the network's classes.
+  """
+
+  exclude_scopes: Sequence[str] = ()
+  ignore_missing_vars: bool = False
+  rename: Sequence[renaming.Rule] = ()
+  old_class_names: Mapping[int, str] | None = None
+  new_class_names: Mapping[int, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class StartingPoint:
+  """What was found before the graph is built.
+
+  Attributes:
+    step: the global step to begin at.
+    newest: the checkpoint of this run to resume, or None.
+    restored: the checkpoint to begin from, where there is none to resume.
+    not_used: a checkpoint that was given, but the run is already under way.
+    is_chief: whether this process restores; others wait for the one that does.
+  """
+
+  step: int = 0
+  newest: run_checkpoints.Newest | None = None
+  restored: str | None = None
+  not_used: str | None = None
+  is_chief: bool = True
+
+  @property
+  def resumed(self) -> str | None:
+    """The prefix of the checkpoint to resume, or None."""
+    return self.newest and self.newest.path
+
+  def is_finished(self, max_number_of_steps: int | None) -> bool:
+    """Tells whether the run has taken all its steps."""
+    return (self.resumed is not None and max_number_of_steps is not None
+            and self.step >= max_number_of_steps)
+
+  def prepare(self, network: preflight.Network,
+              how: FineTuning) -> tuple[list[str], Callable | None]:
+    """Compares the checkpoint with the default graph, says what it gives.
+
+    Where a newer checkpoint is damaged, the folder's state file is made to name the
+    whole one: from there it is restored.
+
+    Args:
+      network: of the graph.
+      how: to take the variables of another checkpoint.
+
+    Returns:
+      (lines, init_fn): lines of text, and the function for slim.learning.train,
+      None if it has nothing to do.
+
+    Raises:
+      UserError: the checkpoint does not fit the graph. What does has been printed.
+    """
+    if self.newest:
+      restore.plan_restore(self.resumed, tf.global_variables(), []).check_resumes()
+      if self.is_chief:
+        self.newest.record()
+      lines = [f'resumes step {self.step} of {self.resumed}',
+               *self.newest.describe_damage(),
+               *filter(None, [self.newest.warning])]
+      if self.not_used:
+        lines.append(f'--checkpoint_path={self.not_used} is not used, nor are the flags'
+                     ' about it: this run has its own checkpoints; another --train_dir'
+                     ' starts anew')
+      return lines, None
+    if self.restored:
+      return _fine_tune(self.restored, network, how)
+    return ['begins with random weights'], None
+
+
+  def fresh(self, decays: Mapping[str, float], network: preflight.Network,
+            how: FineTuning) -> dict[str, float]:
+    """Returns the batch norm layers whose statistics began at 0 and 1 in this run.
+
+    Args:
+      decays: of all layers, see `nets.normalization.decays`.
+      network: of the default graph.
+      how: variables of another checkpoint are taken.
+    """
+    # A run that goes on began from the checkpoint that its command still names.
+    path = self.restored or self.not_used
+    if path is None:
+      return dict(decays)
+    try:
+      plan = _plan(restore.find(path), network, how)
+    except diagnostics.UserError:
+      return {}  # It is gone: nobody knows what was restored.
+    return {layer: decay for layer, decay in decays.items()
+            if f'{layer}/moving_mean' not in plan.restored}
+
+
+def find(train_dir: str, checkpoint_path: str | None, init: str = 'auto',
+         is_chief: bool = True) -> StartingPoint:
+  """Looks for what a run begins from.
+
+  Args:
+    train_dir: the run's folder.
+    checkpoint_path: a checkpoint, or a folder of them, to begin from; or None.
+    init: one of `WAYS`. 'auto' resumes the run's own checkpoint if there is one,
+      else takes checkpoint_path, else random weights. The others insist on one of
+      these.
+    is_chief: whether this process restores. Others find the run as the chief left
+      it, under way or not.
+
+  Raises:
+    UserError: there is no checkpoint at `checkpoint_path`, or it is damaged, or none
+      of the run's is whole, or `init` insists on something else.
+  """
+  if is_chief:
+    _check_folder(train_dir, init)
+  newest = run_checkpoints.newest_whole(train_dir, restore.damage_of)
+  if newest:
+    return StartingPoint(restore.global_step_of(newest.path), newest,
+                         not_used=checkpoint_path, is_chief=is_chief)
+  if checkpoint_path:
+    path = restore.find(checkpoint_path)
+    restore.verify(path)
+    return StartingPoint(restored=path, is_chief=is_chief)
+  return StartingPoint(is_chief=is_chief)
+
+
+def _check_folder(train_dir, init):
+  """Raises UserError if there is a run and must not be, or the other way round."""
+  there = checkpoint_names.holds_run(train_dir)
+  if init == 'resume' and not there:
+    raise diagnostics.UserError(
+        f"--init=resume: '{train_dir}' holds no run; name the --train_dir of one, or"
+        ' begin one by --init=auto')
+  if init in ('finetune', 'scratch') and there:
+    newest = next(iter(run_checkpoints.newest_first(train_dir)), None)
+    run = f'a run ({os.path.basename(newest)})' if newest else 'a run'
+    raise diagnostics.UserError(
+        f"--init={init}: '{train_dir}' already holds {run}: name another --train_dir"
+        ' to begin anew, or go on with that run by --init=resume')
+
+
+def _plan(path, network, how):
+  """Returns what is restored of a checkpoint, but for classes that are transferred."""
+  listing = restore.read_listing(path, how.rename)
+  scopes = [scope for scope in how.exclude_scopes if scope != 'auto']
+  if 'auto' in how.exclude_scopes:
+    head_scopes = (network.head.scopes_to_exclude if how.old_class_names is None
+                   else network.head.absent_scopes)
+    scopes += head_scopes(network.variables, listing.shapes)
+  return restore.plan_restore(listing, network.variables, scopes)
+
+
+def _fine_tune(path, network, how):
+  """Returns the lines and the init_fn of a run that begins from a checkpoint."""
+  plan = _plan(path, network, how)
+  transfer = None
+  if how.old_class_names is not None:
+    transfer = label_transfer.plan_transfer(
+        plan, network.head, network.variables, how.old_class_names,
+        how.new_class_names)
+    plan = transfer.plan
+  lines = preflight.table(plan, transfer)
+  try:
+    preflight.check(plan, network, how.ignore_missing_vars)
+  except diagnostics.UserError:
+    # An error is one line; what it is about stands above it.
+    print('\n'.join(lines), flush=True)
+    raise
+  lines += preflight.notes(plan, network)
+  steps = [restore.restore_fn(plan)] if plan.restored else []
+  if transfer:
+    lines.append(transfer.describe())
+    steps.append(transfer.init_fn())
+  if not steps:
+    raise diagnostics.UserError(
+        f"--checkpoint_exclude_scopes leaves nothing of '{path}' to restore: leave"
+        ' --checkpoint_path out, or some of the scopes')
+  averages = _averages_from_weights(network.variables)
+  if averages is not None:
+    steps.append(lambda session: session.run(averages))
+
+  def init_fn(session):
+    for step in steps:
+      step(session)
+
+  return lines, init_fn
+
+
+def _averages_from_weights(variables) -> tf.Operation | None:
+  """Returns an op that sets moving averages to the weights; None without averages.
+
+  A moving average begins with the initial value of its variable, and a restored
+  variable has another one by then.
+  """
+  by_name = {variable.op.name: variable for variable in tf.global_variables()}
+  pairs = [(by_name.get(f'{variable.op.name}/ExponentialMovingAverage'), variable)
+           for variable in variables]
+  assigned = [average.assign(variable.read_value())
+              for average, variable in pairs if average is not None]
+  return tf.group(*assigned) if assigned else None
+
+
+def network_of(name: str, head: preflight.heads.Head) -> preflight.Network:
+  """Returns the network in the default graph, for `StartingPoint.prepare`.
+
+  Args:
+    name: in the registry.
+    head: its classes.
+  """
+  return preflight.Network(
+      name, head, slim.get_model_variables(),
+      lambda shapes: identify.find_width(shapes, network_variables.measure))
