@@ -257,6 +257,17 @@ class _SignalAnswer:
     os._exit(self.exit_code)
 
 
+def command_line(argv: list[str]) -> list[str]:
+  """Returns the words with which a user types the running command again.
+
+  Args:
+    argv: as sys.argv: 'slim-zoo train' or the path of a script, and its arguments.
+  """
+  program = os.path.basename(argv[0])
+  words = program.split() if program.startswith('slim-zoo ') else ['python', program]
+  return [*words, *argv[1:]]
+
+
 def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   """Runs an absl `main(argv)`; a user's mistake becomes one line on stderr.
 
@@ -310,8 +321,9 @@ def run_script(main, takes_arguments: bool = False, when_stopped: str = '') -> N
         print(f'{name}: {line}', file=sys.stderr)
     return code if answer.exit_code is None else answer.exit_code
 
+  module = sys.modules[main.__module__]
   try:
-    app.run(main_with_answers, flags_parser=_parse_flags)
+    app.run(main_with_answers, flags_parser=lambda argv: _parse_flags(argv, module))
   finally:
     answer.tell()
 
@@ -331,15 +343,15 @@ def _check_argument(argument, takes_arguments):
         ' dashes')
 
 
-def _help() -> str:
-  """Returns what the script says of itself, and its flags by the module's title."""
+def _help(command) -> str:
+  """Returns the docstring of a command's module, and its flags by module title."""
   from absl import flags
 
-  parts = [sys.modules['__main__'].__doc__]
+  parts = [command.__doc__]
   for module in flags.FLAGS.flags_by_module_dict():
     if not module.startswith('absl.'):
-      documented = sys.modules.get(module)
-      title = documented.__doc__.splitlines()[0] if documented else 'Flags'
+      own = module == command.__name__
+      title = 'Flags' if own else sys.modules[module].__doc__.splitlines()[0]
       parts.append(
           f'{title}\n{flags.FLAGS.module_help(module).split(":", 1)[1]}\n')
   return '\n'.join(parts)
@@ -356,14 +368,14 @@ def _nearest_flag(name: str) -> str | None:
   return misspelt_flags.nearest(name, own, of_absl)
 
 
-def _parse_flags(argv):
+def _parse_flags(argv, command):
   """Parses absl flags; a wrong one is answered in one line, with exit code 2."""
   from absl import flags
 
   name = argv[0].rsplit('/', 1)[-1]
   if {'--help', '-help', '--helpshort', '-h', '-?'} & set(argv[1:]):
     # absl's own shows the flags of the script's module only.
-    print(_help())
+    print(_help(command))
     sys.exit(0)
   try:
     return flags.FLAGS(argv)

@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -12,6 +11,7 @@ from PIL import Image
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.datasets import dataset_utils, image_folder, labels, records
+from tests import scripts
 from tests.conftest import ROOT
 from tests.image_kinds import PNG
 from tests.stored_images import (
@@ -156,8 +156,8 @@ def test_image_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
 
 def run(*arguments, **options):
   return subprocess.run(
-      [sys.executable, str(ROOT / 'slim-zoo convert-images'), *arguments],
-      capture_output=True, text=True, check=False, **options)
+      [*scripts.command('convert-images'), *arguments],
+      capture_output=True, text=True, check=False, **{'cwd': ROOT, **options})
 
 
 def test_script_exits_with_3_when_it_refused_something(tmp_path):
@@ -186,7 +186,8 @@ def test_script_exits_with_3_when_it_refused_something(tmp_path):
 ])
 def test_script_answers_a_mistake_in_one_line_without_tensorflow(
     tmp_path, arguments, code, message):
-  done = run(*arguments, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+  done = run(*arguments, cwd=tmp_path,
+             env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{ROOT}'})
   assert done.returncode == code
   assert message in done.stderr
   assert len(done.stderr.splitlines()) == 1
@@ -201,10 +202,10 @@ def test_script_that_is_stopped_leaves_nothing_behind(tmp_path, number, workers)
   for index in range(30):
     (images / f'cat/slow{index}.png').write_bytes(slow)
   process = subprocess.Popen(
-      [sys.executable, str(ROOT / 'slim-zoo convert-images'), f'--image_dir={images}',
+      [*scripts.command('convert-images'), f'--image_dir={images}',
        f'--dataset_dir={tmp_path}/records', '--dataset_name=pets',
        f'--num_workers={workers}'],
-      stderr=subprocess.DEVNULL)
+      stderr=subprocess.DEVNULL, cwd=ROOT)
   while not list((tmp_path / 'records').iterdir()):
     assert process.poll() is None
   process.send_signal(number)

@@ -257,7 +257,7 @@ def test_unpacked_flowers_give_the_same_records(tmp_path):
 
 def test_photos_of_other_classes_are_not_taken_for_flowers(tmp_path):
   path = small_archives.tar(tmp_path / 'f.tar', {'flower_photos/cats/1.jpg': b''})
-  with pytest.raises(UserError, match=r'classes cats, .* by convert_image_folder\.py'):
+  with pytest.raises(UserError, match=r'classes cats, .* by slim-zoo convert-images'):
     convert('flowers', path, tmp_path / 'out')
 
 

@@ -526,13 +526,14 @@ def test_script_downloads_converts_and_keeps_no_archive(tmp_path, server):
   for path in (tmp_path / 'web').iterdir():
     server.files[f'/{path.name}'] = path.read_bytes()
   # The script as it is, but for the address.
-  code = ('import sys\nimport download_and_convert_data, diagnostics\n'
+  code = ('import sys\nfrom slim_zoo import diagnostics\n'
+          'from slim_zoo.commands import download\n'
           'from slim_zoo.datasets import converters\n'
           'from slim_zoo.datasets.published_files import PublishedFile\n'
           "mnist = converters.find('mnist')\n"
           'mnist.FILES = [PublishedFile(file.filename, (sys.argv.pop(1)'
           ' + file.filename,)) for file in mnist.FILES]\n'
-          'diagnostics.run_script(download_and_convert_data.main)\n')
+          'diagnostics.run_script(download.main)\n')
   done = scripts.subprocess.run(
       [sys.executable, '-c', code, *[f'{server.url}/'] * 4, '--dataset_name=mnist',
        f'--dataset_dir={tmp_path}/out', '--num_workers=1'], cwd=scripts.ROOT, text=True,

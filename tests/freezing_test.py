@@ -152,7 +152,7 @@ def test_every_batch_norm_of_a_network_can_be_frozen(network):
 def test_networks_normalize_by_what_can_be_frozen():
   """Their own calls of slim.batch_norm would go past the frozen scopes."""
   found = []
-  for path in (ROOT / 'nets').rglob('*.py'):
+  for path in (ROOT / 'slim_zoo' / 'nets').rglob('*.py'):
     tree = ast.parse(path.read_text())
     keys = {id(item) for node in ast.walk(tree) if isinstance(node, ast.List)
             for item in node.elts}

@@ -268,10 +268,10 @@ def test_scripts_take_the_flags_they_are_given():
                              command(found_of(sized('vgg_a', 1000)), 'evaluate')]:
     told.setdefault(script, set()).update(
         re.match(r'--(\w+)', word)[1] for word in words if word != 'FOLDER')
-  assert {'train_image_classifier.py', 'eval_image_classifier.py'} <= set(told)
+  assert {'train', 'eval', 'classify', 'export'} <= set(told)
   for script, names in told.items():
-    done = subprocess.run([sys.executable, script, '--help'], cwd=ROOT, text=True,
-                          capture_output=True, check=True,
+    done = subprocess.run([sys.executable, '-m', 'slim_zoo', script, '--help'],
+                          cwd=ROOT, text=True, capture_output=True, check=True,
                           timeout=scripts.TIMEOUT_SECS)
     known = set(re.findall(r'--(?:\[no\])?(\w+)', done.stdout))
     assert names <= known, script
@@ -290,6 +290,6 @@ def test_printed_evaluation_runs(trained_dir, digits_dir, tmp_path):
   digits = on_digits(digits_dir)
   flags.update(dataset_name='digits', dataset_dir=digits['dataset_dir'],
                dataset_split_name='test', eval_dir=tmp_path)
-  done = scripts.run(script.removesuffix('.py'), **flags)
+  done = scripts.run(script, **flags)
   assert done.returncode == 0, done.stderr
   assert 'accuracy' in done.stdout.lower()

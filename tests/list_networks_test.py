@@ -215,8 +215,8 @@ def test_markdown_is_a_table():
 
 def test_table_does_not_pay_for_tensorflow():
   done = subprocess.run(
-      [sys.executable, '-X', 'importtime', 'slim-zoo networks'], text=True,
-      capture_output=True, check=True, cwd=scripts.ROOT,
+      [sys.executable, '-X', 'importtime', '-m', 'slim_zoo', 'networks'],
+      text=True, capture_output=True, check=True, cwd=scripts.ROOT,
       timeout=scripts.TIMEOUT_SECS)
   assert 'vgg_16' in done.stdout
   assert 'catalog.networks' in done.stderr

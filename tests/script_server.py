@@ -18,10 +18,14 @@ def run_script(command: list[str], stdout: str, stderr: str) -> int:
   """Runs `python command...` in this process, a fork; returns the exit code."""
   for path, descriptor in ((stdout, 1), (stderr, 2)):
     os.dup2(os.open(path, os.O_WRONLY), descriptor)
-  sys.argv = command
-  sys.path[0] = os.path.dirname(command[0])
   try:
-    runpy.run_path(command[0], run_name='__main__')
+    if command[:2] == ['-m', 'slim_zoo']:
+      sys.argv = command[1:]
+      runpy.run_module('slim_zoo', run_name='__main__')
+    else:
+      sys.argv = command
+      sys.path[0] = os.path.dirname(command[0])
+      runpy.run_path(command[0], run_name='__main__')
   except SystemExit as end:
     if isinstance(end.code, str):
       print(end.code, file=sys.stderr)

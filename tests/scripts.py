@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 
+from slim_zoo.__main__ import COMMANDS
 from slim_zoo.deployment import unused_gpus
 from tests.conftest import ROOT
 
@@ -20,8 +21,13 @@ TIMEOUT_SECS = 1800
 
 
 def command(script, *arguments, **flags):
-  """Returns the command line of a script; a flag of True stands alone."""
-  line = [sys.executable, str(ROOT / f'{script}.py'), *map(str, arguments)]
+  """Returns the command line of a script or of a command of slim-zoo.
+
+  A flag of True stands alone.
+  """
+  program = ['-m', 'slim_zoo', script] if script in COMMANDS else [
+      str(ROOT / f'{script}.py')]
+  line = [sys.executable, *program, *map(str, arguments)]
   for name, value in flags.items():
     line.append(f'--{name}' if value is True else f'--{name}={value}')
   return line

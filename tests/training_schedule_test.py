@@ -120,7 +120,7 @@ def training_script():
   names.
   """
   for name in list(sys.modules):
-    if name.split('.')[0] in ('train_image_classifier', 'common_flags', 'train_flags'):
+    if name.startswith('slim_zoo.commands.'):
       del sys.modules[name]
   others = flags.FlagValues()
   others.append_flag_values(flags.FLAGS)

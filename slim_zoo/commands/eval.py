@@ -307,8 +307,8 @@ def _report(result, evaluation, dataset, network):
       'network': network.model_name, 'data set': FLAGS.dataset_name,
       'split': FLAGS.dataset_split_name, 'checkpoint': result.checkpoint,
       'step': result.step, 'preprocessing': network.preprocessing_name,
-      'image size': network.image_size, 'command': shlex.join(sys.argv),
-      'report': folder}
+      'image size': network.image_size,
+      'command': shlex.join(diagnostics.command_line(sys.argv)), 'report': folder}
   if FLAGS.max_num_batches:
     header['part'] = f'the first {FLAGS.max_num_batches} batches only'
   names = _class_names(dataset, network)

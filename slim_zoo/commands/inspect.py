@@ -12,7 +12,6 @@ what differs are shown.
 """
 
 import json
-import pathlib
 import shlex
 
 from absl import flags
@@ -82,12 +81,10 @@ def commands(found) -> dict[str, str]:
   if row.frames is not None or match.arguments:
     # The scripts have no flag for either.
     return {'build it': _python_line(match)}
-  told = {'fine-tune': _command('train_image_classifier', _train_flags(found))}
+  told = {'fine-tune': _command('train', _train_flags(found))}
   if found.can_be_evaluated:
-    told['evaluate'] = _command('eval_image_classifier', _eval_flags(found))
-    told |= {what: _command(script, flags_of(found))
-             for what, script, flags_of in _EXPORTS
-             if pathlib.Path(__file__).with_name(f'{script}.py').exists()}
+    told['evaluate'] = _command('eval', _eval_flags(found))
+    told |= {what: _command(name, flags_of(found)) for what, name, flags_of in _EXPORTS}
   return told
 
 
@@ -196,18 +193,17 @@ def _graph_flags(found):
                  'output_file': f'{found.match.network}.pb'}
 
 
-# What is told of a script only where there is one.
-_EXPORTS = (('classify', 'classify_image', _classify_flags),
-            ('export', 'export_model', _export_flags),
-            ('write its graph', 'export_inference_graph', _graph_flags))
+_EXPORTS = (('classify', 'classify', _classify_flags),
+            ('export', 'export', _export_flags),
+            ('write its graph', 'export-inference-graph', _graph_flags))
 
 
-def _command(script, told):
+def _command(name, told):
   """Returns a command line, broken where it is long."""
-  lines, words = [], [f'python {script}.py']
-  for name, value in told.items():
-    word = f'--{name}' if value is True else f'--{name}={shlex.quote(str(value))}'
-    word = value if name == _ARGUMENT else word
+  lines, words = [], [f'slim-zoo {name}']
+  for flag, value in told.items():
+    word = f'--{flag}' if value is True else f'--{flag}={shlex.quote(str(value))}'
+    word = value if flag == _ARGUMENT else word
     if len(' '.join([*words, word])) > 84:
       lines.append(' '.join(words))
       words = ['   ']

@@ -192,7 +192,7 @@ def test_a_signal_in_a_long_first_step_ends_it(number):
 def kinds():
   """Returns every class of callbacks in training/."""
   found = set()
-  for module in pkgutil.iter_modules(training.__path__, 'training.'):
+  for module in pkgutil.iter_modules(training.__path__, 'slim_zoo.training.'):
     names = vars(__import__(module.name, fromlist=['*'])).values()
     found |= {value for value in names if inspect.isclass(value)
               and issubclass(value, watching.Watcher) and value is not watching.Watcher}

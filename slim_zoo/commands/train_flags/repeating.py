@@ -7,6 +7,7 @@ import sys
 
 from absl import flags
 
+import slim_zoo
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.commands.train_flags import machines, optimization
@@ -14,7 +15,7 @@ from slim_zoo.commands.train_flags import machines, optimization
 FLAGS = flags.FLAGS
 
 _SHOWN_CHANGES = 8
-_PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(slim_zoo.__file__)))
 
 
 def define() -> None:
@@ -104,8 +105,8 @@ def command(seed: int) -> str:
   """Returns the command that repeats the run: the given flags, and the seed."""
   given = [flag.serialize() for flag in _flags_of_the_run()
            if flag.present and flag.name != 'seed']
-  script = os.path.basename(sys.argv[0])
-  return shlex.join(['python', script, *given, f'--seed={seed}'])
+  line = diagnostics.command_line([sys.argv[0], *given, f'--seed={seed}'])
+  return shlex.join(line)
 
 
 def _flags_of_the_run():

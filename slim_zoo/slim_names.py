@@ -1,0 +1,72 @@
+"""Lets old programs import slim's packages by their names: `from nets import vgg`.
+
+The four names are aliases. `nets.vgg` and `slim_zoo.nets.vgg` are one module object, so
+a network is never loaded twice and both names see the same state.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+PACKAGES = ('nets', 'datasets', 'preprocessing', 'deployment')
+
+
+class _AliasLoader(importlib.abc.Loader):
+  """Returns the module slim_zoo.NAME for the module NAME."""
+
+  def create_module(self, spec):
+    module = importlib.import_module(f'slim_zoo.{spec.name}')
+    # The import system stores the alias in the module; exec_module restores this.
+    self._own_spec = module.__spec__
+    return module
+
+  def exec_module(self, module):
+    module.__spec__ = self._own_spec
+
+
+class _AliasFinder(importlib.abc.MetaPathFinder):
+  """Finds slim's packages, and their modules, inside slim_zoo."""
+
+  def __init__(self, packages):
+    self._packages = packages
+
+  def find_spec(self, fullname, path=None, target=None):
+    if fullname.split('.')[0] not in self._packages:
+      return None
+    original = importlib.util.find_spec(f'slim_zoo.{fullname}')
+    if original is None:
+      return None
+    return importlib.machinery.ModuleSpec(
+        fullname, _AliasLoader(), origin=original.origin,
+        is_package=original.submodule_search_locations is not None)
+
+
+def install() -> None:
+  """Makes slim's package names importable; keeps packages imported before.
+
+  Another package of the same name, such as the `datasets` of Hugging Face, stays what
+  it is if the program imported it first: one line on stderr says so.
+  """
+  if any(isinstance(finder, _AliasFinder) for finder in sys.meta_path):
+    return
+  free = [name for name in PACKAGES if not _is_another(name)]
+  for name in PACKAGES:
+    if name not in free:
+      place = os.path.dirname(getattr(sys.modules[name], '__file__', None) or '')
+      print(f"slim_zoo: another package '{name}' ({place}) is imported already, so"
+            f" 'import {name}' stays that package: write slim_zoo.{name} for this"
+            ' one', file=sys.stderr)
+  sys.meta_path.insert(0, _AliasFinder(free))
+
+
+def _is_another(name: str) -> bool:
+  """Returns whether a package of somebody else has this name already."""
+  module = sys.modules.get(name)
+  if module is None:
+    return False
+  folder = os.path.dirname(os.path.abspath(getattr(module, '__file__', None) or '.'))
+  checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  return folder != os.path.join(checkout, name)

@@ -1,0 +1,93 @@
+"""Which package imports which: only from layers to its left."""
+
+import ast
+import pathlib
+
+import pytest
+
+from tests.conftest import ROOT
+
+MIDDLE = {'nets', 'datasets', 'preprocessing', 'deployment'}
+LEFT = {'diagnostics', 'pictures', 'progress', 'tf_compat', 'catalog'}
+# Each module or package of slim_zoo, and those that it may import besides itself.
+LAYERS = {
+    'slim_names': set(),
+    'diagnostics': set(),
+    'pictures': {'diagnostics'},
+    'progress': set(),
+    'tf_compat': set(),
+    'catalog': {'diagnostics'},
+    'checkpoints': LEFT,
+    **{package: LEFT for package in MIDDLE},
+    'training': LEFT | MIDDLE | {'checkpoints'},
+    'evaluation': LEFT | MIDDLE | {'checkpoints'},
+    'export': LEFT | MIDDLE | {'checkpoints'},
+    'prediction': LEFT | MIDDLE | {'checkpoints', 'export'},
+    'conversion': LEFT | MIDDLE | {'checkpoints'},
+}
+# Names and flags are checked before TensorFlow, which takes seconds, is imported.
+WITHOUT_TENSORFLOW = {'diagnostics', 'pictures', 'progress', 'catalog', 'slim_names'}
+# Run in processes of their own, which have nothing of the project in them: the runtime
+# is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
+ALONE = ('slim_zoo/export/exported_runtime.py',
+         'slim_zoo/conversion/runners/keras_runner.py',
+         'slim_zoo/conversion/runners/pytorch_runner.py',
+         'benchmarks/peers/keras_applications.py', 'benchmarks/peers/torch_timm.py')
+
+
+def project_files():
+  return [path for path in sorted(ROOT.rglob('*.py'))
+          if not {'.venv', 'build', 'tests'} & set(path.relative_to(ROOT).parts)]
+
+
+def layer_of(path: pathlib.Path) -> str | None:
+  """Returns the module or package of slim_zoo that a file belongs to."""
+  parts = path.relative_to(ROOT).parts
+  return parts[1].removesuffix('.py') if parts[0] == 'slim_zoo' else None
+
+
+def imports(tree) -> set[str]:
+  """Returns the full names of the imported modules."""
+  names = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, 'imports are absolute'
+      names |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return names
+
+
+def imported_layers(names: set[str]) -> set[str]:
+  return {name.split('.')[1] for name in names if name.startswith('slim_zoo.')}
+
+
+@pytest.mark.parametrize('path', project_files(), ids=lambda path: str(
+    path.relative_to(ROOT)))
+def test_imports_go_to_the_left(path):
+  layer, names = layer_of(path), imports(ast.parse(path.read_text()))
+  layers, top = imported_layers(names), {name.split('.')[0] for name in names}
+  if layer in LAYERS:
+    assert layers <= LAYERS[layer] | {layer}
+    assert not top & {'benchmarks', 'tests', *MIDDLE}
+  if str(path.relative_to(ROOT)) in ALONE:
+    # The benchmarks' own harness imports nothing of the project either.
+    assert not layers - {layer}
+  elif layer != 'tf_compat':
+    assert not top & {'tensorflow', 'tf_slim', 'tf_keras', 'keras', 'torch', 'timm'}
+  if layer in WITHOUT_TENSORFLOW:
+    assert 'tf_compat' not in layers
+
+
+@pytest.mark.parametrize('path', project_files(), ids=lambda path: str(
+    path.relative_to(ROOT)))
+def test_flags_stay_in_the_commands(path):
+  layer = layer_of(path)
+  if layer in LAYERS and layer != 'diagnostics':
+    assert 'absl' not in {
+        name.split('.')[0] for name in imports(ast.parse(path.read_text()))}
+
+
+def test_every_module_and_package_has_a_layer():
+  layers = {layer_of(path) for path in (ROOT / 'slim_zoo').rglob('*.py')}
+  assert layers - {'__init__', '__main__', 'commands'} == set(LAYERS)
