@@ -17,6 +17,7 @@ import time
 from absl import flags
 
 from slim_zoo import diagnostics
+from slim_zoo.commands import running
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('filter', '*', 'Glob pattern of the names of the networks.')
@@ -89,4 +90,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  diagnostics.run_script(main)
+  running.run(main)

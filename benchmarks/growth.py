@@ -19,7 +19,7 @@ from absl import flags
 
 from benchmarks import paired_runs
 from slim_zoo import diagnostics
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 WHEEL = 'tf_slim wheel'
@@ -196,4 +196,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  diagnostics.run_script(main)
+  running.run(main)

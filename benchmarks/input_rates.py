@@ -14,8 +14,7 @@ import statistics
 from absl import flags
 
 from benchmarks import paired_runs
-from slim_zoo import diagnostics
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 OURS, COPIES = 'this project', 'this project, decoded copies'
@@ -104,4 +103,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  diagnostics.run_script(main)
+  running.run(main)

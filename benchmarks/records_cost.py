@@ -12,8 +12,7 @@ import statistics
 from absl import flags
 
 from benchmarks import paired_runs
-from slim_zoo import diagnostics
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 RECORDS, SYNTHETIC = 'on records', 'on images in memory'
@@ -87,4 +86,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  diagnostics.run_script(main)
+  running.run(main)

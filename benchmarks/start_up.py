@@ -13,7 +13,7 @@ from absl import flags
 
 from benchmarks import paired_runs
 from slim_zoo import diagnostics
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 SCRIPT, WHEEL = 'train_image_classifier.py', 'tf_slim wheel'
@@ -101,4 +101,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  diagnostics.run_script(main)
+  running.run(main)

@@ -16,7 +16,7 @@ from absl import flags
 
 from benchmarks import machine, paired_runs, timing_chart
 from slim_zoo import diagnostics
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 OURS = 'this project'
@@ -152,4 +152,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  diagnostics.run_script(main)
+  running.run(main)

@@ -533,7 +533,7 @@ def test_script_downloads_converts_and_keeps_no_archive(tmp_path, server):
           "mnist = converters.find('mnist')\n"
           'mnist.FILES = [PublishedFile(file.filename, (sys.argv.pop(1)'
           ' + file.filename,)) for file in mnist.FILES]\n'
-          'diagnostics.run_script(download.main)\n')
+          'running.run(download.main)\n')
   done = scripts.subprocess.run(
       [sys.executable, '-c', code, *[f'{server.url}/'] * 4, '--dataset_name=mnist',
        f'--dataset_dir={tmp_path}/out', '--num_workers=1'], cwd=scripts.ROOT, text=True,

@@ -38,13 +38,13 @@ def bare_run(task):
 
 def main() -> None:
   """Runs the script on the task's flags."""
-  from slim_zoo import diagnostics
+  from slim_zoo.commands import running
   from slim_zoo.commands import train as train_image_classifier
   from slim_zoo.training import loop
   task = json.loads(sys.argv[1])
   loop.run = bare_run(task)
   sys.argv = ['train_image_classifier.py', *task['flags']]
-  diagnostics.run_script(train_image_classifier.main)
+  running.run(train_image_classifier.main)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
-from slim_zoo.commands import common_flags, path_flags
+from slim_zoo.commands import common_flags, path_flags, running
 
 FLAGS = flags.FLAGS
 _RECORD_FLAGS = ('dataset_name', 'dataset_split_name', 'labels_offset', 'num_readers',
@@ -308,4 +308,4 @@ def main(_):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main)
+  running.run(main)

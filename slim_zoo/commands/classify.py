@@ -24,7 +24,7 @@ import sys
 from absl import flags
 
 from slim_zoo import diagnostics
-from slim_zoo.commands import common_flags, path_flags, trained_network_flags
+from slim_zoo.commands import common_flags, path_flags, running, trained_network_flags
 from slim_zoo.prediction import answers, sources, tally
 
 FLAGS = flags.FLAGS
@@ -239,4 +239,4 @@ def main(argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main, takes_arguments=True)
+  running.run(main, takes_arguments=True)

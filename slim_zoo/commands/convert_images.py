@@ -16,7 +16,7 @@ The exit code is 3 if anything was refused.
 from absl import flags
 
 from slim_zoo import diagnostics
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 from slim_zoo.datasets import folder_layout, image_folder
 
 FLAGS = flags.FLAGS
@@ -68,4 +68,4 @@ def main(_):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main)
+  running.run(main)

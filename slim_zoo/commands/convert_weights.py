@@ -19,7 +19,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 
@@ -164,4 +164,4 @@ def main(_):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main, takes_arguments=False)
+  running.run(main, takes_arguments=False)

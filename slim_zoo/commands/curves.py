@@ -13,7 +13,7 @@ import os
 from absl import flags
 
 from slim_zoo import diagnostics
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 
@@ -51,4 +51,4 @@ def main(argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main, takes_arguments=True)
+  running.run(main, takes_arguments=True)

@@ -20,7 +20,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import tfds
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 from slim_zoo.datasets import labels, records, staging
 from slim_zoo.datasets.conversion_report import REFUSED_FILENAME, RefusedImagesError
 
@@ -144,4 +144,4 @@ def main(_):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main, when_stopped='the same command goes on from here')
+  running.run(main, when_stopped='the same command goes on from here')

@@ -20,7 +20,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import imagenet_names, networks
 from slim_zoo.checkpoints import checkpoint_names
-from slim_zoo.commands import common_flags, path_flags
+from slim_zoo.commands import common_flags, path_flags, running
 
 FLAGS = flags.FLAGS
 
@@ -308,7 +308,7 @@ def _report(result, evaluation, dataset, network):
       'split': FLAGS.dataset_split_name, 'checkpoint': result.checkpoint,
       'step': result.step, 'preprocessing': network.preprocessing_name,
       'image size': network.image_size,
-      'command': shlex.join(diagnostics.command_line(sys.argv)), 'report': folder}
+      'command': shlex.join(running.command_line(sys.argv)), 'report': folder}
   if FLAGS.max_num_batches:
     header['part'] = f'the first {FLAGS.max_num_batches} batches only'
   names = _class_names(dataset, network)
@@ -424,4 +424,4 @@ def main(unused_argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main)
+  running.run(main)

@@ -19,7 +19,7 @@ from absl import flags
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.commands import path_flags, trained_network_flags
+from slim_zoo.commands import path_flags, running, trained_network_flags
 from slim_zoo.export import formats
 from slim_zoo.prediction import tally
 
@@ -210,4 +210,4 @@ def main(unused_argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main)
+  running.run(main)

@@ -22,7 +22,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 
@@ -141,4 +141,4 @@ def main(unused_argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main)
+  running.run(main)

@@ -20,6 +20,7 @@ from absl import flags
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import complexity, networks, published, variables
+from slim_zoo.commands import running
 
 FLAGS = flags.FLAGS
 _SORTS = ('name', 'parameters', 'multiply_adds', 'size')
@@ -186,4 +187,4 @@ def main(_):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main)
+  running.run(main)

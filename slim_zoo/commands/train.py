@@ -8,8 +8,7 @@ The same command goes on where the run stopped, by whatever it was stopped.
 
 from absl import flags
 
-from slim_zoo import diagnostics
-from slim_zoo.commands import common_flags
+from slim_zoo.commands import common_flags, running
 from slim_zoo.commands.train_flags import (
   augmentation,
   computation,
@@ -136,4 +135,4 @@ def main(unused_argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  diagnostics.run_script(main)
+  running.run(main)

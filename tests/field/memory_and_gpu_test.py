@@ -65,7 +65,7 @@ sys.path.insert(0, {str(scripts.ROOT)!r})
 import {script} as script, diagnostics
 def main(argv):
   {error}
-diagnostics.run_script(main)
+running.run(main)
 """, '--batch_size=7'], text=True, capture_output=True, check=False,
       cwd=scripts.ROOT, timeout=scripts.TIMEOUT_SECS)
 

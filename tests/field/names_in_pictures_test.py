@@ -122,7 +122,7 @@ def test_matplotlib_is_quiet_about_its_caches(tmp_path):
   """It would tell of a folder that it cannot write to, and of looking for fonts."""
   (tmp_path / 'file').touch()
   code = ('import sys; sys.argv = ["x"]; from slim_zoo import diagnostics;'
-          ' diagnostics.run_script(lambda _: __import__("matplotlib.font_manager") and'
+          ' running.run(lambda _: __import__("matplotlib.font_manager") and'
           ' None)')
   done = subprocess.run(
       [sys.executable, '-c', code], cwd=ROOT, text=True, capture_output=True,

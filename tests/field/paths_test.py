@@ -107,7 +107,7 @@ def test_an_unknown_user_is_refused(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize('script', sorted(
     path.stem for path in ROOT.glob('*.py')
-    if 'diagnostics.run_script(' in path.read_text() and path.stem != 'diagnostics'))
+    if 'running.run(' in path.read_text() and path.stem != 'diagnostics'))
 def test_scripts_refuse_remote_paths_before_any_work(script, monkeypatch):
   before = sorted(os.listdir(ROOT))
   known = scripts.run(script, '--help').stdout

@@ -21,6 +21,7 @@ SCRIPT = '''
 import os, sys, time, types
 sys.path.insert(0, {root!r})
 from slim_zoo import diagnostics
+from slim_zoo.commands import running
 
 def wait():
   print('ready', flush=True)
@@ -29,7 +30,7 @@ def wait():
 def main(_):
 {body}
 
-diagnostics.run_script(main, when_stopped={advice!r})
+running.run(main, when_stopped={advice!r})
 '''
 BODIES = {
     'at work': '  wait()',
@@ -127,7 +128,7 @@ def test_every_command_takes_its_answer_from_diagnostics():
     found += 1
     names = {ast.unparse(node.func) for node in ast.walk(tree)
              if isinstance(node, ast.Call)}
-    assert 'diagnostics.run_script' in names, path
+    assert 'running.run' in names, path
     assert 'signal.signal' not in names, path
   assert found == 12
 

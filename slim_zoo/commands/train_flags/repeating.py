@@ -10,6 +10,7 @@ from absl import flags
 import slim_zoo
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.commands import running
 from slim_zoo.commands.train_flags import machines, optimization
 
 FLAGS = flags.FLAGS
@@ -105,7 +106,7 @@ def command(seed: int) -> str:
   """Returns the command that repeats the run: the given flags, and the seed."""
   given = [flag.serialize() for flag in _flags_of_the_run()
            if flag.present and flag.name != 'seed']
-  line = diagnostics.command_line([sys.argv[0], *given, f'--seed={seed}'])
+  line = running.command_line([sys.argv[0], *given, f'--seed={seed}'])
   return shlex.join(line)
 
 

@@ -1,0 +1,199 @@
+"""Runs a command: flags, signals, and one clear line instead of a traceback."""
+
+import logging
+import os
+import signal
+import sys
+import time
+
+from absl import app, flags
+
+from slim_zoo import diagnostics
+from slim_zoo.commands import misspelt_flags
+
+# A supervisor may send a signal to a process and then to its group: that is one stop.
+_SAME_STOP_SECONDS = 1.0
+
+
+class _SignalAnswer:
+  """Ends the program in order by Ctrl-C and SIGTERM: one line, no traceback.
+
+  The exit code is 128 and the signal's number. A signal becomes a `SystemExit`, so
+  that every `with` and `finally` removes what is unfinished.
+
+  Args:
+    name: of the script, which the line begins with.
+    advice: what the line says besides.
+
+  Attributes:
+    exit_code: of the signal that came; None before.
+  """
+
+  def __init__(self, name: str, advice: str):
+    self.exit_code = None
+    self._name, self._advice = name, advice
+    self._owner, self._line, self._time = os.getpid(), None, None
+    try:
+      # While a library's messages are held back, descriptor 2 leads elsewhere.
+      self._stderr = os.dup(2)
+    except OSError:
+      self._stderr = None
+
+  def install(self) -> None:
+    """Takes the signals, until a script's main takes them itself."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+      signal.signal(number, self._stop)
+
+  def note(self, number: int) -> None:
+    """Notes that a signal ends the program."""
+    self.exit_code, self._time = 128 + number, time.monotonic()
+    self._line = f'{self._name}: stopped by {signal.Signals(number).name}{self._advice}'
+
+  def tell(self) -> None:
+    """Prints the line, if a signal came; the last thing that the program says."""
+    if self._line is not None and self._stderr is not None:
+      os.write(self._stderr, f'{self._line}\n'.encode(errors='replace'))
+    self._line = None
+
+  def _stop(self, number, unused_frame):
+    if os.getpid() != self._owner:
+      # A child process that was forked: it has nothing to say.
+      signal.signal(number, signal.SIG_DFL)
+      os.kill(os.getpid(), number)
+    elif self.exit_code is None:
+      self.note(number)
+      loading = sys.modules.get('slim_zoo.tf_compat')
+      if loading is not None and not hasattr(loading, 'slim'):
+        # Nothing is written before TensorFlow is imported, and code that is being
+        # imported may swallow exceptions.
+        self._exit_at_once()
+      sys.exit(self.exit_code)
+    elif time.monotonic() - self._time > _SAME_STOP_SECONDS:
+      self._exit_at_once()
+
+  def _exit_at_once(self):
+    self.tell()
+    os._exit(self.exit_code)
+
+
+def command_line(argv: list[str]) -> list[str]:
+  """Returns the words with which a user types the running command again.
+
+  Args:
+    argv: as sys.argv: 'slim-zoo train' or the path of a script, and its arguments.
+  """
+  program = os.path.basename(argv[0])
+  words = program.split() if program.startswith('slim-zoo ') else ['python', program]
+  return [*words, *argv[1:]]
+
+
+def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
+  """Runs an absl `main(argv)`; a user's mistake becomes one line on stderr.
+
+  A `UserError` ends the program with its `exit_code`, a failed file operation or
+  memory that is too small with 1, a wrong flag with 2, Ctrl-C with 130 and SIGTERM
+  with 143. A leftover argument is nearly always a flag without its dashes: it is
+  refused, or, by a script that takes arguments, what looks like one.
+  Both streams take any name, see `diagnostics.print_any_name`.
+
+  Args:
+    main: called with the script's name and its arguments that are no flags.
+    takes_arguments: whether there may be such; flags may then stand behind them.
+    when_stopped: what a user should know if a signal ends the script.
+  """
+  diagnostics.print_any_name()
+  # It tells of its caches and fonts.
+  logging.getLogger('matplotlib').setLevel(logging.ERROR)
+  flags.FLAGS.set_gnu_getopt(takes_arguments)
+  answer = _SignalAnswer(os.path.basename(sys.argv[0]),
+                         f': {when_stopped}' if when_stopped else '')
+  answer.install()
+
+  def main_with_answers(argv):
+    name = argv[0].rsplit('/', 1)[-1]
+    try:
+      for argument in argv[1:]:
+        _check_argument(argument, takes_arguments)
+      code = main(argv)
+    except KeyboardInterrupt:
+      answer.note(signal.SIGINT)
+      code = answer.exit_code
+    except diagnostics.UserError as error:
+      code = error.exit_code
+      if answer.exit_code is None:
+        print(f'{name}: {diagnostics.printable(str(error))}', file=sys.stderr)
+    except OSError as error:
+      if error.errno is None:
+        raise
+      code = 1
+      if answer.exit_code is None:
+        explained = diagnostics.printable(diagnostics.explain_os_error(error))
+        print(f'{name}: {explained}', file=sys.stderr)
+    except Exception as error:
+      # Native code that calls Python may turn the end into an error of its own.
+      if answer.exit_code is None:
+        line = diagnostics.explain_memory_error(error)
+        if line is None:
+          raise
+        code = 1
+        print(f'{name}: {line}', file=sys.stderr)
+    return code if answer.exit_code is None else answer.exit_code
+
+  module = sys.modules[main.__module__]
+  try:
+    app.run(main_with_answers, flags_parser=lambda argv: _parse_flags(argv, module))
+  finally:
+    answer.tell()
+
+
+def _check_argument(argument, takes_arguments):
+  """Raises UserError for an argument that is not taken, or a flag without dashes."""
+  if not takes_arguments:
+    raise diagnostics.UserError(
+        f"'{argument}' is not understood: arguments are written --flag=value (see"
+        ' --help)')
+  flag, is_one, _ = argument.partition('=')
+  if is_one and flag in flags.FLAGS and not os.path.exists(argument):
+    raise diagnostics.UserError(
+        f"'{argument}' is no file: did you mean '--{argument}'? Flags begin with two"
+        ' dashes')
+
+
+def _help(command) -> str:
+  """Returns the docstring of a command's module, and its flags by module title."""
+  parts = [command.__doc__]
+  for module in flags.FLAGS.flags_by_module_dict():
+    if not module.startswith('absl.'):
+      own = module == command.__name__
+      title = 'Flags' if own else sys.modules[module].__doc__.splitlines()[0]
+      parts.append(
+          f'{title}\n{flags.FLAGS.module_help(module).split(":", 1)[1]}\n')
+  return '\n'.join(parts)
+
+
+def _nearest_flag(name: str) -> str | None:
+  """Returns the flag that a name is likely to mean; those of absl come last."""
+  own, of_absl = [], []
+  for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    (of_absl if module.startswith('absl.') else own).extend(
+        flag.name for flag in defined)
+  return misspelt_flags.nearest(name, own, of_absl)
+
+
+def _parse_flags(argv, command):
+  """Parses absl flags; a wrong one is answered in one line, with exit code 2."""
+  name = argv[0].rsplit('/', 1)[-1]
+  if {'--help', '-help', '--helpshort', '-h', '-?'} & set(argv[1:]):
+    # absl's own shows the flags of the script's module only.
+    print(_help(command))
+    sys.exit(0)
+  try:
+    return flags.FLAGS(argv)
+  except flags.UnrecognizedFlagError as error:
+    near = _nearest_flag(error.flagname)
+    near = f"; did you mean '{near}'?" if near else ''
+    print(f'{name}: no flag --{error.flagname}{near} (--help lists them all)',
+          file=sys.stderr)
+  except flags.Error as error:
+    print(f'{name}: {str(error).removeprefix("flag ")}', file=sys.stderr)
+  sys.exit(2)
