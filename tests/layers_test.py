@@ -24,9 +24,15 @@ LAYERS = {
     'export': LEFT | MIDDLE | {'checkpoints'},
     'prediction': LEFT | MIDDLE | {'checkpoints', 'export'},
     'conversion': LEFT | MIDDLE | {'checkpoints'},
+    'paths': set(),
+    'config': {'diagnostics', 'paths', 'catalog', 'checkpoints'},
+    'tasks': LEFT | MIDDLE | {'checkpoints', 'training', 'evaluation', 'export',
+                              'prediction', 'conversion', 'config'},
+    'api': {'config', 'tasks'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
-WITHOUT_TENSORFLOW = {'diagnostics', 'pictures', 'progress', 'catalog', 'slim_names'}
+WITHOUT_TENSORFLOW = {'diagnostics', 'pictures', 'progress', 'catalog', 'slim_names',
+                      'paths', 'config'}
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
 ALONE = ('slim_zoo/export/exported_runtime.py',

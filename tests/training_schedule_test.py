@@ -1,16 +1,16 @@
 """Learning-rate schedules: their tensors, their words, and the flags that make them."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from slim_zoo import diagnostics
+from slim_zoo.config import optimizer
+from slim_zoo.config.training import TrainConfig
+from slim_zoo.tasks import training_report, training_updates
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import learning_rates
+from slim_zoo.training import learning_rates, optimizers
 from slim_zoo.training.learning_rates import Schedule
 
 
@@ -110,45 +110,15 @@ def test_steps_of_epochs():
   assert learning_rates.steps_of_epochs(0.001, 100, 32) == 1
 
 
-# --- The flags. 1000 images in batches of 10 make 100 steps an epoch.
+# --- The config. 1000 images in batches of 10 make 100 steps an epoch.
 
-@pytest.fixture(scope='module')
-def training_script():
-  """Defines the flags of the training script, and those of no other script.
-
-  Tests of other scripts import them into this process too, with flags of the same
-  names.
-  """
-  for name in list(sys.modules):
-    if name.startswith('slim_zoo.commands.'):
-      del sys.modules[name]
-  others = flags.FlagValues()
-  others.append_flag_values(flags.FLAGS)
-  flags.FLAGS.remove_flag_values(others)
-  from slim_zoo.commands import train as train_image_classifier
-  assert train_image_classifier.GROUPS
-  flags.FLAGS.mark_as_parsed()
-  yield
-  own = flags.FlagValues()
-  own.append_flag_values(flags.FLAGS)
-  flags.FLAGS.remove_flag_values(own)
-  flags.FLAGS.append_flag_values(others)
+def config_of(**options):
+  return TrainConfig.from_options({'batch_size': 10, **options})
 
 
-@pytest.fixture
-def group(training_script):
-  """Returns the module of the flags, with the script's flags at their defaults."""
-  from slim_zoo.commands.train_flags import learning_rate
-  with flagsaver.flagsaver():
-    give(batch_size=10)
-    yield learning_rate
-
-
-def give(**values):
-  for name, value in values.items():
-    flag = flags.FLAGS[name]
-    flag.parse(str(value))
-    flag.present = 1
+def banner_of(rows):
+  return {name: '\n'.join([text] if isinstance(text, str) else text)
+          for name, text in rows}
 
 
 @pytest.mark.parametrize(('given', 'steps'), [
@@ -161,38 +131,38 @@ def give(**values):
     ({'sync_replicas': True, 'replicas_to_aggregate': 5, 'num_clones': 2,
       'epochs_are': 'global'}, 20),
 ])
-def test_epochs_in_steps(group, given, steps):
-  give(warmup_epochs=2, **given)
-  schedule = group.schedule(1000)
+def test_epochs_in_steps(given, steps):
+  config = config_of(warmup_epochs=2, **given)
+  schedule = training_updates.schedule(config, 1000)
   assert (schedule.decay_steps, schedule.warmup_steps) == (steps, steps)
-  banner = ' '.join(text for _, text in group.rows(schedule, 1000))
-  assert f'every {steps:,} steps' in banner
+  banner = banner_of(training_report._learning_rate_rows(config, schedule, 1000))
+  assert f'every {steps:,} steps' in banner['learning rate']
   if given.get('num_clones', 1) > 1:
-    assert f'an epoch of these is {steps // 2} steps' in banner
+    assert f'an epoch of these is {steps // 2} steps' in banner['learning rate']
 
 
-def test_a_cosine_ends_with_the_run_or_after_its_epochs(group):
-  give(learning_rate_decay_type='cosine', max_number_of_steps=777)
-  group.check()
-  assert group.schedule(1000).decay_steps == 777
-  give(num_epochs_per_decay=3)
-  assert group.schedule(1000).decay_steps == 300
+def test_a_cosine_ends_with_the_run_or_after_its_epochs():
+  given = {'learning_rate_decay_type': 'cosine', 'max_number_of_steps': 777}
+  for more, steps in (({}, 777), ({'num_epochs_per_decay': 3}, 300)):
+    config = config_of(**given, **more)
+    config.learning_rate.check(777, config.given)
+    assert training_updates.schedule(config, 1000).decay_steps == steps
 
 
-def test_piecewise_rates_by_epoch(group):
-  give(learning_rate_decay_type='piecewise', learning_rate=0.1,
-       learning_rate_at_epochs='0.5:0.05, 30:1e-2')
-  group.check()
-  assert group.schedule(1000).changes == ((50, 0.05), (3000, 0.01))
-  assert group.notes() == []
+def test_piecewise_rates_by_epoch():
+  config = config_of(
+      learning_rate_decay_type='piecewise', learning_rate=0.1,
+      learning_rate_at_epochs='0.5:0.05, 30:1e-2')
+  config.learning_rate.check(None, config.given)
+  assert training_updates.schedule(config, 1000).changes == ((50, 0.05), (3000, 0.01))
+  assert config.notes() == []
 
 
-def test_flags_without_effect_are_said(group):
-  give(learning_rate_decay_type='fixed', end_learning_rate=0.1, num_epochs_per_decay=1,
-       epochs_are='global')
-  assert len(group.notes()) == 3
-  give(learning_rate_decay_type='cosine')
-  assert group.notes() == ['--epochs_are=global has no effect with one clone']
+def test_options_without_effect_are_named():
+  given = {'end_learning_rate': 0.1, 'num_epochs_per_decay': 1, 'epochs_are': 'global'}
+  assert len(config_of(learning_rate_decay_type='fixed', **given).notes()) == 3
+  assert config_of(learning_rate_decay_type='cosine', **given).notes() == [
+      '--epochs_are=global has no effect with one clone']
 
 
 @pytest.mark.parametrize(('given', 'words'), [
@@ -207,54 +177,58 @@ def test_flags_without_effect_are_said(group):
     ({'learning_rate_multipliers': 'LeNet:nan'}, ["'LeNet:nan'", 'SCOPE:FACTOR']),
     ({'learning_rate_multipliers': 'LeNet:2,LeNet:3'}, ["'LeNet' twice"]),
 ])
-def test_mistaken_flags(group, given, words):
-  give(**given)
+def test_mistaken_options(given, words):
+  config = config_of(**given)
   with pytest.raises(diagnostics.UserError) as refusal:
-    group.check()
+    config.learning_rate.check(None, config.given)
   for word in words:
     assert word in str(refusal.value)
 
 
-# --- The flags of the optimizer.
+# --- The optimizer.
 
-def test_who_decays_the_weights_and_with_which_epsilon(group):
-  from slim_zoo.commands.train_flags import optimization
-  give(weight_decay=0.5)
-  banner = lambda: dict(optimization.rows())
+def optimizer_rows(**options):
+  return banner_of(training_report._optimizer_rows(config_of(**options)))
+
+
+def test_which_optimizer_decays_the_weights_and_with_which_epsilon():
   for name, in_loss, words in (
       ('adam', 0.5, 'an L2 penalty in the loss'),
       ('adamw', 0.0, 'by adamw itself'), ('lars', 0.0, 'by lars itself')):
-    give(optimizer=name)
-    assert optimization.loss_weight_decay() == in_loss
-    assert words in banner()['weight decay']
-  give(optimizer='adamw')
-  assert banner()['optimizer'] == 'adamw, epsilon 1e-08'
-  give(opt_epsilon=0.125)
-  assert banner()['optimizer'] == 'adamw, epsilon 0.125'
-  give(weight_decay=0, clip_gradient_norm=5)
-  assert banner() == {
-      'optimizer': 'adamw, epsilon 0.125, gradients of a norm up to 5, all together',
-      'weight decay': 'none'}
+    options = {'weight_decay': 0.5, 'optimizer': name}
+    assert config_of(**options).loss_weight_decay == in_loss
+    assert words in optimizer_rows(**options)['weight decay']
+  assert optimizer_rows(optimizer='adamw')['optimizer'] == 'adamw, epsilon 1e-08'
+  assert optimizer_rows(
+      optimizer='adamw', opt_epsilon=0.125)['optimizer'] == 'adamw, epsilon 0.125'
+  assert optimizer_rows(
+      optimizer='adamw', opt_epsilon=0.125, weight_decay=0, clip_gradient_norm=5
+      ) == {'optimizer': 'adamw, epsilon 0.125, gradients of a norm up to 5, all'
+                         ' together', 'weight decay': 'none'}
 
 
-def test_what_a_new_optimizer_is_told_about_established_defaults(group):
-  from slim_zoo.commands.train_flags import optimization
-  give(optimizer='adam')
-  assert ['1e-8 is usual' in line for line in optimization.notes()] == [True]
-  give(optimizer='adamw')
-  assert ['0.01 to 0.1 is usual' in line for line in optimization.notes()] == [True]
-  give(optimizer='nesterov', lars_trust_coefficient=0.1, momentum=0.8)
-  assert optimization.notes() == [
-      '--lars_trust_coefficient=0.1 has no effect with --optimizer=nesterov']
+def test_notes_on_established_defaults_of_optimizers():
+  assert ['1e-8 is usual' in line for line in config_of(optimizer='adam').notes()] == [
+      True]
+  assert ['0.01 to 0.1 is usual' in line
+          for line in config_of(optimizer='adamw').notes()] == [True]
+  assert config_of(
+      optimizer='nesterov', lars_trust_coefficient=0.1, momentum=0.8).notes() == [
+          '--lars_trust_coefficient=0.1 has no effect with --optimizer=nesterov']
 
 
-def test_a_norm_to_clip_by_is_wanted(group):
-  from slim_zoo.commands.train_flags import optimization
-  give(clip_gradients_by='variable')
+def test_optimizers_read_the_options_that_the_config_says():
+  for name, options in optimizer.OPTIONS.items():
+    assert sorted(optimizers.options_of(name)) == sorted(options)
+
+
+def test_clipping_needs_a_norm():
+  config = config_of(clip_gradients_by='variable')
   with pytest.raises(diagnostics.UserError, match='needs a --clip_gradient_norm'):
-    optimization.check()
-  give(clip_gradient_norm=1, accumulate_steps=3, optimizer='lars')
-  optimization.check()
-  options = optimization.update_options()
+    config.optimizer.check(config.given)
+  config = config_of(clip_gradients_by='variable', clip_gradient_norm=1,
+                     accumulate_steps=3, optimizer='lars')
+  config.optimizer.check(config.given)
+  options = training_updates.update_options(config)
   assert (options.clip_gradient_norm, options.clip_by_variable) == (1, True)
   assert options.accumulate_steps == 3

@@ -41,7 +41,13 @@ class StopRequest:
 
   @contextlib.contextmanager
   def listening(self):
-    """Takes SIGINT and SIGTERM; for the main thread only."""
+    """Takes SIGINT and SIGTERM while the run goes on.
+
+    Python lets only the main thread handle signals: in another thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+      yield self
+      return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     ended = threading.Event()

@@ -1,0 +1,97 @@
+"""The images: which records, how many at a time, and how they become network input."""
+
+import dataclasses
+import os
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.catalog import image_sizes, networks
+from slim_zoo.config.options import Group, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Data(Group):
+  """Which records are read, and how."""
+
+  dataset_name: str = option(
+      'imagenet', 'Name of the data set; or of one that a converter wrote.')
+  dataset_split_name: str = option('train', 'Split of the data set.')
+  dataset_dir: str | None = option(
+      None, 'Folder of the TFRecord files.', str, is_path=True)
+  cache_dir: str | None = option(
+      None,
+      'Folder for copies of the records that are read sooner: with decoded images, ten'
+      ' times as large, or for evaluation with prepared ones, twenty times. Made before'
+      ' the first batch, and taken where they are there.', str, is_path=True)
+  labels_offset: int = option(
+      0, 'Taken off every label: 1 leaves out the background class of ImageNet, which'
+      ' VGG and ResNet v1 do not have.', lower=0)
+  batch_size: int = option(32, 'Images at a time, for each clone.', lower=1)
+  num_readers: int = option(4, 'Record files read at the same time.', lower=1)
+  num_preprocessing_threads: int = option(
+      4, 'Images decoded and preprocessed at the same time.', lower=1)
+
+  def spec(self) -> dataset_catalog.DatasetSpec:
+    """Returns the facts of the data set.
+
+    Raises:
+      UserError: there is no such data set, or no such folder.
+    """
+    return dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
+
+  def check(self) -> None:
+    """Checks the names, the folder and the files.
+
+    Raises:
+      UserError: the first fault.
+    """
+    spec = self.spec()
+    spec.check_split(self.dataset_split_name)
+    dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
+    spec.check_labels_offset(self.labels_offset)
+    self._check_cache_dir()
+
+  def _check_cache_dir(self):
+    folder = self.cache_dir
+    if folder is None:
+      return
+    if not folder or (os.path.exists(folder) and not os.path.isdir(folder)):
+      raise diagnostics.UserError(
+          f"--cache_dir='{folder}' is no folder: name a new one, or that of earlier"
+          ' copies')
+    if os.path.realpath(folder) == os.path.realpath(self.dataset_dir):
+      raise diagnostics.UserError(
+          f'--cache_dir={folder} is --dataset_dir: copies there could be taken for'
+          ' records; name another folder')
+
+
+@dataclasses.dataclass(frozen=True)
+class Network(Group):
+  """The network, and the form of its images."""
+
+  model_name: str = option('inception_v3', 'Name of the network.')
+  preprocessing_name: str | None = option(
+      None, 'Preprocessing family; by default the one of the network.', str)
+  use_grayscale: bool = option(False, 'Turn images to one gray channel.')
+  train_image_size: int | None = option(
+      None, 'Height and width of the images; by default those of the network.', int,
+      lower=1)
+
+  @property
+  def preprocessing(self) -> str:
+    """The name by which the preprocessing is found: of a family or a network."""
+    return self.preprocessing_name or self.model_name
+
+  def check(self) -> None:
+    """Checks the names and the image size.
+
+    Raises:
+      UserError: there is no such network or preprocessing, or the images are too small.
+    """
+    networks.get_image_network(self.model_name)
+    if self.preprocessing_name:
+      networks.check_preprocessing(self.preprocessing_name)
+    size = self.train_image_size
+    if size:
+      image_sizes.check(
+          self.model_name, size, size, is_training=True, flag='train_image_size')

@@ -1,0 +1,63 @@
+"""The machines: clones on the devices of one, or several that train together."""
+
+import dataclasses
+
+from slim_zoo import diagnostics
+from slim_zoo.config.options import Group, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Distribution(Group):
+  """How many clones and workers train, and where."""
+
+  master: str = option(
+      '', 'Address of the TensorFlow server to run on; empty: this process.')
+  num_clones: int = option(
+      1, 'Copies of the network, one per GPU; each takes --batch_size images a step.',
+      lower=1)
+  clone_on_cpu: bool = option(
+      False, 'Run the clones on the CPU; a machine without a GPU does so anyway.')
+  worker_replicas: int = option(1, 'Worker processes of the whole job.', lower=1)
+  num_ps_tasks: int = option(
+      0, 'Parameter servers; 0 keeps variables in the worker.', lower=0)
+  task: int = option(0, 'Number of this worker; worker 0 is the chief.', lower=0)
+  sync_replicas: bool = option(
+      False, 'Update with the gradients of several workers at once.')
+  replicas_to_aggregate: int = option(
+      1, 'With --sync_replicas: gradients gathered for an update.', lower=1)
+
+  @property
+  def is_chief(self) -> bool:
+    """Whether this process initializes, saves, validates and writes summaries."""
+    return self.task == 0
+
+  @property
+  def aggregated_replicas(self) -> int | None:
+    """The replicas whose gradients make one update; None: each makes its own."""
+    return self.replicas_to_aggregate if self.sync_replicas else None
+
+  @property
+  def device_filters(self) -> tuple[str, ...]:
+    """The devices that this process may see; all if empty."""
+    # Otherwise '/job:worker' may be the device of any worker.
+    return (('/job:ps', f'/job:worker/task:{self.task}') if self.num_ps_tasks else ())
+
+  def check(self) -> None:
+    """Refuses options that make no sense.
+
+    Raises:
+      UserError: the first fault.
+    """
+    if self.task >= self.worker_replicas:
+      raise diagnostics.UserError(
+          f'--task={self.task}: with --worker_replicas={self.worker_replicas} the'
+          f' tasks are 0 to {self.worker_replicas - 1}')
+    if self.worker_replicas > 1 and not self.num_ps_tasks:
+      raise diagnostics.UserError(
+          f'--worker_replicas={self.worker_replicas} needs --num_ps_tasks of 1 or'
+          ' more, to share variables')
+
+  def without_effect(self) -> dict[str, str]:
+    """Returns the cause for each option that changes nothing."""
+    return ({} if self.sync_replicas else
+            {'replicas_to_aggregate': '--nosync_replicas'})

@@ -1,0 +1,168 @@
+"""Options: a field of a config, which is also a flag and an argument of the API."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from slim_zoo import diagnostics, paths
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+  """The description of one field.
+
+  Attributes:
+    name: of the field and of the flag.
+    default: value if nothing is set; None where the program decides.
+    kind: str, int, float or bool.
+    help: one or two sentences for --help.
+    lower: smallest value; None: no limit.
+    upper: largest value; None: no limit.
+    choices: accepted values of a text; empty: any.
+    is_path: whether a text names a file or a folder.
+  """
+
+  name: str
+  default: Any
+  kind: type
+  help: str
+  lower: float | None = None
+  upper: float | None = None
+  choices: tuple[str, ...] = ()
+  is_path: bool = False
+
+  def check(self, value: Any) -> Any:
+    """Returns a value in the option's own type.
+
+    Raises:
+      UserError: the value is of another type, out of range or no choice.
+    """
+    if value is None:
+      return self._check_none()
+    if self.kind is bool:
+      if not isinstance(value, bool):
+        raise self._error(value, 'True or False')
+      return value
+    if self.kind is str:
+      return self._check_text(value)
+    return self._check_number(value)
+
+  def _check_none(self):
+    if self.default is not None:
+      raise self._error(None, f'a value such as {self.default!r}')
+    return None
+
+  def _check_text(self, value):
+    if self.is_path and hasattr(value, '__fspath__'):
+      value = value.__fspath__()
+    if isinstance(value, (list, tuple)):
+      value = ','.join(map(str, value))
+    if not isinstance(value, str):
+      raise self._error(value, 'a text')
+    if self.choices and value not in self.choices:
+      raise diagnostics.unknown_name(f'--{self.name}', value, self.choices)
+    return self._expand(value) if self.is_path else value
+
+  def _expand(self, path):
+    try:
+      return paths.expand(path)
+    except ValueError as error:
+      raise diagnostics.UserError(f'--{self.name}={path}: {error}') from error
+
+  def _check_number(self, value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or (self.kind is int and value != int(value)):
+      raise self._error(value, 'a whole number' if self.kind is int else 'a number')
+    value = self.kind(value)
+    lower = -math.inf if self.lower is None else self.lower
+    upper = math.inf if self.upper is None else self.upper
+    if not lower <= value <= upper:
+      limits = (f'from {self.lower:g} to {self.upper:g}' if upper < math.inf
+                else f'of {self.lower:g} or more')
+      raise self._error(value, f'a number {limits}')
+    return value
+
+  def _error(self, value, expected):
+    return diagnostics.UserError(f'--{self.name}={value}: expected {expected}')
+
+
+def option(default: Any, text: str, kind: type | None = None, *,
+           lower: float | None = None, upper: float | None = None,
+           choices: tuple[str, ...] = (), is_path: bool = False):
+  """Returns a dataclass field; see `Option`. `kind` is needed for a default of None."""
+  return dataclasses.field(default=default, metadata={
+      'option': Option('', default, kind or type(default), text, lower, upper, choices,
+                       is_path)})
+
+
+def options_of(group: type) -> dict[str, Option]:
+  """Returns the options of a config group by name."""
+  return {field.name: dataclasses.replace(field.metadata['option'], name=field.name)
+          for field in dataclasses.fields(group) if 'option' in field.metadata}
+
+
+class Group:
+  """Base of the config groups: frozen dataclasses whose fields are options."""
+
+  def __post_init__(self):
+    for name, one in options_of(type(self)).items():
+      object.__setattr__(self, name, one.check(getattr(self, name)))
+
+
+def sort_into_groups(groups: Mapping[str, type], values: Mapping[str, Any]
+                     ) -> dict[str, Group]:
+  """Returns one object of each group from values by option name.
+
+  Args:
+    groups: classes by the name of the config's field.
+    values: of any options; others keep their defaults.
+
+  Raises:
+    UserError: a name is no option, or a value does not fit.
+  """
+  owners = {name: field for field, group in groups.items()
+            for name in options_of(group)}
+  by_group = {field: {} for field in groups}
+  for name, value in values.items():
+    if name not in owners:
+      raise diagnostics.unknown_option(name, owners)
+    by_group[owners[name]][name] = value
+  return {field: group(**by_group[field]) for field, group in groups.items()}
+
+
+def comma_separated(text: str | None) -> tuple[str, ...]:
+  """Returns the parts of an option's value, without blanks and empty ones."""
+  return tuple(part.strip() for part in (text or '').split(',') if part.strip())
+
+
+def pairs(name: str, text: str | None, form: str) -> list[tuple[str, float]]:
+  """Returns the parts of an option of the form 'KEY:NUMBER,...'.
+
+  Args:
+    name: of the option.
+    text: its value.
+    form: of a part, for the message, such as 'SCOPE:FACTOR'.
+
+  Raises:
+    UserError: a part has another form.
+  """
+  parts = []
+  for part in comma_separated(text):
+    key, _, value = part.rpartition(':')
+    number = number_of(value)
+    if not key or number is None:
+      raise diagnostics.UserError(
+          f"--{name}: '{part}' is not of the form {form}, with a number of 0 or more;"
+          ' commas separate several')
+    parts.append((key.strip(), number))
+  return parts
+
+
+def number_of(text: str) -> float | None:
+  """Returns a finite number of 0 or more, None if the text is none."""
+  try:
+    number = float(text)
+  except ValueError:
+    return None
+  return number if 0 <= number < math.inf else None

@@ -1,0 +1,72 @@
+"""The output: checkpoints, progress lines and summaries."""
+
+import dataclasses
+import os
+import tempfile
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names
+from slim_zoo.config.options import Group, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoints(Group):
+  """Where the run writes, how long it takes, and when it saves."""
+
+  train_dir: str = option(
+      '/tmp/tfmodel/',
+      'Folder for checkpoints and summaries; a run in it is resumed.', is_path=True)
+  max_number_of_steps: int | None = option(
+      None, 'Global step to stop at; by default training never ends.', int, lower=1)
+  save_interval_secs: int = option(
+      600, 'Seconds between checkpoints; 0 saves only at the end.', lower=0)
+  max_loss_growth: float = option(
+      1e4, 'Stop when the loss is this many times that of the first step; 0 lets it'
+      ' grow. A loss that is not finite always stops the run.', lower=0)
+
+  def check(self) -> None:
+    """Refuses options that make no sense.
+
+    Raises:
+      UserError: there is no folder to write to, or its name is a pattern.
+    """
+    if not self.train_dir:
+      raise diagnostics.UserError('--train_dir is empty: name a folder to write to')
+    checkpoint_names.check_no_pattern(self.train_dir)
+
+  def make_train_dir(self) -> None:
+    """Makes the folder and tries to write there: a fault is better shown now.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    os.makedirs(self.train_dir, exist_ok=True)
+    # It has no name in the folder: a kill leaves nothing.
+    with tempfile.TemporaryFile(dir=self.train_dir) as file:
+      file.write(b'x')
+
+  def describe(self) -> str:
+    """Returns the line of the banner."""
+    interval = (f'every {self.save_interval_secs} s and at the end'
+                if self.save_interval_secs else 'at the end')
+    return f'in {self.train_dir}, {interval}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Logging(Group):
+  """What is printed and what TensorBoard shows."""
+
+  log_every_n_steps: int = option(
+      10, 'Steps between progress lines; 0 prints none.', lower=0)
+  save_summaries_secs: int = option(
+      600, 'Seconds between summaries for TensorBoard; 0 writes none.', lower=0)
+  sample_predictions: int = option(
+      16, 'Images, of the validation split if there is one, whose predictions are drawn'
+      ' again and again: after the first step, every --save_summaries_secs, or less'
+      ' often where that would take more than 1% of the time, and in the end; 0 draws'
+      ' none.', lower=0, upper=100)
+
+  def without_effect(self) -> dict[str, str]:
+    """Returns the cause for each option that changes nothing."""
+    return ({} if self.save_summaries_secs else
+            {'sample_predictions': '--save_summaries_secs=0'})

@@ -1,0 +1,147 @@
+"""The config of a training run."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from slim_zoo.config import options
+from slim_zoo.config.augmentation import Augmentation
+from slim_zoo.config.data import Data, Network
+from slim_zoo.config.distribution import Distribution
+from slim_zoo.config.initialization import Initialization
+from slim_zoo.config.learning_rate import LearningRate
+from slim_zoo.config.loss import Loss
+from slim_zoo.config.optimizer import Optimizer
+from slim_zoo.config.output import Checkpoints, Logging
+from slim_zoo.config.precision import Precision
+from slim_zoo.config.reproducibility import Reproducibility
+from slim_zoo.config.validation import Validation
+
+# In the order of --help.
+GROUPS = {
+    'network': Network, 'data': Data, 'checkpoints': Checkpoints, 'logging': Logging,
+    'augmentation': Augmentation, 'initialization': Initialization, 'loss': Loss,
+    'learning_rate': LearningRate, 'optimizer': Optimizer,
+    'distribution': Distribution, 'precision': Precision, 'validation': Validation,
+    'reproducibility': Reproducibility}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """Everything that decides what a training run does.
+
+  `from_options` makes it from flags or from arguments. `check` compares the options
+  with each other and with the files; it needs no TensorFlow.
+
+  Attributes:
+    given: names of the options that the user set; others have their defaults.
+  """
+
+  network: Network
+  data: Data
+  checkpoints: Checkpoints
+  logging: Logging
+  augmentation: Augmentation
+  initialization: Initialization
+  loss: Loss
+  learning_rate: LearningRate
+  optimizer: Optimizer
+  distribution: Distribution
+  precision: Precision
+  validation: Validation
+  reproducibility: Reproducibility
+  given: frozenset[str] = frozenset()
+
+  @classmethod
+  def from_options(cls, values: Mapping[str, Any]) -> 'TrainConfig':
+    """Returns the config of options by name; options that are absent are not given.
+
+    Raises:
+      UserError: a name is no option, or a value does not fit.
+    """
+    return cls(**options.sort_into_groups(GROUPS, values), given=frozenset(values))
+
+  def check(self) -> None:
+    """Refuses options that make no sense, and names and files that are not there.
+
+    Raises:
+      UserError: the first fault.
+    """
+    self.checkpoints.check()
+    self.network.check()
+    self.data.check()
+    self.augmentation.check(self.data.batch_size, self.given)
+    self.initialization.check(self.checkpoints.train_dir)
+    self.loss.check(self.data.spec(), self.data.labels_offset, self.given)
+    self.learning_rate.check(self.checkpoints.max_number_of_steps, self.given)
+    self.optimizer.check(self.given)
+    self.distribution.check()
+    self.precision.check(self.distribution)
+    self.validation.check(self.data)
+    self.reproducibility.check(self.distribution)
+
+  def notes(self) -> list[str]:
+    """Returns a line for every option that does nothing, or less than one expects."""
+    return [
+        *self.augmentation.notes(self.network.use_grayscale),
+        *self._without_effect(
+            {} if self.initialization.checkpoint_path else
+            {'ignore_missing_vars': 'no --checkpoint_path'}),
+        *self.loss.notes(self.network.model_name, self.given),
+        *self._without_effect(self.learning_rate.without_effect(
+            self.distribution.num_clones, self.given)),
+        *self._without_effect(self.optimizer.without_effect()),
+        *self.optimizer.notes(self.loss.weight_decay, self.given),
+        *self._without_effect(self.distribution.without_effect()),
+        *self._without_effect(self.logging.without_effect())]
+
+  def _without_effect(self, causes):
+    values = self.values()
+    return [f'--{name}={values[name]} has no effect with {cause}'
+            for name, cause in causes.items() if name in self.given]
+
+  def values(self) -> dict[str, Any]:
+    """Returns the value of every option by name."""
+    return {name: getattr(getattr(self, field), name)
+            for field, group in GROUPS.items() for name in options.options_of(group)}
+
+  # --- Derived values. Each is defined here and nowhere else.
+
+  @property
+  def images_per_clone_update(self) -> int:
+    """Images that one clone of one worker reads for an update."""
+    return self.data.batch_size * self.optimizer.accumulate_steps
+
+  @property
+  def images_per_worker_step(self) -> int:
+    """Images that the clones of this worker read for an update."""
+    return self.images_per_clone_update * self.distribution.num_clones
+
+  @property
+  def images_per_step(self) -> int:
+    """Images that all workers read while the global step rises by one."""
+    return self.images_per_worker_step * self.distribution.worker_replicas
+
+  @property
+  def images_per_schedule_step(self) -> int:
+    """Images of a step as the epochs of the learning rate count them.
+
+    TF-Slim counts the batches of one clone, and of synchronous replicas together.
+    """
+    clones = (self.distribution.num_clones
+              if self.learning_rate.epochs_are == 'global' else 1)
+    return (self.images_per_clone_update * clones
+            * (self.distribution.aggregated_replicas or 1))
+
+  def steps_per_epoch(self, num_images: int) -> int:
+    """Returns the steps in which all workers together read so many images."""
+    return max(1, num_images // self.images_per_step)
+
+  def validate_every_steps(self, num_images: int) -> int:
+    """Returns the steps between validations; `num_images` are an epoch."""
+    return self.validation.every_steps(num_images, self.images_per_step)
+
+  @property
+  def loss_weight_decay(self) -> float:
+    """The L2 penalty of the loss: 0 where the optimizer does the decay."""
+    return 0.0 if self.optimizer.decays_weights else self.loss.weight_decay

@@ -1,0 +1,1 @@
+"""Tasks: a config in, a result out. They join the libraries; they see no flags."""

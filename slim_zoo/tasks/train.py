@@ -1,0 +1,102 @@
+"""Training: `train(config)` reads from top to bottom as the steps of a run."""
+
+import dataclasses
+from collections.abc import Callable
+
+from slim_zoo.config.training import TrainConfig
+from slim_zoo.nets import normalization
+from slim_zoo.tasks import (
+    training_callbacks,
+    training_input,
+    training_report,
+    training_updates,
+    validation,
+)
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import graph, loop, starting_point
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+  """What a run ended with.
+
+  Attributes:
+    train_dir: folder of the checkpoints.
+    step: the last global step; None if other workers took the last one before this
+      worker took any.
+    end: why the run ended, in words.
+    was_finished: whether the run had all its steps before, so that nothing was done.
+    validation: the last and the best validation, as in the run card; {} without.
+  """
+
+  train_dir: str
+  step: int | None
+  end: str
+  validation: dict = dataclasses.field(default_factory=dict)
+  was_finished: bool = False
+
+
+def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
+  """Trains until the last step, a signal or a failure. Prints the progress.
+
+  Args:
+    config: what to do; `config.check()` has been called. It is not changed.
+    repeat: returns the command or the code that repeats the run with a seed.
+
+  Returns:
+    The last step and why the run ended.
+
+  Raises:
+    UserError: the data, the checkpoint or the device does not fit, or the run failed;
+      one line that says what to do.
+  """
+  with tf.Graph().as_default():
+    return _train(config, repeat)
+
+
+def _train(config, repeat):
+  start = starting_point.find(
+      config.checkpoints.train_dir, config.initialization.checkpoint_path,
+      config.initialization.init, config.distribution.is_chief)
+  if start.is_finished(config.checkpoints.max_number_of_steps):
+    return TrainResult(
+        config.checkpoints.train_dir, start.step,
+        f'{start.resumed} is at step {start.step} of'
+        f' {config.checkpoints.max_number_of_steps}: nothing is left to do',
+        was_finished=True)
+  seeds = training_input.seed(config, start)
+  dataset, num_classes = training_input.find_dataset(config.data)
+  network_fn, image_size = training_input.network(config, num_classes)
+  devices = training_updates.deployment(config)
+  slow = training_updates.check_devices(config, devices)
+  batches = training_input.batches(config, dataset, image_size, seeds, devices)
+  loss = training_updates.loss(config, num_classes, batches)
+  schedule = training_updates.schedule(config, dataset.num_samples)
+  training_graph = graph.build(
+      devices, batches.next_batch, network_fn, loss.add, schedule,
+      training_updates.optimizer_fn(config), training_updates.update_options(config),
+      training_input.displayable(config), loss.cross_entropy)
+  source = training_updates.weights_source(config, dataset, num_classes)
+  beginning, init_fn = start.prepare(*source)
+  fresh = start.fresh(normalization.decays(), *source)
+  callbacks = training_callbacks.make(
+      config, training_graph, dataset, num_classes, image_size, devices, batches)
+  validators = validation.callbacks(
+      config, start, dataset, num_classes, image_size, devices, batches, fresh)
+  card = training_report.run_card(
+      config, start, seeds, training_graph, batches, dataset, schedule, loss,
+      image_size, num_classes, repeat(seeds.seed), [*validators, *callbacks])
+  training_report.show_banner(
+      config, dataset, num_classes, image_size, batches, schedule, beginning, fresh,
+      loss, seeds, card, slow)
+  with card:
+    finished = loop.run(training_graph, training_callbacks.loop_options(config),
+                        batches, init_fn, [*callbacks, *validators, card])
+    card.stopped_by(finished.end)
+  if batches.faults.summary():
+    print(f'records passed over: {batches.faults.summary()}')
+  return TrainResult(
+      config.checkpoints.train_dir,
+      None if finished.step is None else int(finished.step), finished.end,
+      {key: value for validator in validators for key, value in
+       validator.report().get('validation', {}).items()})

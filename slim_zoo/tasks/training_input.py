@@ -1,0 +1,169 @@
+"""The input of a training run: seeds, data set, network, batches."""
+
+import os
+from collections.abc import Callable
+
+from slim_zoo import diagnostics, tf_compat
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.config.data import Data, Network
+from slim_zoo.config.training import TrainConfig
+from slim_zoo.datasets import dataset_factory, held_out, pipeline, record_counts
+from slim_zoo.nets import nets_factory
+from slim_zoo.preprocessing import (
+    augmentation,
+    display,
+    mixing,
+    preprocessing_factory,
+)
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import determinism, run_card
+
+
+def seed(config: TrainConfig, start) -> determinism.Seeds:
+  """Seeds the default graph, before anything is in it. A resumed run keeps its seed.
+
+  Args:
+    config: of the run.
+    start: the `StartingPoint` of the run.
+  """
+  card = run_card.read(config.checkpoints.train_dir) if start.resumed else None
+  if config.reproducibility.seed is not None:
+    seed, origin = config.reproducibility.seed, 'given'
+  elif card:
+    seed, origin = card['seeds']['seed'], 'of the run card'
+  else:
+    seed, origin = int.from_bytes(os.urandom(3), 'big'), 'drawn'
+  first_record = None
+  if config.reproducibility.deterministic:
+    tf_compat.make_deterministic()
+    first_record = _records_before(start.step, card, config.images_per_step)
+  seeds = determinism.seeds_of(
+      seed, origin, start.step, config.distribution.task, first_record)
+  tf.set_random_seed(seeds.graph)
+  return seeds
+
+
+def _records_before(step, card, images_per_step):
+  """Returns how many records the steps before took, unreadable ones included."""
+  noted = (card or {}).get('input') or {}
+  if noted.get('step') == step and noted.get('records_read') is not None:
+    return noted['records_read']
+  return step * images_per_step
+
+
+def find_dataset(data: Data, split_name: str | None = None):
+  """Returns the slim Dataset of a split, and the class count of the network.
+
+  The records are counted; where they are more or fewer than described, a line says so
+  and `num_samples` is their number. `described_samples` is the described one.
+
+  Args:
+    data: the records.
+    split_name: by default the split of `data`.
+
+  Raises:
+    UserError: there is no such data set or split; or a file is no record file.
+  """
+  split_name = split_name or data.dataset_split_name
+  dataset = dataset_factory.get_dataset(
+      data.dataset_name, split_name, data.dataset_dir)
+  dataset.described_samples = dataset.num_samples
+  dataset.num_samples = record_counts.count(
+      dataset_catalog.split_files(data.spec(), split_name, data.dataset_dir),
+      dataset.described_samples)
+  _say_what_differs(dataset, data.dataset_name, split_name)
+  return dataset, dataset.num_classes - data.labels_offset
+
+
+def _say_what_differs(dataset, name, split_name):
+  """Prints a line where the records or their labels file are not as described."""
+  line = record_counts.note(
+      name, split_name, dataset.described_samples, dataset.num_samples)
+  if line:
+    print(line, flush=True)
+  labels = dataset.labels_to_names
+  if labels and max(labels) + 1 != dataset.num_classes:
+    print(f'labels.txt names classes up to {max(labels)}, and {name} has'
+          f' {dataset.num_classes} classes: the network has as many', flush=True)
+
+
+def network(config: TrainConfig, num_classes: int) -> tuple[Callable, int]:
+  """Returns the function of the network that trains, and the size of its images.
+
+  The options of the precision are for this network only: validation computes in
+  float32, as an evaluation does.
+  """
+  name, initialization = config.network.model_name, config.initialization
+  options = {'compute_dtype': tf.as_dtype(config.precision.dtype)}
+  if config.precision.data_format in nets_factory.data_formats(name):
+    options['data_format'] = config.precision.data_format
+  network_fn = nets_factory.get_network_fn(
+      name, num_classes, config.loss_weight_decay, is_training=True,
+      frozen_batch_norm_scopes=[*initialization.frozen,
+                                *initialization.frozen_batch_norm], **options)
+  return network_fn, config.network.train_image_size or network_fn.default_image_size
+
+
+def preprocessing_fn(network: Network, is_training: bool) -> Callable:
+  """Returns the preprocessing of a network, without augmentation beyond it."""
+  return preprocessing_factory.get_preprocessing(
+      network.preprocessing, is_training, network.use_grayscale)
+
+
+def augmentation_steps(config: TrainConfig) -> list[tuple[str, Callable]]:
+  """Returns (title, preprocessing_fn): the recipe, then with each addition to it."""
+  recipe = preprocessing_fn(config.network, is_training=True)
+  options = config.augmentation
+  layers, magnitude = options.rand_augment_layers, options.rand_augment_magnitude
+  steps = [(f'{config.network.preprocessing} preprocessing', recipe)]
+  if layers:
+    steps.append((options.describe_rand_augment(),
+                  augmentation.augmented(recipe, layers, magnitude)))
+  if options.random_erasing_probability:
+    steps.append((options.describe_erasing(), augmentation.augmented(
+        recipe, layers, magnitude, options.random_erasing_probability)))
+  return steps
+
+
+def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Seeds,
+            devices) -> pipeline.Input:
+  """Returns the training input.
+
+  With a validation share, `dataset.num_samples` becomes the images that are trained
+  on, of which epochs are.
+
+  Args:
+    config: of the run.
+    dataset: of the training split.
+    image_size: height and width in pixels.
+    seeds: of the run.
+    devices: the `DeploymentConfig`.
+
+  Raises:
+    UserError: the validation share leaves no image to train on, or none to validate on.
+  """
+  data, share = config.data, config.validation.validation_share
+  part = None if share is None else held_out.Part(share, is_held_out=False)
+  preprocess = pipeline.preprocess_with(
+      augmentation_steps(config)[-1][1], image_size, seeds.input)
+  with tf.device(devices.inputs_device()):
+    images = pipeline.training_input(
+        dataset, preprocess, data.batch_size, data.labels_offset, data.num_readers,
+        data.num_preprocessing_threads, config.distribution.num_clones, seeds.input,
+        runs_here=not config.distribution.master, first_record=seeds.first_record,
+        mix=mixing.make_mixer(config.augmentation.mixup_alpha,
+                              config.augmentation.cutmix_alpha),
+        part=part, cache_dir=data.cache_dir)
+  if part is not None:
+    trained, held = images.count_records(), held_out.count(images.files, part.other)
+    if not trained or not held:
+      raise diagnostics.UserError(
+          f'--validation_share={share:g} of {trained + held} images leaves {trained} to'
+          f' train on and {held} to validate on: choose another')
+    dataset.num_samples = trained
+  return images
+
+
+def displayable(config: TrainConfig) -> Callable:
+  """Returns the function that makes pictures of the network's input."""
+  return lambda images: display.displayable(images, config.network.preprocessing)

@@ -1,0 +1,187 @@
+"""What a training step computes: devices, loss, schedule, optimizer, first weights."""
+
+import os
+from collections.abc import Callable
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import heads
+from slim_zoo.config.training import TrainConfig
+from slim_zoo.datasets import label_counts, labels
+from slim_zoo.deployment import computation, model_deploy
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import (
+    class_weights,
+    learning_rates,
+    losses,
+    optimizers,
+    starting_point,
+    updates,
+)
+
+
+def num_gpus() -> int:
+  """Returns how many GPUs TensorFlow sees."""
+  return len(tf.config.list_physical_devices('GPU'))
+
+
+def deployment(config: TrainConfig) -> model_deploy.DeploymentConfig:
+  """Returns where clones go: on GPUs, or on the CPU where there are none.
+
+  Raises:
+    UserError: there are fewer GPUs than clones.
+  """
+  options, gpus = config.distribution, num_gpus()
+  if not options.clone_on_cpu and gpus and gpus < options.num_clones:
+    raise diagnostics.UserError(
+        f'--num_clones={options.num_clones}: this machine has {gpus} GPUs; a clone'
+        ' needs one each, or all of them --clone_on_cpu')
+  return model_deploy.DeploymentConfig(
+      options.num_clones, options.clone_on_cpu or not gpus, options.task,
+      options.worker_replicas, options.num_ps_tasks)
+
+
+def check_devices(config: TrainConfig, devices: model_deploy.DeploymentConfig
+                  ) -> list[str]:
+  """Tries on the first clone's device what the precision options ask for.
+
+  Returns:
+    Notes: by how much a 16-bit type is slower than float32, if it is.
+
+  Raises:
+    UserError: the device cannot do it, or is far slower.
+  """
+  if config.distribution.master:
+    return []
+  device, precision = devices.clone_device(0), config.precision
+  notes = check_computation(precision, device)
+  name = config.network.model_name
+  computation.check_data_format(
+      precision.data_format, name,
+      precision.data_format in nets_factory.data_formats(name),
+      tf.as_dtype(precision.dtype), device)
+  return notes
+
+
+def check_computation(precision, device: str = '', refuses_slow: bool = True
+                      ) -> list[str]:
+  """Tries XLA and a 16-bit type on a device.
+
+  Args:
+    precision: the `config.precision.Precision`.
+    device: '' for TensorFlow's choice.
+    refuses_slow: whether a type that is far slower than float32 is refused.
+
+  Returns:
+    Notes: by how much it is slower, if it is.
+
+  Raises:
+    UserError: it cannot do it.
+  """
+  if precision.xla:
+    computation.check_xla()
+  if precision.mixed_precision == 'none':
+    return []
+  dtype = tf.as_dtype(precision.dtype)
+  computation.check_dtype(dtype, device)
+  note = computation.check_speed(dtype, device, refuses_slow)
+  return [note] if note else []
+
+
+def loss(config: TrainConfig, num_classes: int, batches) -> losses.Recipe:
+  """Returns what is minimized; counts the labels of the input where weights need it."""
+  options = config.loss
+  return losses.Recipe(
+      num_classes, options.terms, options.label_smoothing, options.focal_gamma,
+      options.focal_alpha, _class_weights(config, num_classes, batches),
+      options.auxiliary_loss_weight)
+
+
+def _class_weights(config, num_classes, batches):
+  options = config.loss
+  if options.class_weights == 'none':
+    return None
+  if not options.counts_labels:
+    return options.listed_weights(num_classes)
+  counts = label_counts.count(
+      batches.files, config.data.spec(), config.data.labels_offset, batches.part)
+  if options.class_weights == 'inverse_frequency':
+    return class_weights.inverse_frequency(counts).tolist()
+  return class_weights.effective_number(
+      counts, options.effective_number_beta).tolist()
+
+
+def steps_of_epochs(config: TrainConfig, epochs: float, num_images: int) -> int:
+  """Returns the steps of epochs as the learning rate counts them."""
+  return learning_rates.steps_of_epochs(
+      epochs, num_images, config.images_per_schedule_step)
+
+
+def schedule(config: TrainConfig, num_images: int) -> learning_rates.Schedule:
+  """Returns the learning-rate schedule, in steps; `num_images` are an epoch."""
+  options, last = config.learning_rate, config.checkpoints.max_number_of_steps
+  steps = lambda epochs: steps_of_epochs(config, epochs, num_images)
+  kind = options.learning_rate_decay_type
+  ends_at_last_step = kind == 'cosine' and 'num_epochs_per_decay' not in config.given
+  return learning_rates.Schedule(
+      kind, options.learning_rate,
+      last if ends_at_last_step else steps(options.num_epochs_per_decay),
+      options.learning_rate_decay_factor, options.end_learning_rate,
+      steps(options.warmup_epochs) if options.warmup_epochs else 0,
+      tuple((steps(epoch) if epoch else 0, rate) for epoch, rate in options.changes()))
+
+
+def optimizer_fn(config: TrainConfig) -> Callable:
+  """Returns a function that makes the optimizer at a learning rate (scalar tensor)."""
+  name, values = config.optimizer.optimizer, config.values()
+  values['opt_epsilon'] = config.optimizer.epsilon(config.given)
+  options = {option: values[option] for option in optimizers.options_of(name)}
+  return lambda learning_rate: optimizers.get_optimizer(name, learning_rate, **options)
+
+
+def update_options(config: TrainConfig) -> updates.UpdateOptions:
+  """Returns which variables an update changes, and how."""
+  options, initialization = config.optimizer, config.initialization
+  return updates.UpdateOptions(
+      initialization.trainable, options.moving_average_decay,
+      config.distribution.aggregated_replicas, initialization.frozen,
+      initialization.frozen_batch_norm, config.learning_rate.multipliers(),
+      options.clip_gradient_norm, options.clip_gradients_by == 'variable',
+      options.accumulate_steps, config.precision.scales_loss)
+
+
+def weights_source(config: TrainConfig, dataset, num_classes: int):
+  """Returns the network of the default graph, and how another checkpoint is taken.
+
+  They are the arguments of `StartingPoint.prepare`.
+  """
+  name, options = config.network.model_name, config.initialization
+  head = heads.Head(networks.get_network(name).head_scopes, num_classes)
+  old_names, new_names = _class_names(config, dataset)
+  return (
+      starting_point.network_of(name, head),
+      starting_point.FineTuning(
+          options.excluded, options.ignore_missing_vars, options.rename_rules(),
+          old_names, new_names))
+
+
+def _class_names(config, dataset):
+  """Returns the names of the checkpoint's labels and of the network's classes."""
+  labels_file = config.initialization.transfer_classes_from
+  if not labels_file:
+    return None, None
+  if not dataset.labels_to_names:
+    raise diagnostics.UserError(
+        f"--transfer_classes_from: '{config.data.dataset_dir}' has no"
+        f' {labels.LABELS_FILENAME} that names its classes')
+  folder, name = os.path.split(labels_file)
+  return (labels.read_label_file(folder or '.', name),
+          class_names(dataset, config.data.labels_offset))
+
+
+def class_names(dataset, labels_offset: int) -> dict[int, str]:
+  """Returns the names of the network's classes; {} where the data set has none."""
+  return {label - labels_offset: name
+          for label, name in (dataset.labels_to_names or {}).items()
+          if label >= labels_offset}

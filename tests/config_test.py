@@ -1,0 +1,106 @@
+"""Configs: options, their ranges, and values that follow from them."""
+
+import ast
+import pathlib
+
+import pytest
+
+from slim_zoo import diagnostics
+from slim_zoo.config import options
+from slim_zoo.config.training import GROUPS, TrainConfig
+from tests.conftest import ROOT
+
+# Defaults of the established training script.
+ESTABLISHED = {
+    'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,
+    'clone_on_cpu': False, 'worker_replicas': 1, 'num_ps_tasks': 0, 'num_readers': 4,
+    'num_preprocessing_threads': 4, 'log_every_n_steps': 10,
+    'save_summaries_secs': 600, 'save_interval_secs': 600, 'task': 0,
+    'weight_decay': 0.00004, 'optimizer': 'rmsprop', 'adadelta_rho': 0.95,
+    'adagrad_initial_accumulator_value': 0.1, 'adam_beta1': 0.9, 'adam_beta2': 0.999,
+    'opt_epsilon': 1.0, 'ftrl_learning_rate_power': -0.5,
+    'ftrl_initial_accumulator_value': 0.1, 'ftrl_l1': 0, 'ftrl_l2': 0, 'momentum': 0.9,
+    'rmsprop_momentum': 0.9, 'rmsprop_decay': 0.9, 'quantize_delay': -1,
+    'learning_rate_decay_type': 'exponential', 'learning_rate': 0.01,
+    'end_learning_rate': 0.0001, 'label_smoothing': 0,
+    'learning_rate_decay_factor': 0.94, 'num_epochs_per_decay': 2.0,
+    'sync_replicas': False, 'replicas_to_aggregate': 1, 'moving_average_decay': None,
+    'dataset_name': 'imagenet', 'dataset_split_name': 'train', 'dataset_dir': None,
+    'labels_offset': 0, 'model_name': 'inception_v3', 'preprocessing_name': None,
+    'batch_size': 32, 'train_image_size': None, 'max_number_of_steps': None,
+    'use_grayscale': False, 'checkpoint_path': None, 'checkpoint_exclude_scopes': None,
+    'trainable_scopes': None, 'ignore_missing_vars': False}
+
+
+def test_established_options_have_their_defaults():
+  values = TrainConfig.from_options({}).values()
+  assert {name: values[name] for name in ESTABLISHED} == ESTABLISHED
+
+
+def test_each_option_belongs_to_one_group_and_has_a_help_text():
+  names = [name for group in GROUPS.values() for name in options.options_of(group)]
+  assert len(names) == len(set(names))
+  for group in GROUPS.values():
+    for option in options.options_of(group).values():
+      assert option.help.rstrip().endswith('.'), option.name
+
+
+@pytest.mark.parametrize(('given', 'of_worker', 'of_all', 'of_schedule'), [
+    ({}, 10, 10, 10),
+    ({'num_clones': 2}, 20, 20, 10),
+    ({'num_clones': 2, 'accumulate_steps': 3}, 60, 60, 30),
+    ({'worker_replicas': 4, 'num_ps_tasks': 1}, 10, 40, 10),
+    ({'num_clones': 2, 'epochs_are': 'global'}, 20, 20, 20),
+])
+def test_images_of_a_step(given, of_worker, of_all, of_schedule):
+  config = TrainConfig.from_options({'batch_size': 10, **given})
+  assert (config.images_per_worker_step, config.images_per_step,
+          config.images_per_schedule_step) == (of_worker, of_all, of_schedule)
+  assert config.steps_per_epoch(1000) == 1000 // of_all
+  assert config.validate_every_steps(1000) == round(1000 / of_all)
+
+
+@pytest.mark.parametrize(('given', 'words'), [
+    ({'modle_name': 'lenet'}, "no option 'modle_name'; did you mean 'model_name'?"),
+    ({'batch_size': 0}, '--batch_size=0: expected a number of 1 or more'),
+    ({'batch_size': '32'}, '--batch_size=32: expected a whole number'),
+    ({'batch_size': 1.5}, '--batch_size=1.5: expected a whole number'),
+    ({'batch_size': True}, '--batch_size=True: expected a whole number'),
+    ({'batch_size': None}, '--batch_size=None: expected a value such as 32'),
+    ({'learning_rate': float('nan')}, '--learning_rate=nan: expected a number'),
+    ({'label_smoothing': 2}, '--label_smoothing=2.0: expected a number from 0 to 1'),
+    ({'optimizer': 'adm'}, "did you mean 'adam'?"),
+    ({'xla': 1}, '--xla=1: expected True or False'),
+    ({'model_name': 3}, '--model_name=3: expected a text'),
+])
+def test_a_wrong_value_is_one_line(given, words):
+  with pytest.raises(diagnostics.UserError) as error:
+    TrainConfig.from_options(given)
+  assert words in str(error.value)
+  assert '\n' not in str(error.value)
+
+
+def test_values_take_the_type_of_their_option():
+  config = TrainConfig.from_options({
+      'train_dir': pathlib.Path('runs/a'), 'learning_rate': 1, 'batch_size': 8.0,
+      'trainable_scopes': ['a/b', 'c']})
+  assert (config.checkpoints.train_dir, config.initialization.trainable) == (
+      'runs/a', ('a/b', 'c'))
+  assert isinstance(config.learning_rate.learning_rate, float)
+  assert isinstance(config.data.batch_size, int)
+  assert config.given == {
+      'train_dir', 'learning_rate', 'batch_size', 'trainable_scopes'}
+
+
+def test_a_config_cannot_be_changed():
+  config = TrainConfig.from_options({})
+  with pytest.raises(AttributeError):
+    config.data.batch_size = 3
+
+
+@pytest.mark.parametrize('name', ['train'])
+def test_commands_with_a_config_do_not_read_flags_themselves(name):
+  path = ROOT / 'slim_zoo' / 'commands' / f'{name}.py'
+  names = {node.id for node in ast.walk(ast.parse(path.read_text()))
+           if isinstance(node, ast.Name)}
+  assert 'FLAGS' not in names
