@@ -56,6 +56,8 @@ def test_a_card_is_there_from_the_start_and_says_how_far_the_run_is(tmp_path):
     card.after_save(None, 2, '/somewhere/model.ckpt-2')
     saved = on_disk(tmp_path)
   assert saved['results']['checkpoint'] == 'model.ckpt-2'
+  assert (tmp_path / 'run_card.flags').read_text().splitlines()[2:] == [
+      '--batch_size=8', '--seed=5']
   assert (saved['results']['step'], saved['results']['loss']) == (2, 1.0)
   assert saved['results']['mean_loss'] == 1.5
   assert saved['results']['images_per_second'] > 0

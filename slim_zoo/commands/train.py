@@ -7,6 +7,7 @@ The same command continues a run that was stopped, whatever stopped it.
 """
 
 import shlex
+import tempfile
 
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.adopted import adopt_run_facts
@@ -18,6 +19,8 @@ option_flags.define(GROUPS.values())
 def main(unused_argv):
   """Reads the flags into a config, checks it, and trains."""
   config = TrainConfig.from_options(option_flags.given_options(GROUPS.values()))
+  if config.checkpoints.smoke:
+    return _try(config)
   config, note = adopt_run_facts(config)
   if note:
     print(f'note: {note}', flush=True)
@@ -30,6 +33,18 @@ def main(unused_argv):
   result = train.train(config, lambda seed: shlex.join(
       running.command_line([*words, f'--seed={seed}'])))
   print(_last_line(result))
+
+
+def _try(config):
+  """Runs two steps on generated images with the network and updates of a config."""
+  from slim_zoo.tasks import smoke, train
+  config.precision.set_environment()
+  with tempfile.TemporaryDirectory(prefix='slim_zoo_smoke_') as folder:
+    short = smoke.smoke_config(config, folder)
+    short.check()
+    short.checkpoints.make_train_dir()
+    result = train.train(short, lambda seed: '')
+  print(f'smoke test passed: {result.step} steps on generated images; nothing is kept')
 
 
 def _last_line(result):

@@ -24,6 +24,10 @@ class Checkpoints(Group):
       1e4, 'Stop when the loss is this many times that of the first step; 0 lets it'
       ' grow. A loss that is not finite always stops the run.', lower=0)
 
+  smoke: bool = option(
+      False, 'Try the other flags in less than a minute: two steps on generated images,'
+      ' written to a temporary folder. Nothing of the run is kept.')
+
   def check(self) -> None:
     """Refuses options that make no sense.
 

@@ -1,7 +1,7 @@
 """The run card: what a run is, how far it is, and the command that repeats it.
 
-It lies beside the checkpoints, as run_card.json for programs and run_card.md for
-people. Each process that trains the run is a session of it. The card is written
+It is in the folder of the checkpoints: run_card.json for programs, run_card.md for
+people, run_card.flags for --flagfile. Each process that trains the run is a session of it. The card is written
 when a session begins, after every checkpoint and in the end, each time whole or not
 at all. It names paths as the user typed them, but no machine and no user.
 """
@@ -18,7 +18,7 @@ from slim_zoo import diagnostics
 from slim_zoo.checkpoints.run_facts import FORMAT, JSON_NAME, UNDER_WAY
 from slim_zoo.training import intervals, run_card_text, watching, whole_files
 
-TEXT_NAME = 'run_card.md'
+TEXT_NAME, FLAGS_NAME = 'run_card.md', 'run_card.flags'
 
 
 def read(folder: str) -> dict | None:
@@ -191,6 +191,8 @@ class RunCard(watching.Watcher):
                         json.dumps(self.card, indent=1, ensure_ascii=False) + '\n')
       whole_files.write(
           os.path.join(self._folder, TEXT_NAME), run_card_text.render(self.card))
+      whole_files.write(os.path.join(self._folder, FLAGS_NAME),
+                        run_card_text.render_flags(self.card))
     except OSError as error:
       # The weights matter more than what is written about them.
       if not self._failed:

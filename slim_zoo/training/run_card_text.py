@@ -57,6 +57,20 @@ def _result_rows(results: Mapping):
     yield name, clock(value) if name == 'seconds' else value
 
 
+def render_flags(card: Mapping) -> str:
+  """Returns the set flags of a run as a file for --flagfile, with its seed.
+
+  Args:
+    card: as for `render`.
+  """
+  lines = [f'--{name}={flag["value"]}' for name, flag in card['flags'].items()
+           if flag['given'] and name != 'seed']
+  return '\n'.join([
+      f'# {card["run"].get("title", "training")}: the flags of the run card beside this'
+      ' file.', '# slim-zoo train --flagfile=FILE repeats the run.',
+      *lines, f'--seed={card["seeds"]["seed"]}', ''])
+
+
 def render(card: Mapping) -> str:
   """Returns the page of a card.
 
