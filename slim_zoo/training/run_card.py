@@ -1,9 +1,10 @@
 """The run card: what a run is, how far it is, and the command that repeats it.
 
 It is in the folder of the checkpoints: run_card.json for programs, run_card.md for
-people, run_card.flags for --flagfile. Each process that trains the run is a session of it. The card is written
-when a session begins, after every checkpoint and in the end, each time whole or not
-at all. It names paths as the user typed them, but no machine and no user.
+people, run_card.flags for --flagfile. Each process that trains the run is a session of
+it. The card is written when a session begins, after every checkpoint and in the end,
+each time whole or not at all. It names paths as the user typed them, but no machine and
+no user.
 """
 
 import datetime
