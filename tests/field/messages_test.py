@@ -10,6 +10,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.training import failures
+from tests import scripts
 from tests.conftest import ROOT
 
 ODD_NAMES = {
@@ -58,11 +59,11 @@ def test_bytes_of_a_path_come_out_as_they_were(encoding, expected):
     'slim-zoo networks --filter',
     'slim-zoo convert-images --dataset_dir=x --dataset_name=y --image_dir'])
 def test_an_error_with_an_odd_value_is_one_line(script):
-  name, *flags = script.split()
+  _, name, *flags = script.split()
   done = subprocess.run(
-      [sys.executable, str(ROOT / name), *flags[:-1],
+      [*scripts.command(name), *flags[:-1],
        f'{flags[-1]}=two\nlines\x1b[31m{os.fsdecode(b"caf" + bytes([0xe9]))}'],
-      capture_output=True, check=False)
+      capture_output=True, check=False, cwd=ROOT)
   assert done.returncode == 1
   assert len(done.stderr.splitlines()) == 1
   assert rb'two\nlines\x1b[31mcaf\xe9' in done.stderr

@@ -10,7 +10,10 @@ import pytest
 from absl import flags
 
 from slim_zoo import diagnostics
+from slim_zoo.__main__ import COMMANDS
 from slim_zoo.commands import path_flags
+from slim_zoo.config import options
+from slim_zoo.config.training import GROUPS
 from tests import scripts
 from tests.conftest import ROOT
 
@@ -27,10 +30,14 @@ REMOTE = ['gs://bucket/run', 's3://bucket/run', 'hdfs://host/run', 'hdfs:/run',
 
 
 def defined():
-  """Returns (file, function, name, help) of every flag of a script."""
-  found = []
-  for path in [*ROOT.glob('*.py'), *ROOT.glob('train_flags/*.py'),
+  """Returns (file, function, name, help) of every flag of a command."""
+  found = [('config', 'DEFINE_path' if option.is_path else 'DEFINE_string', name,
+            option.help) for group in GROUPS.values()
+           for name, option in options.options_of(group).items() if option.kind is str]
+  for path in [*(ROOT / 'slim_zoo' / 'commands').glob('*.py'),
                *ROOT.glob('benchmarks/*.py')]:
+    if path.stem == 'option_flags':
+      continue  # It defines the options of the configs.
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and (
           node.func.attr.startswith('DEFINE_')):
@@ -105,9 +112,7 @@ def test_an_unknown_user_is_refused(monkeypatch, tmp_path):
   assert parse('--dir=~odd').dir == '~odd'
 
 
-@pytest.mark.parametrize('script', sorted(
-    path.stem for path in ROOT.glob('*.py')
-    if 'running.run(' in path.read_text() and path.stem != 'diagnostics'))
+@pytest.mark.parametrize('script', COMMANDS)
 def test_scripts_refuse_remote_paths_before_any_work(script, monkeypatch):
   before = sorted(os.listdir(ROOT))
   known = scripts.run(script, '--help').stdout
