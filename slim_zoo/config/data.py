@@ -5,7 +5,7 @@ import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.catalog import image_sizes, networks
+from slim_zoo.catalog import networks
 from slim_zoo.config.options import Group, option
 
 
@@ -91,7 +91,7 @@ class Network(Group):
     networks.get_image_network(self.model_name)
     if self.preprocessing_name:
       networks.check_preprocessing(self.preprocessing_name)
-    size = self.train_image_size
-    if size:
-      image_sizes.check(
-          self.model_name, size, size, is_training=True, flag='train_image_size')
+    if self.train_image_size:
+      networks.check_image_size(
+          self.model_name, self.train_image_size, is_training=True,
+          flag='train_image_size')
