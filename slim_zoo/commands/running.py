@@ -1,5 +1,6 @@
 """Runs a command: flags, signals, and one clear line instead of a traceback."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -11,6 +12,8 @@ from absl import app, flags
 from slim_zoo import diagnostics
 from slim_zoo.commands import misspelt_flags
 
+# Exit codes of Ctrl-C and SIGTERM.
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 # A supervisor may send a signal to a process and then to its group: that is one stop.
 _SAME_STOP_SECONDS = 1.0
 
@@ -142,8 +145,25 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   module = sys.modules[main.__module__]
   try:
     app.run(main_with_answers, flags_parser=lambda argv: _parse_flags(argv, module))
+  except SystemExit as end:
+    if end.code in _STOPPED:
+      answer.tell()
+      _exit_before_another_signal(end.code)
+    raise
   finally:
     answer.tell()
+
+
+def _exit_before_another_signal(code: int) -> None:
+  """Ends the process without Python's clean-up, in which signals have no handler.
+
+  All `with` and `finally` blocks have run. A second signal, as `timeout` sends it,
+  would give the exit code of a killed process.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):
+      stream.flush()
+  os._exit(code)
 
 
 def _check_argument(argument, takes_arguments):
