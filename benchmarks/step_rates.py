@@ -14,9 +14,10 @@ import sys
 
 from absl import flags
 
-from benchmarks import machine, paired_runs, timing_chart
+from benchmarks import paired_runs
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
+from slim_zoo.timing import machine, timing_chart
 
 FLAGS = flags.FLAGS
 OURS = 'this project'

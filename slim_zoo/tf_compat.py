@@ -242,6 +242,17 @@ def _silence_deprecation_notes(tf) -> None:
   tf.logging.set_verbosity(tf.logging.WARN)
 
 
+def drop_processor_notes() -> None:
+  """Lets TensorFlow write its notes on types that the processor lacks, unseen.
+
+  It writes each once in a process, when the first graph is optimized that holds such an
+  operation. Call it before the first session of a command.
+  """
+  with without_start_up_noise(), tf.Graph().as_default(), tf.Session() as session:
+    session.run(tf.transpose(tf.placeholder_with_default(
+        tf.zeros([1, 2], tf.uint8), [1, 2])))
+
+
 def make_deterministic() -> None:
   """Makes every operation of this process repeat itself bit for bit, or fail.
 
@@ -268,5 +279,5 @@ with _without_garbage_collection():
   _silence_deprecation_notes(tf)
   slim = _import_slim()
 
-__all__ = ['is_deterministic', 'make_deterministic', 'slim', 'tf',
-           'without_start_up_noise']
+__all__ = ['drop_processor_notes', 'is_deterministic', 'make_deterministic', 'slim',
+           'tf', 'without_start_up_noise']

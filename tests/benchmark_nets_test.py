@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from benchmarks import bottleneck, machine, paired_runs, timing_chart
-from benchmarks.timings import Timings, timed
+from benchmarks import paired_runs
+from slim_zoo.timing import bottleneck, machine, timing_chart
+from slim_zoo.timing.timings import Timings, timed
 from tests import scripts
 
 TINY = {'num_batches': 2, 'num_batches_burn_in': 1, 'batch_sizes': 2}
@@ -52,8 +53,8 @@ def test_noise_makes_no_negative_share():
 
 def test_the_whole_network_runs_in_every_form_that_is_timed():
   """A group of fetches, or additions of constant zeros, would leave parts out."""
-  from benchmarks import measured_network
   from slim_zoo.tf_compat import tf
+  from slim_zoo.timing import measured_network
   setting = measured_network.Setting('lenet', 2)
   found = {}
   for build in (measured_network.evaluation_operations,
@@ -76,8 +77,8 @@ def test_the_whole_network_runs_in_every_form_that_is_timed():
 
 
 def test_counts_are_those_of_the_table_or_of_the_size_that_runs():
-  from benchmarks import measured_network
   from slim_zoo.catalog import complexity
+  from slim_zoo.timing import measured_network
   stored = complexity.load()['lenet'].multiply_adds
   assert measured_network.Setting('lenet', 8).multiply_adds() == stored
   larger = measured_network.Setting('lenet', 8, image_size=32).multiply_adds()

@@ -4,11 +4,12 @@ The task has 'dataset_dir' beside a network. With 'synthetic' the same step gets
 images that stay in memory.
 """
 
-from benchmarks import measured_network, photo_records
+from benchmarks import photo_records
 from benchmarks.peers import reports
 from slim_zoo.datasets import pipeline
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
+from slim_zoo.timing import measured_network
 
 
 def measure(task) -> dict:

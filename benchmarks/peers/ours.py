@@ -1,8 +1,8 @@
 """Times this project's own networks, see `benchmarks.peers`."""
 
-from benchmarks import measured_network
 from benchmarks.peers import reports
 from slim_zoo.tf_compat import tf
+from slim_zoo.timing import measured_network
 
 
 def measure(task) -> dict:

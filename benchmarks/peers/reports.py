@@ -5,7 +5,7 @@ import resource
 import sys
 from collections.abc import Callable, Mapping
 
-from benchmarks import timings
+from slim_zoo.timing import timings
 
 
 class NotThereError(Exception):

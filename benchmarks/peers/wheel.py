@@ -7,10 +7,10 @@ arg scope, its losses, its train op.
 
 import importlib
 
-from benchmarks import measured_network
 from benchmarks.peers import reports
 from slim_zoo.catalog import networks
 from slim_zoo.tf_compat import slim, tf
+from slim_zoo.timing import measured_network
 
 # A convolution of the wheel is one, though its kernel may cover the whole map.
 importlib.import_module('tf_slim.layers.layers').convolutional_layers = (

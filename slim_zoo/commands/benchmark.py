@@ -180,7 +180,7 @@ def make_input(name: str, image_size: int, batch_size: int):
 
 def measurements(setting):
   """Yields (graph, what, setting, timings) of everything that is asked for."""
-  from benchmarks import network_timing
+  from slim_zoo.timing import network_timing
   runs = network_timing.Runs(FLAGS.num_batches, FLAGS.num_batches_burn_in)
   evaluated = 'frozen' if FLAGS.frozen else 'evaluation'
   if FLAGS.dataset_dir is None:
@@ -204,7 +204,7 @@ def measurements(setting):
 
 def measure(setting, matrix_rate: float) -> list[dict]:
   """Measures a network; prints the lines as they come, and returns the rows."""
-  from benchmarks import network_timing
+  from slim_zoo.timing import network_timing
   common_flags.check_data_format(setting.name)
   clones = f' for each of {setting.num_clones} clones' if setting.num_clones > 1 else ''
   print(f'{setting.name}: batch {setting.batch_size}{clones}, images'
@@ -228,7 +228,7 @@ def measure(setting, matrix_rate: float) -> list[dict]:
 
 def measure_all(settings, stored: Rows) -> list[str]:
   """Measures all of them; returns the names of the networks that failed."""
-  from benchmarks import machine
+  from slim_zoo.timing import machine
   described = {**machine.describe(), 'busy_before': machine.busy_share()}
   print(machine.in_words(machine.describe()))
   if (described['busy_before'] or 0) > 0.1:
@@ -268,7 +268,7 @@ def setting_key(setting) -> str:
 
 def draw(rows: list[dict]) -> None:
   """Writes the picture of --plot."""
-  from benchmarks import machine, network_timing, timing_chart
+  from slim_zoo.timing import machine, network_timing, timing_chart
   groups = {}
   for row in rows:
     label = f"{row['network']}, batch {row['batch_size']}"
@@ -288,7 +288,9 @@ def main(_):
   stored = Rows()
   common_flags.let_xla_compile()
   # Imports TensorFlow, which reads what was set above.
-  from benchmarks import measured_network
+  from slim_zoo import tf_compat
+  from slim_zoo.timing import measured_network
+  tf_compat.drop_processor_notes()
   common_flags.show_unused_gpus()
   # What is slow is what a benchmark is to measure.
   for note in common_flags.check_computation(refuses_slow=False):

@@ -199,7 +199,9 @@ def _progress(stack, files):
 
 def classify(found: sources.Found) -> int:
   """Classifies files; returns the exit code."""
+  from slim_zoo import tf_compat
   from slim_zoo.prediction import classifier
+  tf_compat.drop_processor_notes()
   count = tally.Tally('slim-zoo classify')
   with contextlib.ExitStack() as stack:
     if not FLAGS.export:

@@ -404,10 +404,12 @@ def _watch(evaluator):
 
 def evaluate() -> None:
   """Evaluates what the flags name."""
+  from slim_zoo import tf_compat
   from slim_zoo.checkpoints import restore
   if FLAGS.train_dir is not None:
     print(f'note: --train_dir={FLAGS.train_dir} is not used: --checkpoint_path='
           f'{FLAGS.checkpoint_path} names what is evaluated', flush=True)
+  tf_compat.drop_processor_notes()
   common_flags.show_unused_gpus()
   evaluator = _Evaluator()
   if FLAGS.watch:

@@ -166,7 +166,9 @@ def export() -> None:
     from slim_zoo.export import to_onnx
     to_onnx.check_installed()
   what = _recipe()
+  from slim_zoo import tf_compat
   from slim_zoo.export import exporting, parity
+  tf_compat.drop_processor_notes()
   compared, calibrating = _samples()
   reference = parity.reference(
       what, [sample.data for sample in compared], _classes(compared, what)) if (

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+from slim_zoo import tf_compat
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.nets import normalization
 from slim_zoo.tasks import (
@@ -50,6 +51,7 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
     UserError: the data, the checkpoint or the device does not fit, or the run failed;
       one line that says what to do.
   """
+  tf_compat.drop_processor_notes()
   with tf.Graph().as_default():
     return _train(config, repeat)
 

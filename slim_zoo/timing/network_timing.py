@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from benchmarks import bottleneck, measured_network, timings
-from benchmarks.measured_network import Setting
 from slim_zoo import diagnostics, progress
 from slim_zoo.deployment import computation
 from slim_zoo.tf_compat import tf
+from slim_zoo.timing import bottleneck, measured_network, timings
+from slim_zoo.timing.measured_network import Setting
 
 # What is measured, as the classic line calls it.
 TITLES = {'forward': 'Forward', 'forward_backward': 'Forward-backward',

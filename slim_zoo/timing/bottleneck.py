@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.timings import Timings
+from slim_zoo.timing.timings import Timings
 
 # Nested parts of a step, each with what it has more than the one before it.
 PARTS = {'forward': 'forward', 'forward_backward': 'backward', 'step': 'update'}

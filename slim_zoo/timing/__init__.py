@@ -1,0 +1,1 @@
+"""Times of networks: forward passes, training steps, and what bounds them."""
