@@ -13,8 +13,9 @@ from slim_zoo.config.training import TrainConfig
 def train(**options):
   """Trains a network; the arguments are those of `slim-zoo train --help`.
 
-  It works several times in one process. In the main thread, Ctrl-C and SIGTERM save a
-  checkpoint and raise the error that ends the run.
+  It works several times in one process; only the first call can turn XLA on. In the
+  main thread, Ctrl-C and SIGTERM save a checkpoint and raise the error that ends the
+  run.
 
   Args:
     **options: `model_name='lenet'`, `train_dir='runs/lenet'` and so on.
@@ -26,12 +27,16 @@ def train(**options):
     UserError: a ValueError; an option, the data or the checkpoint does not fit, or the
       run failed. Its text is one line that says what to do.
   """
-  config, note = adopt_run_facts(TrainConfig.from_options(options))
+  config = TrainConfig.from_options(options)
+  config.precision.set_environment()
+  if config.run.smoke:
+    from slim_zoo.tasks import smoke  # Imports TensorFlow.
+    return smoke.smoke_test(config)
+  config, note = adopt_run_facts(config)
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  config.checkpoints.make_train_dir()
-  config.precision.set_environment()
+  config.run.make_train_dir()
   from slim_zoo.tasks import train as task  # Imports TensorFlow.
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 

@@ -3,6 +3,7 @@
 import ast
 import pathlib
 
+import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
@@ -63,11 +64,15 @@ def test_images_of_a_step(given, of_worker, of_all, of_schedule):
 @pytest.mark.parametrize(('given', 'words'), [
     ({'modle_name': 'lenet'}, "no option 'modle_name'; did you mean 'model_name'?"),
     ({'batch_size': 0}, '--batch_size=0: expected a number of 1 or more'),
-    ({'batch_size': '32'}, '--batch_size=32: expected a whole number'),
+    ({'batch_size': '32'}, "--batch_size='32': expected a whole number"),
+    ({'batch_size': float('inf')}, '--batch_size=inf: expected a whole number'),
+    ({'momentum': float('nan')}, '--momentum=nan: expected a finite number'),
+    ({'momentum': float('inf')}, '--momentum=inf: expected a finite number'),
+    ({'validation_share': float('nan')}, '--validation_share=nan: expected a finite'),
     ({'batch_size': 1.5}, '--batch_size=1.5: expected a whole number'),
     ({'batch_size': True}, '--batch_size=True: expected a whole number'),
     ({'batch_size': None}, '--batch_size=None: expected a value such as 32'),
-    ({'learning_rate': float('nan')}, '--learning_rate=nan: expected a number'),
+    ({'learning_rate': float('nan')}, '--learning_rate=nan: expected a finite number'),
     ({'label_smoothing': 2}, '--label_smoothing=2.0: expected a number from 0 to 1'),
     ({'optimizer': 'adm'}, "did you mean 'adam'?"),
     ({'xla': 1}, '--xla=1: expected True or False'),
@@ -83,13 +88,16 @@ def test_a_wrong_value_is_one_line(given, words):
 def test_values_take_the_type_of_their_option():
   config = TrainConfig.from_options({
       'train_dir': pathlib.Path('runs/a'), 'learning_rate': 1, 'batch_size': 8.0,
-      'trainable_scopes': ['a/b', 'c']})
-  assert (config.checkpoints.train_dir, config.initialization.trainable) == (
+      'trainable_scopes': ['a/b', 'c'], 'seed': np.int64(3),
+      'momentum': np.float32(0.5)})
+  assert (config.run.train_dir, config.initialization.trainable) == (
       'runs/a', ('a/b', 'c'))
   assert isinstance(config.learning_rate.learning_rate, float)
   assert isinstance(config.data.batch_size, int)
+  assert (type(config.reproducibility.seed), config.optimizer.momentum) == (int, 0.5)
   assert config.given == {
-      'train_dir', 'learning_rate', 'batch_size', 'trainable_scopes'}
+      'train_dir', 'learning_rate', 'batch_size', 'trainable_scopes', 'seed',
+      'momentum'}
 
 
 def test_a_config_cannot_be_changed():

@@ -155,39 +155,16 @@ def _check_cache_dir():
 def get_dataset(split_name: str | None = None):
   """Returns the slim Dataset of the flags, and the class count of the network.
 
-  The records are counted; where they are more or fewer than described, this is said
-  and `num_samples` is their number. `described_samples` is the described one.
-
   Args:
     split_name: by default that of --dataset_split_name.
 
   Raises:
     UserError: there is no such data set or split; or a file is no record file.
   """
-  from slim_zoo.datasets import dataset_factory, record_counts
-  split_name = split_name or FLAGS.dataset_split_name
-  dataset = dataset_factory.get_dataset(
-      FLAGS.dataset_name, split_name, FLAGS.dataset_dir)
-  spec = dataset_catalog.find_dataset(FLAGS.dataset_name, FLAGS.dataset_dir)
-  dataset.described_samples = dataset.num_samples
-  dataset.num_samples = record_counts.count(
-      dataset_catalog.split_files(spec, split_name, FLAGS.dataset_dir),
-      dataset.described_samples)
-  _say_what_differs(dataset, split_name)
+  from slim_zoo.datasets import counted_dataset
+  dataset = counted_dataset.get_dataset(
+      FLAGS.dataset_name, split_name or FLAGS.dataset_split_name, FLAGS.dataset_dir)
   return dataset, dataset.num_classes - FLAGS.labels_offset
-
-
-def _say_what_differs(dataset, split_name):
-  """Prints a line where the records or their labels file are not as described."""
-  from slim_zoo.datasets import record_counts
-  line = record_counts.note(FLAGS.dataset_name, split_name, dataset.described_samples,
-                            dataset.num_samples)
-  if line:
-    print(line, flush=True)
-  names = dataset.labels_to_names
-  if names and max(names) + 1 != dataset.num_classes:
-    print(f'labels.txt names classes up to {max(names)}, and {FLAGS.dataset_name} has'
-          f' {dataset.num_classes} classes: the network has as many', flush=True)
 
 
 def get_preprocessing_fn(is_training: bool):

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -215,5 +216,16 @@ def _parse_flags(argv, command):
     print(f'{name}: no flag --{error.flagname}{near} (--help lists them all)',
           file=sys.stderr)
   except flags.Error as error:
-    print(f'{name}: {str(error).removeprefix("flag ")}', file=sys.stderr)
+    print(f'{name}: {_explained(str(error))}', file=sys.stderr)
   sys.exit(2)
+
+
+def _explained(text):
+  """Returns an error of absl on the value of a flag as one plain line."""
+  text = text.removeprefix('flag ')
+  if 'Non-boolean argument' in text:
+    return f'{text.partition(": ")[0]}: expected true or false'
+  choices = re.search(r'=(.*): value should be one of <(.*)>', text)
+  if choices:
+    text += diagnostics.suggestion(choices[1], choices[2].split('|'))
+  return text

@@ -7,7 +7,6 @@ The same command continues a run that was stopped, whatever stopped it.
 """
 
 import shlex
-import tempfile
 
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.adopted import adopt_run_facts
@@ -19,13 +18,13 @@ option_flags.define(GROUPS.values())
 def main(unused_argv):
   """Reads the flags into a config, checks it, and trains."""
   config = TrainConfig.from_options(option_flags.given_options(GROUPS.values()))
-  if config.checkpoints.smoke:
-    return _try(config)
+  if config.run.smoke:
+    return _smoke_test(config)
   config, note = adopt_run_facts(config)
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  config.checkpoints.make_train_dir()
+  config.run.make_train_dir()
   config.precision.set_environment()
   # Importing TensorFlow takes seconds: only now, when the flags are right.
   from slim_zoo.tasks import train
@@ -35,15 +34,11 @@ def main(unused_argv):
   print(_last_line(result))
 
 
-def _try(config):
-  """Runs two steps on generated images with the network and updates of a config."""
-  from slim_zoo.tasks import smoke, train
+def _smoke_test(config):
+  """Tries the flags on generated images."""
   config.precision.set_environment()
-  with tempfile.TemporaryDirectory(prefix='slim_zoo_smoke_') as folder:
-    short = smoke.smoke_config(config, folder)
-    short.check()
-    short.checkpoints.make_train_dir()
-    result = train.train(short, lambda seed: '')
+  from slim_zoo.tasks import smoke
+  result = smoke.smoke_test(config)
   print(f'smoke test passed: {result.step} steps on generated images; nothing is kept')
 
 

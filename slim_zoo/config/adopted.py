@@ -32,7 +32,7 @@ def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
     None where there is nothing to say.
   """
   checkpoint = _first_checkpoint(
-      config.checkpoints.train_dir, config.initialization.checkpoint_path)
+      config.run.train_dir, config.initialization.checkpoint_path)
   facts, note = run_facts.read(checkpoint) if checkpoint else (None, None)
   if facts is None:
     return config, note

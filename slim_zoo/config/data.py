@@ -8,25 +8,29 @@ from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.config.options import Group, option
 
+_FROM_CARD = (' A run card beside the checkpoint that the run begins from replaces the'
+              ' default.')
+
 
 @dataclasses.dataclass(frozen=True)
 class Data(Group):
   """Which records are read, and how."""
 
   dataset_name: str = option(
-      'imagenet', 'Name of the data set; or of one that a converter wrote.')
+      'imagenet', 'Name of a data set: one that slim-zoo download knows, the one in the'
+      ' dataset.json of --dataset_dir, or tfds:NAME.')
   dataset_split_name: str = option('train', 'Split of the data set.')
   dataset_dir: str | None = option(
       None, 'Folder of the TFRecord files.', str, is_path=True)
   cache_dir: str | None = option(
       None,
-      'Folder for copies of the records that are read sooner: with decoded images, ten'
-      ' times as large, or for evaluation with prepared ones, twenty times. Made before'
-      ' the first batch, and taken where they are there.', str, is_path=True)
+      'Folder of the cache: records with decoded images, which are faster to read. They'
+      ' take about 10 times the space. They are made before the first batch and reused'
+      ' later.', str, is_path=True)
   labels_offset: int = option(
-      0, 'Taken off every label: 1 leaves out the background class of ImageNet, which'
-      ' VGG and ResNet v1 do not have.', lower=0)
-  batch_size: int = option(32, 'Images at a time, for each clone.', lower=1)
+      0, 'Number that is subtracted from every label: 1 leaves out the background class'
+      ' of ImageNet, which VGG and ResNet v1 do not have.' + _FROM_CARD, lower=0)
+  batch_size: int = option(32, 'Images in a batch, for each clone.', lower=1)
   num_readers: int = option(4, 'Record files read at the same time.', lower=1)
   num_preprocessing_threads: int = option(
       4, 'Images decoded and preprocessed at the same time.', lower=1)
@@ -69,13 +73,15 @@ class Data(Group):
 class Network(Group):
   """The network, and the form of its images."""
 
-  model_name: str = option('inception_v3', 'Name of the network.')
+  model_name: str = option('inception_v3', 'Name of the network.' + _FROM_CARD)
   preprocessing_name: str | None = option(
-      None, 'Preprocessing family; by default the one of the network.', str)
-  use_grayscale: bool = option(False, 'Turn images to one gray channel.')
+      None, 'Preprocessing family; by default the one of the network.' + _FROM_CARD,
+      str)
+  use_grayscale: bool = option(
+      False, 'Turn images to one gray channel.' + _FROM_CARD)
   train_image_size: int | None = option(
-      None, 'Height and width of the images; by default those of the network.', int,
-      lower=1)
+      None, 'Height and width of the images; by default those of the network.'
+      + _FROM_CARD, int, lower=1)
 
   @property
   def preprocessing(self) -> str:

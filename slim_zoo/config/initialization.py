@@ -20,15 +20,15 @@ class Initialization(Group):
   checkpoint_path: str | None = option(
       None, 'Checkpoint, or folder of checkpoints, to begin from.', str, is_path=True)
   checkpoint_exclude_scopes: str | None = option(
-      None, 'Scopes, separated by commas, that are not restored from it; auto: the head'
-      ' of the network if its classes are others.', str)
+      None, 'Scopes of the checkpoint, separated by commas, that are not restored;'
+      ' auto: the head of the network if its classes are others.', str)
   checkpoint_rename: str | None = option(
-      None, 'Rules OLD=NEW, separated by commas, for scopes that have other names in'
-      ' it: vgg=vgg_16, module/= takes a prefix off, /ExponentialMovingAverage= takes'
-      ' the moving averages for the weights.', str)
+      None, 'Rules OLD=NEW, separated by commas, for scopes with other names in the'
+      ' checkpoint: vgg=vgg_16, module/= removes a prefix,'
+      ' /ExponentialMovingAverage= takes the moving averages for the weights.', str)
   transfer_classes_from: str | None = option(
-      None, 'Its labels.txt, of lines LABEL:NAME: classes that have the same name in'
-      ' the data set keep their weights.', str, is_path=True)
+      None, 'The labels.txt of the checkpoint, of lines LABEL:NAME: classes with the'
+      ' same name in the data set keep their weights.', str, is_path=True)
   trainable_scopes: str | None = option(
       None, 'Scopes, separated by commas, to train; by default all.', str)
   frozen_scopes: str | None = option(
@@ -38,8 +38,8 @@ class Initialization(Group):
       None, 'Scopes, separated by commas, whose batch norm keeps its statistics and'
       ' normalizes by them in training too; its gamma and beta are trained.', str)
   ignore_missing_vars: bool = option(
-      False, 'Begin with what --checkpoint_path lacks, or has in another shape, at'
-      ' initial values.')
+      False, 'Start variables that are missing in the checkpoint, or have another shape'
+      ' there, from their initial values.')
 
   def check(self, train_dir: str) -> None:
     """Refuses options that make no sense, and a checkpoint that is not there.
@@ -53,7 +53,9 @@ class Initialization(Group):
     for name in ('checkpoint_exclude_scopes', 'checkpoint_rename',
                  'transfer_classes_from'):
       if getattr(self, name) and not self.checkpoint_path:
-        raise diagnostics.UserError(f'--{name} has no effect without --checkpoint_path')
+        raise diagnostics.UserError(
+            f'--{name}={getattr(self, name)} has no effect without --checkpoint_path:'
+            ' name the checkpoint, or leave the flag out')
     if self.init == 'finetune' and not self.checkpoint_path:
       raise diagnostics.UserError(
           '--init=finetune needs --checkpoint_path: the checkpoint to begin from')

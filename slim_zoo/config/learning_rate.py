@@ -32,8 +32,8 @@ class LearningRate(Group):
       ' clones.', choices=('per_clone', 'global'))
   learning_rate_multipliers: str | None = option(
       None, 'Factors of the learning rate, such as'
-      ' InceptionV3/Logits:10,InceptionV3/Conv2d:0, by scope, of which the longest that'
-      ' matches holds; 0 does not train.', str)
+      ' InceptionV3/Logits:10,InceptionV3/Conv2d:0, by scope. If several scopes match a'
+      ' variable, the longest is used. 0 freezes it.', str)
 
   def check(self, max_number_of_steps: int | None, given: frozenset[str]) -> None:
     """Refuses options that make no sense.
@@ -48,8 +48,9 @@ class LearningRate(Group):
     kind, changes = self.learning_rate_decay_type, self.changes()
     if changes and kind != 'piecewise':
       raise diagnostics.UserError(
-          '--learning_rate_at_epochs needs --learning_rate_decay_type=piecewise, it is'
-          f' {kind}')
+          f'--learning_rate_at_epochs={self.learning_rate_at_epochs} needs'
+          f' --learning_rate_decay_type=piecewise, it is {kind}: set it, or leave out'
+          ' the epochs')
     if kind == 'piecewise' and not changes:
       raise diagnostics.UserError(
           '--learning_rate_decay_type=piecewise needs --learning_rate_at_epochs, such'
@@ -107,7 +108,11 @@ class LearningRate(Group):
     for text, rate in pairs('learning_rate_at_epochs', self.learning_rate_at_epochs,
                             'EPOCH:RATE'):
       epoch = number_of(text)
-      if epoch is None or (changes and epoch <= changes[-1][0]):
+      if epoch is None:
+        raise diagnostics.UserError(
+            f"--learning_rate_at_epochs={self.learning_rate_at_epochs}: '{text}' is not"
+            ' a number; expected EPOCH:RATE such as 30:0.001')
+      if changes and epoch <= changes[-1][0]:
         raise diagnostics.UserError(
             f'--learning_rate_at_epochs={self.learning_rate_at_epochs}: the epochs are'
             f" numbers that rise, '{text}' is out of order")

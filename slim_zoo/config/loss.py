@@ -24,8 +24,8 @@ class Loss(Group):
   label_smoothing: float = option(
       0.0, 'Share of each target that is spread over all classes.', lower=0, upper=1)
   focal_gamma: float = option(
-      2.0, 'Focal losses: how much less counts what the network is sure of. 0 is cross'
-      ' entropy.', lower=0)
+      2.0, 'Focal losses: how strongly the loss of well-classified images is reduced. 0'
+      ' is cross entropy.', lower=0)
   focal_alpha: float | None = option(
       None, 'sigmoid_focal: the weight of true classes, against 1 - alpha of the'
       ' others; 0.25 is usual. By default both weigh 1.', float, lower=0, upper=1)
@@ -34,8 +34,8 @@ class Loss(Group):
       ' effective_number are counted from the records; or one number for each class,'
       ' separated by commas.')
   effective_number_beta: float = option(
-      0.999, 'Of --class_weights=effective_number: how far it goes, from 0, all classes'
-      ' alike, to just below 1, inverse frequency. 0.9 to 0.9999 are usual.', lower=0)
+      0.999, 'For --class_weights=effective_number, from 0 (all classes alike) to less'
+      ' than 1 (inverse frequency). 0.9 to 0.9999 are usual.', lower=0)
   auxiliary_loss_weight: float = option(
       0.4, 'Weight of the same loss of the auxiliary head, for networks that have one.',
       lower=0)
@@ -108,5 +108,5 @@ class Loss(Group):
         0 <= weight < math.inf for weight in weights):
       raise diagnostics.UserError(
           f'--class_weights={self.class_weights}: expected {num_classes} numbers from 0'
-          f' on, one for each class, not all of them 0')
+          f' on, one for each class, not all of them 0; got {len(weights)}')
     return weights

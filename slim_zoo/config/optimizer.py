@@ -76,7 +76,8 @@ class Optimizer(Group):
           ' supported, its rewriter went with tf.contrib; leave it at -1')
     if 'clip_gradients_by' in given and not self.clip_gradient_norm:
       raise diagnostics.UserError(
-          f'--clip_gradients_by={self.clip_gradients_by} needs a --clip_gradient_norm')
+          f'--clip_gradients_by={self.clip_gradients_by} needs a --clip_gradient_norm,'
+          ' such as 1.0')
 
   @property
   def decays_weights(self) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,28 +33,28 @@ class Option:
   choices: tuple[str, ...] = ()
   is_path: bool = False
 
-  def check(self, value: Any) -> Any:
+  def converted(self, value: Any) -> Any:
     """Returns a value in the option's own type.
 
     Raises:
       UserError: the value is of another type, out of range or no choice.
     """
     if value is None:
-      return self._check_none()
+      return self._none()
     if self.kind is bool:
       if not isinstance(value, bool):
         raise self._error(value, 'True or False')
       return value
     if self.kind is str:
-      return self._check_text(value)
-    return self._check_number(value)
+      return self._text(value)
+    return self._number(value)
 
-  def _check_none(self):
+  def _none(self):
     if self.default is not None:
       raise self._error(None, f'a value such as {self.default!r}')
     return None
 
-  def _check_text(self, value):
+  def _text(self, value):
     if self.is_path and hasattr(value, '__fspath__'):
       value = value.__fspath__()
     if isinstance(value, (list, tuple)):
@@ -70,21 +71,29 @@ class Option:
     except ValueError as error:
       raise diagnostics.UserError(f'--{self.name}={path}: {error}') from error
 
-  def _check_number(self, value):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or (self.kind is int and value != int(value)):
-      raise self._error(value, 'a whole number' if self.kind is int else 'a number')
+  def _number(self, value):
+    kind = 'a whole number' if self.kind is int else 'a finite number'
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+      raise self._error(value, kind)
+    if not math.isfinite(value) or (self.kind is int and value != int(value)):
+      raise self._error(value, kind)
     value = self.kind(value)
-    lower = -math.inf if self.lower is None else self.lower
-    upper = math.inf if self.upper is None else self.upper
-    if not lower <= value <= upper:
-      limits = (f'from {self.lower:g} to {self.upper:g}' if upper < math.inf
-                else f'of {self.lower:g} or more')
-      raise self._error(value, f'a number {limits}')
+    if (self.lower is not None and value < self.lower) or (
+        self.upper is not None and value > self.upper):
+      raise self._error(value, self._limits())
     return value
 
+  def _limits(self):
+    if self.upper is None:
+      return f'a number of {self.lower:g} or more'
+    if self.lower is None:
+      return f'a number of {self.upper:g} or less'
+    return f'a number from {self.lower:g} to {self.upper:g}'
+
   def _error(self, value, expected):
-    return diagnostics.UserError(f'--{self.name}={value}: expected {expected}')
+    # A text in place of a number is shown with its quotes.
+    shown = repr(value) if isinstance(value, str) and self.kind is not str else value
+    return diagnostics.UserError(f'--{self.name}={shown}: expected {expected}')
 
 
 def option(default: Any, text: str, kind: type | None = None, *,
@@ -107,7 +116,7 @@ class Group:
 
   def __post_init__(self):
     for name, one in options_of(type(self)).items():
-      object.__setattr__(self, name, one.check(getattr(self, name)))
+      object.__setattr__(self, name, one.converted(getattr(self, name)))
 
 
 def sort_into_groups(groups: Mapping[str, type], values: Mapping[str, Any]

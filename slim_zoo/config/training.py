@@ -12,14 +12,14 @@ from slim_zoo.config.initialization import Initialization
 from slim_zoo.config.learning_rate import LearningRate
 from slim_zoo.config.loss import Loss
 from slim_zoo.config.optimizer import Optimizer
-from slim_zoo.config.output import Checkpoints, Logging
 from slim_zoo.config.precision import Precision
 from slim_zoo.config.reproducibility import Reproducibility
+from slim_zoo.config.run import Logging, Run
 from slim_zoo.config.validation import Validation
 
 # In the order of --help.
 GROUPS = {
-    'network': Network, 'data': Data, 'checkpoints': Checkpoints, 'logging': Logging,
+    'network': Network, 'data': Data, 'run': Run, 'logging': Logging,
     'augmentation': Augmentation, 'initialization': Initialization, 'loss': Loss,
     'learning_rate': LearningRate, 'optimizer': Optimizer,
     'distribution': Distribution, 'precision': Precision, 'validation': Validation,
@@ -39,7 +39,7 @@ class TrainConfig:
 
   network: Network
   data: Data
-  checkpoints: Checkpoints
+  run: Run
   logging: Logging
   augmentation: Augmentation
   initialization: Initialization
@@ -67,13 +67,13 @@ class TrainConfig:
     Raises:
       UserError: the first fault.
     """
-    self.checkpoints.check()
+    self.run.check()
     self.network.check()
     self.data.check()
     self.augmentation.check(self.data.batch_size, self.given)
-    self.initialization.check(self.checkpoints.train_dir)
+    self.initialization.check(self.run.train_dir)
     self.loss.check(self.data.spec(), self.data.labels_offset, self.given)
-    self.learning_rate.check(self.checkpoints.max_number_of_steps, self.given)
+    self.learning_rate.check(self.run.max_number_of_steps, self.given)
     self.optimizer.check(self.given)
     self.distribution.check()
     self.precision.check(self.distribution)

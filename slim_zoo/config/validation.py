@@ -19,13 +19,14 @@ class Validation(Group):
       None, 'Split to validate on while training; by default there is no validation.',
       str)
   validation_share: float | None = option(
-      None, 'In place of it: share of the training split, such as 0.1, that is not'
-      ' trained on but validated on. Always the same images.', float)
+      None, 'Share of the training split, such as 0.1, that is validated on and not'
+      ' trained on, in place of a --validation_split_name. Always the same images.',
+      float)
   validate_every_steps: int | None = option(
       None, 'Steps between validations, of which the last is at the end; by default an'
       ' epoch.', int, lower=1)
   validate_every_epochs: float | None = option(
-      None, 'The same in epochs, of all workers together.', float)
+      None, 'Epochs, of all workers together, between validations.', float)
   early_stop_patience: int | None = option(
       None, 'Stop after so many validations in a row without a better accuracy (mean'
       ' average precision, where an image may have several classes); by default never.',
@@ -51,8 +52,8 @@ class Validation(Group):
                  'early_stop_patience'):
       if getattr(self, name) is not None and not self.is_on:
         raise diagnostics.UserError(
-            f'--{name}={getattr(self, name)} says nothing of the images to validate on:'
-            f' add {_SOURCES}')
+            f'--{name}={getattr(self, name)} needs images to validate on: add'
+            f' {_SOURCES}')
     for one, other in (('validation_split_name', 'validation_share'),
                        ('validate_every_steps', 'validate_every_epochs')):
       if getattr(self, one) is not None and getattr(self, other) is not None:
@@ -69,7 +70,7 @@ class Validation(Group):
     if self.early_stop_min_delta and not self.early_stop_patience:
       raise diagnostics.UserError(
           f'--early_stop_min_delta={self.early_stop_min_delta:g} needs an'
-          ' --early_stop_patience')
+          ' --early_stop_patience, such as 5')
     if self.validation_split_name is not None:
       self._check_split(data)
 

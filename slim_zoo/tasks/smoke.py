@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import tempfile
 
 import numpy as np
 from PIL import Image
@@ -10,11 +11,30 @@ from PIL import Image
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import dataset_utils
+from slim_zoo.tasks import train
 
 _NAME = 'smoke'
 _IMAGES, _HEIGHT, _WIDTH = 8, 48, 64
 _BATCH_SIZE, _STEPS = 2, 2
 _SEED = 0
+# Of eight images, so that some are left on either side.
+_VALIDATION_SHARE = 0.5
+
+
+def smoke_test(config: TrainConfig) -> train.TrainResult:
+  """Runs two steps in a temporary folder, which is removed.
+
+  Args:
+    config: of the full run; its data set need not be there.
+
+  Raises:
+    UserError: an option does not fit.
+  """
+  with tempfile.TemporaryDirectory(prefix='slim_zoo_smoke_') as folder:
+    short = smoke_config(config, folder)
+    short.check()
+    short.run.make_train_dir()
+    return train.train(short, lambda seed: '')
 
 
 def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
@@ -30,15 +50,15 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
   spec = _spec(config)
   data_dir = os.path.join(folder, 'data')
   os.makedirs(data_dir)
-  _write_records(spec, data_dir)
-  split = config.validation.validation_split_name and 'validation'
+  _write_records(spec, config.data.labels_offset, data_dir)
+  validation = config.validation
   return dataclasses.replace(
       config,
       data=dataclasses.replace(
           config.data, dataset_name=_NAME, dataset_dir=data_dir, cache_dir=None,
           dataset_split_name='train', batch_size=_BATCH_SIZE),
-      checkpoints=dataclasses.replace(
-          config.checkpoints, train_dir=os.path.join(folder, 'train'),
+      run=dataclasses.replace(
+          config.run, train_dir=os.path.join(folder, 'train'),
           max_number_of_steps=_STEPS, smoke=False),
       initialization=dataclasses.replace(
           config.initialization, init='scratch', checkpoint_path=None,
@@ -47,7 +67,10 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
       distribution=dataclasses.replace(
           config.distribution, master='', num_clones=1, worker_replicas=1,
           num_ps_tasks=0, task=0, sync_replicas=False),
-      validation=dataclasses.replace(config.validation, validation_split_name=split),
+      validation=dataclasses.replace(
+          validation,
+          validation_split_name=validation.validation_split_name and 'validation',
+          validation_share=validation.validation_share and _VALIDATION_SHARE),
       given=config.given - {'smoke'})
 
 
@@ -57,7 +80,7 @@ def _spec(config):
   return published if published is not None else config.data.spec()
 
 
-def _write_records(spec, folder):
+def _write_records(spec, labels_offset, folder):
   """Writes two splits of a few images of noise, and their description."""
   random = np.random.default_rng(_SEED)
   splits = {name: _IMAGES for name in ('train', 'validation')}
@@ -65,18 +88,21 @@ def _write_records(spec, folder):
   for name in splits:
     dataset_utils.write_records(
         os.path.join(folder, patterns[name]),
-        [_example(random, number % spec.num_classes, spec.channels)
-         for number in range(_IMAGES)])
+        [_example(random, number, spec, labels_offset) for number in range(_IMAGES)])
   smoke = dataset_catalog.DatasetSpec(
       _NAME, splits, spec.num_classes, patterns, channels=spec.channels,
-      multi_label=spec.multi_label)
+      multi_label=spec.multi_label, n_hot=spec.n_hot)
   with open(os.path.join(folder, dataset_catalog.DESCRIPTION_FILENAME), 'w',
             encoding='utf-8') as file:
     file.write(dataset_catalog.description(smoke))
 
 
-def _example(random, label, channels):
-  shape = (_HEIGHT, _WIDTH) if channels == 1 else (_HEIGHT, _WIDTH, channels)
+def _example(random, number, spec, labels_offset):
+  """Returns a record of noise; the labels of several records go through the classes."""
+  label = labels_offset + number % (spec.num_classes - labels_offset)
+  if spec.n_hot:
+    label = [int(label == index) for index in range(spec.num_classes)]
+  shape = (_HEIGHT, _WIDTH) + ((spec.channels,) if spec.channels > 1 else ())
   file = io.BytesIO()
   Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(file, 'PNG')
   return dataset_utils.image_to_tfexample(

@@ -58,13 +58,13 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
 
 def _train(config, repeat):
   start = starting_point.find(
-      config.checkpoints.train_dir, config.initialization.checkpoint_path,
+      config.run.train_dir, config.initialization.checkpoint_path,
       config.initialization.init, config.distribution.is_chief)
-  if start.is_finished(config.checkpoints.max_number_of_steps):
+  if start.is_finished(config.run.max_number_of_steps):
     return TrainResult(
-        config.checkpoints.train_dir, start.step,
+        config.run.train_dir, start.step,
         f'{start.resumed} is at step {start.step} of'
-        f' {config.checkpoints.max_number_of_steps}: nothing is left to do',
+        f' {config.run.max_number_of_steps}: nothing is left to do',
         was_finished=True)
   seeds = training_input.seed(config, start)
   dataset, num_classes = training_input.find_dataset(config.data)
@@ -98,7 +98,7 @@ def _train(config, repeat):
   if batches.faults.summary():
     print(f'records passed over: {batches.faults.summary()}')
   return TrainResult(
-      config.checkpoints.train_dir,
+      config.run.train_dir,
       None if finished.step is None else int(finished.step), finished.end,
       {key: value for validator in validators for key, value in
        validator.report().get('validation', {}).items()})

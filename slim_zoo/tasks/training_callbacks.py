@@ -24,7 +24,7 @@ _AUGMENTED_PICTURES = 6
 
 def loop_options(config: TrainConfig) -> loop.LoopOptions:
   """Returns how the loop runs."""
-  output, machines = config.checkpoints, config.distribution
+  output, machines = config.run, config.distribution
   return loop.LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
@@ -49,7 +49,7 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
     batches: the training input.
   """
   callbacks = [numerics.CheckpointGuard(training_graph.finite_check),
-               numerics.ExplosionGuard(config.checkpoints.max_loss_growth)]
+               numerics.ExplosionGuard(config.run.max_loss_growth)]
   if training_graph.scaling is not None:
     callbacks.append(loss_scaling.Report(training_graph.scaling))
   writes_summaries = (

@@ -4,10 +4,9 @@ import os
 from collections.abc import Callable
 
 from slim_zoo import diagnostics, tf_compat
-from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.data import Data, Network
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.datasets import dataset_factory, held_out, pipeline, record_counts
+from slim_zoo.datasets import counted_dataset, held_out, pipeline
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import (
     augmentation,
@@ -26,7 +25,7 @@ def seed(config: TrainConfig, start) -> determinism.Seeds:
     config: of the run.
     start: the `StartingPoint` of the run.
   """
-  card = run_card.read(config.checkpoints.train_dir) if start.resumed else None
+  card = run_card.read(config.run.train_dir) if start.resumed else None
   if config.reproducibility.seed is not None:
     seed, origin = config.reproducibility.seed, 'given'
   elif card:
@@ -54,9 +53,6 @@ def _records_before(step, card, images_per_step):
 def find_dataset(data: Data, split_name: str | None = None):
   """Returns the slim Dataset of a split, and the class count of the network.
 
-  The records are counted; where they are more or fewer than described, a line says so
-  and `num_samples` is their number. `described_samples` is the described one.
-
   Args:
     data: the records.
     split_name: by default the split of `data`.
@@ -64,27 +60,9 @@ def find_dataset(data: Data, split_name: str | None = None):
   Raises:
     UserError: there is no such data set or split; or a file is no record file.
   """
-  split_name = split_name or data.dataset_split_name
-  dataset = dataset_factory.get_dataset(
-      data.dataset_name, split_name, data.dataset_dir)
-  dataset.described_samples = dataset.num_samples
-  dataset.num_samples = record_counts.count(
-      dataset_catalog.split_files(data.spec(), split_name, data.dataset_dir),
-      dataset.described_samples)
-  _say_what_differs(dataset, data.dataset_name, split_name)
+  dataset = counted_dataset.get_dataset(
+      data.dataset_name, split_name or data.dataset_split_name, data.dataset_dir)
   return dataset, dataset.num_classes - data.labels_offset
-
-
-def _say_what_differs(dataset, name, split_name):
-  """Prints a line where the records or their labels file are not as described."""
-  line = record_counts.note(
-      name, split_name, dataset.described_samples, dataset.num_samples)
-  if line:
-    print(line, flush=True)
-  labels = dataset.labels_to_names
-  if labels and max(labels) + 1 != dataset.num_classes:
-    print(f'labels.txt names classes up to {max(labels)}, and {name} has'
-          f' {dataset.num_classes} classes: the network has as many', flush=True)
 
 
 def network(config: TrainConfig, num_classes: int) -> tuple[Callable, int]:
@@ -159,7 +137,8 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
     if not trained or not held:
       raise diagnostics.UserError(
           f'--validation_share={share:g} of {trained + held} images leaves {trained} to'
-          f' train on and {held} to validate on: choose another')
+          f' train on and {held} to validate on: choose a'
+          f' {"smaller" if held else "larger"} share')
     dataset.num_samples = trained
   return images
 

@@ -57,7 +57,7 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
       *_validation_rows(config, num_images, fresh),
       *_seed_rows(config, seeds, card),
       *[('note', line) for line in [*slow, *record_images.notes(batches.files)]],
-      ('checkpoints', config.checkpoints.describe()),
+      ('checkpoints', config.run.describe()),
       *[('note', line) for line in [*_gpu_notes(config), *config.notes()]]])
 
 
@@ -99,7 +99,7 @@ def _batch_rows(config, num_images):
     each += f', {accumulated} times a step'
   workers = (f', {machines.worker_replicas} workers'
              if machines.worker_replicas > 1 else '')
-  last = config.checkpoints.max_number_of_steps
+  last = config.run.max_number_of_steps
   end = ('no last step' if last is None else
          f'{last:,} steps are {last * batch / num_images:.1f} epochs')
   return [('batch', f'{batch} images{each} on the {where}{workers}'),
@@ -191,7 +191,7 @@ def _validation_rows(config, num_images, fresh):
             if options.early_stop_patience else '')
     rows.append(('validation', f'on {options.source(config.data)}, every'
                  f' {config.validate_every_steps(num_images):,} steps{stop}'))
-  last = config.checkpoints.max_number_of_steps
+  last = config.run.max_number_of_steps
   return rows + _row(
       'note', last and batch_norm_health.stale(fresh, last))
 
@@ -236,7 +236,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
       'computation': {'mixed_precision': precision.mixed_precision,
                       'xla': precision.xla, 'data_format': precision.data_format}}
   return run_cards.RunCard(
-      config.checkpoints.train_dir if is_chief else None, {
+      config.run.train_dir if is_chief else None, {
           'command': command,
           'run': {**_run_facts(config, training_graph, dataset, schedule), **facts},
           'flags': {name: {'value': value, 'given': name in config.given}
@@ -249,7 +249,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
 
 
 def _run_facts(config, training_graph, dataset, schedule):
-  batch, last = config.images_per_step, config.checkpoints.max_number_of_steps
+  batch, last = config.images_per_step, config.run.max_number_of_steps
   name = config.network.model_name
   return {
       'title': f'{name} on {config.data.dataset_name}', 'network': name,

@@ -35,8 +35,9 @@ def deployment(config: TrainConfig) -> model_deploy.DeploymentConfig:
   options, gpus = config.distribution, num_gpus()
   if not options.clone_on_cpu and gpus and gpus < options.num_clones:
     raise diagnostics.UserError(
-        f'--num_clones={options.num_clones}: this machine has {gpus} GPUs; a clone'
-        ' needs one each, or all of them --clone_on_cpu')
+        f'--num_clones={options.num_clones}: this machine has'
+        f' {gpus} GPU{"s" if gpus > 1 else ""}, and each clone needs its own: use'
+        f' --num_clones={gpus} or --clone_on_cpu')
   return model_deploy.DeploymentConfig(
       options.num_clones, options.clone_on_cpu or not gpus, options.task,
       options.worker_replicas, options.num_ps_tasks)
@@ -120,7 +121,7 @@ def steps_of_epochs(config: TrainConfig, epochs: float, num_images: int) -> int:
 
 def schedule(config: TrainConfig, num_images: int) -> learning_rates.Schedule:
   """Returns the learning-rate schedule, in steps; `num_images` are an epoch."""
-  options, last = config.learning_rate, config.checkpoints.max_number_of_steps
+  options, last = config.learning_rate, config.run.max_number_of_steps
   steps = lambda epochs: steps_of_epochs(config, epochs, num_images)
   kind = options.learning_rate_decay_type
   ends_at_last_step = kind == 'cosine' and 'num_epochs_per_decay' not in config.given

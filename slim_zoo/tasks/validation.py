@@ -37,7 +37,7 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
   options = config.validation
   if not options.is_on or not config.distribution.is_chief:
     return []
-  train_dir = config.checkpoints.train_dir
+  train_dir = config.run.train_dir
   best = best_checkpoint.BestCheckpoint(
       os.path.join(train_dir, best_checkpoint.FOLDER))
   history = validation_history.History(train_dir, options.source(config.data))

@@ -86,5 +86,6 @@ def test_own_records_under_a_published_name_are_counted(tmp_path):
   assert done.returncode == 0, done.stderr
   assert 'train of mnist holds 20 records here, not 60,000' in done.stdout
   assert 'test of mnist holds 6 records here, not 10,000' in done.stdout
-  assert 'labels.txt names classes up to 1, and mnist has 10 classes' in done.stdout
+  assert ('labels.txt has 2 classes, mnist has 10: the network gets 10 outputs'
+          in done.stdout)
   assert '5 steps; 5 steps are 1.0 epochs' in done.stdout

@@ -1,4 +1,4 @@
-"""The output: checkpoints, progress lines and summaries."""
+"""The run: where it writes, how long it takes, and what it prints."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ from slim_zoo.config.options import Group, option
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoints(Group):
+class Run(Group):
   """Where the run writes, how long it takes, and when it saves."""
 
   train_dir: str = option(

@@ -1,0 +1,53 @@
+"""The Python interface: several runs in one process, in a thread, wrong arguments."""
+
+import threading
+
+import pytest
+
+import slim_zoo
+from tests.conftest import on_digits
+
+
+def train(digits_dir, train_dir, steps, **more):
+  return slim_zoo.train(
+      **on_digits(digits_dir), train_dir=train_dir, max_number_of_steps=steps,
+      save_summaries_secs=0, **more)
+
+
+def test_runs_follow_each_other_in_one_process(digits_dir, tmp_path, capsys):
+  first = train(digits_dir, tmp_path / 'first', 3, validation_split_name='test')
+  assert (first.step, first.end, first.was_finished) == (3, 'done', False)
+  assert first.validation['last']['step'] == 3
+  train(digits_dir, tmp_path / 'second', 2)
+  results = []
+  thread = threading.Thread(target=lambda: results.append(
+      train(digits_dir, tmp_path / 'first', 4)))
+  thread.start()
+  thread.join()
+  assert results[0].step == 4
+  assert train(digits_dir, tmp_path / 'first', 4).was_finished
+  assert 'resumes step 3' in capsys.readouterr().out
+  card = (tmp_path / 'second' / 'run_card.md').read_text()
+  assert "slim_zoo.train(dataset_name='digits'" in card
+
+
+def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
+  result = slim_zoo.train(
+      model_name='lenet', dataset_name='mnist', train_dir=tmp_path / 'run', smoke=True,
+      labels_offset=1, validation_share=0.1)
+  assert result.step == 2
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    ({'modelname': 'lenet'}, "did you mean 'model_name'?"),
+    ({'model_name': 'lennet', 'dataset_dir': '.'}, "did you mean 'lenet'?"),
+    ({'train_dir': 'gs://bucket/run'}, "'gs://bucket/run' is a remote path"),
+])
+def test_a_mistake_raises_an_error_of_one_line(options, words, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(slim_zoo.UserError) as error:
+    slim_zoo.train(**{'train_dir': 'run', **options})
+  assert words in str(error.value)
+  assert '\n' not in str(error.value)
+  assert list(tmp_path.iterdir()) == []
