@@ -26,7 +26,7 @@ _OTHER_NAMES = (
     (('classes', 'num_classes'), ('dataset_name',)),
     (('split', 'subset'), ('dataset_split_name',)),
     (('image_size', 'img_size', 'imgsz', 'input_size', 'crop_size', 'resolution'),
-     ('train_image_size', 'eval_image_size')),
+     ('eval_image_size', 'train_image_size')),
     (('workers', 'num_workers', 'threads', 'num_threads', 'num_data_workers'),
      ('num_preprocessing_threads',)),
     (('amp', 'fp16', 'bf16', 'precision', 'dtype', 'half'), ('mixed_precision',)),

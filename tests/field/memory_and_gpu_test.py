@@ -62,7 +62,8 @@ def script_without_memory(script, error):
       [sys.executable, '-c', f"""
 import sys
 sys.path.insert(0, {str(scripts.ROOT)!r})
-import {script} as script, diagnostics
+import slim_zoo.commands.{script}
+from slim_zoo.commands import running
 def main(argv):
   {error}
 running.run(main)
@@ -71,9 +72,8 @@ running.run(main)
 
 
 @pytest.mark.parametrize(('script', 'words'), [
-    ('train_image_classifier', ['--batch_size=7', '--train_image_size',
-                                '--accumulate_steps']),
-    ('eval_image_classifier', ['--batch_size=7', '--eval_image_size']),
+    ('train', ['--batch_size=7', '--train_image_size', '--accumulate_steps']),
+    ('eval', ['--batch_size=7', '--eval_image_size']),
     ('classify', ['--batch_size=7'])])
 def test_each_script_names_its_flags_that_take_memory(script, words):
   done = script_without_memory(script, 'raise MemoryError("no more")')

@@ -121,7 +121,7 @@ def test_learning_curves_of_a_run_with_any_name(tmp_path, capfd):
 def test_matplotlib_is_quiet_about_its_caches(tmp_path):
   """It would tell of a folder that it cannot write to, and of looking for fonts."""
   (tmp_path / 'file').touch()
-  code = ('import sys; sys.argv = ["x"]; from slim_zoo import diagnostics;'
+  code = ('import sys; sys.argv = ["x"]; from slim_zoo.commands import running;'
           ' running.run(lambda _: __import__("matplotlib.font_manager") and'
           ' None)')
   done = subprocess.run(
