@@ -65,7 +65,7 @@ def test_answers_are_those_of_the_evaluation(digit_files, trained_dir, evaluated
       explain=paths['explained'], features=paths['features.npz'])
   assert done.returncode == 3, done.stderr
   assert done.stdout == ''
-  assert f"'{odd / 'empty.png'}' is passed over: the file is empty" in done.stderr
+  assert f"'{odd / 'empty.png'}' is skipped: the file is empty" in done.stderr
   assert "notes.txt'" in done.stderr
   assert '1 CMYK JPEG; 1 GIF, its first frame' in done.stderr
   assert f'{DIGITS + 4}/{DIGITS + 4} images' in done.stderr
@@ -173,7 +173,7 @@ def test_one_bad_file_and_only_bad_files_end_with_1(trained_dir, tmp_path):
   note, answer = done.stderr.splitlines()
   assert note == f'note: checkpoint {trained_dir}/model.ckpt-60'
   assert (done.returncode, answer) == (
-      1, f"slim-zoo classify: '{folder}/a.png' is passed over: the file is empty")
+      1, f"slim-zoo classify: '{folder}/a.png' is skipped: the file is empty")
   done = scripts.run('classify', folder, checkpoint_path=trained_dir)
   assert done.returncode == 1
   assert 'none of the 2 files' in done.stderr

@@ -187,7 +187,7 @@ def test_empty_folder_name_gives_the_facts_without_files():
     ('flowers', 'train', 'full', 'it holds .*flowers_validation_00000-of-00005.*labels'
      r'.txt.* and 3 more; name the folder of its established TFRecords'),
     ('flowers', 'train', '.', 'use --dataset_dir=.*/nested$'),
-    ('digits', 'test', 'empty', 'download_and_convert_data.py --dataset_name=digits'
+    ('digits', 'test', 'empty', 'slim-zoo download --dataset_name=digits'
      ' --dataset_dir=.*empty$'),
 ])
 def test_misspelt_name_split_or_folder_gets_one_clear_line(

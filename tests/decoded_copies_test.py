@@ -49,7 +49,7 @@ def augmented(number, image):
 
 
 def batches(make, preprocess, folder, count, **options):
-  """Returns what batches hold, and which records were passed over."""
+  """Returns what batches hold, and which records were skipped."""
   tf.reset_default_graph()
   images = make(dataset(folder), preprocess, 5, **options)
   batch, found = images.next_batch(), collections.defaultdict(list)

@@ -618,7 +618,7 @@ def test_prepared_data_set_of_tensorflow_datasets_is_read(tmp_path, name):
 
 @pytest.mark.parametrize(('name', 'changes', 'message'), [
     ('tfds:birds', {}, 'has the configurations small: name one, as in tfds:birds'),
-    ('tfds:brids', {}, 'not prepared in .* download_and_convert_data.py --dataset_name='
+    ('tfds:brids', {}, 'not prepared in .* slim-zoo download --dataset_name='
      'tfds:brids'),
     ('tfds:birds/small:2.0.0', {}, 'version 2.0.0 of it is not there, but 1.0.0'),
     ('tfds:birds small', {}, 'is no name of TensorFlow Datasets'),

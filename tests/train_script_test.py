@@ -153,7 +153,7 @@ def test_an_unreadable_image_does_not_end_the_run(tmp_path):
   done = train(**dict(on_digits(tmp_path), train_dir=tmp_path / 'run', batch_size=8,
                       max_number_of_steps=12))
   assert done.returncode == 0, done.stderr
-  assert 'passed over record 7' in done.stdout
+  assert 'skipped record 7' in done.stdout
   assert '(1 so far)' in done.stdout
   assert '(2 so far)' not in done.stdout
 

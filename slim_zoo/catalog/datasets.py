@@ -17,9 +17,9 @@ from slim_zoo import diagnostics
 DESCRIPTION_FILENAME = 'dataset.json'
 DESCRIPTION_VERSION = 1
 _ADVICE = (
-    'name the folder of its established TFRecords, write them with: python'
-    ' download_and_convert_data.py --dataset_name={name} --dataset_dir={}, or make'
-    ' records from a folder of class folders with slim-zoo convert-images')
+    'name the folder of its established TFRecords, write them with: slim-zoo download'
+    ' --dataset_name={name} --dataset_dir={}, or make records from a folder of class'
+    ' folders with slim-zoo convert-images')
 _MOST_LISTED = 5
 # In place of true for multi_label: labels are a 0 or 1 for each class.
 N_HOT = 'n_hot'
@@ -108,8 +108,8 @@ DATASETS = {spec.name: spec for spec in (
         'digits', {'train': 1442, 'test': 355}, 10,
         'digits_{}.tfrecord', channels=1, image_size=(28, 28),
         label_description='The digit in the image, 0 to 9.',
-        advice='write them with: python download_and_convert_data.py'
-               ' --dataset_name={name} --dataset_dir={}'),
+        advice='write them with: slim-zoo download --dataset_name={name}'
+               ' --dataset_dir={}'),
     DatasetSpec(
         'flowers', {'train': 3320, 'validation': 350}, 5,
         'flowers_{}_*.tfrecord'),

@@ -16,8 +16,8 @@ from slim_zoo.catalog import datasets
 PREFIX = 'tfds:'
 _NAME = re.compile(r'(?P<path>\w+(/[\w.-]+)?)(:(?P<version>\d+\.\d+\.\d+))?')
 _VERSION = re.compile(r'\d+\.\d+\.\d+')
-_ADVICE = ('prepare it with: python download_and_convert_data.py'
-           ' --dataset_name={name} --dataset_dir={}')
+_ADVICE = ('prepare it with: slim-zoo download --dataset_name={name}'
+           ' --dataset_dir={}')
 
 
 def is_name(name: str) -> bool:

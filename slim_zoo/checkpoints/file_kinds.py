@@ -193,7 +193,8 @@ def _records(path, head):
     return None
   if b'brain.Event' in head:
     return 'a file of summaries for TensorBoard', 'name the checkpoint beside it'
-  return 'a TFRecord file', 'records belong to --dataset_dir, name a checkpoint here'
+  return ('a TFRecord file', 'name a checkpoint such as model.ckpt-1000; records belong'
+          ' in --dataset_dir')
 
 
 def _image(path, head):

@@ -89,12 +89,12 @@ def read(checkpoint: str) -> tuple[RunFacts | None, str | None]:
 
 def _other_run(sessions, name) -> str | None:
   """Returns why a checkpoint is not of the run of a card; None if it is."""
-  found = _OF_A_RUN.fullmatch(name)
-  if not found:
-    return f"'{name}' has not the name of a checkpoint that a run writes"
+  match = _OF_A_RUN.fullmatch(name)
+  if not match:
+    return f"the checkpoint is '{name}', expected a name such as model.ckpt-1000"
   last = sessions[-1]
   # A killed run may have saved after it wrote its card.
-  if int(found[1]) > last['step'] and last['stopped_by'] != UNDER_WAY:
+  if int(match[1]) > last['step'] and last['stopped_by'] != UNDER_WAY:
     return f"'{name}' is of a later step than its run, which ended at {last['step']}"
   return None
 

@@ -47,9 +47,9 @@ def warning(folder: str) -> str | None:
   others = elsewhere(folder)
   if not others:
     return None
-  return (f"WARNING: '{os.path.join(folder, STATE_FILE)}' names"
-          f' {diagnostics.some(others, 1)}: that is another folder, only checkpoints of'
-          f" these names in '{folder}' are used")
+  return (f"WARNING: '{os.path.join(folder, STATE_FILE)}' lists"
+          f' checkpoints in another folder ({diagnostics.some(others, 1)}). Files with'
+          f" the same names in '{folder}' are used instead.")
 
 
 def is_sound(folder: str) -> bool:

@@ -100,37 +100,37 @@ def choose(model_name: str, num_classes: int | None, checkpoint: str,
   cost = complexity.load().get(model_name)
   own_size = cost and cost.input_shape[-2]
   if facts is not None:
-    told = {size_flag: facts.image_size or own_size,
+    known = {size_flag: facts.image_size or own_size,
             'preprocessing_name': facts.preprocessing_name,
             'use_grayscale': facts.use_grayscale, 'labels_offset': facts.labels_offset}
-    begin = 'as the run card beside the checkpoint says:'
+    begin = 'from the run card beside the checkpoint:'
   else:
     row = published.find(model_name, num_classes, checkpoint)
-    told = {} if row is None else {
+    known = {} if row is None else {
         size_flag: row.image_size, 'preprocessing_name': row.preprocessing}
-    begin = f'without a run card taken as the published {model_name}:'
+    begin = f'no run card; assuming the published {model_name}:'
   if weights_size:
-    told[size_flag] = weights_size
+    known[size_flag] = weights_size
   if facts is not None and default_model_name:
-    told = {'model_name': facts.model_name, **told}
+    known = {'model_name': facts.model_name, **known}
   wanted = {size_flag: given.image_size, 'preprocessing_name': given.preprocessing_name,
             'use_grayscale': given.use_grayscale, 'labels_offset': given.labels_offset,
             'model_name': given.model_name}
   plain = {size_flag: own_size, 'preprocessing_name': model_name,
            'use_grayscale': False, 'labels_offset': 0,
            'model_name': default_model_name}
-  values = {name: next((value for value in (wanted[name], told.get(name))
+  values = {name: next((value for value in (wanted[name], known.get(name))
                         if value is not None), default)
             for name, default in plain.items()}
-  taken = {name: value for name, value in told.items() if wanted[name] is None
+  taken = {name: value for name, value in known.items() if wanted[name] is None
            and not _same(name, value, plain[name])}
-  against = {name: value for name, value in told.items() if facts is not None
+  against = {name: value for name, value in known.items() if facts is not None
              and wanted[name] is not None and not _same(name, value, wanted[name])}
   parts = [f'{begin} {as_flags(taken)}'] if taken and not (
       set(taken) == {size_flag} and weights_size) else []
   if against:
     used = as_flags({name: wanted[name] for name in against})
-    parts.append(f'{used} is used, where the run card says {as_flags(against)}')
+    parts.append(f'using {used}; the run card says {as_flags(against)}')
   return TrainedInput(
       values[size_flag], values['preprocessing_name'], values['use_grayscale'],
       values['labels_offset'],

@@ -1,14 +1,14 @@
 """Times networks: forward, forward and backward, or whole steps on records.
 
-  python benchmark_nets.py --networks=resnet_v2_50,mobilenet_v2 --batch_sizes=1,32
-  python benchmark_nets.py --networks='resnet_v?_50' --frozen --output=times.jsonl
-  python benchmark_nets.py --networks=lenet --dataset_name=digits \\
+  slim-zoo benchmark --networks=resnet_v2_50,mobilenet_v2 --batch_sizes=1,32
+  slim-zoo benchmark --networks='resnet_v?_50' --frozen --output=times.jsonl
+  slim-zoo benchmark --networks=lenet --dataset_name=digits \\
       --dataset_dir=demo/data
 
-Images are random and stay in memory. On records it says what bounds the step: the
-input, the forward pass, the backward pass or the update. A forward pass counts two
-operations for each multiply-add of slim-zoo networks, with the backward pass three
-times as many; auxiliary heads, which training runs too, count nothing.
+Images are random and stay in memory. With --dataset_name the images come from records,
+and the output names the slowest part of a step: input, forward pass, backward pass or
+update. A forward pass counts two operations for each multiply-add of `slim-zoo
+networks`, a forward and backward pass six. Auxiliary heads are not counted.
 """
 
 import dataclasses
@@ -250,7 +250,7 @@ def measure_all(settings, stored: Rows) -> list[str]:
       # Whatever stops one network, the others are still to be timed.
       line = (diagnostics.explain_memory_error(error) or str(error).strip()
               or repr(error)).splitlines()[0]
-      print(f'{setting.name}: passed over: {line}', file=sys.stderr, flush=True)
+      print(f'{setting.name}: skipped: {line}', file=sys.stderr, flush=True)
       failed.append(setting.name)
     else:
       stored.add(key, rows, described)

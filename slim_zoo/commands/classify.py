@@ -13,7 +13,7 @@ those that move, transparency as white or black) and preprocessed as in an evalu
 so that both give the same answer. Those of more than 100 million pixels are not read.
 
 Exit codes: 0, all images were classified; 1, none, or a mistake of the command's;
-2, a wrong flag; 3, some files were passed over, each with a line that says why.
+2, a wrong flag; 3, some files were skipped, each with a line that says why.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ flags.DEFINE_integer('batch_size', 32, 'Images at a time.', lower_bound=1)
 flags.DEFINE_integer('num_preprocessing_threads', 4,
                      'Images decoded and preprocessed at the same time.',
                      lower_bound=1)
-flags.DEFINE_integer('top_k', 5, 'How many of the likeliest classes are told.',
+flags.DEFINE_integer('top_k', 5, 'How many of the likeliest classes are shown.',
                      lower_bound=1)
 
 # --- What is written.

@@ -1,16 +1,16 @@
 """Gets a data set and writes it as TFRecords in its established format.
 
-  python download_and_convert_data.py --dataset_name=flowers --dataset_dir=data/flowers
-  python download_and_convert_data.py --dataset_name=imagenet --source=archives \\
+  slim-zoo download --dataset_name=flowers --dataset_dir=data/flowers
+  slim-zoo download --dataset_name=imagenet --source=archives \\
       --dataset_dir=data/imagenet
 
-What is published on the web is downloaded, unless --source names a copy. A run that was
-stopped goes on where it was when the same command is run again; one that is finished
-does nothing. The exit code is 3 if an image could not be used.
+Published archives are downloaded, unless --source names a copy. The same command
+continues a conversion that was stopped, and does nothing if the conversion is finished.
+The exit code is 3 if an image could not be used.
 
-  python download_and_convert_data.py --dataset_name=tfds:mnist --dataset_dir=data/tfds
+  slim-zoo download --dataset_name=tfds:mnist --dataset_dir=data/tfds
 
-prepares a data set of TensorFlow Datasets, which is then read as it is.
+prepares a data set of TensorFlow Datasets. Training reads it without a conversion.
 """
 
 import os
@@ -92,7 +92,7 @@ def check_nothing_refused() -> None:
   if os.path.exists(path) and not FLAGS.allow_refused:
     raise RefusedImagesError(
         f"some images were refused when this was written, see '{path}': convert a"
-        ' mended source to a new folder, or accept it with --allow_refused')
+        ' repaired source to a new folder, or accept it with --allow_refused')
 
 
 def convert(spec: dataset_catalog.DatasetSpec) -> None:

@@ -1,6 +1,6 @@
 """Evaluates an image classification network on every image of a split, once.
 
-  python eval_image_classifier.py --dataset_name=digits --dataset_dir=data/digits \\
+  slim-zoo eval --dataset_name=digits --dataset_dir=data/digits \\
       --dataset_split_name=test --model_name=lenet --checkpoint_path=runs/lenet \\
       --eval_dir=runs/lenet/eval
 
@@ -26,10 +26,11 @@ FLAGS = flags.FLAGS
 
 # --- What is evaluated.
 path_flags.DEFINE_path('checkpoint_path', '/tmp/tfmodel/',
-                       'Checkpoint to evaluate, or a folder, for the latest in it.')
+                       'Checkpoint to evaluate, or a folder: its latest checkpoint.')
 flags.DEFINE_float('moving_average_decay', None,
-                   'Evaluate the moving averages that training kept with this decay,'
-                   ' in place of the weights.', lower_bound=0, upper_bound=1)
+                   'Evaluate the moving averages of the weights, which training'
+                   ' kept. Any value above 0 reads them, such as 0.9999.',
+                   lower_bound=0, upper_bound=1)
 path_flags.DEFINE_path('train_dir', None,
                        'Not used: --checkpoint_path names what is evaluated.')
 flags.DEFINE_boolean('quantize', False,
@@ -264,9 +265,9 @@ def _recalibrated(checkpoint, network):
     with tf.Graph().as_default():
       return _evaluation(dataset, network, part).run(path)[0]
 
-  kept, told = recalibration.keep_the_better(checkpoint, target, measure)
+  kept, comparison = recalibration.keep_the_better(checkpoint, target, measure)
   print(f'batch norm statistics of {num_batches * batch_size:,} images of {split}:'
-        f' {told}', flush=True)
+        f' {comparison}', flush=True)
   return kept
 
 
@@ -381,7 +382,7 @@ class _Evaluator:
 
 
 def _watch(evaluator):
-  """Evaluates each new checkpoint of a folder; passes over those that are gone."""
+  """Evaluates each new checkpoint of a folder; skips those that are gone."""
   from slim_zoo.checkpoints import restore, run_checkpoints
   print(f'waiting for checkpoints in {FLAGS.checkpoint_path}', flush=True)
   checkpoint = None
@@ -395,7 +396,7 @@ def _watch(evaluator):
         raise
       if checkpoint_names.first_file(checkpoint) is None:
         reason = 'it was removed before it could be read'
-      print(f'{checkpoint} is passed over: {reason}', flush=True)
+      print(f'{checkpoint} is skipped: {reason}', flush=True)
   if checkpoint is None:
     raise diagnostics.UserError(
         f'no checkpoint came to {FLAGS.checkpoint_path} in'

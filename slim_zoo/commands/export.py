@@ -137,7 +137,7 @@ def _read_files(paths):
       with reader.open(path) as image:
         found.append(image_samples.Sample(image.data))
     except image_files.RefusedError as error:
-      tally.note(f'{path} is passed over: {error}')
+      tally.note(f'{path} is skipped: {error}')
   if paths and not found:
     raise diagnostics.UserError('--images names no image that can be read')
   return found

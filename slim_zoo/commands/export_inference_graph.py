@@ -1,10 +1,10 @@
 """Writes the graph of a network, without weights, as a GraphDef.
 
-  python export_inference_graph.py --model_name=inception_v3 \\
+  slim-zoo export-inference-graph --model_name=inception_v3 \\
       --output_file=/tmp/inception_v3.pb
 
-The images go in at 'input', float32 and preprocessed. TensorFlow's own freeze_graph
-puts the weights of a checkpoint into it:
+The placeholder 'input' takes preprocessed float32 images. TensorFlow's freeze_graph
+adds the weights of a checkpoint:
 
   python -m tensorflow.python.tools.freeze_graph --input_graph=/tmp/inception_v3.pb \\
       --input_binary=true --input_checkpoint=/tmp/train/model.ckpt-1000 \\

@@ -1,4 +1,4 @@
-"""A trained network and its classes: flags that the scripts which use it share."""
+"""A trained network and its classes: flags that several commands share."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ FLAGS = flags.FLAGS
 
 @dataclasses.dataclass(frozen=True)
 class TrainedNetwork:
-  """What the flags name, and the checkpoint and its run card tell for the rest.
+  """A trained network by the flags, the checkpoint and its run card, in this order.
 
   Attributes:
     choice: the `network_choice.Choice`.
@@ -25,8 +25,8 @@ class TrainedNetwork:
     preprocessing_name: a family or a network.
     use_grayscale: whether images are turned to gray.
     moving_averages: whether the weights' moving averages are used in their place.
-    multi_label: whether it was trained on images of several classes, or none, by what
-      the run card says of its data set.
+    multi_label: whether an image of its data set has any number of classes, by the
+      run card.
   """
 
   choice: object
@@ -40,33 +40,35 @@ class TrainedNetwork:
 def define() -> None:
   """Defines the flags."""
   path_flags.DEFINE_path('checkpoint_path', None,
-                         'Checkpoint, or a folder, for the latest in it.')
+                         'Checkpoint, or a folder: its latest checkpoint.')
   flags.DEFINE_string('model_name', None,
-                      'Name of the network; by default told by the checkpoint.')
+                      'Name of the network; by default read from the checkpoint.')
   flags.DEFINE_integer('num_classes', None,
-                       'Number of logits; by default told by the checkpoint.',
+                       'Number of logits; by default read from the checkpoint.',
                        lower_bound=1)
   flags.DEFINE_float('moving_average_decay', None,
-                     'Use the moving averages that training kept with this decay, in'
-                     ' place of the weights.', lower_bound=0, upper_bound=1)
+                     'Use the moving averages of the weights, which training kept. Any'
+                     ' value above 0 reads them, such as 0.9999.', lower_bound=0,
+                     upper_bound=1)
   flags.DEFINE_string('preprocessing_name', None,
-                      'Preprocessing family; by default that of the run card beside'
-                      ' the checkpoint, or of the network.')
+                      'Preprocessing family; by default read from the run card beside'
+                      ' the checkpoint, else the family of the network.')
   flags.DEFINE_boolean('use_grayscale', None,
-                       'Turn images to one gray channel; by default as the run card'
-                       ' says.')
+                       'Turn images to one gray channel; by default read from the run'
+                       ' card.')
   flags.DEFINE_integer('eval_image_size', None,
-                       'Height and width of the images; by default as the run card'
-                       ' says, or those of the network.', lower_bound=1)
+                       'Height and width of the images; by default read from the run'
+                       ' card, else the size of the network.', lower_bound=1)
   path_flags.DEFINE_path('labels_file', None,
                          'Names of the classes: lines such as 0:daisy, or a name on'
-                         ' each line. By default labels.txt of --dataset_dir, if there'
-                         ' is that flag, beside the checkpoint, or of the data set in'
-                         ' its run card.')
+                         ' each line. By default labels.txt in --dataset_dir (if the'
+                         ' command has this flag), beside the checkpoint, or in the'
+                         ' data folder of its run card.')
   flags.DEFINE_integer('labels_offset', None,
-                       'Taken off every label of the labels file: 1 leaves out the'
-                       ' background class of ImageNet, which VGG and ResNet v1 do not'
-                       ' have. By default as the run card says, or 0.', lower_bound=0)
+                       'Subtracted from every label of the labels file: 1 leaves out'
+                       ' the background class of ImageNet, which VGG and ResNet v1 do'
+                       ' not have. By default read from the run card, else 0.',
+                       lower_bound=0)
 
 
 def check() -> None:
@@ -89,10 +91,10 @@ def check() -> None:
 
 
 def find(dataset_dir: str | None = None) -> TrainedNetwork:
-  """Looks into the checkpoint and its run card.
+  """Reads the checkpoint and its run card.
 
   Args:
-    dataset_dir: of the data set that it was trained on; its labels.txt has to fit.
+    dataset_dir: the folder of its training data; labels.txt there must fit.
 
   Raises:
     UserError: the checkpoint, the flags and the labels do not fit one another.
@@ -147,7 +149,7 @@ def _imagenet_names(choice):
 
 
 def _is_multi_label(facts):
-  """Tells it of the data set that a run card names; False where it is gone."""
+  """Returns whether the data set of a run card is multi-label; False without it."""
   if facts is None or facts.dataset_name is None:
     return False
   try:

@@ -82,7 +82,7 @@ def batched(images: tf.data.Dataset, batch_size: int, multi_label: bool,
   """Returns batches of (image, label, number, key).
 
   With `multi_label` the labels of an image are int64 [labels], those of a batch
-  [batch, most], filled up with what `check` passes over.
+  [batch, most], filled up with what `check` skips.
   """
   if not multi_label:
     return images.batch(batch_size, drop_remainder=drop_remainder)

@@ -1,4 +1,4 @@
-"""A map in parallel that passes over the elements it fails for, and no others."""
+"""A map in parallel that skips the elements it fails for, and no others."""
 
 from collections.abc import Callable
 

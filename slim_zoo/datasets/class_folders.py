@@ -85,23 +85,24 @@ def survey(image_dir: str, split_folders: str = 'auto',
   top, of_systems = folder_tree.read(image_dir)
   layout = folder_layout.find(top, image_dir, split_folders, class_folders)
   classes = folder_names.in_label_order(
-      name for base in layout.bases for name in base.classes)
+      name for split in layout.splits for name in split.classes)
   if len(classes) < 2:
     raise diagnostics.UserError(_too_few_classes(top, image_dir, classes))
   labels = {name: label for label, name in enumerate(classes)}
-  sources = [Source(path, labels[name], base.split)
-             for base in layout.bases for name in base.classes
-             for path in _files(base.classes[name], layout.deepest)]
-  loose = [*layout.loose, *(path for base in layout.bases for path in base.loose)]
-  loose = sorted(set(loose))
+  sources = [Source(path, labels[name], split.split_name)
+             for split in layout.splits for name in split.classes
+             for path in _files(split.classes[name], layout.deepest)]
+  unsorted_files = sorted({*layout.unsorted_files, *(
+      path for split in layout.splits for path in split.unsorted_files)})
   _check_no_shared_folder(layout, labels)
   _check_spelled_alike(layout)
   return ClassFolders(
       image_dir, tuple(classes),
-      {base.split: base.folder.path for base in layout.bases if base.split},
+      {split.split_name: split.folder.path for split in layout.splits
+       if split.split_name},
       tuple(sorted(sources, key=lambda source: source.path)),
-      tuple(path for path in loose if image_check.has_image_suffix(path)),
-      tuple(path for path in loose if not image_check.has_image_suffix(path)),
+      tuple(path for path in unsorted_files if image_check.has_image_suffix(path)),
+      tuple(path for path in unsorted_files if not image_check.has_image_suffix(path)),
       (*layout.notes, *_notes(layout, classes, of_systems)))
 
 
@@ -117,10 +118,10 @@ def _check_no_shared_folder(layout, labels):
   """Raises UserError where a link makes one folder a part of two classes."""
   if layout.deepest:
     return
-  for base in layout.bases:
+  for split in layout.splits:
     owner = {}
     for name in labels:
-      for folder in base.classes.get(name, ()):
+      for folder in split.classes.get(name, ()):
         for inner in folder.below():
           other, path = owner.setdefault(inner.place, (name, inner.path))
           if other != name:
@@ -131,14 +132,14 @@ def _check_no_shared_folder(layout, labels):
 
 def _check_spelled_alike(layout):
   """Raises UserError where a class is spelled otherwise in the training split."""
-  trained, *others = layout.bases
-  for base in others:
-    for name in sorted(set(base.classes) - set(trained.classes)):
+  trained, *others = layout.splits
+  for split in others:
+    for name in sorted(set(split.classes) - set(trained.classes)):
       near = [one for group in folder_names.alike({*trained.classes, name})
               if name in group for one in group if one != name]
       if near:
         raise diagnostics.UserError(
-            f"class folder '{base.folder.path}/{diagnostics.printable(name)}' is"
+            f"class folder '{split.folder.path}/{diagnostics.printable(name)}' is"
             f" {_spelled(near[0])} in '{trained.folder.path}': differing by case,"
             ' spaces or Unicode form they are two classes; give both one name')
 
@@ -154,16 +155,16 @@ def _notes(layout, classes, of_systems):
   for group in folder_names.alike(classes):
     yield (f"warning: {', '.join(map(_spelled, group))} are different classes, but"
            ' differ only by case, spaces or Unicode form')
-  for base in layout.bases:
-    for name, folders in base.classes.items():
+  for split in layout.splits:
+    for name, folders in split.classes.items():
       if len(folders) > 1:
         yield (f"class '{name}' has the images of"
                f' {some_names(folder.path for folder in folders)}')
-  for base in layout.bases[1:]:
-    missing = [name for name in layout.bases[0].classes if name not in base.classes]
+  for split in layout.splits[1:]:
+    missing = [name for name in layout.splits[0].classes if name not in split.classes]
     if missing:
       kind = 'class' if len(missing) == 1 else f'{len(missing)} classes:'
-      yield f'{base.split} has no images of {kind} {some_names(missing)}'
+      yield f'{split.split_name} has no images of {kind} {some_names(missing)}'
   if of_systems:
     yield f'system files, skipped: {some_names(of_systems)}'
 

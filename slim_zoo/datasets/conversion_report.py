@@ -70,7 +70,7 @@ class Report:
       lines.append('with several frames or pages, of which the first is used:'
                    f' {self.several}')
     if self.ignored:
-      lines.append(f'no images, passed over: {_some(self.ignored)}')
+      lines.append(f'no images, skipped: {_some(self.ignored)}')
     if self.refused:
       lines.append(f'refused: {len(self.refused)}')
       lines += [f'  {line}' for line in refusal_lines(self.refused[:_MOST_SHOWN])]
@@ -100,7 +100,7 @@ class Report:
       raise RefusedImagesError(
           f"{count} {'file was' if count == 1 else 'files were'} refused, see"
           f" '{self.dataset_dir}/{REFUSED_FILENAME}'; the records hold all others."
-          ' Mend or remove them and convert again, or accept it with'
+          ' Repair or remove them and convert again, or accept it with'
           ' --allow_refused')
 
 

@@ -3,7 +3,7 @@
 A copy has the same records in the same places, each with its pixels in place of the
 encoded image: as decoded, for training, or as prepared for the network, where that is
 the same each time. It takes about ten times the space of JPEGs, or twenty. What cannot
-be decoded is copied as it is, and passed over where it is read, as in the original. The
+be decoded is copied as it is, and skipped where it is read, as in the original. The
 name of a copy tells of what it is one and what was done: records that changed get a new
 one, and so does another preprocessing. All may be removed at any time.
 """

@@ -22,20 +22,20 @@ _CLASSES_OR_SPLITS = ('say what the folders are: --split_folders=yes (splits) or
 
 
 @dataclasses.dataclass
-class Base:
-  """A folder that holds class folders.
+class SplitFolder:
+  """The image folder or the folder of a split: it holds class folders.
 
   Attributes:
     folder: the image folder, or that of a split.
-    split: the name of the split, or None.
+    split_name: the name of the split, or None.
     classes: the folders of each class by the name of the class.
-    loose: paths of files that lie in no class folder.
+    unsorted_files: paths of files that lie in no class folder.
   """
 
   folder: Folder
-  split: str | None
+  split_name: str | None
   classes: dict[str, list[Folder]]
-  loose: list[str]
+  unsorted_files: list[str]
 
 
 @dataclasses.dataclass
@@ -43,15 +43,15 @@ class Layout:
   """The splits and classes of an image folder.
 
   Attributes:
-    bases: the image folder, or a base for each split, that to train on first.
+    splits: the image folder, or the folder of each split, the training split first.
     deepest: whether a class has the files in its folders only, not those below.
-    loose: paths of files at the top, beside the folders of splits.
+    unsorted_files: paths of files at the top, beside the folders of splits.
     notes: lines for the user.
   """
 
-  bases: list[Base]
+  splits: list[SplitFolder]
   deepest: bool
-  loose: list[str]
+  unsorted_files: list[str]
   notes: list[str]
 
 
@@ -80,28 +80,29 @@ def find(top: Folder, image_dir: str, split_folders: str = 'auto',
     if split_folders == 'no' and class_folders == 'auto':
       class_folders = 'top'
     classes = _classes(top, where, class_folders, image_dir)
-    return Layout([Base(top, None, classes, top.files)], class_folders == 'deepest', [],
-                  [])
+    return Layout([SplitFolder(top, None, classes, top.files)],
+                  class_folders == 'deepest', [], [])
   _check_kinds(kinds, where)
   notes = _notes_of_empty(top, kinds)
-  bases = _bases(top, kinds, where, class_folders, image_dir, notes)
-  if len(bases) == 1:
+  splits = _splits(top, kinds, where, class_folders, image_dir, notes)
+  if len(splits) == 1:
     notes.append(
-        'no other split has labels: name the folder to train on alone to have one for'
-        f" validation drawn of it, --image_dir='{path_of(image_dir, bases[0].folder)}'")
-  return Layout(bases, class_folders == 'deepest', top.files, notes)
+        'no other split has labels. To get a validation split, convert only the'
+        f" training folder: --image_dir='{path_of(image_dir, splits[0].folder)}'")
+  return Layout(splits, class_folders == 'deepest', top.files, notes)
 
 
-def _bases(top, kinds, where, class_folders, image_dir, notes) -> list[Base]:
-  """Returns the splits with labels, that to train on first; adds to `notes`."""
+def _splits(top, kinds, where, class_folders, image_dir, notes) -> list[SplitFolder]:
+  """Returns the splits with labels, the training split first; adds to `notes`."""
   folders = {folder.name: folder for folder in top.folders}
-  bases, trained = [], ()
+  splits, trained = [], ()
   for name, kind in sorted(kinds.items(), key=lambda item: item[1] != TRAIN):
     folder = _unwrapped(folders[name])
     if trained and _is_unlabelled(folder, trained):
       count = sum(len(one.images) for one in folder.below())
-      notes.append(f"'{name}' has no class folders: its {count} images have no"
-                   ' labels and are skipped')
+      images = '1 image has no label and is' if count == 1 else (
+          f'{count} images have no labels and are')
+      notes.append(f"'{name}' has no class folders: its {images} skipped")
       continue
     classes = _classes(folder, where, class_folders, image_dir)
     if kind == TRAIN and not classes:
@@ -112,9 +113,9 @@ def _bases(top, kinds, where, class_folders, image_dir, notes) -> list[Base]:
     trained = trained or tuple(classes)
     if folder.path != name:
       notes.append(f"the class folders of '{name}' are in '{folder.path}'")
-    bases.append(Base(
+    splits.append(SplitFolder(
         folder, folder_names.name_of_split(name, kind), classes, folder.files))
-  return bases
+  return splits
 
 
 def _kinds_of_splits(top, where, choice) -> dict[str, str]:
@@ -168,7 +169,7 @@ def _known_splits(folders) -> dict[str, str]:
 
 
 def _check_kinds(kinds, where):
-  """Raises UserError unless there is one folder for each split, and one to train on."""
+  """Raises UserError unless each split has one folder, and one is for training."""
   by_kind = {}
   for name, kind in kinds.items():
     by_kind.setdefault(folder_names.name_of_split(name, kind), []).append(name)
@@ -183,8 +184,9 @@ def _check_kinds(kinds, where):
           " that is part of file names: use letters, digits, '_', '-' and '.'")
   if TRAIN not in kinds.values():
     raise diagnostics.UserError(
-        f'{where} holds {names(kinds)}, and none to train on: name the folder to train'
-        ' on train, or use --split_folders=no if they are classes')
+        f'{where} holds {names(kinds)}, but no training folder: give the folder'
+        ' with the training images the name train, or use'
+        ' --split_folders=no if they are classes')
 
 
 def _notes_of_empty(top, kinds):
@@ -271,8 +273,9 @@ def _check_one_level(folder, where):
   more = ''
   if any(folder_names.split_of(inner.name) for inner in folder.folders):
     more = '; or, if those at the top are splits, --split_folders=yes'
+  holds = 'holds' if len(nested) == 1 else 'hold'
   raise diagnostics.UserError(
-      f'{where}: {names(nested)} hold folders of images, such as {names(inside)}:'
+      f'{where}: {names(nested)} {holds} folders of images, such as {names(inside)}:'
       f' choose the classes with --class_folders=top or --class_folders=deepest{more}')
 
 

@@ -2,7 +2,7 @@
 
 The size is read from the header first: a file of some kB may claim any number of
 pixels, and decoding it would take all memory. An image past the limits fails like a
-damaged one, so it is passed over and named (see `record_faults`).
+damaged one, so it is skipped and named (see `record_faults`).
 """
 
 from slim_zoo.datasets import image_check

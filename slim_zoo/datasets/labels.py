@@ -52,7 +52,7 @@ def read_label_file(dataset_dir: str | os.PathLike,
                     filename: str = LABELS_FILENAME) -> dict[int, str]:
   """Returns the name of each label.
 
-  A name may contain colons; empty lines are passed over.
+  A name may contain colons; empty lines are skipped.
 
   Raises:
     UserError: a line is not LABEL:NAME, or a label comes twice.

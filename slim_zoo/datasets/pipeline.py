@@ -1,7 +1,7 @@
 """From a slim Dataset to batches of network-ready images, by tf.data.
 
 Training reads without end, shuffled; evaluation reads each record once, in
-order. In both an image that cannot be decoded is passed over and named, a label
+order. In both an image that cannot be decoded is skipped and named, a label
 outside the classes and a corrupt record file end the run with a clear line.
 """
 
@@ -53,7 +53,7 @@ class Input:
     log: the `RecordLog` that must be told the `numbers` of each batch.
     initializer: the op that starts the pipeline.
     files: the record files.
-    faults: says why records were passed over.
+    faults: says why records were skipped.
     part: the part of their records that is read; None: all.
     copies: the files that are read in their place; see `decoded_copies`.
   """
@@ -281,8 +281,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     num_clones: how many batches a step takes: twice that many are kept ready.
     seed: of the order in which records come.
     runs_here: whether the session runs in this process. In another one, which
-      --master names, there is no Python: records are passed over by number only.
-    first_record: how many records to pass over, as if an input with the same seed
+      --master names, there is no Python: records are skipped by number only.
+    first_record: how many records to skip, as if an input with the same seed
       had read them. Those of its epoch are read, but not decoded.
     mix: called as mix(images, targets, seed) with each batch, the targets float32
       [batch, classes] and the seed of shape [2]; returns other images and targets,

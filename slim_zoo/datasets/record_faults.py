@@ -1,7 +1,7 @@
 """Why a record cannot be used: its label, its features or its image.
 
 The first records of a run are checked before it starts. A record that the pipeline
-passes over later is read again, so that its fault is named and counted by its kind.
+skips later is read again, so that its fault is named and counted by its kind.
 """
 
 import collections
@@ -54,7 +54,9 @@ class Fault:
 
 
 _NO_EXAMPLE = Fault('record that is no tf.train.Example',
-                    'it does not hold an image: it is no tf.train.Example', True)
+                    'it does not hold an image: it is no tf.train.Example', True,
+                    'expected a serialized tf.train.Example with image/encoded and'
+                    ' image/class/label: see docs/input.md')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +158,8 @@ def _label_fault(features: _Features, expected: Expected) -> Fault | None:
   if kind != 'int64_list':
     return Fault(f'{_TYPES[kind]} label', f'its {name} is {_TYPES[kind]},'
                  f' {_shown(values)}: expected {expected.label_in_words}', True,
-                 'write the records again')
+                 'write the label as one int64' if not expected.multi_label else
+                 'write the labels as int64')
   if expected.n_hot:
     if len(values) == expected.num_classes and set(values) <= {0, 1}:
       return None
@@ -291,7 +294,7 @@ def labels_of(data: bytes, expected: Expected) -> list[int]:
 
 
 def explain(data: bytes, expected: Expected) -> Fault:
-  """Returns why a record was passed over; decodes its image to learn it."""
+  """Returns why a record was skipped; decodes its image to learn it."""
   fault = find(data, expected)
   if fault:
     return fault
@@ -386,7 +389,7 @@ def _check_pairs(files, labels, expected):
 
 
 class FaultCounts:
-  """Says why records were passed over, and counts them by kind.
+  """Says why records were skipped, and counts them by kind.
 
   Args:
     files: the record files.

@@ -1,6 +1,6 @@
 """Knows which records went into a pipeline and which came out as images.
 
-An image that cannot be decoded is passed over, so that one bad file does not
+An image that cannot be decoded is skipped, so that one bad file does not
 end a run. This log notices each by the gap it leaves and names it.
 """
 

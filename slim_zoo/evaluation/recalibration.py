@@ -167,12 +167,12 @@ def keep_the_better(checkpoint: str, target: str,
   except BaseException:
     _remove(target)
     raise
-  told = (f'{before.words} with those of the checkpoint, {after.words} with the new'
-          ' ones')
+  comparison = (f'{before.words} with those of the checkpoint, {after.words} with'
+                ' the new ones')
   if after.scores >= before.scores:
-    return target, f'{told}: written to {target}'
+    return target, f'{comparison}: written to {target}'
   _remove(target)
-  return checkpoint, f'{told}: {checkpoint} stays as it is'
+  return checkpoint, f'{comparison}: {checkpoint} stays as it is'
 
 
 class _Measured(NamedTuple):

@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r'\s*\d+\s*:')
 def read(path: str) -> dict[int, str]:
   """Returns the names in a file: lines such as '0:daisy', or a name on each line.
 
-  Plain names are counted from 0; empty lines are passed over.
+  Plain names are counted from 0; empty lines are skipped.
 
   Raises:
     UserError: there is no such file, it is no text, or a line is not as the others.

@@ -49,7 +49,7 @@ class Answer:
 
   Attributes:
     path: of the file.
-    refused: why it was passed over; None if it was classified, and only then there
+    refused: why it was skipped; None if it was classified, and only then there
       are the others.
     change: why it was not read as it is, see `image_files.ImageFile`.
     thumbnail: if asked for.

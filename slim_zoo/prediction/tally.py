@@ -18,7 +18,7 @@ def note(text: str) -> None:
 
 
 class Tally:
-  """Counts answers, and says why files are passed over as soon as they are.
+  """Counts answers, and says why files are skipped as soon as they are.
 
   Args:
     script: the name that the lines begin with.
@@ -33,7 +33,7 @@ class Tally:
     if answer.refused:
       self._refused += 1
       if self._refused <= _MOST_TOLD:
-        self._tell(f"'{printable(answer.path)}' is passed over: {answer.refused}")
+        self._tell(f"'{printable(answer.path)}' is skipped: {answer.refused}")
     elif answer.change:
       self._changes[answer.change] += 1
 
@@ -53,7 +53,7 @@ class Tally:
       kinds = '; '.join(f'{count} {kind}' for kind, count in self._changes.items())
       note(f'read as slim-zoo convert-images stores them: {kinds}')
     if self._refused > _MOST_TOLD:
-      self._tell(f'{self._refused - _MOST_TOLD} more are passed over')
+      self._tell(f'{self._refused - _MOST_TOLD} more are skipped')
     total = len(found.files)
     if self._refused == total > 1:
       raise diagnostics.UserError(f'none of the {total} files could be classified')

@@ -71,7 +71,7 @@ class TrainingLoop:
     end: why the run ended, for its last line.
     saver: writes the checkpoints.
     callbacks: the watchers, and the first failure of the run.
-    unreadable: the records that were passed over.
+    unreadable: the records that were skipped.
   """
 
   def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
@@ -269,7 +269,7 @@ class TrainingLoop:
           fault, is_printed = self._images.faults.add(key)
           reason = fault.reason
         if is_printed:
-          print(f'passed over {self._images.log.describe(key)}: {reason}'
+          print(f'skipped {self._images.log.describe(key)}: {reason}'
                 f' ({len(self.unreadable)} so far)', flush=True)
 
   def _print_progress(self, learning_rate):

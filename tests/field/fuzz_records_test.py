@@ -1,4 +1,4 @@
-"""Damaged and odd records are passed over and counted, or end a run in one line."""
+"""Damaged and odd records are skipped and counted, or end a run in one line."""
 
 import numpy as np
 import pytest

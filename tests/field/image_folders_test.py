@@ -115,7 +115,7 @@ def test_folder_without_images_beside_splits_is_no_class(tmp_path):
     ({'bus': 3, 'train': 3, 'test': 3}, "'bus'.*=yes.*=no"),
     ({**under('train'), **under('dev'), **under('eval')}, 'would all be the split'),
     ({**under('train1'), **under('train2'), **under('test')}, 'would all be the split'),
-    ({**under('val'), **under('test')}, 'none to train on'),
+    ({**under('val'), **under('test')}, 'but no training folder: give the folder'),
     ({**under('train'), **under('extra')}, '--class_folders=.*--split_folders=yes'),
     ({'cat/train': 3, 'cat/test': 3, 'dog/train': 3, 'dog/test': 3}, 'holds splits'),
     ({'animals/cat': 3, 'animals/dog': 3, 'plants/rose': 3},

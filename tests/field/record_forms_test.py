@@ -1,6 +1,6 @@
 """Records of other people: labels, images and features of the wrong form.
 
-Each is named before the run where the first records show it; later it is passed over,
+Each is named before the run where the first records show it; later it is skipped,
 named with its reason and counted by its kind.
 """
 

@@ -48,7 +48,7 @@ def test_every_checkpoint_of_a_run_has_its_facts(tmp_path, name):
   assert (facts.model_name, facts.num_classes, facts.image_size) == (
       'mobilenet_v1_025', 10, 64)
   assert facts.moving_average_decay == 0.9
-  assert made(facts).note == f'as the run card beside the checkpoint says: {TAKEN}'
+  assert made(facts).note == f'from the run card beside the checkpoint: {TAKEN}'
 
 
 @pytest.mark.parametrize(('values', 'name', 'words'), [
@@ -61,8 +61,8 @@ def test_every_checkpoint_of_a_run_has_its_facts(tmp_path, name):
     ({**card(), 'sessions': []}, 'model.ckpt-6', 'cannot be read'),
     ({**card(), 'format': 2}, 'model.ckpt-6', 'format 2'),
     # The folder is used again.
-    (card(), 'mobilenet_v1_025.ckpt', 'has not the name'),
-    (card(), 'model.ckpt', 'has not the name'),
+    (card(), 'mobilenet_v1_025.ckpt', 'expected a name such as model.ckpt-1000'),
+    (card(), 'model.ckpt', 'expected a name such as model.ckpt-1000'),
     (card(), 'model.ckpt-7', 'later step'),
     (card(), 'best-before-1/model.ckpt-3', 'may be of an earlier run'),
 ])
@@ -107,8 +107,8 @@ def test_a_flag_counts_more_and_a_contradiction_is_said(tmp_path, given, value, 
   facts, _ = read(tmp_path, card())
   found = made(facts, **given)
   assert getattr(found, next(iter(given))) == value
-  assert f'; {flag}' in found.note
-  assert 'where the run card says' in found.note
+  assert f'; using {flag}' in found.note
+  assert '; the run card says --' in found.note
   assert '\n' not in found.note
 
 
@@ -153,7 +153,7 @@ def test_published_checkpoints(name, classes, path, size, family):
   assert (found.image_size, trained_input.family(found.preprocessing_name)) == (
       size, family)
   if found.flags:
-    assert f'taken as the published {name}' in found.note
+    assert f'no run card; assuming the published {name}: --' in found.note
 
 
 def test_published_facts_and_defaults_agree_but_for_resnet_v2():
@@ -189,7 +189,7 @@ def test_eval_follows_the_run(small_run, digits_dir, tmp_path):
   said = [line for line in done.stdout.splitlines() if line.startswith('note: ')]
   assert said[0] == (f'note: --train_dir={small_run} is not used: --checkpoint_path='
                      f'{small_run} names what is evaluated')
-  assert said[1] == ('note: as the run card beside the checkpoint says:'
+  assert said[1] == ('note: from the run card beside the checkpoint:'
                      f' --model_name=mobilenet_v1_025 {OF_THE_RUN}')
   assert AVERAGES in said[2]
   run = json.loads((tmp_path / 'report/report.json').read_text())['run']
@@ -201,7 +201,7 @@ def test_classify_and_export_follow_the_run(small_run, tmp_path):
   Image.new('RGB', (40, 40), 'red').save(tmp_path / 'red.png')
   done = scripts.run('classify', tmp_path / 'red.png', checkpoint_path=small_run)
   assert done.returncode == 0, done.stderr
-  assert f'as the run card beside the checkpoint says: {OF_THE_RUN}\n' in done.stderr
+  assert f'from the run card beside the checkpoint: {OF_THE_RUN}\n' in done.stderr
   assert AVERAGES in done.stderr
   done = scripts.run('export', checkpoint_path=small_run, images=tmp_path,
                      format='frozen_graph', export_dir=tmp_path / 'out', check=False)
@@ -230,7 +230,7 @@ def test_training_goes_on_as_the_run(small_run, digits_dir, tmp_path):
   assert done.returncode == 0, done.stderr
   taken = '--train_image_size=32 --preprocessing_name=cifarnet --use_grayscale'
   assert done.stdout.startswith(
-      'note: as the run card beside the checkpoint says: --model_name=mobilenet_v1_025'
+      'note: from the run card beside the checkpoint: --model_name=mobilenet_v1_025'
       f' {taken}\n')
   again = scripts.run('train_image_classifier', train_dir=tmp_path / 'tuned',
                       max_number_of_steps=2, **flags)

@@ -59,7 +59,7 @@ def test_results_are_reported_and_the_watch_goes_on(digits_dir, trained_dir, tmp
   assert '355 images' in until('accuracy')
   # Removed in part before it is read; the next one is whole.
   put(trained_dir, folder, 2, ('.index',))
-  assert until('passed over').startswith(f'{folder}/model.ckpt-2 is passed over: ')
+  assert until('skipped').startswith(f'{folder}/model.ckpt-2 is skipped: ')
   put(trained_dir, folder, 3)
   assert until('checkpoint ') == f'checkpoint {folder}/model.ckpt-3\n'
   until('accuracy')
