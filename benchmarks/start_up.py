@@ -76,7 +76,7 @@ def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
   return '\n\n'.join([
       '# Start-up',
       'Seconds from the command to the line of the first step of'
-      ' `train_image_classifier.py` on digits; and of a program that imports'
+      ' `slim-zoo train` on digits; and of a program that imports'
       ' TensorFlow, builds the network in the tf_slim wheel with its train op, and runs'
       ' one step. Below: to the end of the answer to what needs no TensorFlow.',
       f'{paired_runs.conditions(runs)}.',

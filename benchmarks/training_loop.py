@@ -120,7 +120,7 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
         f'{ratio * _USUAL_INTERVAL / (_USUAL_INTERVAL + extra):.3f}'))
   return '\n\n'.join([
       '# The training loop beside its bare steps',
-      'Steps a second of `train_image_classifier.py` on digits, with its lines of'
+      'Steps a second of `slim-zoo train` on digits, with its lines of'
       ' progress; and of a session that runs the same train op on the same records and'
       ' does nothing else: medians, and ratios within each round. Beside them what'
       ' summaries and a checkpoint take together, and the ratio with both every'
