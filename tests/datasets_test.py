@@ -227,8 +227,9 @@ def test_labels_offset_must_leave_classes(offset, fits):
 
 
 def test_catalog_and_checks_of_files_need_no_tensorflow():
-  code = ('import sys, catalog.datasets, catalog.networks, datasets.records,'
-          ' datasets.labels, datasets.downloads, datasets.image_folder\n'
+  code = ('import sys, slim_zoo.catalog.datasets, slim_zoo.catalog.networks,'
+          ' slim_zoo.datasets.records, slim_zoo.datasets.labels,'
+          ' slim_zoo.datasets.downloads, slim_zoo.datasets.image_folder\n'
           'print([name for name in sys.modules if "tensorflow" in name])')
   done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True,
                         text=True, check=True)

@@ -2,6 +2,8 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -34,6 +36,9 @@ LAYERS = {
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
 WITHOUT_TENSORFLOW = {'diagnostics', 'pictures', 'progress', 'catalog', 'slim_names',
                       'paths', 'config'}
+# Those modules of checkpoints that config imports.
+CHECKPOINTS_OF_CONFIG = {'checkpoint_names', 'renaming', 'run_checkpoints', 'run_facts',
+                         'trained_input'}
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
 ALONE = ('slim_zoo/export/exported_runtime.py',
@@ -104,3 +109,22 @@ def test_the_package_imports_nothing_of_the_checkout():
 def test_every_module_and_package_has_a_layer():
   layers = {layer_of(path) for path in (ROOT / 'slim_zoo').rglob('*.py')}
   assert layers - {'__init__', '__main__', 'commands'} == set(LAYERS)
+
+
+def test_config_imports_no_module_that_imports_tensorflow():
+  """Of checkpoints it imports some modules only; WORKSPACE.md lists them."""
+  names = set()
+  for path in (ROOT / 'slim_zoo' / 'config').glob('*.py'):
+    names |= imports(ast.parse(path.read_text()))
+  modules = {name.removeprefix('slim_zoo.checkpoints.').split('.')[0]
+             for name in names if name.startswith('slim_zoo.checkpoints.')}
+  assert modules == CHECKPOINTS_OF_CONFIG
+  code = ('import sys, pkgutil, importlib, slim_zoo.config as config\n'
+          'for module in pkgutil.iter_modules(config.__path__, "slim_zoo.config."):\n'
+          '  importlib.import_module(module.name)\n'
+          'print([name for name in sys.modules if "tensorflow" in name])')
+  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True,
+                        text=True, check=True)
+  assert done.stdout.strip() == '[]'
+  text = (ROOT / 'WORKSPACE.md').read_text()
+  assert all(f'`{module}`' in text for module in modules)

@@ -80,7 +80,9 @@ def test_a_moved_run_is_read_though_a_new_one_took_its_place(run_a, tmp_path, ca
   assert next(run_checkpoints.new_ones(str(old))) == str(old / 'model.ckpt-60')
   line, same = capfd.readouterr().err.splitlines()
   assert line == same
-  assert line.startswith(f"WARNING: '{old}/checkpoint' names {run_a}/model.ckpt-60,")
+  assert line.startswith(f"WARNING: '{old}/checkpoint' lists checkpoints in another"
+                         f' folder ({run_a}/model.ckpt-60, and ')
+  assert line.endswith(f"Files with the same names in '{old}' are used instead.")
 
 
 @pytest.mark.parametrize('spell', [

@@ -354,10 +354,10 @@ def test_names_of_classes_are_kept_and_printed(tmp_path):
 def test_script_prints_every_name_on_an_ascii_terminal(tmp_path):
   images = folder(tmp_path / 'images', dict.fromkeys(NAMES, 1))
   done = subprocess.run(
-      [sys.executable, str(ROOT / 'slim-zoo convert-images'), f'--image_dir={images}',
+      [sys.executable, '-m', 'slim_zoo', 'convert-images', f'--image_dir={images}',
        f'--dataset_dir={tmp_path}/records', '--dataset_name=pets'],
       env={**os.environ, 'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'}, check=False,
-      capture_output=True)
+      capture_output=True, cwd=ROOT)
   assert done.returncode == 0, done.stderr
   assert rb'caf\xe9: train 1' in done.stdout
   assert done.stdout.isascii()
