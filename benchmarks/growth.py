@@ -162,15 +162,15 @@ def report(runs: paired_runs.Runs, parts: list[tuple[dict, list[Line]]]) -> str:
   """Returns the Markdown page."""
   return '\n\n'.join([
       '# Growth',
-      'What is to stay the same while the work grows. Each run is a process of its own;'
-      ' ratios are taken within each round. Each clone stands on a logical CPU device'
-      ' of its own, and all share the images of the step. Peak memory is the largest'
-      ' resident set of the process. Records are gray PNGs of 12 x 12 pixels, shuffled,'
-      ' decoded and preprocessed as for LeNet.',
+      'These costs must not grow with the size of the work. Each run is a separate'
+      ' process; ratios are computed within each round. Each clone has its own logical'
+      ' CPU device, and the clones share the images of the step. Peak memory is the'
+      ' largest resident set of the process. Records are gray PNGs of 12 x 12 pixels,'
+      ' shuffled, decoded and preprocessed as for LeNet.',
       f'{paired_runs.conditions(runs, ("tensorflow", "tf-slim"))}.',
       f'    {paired_runs.command_line("growth")}',
       paired_runs.table(
-          ('', 'from', 'to', 'ratio', 'wanted, at most'),
+          ('', 'from', 'to', 'ratio', 'limit'),
           [cells(runs, task, line) for task, lines in parts for line in lines],
           texts=3)]) + '\n'
 

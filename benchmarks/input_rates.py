@@ -45,7 +45,7 @@ def line(runs: paired_runs.Runs, task: dict, ours: str, rival: str
          ) -> tuple[str, ...]:
   """Returns a line of the table."""
   what = 'training' if task['is_training'] else 'evaluation'
-  what += ', decoded copies' if ours == COPIES else ''
+  what += ', cached' if ours == COPIES else ''
   cells = []
   for name in (ours, rival):
     seconds = runs.medians(task, name).values()
@@ -57,22 +57,22 @@ def line(runs: paired_runs.Runs, task: dict, ours: str, rival: str
     cells += [f"{task['batch_size'] / statistics.median(seconds):,.0f}",
               f"{statistics.median(busy) / task['batch_size'] * 1e3:.2f}"]
   ratio = runs.ratio(task, ours, rival)
-  return (f"{task['family']}, {what}, beside {rival}", *cells,
+  return (f"{task['family']}, {what}, compared with {rival}", *cells,
           '-' if ratio is None else f'{ratio:.2f}')
 
 
 def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]) -> str:
   """Returns the Markdown page."""
   return '\n\n'.join([
-      '# Input',
-      f'Images a second that are read from {FLAGS.num_images:,} records of 500 x 375'
-      ' JPEGs, decoded, prepared as the network wants them (299 or 224 pixels) and put'
-      f' in batches of {_IMAGES_PER_BATCH}; and milliseconds of processor time for each'
-      " image. The queues are slim's `DatasetDataProvider` and `tf.train.batch` with"
-      ' the recipes as the old scripts computed them; decoding alone reads the same'
-      ' records and makes nothing of the images. Decoded copies are those of'
-      ' `--cache_dir`, made before and read from the memory that caches files. Ratios'
-      ' are of rates, taken within each round: above 1 this project is faster.',
+      '# Input rates',
+      f'Images per second that are read from {FLAGS.num_images:,} records of 500 x 375'
+      ' JPEGs, decoded, preprocessed (299 or 224 pixels) and put in batches of'
+      f' {_IMAGES_PER_BATCH}, and milliseconds of processor time per image. The queues'
+      " are slim's `DatasetDataProvider` and `tf.train.batch` with the preprocessing of"
+      ' the old scripts. Decoding alone reads the same records and does not use the'
+      ' images. Cached images are those of `--cache_dir`, written before and read from'
+      ' the page cache. A ratio of rates is computed within each round; above 1 this'
+      ' project is faster.',
       f'{paired_runs.conditions(runs)}.',
       f'    {paired_runs.command_line("input_rates")}',
       paired_runs.table(

@@ -55,12 +55,12 @@ def line(runs: paired_runs.Runs, task: dict) -> tuple[str, ...]:
 def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
   """Returns the Markdown page."""
   return '\n\n'.join([
-      '# What records cost',
-      'Milliseconds of a train step on records of 500 x 375 JPEGs, and of the same step'
-      ' on random images that stay in memory: medians, and what the first takes more,'
-      ' within each round. Beside them the share of a step that waits for its images,'
-      ' as the training script shows it. What the input takes from the processor while'
-      ' the network computes is in the first figure only.',
+      '# Cost of records',
+      'Milliseconds of a training step on records of 500 x 375 JPEGs, and of the same'
+      ' step on random images in memory: medians, and the difference within each round.'
+      ' The last column is the share of a step that waits for its images, as the'
+      ' progress lines of training show it. Only the first figure includes the'
+      ' processor time that the input uses while the network computes.',
       f'{paired_runs.conditions(runs)}.',
       f'    {paired_runs.command_line("records_cost")}',
       paired_runs.table(

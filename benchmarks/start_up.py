@@ -75,10 +75,10 @@ def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
   lines += [(answer['answer'], seconds(answer, SCRIPT), '-', '-') for answer in answers]
   return '\n\n'.join([
       '# Start-up',
-      'Seconds from the command to the line of the first step of'
-      ' `slim-zoo train` on digits; and of a program that imports'
-      ' TensorFlow, builds the network in the tf_slim wheel with its train op, and runs'
-      ' one step. Below: to the end of the answer to what needs no TensorFlow.',
+      'Seconds from the command to the progress line of the first step of'
+      ' `slim-zoo train` on digits, and of a program that imports TensorFlow, builds'
+      ' the network of the tf_slim wheel with its train op, and runs one step. The'
+      ' lower rows are the seconds of commands that end without TensorFlow.',
       f'{paired_runs.conditions(runs)}.',
       f'    {paired_runs.command_line("start_up")}',
       paired_runs.table(('', 'this project, s', 'tf_slim wheel, s', 'ratio of times'),

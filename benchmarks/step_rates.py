@@ -23,13 +23,13 @@ FLAGS = flags.FLAGS
 OURS = 'this project'
 NETWORKS = ('resnet_v2_50', 'vgg_16', 'inception_v3', 'mobilenet_v2')
 WHATS = {'forward': 'forward', 'frozen': 'frozen forward', 'step': 'train step'}
-_NOTES = """Unfrozen is compared with unfrozen, frozen with frozen. Of Keras these are
-`predict_on_batch` and a function with the weights as constants, and the train step is
-`train_on_batch`; the wheel has no frozen graph, nor MobileNet V2. PyTorch runs
-channels last; frozen there is a traced and frozen module. Images are
-random and stay in memory, training is by momentum; weight decay is in our steps and
-the wheel's only. Rates are of the median batch, and their median over the rounds;
-ratios are taken within each round: above 1 this project is faster."""
+_NOTES = """Each row compares the same thing: unfrozen with unfrozen networks, frozen
+with frozen ones. For Keras these are `predict_on_batch`, a function with constant
+weights, and `train_on_batch`. The tf_slim wheel has no frozen graph and no MobileNet
+V2. PyTorch runs with channels last; its frozen network is a traced and frozen module.
+Images are random and stay in memory. The optimizer is momentum; only this project and
+the wheel have weight decay. A rate is that of the median batch, and the median of the
+rounds. Ratios are computed within each round; above 1 this project is faster."""
 
 flags.DEFINE_list('networks', list(NETWORKS), 'Networks to compare.')
 flags.DEFINE_list('what', list(WHATS), 'What to time: forward, frozen, step.')
@@ -109,7 +109,7 @@ def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
       for rival in (OURS, *rivals) for task in tasks()
       if (why := runs.skipped(task, rival)))
   head = ('', f'{OURS}, images/s', *(f'{rival} (ratio)' for rival in rivals))
-  parts = ['# Steps beside the peers', _NOTES,
+  parts = ['# Step rates of this project, tf_slim, Keras and PyTorch', _NOTES,
            f'{paired_runs.conditions(runs, ("tensorflow", "keras", "tf-slim"))}.',
            f'    {paired_runs.command_line("step_rates")}',
            paired_runs.table(head, lines)]

@@ -119,12 +119,12 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
         f'{ratio:.3f}', f'{extra:.2f}',
         f'{ratio * _USUAL_INTERVAL / (_USUAL_INTERVAL + extra):.3f}'))
   return '\n\n'.join([
-      '# The training loop beside its bare steps',
-      'Steps a second of `slim-zoo train` on digits, with its lines of'
-      ' progress; and of a session that runs the same train op on the same records and'
-      ' does nothing else: medians, and ratios within each round. Beside them what'
-      ' summaries and a checkpoint take together, and the ratio with both every'
-      f' {_USUAL_INTERVAL} s, as they come by default.',
+      '# Cost of the training loop',
+      'Steps per second of `slim-zoo train` on digits with progress lines, and of a'
+      ' session that only runs the same train op on the same records: medians, and'
+      ' ratios within each round. The last columns are the time of summaries and a'
+      ' checkpoint together, and the ratio with both every'
+      f' {_USUAL_INTERVAL} s, the default.',
       f'{paired_runs.conditions(runs)}.',
       f'    {paired_runs.command_line("training_loop")}',
       paired_runs.table(

@@ -139,7 +139,7 @@ def test_a_damaged_copy_is_named_with_what_to_do(folder, tmp_path):
   damage(copy, -20)
   error = str(failure_of(images))
   assert copy.name in error
-  assert 'remove it' in error
+  assert 'it is a cache file: delete it' in error
   assert '\n' not in error
 
 
@@ -159,7 +159,7 @@ def test_a_kill_leaves_no_half_of_a_copy(folder, tmp_path, monkeypatch):
 def test_copies_that_do_not_fit_are_not_begun(folder, tmp_path, monkeypatch):
   usage = shutil.disk_usage(tmp_path)
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=100))
-  with pytest.raises(diagnostics.UserError, match='17 images take about'):
+  with pytest.raises(diagnostics.UserError, match='the cache of 17 images takes about'):
     pipeline.evaluation_input(
         dataset(folder), prepared, 5, cache_dir=str(tmp_path / 'copies'))
   assert not os.listdir(tmp_path / 'copies')

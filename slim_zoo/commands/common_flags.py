@@ -34,13 +34,12 @@ def define_dataset_flags(split_name: str, batch_size: int) -> None:
   flags.DEFINE_string('dataset_split_name', split_name, 'Split of the data set.')
   path_flags.DEFINE_path('dataset_dir', None, 'Folder of the TFRecord files.')
   path_flags.DEFINE_path('cache_dir', None,
-                         'Folder for copies of the records that are read sooner: with'
-                         ' decoded images, ten times as large, or for evaluation with'
-                         ' prepared ones, twenty times. Made before the first batch,'
-                         ' and taken where they are there.')
+                         'Folder of the cache: records with preprocessed images, which'
+                         ' are faster to read. They take about 20 times the space. They'
+                         ' are made before the first batch and reused later.')
   flags.DEFINE_integer('labels_offset', 0,
-                       'Taken off every label: 1 leaves out the background class of'
-                       ' ImageNet, which VGG and ResNet v1 do not have.',
+                       'Subtracted from every label: 1 leaves out the background class'
+                       ' of ImageNet, which VGG and ResNet v1 do not have.',
                        lower_bound=0)
   flags.DEFINE_integer('batch_size', batch_size, 'Images at a time, for each clone.',
                        lower_bound=1)

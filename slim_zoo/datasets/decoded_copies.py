@@ -103,7 +103,7 @@ def make(files: Sequence[str], decoder: CopyDecoder, folder: str,
     total = records.count_records(missing)
     os.makedirs(folder, exist_ok=True)
     _check_space(missing[0], decoder, folder, total)
-    with Progress(f"decoded copies in '{folder}'", total, 'images') as progress:
+    with Progress(f"decoded images in '{folder}'", total, 'images') as progress:
       done = itertools.count(1)
       for path in missing:
         name = os.path.basename(copies[path])
@@ -118,8 +118,8 @@ def find_damage(copies: Sequence[str]) -> diagnostics.UserError | None:
   """Returns the error that names the first damaged copy; None if all are whole."""
   error = records.find_damage(copies)
   return error and diagnostics.UserError(
-      f'{str(error).split("; get or write", maxsplit=1)[0]}; it is a copy with decoded'
-      ' images: remove it, and the next run makes it again')
+      f'{str(error).split("; get or write", maxsplit=1)[0]}; it is a cache'
+      ' file: delete it, and the next run writes it again')
 
 
 def _name(path, decoder):
@@ -157,9 +157,9 @@ def _check_space(path, decoder, folder, total):
   needed, free = total * sum(sample) / len(sample), shutil.disk_usage(folder).free
   if needed > 0.95 * free:
     raise diagnostics.UserError(
-        f"decoded copies of {total:,} images take about {needed / 1e9:,.1f} GB, and"
-        f" '{folder}' has {free / 1e9:,.1f} GB left: name a folder with more room, or"
-        ' read the records themselves')
+        f"the cache of {total:,} images takes about {needed / 1e9:,.1f} GB, but"
+        f" --cache_dir='{folder}' has {free / 1e9:,.1f} GB left: name a folder with"
+        ' more space, or leave out --cache_dir')
 
 
 def _watched(copied, progress, done):
