@@ -13,6 +13,9 @@ from slim_zoo.config.training import TrainConfig
 def train(**options):
   """Trains a network; the arguments are those of `slim-zoo train --help`.
 
+  The first call turns TensorFlow's eager mode off for the whole process: slim's loop
+  needs graph mode. Use a process of its own beside code for TensorFlow 2.
+
   It works several times in one process; only the first call can turn XLA on. In the
   main thread, Ctrl-C and SIGTERM save a checkpoint and raise the error that ends the
   run.

@@ -19,6 +19,23 @@ THUMBNAIL_SIDE = 132
 _LARGER_THAN_THIS = 3
 
 
+def check_png(path: str, flag: str) -> None:
+  """Refuses the name of a picture that would not be what its suffix says.
+
+  Args:
+    path: of the file to write.
+    flag: that names it, without dashes.
+
+  Raises:
+    UserError: the suffix is another one than .png.
+  """
+  suffix = os.path.splitext(path)[1]
+  if suffix.lower() not in ('', '.png'):
+    raise diagnostics.UserError(
+        f"--{flag}={path}: pictures are written as PNG, not as '{suffix}': name a file"
+        ' that ends in .png')
+
+
 def thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> Image.Image:
   """Returns an RGB copy of an image, its longer side as long as `side`."""
   scale = side / max(image.size)

@@ -1,7 +1,8 @@
 """Lets old programs import slim's packages by their names: `from nets import vgg`.
 
 The four names are aliases. `nets.vgg` and `slim_zoo.nets.vgg` are one module object, so
-a network is never loaded twice and both names see the same state.
+a network is never loaded twice and both names see the same state. A module that
+slim_zoo lacks comes from a user's own package `nets` on the path.
 """
 
 import importlib
@@ -19,6 +20,8 @@ class _AliasLoader(importlib.abc.Loader):
 
   def create_module(self, spec):
     module = importlib.import_module(f'slim_zoo.{spec.name}')
+    if spec.name in PACKAGES:
+      _add_other_folders(module, spec.name)
     # The import system stores the alias in the module; exec_module restores this.
     self._own_spec = module.__spec__
     return module
@@ -62,11 +65,23 @@ def install() -> None:
   sys.meta_path.insert(0, _AliasFinder(free))
 
 
+def _add_other_folders(module, name: str) -> None:
+  """Lets modules that only a user's own package of this name has be imported."""
+  spec = importlib.machinery.PathFinder.find_spec(name)
+  for folder in (spec and spec.submodule_search_locations) or ():
+    if folder != os.path.join(_checkout(), name) and folder not in module.__path__:
+      module.__path__.append(folder)
+
+
+def _checkout() -> str:
+  """Returns the folder that holds the package slim_zoo."""
+  return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
 def _is_another(name: str) -> bool:
   """Returns whether a package of somebody else has this name already."""
   module = sys.modules.get(name)
   if module is None:
     return False
   folder = os.path.dirname(os.path.abspath(getattr(module, '__file__', None) or '.'))
-  checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-  return folder != os.path.join(checkout, name)
+  return folder != os.path.join(_checkout(), name)

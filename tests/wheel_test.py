@@ -115,3 +115,12 @@ def test_another_package_named_datasets_keeps_working(installed, tmp_path, first
   if first:
     assert "another package 'datasets'" in lines[0]
     assert 'write slim_zoo.datasets' in lines[0]
+
+
+def test_a_users_own_module_of_a_slim_package_is_found(installed, tmp_path):
+  (tmp_path / 'nets').mkdir()
+  (tmp_path / 'nets' / 'mynet.py').write_text('from nets import vgg\nlayers = 3\n')
+  done = run(installed, '-c', 'import slim_zoo; from nets import mynet, vgg;'
+             ' print(mynet.layers, mynet.vgg is vgg, vgg.__name__)', path=[tmp_path])
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.split() == ['3', 'True', 'slim_zoo.nets.vgg']

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 
 from slim_zoo import diagnostics
 
+# Height or width of a network's images, in pixels. Beyond it tensors exceed what
+# TensorFlow and machines can hold; the usual sizes are 28 to 600.
+LARGEST_SIDE = 10_000
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageSizes:
@@ -322,7 +326,7 @@ def get_image_network(name: str) -> Network:
 
 def check_image_size(name: str, size: int | tuple[int, int], is_training: bool = False,
                      flag: str = '') -> None:
-  """Raises UserError for images that are too small for a network.
+  """Raises UserError for images that are too small or too large for a network.
 
   Args:
     name: a name of `NETWORKS`.
@@ -333,6 +337,12 @@ def check_image_size(name: str, size: int | tuple[int, int], is_training: bool =
   sizes = get_network(name).sizes
   smallest = sizes.smallest_in_training if is_training else sizes.smallest
   height, width = (size, size) if isinstance(size, int) else size
+  if max(height, width) > LARGEST_SIDE:
+    advice = (f'set --{flag}={LARGEST_SIDE} or smaller' if flag else
+              'give smaller images')
+    raise diagnostics.UserError(
+        f'images of {height} x {width} are too large: a side has at most'
+        f' {LARGEST_SIDE:,} pixels, {advice}')
   if min(height, width) >= smallest:
     return
   where = ' in training' if smallest > sizes.smallest else ''

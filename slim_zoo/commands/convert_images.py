@@ -24,7 +24,8 @@ FLAGS = flags.FLAGS
 path_flags.DEFINE_path('image_dir', None,
                        'The folder that holds one folder of images for each class.'
                        ' JPEG and PNG are stored byte for byte; BMP, GIF, TIFF, WebP'
-                       ' and odd kinds of JPEG and PNG are encoded anew.')
+                       ' and odd kinds of JPEG and PNG are encoded anew.',
+                       takes_bytes=True)
 path_flags.DEFINE_path('dataset_dir', None, 'The folder to write the TFRecords to. An'
                        ' earlier conversion of the same name is replaced.')
 flags.DEFINE_string('dataset_name', None, 'The name of the data set, to be used as'

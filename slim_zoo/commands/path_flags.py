@@ -23,12 +23,22 @@ def expand_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 class PathParser(flags.ArgumentParser):
-  """Parses a path."""
+  """Parses a path.
+
+  Args:
+    takes_bytes: whether the path may be other than UTF-8.
+  """
 
   syntactic_help = 'a path'
 
+  def __init__(self, takes_bytes: bool = False):
+    super().__init__()
+    self._takes_bytes = takes_bytes
+
   def parse(self, argument):
-    """Returns the path, expanded; raises ValueError for one that is not local."""
+    """Returns the path, expanded; raises ValueError for one that cannot be used."""
+    if not self._takes_bytes:
+      paths.check_encoding(argument)
     return paths.expand(argument)
 
   def flag_type(self):
@@ -46,8 +56,8 @@ class PathListParser(flags.ListParser):
 
 def DEFINE_path(  # noqa: N802
     name: str, default: str | None, help_text: str,
-    flag_values: flags.FlagValues = flags.FLAGS, module_name: str | None = None
-    ) -> None:
+    flag_values: flags.FlagValues = flags.FLAGS, module_name: str | None = None,
+    takes_bytes: bool = False) -> None:
   """Defines a flag that names a file or a folder.
 
   Args:
@@ -55,10 +65,13 @@ def DEFINE_path(  # noqa: N802
     default: path, or None.
     help_text: for --help.
     flag_values: that the flag is added to.
-    module_name: module whose title --help lists the flag under; by default the caller.
+    module_name: module whose title --help shows above the flag; by default that
+      of the caller.
+    takes_bytes: whether the path may be other than UTF-8.
   """
-  flags.DEFINE(PathParser(), name, default, help_text, flag_values=flag_values,
-               serializer=flags.ArgumentSerializer(), module_name=module_name)
+  flags.DEFINE(
+      PathParser(takes_bytes), name, default, help_text, flag_values=flag_values,
+      serializer=flags.ArgumentSerializer(), module_name=module_name)
 
 
 def DEFINE_path_list(  # noqa: N802

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
+import warnings
 
 from absl import app, flags
 
@@ -17,6 +19,9 @@ from slim_zoo.commands import misspelt_flags
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 # A supervisor may send a signal to a process and then to its group: that is one stop.
 _SAME_STOP_SECONDS = 1.0
+# Code that runs as the signal comes, such as __del__, may swallow the exception. Then
+# the process ends after so many seconds all the same.
+_GRACE_SECONDS = 10.0
 
 
 class _SignalAnswer:
@@ -66,6 +71,7 @@ class _SignalAnswer:
       os.kill(os.getpid(), number)
     elif self.exit_code is None:
       self.note(number)
+      threading.Thread(target=self._end_after_grace, daemon=True).start()
       loading = sys.modules.get('slim_zoo.tf_compat')
       if loading is not None and not hasattr(loading, 'slim'):
         # Nothing is written before TensorFlow is imported, and code that is being
@@ -74,6 +80,10 @@ class _SignalAnswer:
       sys.exit(self.exit_code)
     elif time.monotonic() - self._time > _SAME_STOP_SECONDS:
       self._exit_at_once()
+
+  def _end_after_grace(self):
+    time.sleep(_GRACE_SECONDS)
+    self._exit_at_once()
 
   def _exit_at_once(self):
     self.tell()
@@ -108,6 +118,8 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   diagnostics.print_any_name()
   # It tells of its caches and fonts.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
+  # Pillow's limit is below the one here, which has a message of its own.
+  warnings.filterwarnings('ignore', message='Image size .* decompression bomb')
   flags.FLAGS.set_gnu_getopt(takes_arguments)
   answer = _SignalAnswer(os.path.basename(sys.argv[0]),
                          f': {when_stopped}' if when_stopped else '')
@@ -126,6 +138,9 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
       code = error.exit_code
       if answer.exit_code is None:
         print(f'{name}: {diagnostics.printable(str(error))}', file=sys.stderr)
+    except BrokenPipeError:
+      os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+      code = 128 + signal.SIGPIPE
     except OSError as error:
       if error.errno is None:
         raise
@@ -206,8 +221,11 @@ def _parse_flags(argv, command):
   name = argv[0].rsplit('/', 1)[-1]
   if {'--help', '-help', '--helpshort', '-h', '-?'} & set(argv[1:]):
     # absl's own shows the flags of the script's module only.
-    print(_help(command))
-    sys.exit(0)
+    with contextlib.suppress(BrokenPipeError):
+      print(_help(command), flush=True)
+      sys.exit(0)
+    # The reader, such as `head`, has enough.
+    os._exit(0)
   try:
     return flags.FLAGS(argv)
   except flags.UnrecognizedFlagError as error:
@@ -216,7 +234,7 @@ def _parse_flags(argv, command):
     print(f'{name}: no flag --{error.flagname}{near} (--help lists them all)',
           file=sys.stderr)
   except flags.Error as error:
-    print(f'{name}: {_explained(str(error))}', file=sys.stderr)
+    print(f'{name}: {diagnostics.printable(_explained(str(error)))}', file=sys.stderr)
   sys.exit(2)
 
 

@@ -67,6 +67,7 @@ class Option:
 
   def _expand(self, path):
     try:
+      paths.check_encoding(path)
       return paths.expand(path)
     except ValueError as error:
       raise diagnostics.UserError(f'--{self.name}={path}: {error}') from error
