@@ -96,7 +96,7 @@ def _train(config, repeat):
                         batches, init_fn, [*callbacks, *validators, card])
     card.stopped_by(finished.end)
   if batches.faults.summary():
-    print(f'records passed over: {batches.faults.summary()}')
+    print(f'records skipped: {batches.faults.summary()}')
   return TrainResult(
       config.run.train_dir,
       None if finished.step is None else int(finished.step), finished.end,

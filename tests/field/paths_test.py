@@ -88,7 +88,7 @@ def test_home_folders_are_expanded(monkeypatch, tmp_path):
     ('', ''), ('-', '-'), ('./~', './~'), ('a~b', 'a~b'), ('a/~', 'a/~'),
     ('run:1', 'run:1'), ('/a:/b', '/a:/b'), ('C:/data', 'C:/data'),
     ('file:///tmp/run', '/tmp/run'), ('file://localhost/tmp', '/tmp'),
-    ('dir/gs://b', 'dir/gs://b'),])
+    ('dir/gs://b', 'dir/gs://b')])
 def test_other_paths_stay(path, expected):
   assert parse(f'--dir={path}').dir == expected
 
