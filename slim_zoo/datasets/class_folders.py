@@ -65,7 +65,7 @@ def survey(image_dir: str, split_folders: str = 'auto',
            class_folders: str = 'auto') -> ClassFolders:
   """Returns the contents of `image_dir`; opens no image.
 
-  Hidden files and system files are skipped.
+  Hidden files, system files and thumbnails are skipped.
 
   Args:
     image_dir: the image folder.
@@ -82,7 +82,7 @@ def survey(image_dir: str, split_folders: str = 'auto',
     raise diagnostics.UserError(
         f"image_dir '{image_dir}' {what}: name the folder that holds one folder of"
         ' images for each class')
-  top, of_systems = folder_tree.read(image_dir)
+  top, of_systems, thumbnails = folder_tree.read(image_dir)
   layout = folder_layout.find(top, image_dir, split_folders, class_folders)
   classes = folder_names.in_label_order(
       name for split in layout.splits for name in split.classes)
@@ -103,7 +103,7 @@ def survey(image_dir: str, split_folders: str = 'auto',
       tuple(sorted(sources, key=lambda source: source.path)),
       tuple(path for path in unsorted_files if image_check.has_image_suffix(path)),
       tuple(path for path in unsorted_files if not image_check.has_image_suffix(path)),
-      (*layout.notes, *_notes(layout, classes, of_systems)))
+      (*layout.notes, *_notes(layout, classes, of_systems, thumbnails)))
 
 
 def _files(folders, deepest):
@@ -150,7 +150,7 @@ def _spelled(name):
   return shown if name.isascii() else f'{shown} ({name!a})'
 
 
-def _notes(layout, classes, of_systems):
+def _notes(layout, classes, of_systems, thumbnails):
   """Yields lines about the folders for the user."""
   for group in folder_names.alike(classes):
     yield (f"warning: {', '.join(map(_spelled, group))} are different classes, but"
@@ -167,6 +167,10 @@ def _notes(layout, classes, of_systems):
       yield f'{split.split_name} has no images of {kind} {some_names(missing)}'
   if of_systems:
     yield f'system files, skipped: {some_names(of_systems)}'
+  if thumbnails:
+    count = sum(len(inner.images) for folder in thumbnails for inner in folder.below())
+    yield (f"thumbnails, skipped: {count} image{'s' if count != 1 else ''} in"
+           f' {some_names(folder.path for folder in thumbnails)}')
 
 
 def _too_few_classes(top, image_dir, classes):

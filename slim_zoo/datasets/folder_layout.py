@@ -79,6 +79,8 @@ def find(top: Folder, image_dir: str, split_folders: str = 'auto',
   if not kinds:
     if split_folders == 'no' and class_folders == 'auto':
       class_folders = 'top'
+    if split_folders == 'auto' and class_folders == 'deepest':
+      _check_only_classes(top, where)
     classes = _classes(top, where, class_folders, image_dir)
     return Layout([SplitFolder(top, None, classes, top.files)],
                   class_folders == 'deepest', [], [])
@@ -231,6 +233,7 @@ def _classes(folder, where, choice, image_dir) -> dict[str, list[Folder]]:
     return classes
   if choice == 'auto':
     _check_no_masks(folder, where, image_dir)
+    _check_only_classes(folder, where)
     _check_one_level(folder, where)
   return {inner.name: [inner] for inner in folder.folders}
 
@@ -250,6 +253,46 @@ def _check_no_masks(folder, where, image_dir):
   raise diagnostics.UserError(
       f"{where}: {names(pair)} look like images and their annotations, such as masks"
       f' or boxes: {advice} use --class_folders=top if they are classes')
+
+
+def _check_only_classes(folder, where):
+  """Raises UserError where a folder beside classes may be no class, by its name.
+
+  Of two folders each is a class: one class is too few.
+  """
+  uses = {inner.name: folder_names.other_use(inner.name) for inner in folder.folders}
+  odd = {name: use for name, use in uses.items() if use}
+  classes = [inner for inner in folder.folders
+             if not uses[inner.name] and inner.may_hold_images]
+  if not odd or not classes or len(odd) + len(classes) < 3:
+    return
+  base = f'{folder.path}/' if folder.path else ''
+  advice = _advice_for_splits(folder, [
+      name for name, use in odd.items() if use == 'a split'])
+  if not advice:
+    it = 'it' if len(odd) == 1 else 'them'
+    advice = f'move {it} out of image_dir'
+  flag = ('--class_folders=top makes each folder in a split a class' if folder.path else
+          '--split_folders=no makes each folder a class')
+  raise diagnostics.UserError(
+      f'{where}: {names(base + name for name in odd)} beside the class folders'
+      f' {names(inner.name for inner in classes)} may be'
+      f" {' or '.join(dict.fromkeys(odd.values()))}, or a class: if not a class,"
+      f' {advice}; {flag}')
+
+
+def _advice_for_splits(folder, found) -> str:
+  """Returns what to do if folders beside classes are splits; '' if there are none."""
+  if not found:
+    return ''
+  if folder.path:
+    return f"move {names(found)} to the top of image_dir, beside the other splits"
+  train = next((name for name in found if folder_names.split_of(name)[0] == TRAIN),
+               TRAIN)
+  advice = f"put the class folders into {names([train])}"
+  if all(inner.folders for inner in folder.folders):
+    advice += ', or use --split_folders=yes if all of them are splits'
+  return advice
 
 
 def _check_one_level(folder, where):

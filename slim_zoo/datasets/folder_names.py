@@ -29,6 +29,9 @@ _NOTE_WORDS = frozenset({
     'mask', 'masks', 'label', 'labels', 'annotation', 'annotations', 'gt',
     'groundtruth', 'segmentation', 'segmentations', 'trimap', 'trimaps', 'bbox',
     'bboxes', 'boxes', 'segmentationclass', 'segmentationobject', 'imagesets'})
+# Names that are also those of usual classes.
+_USUAL_CLASSES = frozenset({'boxes', 'unknown'})
+_THUMBNAILS = frozenset({'thumbs', 'thumbnails'})
 _OF_SYSTEMS = frozenset({
     '__macosx', '__pycache__', '@eadir', '@recycle', '@tmp', '#recycle', '#snapshot',
     '$recycle.bin', 'lost+found', 'system volume information',
@@ -70,6 +73,30 @@ def split_of(name: str) -> tuple[str, tuple[str, ...]] | None:
           word for word in words
           if word != named[0] and word not in _FILLERS and not word.isdecimal())
   return None
+
+
+def is_of_thumbnails(name: str) -> bool:
+  """Returns whether a folder has the name of one for thumbnails, such as Thumbs."""
+  return name.lower() in _THUMBNAILS
+
+
+def other_use(name: str) -> str | None:
+  """Returns what a folder may be if it is no class; None for usual class names.
+
+  The whole name decides: 'test_set' may be 'a split', 'masks' 'annotations', 'Thumbs'
+  'thumbnails', but 'test tube' and 'face mask' are classes.
+  """
+  if is_of_thumbnails(name):
+    return 'thumbnails'
+  if name.lower() in _USUAL_CLASSES:
+    return None
+  split = split_of(name)
+  if split and not split[1]:
+    return 'a split'
+  words = [word for word in _words(name) if not word.isdecimal()]
+  words = [word for word in words if word not in _FILLERS]
+  notes = words and (_NOTE_WORDS.issuperset(words) or ''.join(words) in _NOTE_WORDS)
+  return 'annotations' if notes else None
 
 
 def name_of_split(folder: str, split: str) -> str:

@@ -50,16 +50,19 @@ class Folder:
                for folder in self.below() for path in folder.files)
 
 
-def read(root: str) -> tuple[Folder, list[str]]:
-  """Returns the tree below a folder, and the paths of system files in it.
+def read(root: str) -> tuple[Folder, list[str], list[Folder]]:
+  """Returns the tree below a folder, the paths of system files, and thumbnails.
 
-  A link to a folder is followed, unless it leads to a folder around the link.
+  A link to a folder is followed, unless it leads to a folder around the link. A folder
+  of thumbnails is not in the tree if images lie beside it, as cat/thumbs and cat/1.jpg:
+  without them, its name may be that of a class.
 
   Raises:
     OSError: a folder cannot be read.
   """
   top = Folder('', os.path.realpath(root))
-  of_systems, waiting = [], [(top, frozenset({top.place}))]
+  of_systems, thumbnails = [], []
+  waiting = [(top, frozenset({top.place}))]
   while waiting:
     folder, above = waiting.pop()
     with os.scandir(os.path.join(root, folder.path)) as entries:
@@ -79,7 +82,12 @@ def read(root: str) -> tuple[Folder, list[str]]:
           inner = Folder(path, place)
           folder.folders.append(inner)
           waiting.append((inner, above | {place}))
-  return top, sorted(of_systems)
+    if folder.path and folder.images:
+      thumbnails += [inner for inner in folder.folders
+                     if folder_names.is_of_thumbnails(inner.name)]
+      folder.folders = [inner for inner in folder.folders
+                        if not folder_names.is_of_thumbnails(inner.name)]
+  return top, sorted(of_systems), sorted(thumbnails, key=lambda inner: inner.path)
 
 
 def _is_folder(entry):

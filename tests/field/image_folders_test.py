@@ -1,6 +1,7 @@
 """Image folders of users: splits, levels of classes, links, system files."""
 
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -155,6 +156,83 @@ def test_ambiguous_layout_is_refused_with_the_remedy(
 def test_classes_stay_classes(tmp_path, counts, classes):
   found = class_folders.survey(str(folder(tmp_path / 'images', counts)))
   assert (found.classes, found.splits) == (classes, {})
+
+
+@pytest.mark.parametrize('name', [
+    'test', 'Testing', 'test_set', 'val', 'VAL', 'train', 'Train Images', 'dev',
+    'unlabeled', 'masks', 'Masks', 'mask_images', 'labels', 'annotations',
+    'ground_truth', 'thumbs', 'Thumbnails'])
+@pytest.mark.parametrize(('base', 'flag'), [
+    ('', {'split_folders': 'no'}), ('train/', {'class_folders': 'top'})])
+@pytest.mark.parametrize('classes', [('cat', 'dog'), ('001.Cat', '002.Dog')])
+def test_folder_beside_classes_may_be_none(tmp_path, name, base, flag, classes):
+  counts = {f'{base}{one}': 2 for one in (*classes, name)}
+  if base:
+    counts.update(dict.fromkeys((f'val/{one}' for one in classes), 1))
+  images = folder(tmp_path / 'images', counts)
+  message = refusal(images)
+  assert f"'{base}{name}'" in message
+  assert f"the class folders '{classes[0]}', '{classes[1]}'" in message
+  [(key, value)] = flag.items()
+  assert f'--{key}={value} ' in message
+  found = class_folders.survey(str(images), **flag)
+  assert sorted(found.classes) == sorted((*classes, name))
+  assert set(found.splits) == ({'train', 'val'} if base else set())
+
+
+@pytest.mark.parametrize(('counts', 'words'), [
+    ({**PETS, 'test': 2}, "put the class folders into 'train'"),
+    ({**PETS, 'Training': 2}, "put the class folders into 'Training'"),
+    ({**PETS, 'val': 2, 'test': 2}, "'test', 'val' beside"),
+    ({**PETS, **under('test')}, "put the class folders into 'train'"),
+    ({**under('train'), **under('extra'), **under('more')}, '--split_folders=yes'),
+    ({**under('train', {**PETS, 'test': 2}), **under('val', {**PETS, 'test': 2})},
+     "'train/test' beside"),
+    ({**PETS, 'masks': 2}, "'masks' beside .* move it out of")])
+def test_refusal_of_a_folder_beside_classes_says_what_to_do(tmp_path, counts, words):
+  assert re.search(words, refusal(folder(tmp_path / 'images', counts)))
+
+
+def test_deepest_classes_do_not_take_in_a_split(tmp_path):
+  images = folder(tmp_path / 'images', {**PETS, **under('test')})
+  assert '--split_folders=no' in refusal(images, class_folders='deepest')
+
+
+@pytest.mark.parametrize('name', [
+    'training shoes', 'dev board', 'test tube', 'trainer', 'valley', 'unknown',
+    'face mask', 'no_mask', 'labelled', 'boxes', 'thumbs up', 'train_station'])
+@pytest.mark.parametrize('base', ['', 'train/'])
+def test_ordinary_names_of_classes_need_no_flag(tmp_path, name, base):
+  names = ('cat', 'dog', name)
+  counts = {f'{base}{one}': 2 for one in names}
+  if base:
+    counts.update(dict.fromkeys((f'val/{one}' for one in names), 1))
+  found = class_folders.survey(str(folder(tmp_path / 'images', counts)))
+  assert sorted(found.classes) == sorted(names)
+
+
+@pytest.mark.parametrize(('counts', 'subject'), [
+    ({'good': 2, 'defect/scratch': 2, 'defect/hole': 2}, "'defect' holds folders"),
+    ({'good/a': 2, 'good/b': 2, 'defect/c': 2, 'defect/d': 2},
+     "'defect', 'good' hold folders")])
+def test_message_about_levels_has_one_or_many(tmp_path, counts, subject):
+  assert subject in refusal(folder(tmp_path / 'images', counts))
+
+
+@pytest.mark.parametrize('name', ['thumbs', 'Thumbs', 'thumbnails', 'THUMBNAILS'])
+@pytest.mark.parametrize('base', ['', 'train/'])
+@pytest.mark.parametrize('levels', ['auto', 'deepest'])
+def test_thumbnails_beside_their_images_are_skipped(tmp_path, name, base, levels):
+  counts = {f'{base}cat': 3, f'{base}dog': 3, f'{base}cat/{name}': 2,
+            f'{base}dog/{name}': 1}
+  if base:
+    counts.update(under('val'))
+  images = str(folder(tmp_path / 'images', counts))
+  found = class_folders.survey(images, class_folders=levels)
+  assert found.classes == ('cat', 'dog')
+  assert len(found.sources) == (12 if base else 6)
+  assert (f"thumbnails, skipped: 3 images in '{base}cat/{name}', '{base}dog/{name}'"
+          in found.notes)
 
 
 def test_flags_decide(tmp_path):
