@@ -36,7 +36,8 @@ flags.DEFINE_float('validation_share', 0.1, 'The part of the images that goes to
                    ' Unused where image_dir has folders for splits.')
 flags.DEFINE_enum('split_folders', 'auto', folder_layout.SPLIT_CHOICES,
                   'Whether the folders in image_dir are splits (yes) or classes (no);'
-                  ' auto: they are splits if all have names of splits.')
+                  ' auto: they are splits if all have names of splits, or an'
+                  ' error if it is not clear.')
 flags.DEFINE_enum('class_folders', 'auto', folder_layout.CLASS_CHOICES,
                   'Which folders are classes, where there are several levels: those at'
                   ' the top, with all below them, or the deepest, which hold the'

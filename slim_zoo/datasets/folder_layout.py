@@ -277,7 +277,7 @@ def _check_only_classes(folder, where):
   raise diagnostics.UserError(
       f'{where}: {names(base + name for name in odd)} beside the class folders'
       f' {names(inner.name for inner in classes)} may be'
-      f" {' or '.join(dict.fromkeys(odd.values()))}, or a class: if not a class,"
+      f" {' or '.join(dict.fromkeys([*odd.values(), 'a class']))}: if not a class,"
       f' {advice}; {flag}')
 
 
