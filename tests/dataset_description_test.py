@@ -8,6 +8,7 @@ import pytest
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.datasets import dataset_factory, records
 from slim_zoo.diagnostics import UserError
+from tests.conftest import ROOT
 from tests.stored_images import encoded, example, picture, read_split, write
 
 DESCRIPTION = {
@@ -84,6 +85,20 @@ def test_damaged_description_is_named(tmp_path, text, message):
   with pytest.raises(UserError, match=re.escape(message)) as error:
     dataset_factory.get_dataset('birds', 'train', str(tmp_path))
   assert "dataset.json' is not a description" in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['pets', 'flower'])
+def test_a_folder_without_a_description_names_its_writer_and_its_page(
+    tmp_path, name):
+  with pytest.raises(UserError) as error:
+    dataset_factory.get_dataset(name, 'train', str(tmp_path))
+  text = str(error.value)
+  assert text.startswith(f"no data set '{name}', and no dataset.json in '{tmp_path}'")
+  assert 'slim-zoo convert-images writes one' in text
+  page = re.search(r'docs/\w+\.md', text)[0]
+  fields = (ROOT / page).read_text()
+  assert all(f'| `{field}` |' in fields for field in DESCRIPTION)
+  assert '\n' not in text
 
 
 def test_data_set_is_complete_with_all_records_of_all_splits(birds):

@@ -156,8 +156,13 @@ def find_dataset(name: str, dataset_dir: str | None = None) -> DatasetSpec:
         f' --dataset_name={described.name}, or name another folder')
   if dataset_dir and not os.path.isdir(dataset_dir):
     _check_folder(dataset_dir, name)
-  where = f", and no {DESCRIPTION_FILENAME} in '{dataset_dir}'" if dataset_dir else ''
-  raise diagnostics.unknown_name('data set', name, DATASETS, where)
+  if not dataset_dir:
+    raise diagnostics.unknown_name('data set', name, DATASETS)
+  raise diagnostics.UserError(diagnostics.sentences(
+      diagnostics.unknown_name('data set', name, DATASETS,
+                               f", and no {DESCRIPTION_FILENAME} in '{dataset_dir}'"),
+      'slim-zoo convert-images writes one for a folder of images; for records of your'
+      f' own, docs/losses.md lists the fields of {DESCRIPTION_FILENAME}'))
 
 
 def split_files(spec: DatasetSpec, split_name: str, dataset_dir: str | None,

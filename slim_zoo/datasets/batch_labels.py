@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from slim_zoo import diagnostics
 from slim_zoo.datasets import records
 from slim_zoo.tf_compat import slim, tf
 
@@ -36,12 +37,13 @@ def wrong_label(label: int, num_classes: int, labels_offset: int,
     key: the index of the record's file, and its position there.
   """
   offset = f' after --labels_offset={labels_offset}' if labels_offset else ''
-  advice = ('; labels that begin with 1 need one class more in "num_classes" of'
-            ' dataset.json, and --labels_offset=1'
-            if label == num_classes and not labels_offset else '')
-  return (f'label {label} of {records.describe(files, *key)} is none of the'
-          f' {num_classes} classes{offset}: are these the records of another data set?'
-          f'{advice}')
+  advice = (['Labels that begin with 1 need one class more in "num_classes" of'
+             ' dataset.json, and --labels_offset=1']
+            if label == num_classes and not labels_offset else [])
+  return diagnostics.sentences(
+      f'label {label} of {records.describe(files, *key)} is none of the'
+      f' {num_classes} classes{offset}: are these the records of another data set?',
+      *advice)
 
 
 def check(num_classes: int, labels_offset: int, files: Sequence[str],

@@ -118,7 +118,8 @@ def test_later_it_is_a_fault_of_the_label_not_of_the_image(tmp_path, cached):
 
 
 @pytest.mark.parametrize(('value', 'offset', 'words'), [
-    (3, 0, r'label 3 .*none of the 3 classes.*labels that begin with 1'),
+    (3, 0, r'label 3 .*none of the 3 classes.*another data set\? Labels that begin'
+     ' with 1 need'),
     (7, 0, 'label 7 .*none of the 3'), (-1, 0, 'label -1 '),
     (0, 1, 'label 0 .*--labels_offset=1')])
 def test_a_number_that_is_no_class_is_named_before_the_run(
