@@ -45,10 +45,8 @@ def count(files: Sequence[str], spec: DatasetSpec,
           positions, records.read_records(path, positions), strict=True):
         fault = record_faults.find_label_fault(data, expected)
         if fault:
-          where = records.describe(files, index, position)
           raise diagnostics.UserError(
-              f'{where}: {fault.reason}' if fault.kind != record_faults.NO_LABEL else
-              f'there is no {spec.label_feature} in {where}')
+              f'{records.describe(files, index, position)}: {fault.reason}')
         labels = record_faults.labels_of(data, expected)
         for label in set(labels):
           if not 0 <= label - labels_offset < len(counts):

@@ -30,7 +30,6 @@ _SIGNATURES = (
     *((4, b'ftyp' + brand, 'HEIC') for brand in (b'hei', b'hev', b'mif1', b'msf1')),
     (4, b'ftypavi', 'AVIF'), (0, b'\xff\x4f\xff\x51', 'JPEG2000'),
     (4, b'jP  \r\n', 'JPEG2000'), (0, b'\xff\x0a', 'JPEG XL'), (4, b'JXL ', 'JPEG XL'))
-NO_LABEL = 'record without a label'
 _TYPES = {'bytes_list': 'text or bytes', 'float_list': 'float', 'int64_list': 'int64'}
 _ADVICE_N_HOT = ('say "multi_label": "n_hot" in the dataset.json of the folder, and'
                  ' train with --loss=sigmoid')
@@ -107,6 +106,15 @@ class _Features:
     kind = self.kind(name)
     return list(getattr(self._features[name], kind).value) if kind else []
 
+  def has(self, name) -> bool:
+    """Returns whether a feature is there, with values or without."""
+    return name in self._features
+
+  def missing(self, name) -> str:
+    """Returns words for a feature without values: it is empty, or it is not there."""
+    return (f'its {name} is an empty list' if self.has(name) else
+            f'it has no {name}, but {self.listed()}')
+
   def kind(self, name) -> str | None:
     """Returns the type of a feature, such as 'int64_list'; None if it is empty."""
     return self._features[name].WhichOneof('kind') if name in self._features else None
@@ -153,8 +161,8 @@ def _label_fault(features: _Features, expected: Expected) -> Fault | None:
     if (expected.multi_label and not expected.n_hot) or (
         expected.default_label is not None):
       return None
-    return Fault(NO_LABEL, f'it has no {name}, but'
-                 f' {features.listed()}; expected {expected.label_in_words}', True)
+    return Fault('record without a label', f'{features.missing(name)}; expected'
+                 f' {expected.label_in_words}', True)
   if kind != 'int64_list':
     return Fault(f'{_TYPES[kind]} label', f'its {name} is {_TYPES[kind]},'
                  f' {_shown(values)}: expected {expected.label_in_words}', True,
@@ -188,9 +196,9 @@ def _image_fault(features: _Features, expected: Expected) -> Fault | None:
   name = expected.image_feature
   kind, values = features.kind(name), features.values(name)
   if not values:
-    return Fault('record without an image', f'it has no {name}, but'
-                 f' {features.listed()}; expected {name}, a JPEG or PNG, and'
-                 f' {expected.label_feature}, {expected.label_in_words}')
+    return Fault('record without an image', f'{features.missing(name)}; expected'
+                 f' {name}, a JPEG or PNG, and {expected.label_feature},'
+                 f' {expected.label_in_words}')
   if kind != 'bytes_list' or len(values) > 1:
     return Fault('image of another type', f'its {name} holds {len(values)} values of'
                  f' {_TYPES[kind]}: expected the bytes of one JPEG or PNG')
@@ -340,6 +348,7 @@ def check_first(files: Sequence[str], expected: Expected,
     raise diagnostics.UserError(bad_images[0])
   if not labels:
     raise record_counts.no_record(files)
+  _check_names(files, expected)
   _check_pairs(files, labels, expected)
   for index, position, values in [] if expected.n_hot else labels:
     for label in values:
@@ -371,6 +380,25 @@ def _first(files) -> Iterator[tuple[int, int, bytes]]:
     for position, data in enumerate(records.read_records(
         files[index], range(_CHECKED_OF_A_FILE))):
       yield index, position, data
+
+
+def _check_names(files, expected):
+  """Refuses lists of labels where none of the first records has the feature.
+
+  Where some records have it, those without it are images of no class.
+  """
+  if not expected.multi_label or expected.default_label is not None:
+    return
+  name = expected.label_feature
+  first = [(index, position, _parsed(data)) for index, position, data in _first(files)]
+  if any(features is not None and features.has(name) for *_, features in first):
+    return
+  index, position, features = first[0]
+  raise diagnostics.UserError(diagnostics.sentences(
+      f'{records.describe(files, index, position)}: {features.missing(name)}; expected'
+      f' {name}, {expected.label_in_words}',
+      f'None of the first {len(first)} records has it: write the labels under this'
+      ' name, and an empty list for an image of no class'))
 
 
 def _check_pairs(files, labels, expected):

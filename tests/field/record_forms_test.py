@@ -82,7 +82,9 @@ WRONG_LABELS = {
     'float': (label(plain_records.floats([1.0])), r'class/label is float, \[1.0\]'),
     'text': (label(plain_records.texts(b'cat')), r"label is text or bytes, \[b'cat'\]"),
     'missing': (label(None), 'no image/class/label, but image/encoded'),
-    'empty': (label(plain_records.ints()), 'no image/class/label'),
+    'empty': (label(plain_records.ints()),
+              r'its image/class/label is an empty list; expected one int64'),
+    'empty feature': (label(b''), r'its image/class/label is an empty list; expected'),
     'two': (label(plain_records.ints(2, 1)), r'2 labels.*"multi_label": true'),
     'one-hot': (label(plain_records.ints(0, 0, 1)), r'N-hot.*"multi_label": "n_hot"'),
 }
@@ -188,6 +190,34 @@ def test_lists_are_refused_as_n_hot_vectors(tmp_path, values):
   assert images.faults.explain(lost[0][1]).is_of_label
 
 
+@pytest.mark.parametrize('multi_label', [False, True, 'n_hot'])
+@pytest.mark.parametrize('change', [
+    label(None), {'image/class/label': None, 'label': plain_records.ints(1, 0, 1)}])
+def test_labels_that_no_record_has_are_refused(tmp_path, change, multi_label):
+  others = ', '.join(['image/encoded (text or bytes)', *(
+      f'{name} (int64)' for name in change if change[name])])
+  dataset = write(tmp_path, [change] * 3, multi_label=multi_label)
+  for make in (lambda: make_input(dataset),
+               lambda: pipeline.training_input(dataset, as_they_are, 2)):
+    with pytest.raises(diagnostics.UserError) as raised:
+      make()
+    assert f'it has no image/class/label, but {others}; expected' in str(raised.value)
+    assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize(('changes', 'labels'), [
+    ([label(None), {}], [[0, 0, 0], [0, 1, 0]]),
+    ([{}, label(None)], [[0, 1, 0], [0, 0, 0]]),
+    # The image at fault has the feature, so it is not missing everywhere.
+    ([label(None), {'image/encoded': None}], [[0, 0, 0]]),
+    ([label(plain_records.ints())] * 2, [[0, 0, 0]] * 2),
+    ([label(b''), label(None)], [[0, 0, 0]] * 2)])
+def test_images_of_no_class_may_lack_labels_that_others_have(
+    tmp_path, changes, labels):
+  dataset = write(tmp_path, changes, multi_label=True)
+  assert read(make_input(dataset))[0] == labels
+
+
 # Images.
 
 def saved(image_format, pixels=PIXELS, **options):
@@ -223,6 +253,8 @@ UNUSABLE = {
                     'image of raw pixels', 'raw pixels'),
     'missing': ({'image/encoded': None}, 'record without an image',
                 'no image/encoded, but image/class/label'),
+    'empty': ({'image/encoded': plain_records.texts()}, 'record without an image',
+              'its image/encoded is an empty list; expected'),
     'ints': ({'image/encoded': plain_records.ints(1, 2, 3)}, 'image of another type',
              '3 values of int64'),
     'other names': ({'image/encoded': None, 'image/class/label': None,
