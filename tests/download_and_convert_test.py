@@ -527,7 +527,7 @@ def test_script_downloads_converts_and_keeps_no_archive(tmp_path, server):
     server.files[f'/{path.name}'] = path.read_bytes()
   # The script as it is, but for the address.
   code = ('import sys\nfrom slim_zoo import diagnostics\n'
-          'from slim_zoo.commands import download\n'
+          'from slim_zoo.commands import download, running\n'
           'from slim_zoo.datasets import converters\n'
           'from slim_zoo.datasets.published_files import PublishedFile\n'
           "mnist = converters.find('mnist')\n"

@@ -288,7 +288,7 @@ def test_documented_resolutions_are_those_of_the_end_points(name):
   """The numbers behind the rows of the tables, at the default size."""
   contract = json.loads((CONTRACTS / 'nets' / f'{name}.json').read_text())
   sides = {end_point: shape[1] for end_point, shape, *_ in contract['end_points']}
-  text = (ROOT / 'nets' / f'{name}.py').read_text()
+  text = (ROOT / 'slim_zoo' / 'nets' / f'{name}.py').read_text()
   rows = {row: int(side) for row, side in re.findall(r"'(\w+)'.*?# (\d+)", text)
           if row in sides}
   assert len(rows) >= 3

@@ -163,23 +163,21 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
     app.run(main_with_answers, flags_parser=lambda argv: _parse_flags(argv, module))
   except SystemExit as end:
     if end.code in _STOPPED:
-      answer.tell()
-      _exit_before_another_signal(end.code)
+      _ignore_more_signals()
     raise
   finally:
     answer.tell()
 
 
-def _exit_before_another_signal(code: int) -> None:
-  """Ends the process without Python's clean-up, in which signals have no handler.
+def _ignore_more_signals() -> None:
+  """Lets Python clean up, where handlers of signals are gone, without being killed.
 
-  All `with` and `finally` blocks have run. A second signal, as `timeout` sends it,
-  would give the exit code of a killed process.
+  A second signal, as `timeout` sends it, would give the exit code of a killed process.
+  A clean-up that hangs ends after the time of grace.
   """
-  for stream in (sys.stdout, sys.stderr):
-    with contextlib.suppress(OSError, ValueError):
-      stream.flush()
-  os._exit(code)
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+  signal.alarm(int(_GRACE_SECONDS))
 
 
 def _check_argument(argument, takes_arguments):
