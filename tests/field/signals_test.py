@@ -59,6 +59,14 @@ BODIES = {
     wait()
   except BaseException:
     pass''',
+    # As in __del__, or in a callback from native code, while the work goes on.
+    'swallowed while the work goes on': '''
+  running._GRACE_SECONDS = 0.5
+  while True:
+    try:
+      wait()
+    except BaseException:
+      pass''',
     # As while a converter's messages are held back.
     'stderr held back': '''
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
