@@ -9,6 +9,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from slim_zoo.__main__ import COMMANDS
 from slim_zoo.catalog import losses, networks
 from tests import scripts, stored_images
 from tests.conftest import on_digits
@@ -124,7 +125,8 @@ def check_answer(script, done):
   if done.returncode in (0, REACHED):
     return
   assert done.returncode in (1, 2, 3, 4), (done.returncode, done.stderr)
-  own = [line for line in done.stderr.splitlines() if line.startswith(f'{script}.py: ')]
+  name = f'slim-zoo {script}' if script in COMMANDS else f'{script}.py'
+  own = [line for line in done.stderr.splitlines() if line.startswith(f'{name}: ')]
   assert len(own) == 1, done.stderr
   assert done.stderr.rstrip().splitlines()[-1] == own[0], done.stderr
 
