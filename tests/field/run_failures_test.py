@@ -151,13 +151,17 @@ def busy_program(has_progress):
   """Starts a program that listens for signals, and computes without end."""
   process = subprocess.Popen(
       [sys.executable, '-c', f"""
-import hashlib
+import hashlib, sys
 from slim_zoo.training import stopping
 request = stopping.StopRequest('runs/a')
 request.has_progress = {has_progress}
-with request.listening():
-  print('ready', flush=True)
-  hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2**31 - 1)
+try:
+  with request.listening():
+    print('ready', flush=True)
+    hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2**31 - 1)
+except stopping.Stopped as stopped:  # The signal came before the native code began.
+  print(f'-c: {{stopped}}', file=sys.stderr)
+  sys.exit(stopped.exit_code)
 """], cwd=scripts.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
   assert process.stdout.readline() == 'ready\n'
   return process
