@@ -12,13 +12,18 @@ from slim_zoo.commands import path_flags
 
 FLAGS = flags.FLAGS
 
+_FROM_CARD = ' A run card beside the checkpoint replaces the default.'
+
 
 def define_network_flags() -> None:
   """Defines which network, and what its images are made of."""
-  flags.DEFINE_string('model_name', 'inception_v3', 'Name of the network.')
+  flags.DEFINE_string('model_name', 'inception_v3',
+                      'Name of the network.' + _FROM_CARD)
   flags.DEFINE_string('preprocessing_name', None,
-                      'Preprocessing family; by default the one of the network.')
-  flags.DEFINE_boolean('use_grayscale', False, 'Turn images to one gray channel.')
+                      'Preprocessing family; by default the one of the network.'
+                      + _FROM_CARD)
+  flags.DEFINE_boolean('use_grayscale', False,
+                       'Turn images to one gray channel.' + _FROM_CARD)
   flags.DEFINE_integer('num_preprocessing_threads', 4,
                        'Images decoded and preprocessed at the same time.',
                        lower_bound=1)
@@ -30,7 +35,8 @@ def define_network_flags() -> None:
 def define_dataset_flags(split_name: str, batch_size: int) -> None:
   """Defines which images; the defaults of two flags are the script's own."""
   flags.DEFINE_string('dataset_name', 'imagenet',
-                      'Name of the data set; or of one that a converter wrote.')
+                      'Name of a data set: one that slim-zoo download knows, the one in'
+                      ' the dataset.json of --dataset_dir, or tfds:NAME.')
   flags.DEFINE_string('dataset_split_name', split_name, 'Split of the data set.')
   path_flags.DEFINE_path('dataset_dir', None, 'Folder of the TFRecord files.')
   path_flags.DEFINE_path('cache_dir', None,
@@ -39,9 +45,9 @@ def define_dataset_flags(split_name: str, batch_size: int) -> None:
                          ' are made before the first batch and reused later.')
   flags.DEFINE_integer('labels_offset', 0,
                        'Subtracted from every label: 1 leaves out the background class'
-                       ' of ImageNet, which VGG and ResNet v1 do not have.',
-                       lower_bound=0)
-  flags.DEFINE_integer('batch_size', batch_size, 'Images at a time, for each clone.',
+                       ' of ImageNet, which VGG and ResNet v1 do not have.'
+                       + _FROM_CARD, lower_bound=0)
+  flags.DEFINE_integer('batch_size', batch_size, 'Images in a batch.',
                        lower_bound=1)
 
 
@@ -164,10 +170,3 @@ def get_dataset(split_name: str | None = None):
   dataset = counted_dataset.get_dataset(
       FLAGS.dataset_name, split_name or FLAGS.dataset_split_name, FLAGS.dataset_dir)
   return dataset, dataset.num_classes - FLAGS.labels_offset
-
-
-def get_preprocessing_fn(is_training: bool):
-  """Returns the preprocessing of the flags."""
-  from slim_zoo.preprocessing import preprocessing_factory
-  return preprocessing_factory.get_preprocessing(
-      FLAGS.preprocessing_name or FLAGS.model_name, is_training, FLAGS.use_grayscale)
