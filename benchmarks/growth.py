@@ -39,7 +39,7 @@ flags.DEFINE_list('num_records', ['1000', '1000000'],
                   'Records of a small and a large data set, in thousands.')
 flags.DEFINE_integer('rounds', 2, 'How often each runs.', lower_bound=1)
 path_flags.DEFINE_path('work_dir', None,
-                       'Folder for the records; those that are there are taken.')
+                       'Folder for the records; existing ones are reused.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
 path_flags.DEFINE_path('docs', None, 'Folder to write growth.md to.')
 

@@ -27,7 +27,7 @@ flags.DEFINE_integer('num_images', 4096, 'Photographs in the records. Evaluation
                      ' each once.', lower_bound=1024)
 flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
 path_flags.DEFINE_path('dataset_dir', None,
-                       'Folder for the records; those that are there are taken.')
+                       'Folder for the records; existing ones are reused.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
 path_flags.DEFINE_path('docs', None, 'Folder to write input_rates.md to.')
 

@@ -27,7 +27,7 @@ flags.DEFINE_integer('rounds', 3, 'How often each runs.', lower_bound=1)
 flags.DEFINE_integer('num_images', 4096, 'Photographs in the records.',
                      lower_bound=1024)
 path_flags.DEFINE_path('dataset_dir', None,
-                       'Folder for the records; those that are there are taken.')
+                       'Folder for the records; existing ones are reused.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
 path_flags.DEFINE_path('docs', None, 'Folder to write records_cost.md to.')
 

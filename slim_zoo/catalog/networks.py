@@ -33,7 +33,7 @@ class ImageSizes:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """What the project knows of a network besides its graph.
+  """The facts of a network besides its graph.
 
   Attributes:
     name: what users type for --model_name.
@@ -234,7 +234,7 @@ NETWORKS = _table(
 _CROPPING = ('cifarnet', 'lenet')
 # The families that a row's `preprocessing` may name.
 PREPROCESSING_FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
-# Those that leave a gray image gray. The others make three equal channels of it.
+# These families leave a gray image gray. The others make three equal channels of it.
 _KEEPING_GRAY = ('cifarnet', 'lenet')
 
 

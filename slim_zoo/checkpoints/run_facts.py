@@ -1,4 +1,4 @@
-"""The facts of a run that whoever uses its checkpoints needs; no TensorFlow.
+"""The facts of a run that the users of its checkpoints need; no TensorFlow.
 
 Training writes them into run_card.json beside the checkpoints (`training.run_card`).
 """

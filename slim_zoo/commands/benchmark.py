@@ -107,7 +107,7 @@ def mode() -> str:
 def check_flags() -> None:
   """Refuses what makes no sense, before TensorFlow is imported."""
   names, _ = chosen_networks(), batch_sizes()
-  # Of several networks, those that cannot be timed are skipped, with a line.
+  # Of several networks, one that cannot be timed is skipped, with a line.
   if FLAGS.image_size and len(names) == 1:
     networks.check_image_size(
         names[0], FLAGS.image_size, is_training=mode() != 'forward', flag='image_size')
@@ -241,7 +241,7 @@ def measure_all(settings, stored: Rows) -> list[str]:
       print(f"{setting.name}: batch {setting.batch_size} stands in '{FLAGS.output}'")
       continue
     if rates is None:
-      rates = machine.matrix_multiply_rate(dtype=common_flags.compute_dtype().name)
+      rates = machine.matrix_multiply_rate(dtype=common_flags.precision().dtype)
       print('matrix products: ' + ', '.join(
           f'{rate / 1e9:,.0f} GFLOP/s at {size}' for size, rate in rates.items()))
     try:
@@ -286,14 +286,16 @@ def main(_):
   """Measures what the flags ask for; returns 1 if a network failed."""
   check_flags()
   stored = Rows()
-  common_flags.let_xla_compile()
+  precision = common_flags.precision()
+  precision.set_environment()
   # Imports TensorFlow, which reads what was set above.
   from slim_zoo import tf_compat
+  from slim_zoo.tasks import training_updates
   from slim_zoo.timing import measured_network
   tf_compat.drop_processor_notes()
   common_flags.show_unused_gpus()
   # What is slow is what a benchmark is to measure.
-  for note in common_flags.check_computation(refuses_slow=False):
+  for note in training_updates.check_computation(precision, refuses_slow=False):
     print(f'note: {note}', flush=True)
   names = chosen_networks()
   settings = [measured_network.Setting(

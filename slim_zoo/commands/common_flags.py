@@ -1,14 +1,14 @@
 """The network and the data set: flags that several scripts share."""
 
-import os
 import sys
 
 from absl import flags
 
-from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
-from slim_zoo.commands import path_flags
+from slim_zoo.commands import option_flags, path_flags
+from slim_zoo.config.data import check_cache_dir
+from slim_zoo.config.precision import Precision
 
 FLAGS = flags.FLAGS
 
@@ -53,53 +53,12 @@ def define_dataset_flags(split_name: str, batch_size: int) -> None:
 
 def define_computation_flags() -> None:
   """Defines how networks are computed."""
-  flags.DEFINE_enum('mixed_precision', 'none', ['none', 'bfloat16', 'float16'],
-                    'Compute the network in 16 bits. Variables, and with them'
-                    ' checkpoints, batch norm, the loss and updates stay float32.'
-                    ' With float16 the loss is scaled. It is tried first: training'
-                    ' refuses a type in which the machine is far slower.')
-  flags.DEFINE_boolean('xla', False, 'Let XLA compile what it can.')
-  flags.DEFINE_enum('data_format', 'NHWC', ['NHWC', 'NCHW'],
-                    'Whether the network has channels last or first. On CPUs only'
-                    ' NASNet and PNASNet compute channels first; on GPUs TensorFlow'
-                    ' may choose that for networks with channels last.')
+  option_flags.define([Precision])
 
 
-def let_xla_compile() -> None:
-  """Sets what --xla asks of TensorFlow, which reads it when it is loaded."""
-  if FLAGS.xla:
-    own = os.environ.get('TF_XLA_FLAGS', '')
-    os.environ['TF_XLA_FLAGS'] = f'--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit {own}'
-
-
-def compute_dtype():
-  """Returns the tf.DType that networks compute in."""
-  from slim_zoo.tf_compat import tf
-  return tf.as_dtype(
-      'float32' if FLAGS.mixed_precision == 'none' else FLAGS.mixed_precision)
-
-
-def check_computation(device: str = '', refuses_slow: bool = True) -> list[str]:
-  """Tries on a device what --xla and --mixed_precision ask for.
-
-  Args:
-    device: '' for TensorFlow's choice.
-    refuses_slow: whether a type in which it is far slower than in float32 is refused.
-
-  Returns:
-    Notes: by how much it is slower, if it is.
-
-  Raises:
-    UserError: it cannot do it.
-  """
-  from slim_zoo.deployment import computation
-  if FLAGS.xla:
-    computation.check_xla()
-  if FLAGS.mixed_precision == 'none':
-    return []
-  computation.check_dtype(compute_dtype(), device)
-  note = computation.check_speed(compute_dtype(), device, refuses_slow)
-  return [note] if note else []
+def precision() -> Precision:
+  """Returns how the flags say that networks are computed."""
+  return Precision(FLAGS.mixed_precision, FLAGS.xla, FLAGS.data_format)
 
 
 def show_unused_gpus() -> None:
@@ -121,10 +80,11 @@ def check_data_format(model_name: str, device: str = '') -> None:
   """
   from slim_zoo.deployment import computation
   from slim_zoo.nets import nets_factory
+  from slim_zoo.tf_compat import tf
   computation.check_data_format(
       FLAGS.data_format, model_name,
-      FLAGS.data_format in nets_factory.data_formats(model_name), compute_dtype(),
-      device)
+      FLAGS.data_format in nets_factory.data_formats(model_name),
+      tf.as_dtype(precision().dtype), device)
 
 
 def check_names() -> None:
@@ -140,21 +100,7 @@ def check_names() -> None:
   spec.check_split(FLAGS.dataset_split_name)
   dataset_catalog.split_files(spec, FLAGS.dataset_split_name, FLAGS.dataset_dir)
   spec.check_labels_offset(FLAGS.labels_offset)
-  _check_cache_dir()
-
-
-def _check_cache_dir():
-  folder = FLAGS.cache_dir
-  if folder is None:
-    return
-  if not folder or (os.path.exists(folder) and not os.path.isdir(folder)):
-    raise diagnostics.UserError(
-        f"--cache_dir='{folder}' is no folder: name a new one, or that of earlier"
-        ' copies')
-  if os.path.realpath(folder) == os.path.realpath(FLAGS.dataset_dir):
-    raise diagnostics.UserError(
-        f'--cache_dir={folder} is --dataset_dir: copies there could be taken for'
-        ' records; name another folder')
+  check_cache_dir(FLAGS.cache_dir, FLAGS.dataset_dir)
 
 
 def get_dataset(split_name: str | None = None):

@@ -382,7 +382,7 @@ class _Evaluator:
 
 
 def _watch(evaluator):
-  """Evaluates each new checkpoint of a folder; skips those that are gone."""
+  """Evaluates each new checkpoint of a folder; skips a deleted one."""
   from slim_zoo.checkpoints import restore, run_checkpoints
   print(f'waiting for checkpoints in {FLAGS.checkpoint_path}', flush=True)
   checkpoint = None

@@ -53,20 +53,29 @@ class Data(Group):
     spec.check_split(self.dataset_split_name)
     dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
     spec.check_labels_offset(self.labels_offset)
-    self._check_cache_dir()
+    check_cache_dir(self.cache_dir, self.dataset_dir)
 
-  def _check_cache_dir(self):
-    folder = self.cache_dir
-    if folder is None:
-      return
-    if not folder or (os.path.exists(folder) and not os.path.isdir(folder)):
-      raise diagnostics.UserError(
-          f"--cache_dir='{folder}' is no folder: name a new one, or that of earlier"
-          ' copies')
-    if os.path.realpath(folder) == os.path.realpath(self.dataset_dir):
-      raise diagnostics.UserError(
-          f'--cache_dir={folder} is --dataset_dir: copies there could be taken for'
-          ' records; name another folder')
+
+def check_cache_dir(folder: str | None, dataset_dir: str | None) -> None:
+  """Refuses a folder that cannot hold the cache.
+
+  Args:
+    folder: of the cache; None: there is none.
+    dataset_dir: folder of the records.
+
+  Raises:
+    UserError: it is a file, or the folder of the records.
+  """
+  if folder is None:
+    return
+  if not folder or (os.path.exists(folder) and not os.path.isdir(folder)):
+    raise diagnostics.UserError(
+        f"--cache_dir='{folder}' is no folder: name a new one, or that of earlier"
+        ' copies')
+  if os.path.realpath(folder) == os.path.realpath(dataset_dir):
+    raise diagnostics.UserError(
+        f'--cache_dir={folder} is --dataset_dir: copies there could be taken for'
+        ' records; name another folder')
 
 
 @dataclasses.dataclass(frozen=True)

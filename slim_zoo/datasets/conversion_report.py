@@ -82,7 +82,7 @@ class Report:
     return [diagnostics.printable(line) for line in lines]
 
   def _class_lines(self):
-    """Yields a line for each class, and one for those that are too many."""
+    """Yields a line for each class, and one line for the rest of many classes."""
     splits = list(self.spec.splits)
     for label, (name, counts) in enumerate(self.classes[:_MOST_CLASSES]):
       images = ', '.join(f'{split} {counts[split]}' for split in splits)
