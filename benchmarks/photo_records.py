@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import dataset_factory, image_folder
+from slim_zoo.dataset_building import image_folder
+from slim_zoo.datasets import dataset_factory
 
 NAME = 'photographs'
 WIDTH, HEIGHT = 500, 375

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from slim_zoo.catalog import datasets
-from slim_zoo.datasets import dataset_factory, plain_records
+from slim_zoo.datasets import dataset_factory
+from slim_zoo.input import plain_records
 
 NAME = 'small_images'
 SIDE = 12

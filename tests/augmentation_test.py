@@ -12,7 +12,7 @@ from slim_zoo.preprocessing import random_erasing
 from slim_zoo.preprocessing.augmentation import augmented
 from slim_zoo.preprocessing.preprocessing_factory import get_preprocessing
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import augmentation_sheet
+from slim_zoo.training.callbacks import augmentation_sheet
 from tests import recipe, scripts
 from tests.conftest import on_digits
 from tests.mapped_images import draw, evaluate, sample_photo, unconverted

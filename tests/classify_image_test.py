@@ -12,10 +12,11 @@ from PIL import Image
 
 from slim_zoo import diagnostics, pictures
 from slim_zoo.checkpoints import restore
-from slim_zoo.datasets import dataset_factory, labels, pipeline, records
+from slim_zoo.datasets import dataset_factory, labels
 from slim_zoo.evaluation import checkpoint_evaluation
-from slim_zoo.export import to_saved_model
-from slim_zoo.export.recipe import Recipe
+from slim_zoo.exporting import to_saved_model
+from slim_zoo.exporting.recipe import Recipe
+from slim_zoo.input import pipeline, records
 from slim_zoo.nets import nets_factory
 from slim_zoo.prediction import checkpoint_model, network_choice, sources
 from slim_zoo.preprocessing import preprocessing_factory

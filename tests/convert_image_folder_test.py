@@ -10,7 +10,9 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.datasets import dataset_utils, image_folder, labels, records
+from slim_zoo.dataset_building import image_folder
+from slim_zoo.datasets import dataset_utils, labels
+from slim_zoo.input import records
 from tests import scripts
 from tests.conftest import ROOT
 from tests.image_kinds import PNG

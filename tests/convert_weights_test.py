@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.conversion import (
+from slim_zoo.weight_conversion import (
     checking,
     converting,
     engine,
@@ -18,7 +18,7 @@ from slim_zoo.conversion import (
     pairs,
     slim_networks,
 )
-from slim_zoo.conversion.runners import pytorch_runner
+from slim_zoo.weight_conversion.runners import pytorch_runner
 from tests import random_weights, scripts
 
 # An interpreter with PyTorch and timm, which the other tests do not need.

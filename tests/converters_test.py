@@ -9,19 +9,13 @@ import pytest
 from PIL import Image
 
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.datasets import (
-  converters,
-  crc32c,
-  dataset_factory,
-  dataset_utils,
-  labels,
-  parallel_conversion,
-  plain_records,
-  staging,
-)
-from slim_zoo.datasets.converters import cifar10, flowers, photos
-from slim_zoo.datasets.published_files import Source
+from slim_zoo.dataset_building import converters, parallel_conversion
+from slim_zoo.dataset_building.converters import cifar10, flowers, photos
+from slim_zoo.dataset_building.published_files import Source
+from slim_zoo.datasets import dataset_factory, dataset_utils, labels
 from slim_zoo.diagnostics import UserError
+from slim_zoo.files import staging
+from slim_zoo.input import crc32c, plain_records
 from slim_zoo.tf_compat import tf
 from tests import small_archives
 from tests.image_kinds import GRAY, KINDS

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.datasets import dataset_factory, records
+from slim_zoo.datasets import dataset_factory
 from slim_zoo.diagnostics import UserError
+from slim_zoo.input import records
 from tests.conftest import ROOT
 from tests.stored_images import encoded, example, picture, read_split, write
 

@@ -11,8 +11,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from slim_zoo.datasets import dataset_utils, downloads, imagenet, labels, records
+from slim_zoo.datasets import dataset_utils, imagenet, labels
 from slim_zoo.diagnostics import UserError
+from slim_zoo.files import downloads
+from slim_zoo.input import records
 from slim_zoo.tf_compat import tf
 from tests.stored_images import encoded, example, picture, read_split, write
 

@@ -228,8 +228,8 @@ def test_labels_offset_must_leave_classes(offset, fits):
 
 def test_catalog_and_checks_of_files_need_no_tensorflow():
   code = ('import sys, slim_zoo.catalog.datasets, slim_zoo.catalog.networks,'
-          ' slim_zoo.datasets.records, slim_zoo.datasets.labels,'
-          ' slim_zoo.datasets.downloads, slim_zoo.datasets.image_folder\n'
+          ' slim_zoo.input.records, slim_zoo.datasets.labels,'
+          ' slim_zoo.files.downloads, slim_zoo.dataset_building.image_folder\n'
           'print([name for name in sys.modules if "tensorflow" in name])')
   done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True,
                         text=True, check=True)

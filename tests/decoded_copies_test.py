@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import dataset_utils, decoded_copies, pipeline
+from slim_zoo.datasets import dataset_utils
+from slim_zoo.input import image_cache, pipeline
 from slim_zoo.tf_compat import slim, tf
 from tests import records_for_tests as records
 from tests import scripts
@@ -80,8 +81,8 @@ def test_copies_give_the_same_batches(folder, tmp_path, make, preprocess, count)
 def test_copies_are_made_once_and_anew_when_the_records_change(
     folder, tmp_path, monkeypatch):
   def make():
-    return decoded_copies.make(
-        files, decoded_copies.CopyDecoder(dataset(folder).decoder),
+    return image_cache.make(
+        files, image_cache.CopyDecoder(dataset(folder).decoder),
         str(tmp_path / 'copies'))
 
   files = [str(folder / 'part-0'), str(folder / 'part-1')]
@@ -104,13 +105,13 @@ def test_what_is_stored_otherwise_has_a_copy_of_its_own(folder, tmp_path):
          'image/format': tf.FixedLenFeature([], tf.string, 'png')},
         {'image': slim.tfexample_decoder.Image(channels=channels)})
 
-  decoders = [decoded_copies.CopyDecoder(decoder(1)),
-              decoded_copies.CopyDecoder(decoder(3)),
-              decoded_copies.CopyDecoder(decoder(1), prepared),
-              decoded_copies.CopyDecoder(
+  decoders = [image_cache.CopyDecoder(decoder(1)),
+              image_cache.CopyDecoder(decoder(3)),
+              image_cache.CopyDecoder(decoder(1), prepared),
+              image_cache.CopyDecoder(
                   decoder(1), lambda number, image: prepared(number, image) + 1.0)]
-  names = [decoded_copies.make([str(folder / 'part-0')], each, str(tmp_path / 'copies'))
-           for each in (*decoders, decoded_copies.CopyDecoder(decoder(1), prepared))]
+  names = [image_cache.make([str(folder / 'part-0')], each, str(tmp_path / 'copies'))
+           for each in (*decoders, image_cache.CopyDecoder(decoder(1), prepared))]
   assert len(set(map(tuple, names))) == 4
   assert names[4] == names[2]
   assert decoders[1].shape.as_list() == [None, None, 3]

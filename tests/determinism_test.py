@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from slim_zoo.datasets import pipeline
+from slim_zoo.input import pipeline
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import determinism
 from tests import records_for_tests as records

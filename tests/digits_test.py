@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slim_zoo.datasets import dataset_factory, digits, labels, records
+from slim_zoo.datasets import dataset_factory, digits, labels
 from slim_zoo.diagnostics import UserError
+from slim_zoo.input import records
 from tests.conftest import ROOT
 from tests.stored_images import read_split
 

@@ -20,18 +20,12 @@ from PIL import Image
 
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import tfds
-from slim_zoo.datasets import (
-  archives,
-  converters,
-  dataset_factory,
-  downloads,
-  pipeline,
-  published_files,
-  records,
-  staging,
-)
-from slim_zoo.datasets.published_files import PublishedFile
+from slim_zoo.dataset_building import archives, converters, published_files
+from slim_zoo.dataset_building.published_files import PublishedFile
+from slim_zoo.datasets import dataset_factory
 from slim_zoo.diagnostics import UserError
+from slim_zoo.files import downloads, staging
+from slim_zoo.input import pipeline, records
 from slim_zoo.tf_compat import tf
 from tests import scripts, small_archives
 from tests.converters_test import VWW, convert
@@ -529,7 +523,7 @@ def test_script_downloads_converts_and_keeps_no_archive(tmp_path, server):
   code = ('import sys\nfrom slim_zoo import diagnostics\n'
           'from slim_zoo.commands import download, running\n'
           'from slim_zoo.datasets import converters\n'
-          'from slim_zoo.datasets.published_files import PublishedFile\n'
+          'from slim_zoo.dataset_building.published_files import PublishedFile\n'
           "mnist = converters.find('mnist')\n"
           'mnist.FILES = [PublishedFile(file.filename, (sys.argv.pop(1)'
           ' + file.filename,)) for file in mnist.FILES]\n'
@@ -636,7 +630,7 @@ def test_data_set_of_tensorflow_datasets_that_cannot_be_read_gets_one_line(
 
 
 def test_missing_package_of_tensorflow_datasets_is_named(tmp_path, monkeypatch):
-  from slim_zoo.datasets import tfds_builder
+  from slim_zoo.dataset_building import tfds_builder
   monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
   with pytest.raises(UserError, match='pip install tensorflow-datasets'):
     tfds_builder.prepare('tfds:mnist', str(tmp_path))

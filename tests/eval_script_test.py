@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from slim_zoo.datasets import records
+from slim_zoo.input import records
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 

@@ -14,7 +14,7 @@ import zipfile
 
 import pytest
 
-from slim_zoo.catalog import complexity, networks, taps
+from slim_zoo.catalog import complexity, feature_maps, networks
 from slim_zoo.nets import complexity as counting
 from slim_zoo.tf_compat import tf
 
@@ -68,9 +68,9 @@ class Evaluated:
   Attributes:
     cost: as counted from the graph.
     shapes: of the end points, by name; the first dimension is the batch.
-    later: for each tap that is an end point, the end points computed from it;
+    later: for each end_point that is an end point, the end points computed from it;
       those that are the same tensor are not among them.
-    logits_need: the taps that the logits are computed from.
+    logits_need: the names that the logits are computed from.
     variables: the shape of each, by name.
   """
 
@@ -85,15 +85,16 @@ class Evaluated:
 def evaluated(name: str) -> Evaluated:
   """Builds a network as `counting.measure` does and returns its facts."""
   images, logits, end_points = counting.evaluation_graph(name, with_feature_maps=True)
-  row = taps.find_taps(name)
-  names = taps.feature_taps(name).values() if row and len(images.shape) == 4 else ()
+  row = feature_maps.find_row(name)
+  names = (feature_maps.feature_map_names(name).values()
+           if row and len(images.shape) == 4 else ())
   later, logits_need = {}, set()
-  for tap in (tap for tap in names if tap in end_points):
-    below = downstream(end_points[tap].op)
-    later[tap] = {other for other, tensor in end_points.items()
-                  if tensor.op in below and tensor is not end_points[tap]}
+  for end_point in (end_point for end_point in names if end_point in end_points):
+    below = downstream(end_points[end_point].op)
+    later[end_point] = {other for other, tensor in end_points.items()
+                  if tensor.op in below and tensor is not end_points[end_point]}
     if logits.op in below:
-      logits_need.add(tap)
+      logits_need.add(end_point)
   return Evaluated(
       counting.cost(images, logits),
       {other: tensor.shape.as_list() for other, tensor in end_points.items()},

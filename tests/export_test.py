@@ -14,11 +14,9 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import records
-from slim_zoo.export import (
+from slim_zoo.exporting import (
   exporting,
   formats,
-  image_samples,
   parity,
   pixel_graph,
   pixels,
@@ -27,6 +25,7 @@ from slim_zoo.export import (
   to_onnx,
   to_saved_model,
 )
+from slim_zoo.input import image_samples, records
 from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.conftest import ROOT

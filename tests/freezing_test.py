@@ -11,8 +11,8 @@ from slim_zoo.deployment import model_deploy
 from slim_zoo.evaluation import checkpoint_evaluation
 from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import freezing, optimizers, updates
-from slim_zoo.training.learning_rates import Schedule
+from slim_zoo.training.updates import freezing, optimizers, updates
+from slim_zoo.training.updates.learning_rates import Schedule
 from tests import scripts
 from tests.conftest import ROOT, on_digits
 

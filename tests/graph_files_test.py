@@ -3,7 +3,7 @@
 import pytest
 
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import graph_files
+from slim_zoo.training.callbacks import graph_files
 
 
 class Writer:

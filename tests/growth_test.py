@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import growth, paired_runs, small_records
 from benchmarks.peers import small_input
-from slim_zoo.datasets import records
+from slim_zoo.input import records
 
 TASK = {'network': 'lenet'}
 

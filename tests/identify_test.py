@@ -13,7 +13,7 @@ from slim_zoo.checkpoints import comparison, contents, identify
 from slim_zoo.commands import networks as list_networks
 from slim_zoo.nets import variables as building
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import optimizers
+from slim_zoo.training.updates import optimizers
 from tests.evaluated_networks import BUILT, evaluated
 
 CONTRACTS = pathlib.Path(__file__).parent / 'data' / 'contracts' / 'nets'

@@ -7,13 +7,9 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.datasets import (
-  class_folders,
-  dataset_factory,
-  image_folder,
-  labels,
-  records,
-)
+from slim_zoo.dataset_building import class_folders, image_folder
+from slim_zoo.datasets import dataset_factory, labels
+from slim_zoo.input import records
 from tests.image_kinds import KINDS, PNG, REFUSED
 from tests.stored_images import (
   contents,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.export import batch_norm_folding, freezing, inference_graph
+from slim_zoo.inference import batch_norm_folding, freezing, inference_graph
 from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tf_compat import slim, tf
 

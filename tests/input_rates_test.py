@@ -9,7 +9,7 @@ import pytest
 from benchmarks import photo_records
 from benchmarks.peers import decoding, our_input, our_steps, queue_input
 from benchmarks.peers.reports import NotThereError
-from slim_zoo.datasets import records
+from slim_zoo.input import records
 from tests.conftest import ROOT
 
 

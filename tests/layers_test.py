@@ -9,28 +9,36 @@ import pytest
 
 from tests.conftest import ROOT
 
-MIDDLE = {'nets', 'datasets', 'preprocessing', 'deployment'}
-LEFT = {'diagnostics', 'pictures', 'progress', 'tf_compat', 'catalog'}
+MIDDLE = {'nets', 'datasets', 'preprocessing', 'deployment', 'images', 'input'}
+LEFT = {'diagnostics', 'pictures', 'progress', 'files', 'tf_compat', 'catalog'}
 # Each module or package of slim_zoo, and those that it may import besides itself.
 LAYERS = {
     'slim_names': set(),
     'diagnostics': set(),
+    'paths': set(),
     'pictures': {'diagnostics'},
     'progress': set(),
+    'files': {'diagnostics', 'progress'},
     'tf_compat': set(),
     'catalog': {'diagnostics'},
     'checkpoints': LEFT,
-    **{package: LEFT for package in MIDDLE},
+    'nets': LEFT,
+    'preprocessing': LEFT,
+    'deployment': LEFT,
+    'images': LEFT,
+    'datasets': LEFT | {'images'},
+    'input': LEFT | {'images', 'datasets'},
+    'dataset_building': LEFT | {'images', 'datasets', 'input'},
+    'inference': LEFT | {'nets', 'checkpoints'},
     'training': LEFT | MIDDLE | {'checkpoints'},
-    'evaluation': LEFT | MIDDLE | {'checkpoints'},
-    'export': LEFT | MIDDLE | {'checkpoints'},
-    'prediction': LEFT | MIDDLE | {'checkpoints', 'export'},
-    'conversion': LEFT | MIDDLE | {'checkpoints'},
-    'timing': LEFT | MIDDLE | {'checkpoints', 'training', 'export'},
-    'paths': set(),
+    'evaluation': LEFT | MIDDLE | {'checkpoints', 'inference'},
+    'exporting': LEFT | MIDDLE | {'checkpoints', 'inference'},
+    'weight_conversion': LEFT | MIDDLE | {'checkpoints', 'inference'},
+    'prediction': LEFT | MIDDLE | {'checkpoints', 'inference', 'exporting'},
+    'timing': LEFT | MIDDLE | {'checkpoints', 'inference', 'training'},
     'config': {'diagnostics', 'paths', 'catalog', 'checkpoints'},
-    'tasks': LEFT | MIDDLE | {'checkpoints', 'training', 'evaluation', 'export',
-                              'prediction', 'conversion', 'config'},
+    'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
+                              'exporting', 'prediction', 'weight_conversion', 'config'},
     'api': {'config', 'tasks'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
@@ -41,9 +49,9 @@ CHECKPOINTS_OF_CONFIG = {'checkpoint_names', 'renaming', 'run_checkpoints', 'run
                          'trained_input'}
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
-ALONE = ('slim_zoo/export/exported_runtime.py',
-         'slim_zoo/conversion/runners/keras_runner.py',
-         'slim_zoo/conversion/runners/pytorch_runner.py',
+ALONE = ('slim_zoo/exporting/exported_runtime.py',
+         'slim_zoo/weight_conversion/runners/keras_runner.py',
+         'slim_zoo/weight_conversion/runners/pytorch_runner.py',
          'benchmarks/peers/keras_applications.py', 'benchmarks/peers/torch_timm.py')
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from slim_zoo.checkpoints import contents
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import loss_scaling, numerics
+from slim_zoo.training.updates import loss_scaling, numerics
 from tests.small_updates import BOWLS, build, make, outputs, take, trained, values
 
 # float16 ends at 65504: twice the first scale is beyond it.

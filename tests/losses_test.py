@@ -11,7 +11,8 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import losses as catalog
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import class_weights, losses, summaries
+from slim_zoo.training import class_weights, losses
+from slim_zoo.training.callbacks import summaries
 from tests import scripts
 from tests.conftest import on_digits
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slim_zoo.datasets import batch_labels, pipeline
+from slim_zoo.input import batch_labels, pipeline
 from slim_zoo.preprocessing import mixing
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests

@@ -11,17 +11,16 @@ from sklearn import metrics as reference
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.datasets import (
+from slim_zoo.datasets import digits, record_dataset
+from slim_zoo.evaluation import multi_label, predictions
+from slim_zoo.input import (
   batch_labels,
-  digits,
   held_out,
   label_counts,
   pipeline,
   plain_records,
-  record_dataset,
   records,
 )
-from slim_zoo.evaluation import multi_label, predictions
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 from tests.conftest import ROOT

@@ -1,10 +1,10 @@
-"""Fully convolutional networks on feature taps: shapes, upsampling, training."""
+"""Fully convolutional networks on feature maps: shapes, upsampling, training."""
 
 import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks, taps
+from slim_zoo.catalog import feature_maps, networks
 from slim_zoo.nets import complexity, fcn, nets_factory
 from slim_zoo.tf_compat import slim, tf
 from tests.evaluated_networks import skip_unless_every_network
@@ -76,10 +76,10 @@ def test_logits_have_the_size_of_the_images(backbone, size, arguments):
   images = tf.placeholder(tf.float32, [2, *size, 3])
   logits, end_points = fcn.fcn(images, 5, backbone, False, **arguments)
   assert logits.shape.as_list() == [2, *size, 5]
-  taps = nets_factory.feature_taps(backbone)
+  names = nets_factory.feature_map_names(backbone)
   for stride in (8, 16, 32):
     score = end_points[f'FCN/score_{stride}']
-    assert score.shape[1:3] == end_points[taps[stride]].shape[1:3]
+    assert score.shape[1:3] == end_points[names[stride]].shape[1:3]
   assert end_points['FCN/fused_8'].shape == end_points['FCN/score_8'].shape
   assert end_points['FCN/Predictions'].shape == logits.shape
 
@@ -123,7 +123,7 @@ def test_every_variable_has_influence_on_the_logits(name, deepest):
   """And only those decay: no layer behind the last score is built."""
   if name not in QUICK:
     skip_unless_every_network()
-  strides = [stride for stride, _ in taps.find_taps(name).by_stride]
+  strides = [stride for stride, _ in feature_maps.find_row(name).by_stride]
   logits, _ = fcn.fcn(
       tf.zeros([1, 139, 139, networks.NETWORKS[name].channels]), 3, name, True,
       strides if deepest else strides[:-1], weight_decay=1e-3)

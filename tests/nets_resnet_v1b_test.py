@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slim_zoo.catalog import architectures, networks
-from slim_zoo.conversion import engine, layers, pairs, slim_networks
+from slim_zoo.weight_conversion import engine, layers, pairs, slim_networks
 from tests import random_weights
 from tests.evaluated_networks import skip_as_larger
 

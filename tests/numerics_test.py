@@ -8,7 +8,8 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import graph, learning_rates, numerics
+from slim_zoo.training import graph
+from slim_zoo.training.updates import learning_rates, numerics
 from tests import scripts
 from tests.conftest import on_digits
 
@@ -104,14 +105,14 @@ def test_other_errors_are_not_explained():
 
 
 def test_a_loss_that_grows_out_of_all_bounds_stops_the_run():
-  watcher = numerics.ExplosionGuard(100)
-  watcher.measured(1, 2.0, 0.0)
+  callback = numerics.ExplosionGuard(100)
+  callback.measured(1, 2.0, 0.0)
   for loss in (201, 199, 201, 201, 199):  # Single batches may be odd.
-    watcher.measured(11, loss, 0.0)
-  watcher.measured(12, 300, 0.0)
-  watcher.measured(13, 300, 0.0)
+    callback.measured(11, loss, 0.0)
+  callback.measured(12, 300, 0.0)
+  callback.measured(13, 300, 0.0)
   with pytest.raises(diagnostics.UserError, match='exploded: 301 at step 14'):
-    watcher.measured(14, 301, 0.0)
+    callback.measured(14, 301, 0.0)
   unbounded = numerics.ExplosionGuard(0)
   for step in range(20):
     unbounded.measured(step, 10.0 ** step, 0.0)

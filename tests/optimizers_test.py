@@ -5,7 +5,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import optimizers
+from slim_zoo.training.updates import optimizers
 from tests.small_updates import (
   BOWLS,
   OPTIONS,

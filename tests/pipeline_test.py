@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import chunks, pipeline
+from slim_zoo.input import chunks, pipeline
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests as records

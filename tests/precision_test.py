@@ -11,7 +11,8 @@ from slim_zoo.catalog import networks, variables
 from slim_zoo.deployment import model_deploy
 from slim_zoo.nets import nets_factory, normalization, precision
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import failures, graph, learning_rates, losses, updates
+from slim_zoo.training import failures, graph, losses
+from slim_zoo.training.updates import learning_rates, updates
 from tests import evaluated_networks, recipe
 
 TYPES = [tf.bfloat16, tf.float16]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics, pictures
-from slim_zoo.datasets import image_folder
+from slim_zoo.dataset_building import image_folder
+from slim_zoo.images import image_files
 from slim_zoo.nets import nets_factory
 from slim_zoo.prediction import (
   checkpoint_model,
@@ -19,7 +20,6 @@ from slim_zoo.prediction import (
   contact_sheet,
   explanation,
   feature_file,
-  image_files,
   network_choice,
   preparation,
   sources,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import fingerprint
+from slim_zoo.input import fingerprint
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import provenance, run_card, run_card_text
+from slim_zoo.training import provenance
+from slim_zoo.training.callbacks import run_card, run_card_text
 from tests import records_for_tests
 
 

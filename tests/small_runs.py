@@ -6,12 +6,14 @@ import numpy as np
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import graph, learning_rates, loop, losses, numerics, watching
+from slim_zoo.training import graph, loop, losses
+from slim_zoo.training.callbacks.callback import Callback
+from slim_zoo.training.updates import learning_rates, numerics
 
 STEPS = 4
 
 
-class Recorder(watching.Watcher):
+class Recorder(Callback):
   """Notes what is called of it, and may fail once.
 
   Args:
@@ -64,14 +66,14 @@ def small_graph():
       initializer=tf.no_op(), log=log, failure=lambda error: None)
 
 
-def run(folder, watchers, steps=STEPS, **options):
+def run(folder, callbacks, steps=STEPS, **options):
   """Trains the small graph; returns the loop."""
   built, images = small_graph()
-  watchers = [numerics.CheckpointGuard(built.finite_check), *watchers]
+  callbacks = [numerics.CheckpointGuard(built.finite_check), *callbacks]
   return loop.run(built, loop.LoopOptions(
       str(folder), steps, **{'log_every_n_steps': 0, 'save_summaries_secs': 600,
                              'save_interval_secs': 0, 'images_per_step': 2, **options}),
-                  images, watchers=watchers)
+                  images, callbacks=callbacks)
 
 
 def saved_step(folder):

@@ -6,8 +6,8 @@ import numpy as np
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import optimizers, updates
-from slim_zoo.training.learning_rates import Schedule
+from slim_zoo.training.updates import optimizers, updates
+from slim_zoo.training.updates.learning_rates import Schedule
 
 OPTIONS = {
     'adadelta_rho': 0.95, 'adagrad_initial_accumulator_value': 0.1, 'adam_beta1': 0.9,

@@ -6,7 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from slim_zoo.datasets import dataset_factory, dataset_utils, image_folder
+from slim_zoo.dataset_building import image_folder
+from slim_zoo.datasets import dataset_factory, dataset_utils
 from slim_zoo.tf_compat import tf
 
 

@@ -11,12 +11,8 @@ from PIL import Image
 from slim_zoo.deployment import model_deploy
 from slim_zoo.preprocessing import display, preprocessing_factory
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import (
-  eval_network,
-  prediction_sheet,
-  sample_predictions,
-  summaries,
-)
+from slim_zoo.training import eval_network
+from slim_zoo.training.callbacks import prediction_sheet, sample_predictions, summaries
 from tests import records_for_tests
 
 CONFIG = model_deploy.DeploymentConfig(clone_on_cpu=True)
@@ -157,28 +153,28 @@ def test_standardized_images_are_stretched():
 # --- Between the steps.
 
 def test_progress_is_the_mean_since_the_last_time():
-  writer, watcher = Writer(), summaries.ProgressSummaries(3600, images_per_step=8)
-  watcher.begin(None, 0, writer)
+  writer, callback = Writer(), summaries.ProgressSummaries(3600, images_per_step=8)
+  callback.begin(None, 0, writer)
   for step, loss in enumerate((1.0, 2.0, 6.0), start=1):
-    watcher.measured(step, loss, 0.0)
-    watcher.after_step(None, step)
+    callback.measured(step, loss, 0.0)
+    callback.after_step(None, step)
   assert writer.values == []
-  watcher.end(None, 3)
+  callback.end(None, 3)
   found = {tag: value.simple_value for _, tag, value in writer.values}
   assert {step for step, _, _ in writer.values} == {3}
   assert found['progress/mean_loss'] == 3.0
   assert found['progress/input_wait_share'] == 0.0
   assert found['progress/images_per_second'] > 0
-  watcher.end(None, 3)
+  callback.end(None, 3)
   assert len(writer.values) == 3
 
 
 def test_a_worker_without_a_writer_writes_nothing():
-  watcher = summaries.ProgressSummaries(1e-9, 8)
-  watcher.begin(None, 0, None)
-  watcher.measured(1, 1.0, 0.0)
-  watcher.after_step(None, 1)
-  watcher.end(None, 1)
+  callback = summaries.ProgressSummaries(1e-9, 8)
+  callback.begin(None, 0, None)
+  callback.measured(1, 1.0, 0.0)
+  callback.after_step(None, 1)
+  callback.end(None, 1)
 
 
 # --- The network in evaluation mode, and what it says of a few images.
@@ -228,8 +224,8 @@ def test_the_same_images_of_every_class_are_chosen(split):
   assert {min(sample.labels) for sample in offset} == set(range(8))
 
 
-def watcher_of(split, every_secs, count=12):
-  """Returns a watcher that draws what a trained network says, and its writer."""
+def callback_of(split, every_secs, count=12):
+  """Returns a callback that draws what a trained network says, and its writer."""
   small_network(tf.placeholder(tf.float32, [None, 8, 8, 1]), is_training=True)
   samples = sample_predictions.choose(split, 60, count)
   dataset = records_for_tests.dataset(split[0], 20)
@@ -256,23 +252,23 @@ def frame_colours(value):
 
 
 def test_pictures_change_as_the_network_does(split):
-  watcher, writer = watcher_of(split, every_secs=3600), Writer()
+  callback, writer = callback_of(split, every_secs=3600), Writer()
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     session.run([variable.assign(tf.zeros_like(variable))
                  for variable in tf.trainable_variables()])
     biases_to(session, 3)
-    watcher.begin(session, 0, writer)
+    callback.begin(session, 0, writer)
     assert not writer.values  # The first step need not wait.
-    watcher.after_step(session, 1)
-    probabilities = watcher.predict(session)
+    callback.after_step(session, 1)
+    probabilities = callback.predict(session)
     assert probabilities.shape == (12, 10)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-    watcher.after_step(session, 2)
+    callback.after_step(session, 2)
     assert len(writer.values) == 1
     biases_to(session, 4)
-    watcher.end(session, 3)
-    watcher.end(session, 3)
+    callback.end(session, 3)
+    callback.end(session, 3)
   assert [(step, tag) for step, tag, _ in writer.values] == [
       (1, 'predictions/fixed_images'), (3, 'predictions/fixed_images')]
   (first, colours), (second, _) = (
@@ -283,30 +279,30 @@ def test_pictures_change_as_the_network_does(split):
 
 
 def test_a_network_that_takes_long_is_asked_less_often(split):
-  watcher, writer = watcher_of(split, every_secs=1e-6), Writer()
+  callback, writer = callback_of(split, every_secs=1e-6), Writer()
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
-    watcher.begin(session, 0, writer)
+    callback.begin(session, 0, writer)
     for step in (1, 2, 3):
-      watcher.after_step(session, step)
+      callback.after_step(session, step)
   assert [step for step, *_ in writer.values] == [1]
 
 
 @pytest.mark.parametrize(('every_secs', 'writer'), [(0, Writer()), (3600, None)])
 def test_without_summaries_nothing_is_predicted(split, every_secs, writer):
-  watcher = watcher_of(split, every_secs)
-  watcher.begin(None, 0, writer)  # Without a session: it must not be asked.
-  watcher.after_step(None, 1)
-  watcher.end(None, 1)
+  callback = callback_of(split, every_secs)
+  callback.begin(None, 0, writer)  # Without a session: it must not be asked.
+  callback.after_step(None, 1)
+  callback.end(None, 1)
   assert not (writer and writer.values)
 
 
 @pytest.mark.parametrize('begins', [True, False])
 def test_a_run_that_fails_before_its_first_step_has_no_pictures(split, begins):
-  watcher, writer = watcher_of(split, every_secs=3600), Writer()
+  callback, writer = callback_of(split, every_secs=3600), Writer()
   if begins:
-    watcher.begin(None, 0, writer)
-  watcher.end(None, 0)
+    callback.begin(None, 0, writer)
+  callback.end(None, 0)
   assert not writer.values
 
 

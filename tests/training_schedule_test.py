@@ -10,8 +10,8 @@ from slim_zoo.config import optimizer
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.tasks import training_report, training_updates
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import learning_rates, optimizers
-from slim_zoo.training.learning_rates import Schedule
+from slim_zoo.training.updates import learning_rates, optimizers
+from slim_zoo.training.updates.learning_rates import Schedule
 
 
 def rates(schedule, steps):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import held_out, pipeline
 from slim_zoo.deployment import model_deploy
 from slim_zoo.evaluation import (
   checkpoint_evaluation,
@@ -16,21 +15,19 @@ from slim_zoo.evaluation import (
   predictions,
   recalibration,
 )
+from slim_zoo.input import held_out, pipeline
 from slim_zoo.nets import normalization
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import (
+from slim_zoo.training import eval_network, graph, intervals, loop
+from slim_zoo.training.callbacks import (
   batch_norm_health,
   best_checkpoint,
-  eval_network,
-  graph,
-  intervals,
-  loop,
   mode_gap,
   validation,
-  watching,
 )
-from slim_zoo.training.learning_rates import Schedule
-from slim_zoo.training.validation_history import Finding, History
+from slim_zoo.training.callbacks.callback import InputFailure
+from slim_zoo.training.callbacks.validation_history import Finding, History
+from slim_zoo.training.updates.learning_rates import Schedule
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
 
@@ -193,14 +190,14 @@ def validator(folder, scores, decays=None, **rules):
       decays or {}), best
 
 
-def run(watcher, steps, begin=0):
+def run(callback, steps, begin=0):
   """Shows a validator some steps; returns the reason to stop and the last step."""
-  watcher.begin(None, begin, None)
+  callback.begin(None, begin, None)
   for step in range(begin + 1, begin + steps + 1):
-    reason = watcher.after_step(None, step)
+    reason = callback.after_step(None, step)
     if reason:
       break
-  watcher.end(None, step)
+  callback.end(None, step)
   return reason, step
 
 
@@ -223,15 +220,15 @@ def test_patience_counts_over_a_resumed_run(tmp_path, capsys):
 
 
 def test_small_gains_are_no_improvement_but_the_best_all_the_same(tmp_path):
-  watcher, best = validator(
+  callback, best = validator(
       tmp_path, [0.5, 0.505, 0.509], patience=2, min_delta=0.01)
-  assert run(watcher, 100)[1] == 30
+  assert run(callback, 100)[1] == 30
   assert [found['step'] for found in best.saved] == [10, 20, 30]
 
 
 def test_nan_in_evaluation_mode_is_said_and_is_never_the_best(tmp_path, capsys):
-  watcher, best = validator(tmp_path, [None, 0.3, None], patience=4)
-  assert run(watcher, 30) == (None, 30)
+  callback, best = validator(tmp_path, [None, 0.3, None], patience=4)
+  assert run(callback, 30) == (None, 30)
   assert [found['step'] for found in best.saved] == [20]
   assert 'step 30: the network gives NaN' in capsys.readouterr().out
   with pytest.raises(predictions.NotFiniteError):
@@ -239,9 +236,9 @@ def test_nan_in_evaluation_mode_is_said_and_is_never_the_best(tmp_path, capsys):
 
 
 def test_a_run_that_a_signal_ends_is_not_validated_any_more(tmp_path):
-  watcher, best = validator(tmp_path, [0.5])
-  watcher.is_asked_to_stop = lambda: True
-  assert run(watcher, 10) == (None, 10)
+  callback, best = validator(tmp_path, [0.5])
+  callback.is_asked_to_stop = lambda: True
+  assert run(callback, 10) == (None, 10)
   assert not best.saved
 
 
@@ -262,8 +259,8 @@ def test_a_broken_off_validation_leaves_no_finding(tmp_path):
   def stop(session, step, is_to_stop):
     raise validation.ValidationStoppedError
   history = History(str(tmp_path), '')
-  watcher = validation.Validator(stop, validation.Rules(1, 1), history, Best(), {})
-  assert run(watcher, 2) == (None, 2)
+  callback = validation.Validator(stop, validation.Rules(1, 1), history, Best(), {})
+  assert run(callback, 2) == (None, 2)
   assert not history.findings
 
 
@@ -285,10 +282,10 @@ def test_images_a_second_leave_validation_out(monkeypatch):
 def test_the_cause_of_a_failed_validation_is_told(tmp_path):
   def fail(session, step, is_to_stop):
     raise diagnostics.UserError('record 3 is damaged')
-  watcher = validation.Validator(
+  callback = validation.Validator(
       fail, validation.Rules(1), History(str(tmp_path), ''), Best(), {})
-  with pytest.raises(watching.InputFailure, match='step 1 failed: record 3 is damaged'):
-    watcher.after_step(None, 1)
+  with pytest.raises(InputFailure, match='step 1 failed: record 3 is damaged'):
+    callback.after_step(None, 1)
 
 
 # --- Batch norm.
@@ -396,13 +393,13 @@ def train_on(shades, train_dir, steps):
                    found.num_images)
 
   history = History(str(train_dir), 'shades')
-  watcher = validation.Validator(
+  callback = validation.Validator(
       evaluate, validation.Rules(steps), history,
       best_checkpoint.BestCheckpoint(str(train_dir / 'best')), normalization.decays(),
       mode_gap.ModeGap(network, build, shades, records_for_tests.as_they_are, checked,
                        0, 32))
   loop.run(training_graph, loop.LoopOptions(
-      str(train_dir), steps, 0, 0, 0, 32), images, watchers=[watcher])
+      str(train_dir), steps, 0, 0, 0, 32), images, callbacks=[callback])
   return history.findings[-1]
 
 

@@ -1,9 +1,9 @@
 """Runs the training script with its loop taken out: the bare rate of its steps.
 
 Same graph, same input, same flags; but no progress, no summaries, no checkpoints, no
-watchers: a session that runs the train op again and again. The task has 'flags' for the
-script, how many 'steps' to take, and of how 'every' many to note the time. The first
-fifth does not count.
+callbacks: a session that runs the train op again and again. The task has 'flags' for
+the script, how many 'steps' to take, and of how 'every' many to note the time. The
+first fifth does not count.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import time
 
 def bare_run(task):
   """Returns what stands in for `training.loop.run`."""
-  def run(training_graph, options, images, init_fn=None, watchers=()):
+  def run(training_graph, options, images, init_fn=None, callbacks=()):
     from slim_zoo.tf_compat import tf
     with tf.Session() as session:
       session.run([tf.global_variables_initializer(),

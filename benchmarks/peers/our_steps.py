@@ -6,7 +6,7 @@ images that stay in memory.
 
 from benchmarks import photo_records
 from benchmarks.peers import reports
-from slim_zoo.datasets import pipeline
+from slim_zoo.input import pipeline
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 from slim_zoo.timing import measured_network

@@ -8,7 +8,7 @@ import time
 
 from benchmarks import small_records
 from benchmarks.peers import reports
-from slim_zoo.datasets import pipeline
+from slim_zoo.input import pipeline
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 

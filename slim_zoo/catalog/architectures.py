@@ -1,7 +1,7 @@
-"""How many units and layers the networks have, which more than the networks read.
+"""Numbers of units and layers of the networks, defined once.
 
-`nets/` builds from these counts, `catalog/taps.py` names feature maps by them, and
-`conversion/` maps the layers of other frameworks to them.
+`nets/` builds from these counts, `catalog/feature_maps.py` names feature maps by them,
+and `weight_conversion/` maps the layers of other frameworks to them.
 """
 
 # The units of block1 to block4 of a ResNet, by its number of layers with weights.

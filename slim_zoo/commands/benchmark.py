@@ -166,7 +166,8 @@ class Rows:
 
 def make_input(name: str, image_size: int, batch_size: int):
   """Returns a function that builds the input of a network in the default graph."""
-  from slim_zoo.datasets import dataset_factory, pipeline
+  from slim_zoo.datasets import dataset_factory
+  from slim_zoo.input import pipeline
   from slim_zoo.preprocessing import preprocessing_factory
   dataset = dataset_factory.get_dataset(
       FLAGS.dataset_name, FLAGS.dataset_split_name, FLAGS.dataset_dir)

@@ -152,7 +152,7 @@ def _load_checkpoint():
 def _say_what_is_cropped(model, files):
   """Notes where preprocessing cuts most of the images off."""
   from slim_zoo.catalog import networks
-  from slim_zoo.prediction import image_files
+  from slim_zoo.images import image_files
   if FLAGS.export:
     return  # Its preprocessing is inside.
   line = networks.crop_note(

@@ -112,7 +112,7 @@ def get_dataset(split_name: str | None = None):
   Raises:
     UserError: there is no such data set or split; or a file is no record file.
   """
-  from slim_zoo.datasets import counted_dataset
+  from slim_zoo.input import counted_dataset
   dataset = counted_dataset.get_dataset(
       FLAGS.dataset_name, split_name or FLAGS.dataset_split_name, FLAGS.dataset_dir)
   return dataset, dataset.num_classes - FLAGS.labels_offset

@@ -17,7 +17,7 @@ from absl import flags
 
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
-from slim_zoo.datasets import folder_layout, image_folder
+from slim_zoo.dataset_building import folder_layout, image_folder
 
 FLAGS = flags.FLAGS
 

@@ -65,7 +65,7 @@ def _foreign_framework():
   Raises:
     UserError: the flags do not say.
   """
-  from slim_zoo.conversion import layers
+  from slim_zoo.weight_conversion import layers
   ends = {name: layers.framework_of(path)
           for name, path in (('source', FLAGS.source), ('target', FLAGS.target))}
   if ends['source'] and ends['target']:
@@ -122,7 +122,7 @@ def _check_content(framework):
 
 
 def _list():
-  from slim_zoo.conversion import pairs
+  from slim_zoo.weight_conversion import pairs
   for pair in pairs.PAIRS:
     name = pair.foreign_name + ''.join(
         f'({key}={value})' for key, value in pair.options.items())
@@ -141,14 +141,14 @@ def main(_):
   for name in ('model_name', 'source', 'target'):
     if not getattr(FLAGS, name):
       raise diagnostics.UserError(f'no --{name}: see --help for an example')
-  from slim_zoo.conversion import pairs
+  from slim_zoo.weight_conversion import pairs
   framework, into_slim = _foreign_framework()
   pair = pairs.find(FLAGS.model_name, framework)
   if FLAGS.image_size:
     networks.check_image_size(pair.model_name, FLAGS.image_size, flag='image_size')
   _check_paths(into_slim)
   # Takes seconds, for TensorFlow: only now, when the flags are right.
-  from slim_zoo.conversion import converting
+  from slim_zoo.weight_conversion import converting
   options = converting.Options(
       FLAGS.num_classes, FLAGS.background_class, FLAGS.image_size,
       1 if FLAGS.use_grayscale else networks.NETWORKS[pair.model_name].channels,

@@ -21,8 +21,13 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import tfds
 from slim_zoo.commands import path_flags, running
-from slim_zoo.datasets import labels, records, staging
-from slim_zoo.datasets.conversion_report import REFUSED_FILENAME, RefusedImagesError
+from slim_zoo.dataset_building.conversion_report import (
+  REFUSED_FILENAME,
+  RefusedImagesError,
+)
+from slim_zoo.datasets import labels
+from slim_zoo.files import staging
+from slim_zoo.input import records
 
 FLAGS = flags.FLAGS
 
@@ -101,7 +106,7 @@ def convert(spec: dataset_catalog.DatasetSpec) -> None:
     from slim_zoo.datasets import digits  # Imports TensorFlow: only where it is needed.
     digits.convert(FLAGS.dataset_dir)
     return
-  from slim_zoo.datasets import converters, parallel_conversion, published_files
+  from slim_zoo.dataset_building import converters, parallel_conversion, published_files
   converter = converters.find(spec.name)
   if not FLAGS.source and not converter.FILES:
     raise diagnostics.UserError(converter.HOW_TO_GET)
@@ -123,7 +128,7 @@ def main(_):
   """Converts the data set unless it is there."""
   check_flags()
   if tfds.is_name(FLAGS.dataset_name):
-    from slim_zoo.datasets import tfds_builder
+    from slim_zoo.dataset_building import tfds_builder
     spec = tfds_builder.prepare(FLAGS.dataset_name, FLAGS.dataset_dir)
     found = ''
   else:

@@ -204,8 +204,8 @@ def _evaluation(dataset, network, part=None):
   In this process the weights of each are frozen into a graph; a server at --master
   is given one graph, with variables, which is the default one.
   """
-  from slim_zoo.datasets import batch_labels, pipeline
   from slim_zoo.evaluation import checkpoint_evaluation
+  from slim_zoo.input import batch_labels, pipeline
   multi_label = batch_labels.is_multi_label(dataset)
 
   def make_images():
@@ -225,7 +225,7 @@ def _evaluation(dataset, network, part=None):
 
 def _classify_with(network, multi_label):
   """Returns classify(checkpoint, images), see `FrozenEvaluation`."""
-  from slim_zoo.export import inference_graph
+  from slim_zoo.inference import inference_graph
 
   def classify(checkpoint, images):
     *_, image_size, channels = images.shape.as_list()
@@ -242,8 +242,8 @@ def _recalibrated(checkpoint, network):
 
   Both are measured on images of the split that the statistics are of.
   """
-  from slim_zoo.datasets import held_out, pipeline
   from slim_zoo.evaluation import recalibration
+  from slim_zoo.input import held_out, pipeline
   from slim_zoo.tf_compat import tf
   split = FLAGS.recalibration_split_name
   dataset, _ = common_flags.get_dataset(split)
@@ -301,8 +301,8 @@ class _Result:
 
 def _report(result, evaluation, dataset, network):
   """Prints the headline, then writes the report folder and the summaries."""
-  from slim_zoo.datasets import records
   from slim_zoo.evaluation import multi_label_report, report, summaries
+  from slim_zoo.input import records
   folder, metrics = os.path.join(FLAGS.eval_dir, 'report'), result.metrics
   header = {
       'network': network.model_name, 'data set': FLAGS.dataset_name,
@@ -341,7 +341,7 @@ def _record_files(dataset):
 def _note_images(dataset, network):
   """Says what is not seen of the images, by the first records."""
   from slim_zoo.catalog import networks
-  from slim_zoo.datasets import record_faults, record_images
+  from slim_zoo.input import record_faults, record_images
   files = _record_files(dataset)
   crop = networks.crop_note(
       network.preprocessing_name, network.image_size,

@@ -20,7 +20,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.commands import path_flags, running, trained_network_flags
-from slim_zoo.export import formats
+from slim_zoo.exporting import formats
 from slim_zoo.prediction import tally
 
 FLAGS = flags.FLAGS
@@ -91,7 +91,7 @@ def _record_files():
 
 def _recipe():
   """Returns what is exported."""
-  from slim_zoo.export import recipe
+  from slim_zoo.exporting import recipe
   from slim_zoo.nets import nets_factory
   found = trained_network_flags.find(FLAGS.dataset_dir)
   choice = found.choice
@@ -105,7 +105,7 @@ def _recipe():
 
 def _samples():
   """Returns the images to compare on, and others to calibrate with."""
-  from slim_zoo.export import image_samples
+  from slim_zoo.input import image_samples
   num_compared = FLAGS.num_images if FLAGS.check else 0
   num_calibration = (
       FLAGS.num_calibration_images if 'tflite_int8' in FLAGS.format else 0)
@@ -129,8 +129,8 @@ def _samples():
 
 
 def _read_files(paths):
-  from slim_zoo.export import image_samples
-  from slim_zoo.prediction import image_files
+  from slim_zoo.images import image_files
+  from slim_zoo.input import image_samples
   reader, found = image_files.Reader(), []
   for path in paths:
     try:
@@ -163,11 +163,11 @@ def export() -> None:
     UserError: one could not be written, or is off; the others are there.
   """
   if 'onnx' in FLAGS.format:
-    from slim_zoo.export import to_onnx
+    from slim_zoo.exporting import to_onnx
     to_onnx.check_installed()
   what = _recipe()
   from slim_zoo import tf_compat
-  from slim_zoo.export import exporting, parity
+  from slim_zoo.exporting import exporting, parity
   tf_compat.drop_processor_notes()
   compared, calibrating = _samples()
   reference = parity.reference(

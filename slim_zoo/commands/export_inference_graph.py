@@ -116,7 +116,7 @@ def export() -> None:
   spec.check_labels_offset(FLAGS.labels_offset)
   channels = networks.channels_after(
       FLAGS.preprocessing_name or FLAGS.model_name, spec.channels, FLAGS.use_grayscale)
-  from slim_zoo.export import network_graph
+  from slim_zoo.inference import network_graph
   from slim_zoo.tf_compat import tf
   network = network_graph.build(
       FLAGS.model_name, FLAGS.num_classes or spec.num_classes - FLAGS.labels_offset,

@@ -1,1 +1,1 @@
-"""Data sets: what records mean, how they are read, and what writes them."""
+"""Data sets: their splits, features and labels."""

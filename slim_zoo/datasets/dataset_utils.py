@@ -9,16 +9,16 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from slim_zoo.datasets.downloads import (
-    download_and_uncompress_tarball,
-    download_and_uncompress_zipfile,
-    download_url,
-)
 from slim_zoo.datasets.labels import (
-    LABELS_FILENAME,
-    has_labels,
-    read_label_file,
-    write_label_file,
+  LABELS_FILENAME,
+  has_labels,
+  read_label_file,
+  write_label_file,
+)
+from slim_zoo.files.downloads import (
+  download_and_uncompress_tarball,
+  download_and_uncompress_zipfile,
+  download_url,
 )
 from slim_zoo.tf_compat import tf
 

@@ -18,8 +18,9 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import DATASETS
-from slim_zoo.datasets import dataset_utils, labels, staging
+from slim_zoo.datasets import dataset_utils, labels
 from slim_zoo.datasets.record_dataset import split_reader
+from slim_zoo.files import staging
 
 SPEC = DATASETS['digits']
 SPLITS_TO_SIZES = dict(SPEC.splits)

@@ -10,7 +10,8 @@ import tempfile
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import DATASETS
-from slim_zoo.datasets import downloads, record_dataset
+from slim_zoo.datasets import record_dataset
+from slim_zoo.files import downloads
 
 SPLITS_TO_SIZES = dict(DATASETS['imagenet'].splits)
 # False: leave labels.txt unread.

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.datasets import image_decoding, labels
+from slim_zoo.datasets import labels
+from slim_zoo.images import image_decoding
 from slim_zoo.tf_compat import slim, tf
 
 _DESCRIPTIONS = {

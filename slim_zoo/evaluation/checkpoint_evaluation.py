@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable
 
 from slim_zoo.checkpoints import restore
-from slim_zoo.datasets import pipeline
 from slim_zoo.evaluation import over_split
+from slim_zoo.input import pipeline
 from slim_zoo.tf_compat import slim, tf
 
 

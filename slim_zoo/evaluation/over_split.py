@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Callable
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import pipeline
 from slim_zoo.evaluation import metrics as metrics_lib
 from slim_zoo.evaluation import multi_label as multi_label_lib
 from slim_zoo.evaluation import predictions as predictions_lib
+from slim_zoo.input import pipeline
 from slim_zoo.progress import Progress
 from slim_zoo.tf_compat import tf
 

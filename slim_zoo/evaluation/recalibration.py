@@ -16,8 +16,8 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
-from slim_zoo.datasets import pipeline
 from slim_zoo.evaluation import predictions
+from slim_zoo.input import pipeline
 from slim_zoo.nets import normalization
 from slim_zoo.progress import Progress
 from slim_zoo.tf_compat import slim, tf

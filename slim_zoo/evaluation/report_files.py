@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from slim_zoo.datasets import staging
+from slim_zoo.files import staging
 
 # What a report may consist of.
 NAMES = ('report.json', 'report.png', 'per_class.csv', 'predictions.csv',

@@ -6,9 +6,9 @@ Fully convolutional networks for semantic segmentation, arXiv 1411.4038).
     features at stride 8  -> score --------------------- + -> 8x up -> logits
 
 That is FCN-8s, strides (8, 16, 32); (16, 32) is FCN-16s and (32,) is FCN-32s. The
-feature maps are those of `nets_factory.feature_taps`, so any network that has them can
-be the backbone. On VGG the paper scores fc7 at stride 32; here it is pool5, the last
-feature map, so that the 120 million weights of fc6 and fc7 are not needed.
+feature maps are those of `nets_factory.feature_map_names`, so any network that has them
+can be the backbone. On VGG the paper scores fc7 at stride 32; here it is pool5, the
+last feature map, so that the 120 million weights of fc6 and fc7 are not needed.
 """
 
 import numpy as np

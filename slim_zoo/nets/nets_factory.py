@@ -9,7 +9,7 @@ import importlib
 import inspect
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks, taps
+from slim_zoo.catalog import feature_maps, networks
 from slim_zoo.nets import normalization, precision
 from slim_zoo.tf_compat import slim, tf
 
@@ -42,8 +42,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
       tf.bfloat16 with float32 variables, see `precision.build`.
     data_format: 'NHWC', or 'NCHW' for networks that compute channels first. The
       images are channels last in either case.
-    with_feature_maps: whether the end points hold every one of `feature_taps`, that
-      too which the established network has none for: ResNet v2's postnorm.
+    with_feature_maps: whether the end points contain every one of `feature_map_names`,
+      including those that TF-Slim does not have: ResNet v2's postnorm.
 
   Returns:
     network_fn(images, **kwargs) -> (logits, end_points), with images float32
@@ -162,7 +162,7 @@ def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
 
   Args:
     name: a name of `catalog.networks.NETWORKS`.
-    strides: of the maps, each one of `feature_taps(name)`.
+    strides: of the maps, each one of `feature_map_names(name)`.
     weight_decay: L2 penalty on the weights that the network regularizes.
     is_training: as for `get_network_fn`.
 
@@ -175,7 +175,7 @@ def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
     UserError: there is no such network, it has no feature maps, or none at one of
       `strides`; it is a ValueError.
   """
-  end_points_of = feature_taps(name)
+  end_points_of = feature_map_names(name)
   absent = sorted(set(strides) - set(end_points_of))
   if absent or not strides:
     raise diagnostics.UserError(
@@ -212,10 +212,10 @@ def _end_point(end_points, scope):
       key=len)]
 
 
-def feature_taps(name: str) -> dict[int, str]:
-  """Returns {stride: end point name} of a network; see `catalog.taps.feature_taps`.
+def feature_map_names(name: str) -> dict[int, str]:
+  """Returns {stride: end point name} of a network; see `catalog.feature_maps`.
 
   Raises:
-    UserError: there is no such network, or it has no taps.
+    UserError: there is no such network, or it has no feature maps.
   """
-  return taps.feature_taps(name)
+  return feature_maps.feature_map_names(name)

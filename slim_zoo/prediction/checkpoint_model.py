@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from slim_zoo.export import inference_graph
+from slim_zoo.inference import inference_graph
 from slim_zoo.prediction import (
   classifier,
   explanation,

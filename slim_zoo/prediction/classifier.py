@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from slim_zoo import diagnostics, pictures
-from slim_zoo.prediction import image_files
+from slim_zoo.images import image_files
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ Gradient-based Localization, arXiv 1610.02391.
 """
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import taps
+from slim_zoo.catalog import feature_maps
 from slim_zoo.tf_compat import tf
 
 
@@ -14,7 +14,7 @@ def default_end_point(model_name: str) -> str:
 
   Where the network ends in a pool the convolution before it shows finer places.
   """
-  *before, last = taps.feature_taps(model_name).values()
+  *before, last = feature_maps.feature_map_names(model_name).values()
   return before[-1] if before and 'pool' in last.rsplit('/', 1)[-1] else last
 
 

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.export import to_saved_model
+from slim_zoo.exporting import to_saved_model
 from slim_zoo.prediction import classifier
 from slim_zoo.tf_compat import tf
 

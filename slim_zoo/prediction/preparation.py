@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from slim_zoo.datasets import image_decoding
+from slim_zoo.images import image_decoding
 from slim_zoo.tf_compat import tf
 
 

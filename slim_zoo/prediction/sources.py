@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import folder_names, image_check
+from slim_zoo.images import folder_names, image_check
 
 STANDARD_INPUT = '-'
 # How files begin that may have been sent in place of their names.

@@ -2,22 +2,19 @@
 
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.datasets import batch_labels, pipeline, record_counts
+from slim_zoo.input import batch_labels, pipeline, record_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import mixing
 from slim_zoo.tasks import training_input, training_updates
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import (
+from slim_zoo.training import determinism, eval_network, loop
+from slim_zoo.training.callbacks import (
     augmentation_pictures,
-    determinism,
-    eval_network,
-    loop,
-    loss_scaling,
-    numerics,
     sample_predictions,
     summaries,
-    watching,
 )
+from slim_zoo.training.callbacks.callback import Callback
+from slim_zoo.training.updates import loss_scaling, numerics
 
 _AUGMENTED_PICTURES = 6
 
@@ -34,7 +31,7 @@ def loop_options(config: TrainConfig) -> loop.LoopOptions:
 
 
 def make(config: TrainConfig, training_graph, dataset, num_classes: int,
-         image_size: int, devices, batches) -> list[watching.Watcher]:
+         image_size: int, devices, batches) -> list[Callback]:
   """Returns the callbacks except validation, in the order of their calls.
 
   Call it after the training graph is built: pictures have graphs of their own.

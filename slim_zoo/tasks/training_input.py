@@ -6,7 +6,7 @@ from collections.abc import Callable
 from slim_zoo import diagnostics, tf_compat
 from slim_zoo.config.data import Data, Network
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.datasets import counted_dataset, held_out, pipeline
+from slim_zoo.input import counted_dataset, held_out, pipeline
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import (
     augmentation,
@@ -15,7 +15,8 @@ from slim_zoo.preprocessing import (
     preprocessing_factory,
 )
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import determinism, run_card
+from slim_zoo.training import determinism
+from slim_zoo.training.callbacks import run_card
 
 
 def seed(config: TrainConfig, start) -> determinism.Seeds:

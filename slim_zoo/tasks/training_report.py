@@ -8,17 +8,13 @@ from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import losses as loss_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.datasets import fingerprint, record_images
 from slim_zoo.deployment import unused_gpus
+from slim_zoo.input import fingerprint, record_images
 from slim_zoo.tasks import training_updates
-from slim_zoo.training import (
-    banner,
-    batch_norm_health,
-    freezing,
-    provenance,
-    updates,
-)
-from slim_zoo.training import run_card as run_cards
+from slim_zoo.training import banner, provenance
+from slim_zoo.training.callbacks import batch_norm_health
+from slim_zoo.training.callbacks import run_card as run_cards
+from slim_zoo.training.updates import freezing, updates
 
 _SHOWN_CHANGES = 8
 _PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(slim_zoo.__file__)))

@@ -7,18 +7,13 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import heads
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.datasets import label_counts, labels
+from slim_zoo.datasets import labels
 from slim_zoo.deployment import computation, model_deploy
+from slim_zoo.input import label_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import (
-    class_weights,
-    learning_rates,
-    losses,
-    optimizers,
-    starting_point,
-    updates,
-)
+from slim_zoo.training import class_weights, losses, starting_point
+from slim_zoo.training.updates import learning_rates, optimizers, updates
 
 
 def num_gpus() -> int:

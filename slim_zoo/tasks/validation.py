@@ -4,17 +4,17 @@ import math
 import os
 
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.datasets import batch_labels, pipeline
 from slim_zoo.evaluation import over_split, predictions
+from slim_zoo.input import batch_labels, pipeline
 from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tasks import training_input
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import (
-    best_checkpoint,
-    eval_network,
-    mode_gap,
-    validation,
-    validation_history,
+from slim_zoo.training import eval_network
+from slim_zoo.training.callbacks import (
+  best_checkpoint,
+  mode_gap,
+  validation,
+  validation_history,
 )
 
 

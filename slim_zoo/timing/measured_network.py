@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 
 from slim_zoo.catalog import complexity, networks
 from slim_zoo.deployment import model_deploy
-from slim_zoo.export import inference_graph
+from slim_zoo.inference import inference_graph
 from slim_zoo.nets import complexity as counting
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import learning_rates, losses, updates
+from slim_zoo.training import losses
+from slim_zoo.training.updates import learning_rates, updates
 
 # A backward pass has one product for the gradient of the input and one for that of
 # the weights, where the forward pass has one. The images need none: with large first

@@ -1,1 +1,1 @@
-"""Training: what turns a network and images into a run that learns."""
+"""Training: graph, losses, updates, the loop and its callbacks."""

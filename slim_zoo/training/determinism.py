@@ -12,7 +12,7 @@ import dataclasses
 import time
 
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import watching
+from slim_zoo.training.callbacks.callback import Callback
 
 # Stateful operations whose kernels draw the next random numbers at every run.
 _GENERATORS = frozenset({
@@ -87,7 +87,7 @@ def generators(train_op: tf.Tensor) -> list[tf.Operation]:
   return found
 
 
-class Winder(watching.Watcher):
+class Winder(Callback):
   """Runs the random number generators of a step as often as they ran before.
 
   Their kernels start anew in every process; after it they go on as if the run had

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import learning_rates, loss_scaling, numerics, summaries, updates
+from slim_zoo.training.callbacks import summaries
+from slim_zoo.training.updates import learning_rates, loss_scaling, numerics, updates
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,21 +9,13 @@ import os
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import pipeline
+from slim_zoo.input import pipeline
 from slim_zoo.progress import clock
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import (
-    callbacks,
-    failures,
-    graph,
-    graph_files,
-    intervals,
-    numerics,
-    savers,
-    stopping,
-    summaries,
-    watching,
-)
+from slim_zoo.training import failures, graph, intervals, savers, stopping
+from slim_zoo.training.callbacks import graph_files, summaries
+from slim_zoo.training.callbacks.callback import Callback, CallbackList
+from slim_zoo.training.updates import numerics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,23 +56,23 @@ class TrainingLoop:
     options: how.
     images: the input pipeline.
     stop_request: asked after every step.
-    watchers: called between the steps.
+    callbacks: called between the steps.
 
   Attributes:
     step: the last step taken, or None.
     end: why the run ended, for its last line.
     saver: writes the checkpoints.
-    callbacks: the watchers, and the first failure of the run.
+    callbacks: the callbacks, and the first failure of the run.
     unreadable: the records that were skipped.
   """
 
   def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
                images: pipeline.Input, stop_request: stopping.StopRequest,
-               watchers: Sequence[watching.Watcher] = ()):
+               callbacks: Sequence[Callback] = ()):
     self._graph, self._options, self._images = training_graph, options, images
-    self._stop_request, self.callbacks = stop_request, callbacks.Callbacks(watchers)
-    for watcher in watchers:
-      watcher.is_asked_to_stop = self._ends_soon
+    self._stop_request, self.callbacks = stop_request, CallbackList(callbacks)
+    for callback in callbacks:
+      callback.is_asked_to_stop = self._ends_soon
     self.saver = self._make_saver()
     self._run_step = self._run_batch = None
     self._stopping = self._is_unsound = False
@@ -202,7 +194,7 @@ class TrainingLoop:
         self.step)
 
   def _ends_soon(self):
-    """Tells watchers to take no more time: a signal came, or the weights are bad."""
+    """Tells callbacks to take no more time: a signal came, or the weights are bad."""
     return self._stop_request.signal is not None or self._is_unsound
 
   def _after_step(self, session, loss, step, learning_rate, waited, numbers):
@@ -288,7 +280,7 @@ class TrainingLoop:
 
 def run(training_graph: graph.TrainingGraph, options: LoopOptions,
         images: pipeline.Input, init_fn=None,
-        watchers: Sequence[watching.Watcher] = ()) -> TrainingLoop:
+        callbacks: Sequence[Callback] = ()) -> TrainingLoop:
   """Trains until the last step, a signal or a failure.
 
   Args:
@@ -296,7 +288,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     options: how.
     images: the input pipeline of the graph.
     init_fn: called with the session if train_dir has no checkpoint.
-    watchers: called between the steps, in this order.
+    callbacks: called between the steps, in this order.
 
   Returns:
     The loop, see its attributes.
@@ -307,10 +299,10 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
   """
   stop_request = stopping.StopRequest(options.train_dir)
   if options.is_chief:
-    watchers = [*watchers, graph_files.GraphFiles(options.train_dir)]
+    callbacks = [*callbacks, graph_files.GraphFiles(options.train_dir)]
   with (stop_request.listening(), failures.without_summary_thread_errors(),
         graph_files.without_those_of_the_supervisor()):
-    loop = TrainingLoop(training_graph, options, images, stop_request, watchers)
+    loop = TrainingLoop(training_graph, options, images, stop_request, callbacks)
     # The Supervisor runs these before the first step, restored or not.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
     config = tf.ConfigProto(

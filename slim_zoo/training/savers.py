@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import callbacks
+from slim_zoo.training.callbacks.callback import CallbackList
 
 CHECKPOINT_NAME = 'model.ckpt'
 
@@ -39,12 +39,12 @@ class CheckpointSaver(tf.train.Saver):
       own last save raises, and the run would seem to have ended well.
   """
 
-  def __init__(self, folder: str, called: callbacks.Callbacks | None = None):
+  def __init__(self, folder: str, called: CallbackList | None = None):
     # With relative names, a folder can be copied or moved.
     super().__init__(save_relative_paths=True)
     self._folder = folder
     self.failure = None
-    self._callbacks = called or callbacks.Callbacks()
+    self._callbacks = called or CallbackList()
     self._size = sum(variable.shape.num_elements() * variable.dtype.size
                      for variable in tf.global_variables())
 
@@ -93,7 +93,7 @@ class ReleasingSaver(CheckpointSaver):
     is_last: tells whether the checkpoint just written is the last one.
   """
 
-  def __init__(self, folder: str, called: callbacks.Callbacks, train_op: tf.Tensor,
+  def __init__(self, folder: str, called: CallbackList, train_op: tf.Tensor,
                count: int, is_last: Callable[[], bool]):
     super().__init__(folder, called)
     self._train_op, self._count, self._is_last = train_op, count, is_last

@@ -8,7 +8,8 @@ from slim_zoo.checkpoints import heads
 from slim_zoo.evaluation import predictions, recalibration
 from slim_zoo.nets import normalization
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import batch_norm_health, starting_point
+from slim_zoo.training import starting_point
+from slim_zoo.training.callbacks import batch_norm_health
 from tests.validation_test import small_network
 
 ONE, TWO = 'Small/one/BatchNorm', 'Small/two/BatchNorm'

@@ -7,14 +7,8 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.export import (
-  exported_runtime,
-  formats,
-  image_samples,
-  parity,
-  recipe,
-  to_tflite,
-)
+from slim_zoo.exporting import exported_runtime, formats, parity, recipe, to_tflite
+from slim_zoo.input import image_samples
 from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.field.freeze_graph_test import CLASSES, write_checkpoint

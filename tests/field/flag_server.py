@@ -13,7 +13,7 @@ REACHED = 77
 _HEAVY = {'tensorflow', 'tf_keras', 'tf_slim', 'tensorflow_datasets',
           'sklearn', 'torch', 'timm', 'onnxruntime', 'tf2onnx', 'matplotlib',
           'benchmarks'}
-_HEAVY_PARTS = {'urllib.request', 'slim_zoo.tf_compat', 'slim_zoo.datasets.downloads'}
+_HEAVY_PARTS = {'urllib.request', 'slim_zoo.tf_compat', 'slim_zoo.files.downloads'}
 
 
 class _EndAtHeavyImports(importlib.abc.MetaPathFinder):

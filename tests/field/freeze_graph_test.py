@@ -7,7 +7,7 @@ import pytest
 from tensorflow.python.tools import freeze_graph
 
 from slim_zoo.catalog import variables
-from slim_zoo.export import inference_graph, network_graph
+from slim_zoo.inference import inference_graph, network_graph
 from slim_zoo.tf_compat import tf
 from tests import checkpoint_files, random_weights
 

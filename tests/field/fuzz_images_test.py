@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import image_check, plain_records, records
-from slim_zoo.prediction import image_files
+from slim_zoo.images import image_check, image_files
+from slim_zoo.input import plain_records, records
 from slim_zoo.tf_compat import tf
 from tests import stored_images
 from tests.field.fuzzing import cases, check_reason, damaged

@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import pipeline, plain_records, records
 from slim_zoo.evaluation import over_split
+from slim_zoo.input import pipeline, plain_records, records
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests, stored_images
 from tests.field.fuzzing import cases, check_reason, damaged

@@ -9,7 +9,9 @@ import unicodedata
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import class_folders, folder_names, labels
+from slim_zoo.dataset_building import class_folders
+from slim_zoo.datasets import labels
+from slim_zoo.images import folder_names
 from slim_zoo.prediction import sources
 from tests.conftest import ROOT
 from tests.image_kinds import PNG

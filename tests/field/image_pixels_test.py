@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slim_zoo.datasets import image_check, plain_pixels, record_images
-from slim_zoo.prediction import image_files
+from slim_zoo.images import image_check, image_files, plain_pixels
+from slim_zoo.input import record_images
 from tests.stored_images import (
   convert,
   encoded,

@@ -8,7 +8,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.export import inference_graph
+from slim_zoo.inference import inference_graph
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
 from tests.evaluated_networks import skip_unless_every_network

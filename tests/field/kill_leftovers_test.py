@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from slim_zoo.datasets import staging
 from slim_zoo.evaluation import report_files
+from slim_zoo.files import staging
 from tests import scripts, stored_images
 from tests.conftest import on_digits
 from tests.field import whole_files

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from slim_zoo import pictures
 from slim_zoo.evaluation import figures, learning_curves, report
 from slim_zoo.prediction import contact_sheet, explanation_picture
-from slim_zoo.training import prediction_sheet
+from slim_zoo.training.callbacks import prediction_sheet
 from tests.conftest import ROOT
 from tests.evaluation_report_test import FILES, HEADER, gray_image, make_metrics
 

@@ -5,7 +5,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.evaluation import metrics, panels, report
-from slim_zoo.training import run_card_text
+from slim_zoo.training.callbacks import run_card_text
 
 
 @pytest.mark.parametrize(('value', 'text'), [

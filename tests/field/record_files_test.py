@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.datasets import fingerprint, plain_records, record_counts, records
+from slim_zoo.input import fingerprint, plain_records, record_counts, records
 from tests import records_for_tests, scripts, stored_images
 
 RECORD = plain_records.example({

@@ -14,14 +14,9 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.datasets import (
-  label_counts,
-  pipeline,
-  plain_records,
-  record_dataset,
-  record_faults,
-)
+from slim_zoo.datasets import record_dataset
 from slim_zoo.evaluation import over_split
+from slim_zoo.input import label_counts, pipeline, plain_records, record_faults
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests, stored_images
 

@@ -16,16 +16,10 @@ import pytest
 
 from slim_zoo import diagnostics, training
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import (
-  graph,
-  graph_files,
-  loop,
-  numerics,
-  stopping,
-  summaries,
-  validation,
-  watching,
-)
+from slim_zoo.training import graph, loop, stopping
+from slim_zoo.training.callbacks import graph_files, summaries, validation
+from slim_zoo.training.callbacks.callback import Callback
+from slim_zoo.training.updates import numerics
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
 from tests.small_runs import STEPS, Recorder, run, saved_step, small_graph
@@ -55,8 +49,8 @@ def test_what_a_callback_raises_keeps_no_other_from_its_end(
   saved = None if step == 0 or place == 'before_save' else step
   assert saved_step(tmp_path) == saved
   assert (f'model.ckpt-{step}' in str(end.value)) == (saved is not None)
-  for watcher in (failing, other):
-    assert [call for call in watcher.calls if call[0] == 'end'] == [('end', step)]
+  for callback in (failing, other):
+    assert [call for call in callback.calls if call[0] == 'end'] == [('end', step)]
   # Nothing is left out that the failure does not concern.
   assert {method for method, _ in other.calls} >= (
       {'begin', 'end'} if step == 0 else {'begin', 'measured', 'after_step', 'end'})
@@ -140,7 +134,7 @@ def test_a_step_that_fails_ends_the_callbacks(step, tmp_path):
     broken = graph.dataclasses.replace(built, train_op=tf.identity(built.train_op))
   with pytest.raises((tf.errors.OpError, diagnostics.UserError)):
     loop.run(broken, loop.LoopOptions(str(tmp_path), STEPS, 0, 600, 0, 2), images,
-             watchers=[other])
+             callbacks=[other])
   assert other.calls[-1] == ('end', step - 1)
   assert saved_step(tmp_path) is None
 
@@ -196,10 +190,10 @@ def test_a_signal_in_a_long_first_step_ends_it(number):
 def kinds():
   """Returns every class of callbacks in training/."""
   found = set()
-  for module in pkgutil.iter_modules(training.__path__, 'slim_zoo.training.'):
+  for module in pkgutil.walk_packages(training.__path__, 'slim_zoo.training.'):
     names = vars(__import__(module.name, fromlist=['*'])).values()
     found |= {value for value in names if inspect.isclass(value)
-              and issubclass(value, watching.Watcher) and value is not watching.Watcher}
+              and issubclass(value, Callback) and value is not Callback}
   return sorted(found, key=lambda kind: kind.__name__)
 
 
@@ -225,9 +219,9 @@ def test_a_validation_that_fails_at_the_first_step_saves_the_weights(tmp_path):
     raise diagnostics.UserError('record 3 is damaged')
 
   history = types.SimpleNamespace(rewind=lambda step: None, findings=[])
-  watcher = validation.Validator(evaluate, validation.Rules(1), history, None, {})
+  callback = validation.Validator(evaluate, validation.Rules(1), history, None, {})
   with pytest.raises(diagnostics.UserError, match='at step 1 failed: record 3'):
-    run(tmp_path, [watcher])
+    run(tmp_path, [callback])
   assert saved_step(tmp_path) == 1
 
 

@@ -66,13 +66,13 @@ def test_without_summaries_there_are_no_curves(tmp_path):
   assert written(tmp_path)[0] == {}
 
 
-@pytest.mark.parametrize(('watcher', 'failure'), [
+@pytest.mark.parametrize(('callback', 'failure'), [
     (Recorder('after_step', 3, lambda: signal.raise_signal(signal.SIGTERM)),
      stopping.Stopped),
     (Recorder('after_step', 3, lambda: {}['no such key']), KeyError)])
-def test_the_last_step_is_written_whatever_ends_the_run(watcher, failure, tmp_path):
+def test_the_last_step_is_written_whatever_ends_the_run(callback, failure, tmp_path):
   with pytest.raises(failure):
-    run(tmp_path, [watcher], steps=100)
+    run(tmp_path, [callback], steps=100)
   check_curves(tmp_path, [1, 3])
 
 

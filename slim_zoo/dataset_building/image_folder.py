@@ -1,0 +1,400 @@
+"""Converts a folder of class folders of images into TFRecords.
+
+Each image is decoded once to see that it is whole (`image_check`), then everything
+is written, in a fixed order that mixes the classes: the same images give the same
+bytes, whatever the number of workers. The files appear together at the end; what was
+there before stays untouched until then.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import glob
+import hashlib
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as catalog
+from slim_zoo.dataset_building.class_folders import (
+  TRAIN,
+  VALIDATION,
+  ClassFolders,
+  Source,
+  assign_splits,
+  in_fixed_order,
+  survey,
+)
+from slim_zoo.dataset_building.conversion_report import (
+  REFUSED_FILENAME,
+  Report,
+  refusal_lines,
+)
+from slim_zoo.dataset_building.folder_layout import names as some_names
+from slim_zoo.datasets import labels
+from slim_zoo.files import staging
+from slim_zoo.images import image_check
+from slim_zoo.progress import Progress
+
+_SHARD_BYTES = 100 << 20
+_MOST_PAIRS = 5
+_DEPTH = re.compile(r'read as (\d+)-bit values|16-bit PNG$')
+# Images under way for each worker: enough that none waits for a slow one.
+_WINDOW = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class _Image:
+  """An image that can be used; `digest` tells if its file changes later on."""
+
+  source: Source
+  facts: image_check.Facts
+  digest: bytes
+  size: int
+
+
+def convert(image_dir: str, dataset_dir: str, dataset_name: str,
+            validation_share: float = 0.1, num_shards: int | None = None,
+            num_workers: int = 0, split_folders: str = 'auto',
+            class_folders: str = 'auto') -> Report:
+  """Writes the images of a folder of class folders as TFRecords.
+
+  Besides the records NAME_SPLIT_00000-of-00005.tfrecord it writes labels.txt,
+  refused.txt (only if a file was refused) and last dataset.json, by which
+  `dataset_factory.get_dataset(NAME, ...)` knows the data set. An earlier conversion
+  of the same name is replaced.
+
+  Args:
+    image_dir: see `class_folders.survey`.
+    dataset_dir: the folder to write to; made where it does not exist.
+    dataset_name: the name of the data set: letters, digits, '_', '-', '.'.
+    validation_share: the part of the images that goes to the split validation; see
+      `class_folders.assign_splits`. Unused where there are split folders.
+    num_shards: record files of each split; None: one for every 100 MB.
+    num_workers: images decoded at the same time; 0: as many as there are cores.
+    split_folders: whether folders are splits; see `folder_layout.find`.
+    class_folders: which folders are classes; see `folder_layout.find`.
+
+  Raises:
+    UserError: an argument does not fit, it is not clear which folders are classes, a
+      class has no image to train on, or `dataset_dir` holds another data set.
+    OSError: a folder cannot be read or written, such as on a full disk.
+  """
+  _check_arguments(image_dir, dataset_dir, dataset_name, validation_share, num_shards)
+  folders = survey(image_dir, split_folders, class_folders)
+  staging.remove_abandoned(dataset_dir, catalog.DESCRIPTION_FILENAME)
+  folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
+  names = dict(enumerate(folders.classes))
+  labels.label_lines(names)  # A name that cannot be written is refused at once.
+  earlier = _earlier_files(dataset_dir, dataset_name, names)
+  workers = num_workers or os.cpu_count() or 1
+  with staging.replacing(
+      dataset_dir, catalog.DESCRIPTION_FILENAME, earlier) as new:
+    images, refused = _check_images(folders, workers)
+    _check_classes(folders, images, refused)
+    splits = _split(images, validation_share)
+    patterns = _write_splits(
+        folders.root, splits, os.path.join(new, dataset_name), num_shards, workers)
+    gray = all(image.facts.gray for image in images)
+    spec = catalog.DatasetSpec(
+        dataset_name, {name: len(members) for name, members in splits.items()},
+        len(names), patterns, channels=1 if gray else 3)
+    labels.write_label_file(names, new)
+    if refused:
+      _write_text(new, REFUSED_FILENAME, '\n'.join([*refusal_lines(refused), '']))
+    _write_text(new, catalog.DESCRIPTION_FILENAME, catalog.description(spec))
+  changes = collections.Counter(
+      image.facts.change for image in images if image.facts.change)
+  return Report(
+      dataset_dir, spec, _class_counts(folders.classes, splits),
+      (*folders.notes, *order_notes, *_notes(folders, splits, validation_share)),
+      len(images) - changes.total(), changes,
+      sum(image.facts.wrong_suffix for image in images),
+      sum(image.facts.several for image in images), refused, folders.ignored)
+
+
+def _check_arguments(image_dir, dataset_dir, dataset_name, validation_share,
+                     num_shards):
+  """Raises UserError unless the arguments make sense together."""
+  if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]*', dataset_name):
+    raise diagnostics.UserError(
+        f"dataset_name '{dataset_name}' becomes part of file names: use letters,"
+        " digits, '_', '-' and '.', and begin with a letter or digit")
+  if not 0 <= validation_share < 1:
+    raise diagnostics.UserError(
+        f'validation_share {validation_share} is not a part of the images: expected'
+        ' a number from 0 to below 1, such as 0.1')
+  if num_shards is not None and not 1 <= num_shards <= 99999:
+    raise diagnostics.UserError(
+        f'num_shards {num_shards} is not a number of files: expected 1 to 99999')
+  if os.path.isfile(dataset_dir):
+    raise diagnostics.UserError(
+        f"dataset_dir '{dataset_dir}' is a file: name the folder to write to")
+  inside = os.path.realpath(image_dir)
+  if os.path.commonpath([inside, os.path.realpath(dataset_dir)]) == inside:
+    raise diagnostics.UserError(
+        f"dataset_dir '{dataset_dir}' lies in image_dir '{image_dir}', where it"
+        ' would be taken for a class: name a folder outside')
+
+
+def _earlier_files(dataset_dir, dataset_name, names):
+  """Returns the names of the files of an earlier conversion, to be replaced."""
+  try:
+    described = catalog.read_description(dataset_dir)
+  except diagnostics.UserError:
+    return [REFUSED_FILENAME]  # A damaged description is mended by a new one.
+  if described is None:
+    labels.check_not_others(dataset_dir, names)
+    return []
+  if described.name != dataset_name:
+    raise diagnostics.UserError(
+        f"'{dataset_dir}' holds the data set '{described.name}': name an empty or"
+        f' new folder for {dataset_name}')
+  return [REFUSED_FILENAME, *(
+      os.path.basename(path) for split in described.splits
+      for path in glob.glob(
+          os.path.join(glob.escape(dataset_dir), described.pattern(split))))]
+
+
+def _in_earlier_order(folders, dataset_dir, dataset_name):
+  """Returns (folders, notes), with the labels of an earlier conversion if it has them.
+
+  Checkpoints trained on it know the classes by these labels.
+  """
+  try:
+    described = catalog.read_description(dataset_dir)
+    if described is None or described.name != dataset_name:
+      return folders, []
+    before = labels.read_label_file(dataset_dir)
+  except (diagnostics.UserError, FileNotFoundError):
+    return folders, []  # A damaged conversion is replaced.
+  now = list(folders.classes)
+  kept = [before[label] for label in sorted(before)]
+  if kept == now:
+    return folders, []
+  if sorted(kept) == sorted(now) and list(before) == list(range(len(now))):
+    new_label = [kept.index(name) for name in now]
+    sources = tuple(dataclasses.replace(source, label=new_label[source.label])
+                    for source in folders.sources)
+    return dataclasses.replace(folders, classes=tuple(kept), sources=sources), [
+        'classes keep the labels of the earlier conversion in this folder']
+  moved = [name for label, name in before.items()
+           if name in now and now.index(name) != label]
+  if not moved:
+    return folders, []
+  return folders, [
+      'warning: the labels of these classes are not those of the earlier conversion,'
+      f' and checkpoints trained on it do not fit: {some_names(moved)}']
+
+
+def _class_counts(classes, splits):
+  """Returns (name of a class, {split: how many images it has there}) by label."""
+  counts = {split: collections.Counter(image.source.label for image in images)
+            for split, images in splits.items()}
+  return tuple((name, {split: count[label] for split, count in counts.items()})
+               for label, name in enumerate(classes))
+
+
+def _write_text(folder, name, text):
+  with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
+    file.write(text)
+
+
+def _ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
+  """Maps items in threads, in order, with few of them under way.
+
+  Threads are enough: Pillow lets others run while it decodes. Close it, as by
+  `contextlib.closing`: a signal while the garbage collector does would be lost.
+  """
+  if workers == 1:
+    yield from map(function, items)
+    return
+  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    under_way = collections.deque()
+    try:
+      for item in items:
+        under_way.append(pool.submit(function, item))
+        if len(under_way) > workers * _WINDOW:
+          yield under_way.popleft().result()
+      while under_way:
+        yield under_way.popleft().result()
+    finally:
+      pool.shutdown(cancel_futures=True)
+
+
+def _check_images(folders: ClassFolders, workers: int):
+  """Returns the images that can be used, and (path, reason) of all others."""
+  images = []
+  refused = [(path, 'it lies in no class folder') for path in folders.outside]
+  check = functools.partial(_check_image, folders.root)
+  with warnings.catch_warnings(), Progress(
+      'checking', len(folders.sources), 'images') as progress:
+    # Of odd metadata and of very large images: no reason to refuse one.
+    warnings.simplefilter('ignore')
+    with contextlib.closing(_ordered_map(check, folders.sources, workers)) as checked:
+      for source, result in zip(folders.sources, checked, strict=True):
+        if isinstance(result, _Image):
+          images.append(result)
+        else:
+          refused.append((source.path, result))
+        progress.update(len(images) + len(refused))
+  return images, sorted(refused)
+
+
+def _check_image(root: str, source: Source) -> _Image | str:
+  """Returns a checked image, or the reason to refuse it."""
+  path = os.path.join(root, source.path)
+  try:
+    if os.path.exists(path) and not os.path.isfile(path):
+      return 'it is not a regular file'
+    with open(path, 'rb') as file:
+      data = file.read()
+    facts = image_check.examine(data, source.path)
+  except OSError as error:
+    return f'it cannot be read: {error.strerror}'
+  except image_check.RefusedError as error:
+    return str(error)
+  return _Image(source, facts, _digest(data), len(data))
+
+
+def _digest(data):
+  return hashlib.blake2b(data, digest_size=12).digest()
+
+
+def _check_classes(folders, images, refused):
+  """Raises UserError unless each class can be trained and each split is there."""
+  def reason(top):
+    reasons = [f'{path}: {why}' for path, why in refused if path.startswith(top)]
+    return f' (refused: {len(reasons)}; the first is {reasons[0]})' if reasons else ''
+
+  trained = {image.source.label for image in images
+             if image.source.split in (None, TRAIN)}
+  base = f'{folders.splits[TRAIN]}/' if folders.splits else ''
+  empty = [name for label, name in enumerate(folders.classes) if label not in trained]
+  if empty:
+    path = base + empty[0]
+    if os.path.isdir(os.path.join(folders.root, path)):
+      what = f'holds no image that can be used{reason(f"{path}/")}'
+    else:
+      others = [split for split in folders.splits if split != TRAIN]
+      what = f"is missing, but {' or '.join(others)} has such a class"
+    more = f'; so it is with {some_names(empty[1:])}' if len(empty) > 1 else ''
+    raise diagnostics.UserError(
+        f"class folder '{diagnostics.printable(path)}' in '{folders.root}' {what}: add"
+        f' images, or remove the folder{more}')
+  filled = {image.source.split for image in images}
+  for split, path in folders.splits.items():
+    if split not in filled:
+      raise diagnostics.UserError(
+          f"split folder '{path}' in '{folders.root}' holds no image that can be"
+          f' used{reason(f"{path}/")}: add images, or remove the folder')
+
+
+def _split(images, validation_share):
+  """Returns the images of each split in the order in which they are written."""
+  by_source = {image.source: image for image in images}
+  assigned = assign_splits(list(by_source), validation_share)
+  return {name: [by_source[source] for source in in_fixed_order(sources)]
+          for name, sources in assigned.items()}
+
+
+def _write_splits(root, splits, base, num_shards, workers) -> dict[str, str]:
+  """Writes all records to BASE_*; returns the pattern of each split's files."""
+  from slim_zoo.datasets import dataset_utils  # TensorFlow: not needed to check images.
+
+  num_images = sum(len(images) for images in splits.values())
+  load = functools.partial(_load, root)
+  with Progress('writing', num_images, 'images') as progress:
+    done = 0
+
+    def examples(images, loaded):
+      nonlocal done
+      for image, data in zip(images, loaded, strict=False):
+        facts, source = image.facts, image.source
+        yield dataset_utils.image_to_tfexample(
+            data, facts.format.encode(), facts.height, facts.width, source.label,
+            os.fsencode(source.path))
+        done += 1
+        progress.update(done)
+
+    patterns = {}
+    for split, images in splits.items():
+      size = sum(image.size for image in images)
+      shards = min(num_shards or math.ceil(size / _SHARD_BYTES), len(images))
+      with contextlib.closing(_ordered_map(load, images, workers)) as loaded:
+        for shard in range(shards):
+          first, end = (len(images) * part // shards for part in (shard, shard + 1))
+          dataset_utils.write_records(
+              f'{base}_{split}_{shard:05d}-of-{shards:05d}.tfrecord',
+              examples(images[first:end], loaded))
+      patterns[split] = (
+          f'{os.path.basename(base)}_{split}_?????-of-{shards:05d}.tfrecord')
+  return patterns
+
+
+def _load(root: str, image: _Image) -> bytes:
+  """Returns what is stored of an image."""
+  path = os.path.join(root, image.source.path)
+  with open(path, 'rb') as file:
+    data = file.read()
+  if _digest(data) != image.digest:
+    raise diagnostics.UserError(
+        f"'{path}' changed while it was converted: run the same command again")
+  return image_check.encode(data) if image.facts.change else data
+
+
+def _notes(folders, splits, validation_share):
+  """Yields lines about the splits and the images for the user."""
+  if folders.splits:
+    shown = ', '.join(path if path == split else f'{path} ({split})'
+                      for split, path in folders.splits.items())
+    yield (f'splits are the folders {shown} of {folders.root}; --validation_share is'
+           ' not used')
+  elif VALIDATION in splits:
+    yield 'splits are drawn by file name: an image keeps its split when others come'
+  elif validation_share:
+    yield 'there is no split validation: there are too few images for one'
+  train = {image.digest for image in splits[TRAIN]}
+  for name, images in splits.items():
+    repeated = sum(image.digest in train for image in images)
+    if name != TRAIN and repeated:
+      yield f'{repeated} images of {name} are, byte for byte, in {TRAIN} too'
+  yield from _notes_of_contradictions(splits)
+  yield from _notes_of_depths(splits)
+
+
+def _notes_of_depths(splits):
+  """Yields a line if images of 16 bits were scaled in several ways."""
+  depths = collections.Counter()
+  for image in (image for images in splits.values() for image in images):
+    depth = _DEPTH.search(image.facts.change or '')
+    if depth:
+      depths[int(depth[1] or 16)] += 1
+  if len(depths) > 1:
+    shown = ', '.join(
+        f'{count} of {bits} bits' for bits, count in sorted(depths.items()))
+    yield ('warning: images of 16 bits are scaled each by its own largest value:'
+           f' {shown}; if all have the same range, the dark ones became brighter:'
+           ' convert them to 8 bits')
+
+
+def _notes_of_contradictions(splits):
+  """Yields a line if pictures are, byte for byte, in two classes."""
+  by_digest = {}
+  for images in splits.values():
+    for image in images:
+      by_digest.setdefault(image.digest, []).append(image.source)
+  pairs = sorted(
+      sorted(source.path for source in sources) for sources in by_digest.values()
+      if len({source.label for source in sources}) > 1)
+  if pairs:
+    are = 'picture is' if len(pairs) == 1 else 'pictures are'
+    shown = '; '.join(' = '.join(paths[:3]) for paths in pairs[:_MOST_PAIRS])
+    more = len(pairs) - _MOST_PAIRS
+    yield (f'warning: {len(pairs)} {are}, byte for byte, in two classes or more:'
+           f' {shown}' + f'; and {more} more' * (more > 0))

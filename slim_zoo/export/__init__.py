@@ -1,1 +1,0 @@
-"""Trained networks taken out: inference graphs and the formats made from them."""

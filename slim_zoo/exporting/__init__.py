@@ -1,0 +1,1 @@
+"""Export formats and their checks against the network."""

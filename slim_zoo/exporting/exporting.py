@@ -1,0 +1,101 @@
+"""Writes an export, checks it in its own runtime, and keeps it if it is right."""
+
+import os
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.exporting import (
+  formats,
+  parity,
+  pixel_graph,
+  to_onnx,
+  to_saved_model,
+  to_tflite,
+)
+from slim_zoo.exporting.recipe import Recipe
+from slim_zoo.inference.inference_graph import InferenceGraph
+
+# Whoever finds one knows that it was never checked.
+_UNCHECKED = '.unchecked'
+
+
+def export(name: str, folder: str, recipe: Recipe, network: InferenceGraph,
+           calibration: Sequence[np.ndarray] = (),
+           reference: parity.Reference | None = None) -> list[parity.Parity]:
+  """Writes one format; an export that is off is removed.
+
+  Args:
+    name: one of `formats.FORMATS`.
+    folder: of the exports. One of the same format in it is replaced.
+    recipe: what is exported.
+    network: of the recipe.
+    calibration: see `to_tflite.write`.
+    reference: what the checkpoint says; None leaves the export unchecked.
+
+  Returns:
+    How the export compares, for each thing that can be asked of it; [] if unchecked.
+
+  Raises:
+    UserError: it cannot be written or run, or something that is no export of the
+      format has its name.
+  """
+  path = os.path.join(folder, formats.FORMATS[name].file)
+  _check_replaceable(name, path)
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  unchecked = path + _UNCHECKED
+  _remove(unchecked)
+  try:
+    _write(name, unchecked, recipe, network, calibration)
+    found = _compare(name, unchecked, reference) if reference else []
+    if all(one.passed for one in found):
+      if os.path.isdir(path):
+        _remove(path)
+      os.replace(unchecked, path)
+  finally:
+    _remove(unchecked)
+  return found
+
+
+def _check_replaceable(name, path):
+  """Raises UserError where a new export would remove something else."""
+  if not os.path.lexists(path):
+    return
+  is_export = os.path.isfile(path)
+  if name == 'saved_model':
+    is_export = os.path.isdir(path) and (
+        'saved_model.pb' in os.listdir(path) or not os.listdir(path))
+  if not is_export:
+    raise diagnostics.UserError(
+        f"'{path}' is there and is no {name} export: it is left as it is; move it, or"
+        ' name another --export_dir')
+
+
+def _write(name, path, recipe, network, calibration):
+  if name == 'saved_model':
+    to_saved_model.write(path, recipe, network)
+  elif name == 'frozen_graph':
+    pixel_graph.write_frozen_graph(path, recipe, network)
+  elif name == 'onnx':
+    to_onnx.write(path, recipe, network)
+  else:
+    to_tflite.write(path, name, recipe, network, calibration)
+
+
+def _compare(name, path, reference):
+  found = parity.run(name, path, reference.inputs)
+  if not found:
+    raise diagnostics.UserError(f'the {name} export gives nothing')
+  return [parity.compare(asked, answers.probabilities, reference.of(asked),
+                         formats.FORMATS[name].tolerance, answers.unrounded,
+                         reference.classes, reference.multi_label)
+          for asked, answers in found.items()]
+
+
+def _remove(path):
+  if os.path.isdir(path):
+    shutil.rmtree(path)
+  elif os.path.exists(path):
+    os.remove(path)

@@ -1,0 +1,285 @@
+"""What an export says of real images, beside what the checkpoint says of them."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import restore
+from slim_zoo.exporting import exported_runtime, pixels
+from slim_zoo.exporting.formats import Tolerance
+from slim_zoo.exporting.recipe import Recipe
+from slim_zoo.inference import freezing
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
+
+_RUNTIME = os.path.abspath(exported_runtime.__file__)
+# Smaller probabilities are all the same to the comparison.
+_LEAST_OF_SOFTMAX, _LEAST_OF_SIGMOID = 1e-30, 1e-5
+# Of the spread over the classes, and at all.
+_LEAST_SPREAD, _TINY = 0.05, 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+  """What the checkpoint says, by a graph with variables and nothing folded.
+
+  Attributes:
+    inputs: what `exported_runtime.py` takes.
+    of_files: probabilities, float32 [images, classes].
+    of_pixels: the same of the images' rounded pixels.
+    classes: the right class of each image, int64 [images], -1 where it is not known;
+      None where no image's is.
+    multi_label: whether each class has a probability of its own.
+  """
+
+  inputs: dict[str, np.ndarray]
+  of_files: np.ndarray
+  of_pixels: np.ndarray
+  classes: np.ndarray | None = None
+  multi_label: bool = False
+
+  def of(self, name: str) -> np.ndarray:
+    """Returns the probabilities that those asked of `name` are compared with."""
+    return (self.of_files if name in ('serving_default', 'preprocessed')
+            else self.of_pixels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+  """What an export says.
+
+  Attributes:
+    probabilities: float32 [images, classes].
+    unrounded: the same before they are rounded to 8 bits; None for other exports.
+  """
+
+  probabilities: np.ndarray
+  unrounded: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+  """How an export compares; see `compare`.
+
+  Attributes:
+    name: what was asked: a signature, or the input.
+    difference: of the scores of the class that is farthest off, as a share of the
+      spread of all scores.
+    agreement: the share of images with the same likeliest class.
+    agreement_but_for_ties: the same, with near ties counted as the same class.
+    num_images: how many images were compared.
+    tolerance: what was allowed.
+    top_1: the shares of images whose likeliest class is right, of the checkpoint and
+      of the export; None where the right classes are not known.
+    num_known: how many images `top_1` counts.
+  """
+
+  name: str
+  difference: float
+  agreement: float
+  agreement_but_for_ties: float
+  num_images: int
+  tolerance: Tolerance
+  top_1: tuple[float, float] | None = None
+  num_known: int = 0
+
+  @property
+  def passed(self) -> bool:
+    """Whether the export is within the tolerance."""
+    return (self.difference <= self.tolerance.difference
+            and self.agreement_but_for_ties >= self.tolerance.agreement)
+
+  def __str__(self):
+    return (f'{self.name}: scores differ by {self.difference:.2g} of their spread'
+            f' (at most {self.tolerance.difference:g}), top-1 agreement'
+            f' {self.agreement_but_for_ties:.1%} of {self.num_images} images'
+            f' (at least {self.tolerance.agreement:.0%})'
+            + self._ties() + self._top_1())
+
+  def _ties(self):
+    if self.agreement == self.agreement_but_for_ties:
+      return ''
+    return f', {self.agreement:.1%} without near ties'
+
+  def _top_1(self):
+    if self.top_1 is None:
+      return ''
+    before, after = self.top_1
+    lost = 100 * (before - after)
+    what = 'equal' if not lost else (
+        f'{abs(lost):.1f} points {"lost" if lost > 0 else "more"}')
+    return f', top-1 {before:.1%} to {after:.1%} of {self.num_known}: {what}'
+
+
+def reference(recipe: Recipe, files: Sequence[bytes],
+              classes: Sequence[int] | None = None) -> Reference:
+  """Returns what the checkpoint says of images.
+
+  Args:
+    recipe: what is exported.
+    files: JPEG or PNG files.
+    classes: the right class of each, -1 where it is not known.
+
+  Raises:
+    UserError: one cannot be decoded, or the checkpoint cannot be read.
+  """
+  size, channels = recipe.image_size, recipe.channels
+  images = read_pixels(recipe, files)
+  with tf.Graph().as_default() as graph:
+    data = tf.placeholder(tf.string, [None])
+    prepared = pixels.prepared(data, recipe)
+    given = tf.placeholder(tf.uint8, [None, size, size, channels])
+    scaled = pixels.scaled(given, recipe)
+    inputs = tf.placeholder(tf.float32, [None, size, size, channels])
+    logits, _ = nets_factory.get_network_fn(
+        recipe.model_name, len(recipe.labels))(inputs)
+    probabilities = (tf.nn.sigmoid if recipe.multi_label else tf.nn.softmax)(logits)
+    with tf.Session() as session:
+      _restorer(graph, logits, recipe)(session)
+      run = lambda images: session.run(probabilities, {inputs: images})
+      preprocessed = session.run(prepared, {data: list(files)})
+      return Reference(
+          {'encoded': np.frombuffer(b''.join(files), np.uint8),
+           'lengths': np.array([len(file) for file in files]), 'pixels': images,
+           'preprocessed': preprocessed},
+          run(preprocessed), run(session.run(scaled, {given: images})),
+          None if classes is None else np.asarray(classes), recipe.multi_label)
+
+
+def read_pixels(recipe: Recipe, files: Sequence[bytes]) -> np.ndarray:
+  """Returns the pixels of images, uint8 [images, height, width, channels].
+
+  Raises:
+    UserError: one cannot be decoded.
+  """
+  with tf.Graph().as_default(), tf.Session() as session:
+    data = tf.placeholder(tf.string, [])
+    fetch = session.make_callable(pixels.cropped(data, recipe), [data])
+    found = []
+    for number, file in enumerate(files):
+      try:
+        found.append(fetch(file))
+      except tf.errors.OpError as error:
+        raise diagnostics.UserError(
+            f'image {number} of those to check with cannot be decoded:'
+            f' {restore.first_line(error)}') from error
+    return np.stack(found)
+
+
+def _restorer(graph, logits, recipe):
+  """Returns what restores, into a session, all that the logits need."""
+  needed = set(freezing.needed_variables(graph, [logits.op.name]))
+  variables = slim.get_model_variables()
+  by_name = {variable.op.name: variable for variable in variables}
+  if recipe.moving_averages:
+    by_name = tf.train.ExponentialMovingAverage(0.999).variables_to_restore(variables)
+  plan = restore.plan_restore(recipe.checkpoint, {
+      name: variable for name, variable in by_name.items()
+      if variable.op.name in needed})
+  plan.check_complete()
+  return restore.restore_fn(plan)
+
+
+def run(kind: str, path: str, inputs: dict[str, np.ndarray]) -> dict[str, Answers]:
+  """Returns what an export gives in a fresh process of its runtime, by what was asked.
+
+  Raises:
+    UserError: it cannot be loaded or run.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    given, wanted = (os.path.join(folder, name) for name in ('in.npz', 'out.npz'))
+    np.savez(given, **inputs)
+    done = subprocess.run(
+        [sys.executable, _RUNTIME, kind, path, given, wanted], text=True, check=False,
+        capture_output=True, env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'})
+    if done.returncode:
+      lines = [line for line in done.stderr.splitlines() if line.strip()]
+      raise diagnostics.UserError(
+          f'the {kind} export cannot be run:'
+          f" {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
+    with np.load(wanted) as archive:
+      found = dict(archive)
+  return {name: Answers(probabilities, found.get(name + exported_runtime.UNROUNDED))
+          for name, probabilities in found.items()
+          if not name.endswith(exported_runtime.UNROUNDED)}
+
+
+def compare(name: str, found: np.ndarray, expected: np.ndarray, tolerance: Tolerance,
+            unrounded: np.ndarray | None = None, classes: np.ndarray | None = None,
+            multi_label: bool = False) -> Parity:
+  """Returns how probabilities compare.
+
+  Each probability stands for a score: the logit, but for a number that all classes of
+  an image share. The difference is that of the class that is farthest off, as the root
+  of the mean square over the images. It is divided by the spread of the expected
+  scores. So what is allowed does not depend on how sure the network is, nor on how
+  many classes share the probability.
+
+  Args:
+    name: what was asked.
+    found: float32 [images, classes], of the export.
+    expected: the same, of the checkpoint.
+    tolerance: how far they may be off.
+    unrounded: what is taken for the scores in place of `found`, which has 8 bits.
+    classes: the right class of each image, -1 where it is not known.
+    multi_label: whether each class has a probability of its own.
+
+  Raises:
+    UserError: the shapes differ.
+  """
+  if found.shape != expected.shape:
+    raise diagnostics.UserError(
+        f'{name} gives probabilities of shape {list(found.shape)}, the checkpoint'
+        f' {list(expected.shape)}')
+  wanted = _scores(expected, multi_label)
+  errors = _scores(found if unrounded is None else unrounded, multi_label) - wanted
+  spread = _spread(wanted)
+  farthest = np.sqrt(np.square(errors).mean(axis=0)).max()
+  # NaN is no small difference.
+  difference = float(np.nan_to_num(farthest / spread, nan=np.inf))
+  chosen = wanted[np.arange(len(wanted)), found.argmax(axis=1)]
+  near = wanted.max(axis=1) - chosen <= tolerance.difference / 4 * spread
+  same = found.argmax(axis=1) == expected.argmax(axis=1)
+  top_1, num_known = _top_1(found, expected, classes)
+  return Parity(name, difference, float(same.mean()), float((same | near).mean()),
+                len(expected), tolerance, top_1, num_known)
+
+
+def _scores(probabilities, multi_label):
+  """Returns logits, float64 [images, classes]; their mean over the classes is 0."""
+  probabilities = probabilities.astype(np.float64)
+  if multi_label:
+    # Past that, float32 knows too little of how near to 1 they are.
+    probabilities = np.clip(probabilities, _LEAST_OF_SIGMOID, 1 - _LEAST_OF_SIGMOID)
+    return np.log(probabilities) - np.log1p(-probabilities)
+  scores = np.log(np.maximum(probabilities, _LEAST_OF_SOFTMAX))
+  return scores - scores.mean(axis=1, keepdims=True)
+
+
+def _spread(scores):
+  """Returns how far scores spread over the images, or over the classes if that is far.
+
+  An export that says the same of every image is to be seen, so the spread over the
+  images counts. Where that is hardly any, rounding would be as large.
+  """
+  over_classes = scores.std()
+  over_images = over_classes
+  if len(scores) > 1:
+    over_images = (scores - scores.mean(axis=0)).std()
+  return max(over_images, _LEAST_SPREAD * over_classes, _TINY)
+
+
+def _top_1(found, expected, classes):
+  """Returns ((share of the checkpoint, share of the export) or None, images)."""
+  known = np.zeros(len(expected), bool) if classes is None else classes >= 0
+  if not known.any():
+    return None, 0
+  right = classes[known]
+  return tuple(float((answers[known].argmax(axis=1) == right).mean())
+               for answers in (expected, found)), int(known.sum())

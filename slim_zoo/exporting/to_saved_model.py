@@ -1,0 +1,55 @@
+"""A SavedModel that is sent JPEG and PNG files, or tensors, and gives classes."""
+
+import os
+
+from slim_zoo.datasets import labels
+from slim_zoo.exporting import pixel_graph, pixels
+from slim_zoo.exporting.recipe import Recipe
+from slim_zoo.inference import inference_graph
+from slim_zoo.tf_compat import tf
+
+# TensorFlow Serving takes an input for base64 of bytes by this ending of its name.
+BYTES_INPUT = 'image_bytes'
+TENSOR_INPUT = 'images'
+
+
+def write(folder: str, recipe: Recipe,
+          network: inference_graph.InferenceGraph) -> None:
+  """Writes a SavedModel with three signatures, and its labels.
+
+    serving_default  'image_bytes', strings [batch]: JPEG or PNG files.
+    tensors          'images', uint8 [batch, height, width, channels]: pixels of the
+                     network's size.
+    preprocessed     'images', float32 of the same shape: as preprocessing gives them.
+
+  Each gives what `pixel_graph.answers` returns. assets.extra/labels.txt has the names
+  of all classes.
+
+  Args:
+    folder: is made; it must not be there.
+    recipe: what is exported.
+    network: of the recipe.
+  """
+  size, signatures = recipe.image_size, {}
+  shape = [None, size, size, recipe.channels]
+  with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+    classify = network.sharing_weights()
+    for name, alias, given, prepare in (
+        ('serving_default', BYTES_INPUT,
+         tf.placeholder(tf.string, [None], BYTES_INPUT), pixels.prepared),
+        ('tensors', TENSOR_INPUT,
+         tf.placeholder(tf.uint8, shape, 'pixels'), pixels.scaled),
+        ('preprocessed', TENSOR_INPUT,
+         tf.placeholder(tf.float32, shape, 'preprocessed_images'),
+         lambda images, recipe: images)):
+      with tf.name_scope(name):
+        _, probabilities = classify(prepare(given, recipe))
+        answers = pixel_graph.answers(probabilities, recipe)
+      signatures[name] = tf.saved_model.predict_signature_def({alias: given}, answers)
+    builder = tf.saved_model.Builder(folder)
+    builder.add_meta_graph_and_variables(
+        session, [tf.saved_model.SERVING], signatures, strip_default_attrs=True)
+    builder.save()
+  extra = os.path.join(folder, 'assets.extra')
+  os.makedirs(extra)
+  labels.write_label_file(dict(enumerate(recipe.labels)), extra)

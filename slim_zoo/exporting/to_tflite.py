@@ -1,0 +1,97 @@
+"""TensorFlow Lite models: float32, float16, dynamic range and whole numbers."""
+
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.datasets import labels
+from slim_zoo.exporting import pixel_graph, quiet
+from slim_zoo.exporting.recipe import Recipe
+from slim_zoo.inference import inference_graph
+from slim_zoo.tf_compat import tf
+
+KINDS = ('tflite', 'tflite_float16', 'tflite_dynamic_range', 'tflite_int8')
+
+
+def write(path: str, kind: str, recipe: Recipe,
+          network: inference_graph.InferenceGraph,
+          calibration: Sequence[np.ndarray] = ()) -> None:
+  """Writes a model that takes one image at a time and gives its probabilities.
+
+  The images are pixels [1, height, width, channels] of 0 to 255: uint8 for
+  tflite_int8, whose probabilities are uint8 too, float32 for all others. The uint8
+  input has scale 1 and zero point 0, whatever the calibration images are. labels.txt
+  lies inside, where phones' libraries look for it: `unzip` shows it.
+
+  Args:
+    path: the file to write.
+    kind: one of KINDS.
+    recipe: what is exported.
+    network: of the recipe.
+    calibration: uint8 images [height, width, channels] for tflite_int8, from which
+      it learns the range of every value.
+
+  Raises:
+    UserError: the network cannot be converted, or does not take pixels as they are.
+  """
+  pixel = pixel_graph.build(recipe, network, batch_size=1)
+  with pixel.graph.as_default(), tf.Session(graph=pixel.graph) as session:
+    converter = tf.lite.TFLiteConverter.from_session(
+        session, [pixel.images], [pixel.probabilities])
+    _set_kind(converter, kind, calibration)
+    with quiet.held_back() as told:
+      try:
+        model = converter.convert()
+      except Exception as error:  # Converters raise nearly anything.
+        raise diagnostics.UserError(
+            f'{recipe.model_name} cannot be converted to {kind}:'
+            f' {quiet.first_line(error, told)}') from error
+    if kind == 'tflite_int8':
+      _check_input(model)
+  with open(path, 'wb') as file:
+    file.write(model)
+  # As TensorFlow Lite's metadata has it: a zip archive behind the model.
+  with zipfile.ZipFile(path, 'a') as archive:
+    archive.writestr('labels.txt', labels.label_lines(dict(enumerate(recipe.labels)))
+                     .encode('utf-8', 'surrogateescape'))
+
+
+def _with_full_range(image):
+  """Returns the image with one black and one white pixel.
+
+  The range of the input is that of the brightest and the darkest pixel that the
+  converter sees. Two pixels hardly change the range of any other value.
+  """
+  image = image.copy()
+  image[0, 0], image[-1, -1] = 0, 255
+  return image
+
+
+def _check_input(model):
+  """Raises UserError unless the uint8 input of a model is the pixels themselves."""
+  with quiet.held_back():
+    interpreter = tf.lite.Interpreter(model_content=model)
+    (given,) = interpreter.get_input_details()
+  scale, zero_point = given['quantization']
+  if zero_point or not np.isclose(scale, 1, rtol=1e-6):
+    raise diagnostics.UserError(
+        f'the input of the tflite_int8 model has scale {scale:.6g} and zero point'
+        f' {zero_point}, expected 1 and 0: the version of TensorFlow converts it in'
+        ' another way; use --format=tflite_dynamic_range')
+
+
+def _set_kind(converter, kind, calibration):
+  if kind == 'tflite':
+    return
+  converter.optimizations = [tf.lite.Optimize.DEFAULT]
+  if kind == 'tflite_float16':
+    converter.target_spec.supported_types = [tf.float16]
+  if kind == 'tflite_int8':
+    converter.representative_dataset = lambda: (
+        [image[np.newaxis].astype(np.float32)]
+        for image in [*calibration, _with_full_range(calibration[0])])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.uint8

@@ -1,0 +1,100 @@
+"""Decoding of the images in records, with a limit on their pixels.
+
+The size is read from the header first: a file of some kB may claim any number of
+pixels, and decoding it would take all memory. An image past the limits fails like a
+damaged one, so it is skipped and named (see `record_faults`).
+"""
+
+from slim_zoo.images import image_check
+from slim_zoo.tf_compat import slim, tf
+
+# (first byte, offset of the width, of the height, bytes of each): little-endian.
+_HEADERS = {'GIF': (0x47, 6, 8, 2), 'BMP': (0x42, 18, 22, 4)}
+# A side of a WebP has 14 bits, in a place that depends on its kind.
+_WEBP_FIRST_BYTE = 0x52
+_HEADER_BYTES = 26
+
+
+def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
+  """Returns a decoded image.
+
+  Args:
+    data: string scalar, a JPEG, PNG, BMP or GIF, or a WebP where TensorFlow decodes
+      it; of a GIF the first frame is taken.
+    channels: 1 or 3.
+
+  Returns:
+    uint8 [height, width, channels]. Where the image cannot be decoded, or is larger
+    than `image_check` allows, running it raises tf.errors.InvalidArgumentError.
+  """
+  def jpeg():
+    with tf.control_dependencies([_check_size(tf.io.extract_jpeg_shape(data)[:2])]):
+      return tf.io.decode_jpeg(data, channels)
+
+  def png():
+    # Width and height are big-endian, and below 2**31.
+    sides = tf.io.decode_raw(
+        tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)
+    with tf.control_dependencies([_check_size(sides)]):
+      return tf.io.decode_png(data, channels)
+
+  def other():
+    with tf.control_dependencies([_check_size(_sides_in_header(data))]):
+      image = tf.io.decode_image(data, expand_animations=False)
+    sides = tf.shape(image)[:2]
+    with tf.control_dependencies([_check_size(sides)]):
+      # Alpha is left out, as it is of a PNG.
+      image = tf.broadcast_to(image[..., :3], tf.concat([sides, [3]], 0))
+    return image if channels == 3 else tf.image.rgb_to_grayscale(image)
+
+  image = tf.cond(
+      tf.io.is_jpeg(data), jpeg,
+      lambda: tf.cond(tf.equal(tf.strings.substr(data, 1, 3), 'PNG'), png, other))
+  image.set_shape([None, None, channels])
+  return image
+
+
+def _sides_in_header(data):
+  """Returns int64 [2], height and width; too many for what is not decoded."""
+  header = tf.cast(tf.io.decode_raw(
+      tf.strings.substr(data, 0, _HEADER_BYTES), tf.uint8), tf.int64)
+  header = tf.pad(header, [[0, _HEADER_BYTES - tf.size(header)]])
+
+  def number(offset, count):
+    return tf.reduce_sum(
+        header[offset:offset + count] * [256 ** place for place in range(count)])
+
+  # TensorFlow decodes formats too whose size is not known before, such as JPEG XL.
+  height = width = tf.where_v2(
+      tf.equal(header[0], _WEBP_FIRST_BYTE), tf.constant(0, tf.int64),
+      image_check.MAX_SIDE + 1)
+  for first, width_offset, height_offset, count in _HEADERS.values():
+    is_this = tf.equal(header[0], first)
+    width = tf.where_v2(is_this, number(width_offset, count), width)
+    height = tf.where_v2(is_this, number(height_offset, count), height)
+  # The height of a BMP is negative where its first row is at the top.
+  return tf.stack([tf.minimum(height, 2**32 - height), width])
+
+
+def _check_size(sides):
+  sides = tf.cast(sides, tf.int64)
+  within = ((tf.reduce_prod(sides) <= image_check.MAX_PIXELS)
+            & (tf.reduce_max(sides) <= image_check.MAX_SIDE))
+  return tf.Assert(within, ['the image is too large, or of another format'])
+
+
+class ImageHandler(slim.tfexample_decoder.ItemHandler):
+  """The image of a record, as `decode` returns it.
+
+  Args:
+    image_feature: the feature that holds the encoded image.
+    channels: 1 or 3.
+  """
+
+  def __init__(self, image_feature: str, channels: int):
+    super().__init__([image_feature])
+    self._image_feature, self._channels = image_feature, channels
+
+  def tensors_to_item(self, keys_to_tensors):
+    """Returns the image; see the base class."""
+    return decode(keys_to_tensors[self._image_feature], self._channels)

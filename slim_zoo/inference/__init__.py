@@ -1,0 +1,1 @@
+"""Inference graphs: frozen weights, folded batch norm."""

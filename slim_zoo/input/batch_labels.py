@@ -1,0 +1,121 @@
+"""The labels of batches: checked, and made targets where an image may have several.
+
+A step takes and returns the components of a batch: images, labels, numbers, keys.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.input import records
+from slim_zoo.tf_compat import slim, tf
+
+# Stands in a batch where an image has fewer labels than another one.
+_NO_LABEL = -2**62
+
+
+def is_multi_label(dataset: slim.dataset.Dataset) -> bool:
+  """Returns whether an image of the data set has any number of labels."""
+  return getattr(dataset, 'multi_label', False)
+
+
+def is_n_hot(dataset: slim.dataset.Dataset) -> bool:
+  """Returns whether records hold a 0 or 1 for each class, in place of labels."""
+  return getattr(dataset, 'n_hot', False)
+
+
+def wrong_label(label: int, num_classes: int, labels_offset: int,
+                files: Sequence[str], key: tuple[int, int]) -> str:
+  """Says which record has a label that is none of the classes.
+
+  Args:
+    label: as it stands in the record.
+    num_classes: how many there are, once the offset is taken off.
+    labels_offset: taken off every label.
+    files: the record files.
+    key: the index of the record's file, and its position there.
+  """
+  offset = f' after --labels_offset={labels_offset}' if labels_offset else ''
+  advice = (['Labels that begin with 1 need one class more in "num_classes" of'
+             ' dataset.json, and --labels_offset=1']
+            if label == num_classes and not labels_offset else [])
+  return diagnostics.sentences(
+      f'label {label} of {records.describe(files, *key)} is none of the'
+      f' {num_classes} classes{offset}: are these the records of another data set?',
+      *advice)
+
+
+def check(num_classes: int, labels_offset: int, files: Sequence[str],
+          runs_here: bool) -> Callable:
+  """Returns a step that takes the offset off labels and refuses wrong ones.
+
+  Args:
+    num_classes: how many classes there are, once the offset is taken off.
+    labels_offset: taken off every label.
+    files: the record files.
+    runs_here: whether the session runs in this process, so that records can be named.
+  """
+  def refuse(labels, keys):
+    wrong = ((labels < 0) | (labels >= num_classes)) & (labels != _NO_LABEL)
+    label, key = labels[wrong][0] + labels_offset, keys[np.nonzero(wrong)[0][0]]
+    raise ValueError(wrong_label(
+        label, num_classes, labels_offset, files, key.tolist()))
+
+  def step(images, labels, numbers, keys):
+    no_label = tf.equal(labels, _NO_LABEL)
+    labels = tf.where_v2(no_label, labels, labels - labels_offset)
+    right = tf.reduce_all(no_label | ((labels >= 0) & (labels < num_classes)))
+    def refuse_in_graph():
+      refusal = tf.numpy_function(refuse, [labels, keys], []) if runs_here else (
+          tf.Assert(False, [
+              f'ValueError: a label is none of the {num_classes} classes: are these'
+              ' the records of another data set?']))
+      with tf.control_dependencies([refusal]):
+        return tf.identity(labels)
+    return (images, tf.cond(right, lambda: tf.identity(labels), refuse_in_graph),
+            numbers, keys)
+
+  return step
+
+
+def batched(images: tf.data.Dataset, batch_size: int, multi_label: bool,
+            drop_remainder: bool) -> tf.data.Dataset:
+  """Returns batches of (image, label, number, key).
+
+  With `multi_label` the labels of an image are int64 [labels], those of a batch
+  [batch, most], filled up with what `check` skips.
+  """
+  if not multi_label:
+    return images.batch(batch_size, drop_remainder=drop_remainder)
+  nothing = tf.constant(0, tf.int64)
+  return images.padded_batch(
+      batch_size, tf.data.get_output_shapes(images),
+      (0.0, tf.constant(_NO_LABEL, tf.int64), nothing, nothing), drop_remainder)
+
+
+def to_targets(num_classes: int) -> Callable:
+  """Returns a step that makes float32 [batch, classes] ones and zeros of labels."""
+  def step(images, labels, numbers, keys):
+    # None of the classes gives a row of zeros; one that is named twice counts once.
+    named = tf.reduce_sum(tf.one_hot(labels, num_classes), 1)
+    return images, tf.minimum(named, 1.0), numbers, keys
+
+  return step
+
+
+def mixed(mix: Callable, num_classes: int, seed: int) -> Callable:
+  """Returns a step that mixes the images and the targets of a batch.
+
+  Args:
+    mix: see `pipeline.training_input`; its seed is `seed` and the number of the
+      batch's first record.
+    num_classes: how many classes there are.
+    seed: of everything random.
+  """
+  def step(images, labels, numbers, keys):
+    targets = tf.one_hot(labels, num_classes) if labels.dtype.is_integer else labels
+    return (*mix(images, targets, tf.stack([tf.constant(seed, tf.int64), numbers[0]])),
+            numbers, keys)
+
+  return step

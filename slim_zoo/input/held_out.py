@@ -1,0 +1,88 @@
+"""Parts of a split: a held-out share for validation, and the rest to train on.
+
+Which part a record is in depends on its place alone, its file's number and its number
+in that file: not on a seed, on the order of reading or on how often a run is resumed.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from slim_zoo.input import records
+
+# A prime. The fifth power permutes the numbers below it, as 5 does not divide
+# 2**31 - 2, and products of two of them fit into an int64.
+_PRIME = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """The held-out share of a split, or the rest.
+
+  Attributes:
+    share: the part of all records that is held out, above 0 and below 1; about, as
+      each record is drawn for itself.
+    is_held_out: whether this is that share, or the rest.
+  """
+
+  share: float
+  is_held_out: bool
+
+  @property
+  def other(self) -> 'Part':
+    """The part that has the records that this one does not have."""
+    return Part(self.share, not self.is_held_out)
+
+  def keeps(self, file_index, position):
+    """Tells which records are in this part.
+
+    Args:
+      file_index: int64, the index of a record's file; a NumPy array, a tensor or an
+        int.
+      position: likewise, how many records are before it in that file.
+
+    Returns:
+      bool, of the arguments' kind and shape.
+    """
+    is_held_out = _scrambled(file_index, position) < int(self.share * _PRIME)
+    return is_held_out if self.is_held_out else ~is_held_out
+
+  def keys(self, files: Sequence[str]) -> np.ndarray:
+    """Returns int64 [n, 2]: file index and position of each record of this part.
+
+    Raises:
+      UserError: a file is damaged.
+    """
+    keys = all_keys(files)
+    return keys[self.keeps(keys[:, 0], keys[:, 1])]
+
+
+def count(files: Sequence[str], part: Part | None) -> int:
+  """Returns how many records there are in a part, or in all of the files.
+
+  Raises:
+    UserError: a file is damaged.
+  """
+  return records.count_records(files) if part is None else len(part.keys(files))
+
+
+def all_keys(files: Sequence[str]) -> np.ndarray:
+  """Returns what `Part.keys` does, for all records."""
+  counts = [records.count_records([path]) for path in files]
+  return np.concatenate(
+      [np.stack([np.full(count, index, np.int64), np.arange(count)], axis=1)
+       for index, count in enumerate(counts)] or [np.zeros([0, 2], np.int64)])
+
+
+def _scrambled(file_index, position):
+  """Returns numbers below `_PRIME` that look random, yet repeat.
+
+  By arithmetic that NumPy, TensorFlow and Python do alike, so that what the graph
+  will hold out can be counted without it.
+  """
+  number = (position * 48271 + file_index * 1000003 + 12345) % _PRIME
+  for _ in range(3):
+    square = number * number % _PRIME
+    number = (square * square % _PRIME * number + 7919) % _PRIME
+  return number

@@ -1,0 +1,58 @@
+"""How many images of each class the records of a split hold.
+
+Reads every record, but decodes no image. Nothing is kept: records change.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog.datasets import DatasetSpec
+from slim_zoo.input import batch_labels, held_out, record_faults, records
+from slim_zoo.progress import Progress
+
+
+def count(files: Sequence[str], spec: DatasetSpec,
+          labels_offset: int = 0, part: held_out.Part | None = None) -> np.ndarray:
+  """Counts images by class, and shows how far it is.
+
+  An image of several classes counts once for each of them.
+
+  Args:
+    files: the record files of the split.
+    spec: what the records hold.
+    labels_offset: taken off every label.
+    part: of the split; None: all of it.
+
+  Returns:
+    int64 [classes].
+
+  Raises:
+    UserError: a file is damaged, or a record has no label, or one of the wrong form,
+      or one that is none of the classes; the message names it.
+  """
+  counts = np.zeros(spec.num_classes - labels_offset, np.int64)
+  keys = held_out.all_keys(files) if part is None else part.keys(files)
+  expected = record_faults.Expected(
+      spec.num_classes, spec.image_feature, spec.label_feature, spec.multi_label,
+      spec.n_hot, spec.default_label)
+  done = 0
+  with Progress('counting labels', len(keys), 'images') as progress:
+    for index, path in enumerate(files):
+      positions = keys[keys[:, 0] == index, 1].tolist()
+      for position, data in zip(
+          positions, records.read_records(path, positions), strict=True):
+        fault = record_faults.find_label_fault(data, expected)
+        if fault:
+          raise diagnostics.UserError(
+              f'{records.describe(files, index, position)}: {fault.reason}')
+        labels = record_faults.labels_of(data, expected)
+        for label in set(labels):
+          if not 0 <= label - labels_offset < len(counts):
+            raise diagnostics.UserError(batch_labels.wrong_label(
+                label, len(counts), labels_offset, files, (index, position)))
+          counts[label - labels_offset] += 1
+        done += 1
+        progress.update(done)
+  return counts

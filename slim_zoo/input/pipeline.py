@@ -1,0 +1,318 @@
+"""From a slim Dataset to batches of network-ready images, by tf.data.
+
+Training reads without end, shuffled; evaluation reads each record once, in
+order. In both an image that cannot be decoded is skipped and named, a label
+outside the classes and a corrupt record file end the run with a clear line.
+"""
+
+import collections
+import dataclasses
+import glob
+import os
+import time
+from collections.abc import Callable
+
+from slim_zoo import diagnostics
+from slim_zoo.input import (
+    batch_labels,
+    chunks,
+    held_out,
+    image_cache,
+    record_faults,
+    record_log,
+    records,
+)
+from slim_zoo.tf_compat import is_deterministic, slim, tf
+
+_SHUFFLE_BYTES = 256 * 2**20
+# Of small records a buffer of that size would take long to fill before the first step,
+# and what TensorFlow needs for each comes on top.
+_FEWEST_SHUFFLED, _MOST_SHUFFLED = 1024, 32768
+# Decoded images are ten times as large: a buffer of the fewest may take up to this.
+_MOST_SHUFFLE_BYTES = 2**30
+
+Batch = collections.namedtuple(
+    'Batch', ('images', 'labels', 'numbers', 'keys', 'waited'))
+Batch.__doc__ = """Tensors of a batch.
+
+images float32 [batch, height, width, channels]; labels int64 [batch], from 0,
+or float32 [batch, classes]: ones for the labels of records that may have several, or
+the targets of a `mix`; numbers int64 [batch], counting records as they were read; keys
+int64 [batch, 2], the index of the record's file and its position there; waited float64
+scalar, the seconds for which the step had to wait for this batch.
+"""
+
+
+@dataclasses.dataclass
+class Input:
+  """An input pipeline in the current graph.
+
+  Attributes:
+    next_batch: returns the `Batch` that follows, as tensors, at each call; the
+      batches of several calls are in the order of the calls.
+    log: the `RecordLog` that must be told the `numbers` of each batch.
+    initializer: the op that starts the pipeline.
+    files: the record files.
+    faults: says why records were skipped.
+    part: the part of their records that is read; None: all.
+    copies: the files that are read in their place; see `decoded_copies`.
+  """
+
+  next_batch: Callable[[], Batch]
+  log: record_log.RecordLog
+  initializer: tf.Operation
+  files: list[str]
+  faults: record_faults.FaultCounts
+  part: held_out.Part | None = None
+  copies: list[str] = dataclasses.field(default_factory=list)
+
+  def count_records(self) -> int:
+    """Returns how many records an epoch has; raises UserError for a damaged file."""
+    return held_out.count(self.files, self.part)
+
+  def image_sizes(self) -> list[tuple[int, int]]:
+    """Returns (height, width) of the first images, in pixels."""
+    return record_faults.first_sizes(self.files, self.faults.expected)
+
+  def failure(self, error: tf.errors.OpError) -> diagnostics.UserError | None:
+    """Returns the user's view of an error, None if the input did not cause it."""
+    for kind in ('ValueError: ', 'AllUnreadableError: '):
+      if kind in error.message:
+        return diagnostics.UserError(error.message.split(kind)[1].splitlines()[0])
+    if isinstance(error, tf.errors.DataLossError):
+      return (records.find_damage(self.files) or
+              image_cache.find_damage(self.copies))
+    return None
+
+
+def _files(dataset: slim.dataset.Dataset) -> list[str]:
+  """Returns the record files of a data set, sorted."""
+  sources = dataset.data_sources
+  patterns = [sources] if isinstance(sources, str) else list(sources)
+  if dataset.reader is not None and dataset.reader is not tf.TFRecordReader:
+    raise diagnostics.UserError(
+        f'the reader {dataset.reader} is not supported: records are read from'
+        ' TFRecord files')
+  files = sorted({name for pattern in patterns for name in glob.glob(pattern)})
+  if not files:
+    raise diagnostics.UserError(f"no record file matches '{', '.join(patterns)}'")
+  return files
+
+
+def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
+  """Returns a data set of (record, key); shuffled without end if there is a seed.
+
+  The order of an epoch is a function of the seed and of the epoch alone, so that a
+  resumed run need not read all the epochs before its own.
+  """
+  numbered = tf.data.Dataset.from_tensor_slices(
+      (list(range(len(files))), list(files)))
+
+  def read_file(file_index, name):
+    def with_key(position, record):
+      return record, tf.stack([tf.cast(file_index, tf.int64), position])
+    found = tf.data.TFRecordDataset(name).enumerate().map(with_key)
+    return found if part is None else found.filter(
+        lambda _, key: part.keeps(key[0], key[1]))
+
+  if seed is None:
+    return numbered.flat_map(read_file)
+  stored = sum(os.path.getsize(name) for name in files)
+  record_size = max(1, stored // max(1, num_samples))
+  buffer = min(_MOST_SHUFFLED, max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size),
+               max(1, _MOST_SHUFFLE_BYTES // record_size))
+
+  def read_epoch(epoch):
+    file_seed, record_seed = tf.unstack(tf.random.stateless_uniform(
+        [2], tf.stack([tf.constant(seed, tf.int64), epoch]), maxval=tf.int64.max,
+        dtype=tf.int64))
+    return (numbered
+            .shuffle(len(files), file_seed, reshuffle_each_iteration=False)
+            .interleave(read_file, cycle_length=num_readers,
+                        num_parallel_calls=num_readers, deterministic=True)
+            .shuffle(min(buffer, max(1, num_samples)), record_seed,
+                     reshuffle_each_iteration=False))
+
+  first_epoch, passed_over = (
+      divmod(first_record, held_out.count(files, part)) if first_record else (0, 0))
+  return (tf.data.Dataset.range(first_epoch, tf.int64.max)
+          .flat_map(read_epoch).skip(passed_over))
+
+
+def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
+            first_record=0):
+  """Returns a step from (record, key) to (image, label or labels, number, key)."""
+  label_shape = [-1] if batch_labels.is_multi_label(dataset) else []
+  items = [item for item in ('image', 'label', 'object/bbox')
+           if item in decoder.list_items()]
+
+  def to_image(number, record, key):
+    values = dict(zip(items, decoder.decode(record, items), strict=True))
+    label = tf.reshape(tf.cast(values.pop('label'), tf.int64), label_shape)
+    return preprocess(number=number, **values), label, number, key
+
+  def note(numbers, records_of_window, keys):
+    if runs_here:
+      tf.numpy_function(log.issue, [
+          window.batch(chunks.SIZE).get_single_element()
+          for window in (numbers, keys)], [])
+    return numbers, records_of_window, keys
+
+  def step(source):
+    numbered = source.enumerate(first_record).map(
+        lambda number, record_and_key: (number, *record_and_key))
+    return chunks.passing_over_failures(
+        numbered.window(chunks.SIZE).map(note), to_image, num_threads)
+
+  return step
+
+
+# Nothing here needs autograph, which takes half the time to build a small network.
+@tf.autograph.experimental.do_not_convert
+def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
+           prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
+           cache_dir=None):
+  files = _files(dataset)
+  multi_label = batch_labels.is_multi_label(dataset)
+  expected = record_faults.expected_of(dataset)
+  record_faults.check_first(files, expected, labels_offset)
+  faults = record_faults.FaultCounts(files, expected)
+  num_classes = dataset.num_classes - labels_offset
+  # Several times what can be under way when nearly every image decodes.
+  patience = 4 * (2 * chunks.SIZE + num_threads + (prefetch + 2) * batch_size)
+  log = record_log.RecordLog(
+      files, patience, first_record, lambda key: faults.explain(key).reason)
+  copies, decoder = files, dataset.decoder
+  if cache_dir:
+    # What evaluation makes of an image is the same each time.
+    prepare = preprocess if seed is None else None
+    decoder = image_cache.CopyDecoder(decoder, prepare)
+    copies = image_cache.make(files, decoder, cache_dir, num_threads)
+    preprocess = _as_stored if prepare else preprocess
+  with tf.device('/cpu:0'), tf.name_scope('input'):
+    source = _read(copies, num_readers, dataset.num_samples, seed, first_record, part)
+    images = _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
+                     first_record)(source)
+    batches = batch_labels.batched(
+        images, batch_size, multi_label, drop_remainder=seed is not None).map(
+            batch_labels.check(num_classes, labels_offset, files, runs_here))
+    if multi_label:
+      batches = batches.map(batch_labels.to_targets(num_classes))
+    if mix is not None:
+      batches = batches.map(batch_labels.mixed(mix, num_classes, seed))
+    batches = batches.prefetch(prefetch)
+    if seed is not None:
+      # What the first step needs is read while its graph is compiled.
+      options = tf.data.Options()
+      options.experimental_warm_start = True
+      batches = batches.with_options(options)
+    iterator = tf.data.make_initializable_iterator(batches)
+  latest = []
+
+  def next_batch():
+    # Each waits for the one before, or the order of clones would be random.
+    with tf.device('/cpu:0'), tf.name_scope('next_batch'):
+      with tf.control_dependencies(latest):
+        before = _now()
+      with tf.control_dependencies([before]):
+        images, labels, numbers, keys = iterator.get_next()
+      with tf.control_dependencies([numbers]):
+        after = _now()
+    latest[:] = [after]
+    return Batch(images, labels, numbers, keys, after - before)
+
+  return Input(next_batch, log, iterator.initializer, files, faults, part, copies)
+
+
+def _as_stored(image, **unused):
+  return image
+
+
+def _now():
+  """Returns the time in seconds, as a float64 scalar tensor, when it is run."""
+  if not is_deterministic():
+    return tf.timestamp()
+  # TensorFlow's own clock is then refused, though no result depends on it.
+  now = tf.numpy_function(time.time, [], tf.float64)
+  now.set_shape([])
+  return now
+
+
+def preprocess_with(preprocessing_fn: Callable, image_size: int,
+                    seed: int | None = None) -> Callable:
+  """Returns the `preprocess` argument of the inputs below.
+
+  Args:
+    preprocessing_fn: of `preprocessing_factory.get_preprocessing`; it is given a
+      seed, and the boxes of a record, if its `options` name them.
+    image_size: height and width of its output.
+    seed: of the augmentation; image number n always gets the same.
+  """
+  def preprocess(number, image, **values):
+    offered = {'add_image_summaries': False}
+    if seed is not None:
+      offered['seed'] = tf.stack([tf.constant(seed, tf.int64), number])
+    if 'object/bbox' in values:
+      offered['bbox'] = values['object/bbox'][tf.newaxis]
+    return preprocessing_fn(image, image_size, image_size, **{
+        name: value for name, value in offered.items()
+        if name in preprocessing_fn.options})
+
+  return preprocess
+
+
+def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
+                   batch_size: int, labels_offset: int = 0, num_readers: int = 4,
+                   num_threads: int = 4, num_clones: int = 1,
+                   seed: int = 0, runs_here: bool = True,
+                   first_record: int = 0, mix: Callable | None = None,
+                   part: held_out.Part | None = None,
+                   cache_dir: str | None = None) -> Input:
+  """Returns endless shuffled batches.
+
+  Args:
+    dataset: what to read; its decoder must know 'image' and 'label'.
+    preprocess: called as preprocess(number=..., image=..., and 'object/bbox'=...
+      where records have boxes); returns one float32 image of known shape.
+    batch_size: images a batch.
+    labels_offset: taken off every label.
+    num_readers: files read at the same time.
+    num_threads: images decoded at the same time.
+    num_clones: how many batches a step takes: twice that many are kept ready.
+    seed: of the order in which records come.
+    runs_here: whether the session runs in this process. In another one, which
+      --master names, there is no Python: records are skipped by number only.
+    first_record: how many records to skip, as if an input with the same seed
+      had read them. Those of its epoch are read, but not decoded.
+    mix: called as mix(images, targets, seed) with each batch, the targets float32
+      [batch, classes] and the seed of shape [2]; returns other images and targets,
+      which become the labels of the batch.
+    part: the part of the records to read; None: all.
+    cache_dir: folder of copies of the records with decoded images, which are read in
+      their place and made where they are missing; None: records are read themselves.
+
+  Returns:
+    An `Input` whose batches always hold `batch_size` images.
+
+  Raises:
+    UserError: no file, or not TFRecord files; or copies cannot be written.
+  """
+  return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
+                num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
+                first_record=first_record, mix=mix, part=part, cache_dir=cache_dir)
+
+
+def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
+                     batch_size: int, labels_offset: int = 0,
+                     num_threads: int = 4, runs_here: bool = True,
+                     part: held_out.Part | None = None,
+                     cache_dir: str | None = None) -> Input:
+  """Returns batches that hold each image of a split once, in the files' order.
+
+  Arguments and errors are those of `training_input`. The last batch holds what
+  is left; after it the iterator raises tf.errors.OutOfRangeError. Copies in `cache_dir`
+  hold what `preprocess` returns, which may depend on the image only.
+  """
+  return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
+                num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here,
+                part=part, cache_dir=cache_dir)

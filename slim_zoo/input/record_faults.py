@@ -1,0 +1,465 @@
+"""Why a record cannot be used: its label, its features or its image.
+
+The first records of a run are checked before it starts. A record that the pipeline
+skips later is read again, so that its fault is named and counted by its kind.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+
+from PIL import Image
+
+from slim_zoo import diagnostics
+from slim_zoo.images import image_check
+from slim_zoo.input import batch_labels, record_counts, records
+from slim_zoo.tf_compat import slim, tf
+
+# How many records are checked before a run: those at the start of a few files.
+_CHECKED_FILES, _CHECKED_OF_A_FILE = 8, 8
+# From so many on, lists of two labels are taken for N-hot vectors, if all are.
+_FEWEST_PAIRS = 8
+# So many records of a kind are named; of more, the count is printed when it doubles.
+_NAMED_OF_A_KIND = 8
+# WebP is decoded by newer releases of TensorFlow.
+_DECODED_FORMATS = ('JPEG', 'MPO', 'PNG', 'GIF', 'BMP', 'WEBP')
+# (offset, bytes there, format) of images that Pillow may not know either.
+_SIGNATURES = (
+    *((4, b'ftyp' + brand, 'HEIC') for brand in (b'hei', b'hev', b'mif1', b'msf1')),
+    (4, b'ftypavi', 'AVIF'), (0, b'\xff\x4f\xff\x51', 'JPEG2000'),
+    (4, b'jP  \r\n', 'JPEG2000'), (0, b'\xff\x0a', 'JPEG XL'), (4, b'JXL ', 'JPEG XL'))
+_TYPES = {'bytes_list': 'text or bytes', 'float_list': 'float', 'int64_list': 'int64'}
+_ADVICE_N_HOT = ('say "multi_label": "n_hot" in the dataset.json of the folder, and'
+                 ' train with --loss=sigmoid')
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+  """What is wrong with a record.
+
+  Attributes:
+    kind: what such records are counted as, such as 'WEBP image'.
+    reason: the fault in words, behind the name of the record.
+    is_of_label: whether the label is at fault, so the class is not known.
+    advice: what to do where all records are like this.
+  """
+
+  kind: str
+  reason: str
+  is_of_label: bool = False
+  advice: str = ''
+
+
+_NO_EXAMPLE = Fault('record that is no tf.train.Example',
+                    'it does not hold an image: it is no tf.train.Example', True,
+                    'expected a serialized tf.train.Example with image/encoded and'
+                    ' image/class/label: see docs/input.md')
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+  """What a record must hold.
+
+  Attributes:
+    num_classes: how many different labels there are, before any offset.
+    image_feature: the feature of the encoded image.
+    label_feature: the feature of the label.
+    multi_label: whether an image has any number of labels.
+    n_hot: whether labels are a vector of 0 and 1, one value for each class.
+    default_label: the label of a record without one; None: that is a fault.
+  """
+
+  num_classes: int
+  image_feature: str = 'image/encoded'
+  label_feature: str = 'image/class/label'
+  multi_label: bool = False
+  n_hot: bool = False
+  default_label: int | None = None
+
+  @property
+  def label_in_words(self) -> str:
+    """What the label must be."""
+    if self.n_hot:
+      return f'{self.num_classes} int64 values of 0 and 1, one for each class'
+    return ('int64 numbers of classes' if self.multi_label else
+            'one int64, the number of the class')
+
+
+def expected_of(dataset: slim.dataset.Dataset) -> Expected:
+  """Returns what the records of a data set must hold."""
+  return Expected(
+      dataset.num_classes, getattr(dataset, 'image_feature', 'image/encoded'),
+      getattr(dataset, 'label_feature', 'image/class/label'),
+      batch_labels.is_multi_label(dataset), batch_labels.is_n_hot(dataset))
+
+
+class _Features:
+  """The features of a record: their values and types by name."""
+
+  def __init__(self, example: tf.train.Example):
+    self._features = dict(example.features.feature)
+
+  def values(self, name) -> list:
+    """Returns the values of a feature; none, if it is not there."""
+    kind = self.kind(name)
+    return list(getattr(self._features[name], kind).value) if kind else []
+
+  def has(self, name) -> bool:
+    """Returns whether a feature is there, with values or without."""
+    return name in self._features
+
+  def missing(self, name) -> str:
+    """Returns words for a feature without values: it is empty, or it is not there."""
+    return (f'its {name} is an empty list' if self.has(name) else
+            f'it has no {name}, but {self.listed()}')
+
+  def kind(self, name) -> str | None:
+    """Returns the type of a feature, such as 'int64_list'; None if it is empty."""
+    return self._features[name].WhichOneof('kind') if name in self._features else None
+
+  def listed(self) -> str:
+    """Returns the names of the features with their types."""
+    return diagnostics.some([
+        f'{name} ({_TYPES.get(self.kind(name), "empty")})'
+        for name in sorted(self._features)], 12) or 'nothing'
+
+
+def _parsed(data: bytes) -> _Features | None:
+  """Returns the features of a record; None if it is no tf.train.Example."""
+  from google.protobuf import message
+  try:
+    return _Features(tf.train.Example.FromString(data))
+  except message.DecodeError:
+    return None
+
+
+def _shown(values) -> str:
+  """Returns the first values of a feature, each of them shortened."""
+  texts = [repr(value if not isinstance(value, bytes) else value[:20])
+           for value in values[:8]]
+  return f'[{", ".join(texts)}{", ..." * (len(values) > 8)}]'
+
+
+def looks_n_hot(values: Sequence[int], num_classes: int) -> bool:
+  """Returns whether labels can only be a vector with a 0 or 1 for each class.
+
+  Three values of 0 and 1 name a class twice. Two values may be either: of two classes,
+  [0, 1] may name both, while [0, 0] and [1, 1] name one twice.
+  """
+  if not set(values) <= {0, 1}:
+    return False
+  return len(values) > 2 or (len(values) == num_classes == 2 and values[0] == values[1])
+
+
+def _label_fault(features: _Features, expected: Expected) -> Fault | None:
+  """Returns what is wrong with a label; whether it is a class is asked elsewhere."""
+  name = expected.label_feature
+  kind, values = features.kind(name), features.values(name)
+  if not values:
+    if (expected.multi_label and not expected.n_hot) or (
+        expected.default_label is not None):
+      return None
+    return Fault('record without a label', f'{features.missing(name)}; expected'
+                 f' {expected.label_in_words}', True)
+  if kind != 'int64_list':
+    return Fault(f'{_TYPES[kind]} label', f'its {name} is {_TYPES[kind]},'
+                 f' {_shown(values)}: expected {expected.label_in_words}', True,
+                 'write the label as one int64' if not expected.multi_label else
+                 'write the labels as int64')
+  if expected.n_hot:
+    if len(values) == expected.num_classes and set(values) <= {0, 1}:
+      return None
+    return Fault('label that is not N-hot', f'its {name} is {_shown(values)}: expected'
+                 f' {expected.label_in_words}', True,
+                 'say "multi_label": true in dataset.json where records hold the'
+                 ' numbers of classes')
+  if not expected.multi_label and len(values) > 1:
+    is_n_hot = looks_n_hot(values, expected.num_classes) or (
+        len(values) == expected.num_classes and set(values) <= {0, 1})
+    return Fault(
+        'record with several labels', f'it has {len(values)} labels, {_shown(values)},'
+        ' in a data set whose images have one each', True,
+        f'these are N-hot: {_ADVICE_N_HOT}, or write each label as one number'
+        if is_n_hot else
+        'if images have any number of labels, say "multi_label": true in the'
+        ' dataset.json of the folder')
+  if expected.multi_label and looks_n_hot(values, expected.num_classes):
+    return Fault('N-hot label', f'its {name} is N-hot, {_shown(values)}: expected'
+                 f' {expected.label_in_words}', True, _ADVICE_N_HOT)
+  return None
+
+
+def _image_fault(features: _Features, expected: Expected) -> Fault | None:
+  """Returns why an image cannot be used, by all but its pixels."""
+  name = expected.image_feature
+  kind, values = features.kind(name), features.values(name)
+  if not values:
+    return Fault('record without an image', f'{features.missing(name)}; expected'
+                 f' {name}, a JPEG or PNG, and {expected.label_feature},'
+                 f' {expected.label_in_words}')
+  if kind != 'bytes_list' or len(values) > 1:
+    return Fault('image of another type', f'its {name} holds {len(values)} values of'
+                 f' {_TYPES[kind]}: expected the bytes of one JPEG or PNG')
+  data = values[0]
+  found = _format_of(data)
+  if found in _DECODED_FORMATS:
+    return _size_fault(data)
+  if found is not None:
+    return _unknown_format(found)
+  return _raw_fault(data, name, features)
+
+
+def _unknown_format(name):
+  return Fault(f'{name} image', f'its image cannot be decoded: it is {name}, expected'
+               ' JPEG or PNG', advice='encode the images anew')
+
+
+def _raw_fault(data, name, features):
+  """Returns the fault of pixels that are not encoded; None if they are none."""
+  formats = features.values('image/format')
+  sides = [features.values(f'image/{side}') for side in ('height', 'width')]
+  size = [side[0] for side in sides if side and isinstance(side[0], int)]
+  pixels = size[0] * size[1] if len(size) == 2 else 0
+  if formats[:1] not in ([b'raw'], [b'RAW']) and not (
+      pixels and len(data) in (pixels, 3 * pixels, 4 * pixels)):
+    return None
+  of_size = f' of {size[0]} x {size[1]}' if pixels else ''
+  return Fault('image of raw pixels', f'its {name} cannot be decoded: it holds raw'
+               f' pixels{of_size}, expected JPEG or PNG',
+               advice='encode them with tf.io.encode_png')
+
+
+def _format_of(data: bytes) -> str | None:
+  """Returns the format of an image by its header, or None."""
+  for place, signature, name in _SIGNATURES:
+    if data.startswith(signature, place):
+      return name
+  try:
+    with _opened(data) as image:
+      return image.format
+  except Image.DecompressionBombError:
+    return 'PNG'
+  except Exception:  # Damaged files make Pillow raise nearly anything.
+    return None
+
+
+@contextlib.contextmanager
+def _opened(data) -> Iterator[Image.Image]:
+  """Lends an image of which only the header was read."""
+  with warnings.catch_warnings():
+    # Pillow warns of sizes that are checked here.
+    warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+    image = Image.open(io.BytesIO(data), formats=image_check.readable_formats())
+  with image:
+    yield image
+
+
+def _size_fault(data):
+  try:
+    with _opened(data) as image:
+      image_check.check_size(image.width, image.height)
+  except image_check.RefusedError as error:
+    reason = error
+  except Image.DecompressionBombError:  # Pillow has a limit of its own.
+    reason = image_check.too_large()
+  else:
+    return None
+  return Fault('image that is too large', f'its image cannot be decoded: {reason}')
+
+
+def find(data: bytes, expected: Expected) -> Fault | None:
+  """Returns what is wrong with a record, by all but the pixels of its image.
+
+  Args:
+    data: of the record.
+    expected: what it must hold.
+  """
+  features = _parsed(data)
+  if features is None:
+    return _NO_EXAMPLE
+  image = _image_fault(features, expected)
+  # Where both features are called otherwise, the image's words list them all.
+  if image and image.kind == 'record without an image':
+    return image
+  return _label_fault(features, expected) or image
+
+
+def find_label_fault(data: bytes, expected: Expected) -> Fault | None:
+  """Returns what is wrong with the label of a record; whether it is a class aside."""
+  features = _parsed(data)
+  return (_NO_EXAMPLE if features is None else _label_fault(features, expected))
+
+
+def labels_of(data: bytes, expected: Expected) -> list[int]:
+  """Returns the labels of a record in which `find_label_fault` finds nothing."""
+  values = _parsed(data).values(expected.label_feature)
+  if not values and expected.default_label is not None:
+    return [expected.default_label]
+  return [label for label, value in enumerate(values) if value] if (
+      expected.n_hot) else values
+
+
+def explain(data: bytes, expected: Expected) -> Fault:
+  """Returns why a record was skipped; decodes its image to learn it."""
+  fault = find(data, expected)
+  if fault:
+    return fault
+  image = _parsed(data).values(expected.image_feature)[0]
+  try:
+    image_check.examine(image, '')
+  except image_check.RefusedError as error:
+    return Fault('damaged image', f'its image cannot be decoded: {error}')
+  # Pillow decodes it, TensorFlow does not.
+  return _unknown_format(_format_of(image))
+
+
+def check_first(files: Sequence[str], expected: Expected,
+                labels_offset: int = 0) -> None:
+  """Checks the first records of some files, before anything is made of them.
+
+  One image that cannot be used ends no run, so images are refused only where none of
+  the first can be decoded; a label of the wrong form is refused at once.
+
+  Args:
+    files: record files.
+    expected: what their records must hold.
+    labels_offset: taken off every label.
+
+  Raises:
+    UserError: there is no record, or labels or images are of the wrong form; the
+      message names the record.
+  """
+  bad_images, labels = [], []
+  for index, position, data in _first(files):
+    fault = find(data, expected)
+    if fault is None:
+      labels.append((index, position, _parsed(data).values(expected.label_feature)))
+      continue
+    if not records.is_whole(files[index], position):
+      return  # A damaged file; the run ends with the place.
+    line = (f'{records.describe(files, index, position)}: {fault.reason}'
+            f'{fault.advice and "; "}{fault.advice}')
+    if fault.is_of_label:
+      raise diagnostics.UserError(line)
+    bad_images.append(line)
+  if bad_images and not labels:
+    raise diagnostics.UserError(bad_images[0])
+  if not labels:
+    raise record_counts.no_record(files)
+  _check_names(files, expected)
+  _check_pairs(files, labels, expected)
+  for index, position, values in [] if expected.n_hot else labels:
+    for label in values:
+      if not labels_offset <= label < expected.num_classes:
+        raise diagnostics.UserError(batch_labels.wrong_label(
+            label, expected.num_classes - labels_offset, labels_offset, files,
+            (index, position)))
+
+
+def first_sizes(files: Sequence[str], expected: Expected) -> list[tuple[int, int]]:
+  """Returns (height, width) of the first images of some files, in pixels.
+
+  Args:
+    files: record files.
+    expected: what their records hold; images that cannot be read are left out.
+  """
+  sizes = []
+  for *_, data in _first(files):
+    if find(data, expected) is None:
+      with contextlib.suppress(Exception), _opened(
+          _parsed(data).values(expected.image_feature)[0]) as image:
+        sizes.append((image.height, image.width))
+  return sizes
+
+
+def _first(files) -> Iterator[tuple[int, int, bytes]]:
+  """Yields (file index, position, data) of the first records of some files."""
+  for index in range(0, len(files), -(-len(files) // _CHECKED_FILES)):
+    for position, data in enumerate(records.read_records(
+        files[index], range(_CHECKED_OF_A_FILE))):
+      yield index, position, data
+
+
+def _check_names(files, expected):
+  """Refuses lists of labels where none of the first records has the feature.
+
+  Where some records have it, those without it are images of no class.
+  """
+  if not expected.multi_label or expected.default_label is not None:
+    return
+  name = expected.label_feature
+  first = [(index, position, _parsed(data)) for index, position, data in _first(files)]
+  if any(features is not None and features.has(name) for *_, features in first):
+    return
+  index, position, features = first[0]
+  raise diagnostics.UserError(diagnostics.sentences(
+      f'{records.describe(files, index, position)}: {features.missing(name)}; expected'
+      f' {name}, {expected.label_in_words}',
+      f'None of the first {len(first)} records has it: write the labels under this'
+      ' name, and an empty list for an image of no class'))
+
+
+def _check_pairs(files, labels, expected):
+  """Refuses two labels for every image, of two classes: they look N-hot."""
+  pairs = [values for *_, values in labels]
+  if not expected.multi_label or expected.n_hot or expected.num_classes != 2 or any(
+      sorted(values) != [0, 1] for values in pairs):
+    return
+  if [1, 0] in pairs or len(pairs) >= _FEWEST_PAIRS:
+    index, position, values = labels[0]
+    raise diagnostics.UserError(
+        f'{records.describe(files, index, position)}: its {expected.label_feature} is'
+        f' {_shown(values)}, and each of the first {len(pairs)} records has two such'
+        f' values, so they are N-hot or every image is of both classes; if they are'
+        f' N-hot, {_ADVICE_N_HOT}')
+
+
+class FaultCounts:
+  """Says why records were skipped, and counts them by kind.
+
+  Args:
+    files: the record files.
+    expected: what their records must hold.
+
+  Attributes:
+    expected: as given.
+  """
+
+  def __init__(self, files: Sequence[str], expected: Expected):
+    self.expected = expected
+    self._reader = records.RecordReader(files)
+    self._counts = collections.Counter()
+
+  def explain(self, key: tuple[int, int]) -> Fault:
+    """Returns the fault of a record, [index of its file, position in it]."""
+    return explain(self._reader.read(*key), self.expected)
+
+  def labels_of(self, key: tuple[int, int]) -> list[int]:
+    """Returns the labels of a record whose label is of the right form."""
+    return labels_of(self._reader.read(*key), self.expected)
+
+  def add(self, key: tuple[int, int]) -> tuple[Fault, bool]:
+    """Counts a record.
+
+    Args:
+      key: the index of its file, and its position there.
+
+    Returns:
+      Its fault, and whether to print it: of the first of a kind each is printed, later
+      only the one at which their number has doubled.
+    """
+    fault = self.explain(key)
+    self._counts[fault.kind] += 1
+    count = self._counts[fault.kind]
+    doubled = count // _NAMED_OF_A_KIND
+    return fault, count <= _NAMED_OF_A_KIND or (
+        count % _NAMED_OF_A_KIND == 0 and doubled & (doubled - 1) == 0)
+
+  def summary(self) -> str | None:
+    """Returns how many records there were of each kind; None if all were printed."""
+    if max(self._counts.values(), default=0) <= _NAMED_OF_A_KIND:
+      return None
+    return ', '.join(f'{kind}: {count:,}' for kind, count in self._counts.most_common())

@@ -1,0 +1,69 @@
+"""The graph of a run in its folder: as text, and for TensorBoard.
+
+slim's Supervisor writes both before the first step, which takes seconds for a deep
+network. Here a thread does so beside the steps that follow the first one.
+"""
+
+import contextlib
+import glob
+import os
+import threading
+from collections.abc import Iterator
+
+from slim_zoo.tf_compat import tf
+from slim_zoo.training.callbacks.callback import Callback
+
+TEXT_NAME = 'graph.pbtxt'
+
+
+@contextlib.contextmanager
+def without_those_of_the_supervisor() -> Iterator[None]:
+  """Keeps every tf.train.Supervisor from writing graphs."""
+  usual = tf.train.Supervisor._write_graph
+  tf.train.Supervisor._write_graph = lambda supervisor: None
+  try:
+    yield
+  finally:
+    tf.train.Supervisor._write_graph = usual
+
+
+class GraphFiles(Callback):
+  """Writes the graph, beginning behind the first step.
+
+  Args:
+    folder: for graph.pbtxt.
+  """
+
+  def __init__(self, folder: str):
+    self._folder, self._writer, self._thread = folder, None, None
+
+  def begin(self, session, step, writer):
+    """Takes the writer."""
+    self._writer = writer
+
+  def after_step(self, session, step):
+    """Begins to write, the first time."""
+    if self._thread is None:
+      self._thread = threading.Thread(target=self._write, args=(session.graph,))
+      self._thread.start()
+
+  def end(self, session, step):
+    """Waits until all is written: the run is about to close the writer."""
+    if self._thread is not None:
+      self._thread.join()
+
+  def _write(self, graph):
+    try:
+      self._remove_unfinished()
+      graph_def = graph.as_graph_def(add_shapes=True)
+      tf.io.write_graph(graph_def, self._folder, TEXT_NAME)
+    except (OSError, tf.errors.OpError) as error:
+      # The weights matter more than what is written about them.
+      print(f'the graph is not written: {error}', flush=True)
+    if self._writer is not None:
+      self._writer.add_graph(graph)
+
+  def _remove_unfinished(self):
+    """Removes what killed processes left of the text."""
+    for path in glob.glob(os.path.join(glob.escape(self._folder), f'{TEXT_NAME}.tmp*')):
+      os.remove(path)

@@ -1,0 +1,205 @@
+"""The run card: what a run is, how far it is, and the command that repeats it.
+
+It is in the folder of the checkpoints: run_card.json for programs, run_card.md for
+people, run_card.flags for --flagfile. Each process that trains the run is a session of
+it. The card is written when a session begins, after every checkpoint and in the end,
+each time whole or not at all. It names paths as the user typed them, but no machine and
+no user.
+"""
+
+import datetime
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints.run_facts import FORMAT, JSON_NAME, UNDER_WAY
+from slim_zoo.files import whole_files
+from slim_zoo.training import intervals
+from slim_zoo.training.callbacks import run_card_text
+from slim_zoo.training.callbacks.callback import Callback
+
+TEXT_NAME, FLAGS_NAME = 'run_card.md', 'run_card.flags'
+
+
+def read(folder: str) -> dict | None:
+  """Returns the card of a run, None where there is none.
+
+  A card that cannot be read is set aside, as run_card.json.damaged.
+  """
+  path = os.path.join(folder, JSON_NAME)
+  try:
+    with open(path, encoding='utf-8') as file:
+      card = json.load(file)
+    if card['format'] == FORMAT and isinstance(card['sessions'], list):
+      return card
+  except FileNotFoundError:
+    return None
+  except (ValueError, KeyError, TypeError):
+    pass
+  os.replace(path, path + '.damaged')
+  print(f'{path} cannot be read as a run card: it is kept as {path}.damaged, and a'
+        ' new one begins', flush=True)
+  return None
+
+
+def _plain(value: Any) -> Any:
+  """Returns a value as JSON has it: numpy's numbers as Python's, no NaN."""
+  if isinstance(value, Mapping):
+    return {str(key): _plain(item) for key, item in value.items()}
+  if isinstance(value, (list, tuple, set, frozenset)):
+    return [_plain(item) for item in value]
+  if hasattr(value, 'item'):
+    value = value.item()
+  if isinstance(value, float) and not math.isfinite(value):
+    return str(value)
+  return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def _now() -> str:
+  return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+
+
+def _differences(before: Mapping, after: Mapping, path: str = '') -> dict:
+  """Returns {path: [before, after]} of all leaves that differ."""
+  found = {}
+  for key in sorted({*before, *after}):
+    old, new, place = before.get(key), after.get(key), f'{path}{key}'
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+      found.update(_differences(old, new, f'{place}.'))
+    elif old != new:
+      found[place] = [old, new]
+  return found
+
+
+def changes(before: Mapping, after: Mapping) -> dict:
+  """Returns what two cards have set differently: {'flags.batch_size': [32, 64]}.
+
+  Of flags it is the values that count, of data the digests.
+  """
+  def essence(card):
+    flags = {name: flag['value'] for name, flag in card.get('flags', {}).items()
+             if name != 'seed'}  # A resumed run keeps the seed without the flag.
+    data = {name: split['digest'] for name, split in card.get('data', {}).items()}
+    return {'flags': flags, 'data': data, 'versions': card.get('versions', {}),
+            'seed': card.get('seeds', {}).get('seed')}
+  return _differences(essence(before), essence(after))
+
+
+class RunCard(Callback):
+  """Keeps the card of a run while a session of it goes on.
+
+  Use it as a context manager around the loop: what ends the block ends the session.
+
+  Args:
+    folder: where the card lies; None, for a worker that is not the chief, keeps none.
+    facts: what is known before the first step, ready for JSON: 'command', 'run',
+      'flags', 'versions', 'data', 'seeds'; see `run_card_text.render`.
+    step: the global step that the session begins at.
+    resumed: the checkpoint it goes on from, or None.
+    images_per_step: of all clones and workers.
+    records_read: returns how many records the input has given so far.
+    reports: return more results, by name, such as {'validation': {...}}.
+
+  Attributes:
+    changed: what differs from the session before, see `changes`.
+  """
+
+  def __init__(self, folder: str | None, facts: Mapping[str, Any], step: int,
+               resumed: str | None, images_per_step: int,
+               records_read: Callable[[], int] | None = None,
+               reports: Sequence[Callable[[], Mapping]] = ()):
+    self._folder, self._images_per_step = folder, images_per_step
+    self._records_read, self._reports = records_read, reports
+    self._interval, self._start = intervals.Interval(), None
+    self._failed = False
+    before = (read(folder) if folder else None) or {}
+    facts = _plain(facts)
+    self.changed = changes(before, facts) if before else {}
+    self._session = {
+        'command': facts['command'], 'started': _now(), 'updated': _now(),
+        'resumed': os.path.basename(resumed) if resumed else None,
+        'seed': facts['seeds']['seed'], 'first_step': step, 'step': step, 'loss': None,
+        'seconds': 0.0, 'images_per_second': None, 'stopped_by': UNDER_WAY,
+        'changed': self.changed}
+    self.card = {
+        'format': FORMAT, **facts, 'results': before.get('results', {}) if resumed
+        else {}, 'input': before.get('input') if resumed else None,
+        'sessions': [*before.get('sessions', []), self._session]}
+
+  def __enter__(self):
+    self._interval.start()
+    self._start = time.monotonic()
+    self._write()
+    return self
+
+  def __exit__(self, kind, error, trace):
+    if error is not None:
+      # Other errors' texts may tell of the machine.
+      self.stopped_by(str(error) if isinstance(error, diagnostics.UserError)
+                      else kind.__name__)
+    self._write()
+
+  def stopped_by(self, reason: str) -> None:
+    """Notes why the session ended."""
+    self._session['stopped_by'] = reason
+
+  def begin(self, session, step, writer):
+    """Begins to measure: the time before was not the loop's."""
+    self._interval.start()
+    self._start = time.monotonic()
+
+  def measured(self, step, loss, waited):
+    """Notes a step."""
+    self._interval.add(loss, waited)
+    self._session.update(step=step, loss=loss)
+
+  def after_save(self, session, step, path):
+    """Writes the card beside a new checkpoint."""
+    self.card['input'] = {
+        'step': step, 'records_read': self._records_read() if self._records_read
+        else None}
+    self.card['results']['checkpoint'] = os.path.basename(path)
+    self._write()
+
+  def _update(self):
+    session, seconds = self._session, time.monotonic() - self._start
+    steps = session['step'] - session['first_step']
+    session.update(updated=_now(), seconds=round(seconds, 1))
+    if steps:
+      session['images_per_second'] = round(
+          steps * self._images_per_step / max(seconds, 1e-9), 1)
+    sessions = self.card['sessions']
+    results = self.card['results']
+    results.update(
+        step=session['step'], images_per_second=session['images_per_second'],
+        stopped_by=session['stopped_by'],
+        seconds=round(sum(entry['seconds'] for entry in sessions), 1))
+    if self._interval.steps:
+      results.update(loss=session['loss'],
+                     mean_loss=self._interval.restart().mean_loss)
+    for report in self._reports:
+      results.update(report())
+
+  def _write(self):
+    if self._folder is None:
+      return
+    self._update()
+    self.card = _plain(self.card)
+    self._session = self.card['sessions'][-1]
+    try:
+      whole_files.write(os.path.join(self._folder, JSON_NAME),
+                        json.dumps(self.card, indent=1, ensure_ascii=False) + '\n')
+      whole_files.write(
+          os.path.join(self._folder, TEXT_NAME), run_card_text.render(self.card))
+      whole_files.write(os.path.join(self._folder, FLAGS_NAME),
+                        run_card_text.render_flags(self.card))
+    except OSError as error:
+      # The weights matter more than what is written about them.
+      if not self._failed:
+        print(f'the run card is not written: {diagnostics.explain_os_error(error)}',
+              flush=True)
+      self._failed = True

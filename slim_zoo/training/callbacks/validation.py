@@ -1,0 +1,169 @@
+"""Validation inside a run: how it does on images that it is not trained on.
+
+Between steps, in evaluation mode, from the weights as they are, so that nothing is
+written and read back. What is found decides which checkpoint is the best, and whether
+it is time to stop.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from slim_zoo import diagnostics
+from slim_zoo.tf_compat import tf
+from slim_zoo.training.callbacks import (
+    batch_norm_health,
+    best_checkpoint,
+    mode_gap,
+    validation_history,
+)
+from slim_zoo.training.callbacks.callback import Callback, InputFailure
+
+
+class ValidationStoppedError(Exception):
+  """A validation was to stop before its last image."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+  """When to validate and when to stop.
+
+  Attributes:
+    every_steps: steps between two validations.
+    patience: stop after so many validations without an improvement; None: never.
+    min_delta: by how much the score must rise to be an improvement.
+    measure: the name of the score.
+  """
+
+  every_steps: int
+  patience: int | None = None
+  min_delta: float = 0.0
+  measure: str = 'accuracy'
+
+
+class Validator(Callback):
+  """Validates every so many steps and at the end of the run.
+
+  A run that a signal ends is not validated once more: there may be no time.
+
+  Args:
+    evaluate: called as evaluate(session, step, is_to_stop), returns the `Finding` of
+      the weights in a session; raises `ValidationStoppedError` once is_to_stop() is
+      true.
+    rules: when.
+    history: of the run.
+    best: where the best checkpoint goes.
+    decays: of the batch norm layers that began without statistics in this run, see
+      `nets.normalization.decays`.
+    modes: counts right answers in both modes; None without batch norm.
+  """
+
+  def __init__(self, evaluate: Callable, rules: Rules,
+               history: validation_history.History,
+               best: best_checkpoint.BestCheckpoint,
+               decays: Mapping[str, float], modes: mode_gap.ModeGap | None = None):
+    self._evaluate, self._rules, self._history = evaluate, rules, history
+    self._best, self._decays, self._modes = best, decays, modes
+    self._writer, self._validated = None, None
+    self._said_stale = False
+
+  def begin(self, session, step, writer):
+    """Takes up what earlier sessions of the run have found."""
+    self._writer = writer
+    self._history.rewind(step)
+
+  def after_step(self, session, step):
+    """Validates, where it is time; returns a reason to stop, or None."""
+    if step % self._rules.every_steps or not self._validate(session, step):
+      return None
+    patience = self._rules.patience
+    waiting = self._history.without_improvement(self._rules.min_delta)
+    if patience and waiting >= patience:
+      best = self._history.best()
+      return (f'stopped early, as the last {waiting} validations were no improvement'
+              + (f' (best: step {best.step})' if best else ''))
+    return None
+
+  def end(self, session, step):
+    """Validates what the run ends with."""
+    if self._validated != step:
+      self._validate(session, step)
+
+  def report(self) -> dict:
+    """Returns what is found so far, for the run card."""
+    last, best = self._history.findings[-1:], self._history.best()
+    if not last:
+      return {}
+    return {'validation': {
+        'last': dataclasses.asdict(last[0]),
+        'measure': self._rules.measure,
+        'best': best and {'step': best.step, 'score': best.score},
+        'without_improvement': self._history.without_improvement(
+            self._rules.min_delta)}}
+
+  def _validate(self, session, step):
+    """Validates, tells and keeps what is found; returns whether it came to its end."""
+    if self.is_asked_to_stop():
+      return False
+    self._validated = step
+    try:
+      finding = self._evaluate(session, step, self.is_asked_to_stop)
+    except ValidationStoppedError:
+      return False
+    except diagnostics.UserError as error:
+      raise InputFailure(
+          f'validation at step {step} failed: {error}') from error
+    warnings = self._warnings_at(step)
+    if self._modes is not None:
+      in_train_mode, in_eval_mode, images = self._modes.count(session)
+      if images:
+        finding = dataclasses.replace(
+            finding, train_mode_accuracy=in_train_mode / images,
+            eval_mode_accuracy=in_eval_mode / images)
+        warnings += filter(None, [batch_norm_health.gap(
+            in_train_mode, in_eval_mode, images,
+            batch_norm_health.stale(self._decays, step) is not None)])
+    before = self._best.found()
+    is_best = finding.score is not None and (
+        before is None or finding.score > before['score'])
+    self._history.add(finding)
+    print(self._line(finding, None if is_best else before), flush=True)
+    for warning in warnings:
+      print(f'WARNING: {warning}', flush=True)
+    self._write_summaries(finding)
+    if is_best:
+      self._best.save(session, step, dataclasses.asdict(finding) | {
+          'measure': self._rules.measure})
+    return True
+
+  def _warnings_at(self, step):
+    """Returns what is to be said of stale statistics, once in a session."""
+    stale = batch_norm_health.stale(self._decays, step)
+    if stale is None or self._said_stale:
+      return []
+    self._said_stale = True
+    return [stale]
+
+  def _write_summaries(self, finding):
+    if self._writer is None:
+      return
+    values = {self._rules.measure.replace(' ', '_'): finding.score,
+              'loss': finding.loss,
+              'train_mode_accuracy': finding.train_mode_accuracy,
+              'eval_mode_accuracy': finding.eval_mode_accuracy}
+    self._writer.add_summary(tf.Summary(value=[
+        tf.Summary.Value(tag=f'validation/{name}', simple_value=value)
+        for name, value in values.items() if value is not None]), finding.step)
+
+  def _line(self, finding, best_before):
+    """Returns the progress line; `best_before` is None for the best so far."""
+    line = f'validation at step {finding.step}: '
+    if finding.score is None:
+      return line + ('the network gives NaN in evaluation mode: nothing is counted, and'
+                     ' this is no improvement')
+    line += (f'{self._rules.measure} {finding.score:.2%} ({finding.correct:,} of'
+             f' {finding.images:,} images)')
+    if finding.loss is not None:
+      line += f', loss {diagnostics.fixed(finding.loss, 4)}'
+    if best_before is None:
+      return line + ', the best so far'
+    return f'{line}, best {best_before["score"]:.2%} at step {best_before["step"]}'

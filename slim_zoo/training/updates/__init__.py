@@ -1,0 +1,1 @@
+"""From losses to changed weights: learning rates, optimizers, checks."""

@@ -1,0 +1,182 @@
+"""From the losses of the clones to one train op."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from slim_zoo.deployment import model_deploy
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training.updates import (
+    accumulation,
+    freezing,
+    loss_scaling,
+    numerics,
+    rate_groups,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateOptions:
+  """Which variables a step changes, and how.
+
+  Attributes:
+    trainable_scopes: train only the variables below these; all if empty.
+    moving_average_decay: keep moving averages of the network's variables.
+    replicas_to_aggregate: gather the gradients of this many replicas before each
+      update; None updates with each replica's own.
+    frozen_scopes: train nothing below these.
+    frozen_batch_norm_scopes: where batch norm keeps its statistics. That, in
+      `frozen_scopes` too, is the network function's doing, see `nets.normalization`;
+      here it is checked.
+    learning_rate_multipliers: factors of the learning rate by scope, of which the
+      longest that matches a variable holds; 0 trains nothing.
+    clip_gradient_norm: the largest norm that gradients may have; 0: any.
+    clip_by_variable: whether that is the norm of each variable's gradient, or else of
+      all together.
+    accumulate_steps: batches whose mean gradient makes an update.
+    scales_loss: whether the loss is scaled for the backward pass, as networks in
+      float16 need it; not with `replicas_to_aggregate`.
+  """
+
+  trainable_scopes: tuple[str, ...] = ()
+  moving_average_decay: float | None = None
+  replicas_to_aggregate: int | None = None
+  frozen_scopes: tuple[str, ...] = ()
+  frozen_batch_norm_scopes: tuple[str, ...] = ()
+  learning_rate_multipliers: Mapping[str, float] = dataclasses.field(
+      default_factory=dict)
+  clip_gradient_norm: float = 0.0
+  clip_by_variable: bool = False
+  accumulate_steps: int = 1
+  scales_loss: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+  """The ops of an update.
+
+  Attributes:
+    train_op: makes one update and gives the total loss.
+    total_loss: float32 scalar, before the update; the mean of its batches, in the
+      run of the last one.
+    learning_rate: float32 scalar, the rate that the update takes.
+    sync_optimizer: of synchronous replicas, else None.
+    accumulate_op: takes one batch and gives its loss; to be run once for each batch
+      of an update but the last, which `train_op` takes. None if there is no other.
+    group_rates: the learning rate of each scope that has a factor.
+    trained: the variables that are updated.
+    scaling: what scales the loss, or None.
+  """
+
+  train_op: tf.Tensor
+  total_loss: tf.Tensor
+  learning_rate: tf.Tensor
+  sync_optimizer: tf.train.SyncReplicasOptimizer | None
+  accumulate_op: tf.Tensor | None
+  group_rates: dict[str, tf.Tensor]
+  trained: list
+  scaling: loss_scaling.LossScaling | None = None
+
+
+def make_train_op(clones: list[model_deploy.Clone],
+                  config: model_deploy.DeploymentConfig, schedule,
+                  optimizer_fn: Callable, options: UpdateOptions) -> Update:
+  """Returns the update that minimizes the losses of the clones.
+
+  Args:
+    clones: of `model_deploy.create_clones`.
+    config: where variables and the optimizer go.
+    schedule: `learning_rates.Schedule`.
+    optimizer_fn: makes the optimizer, given the learning rate.
+    options: what is updated.
+
+  Raises:
+    UserError: a scope matches no variable, nothing is to be trained, or there is no
+      gradient.
+  """
+  model_deploy.keep_first_clone_items(clones, tf.GraphKeys.UPDATE_OPS)
+  global_step = tf.train.get_or_create_global_step()
+  trained = trained_variables(options)
+  freezing.check_batch_norm(
+      options.frozen_batch_norm_scopes, options.frozen_scopes)
+  averages, averaged = None, slim.get_model_variables()
+  if options.moving_average_decay:
+    averages = tf.train.ExponentialMovingAverage(
+        options.moving_average_decay, global_step)
+  with tf.device(config.optimizer_device()):
+    learning_rate = schedule.at(global_step)
+    factors = {scope: factor for scope, factor
+               in options.learning_rate_multipliers.items() if factor}
+    group_rates = {scope: learning_rate * factor for scope, factor in factors.items()}
+    optimizer = (rate_groups.RateGroups(optimizer_fn, learning_rate, factors)
+                 if factors else optimizer_fn(learning_rate))
+  sync_optimizer = None
+  if options.replicas_to_aggregate is not None:
+    optimizer = sync_optimizer = tf.train.SyncReplicasOptimizer(
+        optimizer, options.replicas_to_aggregate, config.num_replicas,
+        variable_averages=averages, variables_to_average=averaged)
+
+  optimizer = model_deploy.CloneOptimizer(optimizer, clones)
+  total_loss, scaling = optimizer.total_loss, None
+  if options.scales_loss:
+    with tf.device(config.variables_device()):
+      optimizer = scaling = loss_scaling.LossScaling(optimizer)
+  train_op, total_loss, accumulate_op = _create_train_op(
+      optimizer, total_loss, clones, global_step, trained, config, options)
+  if averages and sync_optimizer is None:
+    # After the update, so that a checkpoint's averages include its weights.
+    with tf.control_dependencies([train_op]):
+      with tf.control_dependencies([averages.apply(averaged)]):
+        train_op = tf.identity(train_op)
+  return Update(train_op, total_loss, learning_rate, sync_optimizer, accumulate_op,
+                group_rates, trained, scaling)
+
+
+def trained_variables(options: UpdateOptions) -> list:
+  """Returns the variables of the default graph that an update changes.
+
+  Raises:
+    UserError: a scope matches no variable, or nothing is left to train.
+  """
+  return freezing.variables_to_train(
+      options.trainable_scopes, options.frozen_scopes,
+      options.learning_rate_multipliers)
+
+
+def _create_train_op(optimizer, total_loss, clones, global_step, trained, config,
+                     options):
+  """Returns (train_op, total_loss, accumulate_op), see `Update`."""
+  accumulate_op = None
+  clip = _clipping(options) or (lambda pairs: pairs)
+  with tf.device(config.optimizer_device()):
+    guard = numerics.Guard(clones, total_loss)
+    if options.accumulate_steps > 1:
+      optimizer = accumulation.AccumulatingOptimizer(
+          optimizer, options.accumulate_steps, guard)
+    train_op = slim.training.create_train_op(
+        total_loss, optimizer, global_step=global_step, variables_to_train=trained,
+        transform_grads_fn=lambda pairs: clip(numerics.guarded(guard, pairs)),
+        check_numerics=False)
+    if options.accumulate_steps > 1:
+      total_loss, accumulate_op = optimizer.mean_loss, optimizer.accumulate_op
+      with tf.control_dependencies([train_op]):
+        train_op = tf.identity(total_loss)
+  return train_op, total_loss, accumulate_op
+
+
+def _clipping(options):
+  """Returns what makes (gradient, variable) pairs out of others; None to leave them."""
+  largest = options.clip_gradient_norm
+
+  def clip_together(pairs):
+    gradients, variables = zip(*pairs, strict=True)
+    clipped, norm = tf.clip_by_global_norm(gradients, largest)
+    tf.summary.scalar('gradient_norm', norm)
+    return list(zip(clipped, variables, strict=True))
+
+  def clip_each(pairs):
+    return slim.training.clip_gradient_norms(pairs, largest)
+
+  if not largest:
+    return None
+  return clip_each if options.clip_by_variable else clip_together
+

@@ -1,0 +1,110 @@
+"""The mapping tables of NASNet-A (Zoph et al. 2018, arXiv 1707.07012).
+
+One table of the parts of a cell, with a column for slim, one for Keras and one for
+timm, which names them nearly as slim does.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from slim_zoo.weight_conversion.layers import Row
+
+# Of each kind of cell, its separable convolutions: the block and the side they stand
+# in, the size of the kernel, and what Keras calls the place.
+_SEPARABLE = {
+    'normal': ((0, 'left', 5, 'left1'), (0, 'right', 3, 'right1'),
+               (1, 'left', 5, 'left2'), (1, 'right', 3, 'right2'),
+               (4, 'left', 3, 'left5')),
+    'reduction': ((0, 'left', 5, 'left1'), (0, 'right', 7, 'right1'),
+                  (1, 'right', 7, 'right2'), (2, 'right', 5, 'right3'),
+                  (4, 'left', 3, 'left4')),
+}
+
+
+class _Cell(NamedTuple):
+  """Where a cell stands, and how it fits the output of the cell before the last.
+
+  Attributes:
+    scope: in slim; timm's name for it too.
+    keras: what its layers' names end in there.
+    kind: a key of `_SEPARABLE`.
+    fit: 'paths' to another size, 'projection' to another depth, or 'none'.
+  """
+
+  scope: str
+  keras: str
+  kind: str
+  fit: str
+
+
+class _Part(NamedTuple):
+  """A layer of a cell: the kind of its row, and its names."""
+
+  kind: str
+  slim: str
+  keras: str
+  timm: str
+
+
+_FITS = {
+    'none': (),
+    'paths': (_Part('conv', 'path1_conv', 'adjust_conv_1', 'path_1.conv'),
+              _Part('conv', 'path2_conv', 'adjust_conv_2', 'path_2.conv'),
+              _Part('norm', 'final_path_bn', 'adjust_bn', 'final_path_bn')),
+    'projection': (
+        _Part('conv', 'prev_1x1', 'adjust_conv_projection', 'conv_prev_1x1.conv'),
+        _Part('norm', 'prev_bn', 'adjust_bn', 'conv_prev_1x1.bn')),
+}
+
+
+def _parts(kind: str, fit: str) -> Iterator[_Part]:
+  """Yields the layers of a cell."""
+  yield from _FITS[fit]
+  yield _Part('conv', '1x1', f'{kind}_conv_1', 'conv_1x1.conv')
+  yield _Part('norm', 'beginning_bn', f'{kind}_bn_1', 'conv_1x1.bn')
+  for block, side, size, place in _SEPARABLE[kind]:
+    slim, timm = f'comb_iter_{block}/{side}', f'comb_iter_{block}_{side}'
+    for layer in (1, 2):
+      name = f'{size}x{size}_{layer}'
+      for half, module in (('spatial', 'depthwise'), ('pointwise', 'pointwise')):
+        yield _Part(half, f'{slim}/separable_{name}',
+                    f'separable_conv_{layer}_{kind}_{place}',
+                    f'{timm}.separable_{layer}.{module}_conv2d')
+      yield _Part('norm', f'{slim}/bn_sep_{name}',
+                  f'separable_conv_{layer}_bn_{kind}_{place}',
+                  f'{timm}.bn_sep_{layer}')
+
+
+def _cells(run: int) -> Iterator[_Cell]:
+  """Yields the cells of a network with three runs of so many normal cells."""
+  yield _Cell('cell_stem_0', 'stem_1', 'reduction', 'none')
+  yield _Cell('cell_stem_1', 'stem_2', 'reduction', 'paths')
+  for number in range(3 * run):
+    before = number // run
+    if number and number % run == 0:
+      yield _Cell(f'reduction_cell_{before - 1}', f'reduce_{number}', 'reduction',
+                  'projection')
+    # Keras counts a reduction as one of the cells, though only the first of the two.
+    yield _Cell(f'cell_{number}', str(number + min(before, 1)), 'normal',
+                'projection' if number % run else 'paths')
+
+
+def _row(part: _Part, scope: str, layer: str) -> Row:
+  return (Row(scope, '', layer, 'norm') if part.kind == 'norm' else
+          Row(scope, layer, kind=part.kind))
+
+
+def keras(run: int) -> list[Row]:
+  """Returns the rows of Keras' NASNet with three runs of so many normal cells."""
+  return [Row('conv0', 'stem_conv1'), Row('conv0_bn', '', 'stem_bn1', 'norm'),
+          *(_row(part, f'{cell.scope}/{part.slim}', f'{part.keras}_{cell.keras}')
+            for cell in _cells(run) for part in _parts(cell.kind, cell.fit)),
+          Row('final_layer/FC', 'predictions', kind='dense')]
+
+
+def timm(run: int) -> list[Row]:
+  """Returns the rows of timm's NASNet with three runs of so many normal cells."""
+  return [Row('conv0', 'conv0.conv'), Row('conv0_bn', '', 'conv0.bn', 'norm'),
+          *(_row(part, f'{cell.scope}/{part.slim}', f'{cell.scope}.{part.timm}')
+            for cell in _cells(run) for part in _parts(cell.kind, cell.fit)),
+          Row('final_layer/FC', 'last_linear', kind='dense')]

@@ -1,0 +1,222 @@
+"""Which networks are the same here and in other frameworks, and which are not."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import architectures, networks, variables
+from slim_zoo.checkpoints import comparison
+from slim_zoo.weight_conversion import (
+    keras_tables,
+    layers,
+    nasnet_tables,
+    pytorch_tables,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """A network of the zoo and the same network of another framework.
+
+  Attributes:
+    model_name: in the zoo.
+    framework: a `layers.Framework`.
+    foreign_name: of the class in keras.applications, or of the model in timm.
+    table: returns the rows.
+    options: what the foreign network is built with.
+    reads_bgr: whether the foreign network reads BGR images: the input channels of the
+      first kernel are then turned round.
+    twin: what the foreign network must be rebuilt with to compute what slim does, for
+      the check of the weights; '' if it does so as it is.
+    difference: what is told of the two networks where there is a twin.
+    trains_anew: whether the difference is so large that the weights only serve to
+      begin training with.
+    preprocessing: what is told of the images the published weights were made for.
+  """
+
+  model_name: str
+  framework: layers.Framework
+  foreign_name: str
+  table: Callable[[], list[layers.Row]]
+  options: dict = dataclasses.field(default_factory=dict)
+  reads_bgr: bool = False
+  twin: str = ''
+  difference: str = ''
+  trains_anew: bool = False
+  preprocessing: str = ''
+
+  @property
+  def scope(self) -> str:
+    """The variable scope of the zoo's network; '' for those without one."""
+    return networks.NETWORKS[self.model_name].head_scopes[0].rpartition('/')[0]
+
+  def rows(self) -> list[layers.Row]:
+    """Returns the mapping table, with full scopes."""
+    above = f'{self.scope}/' if self.scope else ''
+    return [row._replace(scope=above + row.scope) for row in self.table()]
+
+  def head(self) -> str:
+    """Returns the scope of the logits."""
+    return next(row.scope for row in reversed(self.rows()))
+
+  def shapes(self, num_classes: int, channels: int) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of slim's variables, without auxiliary heads."""
+    sizes = {variables.CLASSES: num_classes, variables.CHANNELS: channels}
+    return {name: tuple(sizes.get(size, size) for size in shape)
+            for name, shape in variables_of(self.model_name).items()
+            if not comparison.is_auxiliary(name)}
+
+  def auxiliary_scope(self) -> str | None:
+    """Returns the scope of the auxiliary head, which the others lack, if it has one."""
+    return next(filter(None, map(comparison.auxiliary_scope,
+                                 variables_of(self.model_name))), None)
+
+
+_all_variables = functools.cache(variables.load)
+
+
+def variables_of(model_name: str) -> dict[str, variables.Shape]:
+  """Returns the shapes of a network's variables, auxiliary heads included."""
+  return _all_variables()[model_name].shapes
+
+
+_POOL1 = ('Keras pads pool1 on all sides, slim on one side only where the size is'
+          ' even')
+_STRIDES = ("PyTorch strides in the 3x3 convolution of a block's first unit, slim"
+            ' before it, and they pad pool1 differently; resnet_v1b_{} is the same as'
+            " PyTorch's")
+_CAFFE = "images: RGB less the channels' means, --preprocessing_name=vgg"
+_INCEPTION = 'images: in [-1, 1], --preprocessing_name=inception'
+_NORMALIZED = ('images: timm scales them to [0, 1] and normalizes by mean (0.485,'
+               ' 0.456, 0.406) and deviation (0.229, 0.224, 0.225), which no'
+               ' preprocessing here does: fold it in with --fold_normalization, then'
+               ' --preprocessing_name=vgg')
+
+# The sizes that the other frameworks have; a searched network has three runs of cells.
+_VGG = {layers: architectures.VGG_CONVOLUTIONS[f'vgg_{layers}'] for layers in (16, 19)}
+_NASNET = {size: architectures.NASNET_CELLS[f'nasnet_{size}'] // 3
+           for size in ('mobile', 'large')}
+_RESNET = {layers: architectures.RESNET_UNITS[layers] for layers in (50, 101, 152)}
+
+
+def _keras_pairs():
+  keras = functools.partial(Pair, framework=layers.KERAS)
+  for depth, counts in _VGG.items():
+    yield keras(f'vgg_{depth}', foreign_name=f'VGG{depth}', reads_bgr=True,
+                table=functools.partial(keras_tables.vgg, counts),
+                preprocessing=_CAFFE)
+  for depth, counts in _RESNET.items():
+    yield keras(f'resnet_v1_{depth}', foreign_name=f'ResNet{depth}', reads_bgr=True,
+                table=functools.partial(keras_tables.resnet_v1, counts), twin='pool1',
+                difference=f'{_POOL1}; on 225 x 225 they do the same',
+                preprocessing=_CAFFE)
+    yield keras(f'resnet_v2_{depth}', foreign_name=f'ResNet{depth}V2', twin='pool1',
+                table=functools.partial(keras_tables.resnet_v2, counts),
+                difference=f'{_POOL1}, and Keras pads with zeros, which are larger'
+                           ' than negative features',
+                preprocessing=_INCEPTION)
+  yield keras('inception_v3', foreign_name='InceptionV3',
+              table=keras_tables.inception_v3, preprocessing=_INCEPTION)
+  yield keras('inception_resnet_v2', foreign_name='InceptionResNetV2',
+              table=keras_tables.inception_resnet_v2, preprocessing=_INCEPTION)
+  for name, run in _NASNET.items():
+    yield keras(f'nasnet_{name}', foreign_name=f'NASNet{name.title()}', twin='pools',
+                table=functools.partial(nasnet_tables.keras, run),
+                difference="where a reduction cell's pools reach past the border, Keras"
+                           ' puts zeros, slim leaves them out',
+                preprocessing=_INCEPTION)
+  for version, table, widths in (
+      ('1', keras_tables.mobilenet_v1, {'': 1.0, '_075': .75, '_050': .5, '_025': .25}),
+      ('2', keras_tables.mobilenet_v2, {'': 1.0, '_140': 1.4, '_035': .35})):
+    for suffix, alpha in widths.items():
+      yield keras(f'mobilenet_v{version}{suffix}',
+                  foreign_name='MobileNetV2' if version == '2' else 'MobileNet',
+                  table=table, options={'alpha': alpha}, preprocessing=_INCEPTION)
+
+
+def _pytorch_pairs():
+  pytorch = functools.partial(Pair, framework=layers.PYTORCH)
+  for depth, counts in _VGG.items():
+    yield pytorch(f'vgg_{depth}', foreign_name=f'vgg{depth}',
+                  table=functools.partial(pytorch_tables.vgg, counts),
+                  preprocessing=_NORMALIZED)
+  for ours, theirs, depths in (
+      ('resnet_v1b_', 'resnet{}', (50, 101, 152)),
+      ('se_resnet_v1_', 'seresnet{}', (50, 101, 152)),
+      ('resnext_', 'resnext{}_32x4d', (50, 101)),
+      ('se_resnext_', 'seresnext{}_32x4d', (50, 101))):
+    for depth in depths:
+      yield pytorch(f'{ours}{depth}', foreign_name=theirs.format(depth),
+                    table=functools.partial(pytorch_tables.resnet, _RESNET[depth],
+                                            ours.startswith('se_')),
+                    preprocessing=_NORMALIZED)
+  for depth, counts in _RESNET.items():
+    yield pytorch(f'resnet_v1_{depth}', foreign_name=f'resnet{depth}',
+                  table=functools.partial(pytorch_tables.resnet, counts),
+                  twin='strides', difference=_STRIDES.format(depth),
+                  trains_anew=True, preprocessing=_NORMALIZED)
+  yield pytorch('inception_v4', foreign_name='inception_v4',
+                table=pytorch_tables.inception_v4, preprocessing=_INCEPTION)
+  yield pytorch('inception_resnet_v2', foreign_name='inception_resnet_v2',
+                table=pytorch_tables.inception_resnet_v2, preprocessing=_INCEPTION)
+  yield pytorch('nasnet_large', foreign_name='nasnetalarge', twin='average pools',
+                table=functools.partial(nasnet_tables.timm, _NASNET['large']),
+                difference="where a reduction cell's average pool reaches past the"
+                           ' border, timm counts zeros, slim leaves them out',
+                preprocessing=_INCEPTION)
+
+
+PAIRS = (*_keras_pairs(), *_pytorch_pairs())
+
+# By framework and name, here or there: why there is no conversion.
+REFUSED = {
+    'keras': {
+        **dict.fromkeys(('mobilenet_v3_small', 'mobilenet_v3_large', 'MobileNetV3Small',
+                         'MobileNetV3Large'), 'there is no table for it yet'),
+    },
+    'pytorch': {
+        'inception_v3': "its 3x3 average pools count the padding as pixels, slim's do"
+                        ' not: every module differs at the border',
+        **{name: 'it strides in the first unit of a block, slim in the last, and its'
+                 " convolutions have no biases where slim's have"
+           for depth in _RESNET
+           for name in (f'resnet_v2_{depth}', f'resnetv2_{depth}')},
+        **dict.fromkeys(
+            ('mobilenet_v1', 'mobilenetv1_100', 'mobilenet_v2', 'mobilenetv2_100'),
+            "its strided convolutions pad both sides, slim's one side, and batch norm"
+            ' adds 1e-5 to the variance, slim 1e-3; convert from Keras instead'),
+        **dict.fromkeys(
+            ('pnasnet_large', 'pnasnet5large'),
+            'its strided convolutions and pools pad both sides of an even size,'
+            " slim's one side"),
+    },
+}
+
+
+def find(name: str, framework: str) -> Pair:
+  """Returns the pair of a network.
+
+  Args:
+    name: of the network, in the zoo or in the other framework.
+    framework: 'keras' or 'pytorch'.
+
+  Raises:
+    UserError: there is none; the message says why, where the graphs differ.
+  """
+  title = layers.FRAMEWORKS[framework].title
+  found = [pair for pair in PAIRS if pair.framework.name == framework
+           and name in (pair.model_name, pair.foreign_name)]
+  if found:
+    # Widths share a name in Keras: the first is of width 1.
+    return found[0]
+  if name in REFUSED[framework]:
+    raise diagnostics.UserError(
+        f"'{name}' cannot be converted between slim and {title}:"
+        f' {REFUSED[framework][name]}')
+  known = [pair.model_name for pair in PAIRS if pair.framework.name == framework]
+  if name in networks.NETWORKS:
+    raise diagnostics.UserError(
+        f"'{name}' has no table for {title} (there are tables for:"
+        f' {", ".join(known)})')
+  raise diagnostics.unknown_name('network', name, known)

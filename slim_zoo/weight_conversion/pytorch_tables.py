@@ -1,0 +1,132 @@
+"""The mapping tables of PyTorch's networks, as the timm library names their layers.
+
+Scopes stand below the network's own.
+"""
+
+from collections.abc import Sequence
+
+from slim_zoo.weight_conversion.layers import Row
+
+
+def resnet(counts: Sequence[int], attention: bool = False) -> list[Row]:
+  """Returns the rows of a ResNet or ResNeXt of so many units in each layer.
+
+  Args:
+    counts: the number of units of each of the four layers.
+    attention: whether units have squeeze-and-excitation.
+  """
+  rows = [Row('conv1', 'conv1', 'bn1')]
+  for block, count in enumerate(counts, 1):
+    for unit in range(count):
+      scope = f'block{block}/unit_{unit + 1}/bottleneck_v1'
+      prefix = f'layer{block}.{unit}'
+      if unit == 0:
+        rows.append(Row(f'{scope}/shortcut', f'{prefix}.downsample.0',
+                        f'{prefix}.downsample.1'))
+      rows += [Row(f'{scope}/conv{number}', f'{prefix}.conv{number}',
+                   f'{prefix}.bn{number}') for number in (1, 2, 3)]
+      if attention:
+        rows += [Row(f'{scope}/squeeze_excite/Conv', f'{prefix}.se.fc1'),
+                 Row(f'{scope}/squeeze_excite/Conv_1', f'{prefix}.se.fc2')]
+  return [*rows, Row('logits', 'fc', kind='dense')]
+
+
+def vgg(counts: Sequence[int]) -> list[Row]:
+  """Returns the rows of a VGG of so many convolutions in each block."""
+  rows, number = [], 0
+  for block, count in enumerate(counts, 1):
+    for unit in range(1, count + 1):
+      rows.append(Row(f'conv{block}/conv{block}_{unit}', f'features.{number}'))
+      number += 2  # The convolution and its ReLU.
+    number += 1  # The pool.
+  return [*rows, Row('fc6', 'pre_logits.fc1'), Row('fc7', 'pre_logits.fc2'),
+          Row('fc8', 'head.fc', kind='dense')]
+
+
+def _normalized(scope, layer):
+  return Row(scope, f'{layer}.conv', f'{layer}.bn')
+
+
+def _branches(module, layer, *branches):
+  """Returns the rows of an Inception module.
+
+  Args:
+    module: its scope.
+    layer: its name in PyTorch.
+    *branches: the ends of the scopes of a branch's layers; 'pool' stands for one
+      without weights, which is counted there.
+  """
+  rows = []
+  for number, branch in enumerate(branches):
+    names = branch.split()
+    for position, name in enumerate(names):
+      if name != 'pool':
+        place = f'branch{number}' + (f'.{position}' if len(names) > 1 else '')
+        rows.append(_normalized(f'{module}/Branch_{number}/{name}', f'{layer}.{place}'))
+  return rows
+
+
+_DOUBLE = 'Conv2d_0a_1x1 Conv2d_0b_3x3 Conv2d_0c_3x3'
+_POOLED = 'pool Conv2d_0b_1x1'
+
+
+def inception_v4() -> list[Row]:
+  """Returns the rows of Inception v4, without the auxiliary head."""
+  rows = [_normalized('Conv2d_1a_3x3', 'features.0'),
+          _normalized('Conv2d_2a_3x3', 'features.1'),
+          _normalized('Conv2d_2b_3x3', 'features.2'),
+          _normalized('Mixed_3a/Branch_1/Conv2d_0a_3x3', 'features.3.conv'),
+          *_branches('Mixed_4a', 'features.4', 'Conv2d_0a_1x1 Conv2d_1a_3x3',
+                     'Conv2d_0a_1x1 Conv2d_0b_1x7 Conv2d_0c_7x1 Conv2d_1a_3x3'),
+          _normalized('Mixed_5a/Branch_0/Conv2d_1a_3x3', 'features.5.conv')]
+  for number, letter in enumerate('bcde', 6):
+    rows += _branches(f'Mixed_5{letter}', f'features.{number}', 'Conv2d_0a_1x1',
+                      'Conv2d_0a_1x1 Conv2d_0b_3x3', _DOUBLE, _POOLED)
+  rows += _branches('Mixed_6a', 'features.10', 'Conv2d_1a_3x3',
+                    'Conv2d_0a_1x1 Conv2d_0b_3x3 Conv2d_1a_3x3')
+  for number, letter in enumerate('bcdefgh', 11):
+    rows += _branches(
+        f'Mixed_6{letter}', f'features.{number}', 'Conv2d_0a_1x1',
+        'Conv2d_0a_1x1 Conv2d_0b_1x7 Conv2d_0c_7x1',
+        'Conv2d_0a_1x1 Conv2d_0b_7x1 Conv2d_0c_1x7 Conv2d_0d_7x1 Conv2d_0e_1x7',
+        _POOLED)
+  rows += _branches('Mixed_7a', 'features.18', 'Conv2d_0a_1x1 Conv2d_1a_3x3',
+                    'Conv2d_0a_1x1 Conv2d_0b_1x7 Conv2d_0c_7x1 Conv2d_1a_3x3')
+  # The ends of these branches fork.
+  forked = {'Branch_0/Conv2d_0a_1x1': 'branch0', 'Branch_1/Conv2d_0a_1x1': 'branch1_0',
+            'Branch_1/Conv2d_0b_1x3': 'branch1_1a',
+            'Branch_1/Conv2d_0c_3x1': 'branch1_1b',
+            'Branch_2/Conv2d_0a_1x1': 'branch2_0',
+            'Branch_2/Conv2d_0b_3x1': 'branch2_1',
+            'Branch_2/Conv2d_0c_1x3': 'branch2_2',
+            'Branch_2/Conv2d_0d_1x3': 'branch2_3a',
+            'Branch_2/Conv2d_0e_3x1': 'branch2_3b',
+            'Branch_3/Conv2d_0b_1x1': 'branch3.1'}
+  rows += [_normalized(f'Mixed_7{letter}/{scope}', f'features.{number}.{layer}')
+           for number, letter in enumerate('bcd', 19)
+           for scope, layer in forked.items()]
+  return [*rows, Row('Logits/Logits', 'last_linear', kind='dense')]
+
+
+def inception_resnet_v2() -> list[Row]:
+  """Returns the rows of Inception-ResNet v2, without the auxiliary head."""
+  rows = [_normalized(scope, scope.lower().rsplit('_', 1)[0]) for scope in (
+      'Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3', 'Conv2d_3b_1x1',
+      'Conv2d_4a_3x3', 'Conv2d_7b_1x1')]
+  rows += _branches('Mixed_5b', 'mixed_5b', 'Conv2d_1x1',
+                    'Conv2d_0a_1x1 Conv2d_0b_5x5', _DOUBLE, _POOLED)
+  rows += _branches('Mixed_6a', 'mixed_6a', 'Conv2d_1a_3x3',
+                    'Conv2d_0a_1x1 Conv2d_0b_3x3 Conv2d_1a_3x3')
+  rows += _branches('Mixed_7a', 'mixed_7a', 'Conv2d_0a_1x1 Conv2d_1a_3x3',
+                    'Conv2d_0a_1x1 Conv2d_1a_3x3',
+                    'Conv2d_0a_1x1 Conv2d_0b_3x3 Conv2d_1a_3x3')
+  blocks = [(f'Repeat{repeat}/{name}_{number + 1}', f'repeat{repeat}.{number}', inner)
+            for repeat, name, count, inner in (
+                ('', 'block35', 10, ('Conv2d_0a_1x1 Conv2d_0b_3x3', _DOUBLE)),
+                ('_1', 'block17', 20, ('Conv2d_0a_1x1 Conv2d_0b_1x7 Conv2d_0c_7x1',)),
+                ('_2', 'block8', 9, ('Conv2d_0a_1x1 Conv2d_0b_1x3 Conv2d_0c_3x1',)))
+            for number in range(count)]
+  for scope, layer, inner in (*blocks, ('Block8', 'block8', blocks[-1][2])):
+    rows += _branches(scope, layer, 'Conv2d_1x1', *inner)
+    rows.append(Row(f'{scope}/Conv2d_1x1', f'{layer}.conv2d'))
+  return [*rows, Row('Logits/Logits', 'classif', kind='dense')]

@@ -1,0 +1,100 @@
+"""The slim side of a conversion: checkpoints read, written and run."""
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import comparison, restore
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.weight_conversion import pairs
+
+
+def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
+  """Returns the network's variables in a checkpoint, without auxiliary heads.
+
+  Args:
+    path: the checkpoint's prefix.
+    pair: whose network of the zoo it is of.
+    moving_averages: whether to read the averages that training kept of the weights.
+
+  Raises:
+    UserError: there is no checkpoint, it is damaged, or of another network.
+  """
+  shapes = restore.open_reader(path).get_variable_to_shape_map()
+  wanted = pair.shapes(0, 0)
+  missing = [name for name in wanted if name not in shapes]
+  if missing:
+    raise diagnostics.UserError(
+        f"'{path}' lacks {len(missing)} variables of {pair.model_name}"
+        f' ({diagnostics.some(missing)}): check --model_name, python'
+        f' slim-zoo inspect --checkpoint_path={path} knows the network')
+  averages = {name: f'{name}/ExponentialMovingAverage' for name in wanted}
+  if moving_averages and not any(name in shapes for name in averages.values()):
+    raise diagnostics.UserError(
+        f"'{path}' keeps no moving averages: leave out --use_moving_averages")
+  sources = {name: averages[name] if moving_averages and averages[name] in shapes
+             else name for name in wanted}
+  values = restore.read_values(path, sources.values())
+  return {name: values[source] for name, source in sources.items()}
+
+
+def sizes(values: dict, pair: pairs.Pair) -> tuple[int, int]:
+  """Returns (number of logits, channels of the images) of the network's variables."""
+  first = values[pair.rows()[0].kernel]
+  return values[f'{pair.head()}/weights'].shape[-1], first.shape[2]
+
+
+def image_size(model_name: str) -> int:
+  """Returns the height and width of the images of a network."""
+  return nets_factory.networks_map[model_name].default_image_size
+
+
+def run(pair: pairs.Pair, values: dict, images: np.ndarray) -> np.ndarray:
+  """Runs the network of the zoo in float64.
+
+  Args:
+    pair: whose network it is.
+    values: of all its variables but those of auxiliary heads.
+    images: float32 [batch, height, width, channels].
+
+  Returns:
+    float64 logits [batch, classes].
+  """
+  num_classes, _ = sizes(values, pair)
+  network_fn = nets_factory.get_network_fn(pair.model_name, num_classes)
+  with tf.Graph().as_default(), tf.Session() as session:
+    placeholder = tf.placeholder(tf.float64, images.shape)
+    logits, _ = network_fn(placeholder)
+    variables = {variable.op.name: variable for variable in slim.get_model_variables()
+                 if not comparison.is_auxiliary(variable.op.name)}
+    assert set(variables) == set(values), set(variables) ^ set(values)
+    assert logits.dtype == tf.float64, logits.dtype
+    _assign(session, variables, values)
+    return session.run(logits, {placeholder: images})
+
+
+def write(values: dict, path: str) -> None:
+  """Writes a checkpoint of these values at the prefix `path`.
+
+  Raises:
+    UserError: what was written is not what is read back.
+  """
+  with tf.Graph().as_default(), tf.Session() as session:
+    variables = {name: tf.get_variable(name, value.shape, tf.float32)
+                 for name, value in values.items()}
+    _assign(session, variables, values)
+    tf.train.Saver(variables).save(session, path, write_meta_graph=False,
+                                   write_state=False)
+  reader = restore.open_reader(path)
+  for name, value in values.items():
+    if not np.array_equal(reader.get_tensor(name), value, equal_nan=True):
+      raise diagnostics.UserError(
+          f"'{path}' was not written rightly: {name} reads back with other values")
+
+
+def _assign(session, variables, values):
+  # Fed through their initializers, no value becomes a constant of the graph.
+  session.run([variable.initializer for variable in variables.values()],
+              {variable.initializer.inputs[1]: values[name]
+               for name, variable in variables.items()})
+

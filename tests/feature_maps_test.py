@@ -1,0 +1,147 @@
+"""Feature maps: the end points that detectors and segmentations stand on."""
+
+import json
+import math
+
+import pytest
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import feature_maps, networks
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import tf
+from tests.evaluated_networks import BUILT, evaluated
+from tests.nets_contract_test import CONTRACTS
+
+IMAGE_NETWORKS = [name for name, row in networks.NETWORKS.items()
+                  if row.frames is None]
+VIDEO_NETWORKS = sorted(set(networks.NETWORKS) - set(IMAGE_NETWORKS))
+
+
+# Of the module, so that all tests of a network come together, and with them its graph.
+@pytest.fixture(scope='module', params=[
+    name for name in IMAGE_NETWORKS if name in BUILT])
+def name(request):
+  return request.param
+
+
+def test_feature_maps_are_end_points_at_their_strides(name):
+  """Each has ceil(size / stride) pixels a side, less what is lost to the border."""
+  found, shapes = nets_factory.feature_map_names(name), evaluated(name).shapes
+  assert set(found.values()) <= set(shapes)
+  size, lost = evaluated(name).cost.input_shape[0], feature_maps.find_row(name).lost
+  sides = {stride: shapes[end_point][1:3] for stride, end_point in found.items()}
+  for stride, (height, width) in sides.items():
+    assert height == width
+    assert math.ceil(size / stride) - lost <= height <= math.ceil(size / stride)
+  if lost:
+    # No row claims more than its worst end_point needs.
+    assert lost == max(math.ceil(size / stride) - height
+                       for stride, (height, _) in sides.items())
+
+
+@pytest.mark.parametrize('name', [
+    name for name in IMAGE_NETWORKS if (CONTRACTS / 'nets' / f'{name}.json').exists()])
+def test_feature_maps_are_end_points_of_the_contract(name):
+  contract = json.loads((CONTRACTS / 'nets' / f'{name}.json').read_text())
+  shapes = {end_point: shape for end_point, shape, *_ in contract['end_points']}
+  # The established ResNet v2 has no end point after its last batch norm and ReLU.
+  shapes[f'{name}/postnorm'] = shapes.get(f'{name}/block4')
+  size, lost = contract['input_shape'][1], feature_maps.find_row(name).lost
+  for stride, end_point in nets_factory.feature_map_names(name).items():
+    side = shapes[end_point][1]
+    assert math.ceil(size / stride) - lost <= side <= math.ceil(size / stride)
+
+
+def test_feature_maps_are_the_deepest_features_of_their_stride(name):
+  """Later end points of a resolution are inside the next strided unit."""
+  facts = evaluated(name)
+  found = list(nets_factory.feature_map_names(name).values())
+  assert facts.logits_need == set(found)
+  for number, end_point in enumerate(found):
+    assert set(found[number + 1:]) <= facts.later[end_point]
+    side = facts.shapes[end_point][1:3]
+    deeper = [other for other in facts.later[end_point]
+              if len(facts.shapes[other]) == 4 and facts.shapes[other][1:3] == side
+              and not inside_a_strided_unit(other, facts.shapes)]
+    assert deeper == []
+
+
+def inside_a_strided_unit(end_point, shapes):
+  """Returns whether an end point is a part of one with another resolution.
+
+  A unit that has parts itself is not such a part: a ResNet's block ends at another
+  resolution than most of its units have.
+  """
+  if any(other.startswith(f'{end_point}/') for other in shapes):
+    return False
+  parts = end_point.split('/')
+  wholes = ['/'.join(parts[:length]) for length in range(len(parts) - 1, 0, -1)]
+  whole = next((whole for whole in wholes if whole in shapes), None)
+  return whole is not None and shapes[whole][1:3] != shapes[end_point][1:3]
+
+
+def test_feature_maps_cover_every_stride_in_order(name):
+  """From the first end_point on no stride is left out."""
+  strides = list(nets_factory.feature_map_names(name))
+  assert set(strides) <= set(feature_maps.STRIDES)
+  assert len(strides) >= 2
+  assert strides == [strides[0] * 2 ** number for number in range(len(strides))]
+
+
+def test_every_row_is_used():
+  used = [feature_maps.find_row(name) for name in IMAGE_NETWORKS]
+  assert None not in used
+  assert [row.pattern for row in feature_maps.FEATURE_MAPS if row not in used] == []
+
+
+def test_last_map_of_resnet_v2_is_the_one_after_its_last_batch_norm_and_relu():
+  """Networks with classes have that end point only where it is asked for."""
+  images = tf.zeros([1, 65, 65, 3])
+  maps, end_points = nets_factory.get_feature_maps_fn('resnet_v2_50', (16, 32))(images)
+  assert list(maps) == [32, 16]
+  assert maps[32].op.type == 'Relu'
+  assert maps[32].op.name.startswith('resnet_v2_50/postnorm/')
+  assert maps[32] is end_points[nets_factory.feature_map_names('resnet_v2_50')[32]]
+  # A network without classes has it among its end points, so do those that ask.
+  tf.reset_default_graph()
+  features, end_points = nets_factory.get_network_fn('resnet_v2_50', None)(
+      tf.zeros([1, 65, 65, 3]), global_pool=False)
+  assert end_points['resnet_v2_50/postnorm'] is features
+
+
+@pytest.mark.parametrize('outer', ['', 'detector'])
+def test_maps_are_built_again_and_below_other_scopes(outer):
+  """Where pools, named by their operations, have other names than at first."""
+  for reuse in (None, True):
+    with (tf.variable_scope(outer, reuse=reuse) if outer
+          else tf.variable_scope(tf.get_variable_scope(), reuse=reuse)):
+      maps, _ = nets_factory.get_feature_maps_fn('vgg_a', (8, 32))(
+          tf.zeros([1, 64, 96, 3]))
+    assert {stride: features.shape.as_list() for stride, features in maps.items()} == {
+        32: [1, 2, 3, 512], 8: [1, 8, 12, 512]}
+  assert len(tf.trainable_variables()) == 16
+
+
+def test_images_too_small_for_a_map_are_refused():
+  with pytest.raises(diagnostics.UserError, match=r'16 x 40 are too small.*stride 32'):
+    nets_factory.get_feature_maps_fn('vgg_a', (8, 32))(tf.zeros([1, 16, 40, 3]))
+  tf.reset_default_graph()
+  nets_factory.get_feature_maps_fn('vgg_a', (8,))(tf.zeros([1, 16, 40, 3]))
+
+
+@pytest.mark.parametrize('name', VIDEO_NETWORKS)
+def test_video_networks_have_no_feature_maps(name):
+  with pytest.raises(diagnostics.UserError, match=f"'{name}' reads video"):
+    nets_factory.feature_map_names(name)
+
+
+def test_unknown_network_suggests_the_nearest():
+  with pytest.raises(diagnostics.UserError, match="did you mean 'vgg_16'"):
+    nets_factory.feature_map_names('vgg16')
+
+
+def test_network_without_a_row_says_where_to_add_it(monkeypatch):
+  row = networks.NETWORKS['lenet']
+  monkeypatch.setitem(networks.NETWORKS, 'novel', row)
+  with pytest.raises(diagnostics.UserError, match=r"'novel'.*catalog/feature_maps\.py"):
+    nets_factory.feature_map_names('novel')
