@@ -25,7 +25,7 @@ ESTABLISHED = {
     'learning_rate_decay_type': 'exponential', 'learning_rate': 0.01,
     'end_learning_rate': 0.0001, 'label_smoothing': 0,
     'learning_rate_decay_factor': 0.94, 'num_epochs_per_decay': 2.0,
-    'sync_replicas': False, 'replicas_to_aggregate': 1, 'moving_average_decay': None,
+    'sync_replicas': False, 'moving_average_decay': None,
     'dataset_name': 'imagenet', 'dataset_split_name': 'train', 'dataset_dir': None,
     'labels_offset': 0, 'model_name': 'inception_v3', 'preprocessing_name': None,
     'batch_size': 32, 'train_image_size': None, 'max_number_of_steps': None,
@@ -50,7 +50,12 @@ def test_each_option_belongs_to_one_group_and_has_a_help_text():
     ({}, 10, 10, 10),
     ({'num_clones': 2}, 20, 20, 10),
     ({'num_clones': 2, 'accumulate_steps': 3}, 60, 60, 30),
-    ({'worker_replicas': 4, 'num_ps_tasks': 1}, 10, 40, 10),
+    ({'worker_replicas': 4, 'num_ps_tasks': 1}, 10, 10, 10),
+    ({'worker_replicas': 4, 'num_ps_tasks': 1, 'num_clones': 2, 'accumulate_steps': 3},
+     60, 60, 30),
+    ({'worker_replicas': 4, 'num_ps_tasks': 1, 'sync_replicas': True}, 10, 40, 40),
+    ({'worker_replicas': 4, 'num_ps_tasks': 1, 'sync_replicas': True,
+      'replicas_to_aggregate': 3}, 10, 30, 30),
     ({'num_clones': 2, 'epochs_are': 'global'}, 20, 20, 20),
 ])
 def test_images_of_a_step(given, of_worker, of_all, of_schedule):

@@ -11,7 +11,7 @@ from PIL import Image
 from slim_zoo.deployment import model_deploy
 from slim_zoo.preprocessing import display, preprocessing_factory
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import eval_network
+from slim_zoo.training import eval_network, intervals
 from slim_zoo.training.callbacks import prediction_sheet, sample_predictions, summaries
 from tests import records_for_tests
 
@@ -167,6 +167,17 @@ def test_progress_is_the_mean_since_the_last_time():
   assert found['progress/images_per_second'] > 0
   callback.end(None, 3)
   assert len(writer.values) == 3
+
+
+def test_the_steps_of_other_workers_count_in_the_rate():
+  interval = intervals.Interval()
+  interval.start(10)
+  for step, loss in ((12, 1.0), (14, 2.0)):  # Another worker took steps 11 and 13.
+    interval.add(step, loss, 0.0)
+  sums = interval.restart()
+  assert (sums.steps, sums.mean_loss) == (4, 1.5)
+  interval.add(15, 1.0, 0.0)
+  assert interval.restart().steps == 1
 
 
 def test_a_worker_without_a_writer_writes_nothing():

@@ -23,8 +23,10 @@ class Distribution(Group):
   task: int = option(0, 'Number of this worker; worker 0 is the chief.', lower=0)
   sync_replicas: bool = option(
       False, 'Update with the gradients of several workers at once.')
-  replicas_to_aggregate: int = option(
-      1, 'With --sync_replicas: gradients gathered for an update.', lower=1)
+  replicas_to_aggregate: int | None = option(
+      None, 'With --sync_replicas: gradients of an update; by default one of each'
+      ' worker. With fewer, an update does not wait for the slowest workers.', int,
+      lower=1)
 
   @property
   def is_chief(self) -> bool:
@@ -34,7 +36,19 @@ class Distribution(Group):
   @property
   def aggregated_replicas(self) -> int | None:
     """The replicas whose gradients make one update; None: each makes its own."""
-    return self.replicas_to_aggregate if self.sync_replicas else None
+    if not self.sync_replicas:
+      return None
+    return self.replicas_to_aggregate or self.worker_replicas
+
+  @property
+  def replicas_per_step(self) -> int:
+    """The workers whose images are read while the global step rises by one.
+
+    With parameter servers, each asynchronous worker raises it by itself.
+    """
+    if self.num_ps_tasks or self.sync_replicas:
+      return self.aggregated_replicas or 1
+    return self.worker_replicas
 
   @property
   def device_filters(self) -> tuple[str, ...]:

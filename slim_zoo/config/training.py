@@ -119,8 +119,8 @@ class TrainConfig:
 
   @property
   def images_per_step(self) -> int:
-    """Images that all workers read while the global step rises by one."""
-    return self.images_per_worker_step * self.distribution.worker_replicas
+    """Images that are read while the global step rises by one."""
+    return self.images_per_worker_step * self.distribution.replicas_per_step
 
   @property
   def images_per_schedule_step(self) -> int:

@@ -88,7 +88,7 @@ class Validation(Group):
 
     Args:
       num_images: of an epoch.
-      images_per_step: of all workers together.
+      images_per_step: that are read while the global step rises by one.
     """
     if self.validate_every_steps is not None:
       return self.validate_every_steps

@@ -25,8 +25,8 @@ def loop_options(config: TrainConfig) -> loop.LoopOptions:
   return loop.LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
-      config.images_per_worker_step, machines.master, is_chief=machines.is_chief,
-      replicas_to_aggregate=machines.replicas_to_aggregate,
+      config.images_per_step, machines.master, is_chief=machines.is_chief,
+      replicas_to_aggregate=machines.aggregated_replicas or 1,
       device_filters=machines.device_filters)
 
 
@@ -58,7 +58,7 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
         training_graph.train_op, training_graph.accumulate_steps))
   if writes_summaries:
     callbacks.append(summaries.ProgressSummaries(
-        config.logging.save_summaries_secs, config.images_per_worker_step))
+        config.logging.save_summaries_secs, config.images_per_step))
     callbacks += _sample_predictions(
         config, dataset, num_classes, image_size, devices, batches)
   return callbacks

@@ -93,13 +93,24 @@ def _batch_rows(config, num_images):
           else f': {size}' if accumulated > 1 else '')
   if accumulated > 1:
     each += f', {accumulated} times a step'
-  workers = (f', {machines.worker_replicas} workers'
-             if machines.worker_replicas > 1 else '')
+  workers = _workers(machines)
   last = config.run.max_number_of_steps
   end = ('no last step' if last is None else
          f'{last:,} steps are {last * batch / num_images:.1f} epochs')
   return [('batch', f'{batch} images{each} on the {where}{workers}'),
           ('epoch', f'{config.steps_per_epoch(num_images):,} steps; {end}')]
+
+
+def _workers(machines):
+  """Says how the workers share the batch of a step."""
+  count, together = machines.worker_replicas, machines.replicas_per_step
+  if count == 1:
+    return ''
+  if together == count:
+    return f', {count} workers together'
+  if machines.sync_replicas:
+    return f', {together} of {count} workers together'
+  return f', each of {count} workers by itself'
 
 
 def _learning_rate_rows(config, schedule, num_images):

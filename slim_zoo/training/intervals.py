@@ -21,11 +21,16 @@ class Every:
 
 
 class Interval:
-  """Sums over the steps between two progress lines."""
+  """Sums over the steps between two progress lines.
 
-  def start(self):
-    """Begins anew, from now."""
-    self._start, self.steps, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
+  Attributes:
+    count: how many steps this process has taken in it. Other workers take steps too.
+  """
+
+  def start(self, step=0):
+    """Begins anew, from now and from a global step."""
+    self._start, self.count, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
+    self._first_step = self._step = step
     self._paused = 0.0
 
   @contextlib.contextmanager
@@ -37,9 +42,10 @@ class Interval:
     finally:
       self._paused += time.monotonic() - begin
 
-  def add(self, loss, waited):
-    """Adds a step: its loss, and the seconds it waited for input."""
-    self.steps += 1
+  def add(self, step, loss, waited):
+    """Adds a step: the global step after it, its loss, and how long it waited."""
+    self.count += 1
+    self._step = step
     self._loss += float(loss)
     self._waited += float(waited)
 
@@ -47,18 +53,19 @@ class Interval:
     """Returns the sums so far as an object, and begins anew."""
     elapsed = max(time.monotonic() - self._start, 1e-9)
     seconds = max(elapsed - self._paused, 1e-9)
-    steps = max(self.steps, 1)
-    sums = Sums(steps, seconds, self._loss / steps, min(self._waited / seconds, 1.0),
+    sums = Sums(max(int(self._step - self._first_step), 1), seconds,
+                self._loss / max(self.count, 1), min(self._waited / seconds, 1.0),
                 elapsed)
-    self.start()
+    self.start(self._step)
     return sums
 
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
-  """What happened in an interval of `steps` steps and `seconds` seconds.
+  """What happened while the global step rose by `steps`, in `seconds` seconds.
 
-  With the time in which it was paused it took `elapsed` seconds.
+  The loss and the wait are of this process. With the time in which it was paused it
+  took `elapsed` seconds.
   """
 
   steps: int

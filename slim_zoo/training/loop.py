@@ -29,7 +29,7 @@ class LoopOptions:
     save_summaries_secs: seconds between summaries; 0: none. The curves are written
       after the first step of this process and after its last one, too.
     save_interval_secs: seconds between checkpoints; 0: only at the end.
-    images_per_step: of all clones of this process.
+    images_per_step: that are read while the global step rises by one.
     master: the address of a TensorFlow server; '': this process.
     is_chief: whether this process initializes, saves and summarizes.
     replicas_to_aggregate: gradients of an update, with synchronous replicas.
@@ -132,7 +132,7 @@ class TrainingLoop:
     if fetches.accumulate_op is not None:
       self._run_batch = session.make_callable(
           [fetches.accumulate_op, fetches.waited, fetches.numbers])
-    self._interval.start()
+    self._interval.start(step)
 
   def _take_step(self, session, writer):
     """Returns the loss, the step, its rate, seconds of waiting, and record numbers."""
@@ -201,7 +201,7 @@ class TrainingLoop:
     """Tells of a step, and saves where it is time; returns whether it is the last."""
     self._images.log.deliver(numbers)
     self._report_unreadable()
-    self._interval.add(loss, waited)
+    self._interval.add(step, loss, waited)
     self.callbacks.measured(step, float(loss), float(waited))
     every = self._options.log_every_n_steps
     is_printed = every and step % every == 0

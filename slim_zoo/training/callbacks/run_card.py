@@ -100,7 +100,7 @@ class RunCard(Callback):
       'flags', 'versions', 'data', 'seeds'; see `run_card_text.render`.
     step: the global step that the session begins at.
     resumed: the checkpoint it goes on from, or None.
-    images_per_step: of all clones and workers.
+    images_per_step: that are read while the global step rises by one.
     records_read: returns how many records the input has given so far.
     reports: return more results, by name, such as {'validation': {...}}.
 
@@ -149,12 +149,12 @@ class RunCard(Callback):
 
   def begin(self, session, step, writer):
     """Begins to measure: the time before was not the loop's."""
-    self._interval.start()
+    self._interval.start(step)
     self._start = time.monotonic()
 
   def measured(self, step, loss, waited):
     """Notes a step."""
-    self._interval.add(loss, waited)
+    self._interval.add(step, loss, waited)
     self._session.update(step=step, loss=loss)
 
   def after_save(self, session, step, path):
@@ -178,7 +178,7 @@ class RunCard(Callback):
         step=session['step'], images_per_second=session['images_per_second'],
         stopped_by=session['stopped_by'],
         seconds=round(sum(entry['seconds'] for entry in sessions), 1))
-    if self._interval.steps:
+    if self._interval.count:
       results.update(loss=session['loss'],
                      mean_loss=self._interval.restart().mean_loss)
     for report in self._reports:

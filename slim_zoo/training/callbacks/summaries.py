@@ -174,7 +174,7 @@ class ProgressSummaries(Callback):
 
   Args:
     every_secs: seconds between two of them; 0: none.
-    images_per_step: of all clones of this process.
+    images_per_step: that are read while the global step rises by one.
   """
 
   def __init__(self, every_secs: float, images_per_step: int):
@@ -186,11 +186,11 @@ class ProgressSummaries(Callback):
     """Begins to measure."""
     self._writer = writer
     self._due = intervals.Every(self._every_secs)
-    self._interval.start()
+    self._interval.start(step)
 
   def measured(self, step, loss, waited):
     """Adds a step."""
-    self._interval.add(loss, waited)
+    self._interval.add(step, loss, waited)
 
   def after_step(self, session, step):
     """Writes, where it is time."""
@@ -202,7 +202,7 @@ class ProgressSummaries(Callback):
     self._write(step)
 
   def _write(self, step):
-    if self._writer is None or not self._interval.steps:
+    if self._writer is None or not self._interval.count:
       return
     sums = self._interval.restart()
     write_scalars(self._writer, {
