@@ -6,7 +6,10 @@
                           max_number_of_steps=1000)
 """
 
+import os
+
 from slim_zoo.config.adopted import adopt_run_facts
+from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.training import TrainConfig
 
 
@@ -35,11 +38,12 @@ def train(**options):
   if config.run.smoke:
     from slim_zoo.tasks import smoke  # Imports TensorFlow.
     return smoke.smoke_test(config)
-  config, note = adopt_run_facts(config)
+  config, note = adopt_run_facts(adopt_cluster(config, os.environ))
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  config.run.make_train_dir()
+  if config.distribution.is_worker:
+    config.run.make_train_dir()
   from slim_zoo.tasks import train as task  # Imports TensorFlow.
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 

@@ -41,7 +41,7 @@ _START_UP_NOISE = re.compile(
     r'absl::InitializeLog|port\.cc:|cudart_stub|cuda_(platform|fft|dnn|blas)'
     r'|failed call to cuInit|computation_placer|cpu_feature_guard'
     r'|To enable the following instructions|oneDNN custom operations'
-    r'|Could not find cuda drivers|TF-TRT Warning'
+    r'|Could not find cuda drivers|TF-TRT Warning|grpc_server_lib\.cc'
     r'|Attempting to register factory for plugin|oneDNN supports DT_\w+ only on'
     r'|^=== Source Location Trace|cuda_status\.cc:\d+$|^$')
 

@@ -36,7 +36,7 @@ LAYERS = {
     'weight_conversion': LEFT | MIDDLE | {'checkpoints', 'inference'},
     'prediction': LEFT | MIDDLE | {'checkpoints', 'inference', 'exporting'},
     'timing': LEFT | MIDDLE | {'checkpoints', 'inference', 'training'},
-    'config': {'diagnostics', 'paths', 'catalog', 'checkpoints'},
+    'config': {'diagnostics', 'paths', 'catalog', 'checkpoints', 'deployment'},
     'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
                               'exporting', 'prediction', 'weight_conversion', 'config'},
     'api': {'config', 'tasks'},
@@ -47,6 +47,8 @@ WITHOUT_TENSORFLOW = {'diagnostics', 'pictures', 'progress', 'catalog', 'slim_na
 # Those modules of checkpoints that config imports.
 CHECKPOINTS_OF_CONFIG = {'checkpoint_names', 'renaming', 'run_checkpoints', 'run_facts',
                          'trained_input'}
+# And of deployment.
+DEPLOYMENT_OF_CONFIG = {'cluster'}
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
 ALONE = ('slim_zoo/exporting/exported_runtime.py',
@@ -120,13 +122,16 @@ def test_every_module_and_package_has_a_layer():
 
 
 def test_config_imports_no_module_that_imports_tensorflow():
-  """Of checkpoints it imports some modules only; WORKSPACE.md lists them."""
+  """Of two packages it imports some modules only; WORKSPACE.md lists them."""
   names = set()
   for path in (ROOT / 'slim_zoo' / 'config').glob('*.py'):
     names |= imports(ast.parse(path.read_text()))
-  modules = {name.removeprefix('slim_zoo.checkpoints.').split('.')[0]
-             for name in names if name.startswith('slim_zoo.checkpoints.')}
+  modules, of_deployment = [
+      {name.removeprefix(package).split('.')[0]
+       for name in names if name.startswith(package)}
+      for package in ('slim_zoo.checkpoints.', 'slim_zoo.deployment.')]
   assert modules == CHECKPOINTS_OF_CONFIG
+  assert of_deployment == DEPLOYMENT_OF_CONFIG
   code = ('import sys, pkgutil, importlib, slim_zoo.config as config\n'
           'for module in pkgutil.iter_modules(config.__path__, "slim_zoo.config."):\n'
           '  importlib.import_module(module.name)\n'
@@ -135,4 +140,4 @@ def test_config_imports_no_module_that_imports_tensorflow():
                         text=True, check=True)
   assert done.stdout.strip() == '[]'
   text = (ROOT / 'WORKSPACE.md').read_text()
-  assert all(f'`{module}`' in text for module in modules)
+  assert all(f'`{module}`' in text for module in [*modules, 'deployment/cluster.py'])

@@ -3,8 +3,9 @@
 To import it takes several seconds of every run of a script, and the suite has some
 hundred. `tests/scripts.py` starts one server per test process and talks to it in
 lines of JSON: {"command": [...], "stdout": PATH, "stderr": PATH} is answered by
-{"pid": PID}, and then {"returncode": CODE}. No session is ever opened in the server,
-so there are no threads that a fork would lose.
+{"pid": PID}. Then {"wait": PID} is answered by {"returncode": CODE} when the script has
+ended, and {"poll": PID} at once, with null while it runs. No session is ever opened in
+the server, so there are no threads that a fork would lose.
 """
 
 import json
@@ -14,8 +15,10 @@ import sys
 import traceback
 
 
-def run_script(command: list[str], stdout: str, stderr: str) -> int:
+def run_script(command: list[str], stdout: str, stderr: str,
+               environment: dict[str, str] | None = None) -> int:
   """Runs `python command...` in this process, a fork; returns the exit code."""
+  os.environ.update(environment or {})
   for path, descriptor in ((stdout, 1), (stderr, 2)):
     os.dup2(os.open(path, os.O_WRONLY), descriptor)
   try:
@@ -40,16 +43,32 @@ def serve() -> None:
   """Answers requests until stdin ends."""
   replies = os.fdopen(os.dup(1), 'w', buffering=1)
   for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-      replies.close()
-      code = run_script(**json.loads(line))
-      sys.stdout.flush()
-      sys.stderr.flush()
-      os._exit(code)
-    print(json.dumps({'pid': pid}), file=replies)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    print(json.dumps({'returncode': status}), file=replies)
+    request = json.loads(line)
+    if 'command' in request:
+      reply = {'pid': _start(request, replies)}
+    else:
+      reply = {'returncode': _returncode(request)}
+    print(json.dumps(reply), file=replies)
+
+
+def _start(request, replies):
+  """Returns the id of a fork that runs a script."""
+  pid = os.fork()
+  if pid:
+    return pid
+  replies.close()
+  code = run_script(**request)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(code)
+
+
+def _returncode(request):
+  """Returns the exit code of a fork; None if it runs and is not to be waited for."""
+  waits = 'wait' in request
+  pid, status = os.waitpid(
+      request['wait' if waits else 'poll'], 0 if waits else os.WNOHANG)
+  return os.waitstatus_to_exitcode(status) if pid else None
 
 
 if __name__ == '__main__':

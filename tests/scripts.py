@@ -66,6 +66,65 @@ def run_with_signal(number, when, line):
   return _run(line, when, number)
 
 
+class Started:
+  """A script that runs in a fork beside others, with its own environment.
+
+  Args:
+    folder: for the files of its output.
+    line: what `command` returns.
+    environment: variables that are added.
+  """
+
+  def __init__(self, folder, line, environment=None):
+    self._paths = [
+        pathlib.Path(tempfile.mkstemp(f'.{name}', dir=folder)[1])
+        for name in ('stdout', 'stderr')]
+    self.line, self._returncode = line, None
+    self.pid, self._wait = _fork(
+        _server(), line, *map(str, self._paths), environment)
+
+  @property
+  def stdout(self):
+    """What it has printed so far."""
+    return self._paths[0].read_text(encoding='utf-8')
+
+  @property
+  def stderr(self):
+    """What it has written to stderr so far."""
+    return self._paths[1].read_text(encoding='utf-8')
+
+  def poll(self):
+    """Returns the exit code, None while it runs."""
+    if self._returncode is None:
+      self._returncode = _ask(_server(), poll=self.pid)['returncode']
+    return self._returncode
+
+  def wait(self, seconds=TIMEOUT_SECS):
+    """Waits for its end and returns it as a CompletedProcess; kills an overdue one."""
+    overdue = time.monotonic() + seconds
+    while self.poll() is None and time.monotonic() < overdue:
+      time.sleep(0.02)
+    if self.poll() is None:
+      self.signal(signal.SIGKILL)
+      self._returncode = self._wait()
+    return subprocess.CompletedProcess(
+        self.line, self._returncode, self.stdout, self.stderr)
+
+  def wait_for(self, words, seconds=TIMEOUT_SECS):
+    """Waits until it has printed words, or has ended; returns whether it has."""
+    overdue = time.monotonic() + seconds
+    while words not in self.stdout:
+      if self.poll() is not None or time.monotonic() > overdue:
+        return words in self.stdout
+      time.sleep(0.02)
+    return True
+
+  def signal(self, number):
+    """Sends it a signal, if it runs."""
+    if self.poll() is None:
+      os.kill(self.pid, number)
+
+
 def run_with_server(server, script, *arguments, **flags):
   """Runs a script as `run` does, in a fork of another server of `start_server`."""
   return _run(command(script, *arguments, **flags), server=server)
@@ -97,12 +156,16 @@ def may_have_gpu(signs=unused_gpus.SIGNS):
       'CUDA_VISIBLE_DEVICES') not in ('', '-1')
 
 
-def _fork(server, line, stdout, stderr):
+def _fork(server, line, stdout, stderr, environment=None):
   """Starts a script in a fork of a server; returns its id and how to wait for it."""
-  print(json.dumps({'command': line[1:], 'stdout': stdout, 'stderr': stderr}),
-        file=server.stdin, flush=True)
-  pid = json.loads(server.stdout.readline())['pid']
-  return pid, lambda: json.loads(server.stdout.readline())['returncode']
+  pid = _ask(server, command=line[1:], stdout=stdout, stderr=stderr,
+             environment=environment)['pid']
+  return pid, lambda: _ask(server, wait=pid)['returncode']
+
+
+def _ask(server, **request):
+  print(json.dumps(request), file=server.stdin, flush=True)
+  return json.loads(server.stdout.readline())
 
 
 def _start_anew(line, stdout, stderr):

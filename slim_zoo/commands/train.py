@@ -6,10 +6,12 @@
 The same command continues a run that was stopped, whatever stopped it.
 """
 
+import os
 import shlex
 
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.adopted import adopt_run_facts
+from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.training import GROUPS, TrainConfig
 
 option_flags.define(GROUPS.values())
@@ -20,11 +22,12 @@ def main(unused_argv):
   config = TrainConfig.from_options(option_flags.given_options(GROUPS.values()))
   if config.run.smoke:
     return _smoke_test(config)
-  config, note = adopt_run_facts(config)
+  config, note = adopt_run_facts(adopt_cluster(config, os.environ))
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  config.run.make_train_dir()
+  if config.distribution.is_worker:
+    config.run.make_train_dir()
   config.precision.set_environment()
   # Importing TensorFlow takes seconds: only now, when the flags are right.
   from slim_zoo.tasks import train
@@ -44,10 +47,10 @@ def _smoke_test(config):
 
 def _last_line(result):
   """Returns what the run ended with, in words."""
-  if result.step is None:
-    return 'other workers took the last step before this one took any'
   if result.was_finished:
     return result.end
+  if result.step is None:
+    return 'other workers took the last step before this one took any'
   return f'step {result.step}: {result.end}, the checkpoint is in {result.train_dir}'
 
 

@@ -4,23 +4,42 @@ import dataclasses
 
 from slim_zoo import diagnostics
 from slim_zoo.config.options import Group, option
+from slim_zoo.deployment.cluster import EVALUATOR, JOBS, PS, WORKER, Cluster
+
+# The value of --cluster for processes that srun starts.
+SLURM = 'slurm'
 
 
 @dataclasses.dataclass(frozen=True)
 class Distribution(Group):
   """How many clones and workers train, and where."""
 
+  cluster: str = option(
+      '', 'Workers of the job: HOST:PORT,HOST:PORT, the same for each process, which'
+      ' then has its own --task; or slurm, for processes that srun starts. Without'
+      ' flags, the environment variable TF_CONFIG names the processes.')
+  worker_hosts: str = option(
+      '', 'HOST:PORT of each worker, comma-separated, beside --ps_hosts.')
+  ps_hosts: str = option(
+      '', 'HOST:PORT of each parameter server, comma-separated.')
+  job_name: str = option(
+      'worker', 'What this process is: a worker trains, a ps keeps variables, an'
+      ' evaluator evaluates every checkpoint.', choices=JOBS)
   master: str = option(
-      '', 'Address of the TensorFlow server to run on; empty: this process.')
+      '', 'Address of the TensorFlow server to run on, if it was started elsewhere;'
+      ' empty: this process.')
   num_clones: int = option(
       1, 'Copies of the network, one per GPU; each takes --batch_size images a step.',
       lower=1)
   clone_on_cpu: bool = option(
       False, 'Run the clones on the CPU; a machine without a GPU does so anyway.')
-  worker_replicas: int = option(1, 'Worker processes of the whole job.', lower=1)
+  worker_replicas: int = option(
+      1, 'Worker processes of the whole job; the addresses of a cluster count too.',
+      lower=1)
   num_ps_tasks: int = option(
       0, 'Parameter servers; 0 keeps variables in the worker.', lower=0)
-  task: int = option(0, 'Number of this worker; worker 0 is the chief.', lower=0)
+  task: int = option(
+      0, 'Number of this process in its job; worker 0 is the chief.', lower=0)
   sync_replicas: bool = option(
       False, 'Update with the gradients of several workers at once.')
   replicas_to_aggregate: int | None = option(
@@ -28,10 +47,24 @@ class Distribution(Group):
       ' worker. With fewer, an update does not wait for the slowest workers.', int,
       lower=1)
 
+  # The processes, once `config.clusters` has read them from the flags or from
+  # TF_CONFIG. None: this process starts no server.
+  own_cluster: Cluster | None = None
+
+  @property
+  def is_worker(self) -> bool:
+    """Whether this process trains."""
+    return self.job_name == WORKER
+
   @property
   def is_chief(self) -> bool:
     """Whether this process initializes, saves, validates and writes summaries."""
-    return self.task == 0
+    return self.is_worker and self.task == 0
+
+  @property
+  def all_reduces(self) -> bool:
+    """Whether the workers add up their gradients among themselves."""
+    return self.worker_replicas > 1 and not self.num_ps_tasks
 
   @property
   def aggregated_replicas(self) -> int | None:
@@ -62,16 +95,32 @@ class Distribution(Group):
     Raises:
       UserError: the first fault.
     """
+    if self.own_cluster is not None or self.cluster == SLURM:
+      return
+    if self.job_name == PS:
+      raise diagnostics.UserError(
+          '--job_name=ps needs the addresses of the job: --ps_hosts and'
+          ' --worker_hosts, or TF_CONFIG')
+    if self.job_name == EVALUATOR:
+      return
     if self.task >= self.worker_replicas:
       raise diagnostics.UserError(
           f'--task={self.task}: with --worker_replicas={self.worker_replicas} the'
           f' tasks are 0 to {self.worker_replicas - 1}')
+    if self.num_ps_tasks and not self.master:
+      raise diagnostics.UserError(
+          f'--num_ps_tasks={self.num_ps_tasks} needs servers: --ps_hosts and'
+          ' --worker_hosts start them, --master names one that was started elsewhere')
     if self.worker_replicas > 1 and not self.num_ps_tasks:
       raise diagnostics.UserError(
-          f'--worker_replicas={self.worker_replicas} needs --num_ps_tasks of 1 or'
-          ' more, to share variables')
+          f'--worker_replicas={self.worker_replicas} needs the addresses of the'
+          ' workers, --cluster=HOST:PORT,..., or, with a --master that was started'
+          ' elsewhere, --num_ps_tasks of 1 or more')
 
   def without_effect(self) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""
+    if self.all_reduces:
+      cause = 'no parameter servers: the update takes the gradients of all workers'
+      return {'sync_replicas': cause, 'replicas_to_aggregate': cause}
     return ({} if self.sync_replicas else
             {'replicas_to_aggregate': '--nosync_replicas'})

@@ -67,6 +67,9 @@ class TrainConfig:
     Raises:
       UserError: the first fault.
     """
+    self.distribution.check()
+    if not self.distribution.is_worker:
+      return  # It needs no data.
     self.run.check()
     self.network.check()
     self.data.check()
@@ -75,7 +78,6 @@ class TrainConfig:
     self.loss.check(self.data.spec(), self.data.labels_offset, self.given)
     self.learning_rate.check(self.run.max_number_of_steps, self.given)
     self.optimizer.check(self.given)
-    self.distribution.check()
     self.precision.check(self.distribution)
     self.validation.check(self.data)
     self.reproducibility.check(self.distribution)

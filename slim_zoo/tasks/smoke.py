@@ -66,7 +66,8 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
           transfer_classes_from=None),
       distribution=dataclasses.replace(
           config.distribution, master='', num_clones=1, worker_replicas=1,
-          num_ps_tasks=0, task=0, sync_replicas=False),
+          num_ps_tasks=0, task=0, sync_replicas=False, cluster='', worker_hosts='',
+          ps_hosts='', job_name='worker'),
       validation=dataclasses.replace(
           validation,
           validation_split_name=validation.validation_split_name and 'validation',

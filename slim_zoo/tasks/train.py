@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from slim_zoo import tf_compat
 from slim_zoo.config.training import TrainConfig
+from slim_zoo.deployment import servers
 from slim_zoo.nets import normalization
 from slim_zoo.tasks import (
+    job,
     training_callbacks,
     training_input,
     training_report,
@@ -23,10 +25,11 @@ class TrainResult:
 
   Attributes:
     train_dir: folder of the checkpoints.
-    step: the last global step; None if other workers took the last one before this
-      worker took any.
+    step: the last global step; None for a parameter server, or if other workers took
+      the last one before this worker took any.
     end: why the run ended, in words.
-    was_finished: whether the run had all its steps before, so that nothing was done.
+    was_finished: whether there were no steps to do: the run had all of them before,
+      or this process is a parameter server.
     validation: the last and the best validation, as in the run card; {} without.
   """
 
@@ -51,12 +54,20 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
     UserError: the data, the checkpoint or the device does not fit, or the run failed;
       one line that says what to do.
   """
+  config = job.resolved(config)
   tf_compat.drop_processor_notes()
+  server = job.start_server(config)
+  if not config.distribution.is_worker:
+    servers.serve_parameters(server, config.distribution.own_cluster)
+    return TrainResult(
+        config.run.train_dir, None, 'the job has ended', was_finished=True)
   with tf.Graph().as_default():
-    return _train(config, repeat)
+    result = _train(config, repeat, server)
+  job.end(config, server)
+  return result
 
 
-def _train(config, repeat):
+def _train(config, repeat, server):
   start = starting_point.find(
       config.run.train_dir, config.initialization.checkpoint_path,
       config.initialization.init, config.distribution.is_chief)
@@ -92,8 +103,10 @@ def _train(config, repeat):
       config, dataset, num_classes, image_size, batches, schedule, beginning, fresh,
       loss, seeds, card, slow)
   with card:
-    finished = loop.run(training_graph, training_callbacks.loop_options(config),
-                        batches, init_fn, [*callbacks, *validators, card])
+    finished = loop.run(
+        training_graph, training_callbacks.loop_options(
+            config, server.target if server else config.distribution.master),
+        batches, init_fn, [*callbacks, *validators, card])
     card.stopped_by(finished.end)
   if batches.faults.summary():
     print(f'records skipped: {batches.faults.summary()}')

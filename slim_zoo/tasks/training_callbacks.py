@@ -19,13 +19,18 @@ from slim_zoo.training.updates import loss_scaling, numerics
 _AUGMENTED_PICTURES = 6
 
 
-def loop_options(config: TrainConfig) -> loop.LoopOptions:
-  """Returns how the loop runs."""
+def loop_options(config: TrainConfig, master: str) -> loop.LoopOptions:
+  """Returns how the loop runs.
+
+  Args:
+    config: of the run.
+    master: the address of the TensorFlow server to run on; '': this process.
+  """
   output, machines = config.run, config.distribution
   return loop.LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
-      config.images_per_step, machines.master, is_chief=machines.is_chief,
+      config.images_per_step, master, is_chief=machines.is_chief,
       replicas_to_aggregate=machines.aggregated_replicas or 1,
       device_filters=machines.device_filters)
 

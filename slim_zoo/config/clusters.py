@@ -1,0 +1,93 @@
+"""The cluster that a config belongs to: from its options, or from TF_CONFIG."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from slim_zoo import diagnostics
+from slim_zoo.config.distribution import SLURM, Distribution
+from slim_zoo.config.training import TrainConfig
+from slim_zoo.deployment import cluster
+
+# The options that name the processes of a job.
+_OF_PROCESSES = ('cluster', 'worker_hosts', 'ps_hosts', 'job_name', 'task', 'master')
+
+
+def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainConfig:
+  """Returns a config that knows the processes of its job, and which one this is.
+
+  Call it before `config.check()`. For --cluster=slurm `adopt` is called later, since
+  TensorFlow reads what srun sets.
+
+  Args:
+    config: of the options.
+    environment: of the process, with or without TF_CONFIG.
+
+  Raises:
+    UserError: options contradict each other or TF_CONFIG.
+  """
+  options, given = config.distribution, config.given
+  found = cluster.from_tf_config(environment.get('TF_CONFIG'))
+  if found is not None:
+    for name in _OF_PROCESSES:
+      if name in given:
+        raise diagnostics.UserError(
+            f'--{name}={getattr(options, name)}: TF_CONFIG names the processes of the'
+            ' job already: leave out the flag, or unset TF_CONFIG')
+    return adopt(config, found, 'TF_CONFIG')
+  _check(options, given)
+  if options.cluster == SLURM:
+    return config
+  flag = 'cluster' if options.cluster else 'worker_hosts'
+  workers = cluster.addresses(getattr(options, flag))
+  servers = cluster.addresses(options.ps_hosts)
+  if not workers and not servers:
+    return config
+  found = cluster.Cluster(workers, servers, options.job_name, options.task)
+  if len(workers) == 1 and not servers and found.job_name == cluster.WORKER:
+    return config
+  return adopt(config, found, f'--{flag}')
+
+
+def adopt(config: TrainConfig, found: cluster.Cluster, origin: str) -> TrainConfig:
+  """Returns a config with the processes of a cluster.
+
+  Args:
+    config: of the options.
+    found: the cluster.
+    origin: what names it, for messages.
+
+  Raises:
+    UserError: the counts of the options are others.
+  """
+  counts = {'worker_replicas': len(found.workers),
+            'num_ps_tasks': len(found.parameter_servers)}
+  for name, count in counts.items():
+    if name in config.given and getattr(config.distribution, name) != count:
+      raise diagnostics.UserError(
+          f'--{name}={getattr(config.distribution, name)}: {origin} names {count};'
+          ' leave out the flag')
+  return dataclasses.replace(config, distribution=dataclasses.replace(
+      config.distribution, own_cluster=found, job_name=found.job_name, task=found.task,
+      **counts))
+
+
+def _check(options: Distribution, given: frozenset[str]) -> None:
+  """Raises UserError for options of which one has to go."""
+  pairs = [(name, 'cluster') for name in ('worker_hosts', 'ps_hosts')]
+  pairs += [(name, 'master') for name in ('cluster', 'worker_hosts', 'ps_hosts')]
+  for one, other in pairs:
+    if getattr(options, one) and getattr(options, other):
+      raise diagnostics.UserError(
+          f'--{one}={getattr(options, one)} and --{other}={getattr(options, other)}'
+          ' both name the servers of the job: leave out one of them')
+  if options.ps_hosts and not options.worker_hosts:
+    raise diagnostics.UserError(
+        f'--ps_hosts={options.ps_hosts} needs --worker_hosts, the HOST:PORT of each'
+        ' worker')
+  if options.cluster != SLURM:
+    return
+  for name in ('job_name', 'task', 'worker_replicas'):
+    if name in given:
+      raise diagnostics.UserError(
+          f'--{name}={getattr(options, name)} with --cluster=slurm: srun decides this;'
+          ' leave out the flag')

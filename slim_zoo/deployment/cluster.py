@@ -1,0 +1,151 @@
+"""The cluster of a job: the addresses of its processes, and which one this is.
+
+Imports no TensorFlow: a command refuses a wrong address before TensorFlow is loaded.
+`deployment.servers` starts the server of a process.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slim_zoo.diagnostics import UserError
+
+WORKER, PS, EVALUATOR = 'worker', 'ps', 'evaluator'
+JOBS = (WORKER, PS, EVALUATOR)
+# Jobs of TF_CONFIG whose only task is the chief; older services write 'master'.
+_CHIEFS = ('chief', 'master')
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+  """The processes that train together, as one of them sees them.
+
+  Attributes:
+    workers: 'HOST:PORT' of each worker; worker 0 is the chief.
+    parameter_servers: 'HOST:PORT' of each parameter server; empty: the workers reduce
+      their gradients among themselves.
+    job_name: the job of this process, one of `JOBS`.
+    task: its number in the job.
+
+  Raises:
+    UserError: a ValueError; an address is wrong or is there twice, there are no
+      workers, or no such task.
+  """
+
+  workers: tuple[str, ...]
+  parameter_servers: tuple[str, ...] = ()
+  job_name: str = WORKER
+  task: int = 0
+
+  def __post_init__(self):
+    if not self.workers and self.job_name != EVALUATOR:
+      raise UserError(
+          'the cluster has no worker: name the HOST:PORT of at least one, the chief')
+    every = [*self.workers, *self.parameter_servers]
+    for address in every:
+      _check_address(address)
+      if every.count(address) > 1:
+        raise UserError(
+            f"the address '{address}' is {every.count(address)} times in the cluster:"
+            ' each process needs its own HOST:PORT')
+    count = len(self.tasks(self.job_name))
+    if self.job_name != EVALUATOR and not 0 <= self.task < count:
+      last = f'tasks are 0 to {count - 1}' if count else 'cluster has none'
+      raise UserError(f'--task={self.task} of the job {self.job_name}: the {last}')
+
+  def tasks(self, job_name: str) -> tuple[str, ...]:
+    """Returns the addresses of a job; the evaluator has none, as it has no server."""
+    return {WORKER: self.workers, PS: self.parameter_servers}.get(job_name, ())
+
+  @property
+  def address(self) -> str:
+    """The address of this process."""
+    return self.tasks(self.job_name)[self.task]
+
+  def describe(self, job_name: str, task: int) -> str:
+    """Returns the name of a process for messages, such as 'worker 1 (host:2222)'."""
+    name = 'the chief' if (job_name, task) == (WORKER, 0) else f'{job_name} {task}'
+    return f'{name} ({self.tasks(job_name)[task]})'
+
+
+def addresses(text: str) -> tuple[str, ...]:
+  """Returns the parts of 'HOST:PORT,HOST:PORT', without blanks and empty ones."""
+  return tuple(part.strip() for part in text.split(',') if part.strip())
+
+
+def _check_address(address):
+  host, _, port = address.rpartition(':')
+  if not host or '/' in host or not port.isdecimal() or not 0 < int(port) < 65536:
+    raise UserError(
+        f"the address '{address}' is not of the form HOST:PORT, with a port from 1 to"
+        ' 65535; commas separate several')
+
+
+def from_tf_config(text: str | None) -> Cluster | None:
+  """Returns the cluster of the environment variable TF_CONFIG.
+
+  Kubeflow, Ray Train, SageMaker, Vertex AI and plain Kubernetes manifests set it. The
+  chief, if there is one, becomes worker 0, and the first worker is worker 1.
+
+  Args:
+    text: of the variable, as JSON: {"cluster": {"chief": ["HOST:PORT"],
+      "worker": [...], "ps": [...]}, "task": {"type": "worker", "index": 0}}.
+
+  Returns:
+    The cluster; None if TF_CONFIG is absent or describes a single process.
+
+  Raises:
+    UserError: a ValueError; it is not of this form.
+  """
+  if not text or not text.strip():
+    return None
+  try:
+    content = json.loads(text)
+  except ValueError as error:
+    raise UserError(f'TF_CONFIG is not JSON: {error}') from error
+  jobs, task = _section(content, 'cluster'), _section(content, 'task')
+  chiefs = [address for job in _CHIEFS for address in _job(jobs, job)]
+  if len(chiefs) > 1:
+    raise UserError(f'TF_CONFIG has {len(chiefs)} chiefs: expected at most one')
+  workers = (*chiefs, *_job(jobs, WORKER))
+  servers = _job(jobs, PS)
+  job, index = task.get('type', WORKER), task.get('index', 0)
+  if isinstance(index, str) and index.isdecimal():
+    index = int(index)
+  if job not in (*JOBS, *_CHIEFS) or not isinstance(index, int):
+    raise UserError(
+        f'TF_CONFIG: the task {json.dumps(task)} is none: expected a "type" of chief,'
+        ' worker, ps or evaluator, and an "index"')
+  if job == EVALUATOR:
+    return Cluster(workers, servers, EVALUATOR, index)
+  if len(workers) <= 1 and not servers:
+    return None
+  if job in _CHIEFS and not chiefs:
+    raise UserError(f'TF_CONFIG: the task is {job}, but the cluster has no {job}')
+  if job == WORKER:
+    index += len(chiefs)
+  return Cluster(workers, servers, PS if job == PS else WORKER, index)
+
+
+def _section(content: Any, name: str) -> Mapping:
+  section = content.get(name) if isinstance(content, Mapping) else None
+  if section is None and isinstance(content, Mapping):
+    return {}
+  if not isinstance(section, Mapping):
+    raise UserError(
+        f'TF_CONFIG has no "{name}" of the form {{...}}: expected'
+        ' {"cluster": {...}, "task": {...}}')
+  return section
+
+
+def _job(jobs: Mapping, name: str) -> Sequence[str]:
+  """Returns the addresses of a job: a list, or an object of them by index."""
+  tasks = jobs.get(name) or []
+  if isinstance(tasks, Mapping):
+    tasks = [tasks[index] for index in sorted(tasks, key=int)]
+  if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+    raise UserError(
+        f'TF_CONFIG: the job "{name}" is {json.dumps(jobs[name])}: expected a list of'
+        ' "HOST:PORT"')
+  return tuple(tasks)

@@ -1,0 +1,159 @@
+"""TensorFlow's servers: the one that each process of a cluster starts.
+
+A server stays until its process ends: TensorFlow cannot stop one.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+
+from slim_zoo.deployment.cluster import PS, WORKER, Cluster
+from slim_zoo.diagnostics import UserError
+from slim_zoo.tf_compat import tf, without_start_up_noise
+
+# Of Slurm jobs that share a machine, each has its own ports.
+_SLURM_PORTS, _SLURM_PORT_COUNT = 20000, 10000
+# A worker that is away when the chief has ended the job gets so many seconds to return.
+_SECONDS_FOR_THE_LAST = 30.0
+_QUEUE = 'slim_zoo_ended_workers'
+
+
+def from_slurm(num_ps_tasks: int = 0) -> Cluster | None:
+  """Returns the cluster of a Slurm job step; None if it has a single process.
+
+  `tf.distribute.cluster_resolver.SlurmClusterResolver` reads it from the variables that
+  srun sets. The first processes are the parameter servers.
+
+  Args:
+    num_ps_tasks: how many processes are parameter servers.
+
+  Raises:
+    UserError: this process was not started by srun, or the step is too small.
+  """
+  environment = os.environ
+  if 'SLURM_PROCID' not in environment:
+    raise UserError(
+        '--cluster=slurm: SLURM_PROCID is not set: start the processes by srun, or name'
+        ' them by --cluster=HOST:PORT,HOST:PORT')
+  count = int(environment.get(
+      'SLURM_STEP_NUM_TASKS', environment.get('SLURM_NTASKS', '1')))
+  if num_ps_tasks >= count:
+    raise UserError(
+        f'--num_ps_tasks={num_ps_tasks}: the Slurm job step has {count} processes, and'
+        ' one at least has to be a worker')
+  if count == 1:
+    return None
+  jobs = {WORKER: count - num_ps_tasks} | ({PS: num_ps_tasks} if num_ps_tasks else {})
+  port = _SLURM_PORTS + int(environment.get('SLURM_JOB_ID', '0')) % _SLURM_PORT_COUNT
+  try:
+    # srun assigns the GPUs. The resolver would divide them once more.
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        jobs, port_base=port, gpus_per_node=count, gpus_per_task=1, auto_set_gpu=False)
+    spec = resolver.cluster_spec()
+  except (RuntimeError, ValueError, OSError) as error:
+    raise UserError(f'--cluster=slurm: {str(error).splitlines()[0]}') from error
+  job_name, task = resolver.get_task_info()
+  cluster = Cluster(tuple(spec.job_tasks(WORKER)),
+                    tuple(spec.job_tasks(PS)) if num_ps_tasks else (), job_name, task)
+  _check_slurm_node(cluster, environment.get('SLURMD_NODENAME'))
+  return cluster
+
+
+def _check_slurm_node(cluster, node):
+  """Refuses names of nodes whose order is not the order of srun's processes."""
+  host = cluster.address.rpartition(':')[0]
+  if node and host != node:
+    raise UserError(
+        f"--cluster=slurm: TensorFlow's resolver places this process on {host}, but it"
+        f' runs on {node}: it sorts the nodes by name; name the processes by'
+        ' --cluster=HOST:PORT,HOST:PORT in the order of SLURM_PROCID')
+
+
+def start(cluster: Cluster, config: tf.ConfigProto | None = None) -> tf.train.Server:
+  """Starts the server of this process.
+
+  Args:
+    cluster: of which this process is a worker or a parameter server.
+    config: of the server; its devices, and the leader of its collectives.
+
+  Returns:
+    The server; sessions run on its `target`.
+
+  Raises:
+    UserError: the port is in use.
+  """
+  jobs = {WORKER: list(cluster.workers)}
+  if cluster.parameter_servers:
+    jobs[PS] = list(cluster.parameter_servers)
+  try:
+    with without_start_up_noise():
+      return tf.train.Server(
+          tf.train.ClusterSpec(jobs), cluster.job_name, cluster.task,
+          protocol='grpc', config=config)
+  except tf.errors.OpError as error:
+    own = cluster.describe(cluster.job_name, cluster.task)
+    raise UserError(
+        f'no server can be started as {own}: another process may use this port; look'
+        ' for one that is left of an earlier run, or choose another port') from error
+
+
+def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:
+  """Serves variables until the workers have ended the job.
+
+  It waits for the `say_that_a_worker_ended` of every worker; after the chief's, a
+  worker that is away is waited for half a minute more. Signals are handled meanwhile.
+
+  Args:
+    server: of this process.
+    cluster: of which this process is a parameter server.
+  """
+  ended: set[int] = set()
+  changed = threading.Condition()
+
+  def listen():
+    with tf.Graph().as_default():
+      token = _queue_of_ended_workers(cluster.task).dequeue()
+      # Only this process has to be there.
+      config = tf.ConfigProto(device_filters=[f'/job:{PS}/task:{cluster.task}'])
+      with tf.Session(server.target, config=config) as session:
+        while True:
+          task = int(session.run(token))
+          with changed:
+            ended.add(task)
+            changed.notify()
+
+  threading.Thread(target=listen, daemon=True).start()
+  with changed:
+    while 0 not in ended:
+      # A wait without an end would not let signals through.
+      changed.wait(1.0)
+    changed.wait_for(
+        lambda: len(ended) == len(cluster.workers), _SECONDS_FOR_THE_LAST)
+
+
+def say_that_a_worker_ended(target: str, cluster: Cluster,
+                            report: Callable[[str], None] = print) -> None:
+  """Tells each parameter server that this worker has no more to do in the job.
+
+  Not for a worker that a signal stops: it is to come back.
+
+  Args:
+    target: of this worker's server.
+    cluster: of which this process is a worker.
+    report: prints a line about a parameter server that is gone.
+  """
+  for task in range(len(cluster.parameter_servers)):
+    with tf.Graph().as_default():
+      enqueue = _queue_of_ended_workers(task).enqueue(cluster.task)
+      config = tf.ConfigProto(device_filters=[
+          f'/job:{PS}/task:{task}', f'/job:{WORKER}/task:{cluster.task}'])
+      try:
+        with tf.Session(target, config=config) as session:
+          session.run(enqueue, options=tf.RunOptions(timeout_in_ms=10_000))
+      except tf.errors.OpError:
+        report(f'{cluster.describe(PS, task)} does not answer at the end of the job')
+
+
+def _queue_of_ended_workers(ps_task: int) -> tf.FIFOQueue:
+  with tf.device(f'/job:{PS}/task:{ps_task}/device:CPU:0'):
+    return tf.FIFOQueue(-1, tf.int32, shapes=[()], shared_name=_QUEUE)
