@@ -4,24 +4,30 @@
   result = slim_zoo.train(model_name='lenet', dataset_name='digits',
                           dataset_dir='data/digits', train_dir='runs/lenet',
                           max_number_of_steps=1000)
+  slim_zoo.evaluate(checkpoint_path='runs/lenet', dataset_name='digits',
+                    dataset_dir='data/digits', eval_dir='runs/lenet/eval').accuracy
+
+All of them raise `UserError`, a ValueError, where an option, the data or the checkpoint
+does not fit. Its text is the one line that the command prints; it says what to do.
+
+The first call turns TensorFlow's eager mode off for the whole process: slim needs graph
+mode. Use a process of its own beside code for TensorFlow 2. The functions work several
+times in one process, in any order and in any thread.
 """
 
 import os
 
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.clusters import adopt_cluster
+from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.training import TrainConfig
 
 
 def train(**options):
   """Trains a network; the arguments are those of `slim-zoo train --help`.
 
-  The first call turns TensorFlow's eager mode off for the whole process: slim's loop
-  needs graph mode. Use a process of its own beside code for TensorFlow 2.
-
-  It works several times in one process; only the first call can turn XLA on. In the
-  main thread, Ctrl-C and SIGTERM save a checkpoint and raise the error that ends the
-  run.
+  Only the first call of a process can turn XLA on. In the main thread, Ctrl-C and
+  SIGTERM save a checkpoint and raise the error that ends the run.
 
   Args:
     **options: `model_name='lenet'`, `train_dir='runs/lenet'` and so on.
@@ -30,8 +36,7 @@ def train(**options):
     The `slim_zoo.tasks.train.TrainResult`.
 
   Raises:
-    UserError: a ValueError; an option, the data or the checkpoint does not fit, or the
-      run failed. Its text is one line that says what to do.
+    UserError: an option, the data or the checkpoint does not fit, or the run failed.
   """
   config = TrainConfig.from_options(options)
   config.precision.set_environment()
@@ -48,7 +53,29 @@ def train(**options):
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 
 
+def evaluate(**options):
+  """Evaluates a checkpoint; the arguments are those of `slim-zoo eval --help`.
+
+  Args:
+    **options: `checkpoint_path='runs/lenet'`, `dataset_name='digits'` and so on.
+
+  Returns:
+    The `slim_zoo.tasks.evaluate.EvaluationResult`: accuracy, counts, numbers of each
+    class, the folder of the report. With `watch=True` that of the last checkpoint.
+
+  Raises:
+    UserError: an option, the data or the checkpoint does not fit.
+  """
+  config = EvaluateConfig.from_options(options)
+  config.check()
+  config.make_eval_dir()
+  from slim_zoo.tasks import evaluate as task  # Imports TensorFlow.
+  return task.evaluate(config, _call('evaluate', options))
+
+
 def _call(function, options):
   """Returns the Python code that calls a function of this module."""
-  arguments = ', '.join(f'{name}={value!r}' for name, value in options.items())
+  values = {name: os.fspath(value) if hasattr(value, '__fspath__') else value
+            for name, value in options.items()}
+  arguments = ', '.join(f'{name}={value!r}' for name, value in values.items())
   return f'slim_zoo.{function}({arguments})'

@@ -47,11 +47,6 @@ def unknown_name(kind: str, value: str, choices: Iterable[str],
       f" (known: {', '.join(choices)})")
 
 
-def unknown_option(name: str, known: Iterable[str]) -> UserError:
-  """Returns the error for an argument of the Python API that is no option."""
-  return UserError(f"no option '{name}'{suggestion(name, known)}")
-
-
 def some(names: list[str], count: int = 3) -> str:
   """Returns the first names, and how many more there are."""
   more = len(names) - count

@@ -1,5 +1,6 @@
 """The Python interface: several runs in one process, in a thread, wrong arguments."""
 
+import json
 import threading
 
 import pytest
@@ -31,6 +32,24 @@ def test_runs_follow_each_other_in_one_process(digits_dir, tmp_path, capsys):
   assert "slim_zoo.train(dataset_name='digits'" in card
 
 
+def test_commands_follow_each_other_in_one_process(digits_dir, tmp_path, capsys):
+  for name in ('first', 'second'):
+    run = tmp_path / name
+    train(digits_dir, run, 2)
+    result = slim_zoo.evaluate(
+        checkpoint_path=run, dataset_name='digits', dataset_dir=digits_dir,
+        eval_dir=run / 'eval', max_num_batches=1)
+    assert (result.step, result.num_images) == (2, 100)
+    assert result.accuracy == result.num_correct / 100
+    assert sum(row['images'] for row in result.per_class) == 100
+    assert result.per_class[3]['name'] == 'three'
+    written = json.loads((run / 'eval' / 'report' / 'report.json').read_text())
+    assert written['top1'] == result.values['top1']
+    assert written['run']['command'].startswith(
+        f"slim_zoo.evaluate(checkpoint_path='{run}', dataset_name='digits'")
+  assert 'model_name=lenet' in capsys.readouterr().out  # Of the run card.
+
+
 def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
   result = slim_zoo.train(
       model_name='lenet', dataset_name='mnist', train_dir=tmp_path / 'run', smoke=True,
@@ -39,15 +58,21 @@ def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
-@pytest.mark.parametrize(('options', 'words'), [
-    ({'modelname': 'lenet'}, "did you mean 'model_name'?"),
-    ({'model_name': 'lennet', 'dataset_dir': '.'}, "did you mean 'lenet'?"),
-    ({'train_dir': 'gs://bucket/run'}, "'gs://bucket/run' is a remote path"),
+@pytest.mark.parametrize(('function', 'options', 'words'), [
+    ('train', {'modelname': 'lenet'}, "did you mean 'model_name'?"),
+    ('train', {'lr': 0.1}, "no option 'lr'; did you mean 'learning_rate'?"),
+    ('train', {'epochs': 3}, "did you mean 'max_number_of_steps'?"),
+    ('train', {'model_name': 'lennet', 'dataset_dir': '.'}, "did you mean 'lenet'?"),
+    ('train', {'train_dir': 'gs://bucket/run'}, "'gs://bucket/run' is a remote path"),
+    ('evaluate', {'logdir': 'x'}, "no option 'logdir'; did you mean 'eval_dir'?"),
+    ('evaluate', {'quantize': True}, '--quantize is not supported'),
+    ('evaluate', {'dataset_name': 'digits', 'dataset_dir': 'nowhere'}, "'nowhere'"),
 ])
-def test_a_mistake_raises_an_error_of_one_line(options, words, tmp_path, monkeypatch):
+def test_a_mistake_raises_an_error_of_one_line(
+    function, options, words, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   with pytest.raises(slim_zoo.UserError) as error:
-    slim_zoo.train(**{'train_dir': 'run', **options})
+    getattr(slim_zoo, function)(**options)
   assert words in str(error.value)
   assert '\n' not in str(error.value)
   assert list(tmp_path.iterdir()) == []

@@ -8,9 +8,12 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.config import options
-from slim_zoo.config.training import GROUPS, TrainConfig
+from slim_zoo.config.evaluation import EvaluateConfig
+from slim_zoo.config.training import TrainConfig
 from tests.conftest import ROOT
 
+# The config of each command that has one.
+CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig}
 # Defaults of the established training script.
 ESTABLISHED = {
     'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,
@@ -38,10 +41,12 @@ def test_established_options_have_their_defaults():
   assert {name: values[name] for name in ESTABLISHED} == ESTABLISHED
 
 
-def test_each_option_belongs_to_one_group_and_has_a_help_text():
-  names = [name for group in GROUPS.values() for name in options.options_of(group)]
+@pytest.mark.parametrize('config', CONFIGS.values())
+def test_each_option_belongs_to_one_group_and_has_a_help_text(config):
+  groups = config.groups().values()
+  names = [name for group in groups for name in options.options_of(group)]
   assert len(names) == len(set(names))
-  for group in GROUPS.values():
+  for group in groups:
     for option in options.options_of(group).values():
       assert option.help.rstrip().endswith('.'), option.name
 
@@ -111,9 +116,11 @@ def test_a_config_cannot_be_changed():
     config.data.batch_size = 3
 
 
-@pytest.mark.parametrize('name', ['train'])
-def test_commands_with_a_config_do_not_read_flags_themselves(name):
+@pytest.mark.parametrize('name', CONFIGS)
+def test_commands_with_a_config_read_flags_in_one_function(name):
   path = ROOT / 'slim_zoo' / 'commands' / f'{name}.py'
-  names = {node.id for node in ast.walk(ast.parse(path.read_text()))
-           if isinstance(node, ast.Name)}
-  assert 'FLAGS' not in names
+  tree = ast.parse(path.read_text())
+  names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
+      node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+  assert not names & {'FLAGS', 'FlagValues'}
+  assert {'option_flags', 'given_options'} <= names

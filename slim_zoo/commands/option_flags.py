@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from absl import flags
@@ -13,22 +13,25 @@ from slim_zoo.commands import path_flags
 from slim_zoo.config import options
 
 
-def define(groups: Iterable[type], defaults: Mapping[str, Any] | None = None) -> None:
-  """Defines a flag for each option of config groups.
+def define(config: type[options.Config]) -> None:
+  """Defines a flag for each option of a config."""
+  define_groups(config.groups().values())
 
-  Args:
-    groups: dataclasses whose fields are options.
-    defaults: values in place of the defaults, by option name.
-  """
+
+def define_groups(groups: Iterable[type[options.Group]]) -> None:
+  """Defines a flag for each option of config groups."""
   for group in groups:
-    for name, option in options.options_of(group).items():
-      _define(option, (defaults or {}).get(name, option.default), group.__module__)
+    for option in options.options_of(group).values():
+      _define(option, group.__module__)
 
 
-def _define(option: options.Option, default: Any, module: str) -> None:
+def _define(option: options.Option, module: str) -> None:
   """Defines one flag; --help lists it under the title of the group's module."""
-  title = {'module_name': module}
-  if option.choices:
+  default, title = option.default, {'module_name': module}
+  if option.is_list:
+    define_list = path_flags.DEFINE_path_list if option.is_path else flags.DEFINE_list
+    define_list(option.name, list(default), option.help, **title)
+  elif option.choices:
     flags.DEFINE_enum(option.name, default, option.choices, option.help, **title)
   elif option.kind is bool:
     flags.DEFINE_boolean(option.name, default, option.help, **title)
@@ -42,19 +45,24 @@ def _define(option: options.Option, default: Any, module: str) -> None:
                   upper_bound=option.upper, **title)
 
 
-def given_options(groups: Iterable[type]) -> dict[str, Any]:
+def given_options(config: type[options.Config]) -> dict[str, Any]:
   """Returns the values of the flags that the command line sets, by option name."""
-  names = [name for group in groups for name in options.options_of(group)]
-  return {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].present}
+  return {name: flags.FLAGS[name].value for name in _names(config)
+          if flags.FLAGS[name].present}
 
 
-def repeating_words(groups: Iterable[type], without: Iterable[str] = ()) -> list[str]:
+def repeating_words(config: type[options.Config],
+                    without: Iterable[str] = ()) -> list[str]:
   """Returns the program and the set flags as typed, for a command that repeats a run.
 
   Args:
-    groups: dataclasses whose fields are options.
+    config: its options are the flags.
     without: names of flags to leave out.
   """
-  names = [name for group in groups for name in options.options_of(group)]
-  return [sys.argv[0], *[flags.FLAGS[name].serialize() for name in names
+  return [sys.argv[0], *[flags.FLAGS[name].serialize() for name in _names(config)
                          if flags.FLAGS[name].present and name not in without]]
+
+
+def _names(config):
+  return [name for group in config.groups().values()
+          for name in options.options_of(group)]

@@ -76,7 +76,8 @@ def DEFINE_path(  # noqa: N802
 
 def DEFINE_path_list(  # noqa: N802
     name: str, default: Sequence[str], help_text: str,
-    flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    flag_values: flags.FlagValues = flags.FLAGS, module_name: str | None = None
+) -> None:
   """Defines a flag that names files, folders or patterns, separated by commas."""
   flags.DEFINE(PathListParser(), name, default, help_text, flag_values=flag_values,
-               serializer=flags.CsvListSerializer(','))
+               serializer=flags.CsvListSerializer(','), module_name=module_name)

@@ -13,7 +13,7 @@ import warnings
 from absl import app, flags
 
 from slim_zoo import diagnostics
-from slim_zoo.commands import misspelt_flags
+from slim_zoo.config import misspelt_options
 
 # Exit codes of Ctrl-C and SIGTERM.
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -211,7 +211,7 @@ def _nearest_flag(name: str) -> str | None:
   for module, defined in flags.FLAGS.flags_by_module_dict().items():
     (of_absl if module.startswith('absl.') else own).extend(
         flag.name for flag in defined)
-  return misspelt_flags.nearest(name, own, of_absl)
+  return misspelt_options.nearest(name, own, of_absl)
 
 
 def _parse_flags(argv, command):

@@ -12,14 +12,14 @@ import shlex
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.clusters import adopt_cluster
-from slim_zoo.config.training import GROUPS, TrainConfig
+from slim_zoo.config.training import TrainConfig
 
-option_flags.define(GROUPS.values())
+option_flags.define(TrainConfig)
 
 
 def main(unused_argv):
   """Reads the flags into a config, checks it, and trains."""
-  config = TrainConfig.from_options(option_flags.given_options(GROUPS.values()))
+  config = TrainConfig.from_options(option_flags.given_options(TrainConfig))
   if config.run.smoke:
     return _smoke_test(config)
   config, note = adopt_run_facts(adopt_cluster(config, os.environ))
@@ -31,7 +31,7 @@ def main(unused_argv):
   config.precision.set_environment()
   # Importing TensorFlow takes seconds: only now, when the flags are right.
   from slim_zoo.tasks import train
-  words = option_flags.repeating_words(GROUPS.values(), without=['seed'])
+  words = option_flags.repeating_words(TrainConfig, without=['seed'])
   result = train.train(config, lambda seed: shlex.join(
       running.command_line([*words, f'--seed={seed}'])))
   print(_last_line(result))

@@ -8,12 +8,11 @@ from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.config.options import Group, option
 
-_FROM_CARD = (' A run card beside the checkpoint that the run begins from replaces the'
-              ' default.')
+_FROM_CARD = ' A run card beside the checkpoint replaces the default.'
 
 
 @dataclasses.dataclass(frozen=True)
-class Data(Group):
+class Records(Group):
   """Which records are read, and how."""
 
   dataset_name: str = option(
@@ -30,8 +29,7 @@ class Data(Group):
   labels_offset: int = option(
       0, 'Number that is subtracted from every label: 1 leaves out the background class'
       ' of ImageNet, which VGG and ResNet v1 do not have.' + _FROM_CARD, lower=0)
-  batch_size: int = option(32, 'Images in a batch, for each clone.', lower=1)
-  num_readers: int = option(4, 'Record files read at the same time.', lower=1)
+  batch_size: int = option(32, 'Images in a batch.', lower=1)
   num_preprocessing_threads: int = option(
       4, 'Images decoded and preprocessed at the same time.', lower=1)
 
@@ -79,6 +77,14 @@ def check_cache_dir(folder: str | None, dataset_dir: str | None) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Data(Records):
+  """The records of a training run."""
+
+  batch_size: int = option(32, 'Images in a batch, for each clone.', lower=1)
+  num_readers: int = option(4, 'Record files read at the same time.', lower=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Network(Group):
   """The network, and the form of its images."""
 
@@ -88,9 +94,6 @@ class Network(Group):
       str)
   use_grayscale: bool = option(
       False, 'Turn images to one gray channel.' + _FROM_CARD)
-  train_image_size: int | None = option(
-      None, 'Height and width of the images; by default those of the network.'
-      + _FROM_CARD, int, lower=1)
 
   @property
   def preprocessing(self) -> str:
@@ -98,14 +101,31 @@ class Network(Group):
     return self.preprocessing_name or self.model_name
 
   def check(self) -> None:
+    """Checks the names.
+
+    Raises:
+      UserError: there is no such network or preprocessing.
+    """
+    networks.get_image_network(self.model_name)
+    if self.preprocessing_name:
+      networks.check_preprocessing(self.preprocessing_name)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingNetwork(Network):
+  """The network that is trained."""
+
+  train_image_size: int | None = option(
+      None, 'Height and width of the images; by default those of the network.'
+      + _FROM_CARD, int, lower=1)
+
+  def check(self) -> None:
     """Checks the names and the image size.
 
     Raises:
       UserError: there is no such network or preprocessing, or the images are too small.
     """
-    networks.get_image_network(self.model_name)
-    if self.preprocessing_name:
-      networks.check_preprocessing(self.preprocessing_name)
+    super().check()
     if self.train_image_size:
       networks.check_image_size(
           self.model_name, self.train_image_size, is_training=True,

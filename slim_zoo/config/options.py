@@ -3,10 +3,11 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slim_zoo import diagnostics, paths
+from slim_zoo.config import misspelt_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Option:
     upper: largest value; None: no limit.
     choices: accepted values of a text; empty: any.
     is_path: whether a text names a file or a folder.
+    is_list: whether the value is a tuple of texts; a flag separates them by commas.
   """
 
   name: str
@@ -32,6 +34,7 @@ class Option:
   upper: float | None = None
   choices: tuple[str, ...] = ()
   is_path: bool = False
+  is_list: bool = False
 
   def converted(self, value: Any) -> Any:
     """Returns a value in the option's own type.
@@ -45,6 +48,8 @@ class Option:
       if not isinstance(value, bool):
         raise self._error(value, 'True or False')
       return value
+    if self.is_list:
+      return self._texts(value)
     if self.kind is str:
       return self._text(value)
     return self._number(value)
@@ -53,6 +58,13 @@ class Option:
     if self.default is not None:
       raise self._error(None, f'a value such as {self.default!r}')
     return None
+
+  def _texts(self, value):
+    if isinstance(value, str):
+      value = comma_separated(value)
+    elif hasattr(value, '__fspath__') or not isinstance(value, Iterable):
+      value = [value]
+    return tuple(map(self._text, value))
 
   def _text(self, value):
     if self.is_path and hasattr(value, '__fspath__'):
@@ -100,10 +112,15 @@ class Option:
 def option(default: Any, text: str, kind: type | None = None, *,
            lower: float | None = None, upper: float | None = None,
            choices: tuple[str, ...] = (), is_path: bool = False):
-  """Returns a dataclass field; see `Option`. `kind` is needed for a default of None."""
+  """Returns a dataclass field; see `Option`. `kind` is needed for a default of None.
+
+  A default that is a tuple makes it a list of texts.
+  """
+  is_list = isinstance(default, tuple)
+  kind = kind or (str if is_list else type(default))
   return dataclasses.field(default=default, metadata={
-      'option': Option('', default, kind or type(default), text, lower, upper, choices,
-                       is_path)})
+      'option': Option('', default, kind, text, lower, upper, choices, is_path,
+                       is_list)})
 
 
 def options_of(group: type) -> dict[str, Option]:
@@ -136,9 +153,41 @@ def sort_into_groups(groups: Mapping[str, type], values: Mapping[str, Any]
   by_group = {field: {} for field in groups}
   for name, value in values.items():
     if name not in owners:
-      raise diagnostics.unknown_option(name, owners)
+      near = misspelt_options.nearest(name, owners)
+      hint = f"; did you mean '{near}'?" if near else ''
+      raise diagnostics.UserError(f"no option '{name}'{hint}")
     by_group[owners[name]][name] = value
   return {field: group(**by_group[field]) for field, group in groups.items()}
+
+
+class Config:
+  """Base of the configs: frozen dataclasses whose fields are groups, and `given`.
+
+  Attributes:
+    given: names of the options that the user set; others have their defaults.
+  """
+
+  given: frozenset[str]
+
+  @classmethod
+  def groups(cls) -> dict[str, type[Group]]:
+    """Returns the classes of the groups by field name, in the order of --help."""
+    return {field.name: field.type for field in dataclasses.fields(cls)
+            if field.name != 'given'}
+
+  @classmethod
+  def from_options(cls, values: Mapping[str, Any]) -> 'Config':
+    """Returns the config of options by name; options that are absent are not given.
+
+    Raises:
+      UserError: a name is no option, or a value does not fit.
+    """
+    return cls(**sort_into_groups(cls.groups(), values), given=frozenset(values))
+
+  def values(self) -> dict[str, Any]:
+    """Returns the value of every option by name."""
+    return {name: getattr(getattr(self, field), name)
+            for field, group in self.groups().items() for name in options_of(group)}
 
 
 def comma_separated(text: str | None) -> tuple[str, ...]:

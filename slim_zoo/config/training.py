@@ -1,34 +1,24 @@
 """The config of a training run."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
-from slim_zoo.config import options
 from slim_zoo.config.augmentation import Augmentation
-from slim_zoo.config.data import Data, Network
+from slim_zoo.config.data import Data, TrainingNetwork
 from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.initialization import Initialization
 from slim_zoo.config.learning_rate import LearningRate
 from slim_zoo.config.loss import Loss
 from slim_zoo.config.optimizer import Optimizer
+from slim_zoo.config.options import Config
 from slim_zoo.config.precision import Precision
 from slim_zoo.config.reproducibility import Reproducibility
 from slim_zoo.config.run import Logging, Run
 from slim_zoo.config.validation import Validation
 
-# In the order of --help.
-GROUPS = {
-    'network': Network, 'data': Data, 'run': Run, 'logging': Logging,
-    'augmentation': Augmentation, 'initialization': Initialization, 'loss': Loss,
-    'learning_rate': LearningRate, 'optimizer': Optimizer,
-    'distribution': Distribution, 'precision': Precision, 'validation': Validation,
-    'reproducibility': Reproducibility}
-
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
-  """Everything that decides what a training run does.
+class TrainConfig(Config):
+  """Everything that decides what a training run does; groups in the order of --help.
 
   `from_options` makes it from flags or from arguments. `check` compares the options
   with each other and with the files; it needs no TensorFlow.
@@ -37,7 +27,7 @@ class TrainConfig:
     given: names of the options that the user set; others have their defaults.
   """
 
-  network: Network
+  network: TrainingNetwork
   data: Data
   run: Run
   logging: Logging
@@ -51,15 +41,6 @@ class TrainConfig:
   validation: Validation
   reproducibility: Reproducibility
   given: frozenset[str] = frozenset()
-
-  @classmethod
-  def from_options(cls, values: Mapping[str, Any]) -> 'TrainConfig':
-    """Returns the config of options by name; options that are absent are not given.
-
-    Raises:
-      UserError: a name is no option, or a value does not fit.
-    """
-    return cls(**options.sort_into_groups(GROUPS, values), given=frozenset(values))
 
   def check(self) -> None:
     """Refuses options that make no sense, and names and files that are not there.
@@ -101,11 +82,6 @@ class TrainConfig:
     values = self.values()
     return [f'--{name}={values[name]} has no effect with {cause}'
             for name, cause in causes.items() if name in self.given]
-
-  def values(self) -> dict[str, Any]:
-    """Returns the value of every option by name."""
-    return {name: getattr(getattr(self, field), name)
-            for field, group in GROUPS.items() for name in options.options_of(group)}
 
   # --- Derived values. Each is defined here and nowhere else.
 

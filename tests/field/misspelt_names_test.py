@@ -8,7 +8,7 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import variable_scopes
-from slim_zoo.commands import misspelt_flags
+from slim_zoo.config import misspelt_options
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from tests import scripts
@@ -40,7 +40,7 @@ TRAIN, EVAL = 'train_image_classifier', 'eval_image_classifier'
     ('classify', 'labels', 'labels_file'),
     ('convert-images', 'image_dri', 'image_dir')])
 def test_the_flag_that_is_meant(script, typed, meant):
-  assert misspelt_flags.nearest(
+  assert misspelt_options.nearest(
       typed, flags_of(script), ['alsologtostderr', 'logtostderr', 'log_dir', 'v']
   ) == meant
 
@@ -62,9 +62,9 @@ def test_the_script_says_it_in_one_line(typed, end):
 
 
 def test_own_flags_come_before_those_of_absl():
-  assert misspelt_flags.nearest('log_dirs', ['train_dir'], ['log_dir']) == 'log_dir'
-  assert misspelt_flags.nearest('logdir', ['train_dir'], ['log_dir']) == 'train_dir'
-  assert misspelt_flags.nearest('max_steps', ['max_number_of_steps', 'master'],
+  assert misspelt_options.nearest('log_dirs', ['train_dir'], ['log_dir']) == 'log_dir'
+  assert misspelt_options.nearest('logdir', ['train_dir'], ['log_dir']) == 'train_dir'
+  assert misspelt_options.nearest('max_steps', ['max_number_of_steps', 'master'],
                                 ['only_check_args']) == 'max_number_of_steps'
 
 

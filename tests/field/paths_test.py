@@ -13,8 +13,8 @@ from slim_zoo import diagnostics
 from slim_zoo.__main__ import COMMANDS
 from slim_zoo.commands import path_flags
 from slim_zoo.config import options
-from slim_zoo.config.training import GROUPS
 from tests import scripts
+from tests.config_test import CONFIGS
 from tests.conftest import ROOT
 
 # How flags are called that name files or folders, and how their help begins.
@@ -32,7 +32,8 @@ REMOTE = ['gs://bucket/run', 's3://bucket/run', 'hdfs://host/run', 'hdfs:/run',
 def defined():
   """Returns (file, function, name, help) of every flag of a command."""
   found = [('config', 'DEFINE_path' if option.is_path else 'DEFINE_string', name,
-            option.help) for group in GROUPS.values()
+            option.help) for config in CONFIGS.values()
+           for group in config.groups().values()
            for name, option in options.options_of(group).items() if option.kind is str]
   for path in [*(ROOT / 'slim_zoo' / 'commands').glob('*.py'),
                *ROOT.glob('benchmarks/*.py')]:

@@ -1,9 +1,9 @@
-"""The flag that a user means by another name: misspelt, or of another program."""
+"""The option that a user means by another name: misspelt, or of another program."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-# Names that other programs use, and the flags here, of which a script has some.
+# Names that other programs use, and the options here; a command has some of them.
 _OTHER_NAMES = (
     (('steps', 'max_steps', 'num_steps', 'train_steps', 'total_steps', 'iterations',
       'max_iter', 'num_iterations', 'epochs', 'num_epochs', 'max_epochs',
@@ -43,12 +43,12 @@ _LEAST, _LEAST_OF_WORDS = 0.6, 0.8
 
 
 def nearest(name: str, own: Iterable[str], others: Sequence[str] = ()) -> str | None:
-  """Returns the flag that `name` is likely to mean, or None.
+  """Returns the option that `name` is likely to mean, or None.
 
   Args:
     name: what the user typed, without dashes.
-    own: the flags of the script.
-    others: flags that every script has, which few people mean.
+    own: the options of the command.
+    others: options that every command has, which few people mean.
   """
   name, own = name.lower().replace('-', '_'), sorted(own)
   for flag in own:

@@ -1,0 +1,243 @@
+"""Evaluation: which checkpoint, on which images, and where the report goes."""
+
+import dataclasses
+import os
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import checkpoint_names
+from slim_zoo.config.data import Network, Records
+from slim_zoo.config.options import Config, Group, option
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedCheckpoint(Group):
+  """Which weights are evaluated."""
+
+  checkpoint_path: str = option(
+      '/tmp/tfmodel/', 'Checkpoint to evaluate, or a folder: its latest checkpoint.',
+      is_path=True)
+  moving_average_decay: float | None = option(
+      None, 'Evaluate the moving averages of the weights, which training kept. Any'
+      ' value above 0 reads them, such as 0.9999.', float, lower=0, upper=1)
+  watch: bool = option(
+      False, 'Evaluate every new checkpoint of the folder --checkpoint_path as training'
+      ' writes it.')
+  watch_timeout_secs: int | None = option(
+      None, 'With --watch: end after so many seconds without a new checkpoint; by'
+      ' default never.', int, lower=1)
+  train_dir: str | None = option(
+      None, 'Not used: --checkpoint_path names what is evaluated.', str, is_path=True)
+  quantize: bool = option(
+      False, 'Not supported: the quantization rewriter went with tf.contrib.')
+
+  @property
+  def uses_averages(self) -> bool:
+    """Whether the moving averages of the weights are evaluated."""
+    return bool(self.moving_average_decay)
+
+  def check(self) -> None:
+    """Refuses options that make no sense.
+
+    Raises:
+      UserError: the first fault.
+    """
+    if self.quantize:
+      raise diagnostics.UserError(
+          '--quantize is not supported: the quantization rewriter went with'
+          ' tf.contrib; leave it out')
+    if self.watch_timeout_secs and not self.watch:
+      raise diagnostics.UserError('--watch_timeout_secs has no effect without --watch')
+    if self.watch and any(os.path.isfile(self.checkpoint_path + suffix)
+                          for suffix in ('', '.index')):
+      raise diagnostics.UserError(
+          f'--watch needs a folder of checkpoints, {self.checkpoint_path} is one'
+          ' checkpoint')
+
+  def check_there(self) -> None:
+    """Refuses a checkpoint that is not there; a watched folder may still be empty.
+
+    Raises:
+      UserError: there is none.
+    """
+    if not self.watch:
+      checkpoint_names.check_there(self.checkpoint_path)
+
+  def notes(self) -> list[str]:
+    """Returns a line for every option without effect."""
+    if self.train_dir is None:
+      return []
+    return [f'--train_dir={self.train_dir} is not used: --checkpoint_path='
+            f'{self.checkpoint_path} names what is evaluated']
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedNetwork(Network):
+  """The network, and the form of its images."""
+
+  eval_image_size: int | None = option(
+      None, 'Height and width of the images; by default as the run card beside the'
+      ' checkpoint says, or those of the network.', int, lower=1)
+  train_image_size: int | None = option(
+      None, 'The same as --eval_image_size, as training calls it.', int, lower=1)
+
+  @property
+  def image_size(self) -> int | None:
+    """Height and width of the images, by either name."""
+    return self.eval_image_size or self.train_image_size
+
+  def check_image_size(self, model_name_is_given: bool) -> None:
+    """Refuses two sizes, and one that is too small for the network.
+
+    Args:
+      model_name_is_given: if not, a run card may name another network.
+
+    Raises:
+      UserError: the first fault.
+    """
+    if None not in (self.eval_image_size, self.train_image_size) and (
+        self.eval_image_size != self.train_image_size):
+      raise diagnostics.UserError(
+          f'--eval_image_size={self.eval_image_size} and --train_image_size='
+          f'{self.train_image_size} both give the size of the images: leave out one of'
+          ' them')
+    if self.image_size and model_name_is_given:
+      networks.check_image_size(
+          self.model_name, self.image_size,
+          flag='eval_image_size' if self.eval_image_size else 'train_image_size')
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedRecords(Records):
+  """The images that are evaluated on."""
+
+  dataset_split_name: str = option('test', 'Split of the data set.')
+  cache_dir: str | None = option(
+      None, 'Folder of the cache: records with preprocessed images, which are faster to'
+      ' read. They take about 20 times the space. They are made before the first batch'
+      ' and reused later.', str, is_path=True)
+  batch_size: int = option(100, 'Images in a batch.', lower=1)
+  max_num_batches: int | None = option(
+      None, 'Stop after so many batches; by default after the last image.', int,
+      lower=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recalibration(Group):
+  """New statistics of batch norm before the evaluation."""
+
+  recalibrate_batch_norm: bool = option(
+      False, 'First estimate the statistics of batch norm anew, over training images,'
+      ' and write them with everything else of the checkpoint to one of the same name'
+      ' and -recalibrated, which is evaluated. It is kept only if it does better on'
+      ' those images.')
+  recalibration_split_name: str = option('train', 'Split of the images for that.')
+  recalibration_images: int = option(
+      5000, 'How many of them, in batches of --batch_size; no more than the split has.',
+      lower=1)
+
+  def check(self, records: Records, is_watching: bool, given: frozenset[str]) -> None:
+    """Refuses options that make no sense, and files that are not there.
+
+    Args:
+      records: of the evaluation.
+      is_watching: whether several checkpoints are evaluated.
+      given: names of the options that the user set.
+
+    Raises:
+      UserError: the first fault.
+    """
+    for name in ('recalibration_split_name', 'recalibration_images'):
+      if name in given and not self.recalibrate_batch_norm:
+        raise diagnostics.UserError(
+            f'--{name} has no effect without --recalibrate_batch_norm')
+    if not self.recalibrate_batch_norm:
+      return
+    if is_watching:
+      raise diagnostics.UserError(
+          '--recalibrate_batch_norm is for one checkpoint: leave out --watch')
+    spec, split = records.spec(), self.recalibration_split_name
+    if split not in spec.splits:
+      raise diagnostics.UserError(
+          f'--recalibration_split_name={split} is no split of {spec.name} (known:'
+          f' {", ".join(spec.splits)}): name the one that was trained on')
+    dataset_catalog.split_files(spec, split, records.dataset_dir)
+
+
+@dataclasses.dataclass(frozen=True)
+class Results(Group):
+  """Where the results go."""
+
+  eval_dir: str = option(
+      '/tmp/tfmodel/', 'Folder for the summaries and, below report/, the report.',
+      is_path=True)
+
+  @property
+  def report_dir(self) -> str:
+    """The folder of the report."""
+    return os.path.join(self.eval_dir, 'report')
+
+
+@dataclasses.dataclass(frozen=True)
+class Server(Group):
+  """Where the sessions run."""
+
+  master: str = option(
+      '', 'Address of the TensorFlow server to run on; empty: this process.')
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig(Config):
+  """Everything that decides what an evaluation does; groups in the order of --help.
+
+  Attributes:
+    given: names of the options that the user set; others have their defaults.
+  """
+
+  checkpoint: EvaluatedCheckpoint
+  network: EvaluatedNetwork
+  data: EvaluatedRecords
+  recalibration: Recalibration
+  results: Results
+  server: Server
+  given: frozenset[str] = frozenset()
+
+  def check(self) -> None:
+    """Refuses options that make no sense, and names and files that are not there.
+
+    Raises:
+      UserError: the first fault.
+    """
+    self.checkpoint.check()
+    self.network.check()
+    self.data.check()
+    self.network.check_image_size('model_name' in self.given)
+    self.checkpoint.check_there()
+    self.recalibration.check(self.data, self.checkpoint.watch, self.given)
+
+  def make_eval_dir(self) -> None:
+    """Makes the folder of the results: a fault is better shown now.
+
+    Raises:
+      OSError: it cannot be made.
+    """
+    os.makedirs(self.results.eval_dir, exist_ok=True)
+
+  def header(self, network, checkpoint: str, step: int, command: str
+             ) -> dict[str, object]:
+    """Returns what was evaluated, as the head of the report shows it.
+
+    Args:
+      network: the resolved network: `model_name`, `preprocessing_name`, `image_size`.
+      checkpoint: its prefix.
+      step: its global step.
+      command: repeats the evaluation.
+    """
+    part = ({'part': f'the first {self.data.max_num_batches} batches only'}
+            if self.data.max_num_batches else {})
+    return {
+        'network': network.model_name, 'data set': self.data.dataset_name,
+        'split': self.data.dataset_split_name, 'checkpoint': checkpoint, 'step': step,
+        'preprocessing': network.preprocessing_name, 'image size': network.image_size,
+        'command': command, 'report': self.results.report_dir, **part}

@@ -1,0 +1,374 @@
+"""Evaluation: `evaluate(config)` reads from top to bottom as the steps of it."""
+
+import dataclasses
+import glob
+import sys
+from collections.abc import Callable
+
+from slim_zoo import diagnostics, tf_compat
+from slim_zoo.catalog import imagenet_names, networks
+from slim_zoo.checkpoints import (
+  checkpoint_names,
+  restore,
+  run_checkpoints,
+  trained_input,
+  values,
+)
+from slim_zoo.config.data import Network
+from slim_zoo.config.evaluation import EvaluateConfig
+from slim_zoo.config.options import options_of
+from slim_zoo.deployment import unused_gpus
+from slim_zoo.evaluation import (
+  checkpoint_evaluation,
+  metrics,
+  multi_label,
+  multi_label_report,
+  recalibration,
+  report,
+  summaries,
+)
+from slim_zoo.inference import inference_graph
+from slim_zoo.input import (
+  batch_labels,
+  counted_dataset,
+  held_out,
+  pipeline,
+  record_faults,
+  record_images,
+  records,
+)
+from slim_zoo.nets import nets_factory
+from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.tf_compat import tf
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationResult:
+  """The numbers of one checkpoint.
+
+  Attributes:
+    checkpoint: its prefix; with recalibration that of the checkpoint that was kept.
+    step: its global step.
+    metrics: all numbers, with the names of the classes. `evaluation.metrics.Metrics`,
+      or for a multi-label data set `evaluation.multi_label.Metrics`.
+    report_dir: folder of the report.
+  """
+
+  checkpoint: str
+  step: int
+  metrics: metrics.Metrics | multi_label.Metrics
+  report_dir: str
+
+  @property
+  def is_multi_label(self) -> bool:
+    """Whether an image may have several classes, or none."""
+    return isinstance(self.metrics, multi_label.Metrics)
+
+  @property
+  def accuracy(self) -> float:
+    """The share of right images, 0 to 1: of multi-label images those with exactly
+    their classes."""
+    return self.num_correct / self.num_images
+
+  @property
+  def num_correct(self) -> int:
+    """How many images are right."""
+    return self.metrics.exact if self.is_multi_label else self.metrics.top1.correct
+
+  @property
+  def num_images(self) -> int:
+    """How many images were evaluated; one that cannot be decoded counts as wrong."""
+    return self.metrics.num_images
+
+  @property
+  def per_class(self) -> list[dict[str, object]]:
+    """A row for each class, as in per_class.csv: label, name, images, correct, ..."""
+    return self.values['classes']
+
+  @property
+  def values(self) -> dict[str, object]:
+    """All numbers as plain values, as in report.json."""
+    return _report_module(self.is_multi_label).report_values(self.metrics, {
+        'checkpoint': self.checkpoint, 'step': self.step, 'report': self.report_dir})
+
+
+def evaluate(config: EvaluateConfig, command: str) -> EvaluationResult:
+  """Evaluates a checkpoint, or each new one of a watched folder.
+
+  Prints notes, the progress and the main numbers; writes the report.
+
+  Args:
+    config: what to do; `config.check()` has been called.
+    command: the command or the code that repeats the evaluation.
+
+  Returns:
+    The result; of a watched folder that of the last checkpoint.
+
+  Raises:
+    UserError: the records or the checkpoint cannot be read; one line that says what
+      to do.
+  """
+  _print_notes(config.checkpoint.notes())
+  tf_compat.drop_processor_notes()
+  _print_notes(unused_gpus.notes(), sys.stderr)
+  with tf.Graph().as_default():
+    if config.checkpoint.watch:
+      return _watch(config, command)
+    checkpoint = restore.find(config.checkpoint.checkpoint_path)
+    print(f'checkpoint {checkpoint}', flush=True)
+    return _evaluate(config, _set_up(config, checkpoint), checkpoint, command)
+
+
+def _print_notes(lines, stream=None):
+  for line in lines:
+    print(f'note: {line}', file=stream, flush=True)
+
+
+def _watch(config, command):
+  """Evaluates each new checkpoint of a folder; skips a deleted one."""
+  folder, timeout = config.checkpoint.checkpoint_path, (
+      config.checkpoint.watch_timeout_secs)
+  print(f'waiting for checkpoints in {folder}', flush=True)
+  checkpoint = set_up = result = None
+  for checkpoint in run_checkpoints.new_ones(folder, timeout):
+    print(f'checkpoint {checkpoint}', flush=True)
+    try:
+      set_up = set_up or _set_up(config, checkpoint)
+      result = _evaluate(config, set_up, checkpoint, command)
+    except diagnostics.UserError:
+      reason = restore.damage_of(checkpoint)
+      if reason is None:
+        raise
+      if checkpoint_names.first_file(checkpoint) is None:
+        reason = 'it was removed before it could be read'
+      print(f'{checkpoint} is skipped: {reason}', flush=True)
+  if checkpoint is None:
+    raise diagnostics.UserError(
+        f'no checkpoint came to {folder} in {timeout} seconds')
+  return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _SetUp:
+  """All that evaluations of several checkpoints share.
+
+  Attributes:
+    dataset: the slim Dataset of the split.
+    network: how its images become network input.
+    evaluation: runs a checkpoint over the split.
+  """
+
+  dataset: object
+  network: '_Network'
+  evaluation: checkpoint_evaluation.Evaluation | checkpoint_evaluation.FrozenEvaluation
+
+
+def _set_up(config, checkpoint):
+  """Finds the records and the network of the first checkpoint."""
+  dataset = _dataset(config, config.data.dataset_split_name)
+  network = _network(config, checkpoint, dataset)
+  evaluation = _evaluation(config, dataset, network)
+  _print_notes(_image_notes(dataset, network))
+  return _SetUp(dataset, network, evaluation)
+
+
+def _dataset(config, split_name):
+  return counted_dataset.get_dataset(
+      config.data.dataset_name, split_name, config.data.dataset_dir)
+
+
+def _evaluate(config, set_up, checkpoint, command):
+  """Evaluates one checkpoint and writes its report."""
+  if config.recalibration.recalibrate_batch_norm:
+    checkpoint = _recalibrated(config, checkpoint, set_up.network)
+  step = restore.global_step_of(checkpoint)
+  numbers, keys = set_up.evaluation.run(checkpoint, config.data.max_num_batches)
+  numbers = numbers.with_names(_class_names(config, set_up))
+  result = EvaluationResult(checkpoint, step, numbers, config.results.report_dir)
+  # The numbers stand, even if the checkpoint is removed or the report cannot be
+  # written.
+  header = config.header(set_up.network, checkpoint, step, command)
+  print('\n'.join(_report_module(result.is_multi_label).summary_lines(
+      numbers, None, header)), flush=True)
+  _print_report_notes(_count_notes(config, header, set_up.dataset, numbers))
+  summaries.write(config.results.eval_dir, numbers, step)
+  _print_report_notes(_write_report(result, header, set_up.evaluation, keys))
+  return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+  """What is evaluated, as options, run card, published facts and defaults have it.
+
+  Attributes:
+    model_name: of the network.
+    num_classes: of its logits.
+    labels_offset: what is taken off the labels of the records.
+    image_size: height and width of its images.
+    preprocessing_name: a family or a network.
+    preprocessing_fn: of that, for evaluation.
+    network_fn: builds it.
+  """
+
+  model_name: str
+  num_classes: int
+  labels_offset: int
+  image_size: int
+  preprocessing_name: str
+  preprocessing_fn: Callable
+  network_fn: Callable
+
+
+def _network(config, checkpoint, dataset) -> _Network:
+  """Finds out how the network of a checkpoint is evaluated; prints what is adopted."""
+  options = config.network
+  shapes = values.shapes_of(checkpoint)
+  facts, note = trained_input.facts_of(checkpoint, shapes)
+  given = {name: value if name in config.given else None
+           for name, value in config.values().items()}
+  if facts and given['model_name'] not in (None, facts.model_name):
+    facts = None  # What is wrong with that, its variables will show.
+  if facts and facts.num_classes != dataset.num_classes - facts.labels_offset:
+    # The offset is about the labels of another data set.
+    facts = dataclasses.replace(facts, labels_offset=0)
+  model_name = facts.model_name if facts else options.model_name
+  labels_offset = given['labels_offset']
+  if labels_offset is None:
+    labels_offset = facts.labels_offset if facts else config.data.labels_offset
+  num_classes = dataset.num_classes - labels_offset
+  made = trained_input.choose(
+      model_name, num_classes, checkpoint, facts, trained_input.Given(
+          options.image_size, given['preprocessing_name'], given['use_grayscale'],
+          given['labels_offset'], given['model_name']),
+      default_model_name=options_of(Network)['model_name'].default)
+  if made.image_size:
+    networks.check_image_size(model_name, made.image_size, flag='eval_image_size')
+  _print_notes(filter(None, [made.note, note, trained_input.averages_note(
+      shapes, facts, config.checkpoint.uses_averages)]))
+  network_fn = nets_factory.get_network_fn(model_name, num_classes)
+  return _Network(
+      model_name, num_classes, labels_offset,
+      made.image_size or network_fn.default_image_size, made.preprocessing_name,
+      preprocessing_factory.get_preprocessing(
+          made.preprocessing_name, False, made.use_grayscale), network_fn)
+
+
+def _evaluation(config, dataset, network, part=None):
+  """Returns the evaluation of checkpoints over a split, or over a part of it.
+
+  In this process the weights of each are frozen into a graph; a server at --master
+  is given one graph, with variables, which is the default one.
+  """
+  data, master = config.data, config.server.master
+  is_multi_label = batch_labels.is_multi_label(dataset)
+
+  def make_images():
+    return pipeline.evaluation_input(
+        dataset, pipeline.preprocess_with(network.preprocessing_fn, network.image_size),
+        data.batch_size, network.labels_offset, data.num_preprocessing_threads,
+        runs_here=not master, part=part, cache_dir=data.cache_dir)
+
+  if not master:
+    return checkpoint_evaluation.FrozenEvaluation(
+        make_images, _classify_with(config, network, is_multi_label),
+        network.num_classes, network.labels_offset, is_multi_label)
+  return checkpoint_evaluation.build(
+      make_images(), network.network_fn, network.num_classes, network.labels_offset,
+      config.checkpoint.moving_average_decay, master, is_multi_label)
+
+
+def _classify_with(config, network, is_multi_label):
+  """Returns classify(checkpoint, images), see `FrozenEvaluation`."""
+  def classify(checkpoint, images):
+    *_, image_size, channels = images.shape.as_list()
+    frozen = inference_graph.build(
+        network.model_name, network.num_classes, checkpoint, image_size, channels,
+        moving_averages=config.checkpoint.uses_averages, multi_label=is_multi_label)
+    return frozen.attach(images)[1]
+
+  return classify
+
+
+def _recalibrated(config, checkpoint, network):
+  """Writes a checkpoint with new batch norm statistics; returns the better one.
+
+  Both are measured on images of the split that the statistics are of.
+  """
+  data, master = config.data, config.server.master
+  split = config.recalibration.recalibration_split_name
+  dataset = _dataset(config, split)
+  batch_size = min(data.batch_size, dataset.num_samples)
+  num_images = min(config.recalibration.recalibration_images, dataset.num_samples)
+  num_batches = max(1, num_images // batch_size)
+  with tf.Graph().as_default():
+    images = pipeline.training_input(
+        dataset, pipeline.preprocess_with(network.preprocessing_fn, network.image_size),
+        batch_size, network.labels_offset, num_threads=data.num_preprocessing_threads,
+        runs_here=not master, cache_dir=data.cache_dir)
+    target = recalibration.Recalibration(
+        images, network.network_fn, config.checkpoint.moving_average_decay).run(
+            checkpoint, num_batches, master)
+  share = recalibration.MOST_JUDGED / dataset.num_samples
+  part = held_out.Part(share, is_held_out=True) if share < 1 else None
+
+  def measure(path):
+    with tf.Graph().as_default():
+      return _evaluation(config, dataset, network, part).run(path)[0]
+
+  kept, comparison = recalibration.keep_the_better(checkpoint, target, measure)
+  print(f'batch norm statistics of {num_batches * batch_size:,} images of {split}:'
+        f' {comparison}', flush=True)
+  return kept
+
+
+def _class_names(config, set_up):
+  """Returns the names of the classes, as the network counts them, or None."""
+  names, offset = set_up.dataset.labels_to_names, set_up.network.labels_offset
+  if not names and config.data.dataset_name == 'imagenet':
+    names = dict(enumerate(imagenet_names.names(set_up.dataset.num_classes) or ()))
+  if not names:
+    return None
+  return {label - offset: name for label, name in names.items() if label >= offset}
+
+
+def _image_notes(dataset, network):
+  """Returns lines on what is not seen of the images, by the first records."""
+  files = sorted(
+      path for pattern in dataset.data_sources for path in glob.glob(pattern))
+  crop = networks.crop_note(
+      network.preprocessing_name, network.image_size,
+      record_faults.first_sizes(files, record_faults.expected_of(dataset)))
+  return [*record_images.notes(files), *([crop] if crop else [])]
+
+
+# --- The report.
+
+
+def _report_module(is_multi_label):
+  return multi_label_report if is_multi_label else report
+
+
+def _print_report_notes(lines):
+  for line in lines:
+    print(f'  note           {line}', flush=True)
+
+
+def _count_notes(config, header, dataset, numbers):
+  """Returns a line where other images count than the data set describes."""
+  if config.data.max_num_batches:
+    return [header['part']]
+  if numbers.num_images == dataset.described_samples:
+    return []
+  return [f'{dataset.described_samples} images were expected in'
+          f' {config.data.dataset_split_name} of {config.data.dataset_name}; the'
+          f' records hold {numbers.num_images}, and all of them count']
+
+
+def _write_report(result, header, evaluation, keys):
+  """Writes the report folder; returns a line for each thing that is left out."""
+  if result.is_multi_label:
+    return multi_label_report.write_report(
+        result.report_dir, result.metrics, None, header)
+  return report.write_report(
+      result.report_dir, result.metrics, None, header,
+      lambda number: records.read_image(evaluation.images.files, *keys[number]))
