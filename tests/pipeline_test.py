@@ -92,6 +92,46 @@ def test_training_sees_every_image_once_an_epoch_shuffled(folder):
   assert first.tolist() != second.tolist()
 
 
+def test_the_order_of_a_seed_stays_what_it_was_in_earlier_versions(folder):
+  images = pipeline.training_input(
+      records.dataset(folder / 'part-*', 30), records.as_they_are, 30, seed=5)
+  assert read_some(images, 2) == [
+      [23, 7, 25, 12, 15, 5, 20, 24, 21, 13, 10, 22, 8, 3, 0, 18, 26, 2, 14, 17, 1, 27,
+       9, 29, 4, 28, 19, 16, 6, 11],
+      [6, 17, 28, 18, 16, 21, 20, 15, 4, 24, 26, 19, 25, 8, 3, 29, 1, 5, 23, 22, 12, 11,
+       10, 2, 0, 14, 7, 13, 9, 27]]
+
+
+class CountingPart:
+  """A part that keeps every record, and counts those that were read."""
+
+  def __init__(self):
+    self.records_read = 0
+
+  def keeps(self, file_index, position):
+    def count(unused_position):
+      self.records_read += 1
+      return True
+    return tf.ensure_shape(tf.numpy_function(count, [position], tf.bool), [])
+
+
+def test_the_shuffle_buffer_of_one_next_epoch_is_filled_ahead(folder):
+  part = CountingPart()
+  keyed = pipeline._read(  # Behind it, whole chunks of records are waited for.
+      sorted(map(str, folder.iterdir())), 1, 30, seed=5, part=part)
+  following = tf.data.make_one_shot_iterator(keyed).get_next()
+  with tf.Session() as session:
+    session.run(following)
+    deadline = time.monotonic() + 60
+    while part.records_read < 60 and time.monotonic() < deadline:
+      time.sleep(0.01)
+    # All of the first epoch and of the second, and none of the third.
+    assert part.records_read == 60
+    for _ in range(28):
+      session.run(following)
+    assert part.records_read == 60
+
+
 def test_training_batches_are_always_full(folder):
   images = pipeline.training_input(
       records.dataset(folder / 'part-*', 30), records.as_they_are, 32, seed=3)

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import statistics
 import sys
 from collections.abc import Callable, Mapping
 
@@ -35,9 +36,9 @@ def seconds(run: Callable[[], object], task: Mapping) -> list[float]:
 
 
 def batch_times(run: Callable[[], object], task: Mapping) -> dict:
-  """Returns the seconds of each batch, and the processor seconds of all threads.
+  """Returns the seconds of a batch, and the processor seconds of all threads.
 
-  The mean of these is of all batches: what comes out of an input goes on being made
+  The mean of both is of all batches: what comes out of an input goes on being made
   while nobody waits for it. It says what others on the same cores cannot change much.
   """
   marks = {}
@@ -50,4 +51,5 @@ def batch_times(run: Callable[[], object], task: Mapping) -> dict:
   burn_in, batches = task['burn_in'], task['num_batches']
   times = timings.timed(run, batches, burn_in, mark).seconds
   return {'seconds': [sum(times) / batches],
+          'median_seconds': statistics.median(times), 'longest_seconds': max(times),
           'processor_seconds': (marks[burn_in + batches] - marks[burn_in]) / batches}

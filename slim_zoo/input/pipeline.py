@@ -102,18 +102,23 @@ def _files(dataset: slim.dataset.Dataset) -> list[str]:
 def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
   """Returns a data set of (record, key); shuffled without end if there is a seed.
 
-  The order of an epoch is a function of the seed and of the epoch alone, so that a
-  resumed run need not read all the epochs before its own.
+  A key is (index of the file, position in it). The order of an epoch is a function of
+  the seed and of the epoch alone, so that a resumed run need not read all the epochs
+  before its own. During an epoch the shuffle buffer of the next one is filled, so no
+  step waits for it; this takes the memory of a second buffer.
   """
   numbered = tf.data.Dataset.from_tensor_slices(
       (list(range(len(files))), list(files)))
 
   def read_file(file_index, name):
-    def with_key(position, record):
-      return record, tf.stack([tf.cast(file_index, tf.int64), position])
-    found = tf.data.TFRecordDataset(name).enumerate().map(with_key)
-    return found if part is None else found.filter(
-        lambda _, key: part.keeps(key[0], key[1]))
+    # Not a map: calling a function for each record takes longer than reading it.
+    keyed = tf.data.Dataset.zip((
+        tf.data.TFRecordDataset(name),
+        tf.data.Dataset.zip((
+            tf.data.Dataset.from_tensors(tf.cast(file_index, tf.int64)).repeat(),
+            tf.data.Dataset.range(tf.int64.max)))))
+    return keyed if part is None else keyed.filter(
+        lambda record, key: part.keeps(*key))
 
   if seed is None:
     return numbered.flat_map(read_file)
@@ -135,8 +140,11 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
 
   first_epoch, passed_over = (
       divmod(first_record, held_out.count(files, part)) if first_record else (0, 0))
+  # `Dataset.interleave` would fill the buffers of two epochs ahead.
+  one_ahead = tf.data.experimental.parallel_interleave(
+      read_epoch, cycle_length=1, buffer_output_elements=1, prefetch_input_elements=1)
   return (tf.data.Dataset.range(first_epoch, tf.int64.max)
-          .flat_map(read_epoch).skip(passed_over))
+          .apply(one_ahead).skip(passed_over))
 
 
 def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
@@ -160,7 +168,7 @@ def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
 
   def step(source):
     numbered = source.enumerate(first_record).map(
-        lambda number, record_and_key: (number, *record_and_key))
+        lambda number, keyed: (number, keyed[0], tf.stack(keyed[1])))
     return chunks.passing_over_failures(
         numbered.window(chunks.SIZE).map(note), to_image, num_threads)
 
