@@ -17,7 +17,8 @@ from absl import flags
 from benchmarks import paired_runs
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
-from slim_zoo.timing import machine, timing_chart
+from slim_zoo.drawing import charts
+from slim_zoo.timing import machine
 
 FLAGS = flags.FLAGS
 OURS = 'this project'
@@ -127,7 +128,7 @@ def draw(runs: paired_runs.Runs, rivals: list[str], path: str) -> bool:
     if ratios:
       groups[f"{task['network']}\n{WHATS[task['what']]}"] = ratios
   if groups:
-    timing_chart.draw(
+    charts.write_bars(
         path, "This project's rate over that of", groups,
         'ratio of rates, above 1: this project is faster',
         paired_runs.conditions(runs), line_at=1.0, number='{:.2f}')

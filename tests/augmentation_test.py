@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slim_zoo import pictures
+from slim_zoo.drawing import sheets
 from slim_zoo.preprocessing import random_erasing
 from slim_zoo.preprocessing.augmentation import augmented
 from slim_zoo.preprocessing.preprocessing_factory import get_preprocessing
 from slim_zoo.tf_compat import tf
-from slim_zoo.training.callbacks import augmentation_sheet
+from slim_zoo.training.callbacks import augmentation_pictures
 from tests import recipe, scripts
 from tests.conftest import on_digits
 from tests.mapped_images import draw, evaluate, sample_photo, unconverted
@@ -164,10 +164,10 @@ def test_the_hook_gets_the_crop_and_its_result_is_what_counts(family):
 
 def test_the_sheet_shows_rows_of_pictures_under_their_titles():
   dark, black = np.full((8, 8, 1), 10, np.uint8), np.zeros((40, 20, 3), np.uint8)
-  sheet = np.asarray(augmentation_sheet.draw([
-      augmentation_sheet.Row('first', [dark, dark[..., 0]]),
-      augmentation_sheet.Row('second', [black, dark], ['one', 'two'])]))
-  side = pictures.THUMBNAIL_SIDE
+  sheet = np.asarray(augmentation_pictures.draw_sheet([
+      augmentation_pictures.Row('first', [dark, dark[..., 0]]),
+      augmentation_pictures.Row('second', [black, dark], ['one', 'two'])]))
+  side = sheets.THUMBNAIL_SIDE
   assert (sheet == 10).all(-1).sum() == 3 * side ** 2
   assert (sheet == 0).all(-1).sum() == side * side // 2
   assert sheet.shape[1] > 2 * side
@@ -204,8 +204,8 @@ def test_digits_are_trained_with_everything_on(digits_dir, tmp_path):
   assert losses[-1] < losses[0]
   picture = augmentation_picture(tmp_path)
   # As stored, the recipe and four steps, of six images.
-  assert picture.shape[0] > 6 * pictures.THUMBNAIL_SIDE
-  assert picture.shape[1] > 6 * pictures.THUMBNAIL_SIDE
+  assert picture.shape[0] > 6 * sheets.THUMBNAIL_SIDE
+  assert picture.shape[1] > 6 * sheets.THUMBNAIL_SIDE
 
 
 @pytest.mark.parametrize(('flags', 'words'), [

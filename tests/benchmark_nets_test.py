@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from benchmarks import paired_runs
-from slim_zoo.timing import bottleneck, machine, timing_chart
+from slim_zoo.drawing import charts
+from slim_zoo.timing import bottleneck, machine
 from slim_zoo.timing.timings import Timings, timed
 from tests import scripts
 
@@ -224,6 +225,6 @@ def test_the_machine_is_described_without_names():
 
 def test_a_chart_is_drawn_of_groups_that_lack_a_bar(tmp_path):
   path = tmp_path / 'chart.png'
-  timing_chart.draw(path, 'Rates', {'a': {'x': 1.0, 'y': 2.0}, 'b': {'y': 3.0}},
+  charts.write_bars(path, 'Rates', {'a': {'x': 1.0, 'y': 2.0}, 'b': {'y': 3.0}},
                     'rate', 'a note', line_at=1.0)
   assert path.stat().st_size > 5000

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slim_zoo import diagnostics, pictures
+from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
 from slim_zoo.datasets import dataset_factory, labels
+from slim_zoo.drawing import sheets
 from slim_zoo.evaluation import checkpoint_evaluation
 from slim_zoo.exporting import to_saved_model
 from slim_zoo.exporting.recipe import Recipe
@@ -92,7 +93,7 @@ def test_answers_are_those_of_the_evaluation(digit_files, trained_dir, evaluated
   drawn = sorted(path.relative_to(paths['explained'])
                  for path in paths['explained'].rglob('*.png'))
   assert len(drawn) == DIGITS + 2
-  assert Image.open(paths['sheet.png']).width > 4 * pictures.THUMBNAIL_SIDE
+  assert Image.open(paths['sheet.png']).width > 4 * sheets.THUMBNAIL_SIDE
 
 
 def test_answers_are_printed_with_names(digit_files, trained_dir, digits_dir, evaluated,
@@ -137,7 +138,7 @@ def test_an_export_answers_alike(digit_files, trained_dir, evaluated, tmp_path):
   for row, label, confidence in zip(rows, *evaluated, strict=False):
     assert row['name_1'] == names[label]
     assert float(row['probability_1']) == pytest.approx(confidence, abs=1e-5)
-  assert Image.open(tmp_path / 'sheet.png').width > 4 * pictures.THUMBNAIL_SIDE
+  assert Image.open(tmp_path / 'sheet.png').width > 4 * sheets.THUMBNAIL_SIDE
   (tmp_path / 'saved_model' / '1' / 'saved_model.pb').write_bytes(b'damage')
   done = scripts.run('classify', digit_files, export=tmp_path)
   scripts.answer(done, 'saved_model/1', 'it is damaged', code=1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slim_zoo.drawing import sheets
 from slim_zoo.evaluation import figures, panels, report
 from slim_zoo.evaluation.metrics import Predictions, evaluate
 
@@ -198,7 +199,7 @@ def test_the_surest_mistakes_are_the_pictures_shown(tmp_path):
     (8, 8), (8, 8, 1), (8, 8, 3), (300, 500, 3), (1, 700), (700, 1, 1)])
 def test_images_of_every_shape_become_small_rgb_pictures(shape):
   pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-  picture = panels.thumbnail(pixels)
+  picture = sheets.thumbnail(sheets.image_of(pixels), side=256)
   assert picture.mode == 'RGB'
   assert max(picture.size) == 256
   if min(shape[:2]) > 1:
@@ -208,7 +209,7 @@ def test_images_of_every_shape_become_small_rgb_pictures(shape):
 
 def test_tiny_images_keep_their_pixels_as_squares():
   pixels = np.arange(0, 256, 4, dtype=np.uint8).reshape([8, 8])
-  enlarged = np.asarray(panels.thumbnail(pixels))
+  enlarged = np.asarray(sheets.thumbnail(sheets.image_of(pixels), side=256))
   np.testing.assert_array_equal(
       enlarged[..., 0], np.kron(pixels, np.ones([32, 32], np.uint8)))
 
@@ -218,7 +219,7 @@ def test_tiny_images_keep_their_pixels_as_squares():
     np.zeros([8], np.uint8)])
 def test_what_is_no_image_is_refused(image):
   with pytest.raises(ValueError, match=r'expected uint8 \[h, w\]'):
-    panels.thumbnail(image)
+    sheets.image_of(image)
 
 
 @pytest.mark.parametrize(('classes', 'count', 'sure', 'unreadable'), [

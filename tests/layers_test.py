@@ -10,13 +10,13 @@ import pytest
 from tests.conftest import ROOT
 
 MIDDLE = {'nets', 'datasets', 'preprocessing', 'deployment', 'images', 'input'}
-LEFT = {'diagnostics', 'pictures', 'progress', 'files', 'tf_compat', 'catalog'}
+LEFT = {'diagnostics', 'drawing', 'progress', 'files', 'tf_compat', 'catalog'}
 # Each module or package of slim_zoo, and those that it may import besides itself.
 LAYERS = {
     'slim_names': set(),
     'diagnostics': set(),
     'paths': set(),
-    'pictures': {'diagnostics'},
+    'drawing': {'diagnostics'},
     'progress': set(),
     'files': {'diagnostics', 'progress'},
     'tf_compat': set(),
@@ -42,7 +42,7 @@ LAYERS = {
     'api': {'config', 'tasks'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
-WITHOUT_TENSORFLOW = {'diagnostics', 'pictures', 'progress', 'catalog', 'slim_names',
+WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'progress', 'catalog', 'slim_names',
                       'paths', 'config'}
 # Those modules of checkpoints that config imports.
 CHECKPOINTS_OF_CONFIG = {'checkpoint_names', 'renaming', 'run_checkpoints', 'run_facts',

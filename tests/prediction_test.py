@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slim_zoo import diagnostics, pictures
+from slim_zoo import diagnostics
 from slim_zoo.dataset_building import image_folder
+from slim_zoo.drawing import fonts
 from slim_zoo.images import image_files
 from slim_zoo.nets import nets_factory
 from slim_zoo.prediction import (
@@ -300,9 +301,9 @@ def test_contact_sheets_show_images_from_all_over():
 
 def test_long_names_are_shortened_where_it_says_least():
   name = 'holidays_2019_0001_original_of_the_camera.jpeg'
-  short = pictures.shorten(name, 11, 100, middle=True)
+  short = fonts.shorten(name, 11, 100, middle=True)
   assert short[:4] == name[:4]
   assert short.endswith('.jpeg')
   assert '…' in short
-  assert pictures.font(11).getlength(short) <= 100
-  assert pictures.shorten('two\nlines', 11, 100) == 'two lines'
+  assert fonts.font(11).getlength(short) <= 100
+  assert fonts.shorten('two\nlines', 11, 100) == 'two lines'

@@ -12,7 +12,7 @@ from slim_zoo.deployment import model_deploy
 from slim_zoo.preprocessing import display, preprocessing_factory
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import eval_network, intervals
-from slim_zoo.training.callbacks import prediction_sheet, sample_predictions, summaries
+from slim_zoo.training.callbacks import sample_predictions, summaries
 from tests import records_for_tests
 
 CONFIG = model_deploy.DeploymentConfig(clone_on_cpu=True)
@@ -318,7 +318,7 @@ def test_a_run_that_fails_before_its_first_step_has_no_pictures(split, begins):
 
 
 def answer(truth, probabilities, several=False, size=(8, 8)):
-  return prediction_sheet.Answer(
+  return sample_predictions.Answer(
       np.zeros(size, np.uint8), frozenset(truth), np.float32(probabilities), several)
 
 
@@ -331,7 +331,7 @@ def test_an_answer_is_right_when_its_classes_are(
   found = answer(truth, probabilities, several)
   assert found.predicted == frozenset(predicted)
   assert found.is_right == (set(truth) == set(predicted))
-  colours = {colour for _, colour in prediction_sheet.draw(
+  colours = {colour for _, colour in sample_predictions.draw_sheet(
       [found], None, 'title').getcolors(1 << 24)}
   assert (BLUE in colours, VERMILION in colours) == (
       found.is_right, not found.is_right)
@@ -342,7 +342,7 @@ def test_a_sheet_has_room_for_any_image_and_name():
              for size in ((300, 20), (20, 300), (1, 1), (40, 40, 3), (400, 500, 3))]
   names = {0: 'a very long name of a class, with its synonyms, and\nlines', 1: '日本'}
   start = time.process_time()
-  sheet = prediction_sheet.draw(answers, names, 'title')
-  assert sheet.size == prediction_sheet.draw(answers, {}, 'title').size
+  sheet = sample_predictions.draw_sheet(answers, names, 'title')
+  assert sheet.size == sample_predictions.draw_sheet(answers, {}, 'title').size
   # Seconds of this process: other programs may take as many as they like.
   assert time.process_time() - start < 20

@@ -269,7 +269,8 @@ def setting_key(setting) -> str:
 
 def draw(rows: list[dict]) -> None:
   """Writes the picture of --plot."""
-  from slim_zoo.timing import machine, network_timing, timing_chart
+  from slim_zoo.drawing import charts
+  from slim_zoo.timing import machine, network_timing
   groups = {}
   for row in rows:
     label = f"{row['network']}, batch {row['batch_size']}"
@@ -277,7 +278,7 @@ def draw(rows: list[dict]) -> None:
         ', frozen' if row['graph'] == 'frozen' else '')
     groups.setdefault(label, {})[kind] = row['images_per_second']
   rates = [row['images_per_second'] for row in rows]
-  timing_chart.draw(
+  charts.write_bars(
       FLAGS.plot, 'Images a second', groups, 'images/s, of the median batch',
       machine.in_words(machine.describe()), log=max(rates) > 20 * min(rates))
   print(f'the picture: {FLAGS.plot}')

@@ -23,7 +23,7 @@ import sys
 
 from absl import flags
 
-from slim_zoo import diagnostics, pictures
+from slim_zoo import diagnostics
 from slim_zoo.commands import common_flags, path_flags, running, trained_network_flags
 from slim_zoo.prediction import answers, sources, tally
 
@@ -100,7 +100,7 @@ def check_flags(arguments) -> None:
   if FLAGS.output and not FLAGS.format:
     answers.format_of(FLAGS.output)
   if FLAGS.contact_sheet:
-    pictures.check_png(FLAGS.contact_sheet, 'contact_sheet')
+    path_flags.check_png(FLAGS.contact_sheet, 'contact_sheet')
   for flag in ('output', 'contact_sheet', 'features'):
     if FLAGS[flag].value:
       _check_place(flag, FLAGS[flag].value)

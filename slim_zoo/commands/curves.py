@@ -12,7 +12,7 @@ import os
 
 from absl import flags
 
-from slim_zoo import diagnostics, pictures
+from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
@@ -36,7 +36,7 @@ def check(folders) -> None:
   if not FLAGS.output or os.path.isdir(FLAGS.output):
     raise diagnostics.UserError(
         f"--output='{FLAGS.output}' is no file: name a PNG file to write")
-  pictures.check_png(FLAGS.output, 'output')
+  path_flags.check_png(FLAGS.output, 'output')
   os.makedirs(os.path.dirname(FLAGS.output) or '.', exist_ok=True)
 
 

@@ -1,5 +1,6 @@
 """Flags that name files and folders: ~ is expanded, what is not local is refused."""
 
+import os
 from collections.abc import Sequence
 
 from absl import flags
@@ -81,3 +82,17 @@ def DEFINE_path_list(  # noqa: N802
   """Defines a flag that names files, folders or patterns, separated by commas."""
   flags.DEFINE(PathListParser(), name, default, help_text, flag_values=flag_values,
                serializer=flags.CsvListSerializer(','), module_name=module_name)
+
+
+def check_png(path: str, flag: str) -> None:
+  """Raises UserError if the suffix of a picture's path is another one than .png.
+
+  Args:
+    path: of the file to write.
+    flag: its name, without dashes.
+  """
+  suffix = os.path.splitext(path)[1]
+  if suffix.lower() not in ('', '.png'):
+    raise diagnostics.UserError(
+        f"--{flag}={path}: pictures are written as PNG, not as '{suffix}': name a file"
+        ' that ends in .png')

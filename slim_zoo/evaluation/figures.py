@@ -1,84 +1,24 @@
-"""The pictures of a report, as PNG files.
+"""The pictures of a report, as PNG files."""
 
-Drawn with matplotlib's figures and the Agg canvas alone: no window system, no
-global state, and the user's own matplotlib settings change nothing.
-"""
-
-import contextlib
-import logging
 import pathlib
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from slim_zoo import pictures
+from slim_zoo.drawing import charts, fonts
+from slim_zoo.drawing.colours import BLUE, INK, MUTED, VERMILION
 from slim_zoo.evaluation import panels
 from slim_zoo.evaluation.metrics import Metrics
-from slim_zoo.evaluation.panels import INK, MUTED, VERMILION
 
 NUM_WORST_MISTAKES = 24
 _PAGE_WIDTH, _SHEET_WIDTH = 11, 10
 _PAGE_COLUMNS, _SHEET_COLUMNS = 8, 6
 _PAGE_MISTAKES = 2 * _PAGE_COLUMNS
-_MARGIN = 0.12
-_DOTS_PER_INCH = 150
 
-# Of a report's header: in the title, or of no use in a picture.
+# Fields of a report's header that are in the title, or of no use in a picture.
 _NOT_DETAILS = ('network', 'data set', 'split', 'command', 'report')
-
-_STYLE = {
-    'axes.edgecolor': MUTED,
-    'axes.labelcolor': MUTED,
-    'axes.titlelocation': 'left',
-    'axes.titlesize': 12,
-    'axes.titleweight': 'bold',
-    'figure.titlesize': 13,
-    'figure.titleweight': 'bold',
-    'font.size': 10,
-    'text.color': INK,
-    # A class name may hold a dollar sign.
-    'text.parse_math': False,
-    'xtick.color': INK,
-    'ytick.color': INK,
-}
-
-
-@contextlib.contextmanager
-def drawing(texts: Iterable[str] = ()):
-  """Our style, and none of matplotlib's notes about fonts in the terminal.
-
-  Args:
-    texts: what is drawn and may have letters that our own font does not have.
-  """
-  fonts = logging.getLogger('matplotlib.font_manager')
-  level = fonts.level
-  fonts.setLevel(logging.ERROR)
-  try:
-    own_style = {**_STYLE, 'font.family': pictures.families(texts)}
-    with warnings.catch_warnings(), style.context(own_style, after_reset=True):
-      warnings.filterwarnings('ignore', message='Glyph .* missing from')
-      yield
-  finally:
-    fonts.setLevel(level)
-
-
-def new(width: float, height: float) -> Figure:
-  """Returns an empty figure of so many inches."""
-  figure = Figure((width, height), layout='constrained', facecolor='white')
-  FigureCanvasAgg(figure)
-  figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN / 2)
-  return figure
-
-
-def save(figure: Figure, path: pathlib.Path) -> None:
-  """Writes a figure as a PNG file; raises OSError."""
-  # Without matplotlib's version in it, the same report is the same file.
-  figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={'Software': None})
 
 
 def write_figures(folder: pathlib.Path, metrics: Metrics,
@@ -92,27 +32,27 @@ def write_figures(folder: pathlib.Path, metrics: Metrics,
     header: what was evaluated, see `report.write_report`.
     thumbnails: of the first NUM_WORST_MISTAKES of `metrics.mistakes()`.
   """
-  metrics = metrics.with_names(pictures.legible_classes(metrics.class_names))
-  header = {key: pictures.legible(value) if isinstance(value, str) else value
+  metrics = metrics.with_names(fonts.legible_classes(metrics.class_names))
+  header = {key: fonts.legible(value) if isinstance(value, str) else value
             for key, value in header.items()}
-  with drawing([*metrics.class_names, *map(str, header.values())]):
+  with charts.in_style([*metrics.class_names, *map(str, header.values())]):
     for name, figure in (
         ('confusion_matrix.png', _confusion_figure(metrics)),
         ('per_class.png', _per_class_figure(metrics)),
         ('reliability.png', _reliability_figure(metrics)),
         ('worst_mistakes.png', _mistakes_figure(metrics, thumbnails)),
         ('report.png', _page(metrics, header, thumbnails))):
-      save(figure, folder / name)
+      charts.save(figure, folder / name)
 
 
 def _confusion_figure(metrics: Metrics) -> Figure:
   if metrics.num_classes > panels.MAX_NAMED_CLASSES:
-    figure = new(13, 6.6)
+    figure = charts.new(13, 6.6)
     matrix, pairs = figure.subplots(1, 2)
     pairs.set_title('Most confused')
     panels.draw_confused_pairs(pairs, metrics, limit=20)
   else:
-    figure = new(7.2, 7.2)
+    figure = charts.new(7.2, 7.2)
     matrix = figure.subplots()
   matrix.set_title(panels.confusion_title(metrics))
   panels.draw_confusion(matrix, metrics)
@@ -121,7 +61,7 @@ def _confusion_figure(metrics: Metrics) -> Figure:
 
 def _per_class_figure(metrics: Metrics) -> Figure:
   bars = min(metrics.macro.classes, panels.MAX_BARS)
-  figure = new(7, 0.6 + 0.3 * bars)
+  figure = charts.new(7, 0.6 + 0.3 * bars)
   axes = figure.subplots()
   axes.set_title(panels.per_class_title(metrics))
   panels.draw_per_class(axes, metrics, room=bars)
@@ -134,24 +74,24 @@ def write_precisions(path: pathlib.Path, names: Sequence[str], values: np.ndarra
 
   Args:
     path: of the PNG file.
-    names: of the classes, at least one, as `pictures.legible_classes` has them; the
+    names: of the classes, at least one, as `fonts.legible_classes` has them; the
       first ones are shown.
     values: float [classes].
     images: int [classes], how many images each class has.
   """
   shown = min(len(names), panels.MAX_BARS)
-  with drawing(names):
-    figure = new(7, 0.6 + 0.3 * shown)
+  with charts.in_style(names):
+    figure = charts.new(7, 0.6 + 0.3 * shown)
     axes = figure.subplots()
     axes.set_title('Average precision' + (
         f' of the {shown} worst of {len(names)} classes' if shown < len(names)
         else ' per class'))
     panels.draw_bars(axes, 'AP', names[:shown], values[:shown], images[:shown], shown)
-    save(figure, path)
+    charts.save(figure, path)
 
 
 def _reliability_figure(metrics: Metrics) -> Figure:
-  figure = new(6, 6.6)
+  figure = charts.new(6, 6.6)
   axes, histogram = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
   axes.set_title('Reliability: expected calibration error '
                  f'{panels.number(metrics.calibration.error)}', pad=22)
@@ -168,10 +108,10 @@ def _mistakes_title(metrics: Metrics, shown: int) -> str:
 
 def _mistakes_figure(metrics: Metrics, thumbnails: list[Image.Image]) -> Figure:
   rows = max(1, -(-len(thumbnails) // _SHEET_COLUMNS))
-  figure = new(_SHEET_WIDTH,
-                   0.6 + rows * (1.65 + 0.16 * panels.caption_lines(metrics)))
+  figure = charts.new(_SHEET_WIDTH,
+                      0.6 + rows * (1.65 + 0.16 * panels.caption_lines(metrics)))
   figure.suptitle(_mistakes_title(metrics, len(thumbnails)),
-                  x=_MARGIN / _SHEET_WIDTH, ha='left')
+                  x=charts.MARGIN / _SHEET_WIDTH, ha='left')
   panels.draw_mistakes(
       figure, metrics, thumbnails, _SHEET_COLUMNS, name_width=21)
   return figure
@@ -184,7 +124,7 @@ def _page(metrics: Metrics, header: Mapping[str, object],
   rows = -(-len(shown) // _PAGE_COLUMNS)
   heights = [1.8, 5.2,
              0.55 + rows * (1.3 + 0.16 * panels.caption_lines(metrics))]
-  page = new(_PAGE_WIDTH, sum(heights))
+  page = charts.new(_PAGE_WIDTH, sum(heights))
   head, middle, bottom = page.subfigures(3, 1, height_ratios=heights)
   _draw_head(head, metrics, header)
   left, right = middle.subplots(1, 2, width_ratios=[1.1, 1])
@@ -197,14 +137,14 @@ def _page(metrics: Metrics, header: Mapping[str, object],
   right.set_title(panels.per_class_title(metrics))
   panels.draw_per_class(right, metrics, room=5)
   bottom.suptitle(_mistakes_title(metrics, len(shown)),
-                  x=_MARGIN / _PAGE_WIDTH, ha='left')
+                  x=charts.MARGIN / _PAGE_WIDTH, ha='left')
   panels.draw_mistakes(bottom, metrics, shown, _PAGE_COLUMNS, name_width=16)
   return page
 
 
 def _draw_head(head, metrics: Metrics, header: Mapping[str, object]) -> None:
   """Draws what was evaluated and the main numbers."""
-  margin = _MARGIN / _PAGE_WIDTH
+  margin = charts.MARGIN / _PAGE_WIDTH
   head.text(margin, 0.84, title(header), fontsize=17, weight='bold', va='center')
   head.text(margin, 0.65, _details(header), fontsize=9, color=MUTED, va='center')
   low, high = metrics.top1.interval
@@ -219,7 +159,7 @@ def _draw_head(head, metrics: Metrics, header: Mapping[str, object]) -> None:
   for place, (value, meaning) in zip(
       (margin, 0.36, 0.55, 0.73, 0.88), tiles, strict=True):
     head.text(place, 0.36, value, fontsize=22, va='center',
-              color=panels.BLUE if place == margin else INK)
+              color=BLUE if place == margin else INK)
     head.text(place, 0.14, meaning, fontsize=9, color=MUTED, va='center')
   if metrics.num_unreadable:
     head.text(1 - margin, 0.84, f'{metrics.num_unreadable:,} unreadable, counted as'

@@ -2,19 +2,16 @@
 
 import glob
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from slim_zoo import diagnostics, pictures
-from slim_zoo.evaluation import figures
-from slim_zoo.evaluation.panels import FAINT
+from slim_zoo import diagnostics
+from slim_zoo.drawing import charts, fonts
+from slim_zoo.drawing.colours import FAINT, SERIES
 from slim_zoo.tf_compat import tf
 
-# Of the palette by Okabe and Ito; a folder each, in turn.
-_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 # One step's loss says little: a line is drawn of the means over this share of the run.
 _SMOOTHED_SHARE = 0.04
 _MANY = 20
@@ -123,16 +120,16 @@ def draw(path: str | os.PathLike, runs: Mapping[str, Curves]) -> None:
   if not shown:
     raise diagnostics.UserError(
         'none of the folders has a loss, an accuracy or a learning rate in it')
-  runs = {pictures.legible(name): curves for name, curves in runs.items()}
-  with figures.drawing(runs):
-    figure = figures.new(9, 2.4 * len(shown))
+  runs = {fonts.legible(name): curves for name, curves in runs.items()}
+  with charts.in_style(runs):
+    figure = charts.new(9, 2.4 * len(shown))
     axes = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
     for panel, part in zip(shown, axes, strict=True):
       part.set_title(panel.title)
       part.grid(axis='y', color=FAINT)
       part.spines[['top', 'right']].set_visible(False)
       for number, (name, curves) in enumerate(runs.items()):
-        _draw_run(part, panel, name, curves, _COLOURS[number % len(_COLOURS)])
+        _draw_run(part, panel, name, curves, SERIES[number % len(SERIES)])
       if panel.is_logarithmic and all(
           (line.get_ydata() > 0).all() for line in part.lines):
         part.set_yscale('log')
@@ -140,7 +137,7 @@ def draw(path: str | os.PathLike, runs: Mapping[str, Curves]) -> None:
         part.yaxis.set_minor_formatter('')
       part.legend(frameon=False, fontsize=9)
     axes[-1].set_xlabel('step')
-    figures.save(figure, pathlib.Path(path))
+    charts.save(figure, path)
 
 
 def _draw_run(axes, panel, name, curves, colour):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from slim_zoo import pictures
+from slim_zoo.drawing import fonts
 from slim_zoo.evaluation import figures, panels, report_files
 from slim_zoo.evaluation.metrics import ClassNames
 from slim_zoo.evaluation.multi_label import THRESHOLD, Metrics
@@ -38,7 +38,7 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
     worst = metrics.worst_classes()
     with report_files.pictures_may_fail(unfinished, problems):
-      names = pictures.legible_classes(metrics.class_names)
+      names = fonts.legible_classes(metrics.class_names)
       if len(worst):
         figures.write_precisions(
             unfinished / 'per_class.png', [names[label] for label in worst],

@@ -1,9 +1,4 @@
-"""The parts that the pictures of a report are made of.
-
-Each function draws one part into axes (or a figure) it is given. Blue is right
-and vermilion is wrong everywhere; both are of the palette by Okabe and Ito
-(Color Universal Design, 2008), which colour-blind readers can tell apart.
-"""
+"""The parts of the pictures of a report: a function draws one part into axes."""
 
 from collections.abc import Sequence
 
@@ -12,16 +7,23 @@ from matplotlib import ticker
 from PIL import Image
 
 from slim_zoo import diagnostics
+from slim_zoo.drawing.colours import (
+    BLUE,
+    FAINT,
+    GRAY,
+    INK,
+    MUTED,
+    PALE,
+    VERMILION,
+    shade,
+)
 from slim_zoo.evaluation.metrics import Accuracy, Metrics
-
-BLUE, VERMILION = '#0072B2', '#D55E00'
-INK, MUTED, FAINT = '#222222', '#666666', '#E4E4E4'
 
 # Above these many classes a matrix has no room for its counts and its names.
 MAX_COUNTED_CLASSES = 20
 MAX_NAMED_CLASSES = 40
 MAX_BARS = 20
-_THUMBNAIL_SIDE = 256
+THUMBNAIL_SIDE = 256
 
 
 def shorten(name: str, width: int) -> str:
@@ -37,12 +39,6 @@ def shorten(name: str, width: int) -> str:
 def number(value: float) -> str:
   """Returns '0.957', or '-' for a number that is not defined."""
   return '-' if np.isnan(value) else diagnostics.fixed(value, 3)
-
-
-def _mix(colour: str, strength: np.ndarray) -> np.ndarray:
-  """Returns RGB [..., 3] between white (0) and `colour` (1)."""
-  full = np.array([int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)])
-  return 1 + np.asarray(strength)[..., np.newaxis] * (full - 1)
 
 
 def confusion_title(metrics: Metrics) -> str:
@@ -73,9 +69,9 @@ def _draw_confusion_cells(axes, metrics: Metrics) -> None:
   confusion, count = metrics.confusion, metrics.num_classes
   shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
   # The root lifts a single mistake among many images into sight.
-  cells = _mix(VERMILION, np.sqrt(shares))
+  cells = shade(VERMILION, np.sqrt(shares))
   diagonal = np.arange(count)
-  cells[diagonal, diagonal] = _mix(BLUE, shares[diagonal, diagonal])
+  cells[diagonal, diagonal] = shade(BLUE, shares[diagonal, diagonal])
   axes.imshow(cells, interpolation='nearest')
   edges = np.arange(count + 1) - 0.5
   axes.vlines(edges, -0.5, count - 0.5, color=FAINT, linewidth=0.8)
@@ -149,7 +145,7 @@ def draw_bars(axes, what: str, names: Sequence[str], values: np.ndarray,
     room: bars that fit; with fewer the rest of the axes stays empty.
   """
   rows = np.arange(len(names))
-  axes.barh(rows, np.ones(len(names)), height=0.7, color='#F3F3F3')
+  axes.barh(rows, np.ones(len(names)), height=0.7, color=PALE)
   axes.barh(rows, values, height=0.7, color=BLUE)
   for row, value, count in zip(rows, values, images, strict=True):
     axes.text(1.02, row, number(value), va='center_baseline', fontsize=9)
@@ -196,7 +192,7 @@ def draw_reliability(axes, histogram, metrics: Metrics) -> None:
               borderpad=0, frameon=False, fontsize=9)
   axes.tick_params(labelbottom=False)
   histogram.bar(calibration.edges[:-1], calibration.images, align='edge',
-                width=0.92 / len(calibration.images), color='#9A9A9A')
+                width=0.92 / len(calibration.images), color=GRAY)
   histogram.set_ylabel('images')
   histogram.set_xlabel('confidence: the probability of the prediction')
   histogram.yaxis.set_major_locator(
@@ -204,24 +200,6 @@ def draw_reliability(axes, histogram, metrics: Metrics) -> None:
   for part in (axes, histogram):
     part.set_xlim(0, 1)
     part.spines[['top', 'right']].set_visible(False)
-
-
-def thumbnail(image: np.ndarray) -> Image.Image:
-  """Returns a small RGB copy of a uint8 [h, w], [h, w, 1] or [h, w, 3] image."""
-  pixels = np.asarray(image)
-  if pixels.ndim == 3 and pixels.shape[2] == 1:
-    pixels = pixels[:, :, 0]
-  if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (
-      pixels.ndim == 3 and pixels.shape[2] != 3):
-    raise ValueError(
-        f'an image is {pixels.dtype} {list(pixels.shape)}, expected uint8'
-        ' [h, w], [h, w, 1] or [h, w, 3]')
-  picture = Image.fromarray(pixels).convert('RGB')
-  scale = _THUMBNAIL_SIDE / max(picture.size)
-  size = [max(1, round(side * scale)) for side in picture.size]
-  # The pixels of a tiny image are kept as squares: they are what was seen.
-  return picture.resize(
-      size, Image.Resampling.NEAREST if scale >= 3 else Image.Resampling.LANCZOS)
 
 
 def draw_mistakes(figure, metrics: Metrics, thumbnails: list[Image.Image],
@@ -248,8 +226,8 @@ def draw_mistakes(figure, metrics: Metrics, thumbnails: list[Image.Image],
     axes.imshow(np.asarray(picture), interpolation='antialiased',
                 extent=(0, width, height, 0))
     # Square axes whatever the image: it stands on its caption, in the middle.
-    axes.set_xlim((width - _THUMBNAIL_SIDE) / 2, (width + _THUMBNAIL_SIDE) / 2)
-    axes.set_ylim(height, height - _THUMBNAIL_SIDE)
+    axes.set_xlim((width - THUMBNAIL_SIDE) / 2, (width + THUMBNAIL_SIDE) / 2)
+    axes.set_ylim(height, height - THUMBNAIL_SIDE)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from slim_zoo.drawing import sheets
 from slim_zoo.evaluation import figures, panels, report_files
 from slim_zoo.evaluation.metrics import ClassNames, Metrics
 
@@ -52,7 +53,8 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
     images = [read_image(int(metrics.records.keys[row])) for row in worst]
     with report_files.pictures_may_fail(unfinished, problems):
-      thumbnails = list(map(panels.thumbnail, images))
+      thumbnails = [sheets.thumbnail(sheets.image_of(image), panels.THUMBNAIL_SIDE)
+                    for image in images]
       figures.write_figures(unfinished, metrics, header, thumbnails)
   return problems
 

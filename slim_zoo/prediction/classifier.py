@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from slim_zoo import diagnostics, pictures
+from slim_zoo import diagnostics
+from slim_zoo.drawing import sheets
 from slim_zoo.images import image_files
 
 
@@ -94,7 +95,7 @@ def classify(paths: Sequence[str], model: Model, batch_size: int, num_threads: i
   def read(path):
     try:
       with reader.open(path) as file:
-        thumbnail = pictures.thumbnail(
+        thumbnail = sheets.thumbnail(
             Image.open(io.BytesIO(file.data))) if path in shown else None
         return Answer(path, change=file.change, thumbnail=thumbnail), model.prepare(
             file.data)

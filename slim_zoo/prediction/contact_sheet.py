@@ -1,18 +1,16 @@
-"""A sheet of images, each with what the network takes it for and how sure it is."""
+"""A sheet of images, each with its likeliest class and the probability."""
 
 import dataclasses
 import os
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from slim_zoo import pictures
+from slim_zoo.drawing import colours, fonts, sheets
 from slim_zoo.prediction.classifier import Answer
 
-# More would be small print on any screen.
+# More would be too small on any screen.
 MAX_IMAGES = 60
-_FRAME, _GAP, _MARGIN = 1, 18, 16
-_LINE, _BAR, _HEAD = 18, 7, 44
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +18,9 @@ class Entry:
   """One image of a sheet.
 
   Attributes:
-    thumbnail: of it.
-    file_name: what it is called.
-    class_name: what it is taken for, as `pictures.legible_classes` has it.
+    thumbnail: of the image.
+    file_name: of the image.
+    class_name: of the likeliest class, from `fonts.legible_classes`.
     probability: of that class.
   """
 
@@ -33,79 +31,41 @@ class Entry:
 
 
 def spread(items: Sequence, count: int = MAX_IMAGES) -> list:
-  """Returns up to `count` items, from places all over their row."""
+  """Returns up to `count` items, evenly spaced."""
   count = min(count, len(items))
   return [items[place * len(items) // count] for place in range(count)]
 
 
 def draw(entries: Sequence[Entry], title: str) -> Image.Image:
-  """Draws all entries, row by row, in some more columns than rows.
-
-  Args:
-    entries: at least one.
-    title: the line above them.
-  """
-  columns = min(len(entries), max(4, round((1.6 * len(entries)) ** 0.5)))
-  rows = -(-len(entries) // columns)
-  width = pictures.THUMBNAIL_SIDE + 2 * _FRAME
-  height = width + 2 * _LINE + _BAR + 6
-  title_width = round(pictures.font(16, bold=True).getlength(title))
-  sheet = Image.new('RGB', (
-      2 * _MARGIN + max(columns * (width + _GAP) - _GAP, title_width),
-      _HEAD + rows * (height + _GAP) - _GAP + _MARGIN), pictures.PAPER)
-  drawing = ImageDraw.Draw(sheet)
-  drawing.text((_MARGIN, _HEAD / 2), title, pictures.INK,
-               pictures.font(16, bold=True), anchor='lm')
-  for place, entry in enumerate(entries):
-    left = _MARGIN + place % columns * (width + _GAP)
-    top = _HEAD + place // columns * (height + _GAP)
-    _draw_entry(sheet, drawing, entry, left, top, width)
-  return sheet
-
-
-def _draw_entry(sheet, drawing, entry, left, top, width):
-  drawing.rectangle((left, top, left + width - 1, top + width - 1), '#F6F6F6')
-  picture = entry.thumbnail
-  sheet.paste(picture, (left + (width - picture.width) // 2,
-                        top + (width - picture.height) // 2))
-  bar = top + width + 3
-  drawing.rectangle((left, bar, left + width - 1, bar + _BAR - 1), pictures.FAINT)
-  if filled := round(entry.probability * width):
-    drawing.rectangle((left, bar, left + filled - 1, bar + _BAR - 1), pictures.BLUE)
-  first, second = (bar + _BAR + 2 + _LINE // 2 + line * _LINE for line in (0, 1))
-  percent = f'{entry.probability:.0%}'
-  drawing.text((left + width, first), percent, pictures.BLUE, pictures.font(13),
-               anchor='rm')
-  room = width - pictures.font(13).getlength(percent) - 6
-  class_name = pictures.shorten(entry.class_name, 13, room)
-  drawing.text((left, first), class_name, pictures.INK,
-               pictures.font(13, text=class_name), anchor='lm')
-  file_name = pictures.shorten(
-      pictures.legible(entry.file_name), 11, width, middle=True)
-  drawing.text((left, second), file_name, pictures.MUTED,
-               pictures.font(11, text=file_name), anchor='lm')
+  """Draws at least one entry, row by row, below a title."""
+  return sheets.draw([sheets.Section(title, [sheets.Tile(
+      entry.thumbnail, bar=entry.probability, lines=[
+          sheets.Line(entry.class_name, value=f'{entry.probability:.0%}',
+                      value_colour=colours.BLUE),
+          sheets.Line(fonts.legible(entry.file_name), colours.MUTED, size=11,
+                      cut_middle=True)]) for entry in entries])])
 
 
 class ContactSheet:
-  """Collects the thumbnails of answers, and draws the sheet in the end.
+  """Collects the thumbnails of answers, and draws the sheet at the end.
 
   Args:
     path: of the PNG file.
-    files: all that are classified; `shown` are those that the sheet has room for.
+    files: the paths of all images.
     names: of the classes.
 
   Attributes:
-    shown: paths.
+    shown: the paths of the images on the sheet.
   """
 
   def __init__(self, path: str, files: Sequence[str], names: Sequence[str]):
     self._path, self._entries = path, []
-    self._names = pictures.legible_classes(names)
+    self._names = fonts.legible_classes(names)
     self._count = 0
     self.shown = frozenset(spread(files))
 
   def add(self, answer: Answer) -> None:
-    """Takes an answer, whether it is shown or not."""
+    """Adds an answer, whether its image is shown or not."""
     self._count += not answer.refused
     if answer.thumbnail is not None:
       ((label, probability),) = answer.likeliest(1)
@@ -114,7 +74,7 @@ class ContactSheet:
           probability))
 
   def finish(self) -> None:
-    """Draws the sheet; without any images there is none."""
+    """Writes the sheet, if it has any images."""
     if self._entries:
       count = len(self._entries)
       of_all = f' of {self._count:,}' if self._count > count else ''

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from slim_zoo import pictures
+from slim_zoo.drawing import fonts
 from slim_zoo.evaluation import figures, learning_curves, report
 from slim_zoo.prediction import contact_sheet, explanation_picture
-from slim_zoo.training.callbacks import prediction_sheet
+from slim_zoo.training.callbacks import sample_predictions
 from tests.conftest import ROOT
 from tests.evaluation_report_test import FILES, HEADER, gray_image, make_metrics
 
@@ -29,31 +29,31 @@ SHOWN = ['class 0', ARC, 'caf\\xe9', 'two\\nlines']
 @pytest.fixture(autouse=True)
 def fonts_of_matplotlib(monkeypatch):
   import matplotlib
-  own = tuple((family, path) for family, path in pictures._installed_fonts()
+  own = tuple((family, path) for family, path in fonts._installed_fonts()
               if path.startswith(matplotlib.get_data_path()))
-  pictures._font_with.cache_clear()
-  monkeypatch.setattr(pictures, '_installed_fonts', lambda: own)
+  fonts._font_with.cache_clear()
+  monkeypatch.setattr(fonts, '_installed_fonts', lambda: own)
   yield
-  pictures._font_with.cache_clear()
+  fonts._font_with.cache_clear()
 
 
 def test_what_pictures_show():
-  assert pictures.legible_classes(NAMES) == SHOWN
-  assert pictures.legible(f'{CJK}.jpg') == '\ufffd.jpg'
-  assert pictures.families(SHOWN) == ['DejaVu Sans', 'DejaVu Sans Mono']
-  assert pictures.font(13, text=ARC).path.endswith('DejaVuSansMono.ttf')
-  assert pictures.font(13, text='plain').path.endswith('DejaVuSans.ttf')
+  assert fonts.legible_classes(NAMES) == SHOWN
+  assert fonts.legible(f'{CJK}.jpg') == '\ufffd.jpg'
+  assert fonts.families(SHOWN) == ['DejaVu Sans', 'DejaVu Sans Mono']
+  assert fonts.font(13, text=ARC).path.endswith('DejaVuSansMono.ttf')
+  assert fonts.font(13, text='plain').path.endswith('DejaVuSans.ttf')
 
 
 def test_fonts_of_every_family_are_searched(monkeypatch):
   """A font that is installed is taken, and one for bitmaps or boxes is not."""
   from matplotlib import font_manager
   monkeypatch.undo()
-  names = [name for name, _ in pictures._installed_fonts()]
+  names = [name for name, _ in fonts._installed_fonts()]
   assert len(names) == len(set(names))
   assert not any('Last Resort' in name for name in names)
   assert all(font_manager.findfont(name) for name in names[:3])
-  assert pictures._letters_of(os.devnull) == frozenset()
+  assert fonts._letters_of(os.devnull) == frozenset()
 
 
 def test_a_report_has_all_numbers_and_pictures(tmp_path, capfd):
@@ -95,14 +95,14 @@ def test_sheets_show_what_can_be_read(tmp_path, name, shown):
   def drawn(names):
     sheet = contact_sheet.ContactSheet('', ['x.png'], names)
     folder = explanation_picture.ExplanationFolder('', ['x.png'], names, 'end')
-    answer = prediction_sheet.Answer(
+    answer = sample_predictions.Answer(
         picture, frozenset({label}), np.eye(4)[label])
     return [
         contact_sheet.draw([contact_sheet.Entry(
             thumbnail, 'x.png', sheet._names[label], 0.5)], 'title'),
         explanation_picture.draw(
             picture, np.ones([2, 2], np.float32), folder._names[label], 'caption'),
-        prediction_sheet.draw([answer], dict(enumerate(names)), 'title')]
+        sample_predictions.draw_sheet([answer], dict(enumerate(names)), 'title')]
 
   others = [*NAMES]
   others[label] = shown

@@ -5,8 +5,9 @@ import os
 import pytest
 
 import slim_zoo
-from slim_zoo import paths, pictures
+from slim_zoo import paths
 from slim_zoo.catalog import networks
+from slim_zoo.commands import path_flags
 from tests import scripts
 
 
@@ -50,6 +51,6 @@ def test_a_size_that_no_machine_holds_is_refused(size):
 @pytest.mark.parametrize('name', ['x.jpg', 'x.svg', 'x.foo'])
 def test_pictures_are_png(name):
   with pytest.raises(slim_zoo.UserError, match=r'name a file that ends in \.png'):
-    pictures.check_png(name, 'output')
-  pictures.check_png('x.PNG', 'output')
-  pictures.check_png('x', 'output')
+    path_flags.check_png(name, 'output')
+  path_flags.check_png('x.PNG', 'output')
+  path_flags.check_png('x', 'output')

@@ -5,20 +5,34 @@ then after the recipe of their preprocessing, then after each further step: what
 drawn for one row holds in the rows below, so two rows are before and after.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from PIL import Image
 
+from slim_zoo.drawing import colours, sheets
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import intervals
-from slim_zoo.training.callbacks import (
-    augmentation_sheet,
-    sample_predictions,
-    summaries,
-)
+from slim_zoo.training.callbacks import sample_predictions, summaries
 from slim_zoo.training.callbacks.callback import Callback
 
 TAG = 'augmentation/steps'
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """The images after one step of augmentation.
+
+  Attributes:
+    title: names the step.
+    pictures: uint8, each [height, width] or [height, width, 1 or 3].
+    captions: a line below each picture, or none.
+  """
+
+  title: str
+  pictures: Sequence[np.ndarray]
+  captions: Sequence[str] = ()
 
 
 class AugmentationPictures(Callback):
@@ -77,21 +91,21 @@ class AugmentationPictures(Callback):
     """Draws once more."""
     self._draw(session, step)
 
-  def rows(self, session, step: int) -> list[augmentation_sheet.Row]:
+  def rows(self, session, step: int) -> list[Row]:
     """Returns the images after each step, as they are drawn at a global step."""
     first = step * len(self._samples)
     images = zip(*[
         session.run(self._images, {self._record: sample.record,
                                    self._number: first + place})
         for place, sample in enumerate(self._samples)], strict=True)
-    rows = [augmentation_sheet.Row(
+    rows = [Row(
         'as stored', [sample.picture for sample in self._samples])]
     for title, batch in zip(self._titles, images, strict=True):
-      rows.append(augmentation_sheet.Row(title, self._pictures(session, batch)))
+      rows.append(Row(title, self._pictures(session, batch)))
     mixed = session.run(
         self._mixed, {self._batch: np.stack(batch), self._number: first})
     for title, (batch, shares) in zip(self._mixed_titles, mixed, strict=True):
-      rows.append(augmentation_sheet.Row(
+      rows.append(Row(
           title, self._pictures(session, batch),
           [_caption(place, row) for place, row in enumerate(shares)]))
     return rows
@@ -103,7 +117,7 @@ class AugmentationPictures(Callback):
     if self._writer is None or step == self._drawn_at:
       return
     self._drawn_at = step
-    sheet = augmentation_sheet.draw(self.rows(session, step))
+    sheet = draw_sheet(self.rows(session, step))
     summaries.write_picture(self._writer, TAG, sheet, step)
 
 
@@ -112,6 +126,18 @@ def _decode(dataset, record):
   items = [item for item in ('image', 'object/bbox')
            if item in dataset.decoder.list_items()]
   return dict(zip(items, dataset.decoder.decode(record, items), strict=True))
+
+
+def draw_sheet(rows: Sequence[Row]) -> Image.Image:
+  """Draws rows of as many pictures each, the titles above them."""
+  sections = []
+  for row in rows:
+    captions = [[sheets.Line(caption, colours.MUTED, size=11)]
+                for caption in row.captions] or [()] * len(row.pictures)
+    sections.append(sheets.Section(row.title, [
+        sheets.Tile(sheets.image_of(picture), lines)
+        for picture, lines in zip(row.pictures, captions, strict=True)]))
+  return sheets.draw(sections, columns=max(len(row.pictures) for row in rows))
 
 
 def _caption(place, shares):

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from google.protobuf import message
+from PIL import Image
 
+from slim_zoo.drawing import colours, fonts, sheets
 from slim_zoo.images import image_check
 from slim_zoo.input import records
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import eval_network, intervals
-from slim_zoo.training.callbacks import prediction_sheet, summaries
+from slim_zoo.training.callbacks import summaries
 from slim_zoo.training.callbacks.callback import Callback
 
 TAG = 'predictions/fixed_images'
@@ -106,6 +108,71 @@ def choose(files: Sequence[str], num_samples: int, count: int,
   return sorted(chosen[:count], key=lambda sample: sorted(sample.labels))
 
 
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """The prediction of a network for one image.
+
+  Attributes:
+    picture: uint8 [height, width] or [height, width, 3], the image as stored.
+    truth: the true classes; one, unless images have several.
+    probabilities: float [classes].
+    several: whether an image may have several classes, or none. Then classes with a
+      probability of at least a half are predicted, otherwise the likeliest class.
+  """
+
+  picture: np.ndarray
+  truth: frozenset[int]
+  probabilities: np.ndarray
+  several: bool = False
+
+  @property
+  def predicted(self) -> frozenset[int]:
+    """The predicted classes."""
+    if self.several:
+      return frozenset(np.flatnonzero(self.probabilities >= 0.5).tolist())
+    return frozenset([int(np.argmax(self.probabilities))])
+
+  @property
+  def is_right(self) -> bool:
+    """Whether exactly the true classes are predicted."""
+    return self.predicted == self.truth
+
+  def probability_of(self, classes: frozenset[int]) -> float:
+    """Returns the least probability of some classes; of none, the largest of all."""
+    among = self.probabilities[sorted(classes)] if classes else None
+    return float(self.probabilities.max() if among is None else among.min())
+
+
+def draw_sheet(answers: Sequence[Answer], names: Mapping[int, str] | None,
+               title: str) -> Image.Image:
+  """Draws all answers, row by row: the predicted and, if they differ, true classes.
+
+  Args:
+    answers: at least one.
+    names: the name of each class; None, or a missing one, shows its number.
+    title: the line above them.
+  """
+  tiles = []
+  for answer in answers:
+    colour = colours.BLUE if answer.is_right else colours.VERMILION
+    # The second line is empty, so that all sheets of a run have the same size.
+    truth = sheets.Line('') if answer.is_right else _line(
+        answer, answer.truth, names or {}, colours.MUTED, 'is ')
+    tiles.append(sheets.Tile(
+        sheets.image_of(answer.picture), frame=colour,
+        bar=answer.probability_of(answer.predicted), bar_colour=colour,
+        lines=[_line(answer, answer.predicted, names or {}, colour), truth]))
+  return sheets.draw([sheets.Section(title, tiles)])
+
+
+def _line(answer, classes, names, colour, before=''):
+  text = before + (', '.join(
+      fonts.legible(names.get(label, str(label)), f'class {label}')
+      for label in sorted(classes)) or 'none')
+  return sheets.Line(
+      text, colour, f'{answer.probability_of(classes):.0%}' if classes else '')
+
+
 class SamplePredictions(Callback):
   """Draws what the network says of a few images: first, again and again, and last.
 
@@ -168,12 +235,12 @@ class SamplePredictions(Callback):
       return
     self._drawn_at, begin = step, time.monotonic()
     answers = [
-        prediction_sheet.Answer(
+        Answer(
             sample.picture, sample.labels, probabilities, self._several)
         for sample, probabilities in zip(
             self._samples, self.predict(session), strict=True)]
     right = sum(answer.is_right for answer in answers)
-    sheet = prediction_sheet.draw(
+    sheet = draw_sheet(
         answers, self._names,
         f'step {step:,}: {right} of {len(answers)} right{self._source}')
     summaries.write_picture(self._writer, TAG, sheet, step)

@@ -1,0 +1,1 @@
+"""Drawing: colours, fonts, sheets of thumbnails, charts."""
