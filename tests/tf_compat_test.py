@@ -1,14 +1,11 @@
-"""The door to TensorFlow: versions, moved names, graph mode, silence."""
+"""TensorFlow for this project: versions, moved names, graph mode."""
 
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from slim_zoo import tf_compat
 from slim_zoo.tf_compat import slim, tf
-from tests.conftest import ROOT
 
 FITTING = ((2, 21), (2, 21), (1, 1))
 
@@ -73,44 +70,3 @@ def test_batch_norm_normalizes_and_updates(fused):
     assert abs(session.run(outputs).mean()) < 1e-4
     session.run(updates)
     assert session.run(slim.get_variables('BatchNorm/moving_mean')[0]).mean() > 2
-
-
-@pytest.mark.parametrize('first', ['', 'import tf_slim; ', 'import tensorflow; '])
-def test_importing_building_and_training_is_silent(first):
-  program = first + '''
-import sys
-before = set(sys.modules)
-from slim_zoo.tf_compat import slim, tf
-net = slim.conv2d(tf.ones([2, 8, 8, 3]), 4, 3, normalizer_fn=slim.batch_norm)
-net = slim.fully_connected(slim.flatten(slim.max_pool2d(net, 2)), 2)
-loss = tf.losses.softmax_cross_entropy([[0, 1], [1, 0]], net)
-train_op = slim.learning.create_train_op(loss, tf.train.AdamOptimizer())
-with tf.Session() as session:
-  session.run(tf.global_variables_initializer())
-  print(session.run(train_op) > 0)
-import tensorflow
-import gc
-print(not {'keras', 'sklearn'} & (set(sys.modules) - before), gc.isenabled())
-print(tensorflow.keras.layers.Dense is not None)
-'''
-  done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, text=True,
-                        capture_output=True, check=False)
-  # Keras and scikit-learn are for who asks for them.
-  assert done.stdout.split() == ['True'] * 4, done.stderr
-  if 'import tensorflow' not in first and 'tf_slim' not in first:
-    # What came before the door is not ours to silence.
-    assert not [line for line in done.stderr.splitlines()
-                if not line.startswith('note: TensorFlow')]
-
-
-def test_losses_find_scikit_learn_when_they_need_it():
-  from tf_slim.losses import metric_learning
-  assert metric_learning.HAS_SKLEARN
-  assert metric_learning.metrics.v_measure_score([0, 1, 1], [2, 3, 3]) == 1
-
-
-def test_native_noise_is_dropped_and_the_rest_passed_on(capfd):
-  import os
-  with tf_compat.without_start_up_noise():
-    os.write(2, b'I0000 cudart_stub.cc:31] Could not find cuda drivers\nreal news\n')
-  assert capfd.readouterr().err == 'real news\n'

@@ -23,7 +23,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
-from slim_zoo.commands import common_flags, path_flags, running
+from slim_zoo.commands import common_flags, path_flags, running, start_up
 
 FLAGS = flags.FLAGS
 _RECORD_FLAGS = ('dataset_name', 'dataset_split_name', 'labels_offset', 'num_readers',
@@ -291,10 +291,9 @@ def main(_):
   precision = common_flags.precision()
   precision.set_environment()
   # Imports TensorFlow, which reads what was set above.
-  from slim_zoo import tf_compat
+  start_up.load_tensorflow()
   from slim_zoo.tasks import training_updates
   from slim_zoo.timing import measured_network
-  tf_compat.drop_processor_notes()
   common_flags.show_unused_gpus()
   # What is slow is what a benchmark is to measure.
   for note in training_updates.check_computation(precision, refuses_slow=False):

@@ -24,7 +24,13 @@ import sys
 from absl import flags
 
 from slim_zoo import diagnostics
-from slim_zoo.commands import common_flags, path_flags, running, trained_network_flags
+from slim_zoo.commands import (
+  common_flags,
+  path_flags,
+  running,
+  start_up,
+  trained_network_flags,
+)
 from slim_zoo.prediction import answers, sources, tally
 
 FLAGS = flags.FLAGS
@@ -201,9 +207,8 @@ def _progress(stack, files):
 
 def classify(found: sources.Found) -> int:
   """Classifies files; returns the exit code."""
-  from slim_zoo import tf_compat
+  start_up.load_tensorflow()
   from slim_zoo.prediction import classifier
-  tf_compat.drop_processor_notes()
   count = tally.Tally('slim-zoo classify')
   with contextlib.ExitStack() as stack:
     if not FLAGS.export:

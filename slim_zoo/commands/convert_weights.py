@@ -19,7 +19,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds
-from slim_zoo.commands import path_flags, running
+from slim_zoo.commands import path_flags, running, start_up
 
 FLAGS = flags.FLAGS
 
@@ -147,7 +147,8 @@ def main(_):
   if FLAGS.image_size:
     networks.check_image_size(pair.model_name, FLAGS.image_size, flag='image_size')
   _check_paths(into_slim)
-  # Takes seconds, for TensorFlow: only now, when the flags are right.
+  # Takes seconds: only now, when the flags are right.
+  start_up.load_tensorflow()
   from slim_zoo.weight_conversion import converting
   options = converting.Options(
       FLAGS.num_classes, FLAGS.background_class, FLAGS.image_size,

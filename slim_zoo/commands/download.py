@@ -20,7 +20,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import tfds
-from slim_zoo.commands import path_flags, running
+from slim_zoo.commands import path_flags, running, start_up
 from slim_zoo.dataset_building.conversion_report import (
   REFUSED_FILENAME,
   RefusedImagesError,
@@ -103,7 +103,8 @@ def check_nothing_refused() -> None:
 def convert(spec: dataset_catalog.DatasetSpec) -> None:
   """Writes the records and says what was done; see `parallel_conversion.convert`."""
   if spec.name == 'digits':
-    from slim_zoo.datasets import digits  # Imports TensorFlow: only where it is needed.
+    start_up.load_tensorflow()
+    from slim_zoo.datasets import digits
     digits.convert(FLAGS.dataset_dir)
     return
   from slim_zoo.dataset_building import converters, parallel_conversion, published_files

@@ -10,7 +10,7 @@ Prints the accuracy and writes a report: numbers, tables and pictures.
 import shlex
 import sys
 
-from slim_zoo.commands import option_flags, running
+from slim_zoo.commands import option_flags, running, start_up
 from slim_zoo.config.evaluation import EvaluateConfig
 
 option_flags.define(EvaluateConfig)
@@ -21,7 +21,8 @@ def main(unused_argv):
   config = EvaluateConfig.from_options(option_flags.given_options(EvaluateConfig))
   config.check()
   config.make_eval_dir()
-  # Importing TensorFlow takes seconds: only now, when the flags are right.
+  # Takes seconds: only now, when the flags are right.
+  start_up.load_tensorflow()
   from slim_zoo.tasks import evaluate
   evaluate.evaluate(config, shlex.join(running.command_line(sys.argv)))
 

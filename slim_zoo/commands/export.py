@@ -19,7 +19,7 @@ from absl import flags
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.commands import path_flags, running, trained_network_flags
+from slim_zoo.commands import path_flags, running, start_up, trained_network_flags
 from slim_zoo.exporting import formats
 from slim_zoo.prediction import tally
 
@@ -162,13 +162,12 @@ def export() -> None:
   Raises:
     UserError: one could not be written, or is off; the others are there.
   """
+  start_up.load_tensorflow()
   if 'onnx' in FLAGS.format:
     from slim_zoo.exporting import to_onnx
     to_onnx.check_installed()
   what = _recipe()
-  from slim_zoo import tf_compat
   from slim_zoo.exporting import exporting, parity
-  tf_compat.drop_processor_notes()
   compared, calibrating = _samples()
   reference = parity.reference(
       what, [sample.data for sample in compared], _classes(compared, what)) if (

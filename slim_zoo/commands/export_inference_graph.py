@@ -22,7 +22,7 @@ from absl import flags
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
-from slim_zoo.commands import path_flags, running
+from slim_zoo.commands import path_flags, running, start_up
 
 FLAGS = flags.FLAGS
 
@@ -116,6 +116,7 @@ def export() -> None:
   spec.check_labels_offset(FLAGS.labels_offset)
   channels = networks.channels_after(
       FLAGS.preprocessing_name or FLAGS.model_name, spec.channels, FLAGS.use_grayscale)
+  start_up.load_tensorflow()
   from slim_zoo.inference import network_graph
   from slim_zoo.tf_compat import tf
   network = network_graph.build(

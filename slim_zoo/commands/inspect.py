@@ -20,7 +20,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names
-from slim_zoo.commands import path_flags, running
+from slim_zoo.commands import path_flags, running, start_up
 
 FLAGS = flags.FLAGS
 
@@ -237,7 +237,8 @@ def main(_):
     raise diagnostics.UserError(
         'no --checkpoint_path: name a checkpoint such as model.ckpt-1000, or a folder')
   checkpoint_names.check_there(FLAGS.checkpoint_path)
-  # Takes seconds, for TensorFlow: only now, when the flags are right.
+  # Takes seconds: only now, when the flags are right.
+  start_up.load_tensorflow()
   from slim_zoo.checkpoints import inspection
   found = inspection.inspect(FLAGS.checkpoint_path, _build, FLAGS.check_values)
   if FLAGS.json:

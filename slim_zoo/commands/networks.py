@@ -20,7 +20,7 @@ from absl import flags
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import complexity, networks, published, variables
-from slim_zoo.commands import running
+from slim_zoo.commands import running, start_up
 
 FLAGS = flags.FLAGS
 _SORTS = ('name', 'parameters', 'multiply_adds', 'size')
@@ -149,9 +149,8 @@ def as_markdown(records: list[dict]) -> str:
 def measure(rows: list[networks.Network], costs: dict[str, complexity.Complexity],
             path: os.PathLike = complexity.PATH) -> None:
   """Counts each network and stores it at once, so that a stop loses nothing."""
-  from slim_zoo.nets import (
-    complexity as counting,  # Takes seconds: it imports TensorFlow.
-  )
+  start_up.load_tensorflow()  # Takes seconds.
+  from slim_zoo.nets import complexity as counting
   for number, row in enumerate(rows, 1):
     costs[row.name] = counting.measure(row.name)
     complexity.save(costs, path)

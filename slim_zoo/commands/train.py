@@ -9,7 +9,7 @@ The same command continues a run that was stopped, whatever stopped it.
 import os
 import shlex
 
-from slim_zoo.commands import option_flags, running
+from slim_zoo.commands import option_flags, running, start_up
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.training import TrainConfig
@@ -29,7 +29,8 @@ def main(unused_argv):
   if config.distribution.is_worker:
     config.run.make_train_dir()
   config.precision.set_environment()
-  # Importing TensorFlow takes seconds: only now, when the flags are right.
+  # Takes seconds: only now, when the flags are right.
+  start_up.load_tensorflow()
   from slim_zoo.tasks import train
   words = option_flags.repeating_words(TrainConfig, without=['seed'])
   result = train.train(config, lambda seed: shlex.join(
@@ -40,6 +41,7 @@ def main(unused_argv):
 def _smoke_test(config):
   """Tries the flags on generated images."""
   config.precision.set_environment()
+  start_up.load_tensorflow()
   from slim_zoo.tasks import smoke
   result = smoke.smoke_test(config)
   print(f'smoke test passed: {result.step} steps on generated images; nothing is kept')

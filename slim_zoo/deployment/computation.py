@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.tf_compat import tf, without_start_up_noise
+from slim_zoo.tf_compat import tf
 
 # Of the operations that XLA made of others.
 COMPILED = {'_XlaRun', 'XlaLaunch'}
@@ -41,9 +41,7 @@ def check_dtype(dtype: tf.DType, device: str = '') -> None:
     device: '' for TensorFlow's choice.
   """
   try:
-    # TensorFlow says once that float16 has no fast kernels on most CPUs.
-    with without_start_up_noise():
-      _convolve(dtype, 'NHWC', device)
+    _convolve(dtype, 'NHWC', device)
   except tf.errors.OpError as error:
     raise diagnostics.UserError(
         f'--mixed_precision={dtype.name}: {_kind(device)} of this machine has no'
@@ -87,8 +85,7 @@ def seconds_of_steps(dtypes: Sequence[tf.DType], device: str = '') -> list[float
   with tf.Graph().as_default(), tf.device(device):
     steps = [_small_training_step(dtype) for dtype in dtypes]
     initializer = tf.global_variables_initializer()
-    with (without_start_up_noise(),
-          tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session):
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
       session.run(initializer)
       return shortest_seconds([session.make_callable(step) for step in steps])
 

@@ -4,12 +4,13 @@ A server stays until its process ends: TensorFlow cannot stop one.
 """
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 
 from slim_zoo.deployment.cluster import PS, WORKER, Cluster
 from slim_zoo.diagnostics import UserError
-from slim_zoo.tf_compat import tf, without_start_up_noise
+from slim_zoo.tf_compat import tf
 
 # Of Slurm jobs that share a machine, each has its own ports.
 _SLURM_PORTS, _SLURM_PORT_COUNT = 20000, 10000
@@ -86,15 +87,23 @@ def start(cluster: Cluster, config: tf.ConfigProto | None = None) -> tf.train.Se
   if cluster.parameter_servers:
     jobs[PS] = list(cluster.parameter_servers)
   try:
-    with without_start_up_noise():
-      return tf.train.Server(
-          tf.train.ClusterSpec(jobs), cluster.job_name, cluster.task,
-          protocol='grpc', config=config)
-  except tf.errors.OpError as error:
+    _check_port(int(cluster.address.rpartition(':')[2]))
+    return tf.train.Server(
+        tf.train.ClusterSpec(jobs), cluster.job_name, cluster.task,
+        protocol='grpc', config=config)
+  except (OSError, tf.errors.OpError) as error:
     own = cluster.describe(cluster.job_name, cluster.task)
     raise UserError(
         f'no server can be started as {own}: another process may use this port; look'
         ' for one that is left of an earlier run, or choose another port') from error
+
+
+def _check_port(port):
+  """Raises OSError if a port is in use; TensorFlow would write three lines as well."""
+  with socket.socket() as probe:
+    # As a server does: a port of a process that has just ended is free.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(('', port))
 
 
 def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:

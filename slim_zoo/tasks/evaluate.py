@@ -5,7 +5,7 @@ import glob
 import sys
 from collections.abc import Callable
 
-from slim_zoo import diagnostics, tf_compat
+from slim_zoo import diagnostics
 from slim_zoo.catalog import imagenet_names, networks
 from slim_zoo.checkpoints import (
   checkpoint_names,
@@ -109,7 +109,6 @@ def evaluate(config: EvaluateConfig, command: str) -> EvaluationResult:
       to do.
   """
   _print_notes(config.checkpoint.notes())
-  tf_compat.drop_processor_notes()
   _print_notes(unused_gpus.notes(), sys.stderr)
   with tf.Graph().as_default():
     if config.checkpoint.watch:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 
-from slim_zoo import tf_compat
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import servers
 from slim_zoo.nets import normalization
@@ -55,7 +54,6 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
       one line that says what to do.
   """
   config = job.resolved(config)
-  tf_compat.drop_processor_notes()
   server = job.start_server(config)
   if not config.distribution.is_worker:
     servers.serve_parameters(server, config.distribution.own_cluster)
