@@ -49,6 +49,7 @@ def train(**options):
   config.check()
   if config.distribution.is_worker:
     config.run.make_train_dir()
+  config.distribution.set_environment()
   from slim_zoo.tasks import train as task  # Imports TensorFlow.
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 

@@ -44,11 +44,19 @@ class Job:
 
   def start(self, job, index=0, **flags):
     """Starts a process, or starts it again; returns its `scripts.Started`."""
+    return self._start(job, index, scripts.command(
+        self._script, **{**self._flags, **flags}))
+
+  def start_as(self, job, program, index=0):
+    """Starts another program, by its path, as a process of the job."""
+    line = scripts.command(self._script, **self._flags)
+    return self._start(job, index, [line[0], str(program), *line[2:]])
+
+  def _start(self, job, index, line):
     environment = {'TF_CONFIG': json.dumps(
         {'cluster': self.cluster, 'task': {'type': job, 'index': index}})}
     self.processes[job, index] = process = scripts.Started(
-        self._folder, scripts.command(self._script, **{**self._flags, **flags}),
-        environment)
+        self._folder, line, environment)
     return process
 
   def start_all(self):

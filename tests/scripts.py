@@ -81,7 +81,7 @@ class Started:
         for name in ('stdout', 'stderr')]
     self.line, self._returncode = line, None
     self.pid, self._wait = _fork(
-        _server(), line, *map(str, self._paths), environment)
+        _server_of_jobs(), line, *map(str, self._paths), environment)
 
   @property
   def stdout(self):
@@ -96,7 +96,7 @@ class Started:
   def poll(self):
     """Returns the exit code, None while it runs."""
     if self._returncode is None:
-      self._returncode = _ask(_server(), poll=self.pid)['returncode']
+      self._returncode = _ask(_server_of_jobs(), poll=self.pid)['returncode']
     return self._returncode
 
   def wait(self, seconds=TIMEOUT_SECS):
@@ -205,6 +205,15 @@ def start(script, *arguments, **flags):
 @functools.cache
 def _server():
   server = start_server(ROOT / 'tests' / 'script_server.py')
+  atexit.register(server.kill)
+  return server
+
+
+@functools.cache
+def _server_of_jobs():
+  """Returns a server whose TensorFlow is as quiet as that of processes of a job."""
+  server = start_server(ROOT / 'tests' / 'script_server.py',
+                        env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'})
   atexit.register(server.kill)
   return server
 

@@ -28,6 +28,7 @@ def main(unused_argv):
   config.check()
   if config.distribution.is_worker:
     config.run.make_train_dir()
+  config.distribution.set_environment()
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow()

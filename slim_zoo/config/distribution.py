@@ -1,6 +1,7 @@
 """The machines: clones on the devices of one, or several that train together."""
 
 import dataclasses
+import os
 
 from slim_zoo import diagnostics
 from slim_zoo.config.options import Group, option
@@ -47,6 +48,11 @@ class Distribution(Group):
       ' worker. With fewer, an update does not wait for the slowest workers.', int,
       lower=1)
 
+  worker_timeout_secs: int = option(
+      1800, 'Seconds that a worker without parameter servers waits for the others, at'
+      ' the beginning and in a step, where the chief may validate; 0: forever.',
+      lower=0)
+
   # The processes, once `config.clusters` has read them from the flags or from
   # TF_CONFIG. None: this process starts no server.
   own_cluster: Cluster | None = None
@@ -69,7 +75,7 @@ class Distribution(Group):
   @property
   def aggregated_replicas(self) -> int | None:
     """The replicas whose gradients make one update; None: each makes its own."""
-    if not self.sync_replicas:
+    if not self.sync_replicas or self.all_reduces:
       return None
     return self.replicas_to_aggregate or self.worker_replicas
 
@@ -79,7 +85,7 @@ class Distribution(Group):
 
     With parameter servers, each asynchronous worker raises it by itself.
     """
-    if self.num_ps_tasks or self.sync_replicas:
+    if not self.all_reduces:
       return self.aggregated_replicas or 1
     return self.worker_replicas
 
@@ -88,6 +94,13 @@ class Distribution(Group):
     """The devices that this process may see; all if empty."""
     # Otherwise '/job:worker' may be the device of any worker.
     return (('/job:ps', f'/job:worker/task:{self.task}') if self.num_ps_tasks else ())
+
+  def set_environment(self) -> None:
+    """Sets what TensorFlow reads when it is imported."""
+    if self.own_cluster is not None or self.cluster == SLURM:
+      # Native code writes many lines about a peer that is gone. Errors come as Python
+      # exceptions all the same.
+      os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
   def check(self) -> None:
     """Refuses options that make no sense.

@@ -30,6 +30,10 @@ class Reproducibility(Group):
     """
     if not self.deterministic:
       return
+    if distribution.all_reduces:
+      raise diagnostics.UserError(
+          f'--deterministic with {distribution.worker_replicas} workers: the position'
+          ' of each in the records is not kept; leave out the flag or the workers')
     for name, cause in (
         ('num_ps_tasks', 'the updates of several workers come in any order'),
         ('sync_replicas', 'the gradients of several workers come in any order'),

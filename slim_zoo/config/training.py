@@ -108,8 +108,7 @@ class TrainConfig(Config):
     """
     clones = (self.distribution.num_clones
               if self.learning_rate.epochs_are == 'global' else 1)
-    return (self.images_per_clone_update * clones
-            * (self.distribution.aggregated_replicas or 1))
+    return self.images_per_clone_update * clones * self.distribution.replicas_per_step
 
   def steps_per_epoch(self, num_images: int) -> int:
     """Returns the steps in which all workers together read so many images."""

@@ -6,7 +6,7 @@ A server stays until its process ends: TensorFlow cannot stop one.
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from slim_zoo.deployment.cluster import PS, WORKER, Cluster
 from slim_zoo.diagnostics import UserError
@@ -70,12 +70,29 @@ def _check_slurm_node(cluster, node):
         ' --cluster=HOST:PORT,HOST:PORT in the order of SLURM_PROCID')
 
 
-def start(cluster: Cluster, config: tf.ConfigProto | None = None) -> tf.train.Server:
+def session_config(cluster: Cluster | None, device_filters: Sequence[str] = ()
+                   ) -> tf.ConfigProto:
+  """Returns the configuration of sessions, and of the server that they run on.
+
+  Args:
+    cluster: of which this process is a part; None: of none.
+    device_filters: the devices that the process may see; by default all, but of
+      workers without parameter servers only their own.
+  """
+  config = tf.ConfigProto(allow_soft_placement=True, device_filters=device_filters)
+  if cluster is not None and not cluster.parameter_servers:
+    config.experimental.collective_group_leader = f'/job:{WORKER}/replica:0/task:0'
+    config.experimental.collective_nccl = True
+    # Sessions need not wait for the other workers; collectives reach them all the same.
+    config.device_filters[:] = [f'/job:{WORKER}/task:{cluster.task}']
+  return config
+
+
+def start(cluster: Cluster) -> tf.train.Server:
   """Starts the server of this process.
 
   Args:
     cluster: of which this process is a worker or a parameter server.
-    config: of the server; its devices, and the leader of its collectives.
 
   Returns:
     The server; sessions run on its `target`.
@@ -86,6 +103,8 @@ def start(cluster: Cluster, config: tf.ConfigProto | None = None) -> tf.train.Se
   jobs = {WORKER: list(cluster.workers)}
   if cluster.parameter_servers:
     jobs[PS] = list(cluster.parameter_servers)
+  config = session_config(cluster)
+  del config.device_filters[:]  # They are for sessions.
   try:
     _check_port(int(cluster.address.rpartition(':')[2]))
     return tf.train.Server(

@@ -1,10 +1,22 @@
 """The processes of a job of several: their servers, and what is no training."""
 
+import dataclasses
+import hashlib
+
 from slim_zoo import diagnostics
 from slim_zoo.config import clusters
 from slim_zoo.config.distribution import SLURM
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.deployment import cluster, servers
+from slim_zoo.deployment import agreement, cluster, servers
+from slim_zoo.tasks import training_input
+from slim_zoo.training import starting_point
+
+# Options that each worker may have set in its own way.
+_MAY_DIFFER = frozenset({
+    'train_dir', 'dataset_dir', 'cache_dir', 'checkpoint_path', 'init', 'cluster',
+    'worker_hosts', 'ps_hosts', 'job_name', 'task', 'num_readers', 'seed',
+    'num_preprocessing_threads', 'log_every_n_steps', 'save_summaries_secs',
+    'save_interval_secs', 'sample_predictions'})
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
@@ -30,13 +42,86 @@ def start_server(config: TrainConfig):
     return None
   if own.job_name == cluster.EVALUATOR:
     raise diagnostics.UserError('an evaluator is `slim-zoo eval --watch`')
-  if config.distribution.all_reduces:
-    raise diagnostics.UserError(
-        'a cluster of workers needs parameter servers, --ps_hosts')
   server = servers.start(own)
-  print(f'{own.describe(own.job_name, own.task)} of {len(own.workers)} workers and'
-        f' {len(own.parameter_servers)} parameter servers', flush=True)
+  served = (f' and {len(own.parameter_servers)} parameter servers'
+            if own.parameter_servers else '')
+  print(f'{own.describe(own.job_name, own.task)} of {len(own.workers)} workers{served}',
+        flush=True)
   return server
+
+
+@dataclasses.dataclass(frozen=True)
+class Beginning:
+  """What all-reduce workers begin with alike.
+
+  Attributes:
+    workers: all of them; None: this process trains alone, or with parameter servers.
+    start: where the run begins.
+    seed: of the run.
+    origin: of the seed.
+    is_finished: whether the run has taken all its steps.
+  """
+
+  workers: agreement.Workers | None
+  start: starting_point.StartingPoint
+  seed: int
+  origin: str
+  is_finished: bool
+
+
+def begin(config: TrainConfig, server) -> Beginning:
+  """Finds where the run begins; all-reduce workers learn it from the chief.
+
+  Args:
+    config: of the run.
+    server: of `start_server`.
+
+  Raises:
+    UserError: the checkpoint does not fit, a worker does not come, or the workers have
+      other options.
+  """
+  options = config.distribution
+  if not options.all_reduces or options.is_chief:
+    start = starting_point.find(
+        config.run.train_dir, config.initialization.checkpoint_path,
+        config.initialization.init, options.is_chief)
+    seed, origin = training_input.choose_seed(config, start)
+    is_finished = start.is_finished(config.run.max_number_of_steps)
+    own = Beginning(None, start, seed, origin, is_finished)
+  else:
+    own = Beginning(None, starting_point.StartingPoint(), 0, 'of the chief', False)
+  if not options.all_reduces:
+    return own
+  workers = agreement.Workers(options.own_cluster, options.worker_timeout_secs)
+  values = {name: value for name, value in sorted(config.values().items())
+            if name not in _MAY_DIFFER}
+  rows = workers.meet(server.target, [
+      own.start.step, own.is_finished, own.seed, *map(_digest, values.values())])
+  _check_same(workers.cluster, values, rows[:, 3:])
+  if options.is_chief:
+    return dataclasses.replace(own, workers=workers)
+  step, is_finished, seed = map(int, rows[0, :3])
+  return Beginning(
+      workers, starting_point.StartingPoint(step, is_chief=False, is_sent=True), seed,
+      'of the chief', bool(is_finished))
+
+
+def _digest(value) -> int:
+  """Returns a number of 63 bits that two values share only if they are equal."""
+  return int.from_bytes(hashlib.sha256(repr(value).encode()).digest()[:8], 'big') >> 1
+
+
+def _check_same(own, values, digests):
+  """Raises UserError for the first option that another worker has set differently."""
+  different = digests != digests[:1]
+  if not different.any():
+    return
+  task = int(different.any(axis=1).argmax())
+  name = list(values)[int(different[task].argmax())]
+  here = f' ({values[name]} here)' if task == own.task or own.task == 0 else ''
+  raise diagnostics.UserError(
+      f'--{name} of {own.describe(cluster.WORKER, task)} is not that of the'
+      f' chief{here}: give all workers the same flags')
 
 
 def end(config: TrainConfig, server) -> None:

@@ -15,7 +15,7 @@ from slim_zoo.tasks import (
     validation,
 )
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import graph, loop, starting_point
+from slim_zoo.training import graph, loop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +66,15 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
 
 
 def _train(config, repeat, server):
-  start = starting_point.find(
-      config.run.train_dir, config.initialization.checkpoint_path,
-      config.initialization.init, config.distribution.is_chief)
-  if start.is_finished(config.run.max_number_of_steps):
+  begun = job.begin(config, server)
+  start = begun.start
+  if begun.is_finished:
     return TrainResult(
         config.run.train_dir, start.step,
-        f'{start.resumed} is at step {start.step} of'
+        f'{start.resumed or "the run"} is at step {start.step} of'
         f' {config.run.max_number_of_steps}: nothing is left to do',
         was_finished=True)
-  seeds = training_input.seed(config, start)
+  seeds = training_input.seed(config, start, begun.seed, begun.origin)
   dataset, num_classes = training_input.find_dataset(config.data)
   network_fn, image_size = training_input.network(config, num_classes)
   devices = training_updates.deployment(config)
@@ -86,7 +85,7 @@ def _train(config, repeat, server):
   training_graph = graph.build(
       devices, batches.next_batch, network_fn, loss.add, schedule,
       training_updates.optimizer_fn(config), training_updates.update_options(config),
-      training_input.displayable(config), loss.cross_entropy)
+      training_input.displayable(config), loss.cross_entropy, begun.workers)
   source = training_updates.weights_source(config, dataset, num_classes)
   beginning, init_fn = start.prepare(*source)
   fresh = start.fresh(normalization.decays(), *source)

@@ -19,8 +19,8 @@ from slim_zoo.training import determinism
 from slim_zoo.training.callbacks import run_card
 
 
-def seed(config: TrainConfig, start) -> determinism.Seeds:
-  """Seeds the default graph, before anything is in it. A resumed run keeps its seed.
+def choose_seed(config: TrainConfig, start) -> tuple[int, str]:
+  """Returns the seed of a run and where it comes from. A resumed run keeps its seed.
 
   Args:
     config: of the run.
@@ -28,11 +28,22 @@ def seed(config: TrainConfig, start) -> determinism.Seeds:
   """
   card = run_card.read(config.run.train_dir) if start.resumed else None
   if config.reproducibility.seed is not None:
-    seed, origin = config.reproducibility.seed, 'given'
-  elif card:
-    seed, origin = card['seeds']['seed'], 'of the run card'
-  else:
-    seed, origin = int.from_bytes(os.urandom(3), 'big'), 'drawn'
+    return config.reproducibility.seed, 'given'
+  if card:
+    return card['seeds']['seed'], 'of the run card'
+  return int.from_bytes(os.urandom(3), 'big'), 'drawn'
+
+
+def seed(config: TrainConfig, start, seed: int, origin: str) -> determinism.Seeds:
+  """Seeds the default graph, before anything is in it.
+
+  Args:
+    config: of the run.
+    start: the `StartingPoint` of the run.
+    seed: of `choose_seed`.
+    origin: of `choose_seed`.
+  """
+  card = run_card.read(config.run.train_dir) if start.resumed else None
   first_record = None
   if config.reproducibility.deterministic:
     tf_compat.make_deterministic()

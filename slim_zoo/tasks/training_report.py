@@ -287,6 +287,7 @@ def _fingerprints(config, batches, dataset):
 
 def _seed_facts(config, seeds):
   words = {'given': 'The seed was given.',
+           'of the chief': 'The seed is the one of the chief.',
            'drawn': 'No seed was given: this one was drawn.',
            'of the run card': 'The seed is the one of the first session.'}[seeds.origin]
   words += (' Deterministic: on the same machine the losses and weights are the same,'

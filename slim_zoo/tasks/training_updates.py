@@ -33,9 +33,12 @@ def deployment(config: TrainConfig) -> model_deploy.DeploymentConfig:
         f'--num_clones={options.num_clones}: this machine has'
         f' {gpus} GPU{"s" if gpus > 1 else ""}, and each clone needs its own: use'
         f' --num_clones={gpus} or --clone_on_cpu')
+  on_cpu = options.clone_on_cpu or not gpus
+  if not options.num_ps_tasks:
+    return model_deploy.DeploymentConfig(options.num_clones, on_cpu)
   return model_deploy.DeploymentConfig(
-      options.num_clones, options.clone_on_cpu or not gpus, options.task,
-      options.worker_replicas, options.num_ps_tasks)
+      options.num_clones, on_cpu, options.task, options.worker_replicas,
+      options.num_ps_tasks)
 
 
 def check_devices(config: TrainConfig, devices: model_deploy.DeploymentConfig

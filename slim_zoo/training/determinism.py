@@ -54,7 +54,7 @@ def seeds_of(seed: int, origin: str, step: int, task: int = 0,
       itself: the input begins anew, in another order, and so does dropout.
   """
   if first_record is None:
-    return Seeds(seed, origin, seed + step, seed + step + task)
+    return Seeds(seed, origin, seed + step + task, seed + step + task)
   return Seeds(seed, origin, seed, seed + task, first_record)
 
 

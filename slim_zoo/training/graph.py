@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from slim_zoo.deployment import model_deploy
+from slim_zoo.deployment.agreement import Agreement, Workers
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.callbacks import summaries
 from slim_zoo.training.updates import learning_rates, loss_scaling, numerics, updates
@@ -28,6 +29,8 @@ class TrainingGraph:
     accumulate_op: takes a batch before the last one of a step, None if there is none.
     finite_check: looks for variables that are not finite.
     scaling: what scales the loss, or None.
+    agreement: of all-reduce workers, else None.
+    agreed: float32, how many workers have each wish in the step; empty without others.
   """
 
   train_op: tf.Tensor
@@ -44,6 +47,8 @@ class TrainingGraph:
   accumulate_op: tf.Tensor | None = None
   finite_check: numerics.FiniteCheck | None = None
   scaling: loss_scaling.LossScaling | None = None
+  agreement: Agreement | None = None
+  agreed: tf.Tensor | tuple = ()
 
 
 def build(config: model_deploy.DeploymentConfig,
@@ -54,7 +59,8 @@ def build(config: model_deploy.DeploymentConfig,
           optimizer_fn: Callable,
           update_options: updates.UpdateOptions = updates.UpdateOptions(),
           displayable: Callable | None = None,
-          cross_entropy_fn: Callable | None = None) -> TrainingGraph:
+          cross_entropy_fn: Callable | None = None,
+          workers: Workers | None = None) -> TrainingGraph:
   """Builds the training graph in the default graph.
 
   Args:
@@ -68,6 +74,7 @@ def build(config: model_deploy.DeploymentConfig,
     update_options: which variables a step changes, and how.
     displayable: of `summaries.add`.
     cross_entropy_fn: of `summaries.add`.
+    workers: those with which this one reduces its gradients; None: there are none.
 
   Raises:
     UserError: a trainable scope matches no variable.
@@ -83,13 +90,14 @@ def build(config: model_deploy.DeploymentConfig,
 
   clones = model_deploy.create_clones(config, build_clone)
   update = updates.make_train_op(
-      clones, config, schedule, optimizer_fn, update_options)
+      clones, config, schedule, optimizer_fn, update_options, workers)
   with tf.control_dependencies([update.train_op]):
     step = tf.identity(global_step.read_value())
   curves = summaries.add(
       clones, update.total_loss, update.learning_rate, update.group_rates,
       displayable, cross_entropy_fn)
   batches = [clone.outputs[0] for clone in clones]
+  reduction = update.reduction
   return TrainingGraph(
       update.train_op, step, update.learning_rate,
       waited=tf.add_n([batch.waited for batch in batches]),
@@ -100,4 +108,6 @@ def build(config: model_deploy.DeploymentConfig,
       model_variables=slim.get_model_variables(),
       accumulate_steps=update_options.accumulate_steps,
       accumulate_op=update.accumulate_op,
-      finite_check=numerics.FiniteCheck(), scaling=update.scaling)
+      finite_check=numerics.FiniteCheck(), scaling=update.scaling,
+      agreement=reduction and Agreement(workers, reduction.wishes),
+      agreed=reduction.agreed if reduction else ())

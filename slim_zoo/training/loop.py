@@ -9,12 +9,15 @@ import os
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
+from slim_zoo.deployment import servers
+from slim_zoo.deployment.agreement import SAVE, STOP_BY_SIGNAL, STOP_WITH_REASON
 from slim_zoo.input import pipeline
 from slim_zoo.progress import clock
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import failures, graph, intervals, savers, stopping
 from slim_zoo.training.callbacks import graph_files, summaries
 from slim_zoo.training.callbacks.callback import Callback, CallbackList
+from slim_zoo.training.callbacks.weights_comparison import WeightsComparison
 from slim_zoo.training.updates import numerics
 
 
@@ -64,6 +67,7 @@ class TrainingLoop:
     saver: writes the checkpoints.
     callbacks: the callbacks, and the first failure of the run.
     unreadable: the records that were skipped.
+    is_stopped_by_others: whether another worker was told by a signal to stop.
   """
 
   def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
@@ -79,12 +83,13 @@ class TrainingLoop:
     self.step = None
     self.end = 'done'
     self.unreadable = set()
+    self.is_stopped_by_others = False
     self._save_due = intervals.Every(options.save_interval_secs)
     self._summaries_due = intervals.Every(options.save_summaries_secs)
     self._interval = intervals.Interval()
     self._writer = None
     # The values of the last step and, of steps whose summaries are written, the step.
-    self._curves = self._summarized = None
+    self._curves = self._agreed = self._summarized = None
 
   def train_step(self, session, unused_train_op, unused_global_step, kwargs):
     """Takes one step; the train_step_fn of slim.learning.train.
@@ -120,6 +125,8 @@ class TrainingLoop:
   def _begin(self, session, writer):
     fetches = self._graph
     self._writer = writer if self._options.save_summaries_secs else None
+    if fetches.agreement is not None:
+      fetches.agreement.broadcast(session)
     step = int(session.run(tf.train.get_global_step(session.graph)))
     self.callbacks.begin(session, step, writer)
     if self.callbacks.failure is not None:
@@ -128,7 +135,7 @@ class TrainingLoop:
       self._end_unsaved(session, self._stop_request.answer(None), step)
     self._run_step = session.make_callable(
         [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
-         fetches.numbers, fetches.curves])
+         fetches.numbers, fetches.curves, fetches.agreed])
     if fetches.accumulate_op is not None:
       self._run_batch = session.make_callable(
           [fetches.accumulate_op, fetches.waited, fetches.numbers])
@@ -141,11 +148,14 @@ class TrainingLoop:
       results = self._step_with_summaries(session, writer)
     else:
       results = self._run_step()
-    loss, step, learning_rate, waited, numbers, self._curves = results
+    loss, step, learning_rate, waited, numbers, self._curves, self._agreed = results
     return loss, step, learning_rate, waited + waited_before, numbers
 
   def _fail_in_step(self, session, error):
     """Notes the failure of the input; raises what may have spoiled the weights."""
+    if isinstance(error, tf.errors.OpError):
+      agreement = self._graph.agreement
+      error = (agreement and agreement.workers.explain(error)) or error
     if isinstance(error, tf.errors.OpError):
       bad = numerics.explain(error, session, self._graph.finite_check, self.step)
       if bad:
@@ -183,6 +193,16 @@ class TrainingLoop:
       except BaseException as error:
         self.callbacks.note(error, 'the last summary')
     self.callbacks.end(session, step)
+    if self._compares_alone():
+      try:
+        self.callbacks.before_save(session, step)
+      except BaseException as error:
+        self.callbacks.note(error, 'the comparison of the weights')
+
+  def _compares_alone(self):
+    """Tells whether the chief saves, and this worker is to compare its weights."""
+    return (self._graph.agreement is not None and not self._options.is_chief
+            and not self._is_unsound)
 
   def _write_curves(self):
     """Writes the numbers of the last step, unless it has summaries already."""
@@ -195,7 +215,8 @@ class TrainingLoop:
 
   def _ends_soon(self):
     """Tells callbacks to take no more time: a signal came, or the weights are bad."""
-    return self._stop_request.signal is not None or self._is_unsound
+    return (self._stop_request.signal is not None or self.is_stopped_by_others
+            or self._is_unsound)
 
   def _after_step(self, session, loss, step, learning_rate, waited, numbers):
     """Tells of a step, and saves where it is time; returns whether it is the last."""
@@ -211,14 +232,37 @@ class TrainingLoop:
     with self._interval.paused():
       reasons = self.callbacks.after_step(session, step)
     self.end = next(iter(reasons), self.end)
-    if reasons or self.callbacks.failure is not None or self._should_stop():
+    is_last, saves = self._decide(session, bool(reasons))
+    if is_last:
       if every and not is_printed:
         self._print_progress(learning_rate)
       return True
-    if self._options.is_chief and self._save_due.due():
+    if saves and self._options.is_chief:
       path = os.path.join(self._options.train_dir, savers.CHECKPOINT_NAME)
       self.saver.save(session, path, step)
-    return self.callbacks.failure is not None
+    elif saves:
+      self.callbacks.before_save(session, step)
+    return self._graph.agreement is None and self.callbacks.failure is not None
+
+  def _decide(self, session, has_reason):
+    """Returns whether the step was the last one, and whether to save.
+
+    All-reduce workers decide together: what one wishes, all do after the next step.
+    """
+    wishes = {STOP_BY_SIGNAL} if self._stop_request.signal is not None else set()
+    if has_reason or self.callbacks.failure is not None:
+      wishes.add(STOP_WITH_REASON)
+    if self._options.is_chief and self._save_due.due():
+      wishes.add(SAVE)
+    decided = wishes
+    if self._graph.agreement is not None:
+      decided = self._graph.agreement.decide(session, self._agreed, wishes)
+      self.is_stopped_by_others = bool({STOP_BY_SIGNAL} & (decided - wishes))
+      if STOP_WITH_REASON in decided and self.end == 'done':
+        self.end = 'another worker ended the run'
+    last = self._options.max_number_of_steps
+    return (bool(decided - {SAVE}) or (last is not None and self.step >= last),
+            SAVE in decided)
 
   def _accumulate(self):
     """Takes the batches of a step but the last; returns the seconds they waited."""
@@ -241,16 +285,11 @@ class TrainingLoop:
     summary, *results = session.run(
         [self._graph.summary_op, self._graph.train_op, self._graph.step,
          self._graph.learning_rate, self._graph.waited, self._graph.numbers,
-         self._graph.curves])
+         self._graph.curves, self._graph.agreed])
     if writer:
       writer.add_summary(summary, results[1])
       self._summarized = results[1]
     return results
-
-  def _should_stop(self):
-    last = self._options.max_number_of_steps
-    return self._stop_request.signal is not None or (
-        last is not None and self.step >= last)
 
   def _report_unreadable(self):
     for number, key in self._images.log.take_lost():
@@ -298,6 +337,9 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     Exception: another failure, after the weights were saved if they are sound.
   """
   stop_request = stopping.StopRequest(options.train_dir)
+  agreement = training_graph.agreement
+  if agreement is not None:
+    callbacks = [WeightsComparison(agreement), *callbacks]
   if options.is_chief:
     callbacks = [*callbacks, graph_files.GraphFiles(options.train_dir)]
   with (stop_request.listening(), failures.without_summary_thread_errors(),
@@ -305,17 +347,21 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     loop = TrainingLoop(training_graph, options, images, stop_request, callbacks)
     # The Supervisor runs these before the first step, restored or not.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
-    config = tf.ConfigProto(
-        allow_soft_placement=True, device_filters=options.device_filters)
+    config = servers.session_config(
+        agreement and agreement.workers.cluster, options.device_filters)
+    # An all-reduce worker has all variables itself, and the chief keeps the files.
+    prepares = options.is_chief or agreement is not None
+    files = {} if not options.is_chief and agreement is not None else {
+        'logdir': options.train_dir, 'summary_op': None, 'saver': loop.saver}
     try:
       slim.learning.train(
-          training_graph.train_op, options.train_dir, train_step_fn=loop.train_step,
-          train_step_kwargs={}, master=options.master, is_chief=options.is_chief,
+          training_graph.train_op, **{'logdir': None, **files},
+          train_step_fn=loop.train_step, train_step_kwargs={}, master=options.master,
+          is_chief=prepares,
           number_of_steps=options.max_number_of_steps, init_fn=init_fn,
           # The chief itself makes the variables ready; others have to wait.
-          ready_op=None if options.is_chief else tf.report_uninitialized_variables(),
-          summary_op=None, save_summaries_secs=int(options.save_summaries_secs),
-          saver=loop.saver, save_interval_secs=0,
+          ready_op=None if prepares else tf.report_uninitialized_variables(),
+          save_summaries_secs=int(options.save_summaries_secs), save_interval_secs=0,
           sync_optimizer=training_graph.sync_optimizer, session_config=config)
     # What fails later, such as saving to the disk that is full, is not the cause.
     except Exception as error:
@@ -334,4 +380,6 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
       raise answer from failure
   if stop_request.signal is not None:
     raise stop_request.answer(loop.step)
+  if loop.is_stopped_by_others:
+    raise stopping.StoppedByOthers(loop.step)
   return loop

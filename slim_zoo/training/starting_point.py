@@ -51,6 +51,7 @@ class StartingPoint:
     restored: the checkpoint to begin from, where there is none to resume.
     not_used: a checkpoint that was given, but the run is already under way.
     is_chief: whether this process restores; others wait for the one that does.
+    is_sent: whether the chief sends its variables before the first step.
   """
 
   step: int = 0
@@ -58,6 +59,7 @@ class StartingPoint:
   restored: str | None = None
   not_used: str | None = None
   is_chief: bool = True
+  is_sent: bool = False
 
   @property
   def resumed(self) -> str | None:
@@ -87,6 +89,8 @@ class StartingPoint:
     Raises:
       UserError: the checkpoint does not fit the graph. What does has been printed.
     """
+    if self.is_sent:
+      return [f'those of the chief, at step {self.step}'], None
     if self.newest:
       restore.plan_restore(self.resumed, tf.global_variables(), []).check_resumes()
       if self.is_chief:
@@ -113,6 +117,8 @@ class StartingPoint:
       network: of the default graph.
       how: variables of another checkpoint are taken.
     """
+    if self.is_sent:
+      return {}  # The chief tells.
     # A run that goes on began from the checkpoint that its command still names.
     path = self.restored or self.not_used
     if path is None:

@@ -126,6 +126,16 @@ class Stopped(diagnostics.UserError):
     super().__init__(f'stopped by {number.name} {what}')
 
 
+class StoppedByOthers(diagnostics.UserError):
+  """The run ended early, as a signal told another all-reduce worker to stop."""
+
+  exit_code = 128 + signal.SIGTERM
+
+  def __init__(self, step: int):
+    super().__init__(f'stopped at step {step}, as another worker was told to stop: the'
+                     ' same commands go on from there')
+
+
 def _exit(answer):
   """Ends the program at once, whatever the main thread does."""
   _write(2, f'{os.path.basename(sys.argv[0])}: {answer}')

@@ -78,6 +78,10 @@ class Guard:
               name + (_OF_SMALL_RANGE if tensor.dtype == tf.float16 else ''), tensor,
               _uses(tensor)))
 
+  def watch(self, total_loss: tf.Tensor) -> None:
+    """Looks at another loss, such as a mean over workers that the gradients bring."""
+    self._total_loss = total_loss
+
   @functools.cached_property
   def op(self) -> tf.Operation:
     """The op that fails."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from slim_zoo.deployment import model_deploy
+from slim_zoo.deployment import agreement, collectives, model_deploy, reducing_optimizer
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.updates import (
     accumulation,
@@ -65,6 +65,7 @@ class Update:
     group_rates: the learning rate of each scope that has a factor.
     trained: the variables that are updated.
     scaling: what scales the loss, or None.
+    reduction: of all-reduce workers, else None.
   """
 
   train_op: tf.Tensor
@@ -75,11 +76,13 @@ class Update:
   group_rates: dict[str, tf.Tensor]
   trained: list
   scaling: loss_scaling.LossScaling | None = None
+  reduction: reducing_optimizer.ReducingOptimizer | None = None
 
 
 def make_train_op(clones: list[model_deploy.Clone],
                   config: model_deploy.DeploymentConfig, schedule,
-                  optimizer_fn: Callable, options: UpdateOptions) -> Update:
+                  optimizer_fn: Callable, options: UpdateOptions,
+                  workers: agreement.Workers | None = None) -> Update:
   """Returns the update that minimizes the losses of the clones.
 
   Args:
@@ -88,6 +91,7 @@ def make_train_op(clones: list[model_deploy.Clone],
     schedule: `learning_rates.Schedule`.
     optimizer_fn: makes the optimizer, given the learning rate.
     options: what is updated.
+    workers: those with which this one reduces its gradients; None: there are none.
 
   Raises:
     UserError: a scope matches no variable, nothing is to be trained, or there is no
@@ -120,15 +124,15 @@ def make_train_op(clones: list[model_deploy.Clone],
   if options.scales_loss:
     with tf.device(config.variables_device()):
       optimizer = scaling = loss_scaling.LossScaling(optimizer)
-  train_op, total_loss, accumulate_op = _create_train_op(
-      optimizer, total_loss, clones, global_step, trained, config, options)
+  train_op, total_loss, accumulate_op, reduction = _create_train_op(
+      optimizer, total_loss, clones, global_step, trained, config, options, workers)
   if averages and sync_optimizer is None:
     # After the update, so that a checkpoint's averages include its weights.
     with tf.control_dependencies([train_op]):
       with tf.control_dependencies([averages.apply(averaged)]):
         train_op = tf.identity(train_op)
   return Update(train_op, total_loss, learning_rate, sync_optimizer, accumulate_op,
-                group_rates, trained, scaling)
+                group_rates, trained, scaling, reduction)
 
 
 def trained_variables(options: UpdateOptions) -> list:
@@ -143,24 +147,42 @@ def trained_variables(options: UpdateOptions) -> list:
 
 
 def _create_train_op(optimizer, total_loss, clones, global_step, trained, config,
-                     options):
-  """Returns (train_op, total_loss, accumulate_op), see `Update`."""
-  accumulate_op = None
+                     options, workers):
+  """Returns (train_op, total_loss, accumulate_op, reduction), see `Update`."""
+  accumulating = reduction = None
   clip = _clipping(options) or (lambda pairs: pairs)
   with tf.device(config.optimizer_device()):
     guard = numerics.Guard(clones, total_loss)
     if options.accumulate_steps > 1:
-      optimizer = accumulation.AccumulatingOptimizer(
+      optimizer = accumulating = accumulation.AccumulatingOptimizer(
           optimizer, options.accumulate_steps, guard)
+    if workers is not None:
+      optimizer = reduction = reducing_optimizer.ReducingOptimizer(
+          optimizer, workers.replica(collectives.GRADIENTS, config.optimizer_device()),
+          _statistics(), accumulating and (lambda: accumulating.mean_loss))
+      guard = numerics.Guard(clones, total_loss)
+
+    def transform(pairs):
+      if reduction is not None:
+        # Whichever worker's loss is not finite: all of them end in the same step.
+        guard.watch(reduction.mean_loss)
+      return clip(numerics.guarded(guard, pairs))
+
     train_op = slim.training.create_train_op(
         total_loss, optimizer, global_step=global_step, variables_to_train=trained,
-        transform_grads_fn=lambda pairs: clip(numerics.guarded(guard, pairs)),
-        check_numerics=False)
-    if options.accumulate_steps > 1:
-      total_loss, accumulate_op = optimizer.mean_loss, optimizer.accumulate_op
+        transform_grads_fn=transform, check_numerics=False)
+    if accumulating or reduction:
+      total_loss = (reduction or accumulating).mean_loss
       with tf.control_dependencies([train_op]):
         train_op = tf.identity(total_loss)
-  return train_op, total_loss, accumulate_op
+  return (train_op, total_loss, accumulating and accumulating.accumulate_op, reduction)
+
+
+def _statistics():
+  """Returns the moving averages of batch norm."""
+  trainable = {variable.ref() for variable in tf.trainable_variables()}
+  return [variable for variable in slim.get_model_variables()
+          if variable.ref() not in trainable]
 
 
 def _clipping(options):

@@ -1,0 +1,125 @@
+"""Sums over the replicas of a job: the workers, and the GPUs of each.
+
+TensorFlow's collective operations meet by number: the n-th sum of each replica is one
+sum. So every replica makes the same calls in the same order, in which they also run:
+NCCL, which adds up on GPUs, waits forever for operations that come in another order. On
+CPUs the replicas form a ring.
+"""
+
+import math
+from collections.abc import Sequence
+
+from slim_zoo.tf_compat import tf
+
+# Of the buffers that several tensors are packed into.
+BUFFER_BYTES = 32 * 2**20
+# Groups of replicas, each with its own numbers.
+GRADIENTS, BATCH_NORM, CONTROL, MEETING = 1, 2, 3, 4
+_CALLS_OF_A_GROUP = 1_000_000
+
+
+class Replica:
+  """One member of a group of replicas.
+
+  Args:
+    group_key: which group.
+    group_size: members of the group in all processes.
+    device: where this member computes; each needs its own.
+    timeout_seconds: after which a collective fails if another member does not come; 0:
+      never.
+  """
+
+  def __init__(self, group_key: int, group_size: int, device: str,
+               timeout_seconds: float = 0):
+    self.device, self.size = device, group_size
+    self._group_key, self._timeout = group_key, float(timeout_seconds)
+    self._calls, self._last = 0, []
+
+  def sum(self, tensor: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of the tensors that all members give; bit-equal in all."""
+    return self._collective(
+        tf.raw_ops.CollectiveReduceV2, tensor, merge_op='Add', final_op='Id')
+
+  def gather(self, tensor: tf.Tensor) -> tf.Tensor:
+    """Returns the tensors of all members, concatenated along the first dimension."""
+    return self._collective(tf.raw_ops.CollectiveGatherV2, tensor)
+
+  def sum_packed(self, tensors: Sequence[tf.Tensor], buffer_bytes: int = BUFFER_BYTES
+                 ) -> list[tf.Tensor]:
+    """Returns the sums of several tensors, which are packed into buffers.
+
+    Args:
+      tensors: of known shapes; the buffers are reduced in this order.
+      buffer_bytes: the largest size of a buffer.
+    """
+    sums = [None] * len(tensors)
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+      chosen = [index for index, tensor in enumerate(tensors) if tensor.dtype == dtype]
+      flat = [tf.reshape(tensors[index], [-1]) for index in chosen]
+      sizes = [tensors[index].shape.num_elements() for index in chosen]
+      parts = [[] for _ in chosen]
+      for buffer in plan_buffers(sizes, max(1, buffer_bytes // dtype.size)):
+        packed = self.sum(_concat([_slice(flat[piece.tensor], piece, sizes)
+                                   for piece in buffer]))
+        lengths = [piece.stop - piece.start for piece in buffer]
+        for piece, part in zip(buffer, _split(packed, lengths), strict=True):
+          parts[piece.tensor].append(part)
+      for index, part in zip(chosen, parts, strict=True):
+        sums[index] = tf.reshape(_concat(part), tensors[index].shape)
+    return sums
+
+  def _collective(self, operation, tensor, **options):
+    self._calls += 1
+    with tf.device(self.device), tf.control_dependencies(self._last):
+      result = operation(
+          input=tensor, group_size=self.size, group_key=self._group_key,
+          instance_key=self._group_key * _CALLS_OF_A_GROUP + self._calls,
+          ordering_token=[], timeout_seconds=self._timeout, **options)
+    self._last = [result]
+    return result
+
+
+class Piece:
+  """A part of a flattened tensor, from `start` to `stop`."""
+
+  def __init__(self, tensor: int, start: int, stop: int):
+    self.tensor, self.start, self.stop = tensor, start, stop
+
+  def __repr__(self):
+    return f'{self.tensor}[{self.start}:{self.stop}]'
+
+
+def plan_buffers(sizes: Sequence[int], limit: int) -> list[list[Piece]]:
+  """Returns which pieces of tensors go into each buffer, in the order of the tensors.
+
+  A tensor goes into one buffer if it fits; larger ones have buffers of their own.
+
+  Args:
+    sizes: numbers in each tensor.
+    limit: numbers in a buffer.
+  """
+  buffers, open_buffer, used = [], [], 0
+  for tensor, size in enumerate(sizes):
+    count = max(1, math.ceil(size / limit))
+    length = math.ceil(size / count)
+    for start in range(0, max(size, 1), max(length, 1)):
+      stop = min(start + length, size)
+      if open_buffer and used + stop - start > limit:
+        buffers.append(open_buffer)
+        open_buffer, used = [], 0
+      open_buffer.append(Piece(tensor, start, stop))
+      used += stop - start
+  return [*buffers, open_buffer] if open_buffer else buffers
+
+
+def _slice(flat, piece, sizes):
+  whole = (piece.start, piece.stop) == (0, sizes[piece.tensor])
+  return flat if whole else flat[piece.start:piece.stop]
+
+
+def _concat(parts):
+  return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
+
+
+def _split(packed, lengths):
+  return [packed] if len(lengths) == 1 else tf.split(packed, lengths)

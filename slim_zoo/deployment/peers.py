@@ -1,0 +1,82 @@
+"""The other processes of a job, as far as their ports tell: which are there."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slim_zoo.diagnostics import UserError, some
+
+_TRY_SECONDS, _BETWEEN_SECONDS = 2.0, 0.3
+# Until the first line about a process that is waited for, and between lines.
+_QUIET_SECONDS, _LINE_SECONDS = 3.0, 30.0
+
+
+def answers(address: str, seconds: float = _TRY_SECONDS) -> bool:
+  """Tells whether a process listens at 'HOST:PORT'."""
+  host, _, port = address.rpartition(':')
+  try:
+    with socket.create_connection((host.strip('[]'), int(port)), seconds):
+      return True
+  except OSError:
+    return False
+
+
+def silent(peers: Mapping[str, str]) -> list[str]:
+  """Returns the names of the peers that do not answer.
+
+  Args:
+    peers: addresses by name.
+  """
+  return [name for name, address in peers.items() if not answers(address)]
+
+
+def wait_for(peers: Mapping[str, str], seconds: float,
+             report: Callable[[str], None]) -> None:
+  """Waits until all peers answer.
+
+  Args:
+    peers: addresses by name.
+    seconds: how long; 0: forever.
+    report: is told every half minute which are missing.
+
+  Raises:
+    UserError: some do not answer in time.
+  """
+  begin = time.monotonic()
+  next_line = begin + _QUIET_SECONDS
+  missing = dict(peers)
+  while True:
+    missing = {name: address for name, address in missing.items()
+               if not answers(address)}
+    if not missing:
+      return
+    now = time.monotonic()
+    if seconds and now - begin > seconds:
+      raise UserError(
+          f'{some(list(missing))} did not start within {seconds:g} s: look at what it'
+          ' printed, and at its address')
+    if now >= next_line:
+      report(f'waiting for {some(list(missing))}')
+      next_line = now + _LINE_SECONDS
+    time.sleep(_BETWEEN_SECONDS)
+
+
+def interruptible(call: Callable[[], Any]) -> Any:
+  """Returns what a call returns; signals are handled while it waits in native code."""
+  results, errors = [], []
+
+  def run():
+    try:
+      results.append(call())
+    except BaseException as error:
+      errors.append(error)
+
+  thread = threading.Thread(target=run, daemon=True)
+  thread.start()
+  while thread.is_alive():
+    thread.join(0.2)
+  if errors:
+    raise errors[0]
+  return results[0]

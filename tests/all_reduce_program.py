@@ -1,0 +1,94 @@
+"""A process that trains a small network on its part of a batch, for tests.
+
+Without TF_CONFIG it trains on the whole batch. It writes its variables to a file. No
+dropout: the parts together make the same updates as the whole.
+"""
+
+import os
+import sys
+import types
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from slim_zoo.deployment import agreement, cluster, model_deploy, servers
+from slim_zoo.input import pipeline  # noqa: F401
+from slim_zoo.nets import lenet, normalization
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.training import graph, loop, losses
+from slim_zoo.training.callbacks.callback import Callback
+from slim_zoo.training.updates import learning_rates, updates
+
+IMAGES, SIZE, CLASSES = 12, 28, 10
+
+
+def small_lenet(images):
+  with slim.arg_scope(lenet.lenet_arg_scope(0.01)):
+    return lenet.lenet(images, CLASSES, is_training=True, dropout_keep_prob=1.0)
+
+
+def normalized(images):
+  """Two convolutions with batch norm."""
+  with slim.arg_scope([slim.conv2d], normalizer_fn=normalization.batch_norm,
+                      normalizer_params={'decay': 0.9, 'scale': True}):
+    features = slim.conv2d(images, 6, 3, stride=2, scope='one')
+    features = slim.conv2d(features, 8, 3, stride=2, scope='two')
+  return slim.fully_connected(
+      tf.reduce_mean(features, [1, 2]), CLASSES, activation_fn=None, scope='logits'), {}
+
+
+NETWORKS = {'lenet': small_lenet, 'normalized': normalized}
+
+
+class Keep(Callback):
+  """Writes all variables to a file in the end."""
+
+  def __init__(self, path):
+    self._path = path
+
+  def end(self, session, step):
+    variables = tf.global_variables()
+    values = session.run(variables)
+    np.savez(self._path, **{variable.op.name.replace('/', '|'): value
+                            for variable, value in zip(variables, values, strict=True)})
+
+
+def batch_of(worker, workers):
+  """Returns the worker's part of the batch."""
+  random = np.random.default_rng(3)
+  images = random.normal(size=[IMAGES, SIZE, SIZE, 1]).astype(np.float32)
+  labels = random.integers(0, CLASSES, IMAGES)
+  part = slice(worker * IMAGES // workers, (worker + 1) * IMAGES // workers)
+  return types.SimpleNamespace(
+      images=tf.constant(images[part]), labels=tf.constant(labels[part], tf.int64),
+      waited=tf.constant(0.0, tf.float64), numbers=tf.constant([0], tf.int64))
+
+
+def main(folder, network, steps, clip):
+  own = cluster.from_tf_config(os.environ.get('TF_CONFIG'))
+  workers = own and agreement.Workers(own, 60)
+  task, count = (own.task, workers.count) if own else (0, 1)
+  server = own and servers.start(own)
+  if workers:
+    workers.meet(server.target, [task])
+  # Other workers begin with other weights: the chief's replace them.
+  tf.set_random_seed(5 + task)
+  built = graph.build(
+      model_deploy.DeploymentConfig(clone_on_cpu=True),
+      lambda: batch_of(task, count), NETWORKS[network], losses.Recipe(CLASSES).add,
+      learning_rates.Schedule('fixed', 0.05),
+      lambda rate: tf.train.MomentumOptimizer(rate, 0.9),
+      updates.UpdateOptions(clip_gradient_norm=clip), workers=workers)
+  log = types.SimpleNamespace(deliver=lambda numbers: None, take_lost=lambda: [])
+  images = types.SimpleNamespace(
+      initializer=tf.no_op(), log=log, failure=lambda error: None)
+  loop.run(
+      built, loop.LoopOptions(
+          os.path.join(folder, 'train'), steps, 0, 0, 0, IMAGES,
+          server.target if server else '', is_chief=task == 0), images,
+      callbacks=[Keep(os.path.join(folder, f'worker_{task}.npz'))])
+
+
+if __name__ == '__main__':
+  main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))

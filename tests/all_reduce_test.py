@@ -1,0 +1,176 @@
+"""Training without parameter servers: workers that reduce their gradients."""
+
+import json
+import re
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from slim_zoo.deployment import collectives
+from slim_zoo.tf_compat import tf
+from tests import jobs, scripts
+from tests.conftest import ROOT, on_digits
+
+SECONDS = 120
+STEPS = 3
+PROGRAM = ROOT / 'tests' / 'all_reduce_program.py'
+
+
+@pytest.mark.parametrize(('sizes', 'limit', 'buffers'), [
+    ([], 10, []),
+    ([3, 4], 10, [[(0, 0, 3), (1, 0, 4)]]),
+    ([8, 4], 10, [[(0, 0, 8)], [(1, 0, 4)]]),
+    ([2, 25, 3], 10,
+     [[(0, 0, 2)], [(1, 0, 9)], [(1, 9, 18)], [(1, 18, 25), (2, 0, 3)]]),
+    ([1, 0, 1], 10, [[(0, 0, 1), (1, 0, 0), (2, 0, 1)]]),
+])
+def test_buffers_hold_all_pieces_in_order(sizes, limit, buffers):
+  planned = collectives.plan_buffers(sizes, limit)
+  assert [[(piece.tensor, piece.start, piece.stop) for piece in buffer]
+          for buffer in planned] == buffers
+
+
+def test_packed_sums_are_those_of_each_tensor():
+  """With one replica the sum is the tensor; small buffers cut it into pieces."""
+  random = np.random.default_rng(0)
+  values = [random.normal(size=shape).astype(np.float32)
+            for shape in ([3, 4], [], [50], [2, 2, 2])] + [np.int64(7)]
+  replica = collectives.Replica(9, 1, '/device:CPU:0')
+  sums = replica.sum_packed([tf.constant(value) for value in values], buffer_bytes=64)
+  with tf.Session() as session:
+    for value, total in zip(values, session.run(sums), strict=True):
+      np.testing.assert_array_equal(value, total)
+      assert value.dtype == total.dtype
+
+
+def variables(path):
+  with np.load(path) as file:
+    return {name.replace('|', '/'): file[name] for name in file.files}
+
+
+def run_program(folder, count, *arguments):
+  """Runs the program in so many processes; returns the variables of each."""
+  folder.mkdir()
+  addresses = jobs.free_addresses(count)
+  processes = []
+  for task in range(count):
+    environment = {} if count == 1 else {'TF_CONFIG': json.dumps({
+        'cluster': {'worker': addresses}, 'task': {'type': 'worker', 'index': task}})}
+    processes.append(scripts.Started(
+        folder, [sys.executable, str(PROGRAM), str(folder), *map(str, arguments)],
+        environment))
+  for process in processes:
+    done = process.wait(SECONDS)
+    assert done.returncode == 0, done.stderr
+  return [variables(folder / f'worker_{task}.npz') for task in range(count)]
+
+
+@pytest.mark.parametrize(('network', 'clip'), [('lenet', 0), ('lenet', 0.1)])
+def test_workers_equal_each_other_and_one_process(tmp_path, network, clip):
+  one, = run_program(tmp_path / 'one', 1, network, STEPS, clip)
+  first, second = run_program(tmp_path / 'two', 2, network, STEPS, clip)
+  assert one.keys() == first.keys() == second.keys()
+  assert int(one['global_step']) == STEPS
+  for name, value in first.items():
+    np.testing.assert_array_equal(value, second[name], name)
+    np.testing.assert_allclose(value, one[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_moving_averages_are_means_over_the_workers(tmp_path):
+  one, = run_program(tmp_path / 'one', 1, 'normalized', 1, 0)
+  first, second = run_program(tmp_path / 'two', 2, 'normalized', 1, 0)
+  name = 'one/BatchNorm/moving_mean'
+  np.testing.assert_array_equal(first[name], second[name])
+  np.testing.assert_allclose(first[name], one[name], rtol=1e-5, atol=1e-7)
+
+
+def job_of_two(tmp_path, digits_dir, **flags):
+  return jobs.Job(tmp_path, 'train_image_classifier', {'chief': 1, 'worker': 1}, **{
+      **on_digits(digits_dir), 'train_dir': tmp_path / 'run', 'batch_size': 8,
+      'log_every_n_steps': 1, **flags})
+
+
+def saved_steps(folder):
+  return sorted(int(re.search(r'(\d+)\.index', path.name)[1])
+                for path in folder.glob('model.ckpt-*.index'))
+
+
+def test_only_the_chief_writes_and_a_run_goes_on(digits_dir, tmp_path):
+  flags = {'validation_split_name': 'test', 'validate_every_steps': 3}
+  for last in (4, 8):
+    with job_of_two(tmp_path, digits_dir, max_number_of_steps=last, **flags) as job:
+      done = job.run(SECONDS)
+    for key, process in done.items():
+      assert process.returncode == 0, (key, process.stdout, process.stderr)
+  chief, worker = done['chief', 0].stdout, done['worker', 0].stdout
+  assert 'resumes step 4' in chief
+  assert 'those of the chief, at step 4' in worker
+  assert 'validation at step' in chief
+  assert 'validation at step' not in worker
+  assert 'batch          16 images' in chief
+  assert saved_steps(tmp_path / 'run') == [4, 8]
+  losses = [re.findall(r'^step \d+/8  loss ([\d.]+)', text, re.M)
+            for text in (chief, worker)]
+  assert losses[0] == losses[1] != []
+
+  with job_of_two(tmp_path, digits_dir, max_number_of_steps=8, **flags) as job:
+    for process in job.run(SECONDS).values():
+      assert process.returncode == 0, process.stderr
+      assert 'nothing is left to do' in process.stdout
+
+
+@pytest.mark.parametrize(('killed', 'left'), [
+    (('worker', 0), ('chief', 0)), (('chief', 0), ('worker', 0))])
+def test_a_dead_peer_is_named_in_one_line(digits_dir, tmp_path, killed, left):
+  with job_of_two(tmp_path, digits_dir) as job:
+    job.start_all()
+    assert job.processes[left].wait_for('\nstep 3', SECONDS)
+    job.processes[killed].signal(signal.SIGKILL)
+    done = job.processes[left].wait(SECONDS)
+  name = 'worker 1' if killed[0] == 'worker' else 'the chief'
+  scripts.answer(done, f'{name} ({job.cluster[killed[0]][0]}) has ended', code=1)
+
+
+def test_a_signal_stops_all_workers_at_the_same_step(digits_dir, tmp_path):
+  with job_of_two(tmp_path, digits_dir) as job:
+    job.start_all()
+    assert job.processes['chief', 0].wait_for('\nstep 3', SECONDS)
+    job.processes['worker', 0].signal(signal.SIGTERM)
+    done = {key: process.wait(SECONDS) for key, process in job.processes.items()}
+  steps = {}
+  for key, process in done.items():
+    line = scripts.answer(process, 'at step', code=128 + signal.SIGTERM)
+    steps[key] = int(re.search(r'at step (\d+)', line)[1])
+  assert len(set(steps.values())) == 1
+  assert saved_steps(tmp_path / 'run') == [steps['chief', 0]]
+
+
+def test_early_stopping_reaches_all_workers(digits_dir, tmp_path):
+  with job_of_two(tmp_path, digits_dir, validation_split_name='test', learning_rate=0,
+                  validate_every_steps=2, early_stop_patience=1) as job:
+    done = job.run(SECONDS)
+  for process in done.values():
+    assert process.returncode == 0, process.stderr
+  assert 'stopped early' in done['chief', 0].stdout
+  assert 'another worker ended the run' in done['worker', 0].stdout
+
+
+def test_workers_with_other_flags_are_refused_in_one_line(digits_dir, tmp_path):
+  with job_of_two(tmp_path, digits_dir) as job:
+    job.start('chief')
+    job.start('worker', batch_size=16)
+    for process in job.processes.values():
+      scripts.answer(process.wait(SECONDS), '--batch_size of worker 1')
+
+
+def test_weights_that_differ_stop_the_run(digits_dir, tmp_path, monkeypatch):
+  """The program of worker 1 computes one weight wrongly after the broadcast."""
+  with job_of_two(tmp_path, digits_dir, max_number_of_steps=3) as job:
+    job.start('chief')
+    job.start_as('worker', ROOT / 'tests' / 'faulty_worker.py')
+    for process in job.processes.values():
+      scripts.answer(process.wait(SECONDS), "the variable 'LeNet/conv1/weights'",
+                     'worker 1', 'at step 3')
+  assert saved_steps(tmp_path / 'run') == []
