@@ -260,7 +260,7 @@ def test_full_disk_ends_the_conversion_in_one_line_and_is_gone_on_with(
   real, calls = os.fsync, []
   def full(descriptor):
     calls.append(descriptor)
-    if len(calls) == 4:
+    if len(calls) == 8:
       raise OSError(28, 'No space left on device')
     real(descriptor)
   with monkeypatch.context() as patch:

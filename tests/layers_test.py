@@ -20,7 +20,7 @@ LAYERS = {
     'progress': set(),
     'files': {'diagnostics', 'progress'},
     'tf_compat': set(),
-    'catalog': {'diagnostics'},
+    'catalog': {'diagnostics', 'files'},
     'checkpoints': LEFT,
     'nets': LEFT,
     'preprocessing': LEFT,
@@ -42,8 +42,8 @@ LAYERS = {
     'api': {'config', 'tasks'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
-WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'progress', 'catalog', 'slim_names',
-                      'paths', 'config'}
+WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',
+                      'slim_names', 'paths', 'config'}
 # Those modules of checkpoints that config imports.
 CHECKPOINTS_OF_CONFIG = {'checkpoint_names', 'renaming', 'run_checkpoints', 'run_facts',
                          'trained_input'}

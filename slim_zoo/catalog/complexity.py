@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
+from slim_zoo.files import atomic
 
 PATH = pathlib.Path(__file__).with_name('complexity.json')
 
@@ -67,7 +68,4 @@ def save(costs: Mapping[str, Complexity], path: os.PathLike = PATH) -> None:
   """
   lines = [f'  {json.dumps(name)}: {json.dumps(dataclasses.asdict(costs[name]))}'
            for name in networks.NETWORKS if name in costs]
-  unfinished = f'{path}.unfinished'
-  with open(unfinished, 'w', encoding='utf-8') as file:
-    file.write('{\n' + ',\n'.join(lines) + '\n}\n')
-  os.replace(unfinished, path)
+  atomic.write_text(path, '{\n' + ',\n'.join(lines) + '\n}\n')

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
+from slim_zoo.files import atomic
 
 PATH = pathlib.Path(__file__).with_name('variables.json')
 
@@ -74,11 +75,8 @@ def save(variables: Mapping[str, Variables], path: os.PathLike = PATH) -> None:
       value = {'scope': _number(_tree(variables[name].shapes), numbers),
                'depth_multiplier': variables[name].depth_multiplier}
       lines.append(f'  {json.dumps(name)}: {json.dumps(value)}')
-  unfinished = f'{path}.unfinished'
-  with open(unfinished, 'w', encoding='utf-8') as file:
-    file.write('{"networks": {\n' + ',\n'.join(lines) + '\n},\n"scopes": [\n'
-               + ',\n'.join(numbers) + '\n]}\n')
-  os.replace(unfinished, path)
+  atomic.write_text(path, '{"networks": {\n' + ',\n'.join(lines)
+                    + '\n},\n"scopes": [\n' + ',\n'.join(numbers) + '\n]}\n')
 
 
 def _tree(shapes):

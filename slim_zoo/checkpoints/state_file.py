@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
+from slim_zoo.files import atomic
 
 STATE_FILE = 'checkpoint'
 
@@ -71,13 +72,9 @@ def write(folder: str, checkpoints: Sequence[str]) -> None:
   """
   lines = [(_LATEST, checkpoints[-1]),
            *(('all_model_checkpoint_paths', path) for path in checkpoints)]
-  unfinished = os.path.join(folder, f'.{STATE_FILE}.part')
-  with open(unfinished, 'w', encoding='ascii') as file:
-    file.writelines(f'{field}: "{_escaped(os.path.basename(path))}"\n'
-                    for field, path in lines)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(unfinished, os.path.join(folder, STATE_FILE))
+  atomic.write_text(os.path.join(folder, STATE_FILE), ''.join(
+      f'{field}: "{_escaped(os.path.basename(path))}"\n' for field, path in lines),
+                    encoding='ascii')
 
 
 def _escaped(name):

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from slim_zoo import diagnostics
+from slim_zoo.files import atomic
 
 _GZIP = b'\x1f\x8b'
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError,
@@ -265,16 +266,12 @@ def plain_tar(path: str, folder: str) -> str:
   if os.path.exists(copy):
     return copy
   os.makedirs(folder, exist_ok=True)
-  partial = f'{copy}.partial'
-  try:
-    with gzip.open(path) as packed, open(partial, 'wb') as unpacked:
-      shutil.copyfileobj(packed, unpacked, _CHUNK_BYTES)
+  with atomic.replacing(copy) as partial:
+    try:
+      with gzip.open(path) as packed, open(partial, 'wb') as unpacked:
+        shutil.copyfileobj(packed, unpacked, _CHUNK_BYTES)
+    except _DAMAGE as error:
+      raise _damaged(path, error) from error
     # Another copy of the same file is the same version of it.
     os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
-    os.replace(partial, copy)
-  except _DAMAGE as error:
-    raise _damaged(path, error) from error
-  finally:
-    if os.path.exists(partial):
-      os.remove(partial)
   return copy

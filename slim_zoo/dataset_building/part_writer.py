@@ -6,7 +6,6 @@ TensorFlow.
 """
 
 import collections
-import contextlib
 import json
 import multiprocessing
 import os
@@ -17,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from slim_zoo.dataset_building import archives
+from slim_zoo.files import atomic, staging
 from slim_zoo.images import image_check
 from slim_zoo.input import plain_records
 
@@ -85,40 +85,43 @@ def convert_part(part: Part, work: Work) -> Outcome | None:
   Raises:
     OSError: an image's file cannot be read, or the part cannot be written.
   """
-  refused, changes, records = [], collections.Counter(), 0
-  partial = f'{part.path}.{os.getpid()}.partial'
-  try:
-    with warnings.catch_warnings(), open(partial, 'wb') as file:
-      # Of odd metadata and of very large images: no reason to refuse one.
-      warnings.simplefilter('ignore')
-      for item in part.items:
-        if work.stop.is_set():
-          return None
-        try:
-          record = work.make_record(item)
-        except (image_check.RefusedError, archives.DamagedMemberError) as error:
-          refused.append((item.name, str(error)))
-        else:
-          file.write(plain_records.framed(record.data))
-          records += 1
-          if record.change:
-            changes[record.change] += 1
-        with work.done.get_lock():
-          work.done.value += 1
-      file.flush()
-      os.fsync(file.fileno())
-      outcome = Outcome(file.tell(), records, refused, dict(changes))
-    os.replace(partial, part.path)
-  finally:
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(partial)
+  with atomic.replacing(part.path, _partial(part.path)) as partial:
+    outcome = _write_records(part, work, partial)
+    if outcome is None:
+      os.remove(partial)  # So that it does not become the part.
+      return None
   write_json(part.note, outcome._asdict())
   return outcome
 
 
+def _partial(path):
+  # `staging` leaves files of this suffix out. A killed process may still be writing.
+  return f'{path}.{os.getpid()}{staging.PARTIAL}'
+
+
+def _write_records(part, work, path):
+  """Writes the records of a part to a file; returns None if the work was stopped."""
+  refused, changes, records = [], collections.Counter(), 0
+  with warnings.catch_warnings(), open(path, 'wb') as file:
+    # Of odd metadata and of very large images: no reason to refuse one.
+    warnings.simplefilter('ignore')
+    for item in part.items:
+      if work.stop.is_set():
+        return None
+      try:
+        record = work.make_record(item)
+      except (image_check.RefusedError, archives.DamagedMemberError) as error:
+        refused.append((item.name, str(error)))
+      else:
+        file.write(plain_records.framed(record.data))
+        records += 1
+        if record.change:
+          changes[record.change] += 1
+      with work.done.get_lock():
+        work.done.value += 1
+    return Outcome(file.tell(), records, refused, dict(changes))
+
+
 def write_json(path: str, value: Any) -> None:
-  """Writes a file that is there whole or not at all."""
-  partial = f'{path}.{os.getpid()}.partial'
-  with open(partial, 'w', encoding='utf-8') as file:
-    json.dump(value, file)
-  os.replace(partial, path)
+  """Writes a JSON file, see `atomic.replacing`."""
+  atomic.write_text(path, json.dumps(value), partial=_partial(path))

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable
 
 from slim_zoo import diagnostics
+from slim_zoo.files import atomic
 from slim_zoo.progress import Progress
 
 _TIMEOUT_SECONDS = 60
@@ -38,13 +39,8 @@ def download_url(url: str, dataset_dir: str) -> str:
     raise diagnostics.UserError(f"'{url}' does not name a file")
   os.makedirs(dataset_dir, exist_ok=True)
   path = os.path.join(dataset_dir, filename)
-  partial = f'{path}.{os.getpid()}.part'
-  try:
+  with atomic.replacing(path, f'{path}.{os.getpid()}.part') as partial:
     _fetch(url, partial, filename)
-    os.replace(partial, path)
-  finally:
-    if os.path.exists(partial):
-      os.remove(partial)
   return path
 
 

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 
+from slim_zoo.files import atomic
 from slim_zoo.prediction.classifier import Answer
 
 
@@ -38,8 +39,8 @@ class FeatureFile:
     self._values.close()
     if not self._files:
       return
-    unfinished = self._path + '.unfinished'
-    with zipfile.ZipFile(unfinished, 'w', allowZip64=True) as archive:
+    with (atomic.replacing(self._path) as unfinished,
+          zipfile.ZipFile(unfinished, 'w', allowZip64=True) as archive):
       with (archive.open('features.npy', 'w', force_zip64=True) as member,
             open(self._part, 'rb') as values):
         np.lib.format.write_array_header_1_0(member, {
@@ -50,13 +51,11 @@ class FeatureFile:
                           ('end_point', np.array(self._end_point))):
         with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
           np.lib.format.write_array(member, value, allow_pickle=False)
-    os.replace(unfinished, self._path)
 
   def __enter__(self):
     return self
 
   def __exit__(self, *unused):
     self._values.close()
-    for path in (self._part, self._path + '.unfinished'):
-      if os.path.exists(path):
-        os.remove(path)
+    if os.path.exists(self._part):
+      os.remove(self._part)

@@ -7,6 +7,7 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
+from slim_zoo.files import atomic
 from slim_zoo.weight_conversion import checking, engine, foreign, pairs, slim_networks
 
 # What timm's networks divide the channels by, of images in [0, 1].
@@ -138,18 +139,15 @@ def to_foreign(pair: pairs.Pair, source: str, target: str,
     values = engine.flip_channels(values, rows[0].kernel)
     notes.append(f'{pair.framework.title} {pair.foreign_name} reads BGR: the input'
                  f' channels of {rows[0].kernel} are turned round')
+  # The framework chooses the format by the suffix.
   unfinished = os.path.join(
       os.path.dirname(target), f'unfinished.{os.path.basename(target)}')
-  try:
+  with atomic.replacing(target, unfinished):
     outcome = foreign.run(
         pair, np.ascontiguousarray(images[..., ::-1] if flips else images),
         classes=_classes(values, pair), save=unfinished, python=options.python,
         tensors=engine.to_foreign(values, rows, pair.framework))
     lines = _compare(pair, ours, outcome, options, skip_ours=removed > 0)
-    os.replace(unfinished, target)
-  finally:
-    if os.path.exists(unfinished):
-      os.remove(unfinished)
   return [f"'{target}': {pair.framework.title} {pair.foreign_name},"
           f' {_classes(values, pair)} classes, from {pair.model_name} in'
           f" '{source}'", *notes,

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slim_zoo.checkpoints import run_facts, state_file
-from slim_zoo.files import whole_files
+from slim_zoo.files import atomic
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import savers
 
@@ -41,7 +41,7 @@ class BestCheckpoint:
   def found(self) -> dict | None:
     """Returns what validation found of the checkpoint that is kept; None if none is."""
     kept = self._kept()
-    return kept and whole_files.read_json(os.path.join(self.folder, kept + '.json'))
+    return kept and atomic.read_json(os.path.join(self.folder, kept + '.json'))
 
   def _kept(self):
     return next(iter(state_file.names(self.folder)), None)
@@ -76,7 +76,7 @@ class BestCheckpoint:
                 if not self._is_kept(f'{path}-{step}'))
     prefix = f'{path}-{step}'
     try:
-      whole_files.write(prefix + '.json', json.dumps(found, indent=1) + '\n')
+      atomic.write_text(prefix + '.json', json.dumps(found, indent=1) + '\n')
       self._saver.save(session, path, step)
     except Exception:
       _remove(prefix)

@@ -17,7 +17,7 @@ from typing import Any
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.run_facts import FORMAT, JSON_NAME, UNDER_WAY
-from slim_zoo.files import whole_files
+from slim_zoo.files import atomic
 from slim_zoo.training import intervals
 from slim_zoo.training.callbacks import run_card_text
 from slim_zoo.training.callbacks.callback import Callback
@@ -191,11 +191,11 @@ class RunCard(Callback):
     self.card = _plain(self.card)
     self._session = self.card['sessions'][-1]
     try:
-      whole_files.write(os.path.join(self._folder, JSON_NAME),
+      atomic.write_text(os.path.join(self._folder, JSON_NAME),
                         json.dumps(self.card, indent=1, ensure_ascii=False) + '\n')
-      whole_files.write(
+      atomic.write_text(
           os.path.join(self._folder, TEXT_NAME), run_card_text.render(self.card))
-      whole_files.write(os.path.join(self._folder, FLAGS_NAME),
+      atomic.write_text(os.path.join(self._folder, FLAGS_NAME),
                         run_card_text.render_flags(self.card))
     except OSError as error:
       # The weights matter more than what is written about them.

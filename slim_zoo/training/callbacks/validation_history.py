@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 
-from slim_zoo.files import whole_files
+from slim_zoo.files import atomic
 
 FILE = 'validation.json'
 # Less than one image of any split makes.
@@ -51,7 +51,7 @@ class History:
 
   def __init__(self, folder: str, source: str):
     self._path, self._source = os.path.join(folder, FILE), source
-    kept = whole_files.read_json(self._path) or {}
+    kept = atomic.read_json(self._path) or {}
     self.forgotten = None
     self.findings = []
     if kept.get('source', source) == source:
@@ -71,7 +71,7 @@ class History:
     """Adds a finding, in place of one of the same step; raises OSError."""
     self.rewind(finding.step - 1)
     self.findings.append(finding)
-    whole_files.write(self._path, json.dumps({
+    atomic.write_text(self._path, json.dumps({
         'source': self._source,
         'findings': [dataclasses.asdict(found) for found in self.findings],
     }, indent=1) + '\n')

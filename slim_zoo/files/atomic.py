@@ -1,0 +1,57 @@
+"""Single files that are written completely or not at all, also if a process is killed.
+
+`staging` does the same for several files that belong together.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, partial: str | None = None) -> Iterator[str]:
+  """Yields the path of a temporary file; at the end of the block it becomes `path`.
+
+  The content is on the disk before the name changes. If the block fails, or writes no
+  file, `path` stays as it was. The temporary file is removed, except by a kill.
+
+  Args:
+    path: of the file to write, in an existing folder.
+    partial: path of the temporary file, in the same folder; by default .NAME.part.
+
+  Raises:
+    OSError: the file cannot be written.
+  """
+  folder, name = os.path.split(os.fspath(path))
+  partial = partial or os.path.join(folder, f'.{name}.part')
+  try:
+    yield partial
+    if os.path.exists(partial):
+      descriptor = os.open(partial, os.O_RDWR)
+      try:
+        os.fsync(descriptor)
+      finally:
+        os.close(descriptor)
+      os.replace(partial, path)
+  finally:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(partial)
+
+
+def write_text(path: str | os.PathLike, text: str, encoding: str = 'utf-8',
+               partial: str | None = None) -> None:
+  """Writes a text file, see `replacing`; bytes that are not UTF-8 stay as they are."""
+  with replacing(path, partial) as unfinished, open(
+      unfinished, 'w', encoding=encoding, errors='surrogateescape') as file:
+    file.write(text)
+
+
+def read_json(path: str) -> dict | None:
+  """Returns the JSON object in a file; None without a file or an object in it."""
+  try:
+    with open(path, encoding='utf-8') as file:
+      value = json.load(file)
+  except (FileNotFoundError, ValueError):
+    return None
+  return value if isinstance(value, dict) else None
