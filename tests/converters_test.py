@@ -15,7 +15,7 @@ from slim_zoo.dataset_building.published_files import Source
 from slim_zoo.datasets import dataset_factory, dataset_utils, labels
 from slim_zoo.diagnostics import UserError
 from slim_zoo.files import staging
-from slim_zoo.input import crc32c, plain_records
+from slim_zoo.input import plain_records
 from slim_zoo.tf_compat import tf
 from tests import small_archives
 from tests.image_kinds import GRAY, KINDS
@@ -47,23 +47,13 @@ def written(target):
 
 # --- Records without TensorFlow.
 
-@pytest.mark.parametrize('native', [
-    False, pytest.param(True, marks=pytest.mark.skipif(
-        not crc32c._IS_NATIVE, reason='google-crc32c is not installed'))])
 @pytest.mark.parametrize('size', [0, 1, 63, 64, 1023, 1024, 1025, 1088, 70000])
-def test_framed_record_is_what_tensorflow_writes(tmp_path, monkeypatch, size, native):
-  monkeypatch.setattr(crc32c, '_IS_NATIVE', native)
+def test_framed_record_is_what_tensorflow_writes(tmp_path, size):
   data = np.random.default_rng(size).bytes(size)
   with tf.io.TFRecordWriter(str(tmp_path / 'theirs')) as writer:
     writer.write(data)
   plain_records.write(str(tmp_path / 'ours'), [data])
   assert (tmp_path / 'ours').read_bytes() == (tmp_path / 'theirs').read_bytes()
-
-
-def test_checksum_is_the_one_of_the_standard():
-  for checksum in (crc32c.crc32c, crc32c.by_numpy):
-    assert checksum(b'123456789') == 0xe3069283
-    assert checksum(bytes(32)) == 0x8a9136aa  # RFC 3720, appendix B.4.
 
 
 def test_example_is_what_tensorflow_serializes():

@@ -522,7 +522,7 @@ def test_script_downloads_converts_and_keeps_no_archive(tmp_path, server):
   # The script as it is, but for the address.
   code = ('import sys\nfrom slim_zoo import diagnostics\n'
           'from slim_zoo.commands import download, running\n'
-          'from slim_zoo.datasets import converters\n'
+          'from slim_zoo.dataset_building import converters\n'
           'from slim_zoo.dataset_building.published_files import PublishedFile\n'
           "mnist = converters.find('mnist')\n"
           'mnist.FILES = [PublishedFile(file.filename, (sys.argv.pop(1)'
@@ -605,7 +605,7 @@ def test_prepared_data_set_of_tensorflow_datasets_is_read(tmp_path, name):
   assert (dataset.num_samples, dataset.num_classes) == (9, 3)
   assert dataset.labels_to_names == {0: 'wren', 1: 'robin', 2: 'tit'}
   files = sorted(str(path) for path in tmp_path.rglob('1.0.0/*train*'))
-  assert records.read_label(files, 1, 2) == 2
+  assert records.read_labels(files, 1, 2) == [2]
   assert records.read_image(files, 1, 2)[0, 0] == 2
   assert tfds.find('tfds:birds/small', str(tmp_path)).splits == {'train': 9, 'test': 3}
 
@@ -658,7 +658,7 @@ class TinyShapes(tfds.core.GeneratorBasedBuilder):
     for n in range(count):
       yield n, {'image': numpy.full((16, 16, 3), n, numpy.uint8), 'label': n % 2}
 
-from slim_zoo.datasets import tfds_builder
+from slim_zoo.dataset_building import tfds_builder
 spec = tfds_builder.prepare('tfds:tiny_shapes', sys.argv[1])
 print(dict(spec.splits))
 '''

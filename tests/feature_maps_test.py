@@ -83,7 +83,7 @@ def inside_a_strided_unit(end_point, shapes):
 def test_feature_maps_cover_every_stride_in_order(name):
   """From the first end_point on no stride is left out."""
   strides = list(nets_factory.feature_map_names(name))
-  assert set(strides) <= set(feature_maps.STRIDES)
+  assert set(strides) <= {2, 4, 8, 16, 32}
   assert len(strides) >= 2
   assert strides == [strides[0] * 2 ** number for number in range(len(strides))]
 

@@ -21,7 +21,8 @@ from tests.small_updates import (
 # --- Optimizers.
 
 def test_options_are_all_known():
-  assert set(optimizers.all_options()) == set(OPTIONS)
+  assert {option for name in optimizers.NAMES
+          for option in optimizers.options_of(name)} == set(OPTIONS)
 
 
 @pytest.mark.parametrize('name', optimizers.NAMES)

@@ -83,7 +83,7 @@ def first_step(network_fn, dtype, num_clones, moving_average_decay):
   given = {variable.initializer.inputs[1]: recipe.fill(
       variable.op.name.removesuffix(average), variable.shape)
            for variable in tf.global_variables()
-           if average in variable.op.name or variable in built.model_variables}
+           if average in variable.op.name or variable in slim.get_model_variables()}
   with tf.Session() as session:
     session.run(tf.global_variables_initializer(), given)
     if built.scaling:
@@ -141,7 +141,7 @@ def losses_of_steps(dtype, steps=24):
       learning_rates.Schedule('fixed', 0.05), tf.train.GradientDescentOptimizer,
       updates.UpdateOptions(scales_loss=dtype == tf.float16))
   given = {variable.initializer.inputs[1]: recipe.fill(
-      variable.op.name, variable.shape) for variable in built.model_variables}
+      variable.op.name, variable.shape) for variable in slim.get_model_variables()}
   with tf.Session() as session:
     session.run(tf.global_variables_initializer(), given)
     return [session.run(built.train_op) for _ in range(steps)]

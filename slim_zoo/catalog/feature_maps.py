@@ -11,8 +11,6 @@ import fnmatch
 from slim_zoo import diagnostics
 from slim_zoo.catalog import architectures, networks
 
-STRIDES = (2, 4, 8, 16, 32)
-
 
 @dataclasses.dataclass(frozen=True)
 class FeatureMaps:

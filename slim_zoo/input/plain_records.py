@@ -11,10 +11,11 @@ and in each of these the values (1), numbers packed.
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
-from slim_zoo.input import crc32c
+import google_crc32c
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _LENGTH_DELIMITED = 2
+_MASK_DELTA = 0xa282ead8
 
 
 def _varint(value: int) -> bytes:
@@ -75,11 +76,17 @@ def image_features(data: bytes, image_format: bytes, height: int, width: int,
       'image/filename': texts(filename.encode('utf-8', 'surrogateescape'))}
 
 
+def masked_crc32c(data: bytes) -> int:
+  """Returns the checksum of TFRecord files: CRC-32C, rotated, plus a constant."""
+  checksum = google_crc32c.value(data)
+  return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xffffffff
+
+
 def framed(data: bytes) -> bytes:
-  """Returns a record as it stands in a TFRecord file."""
+  """Returns the bytes of a record in a TFRecord file."""
   length = struct.pack('<Q', len(data))
-  return b''.join((length, struct.pack('<I', crc32c.masked(length)),
-                   data, struct.pack('<I', crc32c.masked(data))))
+  return b''.join((length, struct.pack('<I', masked_crc32c(length)),
+                   data, struct.pack('<I', masked_crc32c(data))))
 
 
 def write(path: str, records: Iterable[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 A TFRecord file is a row of records, each of them the length of its data (8 bytes,
 little-endian), a checksum of that length (4), the data and a checksum of the data
-(4). Both are masked CRC-32Cs (see `crc32c`).
+(4). Both are masked CRC-32Cs.
 
 Counting needs no TensorFlow.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import DatasetSpec, split_files
-from slim_zoo.input import crc32c
+from slim_zoo.input.plain_records import masked_crc32c
 
 _HEADER = struct.Struct('<QI')
 _CHECKSUM_BYTES = 4
@@ -56,7 +56,7 @@ def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
       if len(header) < _HEADER.size:
         raise _damage(path, index, offset, 'the file ends within it')
       length, checksum = _HEADER.unpack(header)
-      if crc32c.masked(header[:8]) != checksum:
+      if masked_crc32c(header[:8]) != checksum:
         raise _damage(path, index, offset, 'its length is damaged') if index else (
             _other_kind(path))
       data = offset + _HEADER.size
@@ -140,7 +140,7 @@ def _find_damaged_record(path):
         file.seek(offset)
         data = file.read(length)
         (checksum,) = struct.unpack('<I', file.read(_CHECKSUM_BYTES))
-        if crc32c.masked(data) != checksum:
+        if masked_crc32c(data) != checksum:
           return _damage(path, index, offset - _HEADER.size, 'its data is damaged')
   except diagnostics.UserError as error:
     return error
@@ -258,16 +258,7 @@ def is_whole(path: str, position: int) -> bool:
   with open(path, 'rb') as file:
     file.seek(place[0])
     data = file.read(place[1])
-    return crc32c.masked(data) == int.from_bytes(file.read(_CHECKSUM_BYTES), 'little')
-
-
-def read_label(files: Sequence[str], file_index: int, position: int) -> int:
-  """Returns the label of one record; -1 where it has none.
-
-  Arguments and errors are those of `read_features`.
-  """
-  labels = read_labels(files, file_index, position)
-  return labels[0] if labels else -1
+    return masked_crc32c(data) == int.from_bytes(file.read(_CHECKSUM_BYTES), 'little')
 
 
 def read_labels(files: Sequence[str], file_index: int, position: int) -> list[int]:

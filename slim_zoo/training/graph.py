@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.deployment.agreement import Agreement, Workers
-from slim_zoo.tf_compat import slim, tf
+from slim_zoo.tf_compat import tf
 from slim_zoo.training.callbacks import summaries
 from slim_zoo.training.updates import learning_rates, loss_scaling, numerics, updates
 
@@ -24,7 +24,6 @@ class TrainingGraph:
     curve_tags: of the numbers in `curves`.
     curves: float32 [number of tags], of the step; see `summaries.add`.
     sync_optimizer: of synchronous replicas, else None.
-    model_variables: the network's variables, its statistics included.
     accumulate_steps: batches of a step.
     accumulate_op: takes a batch before the last one of a step, None if there is none.
     finite_check: looks for variables that are not finite.
@@ -42,7 +41,6 @@ class TrainingGraph:
   curve_tags: tuple[str, ...]
   curves: tf.Tensor
   sync_optimizer: tf.train.SyncReplicasOptimizer | None
-  model_variables: list
   accumulate_steps: int = 1
   accumulate_op: tf.Tensor | None = None
   finite_check: numerics.FiniteCheck | None = None
@@ -105,7 +103,6 @@ def build(config: model_deploy.DeploymentConfig,
       summary_op=tf.summary.merge_all(), curve_tags=tuple(curves),
       curves=tf.stack(list(curves.values()), name='curves'),
       sync_optimizer=update.sync_optimizer,
-      model_variables=slim.get_model_variables(),
       accumulate_steps=update_options.accumulate_steps,
       accumulate_op=update.accumulate_op,
       finite_check=numerics.FiniteCheck(), scaling=update.scaling,

@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import (
-    checkpoint_names,
-    identify,
-    label_transfer,
-    preflight,
-    renaming,
-    restore,
-    run_checkpoints,
+  checkpoint_names,
+  identify,
+  label_transfer,
+  preflight,
+  renaming,
+  restore,
+  run_checkpoints,
 )
 from slim_zoo.nets import variables as network_variables
 from slim_zoo.tf_compat import slim, tf
-
-WAYS = ('auto', 'resume', 'finetune', 'scratch')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +136,9 @@ def find(train_dir: str, checkpoint_path: str | None, init: str = 'auto',
   Args:
     train_dir: the run's folder.
     checkpoint_path: a checkpoint, or a folder of them, to begin from; or None.
-    init: one of `WAYS`. 'auto' resumes the run's own checkpoint if there is one,
-      else takes checkpoint_path, else random weights. The others insist on one of
-      these.
+    init: 'auto', 'resume', 'finetune' or 'scratch'. 'auto' resumes the run's own
+      checkpoint if there is one, else restores checkpoint_path, else uses random
+      weights. The others require one of these.
     is_chief: whether this process restores. Others find the run as the chief left
       it, under way or not.
 

@@ -47,13 +47,6 @@ def decays_weights(name: str) -> bool:
   return 'weight_decay' in options_of(name)
 
 
-def all_options() -> list[str]:
-  """Returns the names of the options of all optimizers, each once."""
-  return list(dict.fromkeys(
-      option for _, parameters in _OPTIMIZERS.values()
-      for option in parameters.values()))
-
-
 def get_optimizer(name: str, learning_rate, **options) -> tf.train.Optimizer:
   """Returns an optimizer.
 
