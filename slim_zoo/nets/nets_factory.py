@@ -11,6 +11,7 @@ import inspect
 from slim_zoo import diagnostics
 from slim_zoo.catalog import feature_maps, networks
 from slim_zoo.nets import normalization, precision
+from slim_zoo.nets.quantization import fake_quantization
 from slim_zoo.tf_compat import slim, tf
 
 
@@ -28,7 +29,8 @@ arg_scopes_map = {
 
 def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
                    frozen_batch_norm_scopes=(), compute_dtype=tf.float32,
-                   data_format='NHWC', with_feature_maps=False):
+                   data_format='NHWC', with_feature_maps=False, quantize=False,
+                   quantize_delay=0, quantize_options=None):
   """Returns the function that builds a network.
 
   Args:
@@ -65,6 +67,11 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
     network = _channels_first(network)
   if with_feature_maps and 'store_postnorm' in _parameters(name):
     network = functools.partial(network, store_postnorm=True)
+  quantization = None
+  if quantize:
+    quantization = fake_quantization.Quantization(
+        quantize_delay, **(quantize_options or {}))
+    _check_quantizable(compute_dtype, data_format)
 
   @functools.wraps(networks_map[name])
   def network_fn(images, **kwargs):
@@ -77,12 +84,23 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
       if compute_dtype != tf.float32:
         return precision.build(build, images, arg_scope, compute_dtype)
       with slim.arg_scope(arg_scope):
+        if quantization is not None:
+          return fake_quantization.build(build, images, is_training, quantization)
         return build(images)
 
   # Some callers ask a network function for its size whatever the network.
   network_fn.default_image_size = getattr(
       networks_map[name], 'default_image_size', None)
   return network_fn
+
+
+def _check_quantizable(compute_dtype, data_format):
+  if compute_dtype != tf.float32:
+    raise diagnostics.UserError(
+        f'a network that is quantized computes in float32, not {compute_dtype.name}')
+  if data_format != 'NHWC':
+    raise diagnostics.UserError(
+        f"a network that is quantized has the data format 'NHWC', not {data_format!r}")
 
 
 def _parameters(name):

@@ -20,14 +20,19 @@ expand_input = ops.expand_input_by_factor
 training_scope = lib.training_scope
 
 
+# Of the gates, with the digits that existing checkpoints were trained with.
+_SIXTH = 0.16667
+
+
 def hard_swish(x):
   """Returns x * relu6(x + 3) / 6 (section 5.2 of the paper)."""
   with tf.name_scope('hard_swish'):
-    return x * tf.nn.relu6(x + 3) / 6
+    # As products: those are quantized, quotients are not.
+    return x * tf.nn.relu6(x + 3) * (1 / 6)
 
 
 def _hard_sigmoid(x):
-  return tf.nn.relu6(x + 3) / 6
+  return tf.nn.relu6(x + 3) * _SIXTH
 
 
 squeeze_excite = functools.partial(

@@ -1,0 +1,1 @@
+"""Networks that compute as 8-bit integers would: `fake_quantization.quantize`."""
