@@ -11,7 +11,7 @@ from slim_zoo.deployment import model_deploy
 from slim_zoo.evaluation import checkpoint_evaluation
 from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training.updates import freezing, optimizers, updates
+from slim_zoo.training.updates import optimizers, updates, variable_groups
 from slim_zoo.training.updates.learning_rates import Schedule
 from tests import scripts
 from tests.conftest import ROOT, on_digits
@@ -145,7 +145,7 @@ def test_established_trainable_scopes_leave_statistics_moving():
 def test_every_batch_norm_of_a_network_can_be_frozen(network):
   nets_factory.get_network_fn(
       network, 2, is_training=True, frozen_batch_norm_scopes=[''])(images())
-  assert len(freezing.batch_norm_layers()) > 40
+  assert len(variable_groups.batch_norm_layers()) > 40
   assert not tf.get_collection(tf.GraphKeys.UPDATE_OPS)
 
 

@@ -11,7 +11,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import losses as catalog
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import class_weights, losses
+from slim_zoo.training import losses
 from slim_zoo.training.callbacks import summaries
 from tests import scripts
 from tests.conftest import on_digits
@@ -288,19 +288,19 @@ def test_class_weights_are_their_formulas():
   counts, beta = [1000, 10, 1, 0], 0.99
   raw = [0.01 / (1 - beta ** n) for n in counts[:3]]
   np.testing.assert_allclose(
-      class_weights.effective_number(counts, beta),
+      losses.effective_number(counts, beta),
       [3 * weight / sum(raw) for weight in raw] + [0], rtol=1e-9)
   np.testing.assert_allclose(
-      class_weights.inverse_frequency(counts),
+      losses.inverse_frequency(counts),
       3 * np.array([0.001, 0.1, 1, 0]) / 1.101, rtol=1e-9)
-  np.testing.assert_allclose(class_weights.effective_number(counts, 0), [1, 1, 1, 0])
+  np.testing.assert_allclose(losses.effective_number(counts, 0), [1, 1, 1, 0])
   # The limit of the paper: beta near 1 is inverse frequency.
   np.testing.assert_allclose(
-      class_weights.effective_number(counts, 1 - 1e-12),
-      class_weights.inverse_frequency(counts), rtol=1e-6)
+      losses.effective_number(counts, 1 - 1e-12),
+      losses.inverse_frequency(counts), rtol=1e-6)
   for counts, beta in (([0, 0], 0.9), ([1, 2], 1.0), ([1, 2], -0.1)):
     with pytest.raises(diagnostics.UserError):
-      class_weights.effective_number(counts, beta)
+      losses.effective_number(counts, beta)
 
 
 def test_a_run_with_several_losses_and_weights_of_the_records(digits_dir, tmp_path):

@@ -12,7 +12,7 @@ from slim_zoo import diagnostics
 from slim_zoo.input import fingerprint
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import provenance
-from slim_zoo.training.callbacks import run_card, run_card_text
+from slim_zoo.training.callbacks import run_card
 from tests import records_for_tests
 
 
@@ -127,7 +127,7 @@ def test_a_card_that_cannot_be_written_does_not_end_the_run(tmp_path, capsys):
 
 
 def test_the_page_holds_what_people_ask_for():
-  text = run_card_text.render({
+  text = run_card.render({
       **facts(), 'results': {'step': 1200, 'loss': 0.25, 'seconds': 75.0},
       'sessions': []})
   for words in ('# Run card: a on b', 'python train.py --seed=5', '| step | 1,200 |',

@@ -19,14 +19,9 @@ from slim_zoo.input import held_out, pipeline
 from slim_zoo.nets import normalization
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import eval_network, graph, intervals, loop
-from slim_zoo.training.callbacks import (
-  batch_norm_health,
-  best_checkpoint,
-  mode_gap,
-  validation,
-)
+from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint, validation
 from slim_zoo.training.callbacks.callback import InputFailure
-from slim_zoo.training.callbacks.validation_history import Finding, History
+from slim_zoo.training.callbacks.validation import Finding, History
 from slim_zoo.training.updates.learning_rates import Schedule
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
@@ -396,8 +391,8 @@ def train_on(shades, train_dir, steps):
   callback = validation.Validator(
       evaluate, validation.Rules(steps), history,
       best_checkpoint.BestCheckpoint(str(train_dir / 'best')), normalization.decays(),
-      mode_gap.ModeGap(network, build, shades, records_for_tests.as_they_are, checked,
-                       0, 32))
+      batch_norm_health.ModeGap(
+          network, build, shades, records_for_tests.as_they_are, checked, 0, 32))
   loop.run(training_graph, loop.LoopOptions(
       str(train_dir), steps, 0, 0, 0, 32), images, callbacks=[callback])
   return history.findings[-1]

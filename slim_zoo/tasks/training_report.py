@@ -14,7 +14,7 @@ from slim_zoo.tasks import training_updates
 from slim_zoo.training import banner, provenance
 from slim_zoo.training.callbacks import batch_norm_health
 from slim_zoo.training.callbacks import run_card as run_cards
-from slim_zoo.training.updates import freezing, updates
+from slim_zoo.training.updates import updates, variable_groups
 
 _SHOWN_CHANGES = 8
 _PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(slim_zoo.__file__)))
@@ -146,12 +146,12 @@ def _optimizer_rows(config):
 
 def _batch_norm_lines(config):
   """Says of partly trained networks which batch norm keeps its statistics."""
-  layers = freezing.batch_norm_layers()
+  layers = variable_groups.batch_norm_layers()
   if not layers:
     return []
-  frozen = freezing.frozen_layers(
+  frozen = variable_groups.frozen_layers(
       layers, [*config.initialization.frozen, *config.initialization.frozen_batch_norm])
-  moving = freezing.untrained_layers(
+  moving = variable_groups.untrained_layers(
       set(layers) - set(frozen), _trained_variables(config))
   lines = []
   if frozen:

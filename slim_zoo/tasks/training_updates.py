@@ -12,7 +12,7 @@ from slim_zoo.deployment import computation, model_deploy
 from slim_zoo.input import label_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import class_weights, losses, starting_point
+from slim_zoo.training import losses, starting_point
 from slim_zoo.training.updates import learning_rates, optimizers, updates
 
 
@@ -106,8 +106,8 @@ def _class_weights(config, num_classes, batches):
   counts = label_counts.count(
       batches.files, config.data.spec(), config.data.labels_offset, batches.part)
   if options.class_weights == 'inverse_frequency':
-    return class_weights.inverse_frequency(counts).tolist()
-  return class_weights.effective_number(
+    return losses.inverse_frequency(counts).tolist()
+  return losses.effective_number(
       counts, options.effective_number_beta).tolist()
 
 

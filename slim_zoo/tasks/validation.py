@@ -10,12 +10,7 @@ from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tasks import training_input
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import eval_network
-from slim_zoo.training.callbacks import (
-  best_checkpoint,
-  mode_gap,
-  validation,
-  validation_history,
-)
+from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint, validation
 
 
 def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size: int,
@@ -40,7 +35,7 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
   train_dir = config.run.train_dir
   best = best_checkpoint.BestCheckpoint(
       os.path.join(train_dir, best_checkpoint.FOLDER))
-  history = validation_history.History(train_dir, options.source(config.data))
+  history = validation.History(train_dir, options.source(config.data))
   _put_aside(start, best, history)
   evaluate, modes = _evaluation(
       config, dataset, num_classes, image_size, devices, batches,
@@ -87,7 +82,7 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
     return eval_network.build(network_fn, inputs, devices, getter)
 
   network, multi_label = build(), batch_labels.is_multi_label(dataset)
-  modes = mode_gap.ModeGap(
+  modes = batch_norm_health.ModeGap(
       network, build, dataset, preprocess, images, data.labels_offset,
       data.batch_size) if has_batch_norm and not multi_label else None
   probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(network.logits)
@@ -108,12 +103,12 @@ def _counting(images, batch, probabilities, num_classes, labels_offset, multi_la
     except over_split.EvaluationStoppedError as interrupted:
       raise validation.ValidationStoppedError from interrupted
     except predictions.NotFiniteError:
-      return validation_history.Finding(int(step), None, 0, images.count_records())
+      return validation.Finding(int(step), None, 0, images.count_records())
     if multi_label:
-      return validation_history.Finding(
+      return validation.Finding(
           int(step), _finite(metrics.mean_average_precision), int(metrics.exact),
           int(metrics.num_images))
-    return validation_history.Finding(
+    return validation.Finding(
         int(step), float(metrics.top1.value), int(metrics.top1.correct),
         int(metrics.top1.total), _finite(metrics.cross_entropy))
 

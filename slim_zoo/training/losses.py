@@ -1,21 +1,77 @@
 """The losses of a classification network: one, or a weighted sum of several.
 
-They take labels, int64 [batch], or targets, float32 [batch, classes]: the soft ones
-of mixed images, or the ones and zeros of records with several labels, or none.
+The labels are int64 [batch]; or targets, float32 [batch, classes]: the soft targets of
+mixed images, or zeros and ones for records with any number of labels.
 
     softmax        one class is true: cross entropy of the softmax
-    softmax_focal  the same, less of it where the network is right and sure
+    softmax_focal  the same, with less weight where the network is right and sure
     sigmoid        each class is true or not: cross entropy of each sigmoid
-    sigmoid_focal  the same, less of it where the network is right and sure
+    sigmoid_focal  the same, with less weight where the network is right and sure
 
 Focal losses: Lin et al. 2017, Focal loss for dense object detection, arXiv 1708.02002.
+
+Class weights count rare classes more. Their sum is the number of classes that have
+images, as in Cui et al. 2019; a class without images has the weight 0.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from slim_zoo import diagnostics
 from slim_zoo.catalog import losses as catalog
 from slim_zoo.tf_compat import tf
+
+
+def inverse_frequency(counts) -> np.ndarray:
+  """Returns weights in proportion to 1 / images.
+
+  Args:
+    counts: int [classes], the images of each class.
+
+  Returns:
+    float64 [classes].
+
+  Raises:
+    UserError: no class has an image.
+  """
+  counts = np.asarray(counts, np.float64)
+  return _scaled(np.divide(1.0, counts, where=counts > 0, out=np.zeros_like(counts)))
+
+
+def effective_number(counts, beta: float) -> np.ndarray:
+  """Returns weights in proportion to (1 - beta) / (1 - beta ** images).
+
+  The effective number of images: Cui et al. 2019, Class-balanced loss based on
+  effective number of samples, arXiv 1901.05555.
+
+  Args:
+    counts: int [classes], the images of each class.
+    beta: from 0, which weighs all classes alike, to below 1, which comes near
+      `inverse_frequency`.
+
+  Returns:
+    float64 [classes].
+
+  Raises:
+    UserError: no class has an image, or beta is out of range.
+  """
+  if not 0 <= beta < 1:
+    raise diagnostics.UserError(
+        f'beta is {beta:g}: expected 0 or more and less than 1, such as 0.999')
+  counts = np.asarray(counts, np.float64)
+  # expm1 keeps the digits that 1 - beta ** images loses where that is near 0.
+  numbers = (-np.expm1(counts * np.log(beta)) if beta else np.ones_like(counts))
+  return _scaled(np.divide(
+      1.0 - beta, numbers, where=counts > 0, out=np.zeros_like(counts)))
+
+
+def _scaled(weights: np.ndarray) -> np.ndarray:
+  if not weights.any():
+    raise diagnostics.UserError('there are no images to weigh the classes by')
+  return weights * np.count_nonzero(weights) / weights.sum()
+
 
 # Szegedy et al. 2016 (arXiv 1512.00567) and the checkpoints trained since.
 AUXILIARY_WEIGHT = 0.4

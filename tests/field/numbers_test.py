@@ -5,7 +5,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.evaluation import metrics, panels, report
-from slim_zoo.training.callbacks import run_card_text
+from slim_zoo.training.callbacks import run_card
 
 
 @pytest.mark.parametrize(('value', 'text'), [
@@ -24,4 +24,4 @@ def test_the_report_of_a_network_that_is_sure_and_right():
   assert any(line.split() == ['cross', 'entropy', '0.000'] for line in lines)
   assert not [line for line in lines if '-0' in line]
   assert str(report.report_values(found, {})['cross_entropy']) == '0.0'
-  assert run_card_text._cell(-0.0) == '0'
+  assert run_card._cell(-0.0) == '0'

@@ -1,10 +1,10 @@
-"""The run card: what a run is, how far it is, and the command that repeats it.
+"""The run card: what a run is, its progress, and the command that repeats it.
 
 It is in the folder of the checkpoints: run_card.json for programs, run_card.md for
 people, run_card.flags for --flagfile. Each process that trains the run is a session of
-it. The card is written when a session begins, after every checkpoint and in the end,
-each time whole or not at all. It names paths as the user typed them, but no machine and
-no user.
+it. The card is written when a session begins, after every checkpoint and at the end,
+each time completely or not at all. It names paths as the user typed them, but no
+machine and no user.
 """
 
 import datetime
@@ -12,15 +12,120 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.run_facts import FORMAT, JSON_NAME, UNDER_WAY
 from slim_zoo.files import atomic
+from slim_zoo.progress import clock
 from slim_zoo.training import intervals
-from slim_zoo.training.callbacks import run_card_text
 from slim_zoo.training.callbacks.callback import Callback
+
+# Sessions at the end of the table; a run that is preempted daily has many.
+_SHOWN_SESSIONS = 20
+
+
+def _cell(value) -> str:
+  if value is None:
+    return '-'
+  if isinstance(value, float):
+    return f'{value + 0.0:.6g}'  # A zero has no sign.
+  if isinstance(value, int) and not isinstance(value, bool):
+    return f'{value:,}'
+  text = str(value).replace('|', r'\|')
+  return ' '.join(text.split())
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence]) -> list[str]:
+  rule = '|' + '---|' * len(head)
+  line = lambda cells: '| ' + ' | '.join(map(_cell, cells)) + ' |'
+  return [line(head), rule, *map(line, rows), '']
+
+
+def _leaves(value, path: str = ''):
+  """Yields (name, value) of all leaves of nested dicts."""
+  for key, item in value.items():
+    name = f'{path}{key}'.replace('_', ' ')
+    if isinstance(item, Mapping):
+      yield from _leaves(item, f'{name}, ')
+    elif not isinstance(item, (list, tuple)):
+      yield name, item
+
+
+def _data_rows(data: Mapping):
+  for split, found in data.items():
+    counted = found['records']
+    if counted is None:
+      counted = f'{found["expected_records"]:,} expected'
+    yield split, found['files'], found['bytes'], counted, f'`{found["digest"]}`'
+
+
+def _session_rows(sessions: Sequence[Mapping]):
+  first = max(0, len(sessions) - _SHOWN_SESSIONS)
+  for number, session in enumerate(sessions[first:], start=first + 1):
+    yield (number, session['started'], f'{session["first_step"]:,}',
+           f'{session["step"]:,}', session['loss'], clock(session['seconds']),
+           session['images_per_second'], session['stopped_by'],
+           ', '.join(session['changed']) or '-')
+
+
+def _result_rows(results: Mapping):
+  for name, value in _leaves(results):
+    yield name, clock(value) if name == 'seconds' else value
+
+
+def render_flags(card: Mapping) -> str:
+  """Returns the set flags of a run as a file for --flagfile, with its seed.
+
+  Args:
+    card: as for `render`.
+  """
+  lines = [f'--{name}={flag["value"]}' for name, flag in card['flags'].items()
+           if flag['given'] and name != 'seed']
+  return '\n'.join([
+      f'# {card["run"].get("title", "training")}: the flags of the run card beside this'
+      ' file.', '# slim-zoo train --flagfile=FILE repeats the run.',
+      *lines, f'--seed={card["seeds"]["seed"]}', ''])
+
+
+def render(card: Mapping) -> str:
+  """Returns the page of a card.
+
+  Args:
+    card: with 'command', 'run' (nested facts of any names), 'flags' ({name:
+      {'value', 'given'}}), 'versions', 'data' ({split: `fingerprint.fingerprint`}),
+      'seeds', 'results' and 'sessions'.
+  """
+  flags = card['flags'].items()
+  lines = [
+      f'# Run card: {card["run"].get("title", "training")}', '',
+      'Written by the training script; json is the same for programs.', '',
+      '## To repeat it', '', '```sh', card['command'], '```', '',
+      card['seeds'].get('words', ''), '',
+      '## Results so far', '',
+      *_table(('result', 'value'), _result_rows(card['results'])),
+      '## What runs', '',
+      *_table(('what', 'value'), _leaves(
+          {key: value for key, value in card['run'].items() if key != 'title'})),
+      '## Data', '',
+      *_table(('split', 'files', 'bytes', 'records', 'digest'),
+              _data_rows(card['data'])),
+      '## Versions', '',
+      *_table(('software', 'version'), card['versions'].items()),
+      '## Sessions', '',
+      'Each process that trained this run; what it changed is against the one before.',
+      '',
+      *_table(('session', 'started', 'from step', 'to step', 'loss', 'time',
+               'images/s', 'stopped by', 'changed'), _session_rows(card['sessions'])),
+      '## Flags', '',
+      *_table(('flag', 'value', 'given'), (
+          (f'--{name}', flag['value'], 'yes' if flag['given'] else '')
+          for name, flag in sorted(
+              flags, key=lambda entry: (not entry[1]['given'], entry[0])))),
+  ]
+  return '\n'.join(lines)
+
 
 TEXT_NAME, FLAGS_NAME = 'run_card.md', 'run_card.flags'
 
@@ -28,7 +133,7 @@ TEXT_NAME, FLAGS_NAME = 'run_card.md', 'run_card.flags'
 def read(folder: str) -> dict | None:
   """Returns the card of a run, None where there is none.
 
-  A card that cannot be read is set aside, as run_card.json.damaged.
+  A card that cannot be read is set aside, as json.damaged.
   """
   path = os.path.join(folder, JSON_NAME)
   try:
@@ -97,7 +202,7 @@ class RunCard(Callback):
   Args:
     folder: where the card lies; None, for a worker that is not the chief, keeps none.
     facts: what is known before the first step, ready for JSON: 'command', 'run',
-      'flags', 'versions', 'data', 'seeds'; see `run_card_text.render`.
+      'flags', 'versions', 'data', 'seeds'; see `render`.
     step: the global step that the session begins at.
     resumed: the checkpoint it goes on from, or None.
     images_per_step: that are read while the global step rises by one.
@@ -194,9 +299,9 @@ class RunCard(Callback):
       atomic.write_text(os.path.join(self._folder, JSON_NAME),
                         json.dumps(self.card, indent=1, ensure_ascii=False) + '\n')
       atomic.write_text(
-          os.path.join(self._folder, TEXT_NAME), run_card_text.render(self.card))
+          os.path.join(self._folder, TEXT_NAME), render(self.card))
       atomic.write_text(os.path.join(self._folder, FLAGS_NAME),
-                        run_card_text.render_flags(self.card))
+                        render_flags(self.card))
     except OSError as error:
       # The weights matter more than what is written about them.
       if not self._failed:

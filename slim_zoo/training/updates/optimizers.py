@@ -1,9 +1,127 @@
-"""Optimizers by name, with the established hyperparameters."""
+"""Optimizers by name, with the established hyperparameters; AdamW and LARS.
+
+An adaptive optimizer scales the gradient of an L2 penalty like any other gradient, so
+weights with large gradients hardly decay. AdamW and LARS decay the weights themselves,
+not through the loss: only variables of two or more dimensions, so neither biases nor
+the gamma and beta of batch norm.
+"""
 
 import functools
 
 from slim_zoo.tf_compat import tf
-from slim_zoo.training.updates import weight_decay
+
+
+def decays(variable) -> bool:
+  """Tells whether weight decay acts on a variable."""
+  return variable.shape.rank > 1
+
+
+class AdamW(tf.train.AdamOptimizer):
+  """Adam with decoupled weight decay.
+
+  Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2. The paper scales the decay
+  by the schedule alone; here, as is common now, by the learning rate: a step takes
+  learning_rate * weight_decay of each weight.
+
+  Args:
+    learning_rate: float scalar tensor.
+    beta1: decay of the first moment.
+    beta2: decay of the second moment.
+    epsilon: added to the root of the second moment.
+    weight_decay: share of the weights that a learning rate of 1 would take.
+  """
+
+  def __init__(self, learning_rate, beta1: float, beta2: float, epsilon: float,
+               weight_decay: float):
+    super().__init__(learning_rate, beta1, beta2, epsilon, name='AdamW')
+    self._share = learning_rate * weight_decay
+
+  def _apply_dense(self, grad, var):
+    with tf.control_dependencies([self._decay(grad, var)]):
+      return super()._apply_dense(grad, var)
+
+  def _resource_apply_dense(self, grad, var):
+    with tf.control_dependencies([self._decay(grad, var)]):
+      return super()._resource_apply_dense(grad, var)
+
+  def _apply_sparse(self, grad, var):
+    with tf.control_dependencies([self._decay(grad.values, var)]):
+      return super()._apply_sparse(grad, var)
+
+  def _resource_apply_sparse(self, grad, var, indices):
+    with tf.control_dependencies([self._decay(grad, var)]):
+      return super()._resource_apply_sparse(grad, var, indices)
+
+  def _decay(self, gradient, variable):
+    if not decays(variable):
+      return tf.no_op()
+    # Adam's step does not depend on the weights, so the decay may go before it; but
+    # not before the gradient, which does.
+    with tf.control_dependencies([gradient]):
+      return variable.assign_sub(
+          tf.cast(self._share, variable.dtype.base_dtype) * variable.read_value(),
+          read_value=False)
+
+
+class Lars(tf.train.Optimizer):
+  """Momentum whose rate is adapted to each layer: LARS.
+
+  You, Gitman and Ginsburg 2017, arXiv 1708.03888, algorithm 1. The rate of a layer is
+  learning_rate * trust_coefficient * |w| / (|gradient| + weight_decay * |w|), with the
+  norms taken over each weight variable. What does not decay (see `decays`) takes the
+  plain learning rate, and so do weights that are all 0 or have no gradient.
+
+  Args:
+    learning_rate: float scalar tensor.
+    momentum: decay of the velocity.
+    weight_decay: pulls the weights to 0, within the adapted rate.
+    trust_coefficient: how far a layer may change in a step, relative to its norm.
+  """
+
+  def __init__(self, learning_rate, momentum: float, weight_decay: float,
+               trust_coefficient: float):
+    super().__init__(use_locking=False, name='LARS')
+    self._rate, self._momentum = learning_rate, momentum
+    self._weight_decay, self._trust = weight_decay, trust_coefficient
+
+  def _create_slots(self, var_list):
+    for variable in var_list:
+      self._zeros_slot(variable, 'velocity', self._name)
+
+  def _apply_dense(self, grad, var):
+    return self._step(grad, var)
+
+  def _resource_apply_dense(self, grad, var):
+    return self._step(grad, var)
+
+  def _apply_sparse(self, grad, var):
+    return self._step(tf.convert_to_tensor(grad), var)
+
+  def _resource_apply_sparse(self, grad, var, indices):
+    return self._step(
+        tf.scatter_nd(indices[:, tf.newaxis], grad, tf.shape(
+            var, out_type=indices.dtype)), var)
+
+  def _step(self, gradient, variable):
+    rate = tf.cast(self._rate, gradient.dtype)
+    # A gradient may be of several reads of the weights: read after all of them.
+    with tf.control_dependencies([gradient]):
+      weights = variable.read_value()
+    if decays(variable):
+      rate *= self._trust_ratio(weights, gradient)
+      gradient += self._weight_decay * weights
+    velocity = self.get_slot(variable, 'velocity')
+    speed = self._momentum * velocity.read_value() + rate * gradient
+    return tf.group(velocity.assign(speed, read_value=False),
+                    variable.assign_sub(speed, read_value=False))
+
+  def _trust_ratio(self, weights, gradient):
+    size, slope = tf.norm(weights), tf.norm(gradient)
+    both = (size > 0) & (slope > 0)
+    ratio = tf.math.divide_no_nan(
+        self._trust * size, slope + self._weight_decay * size)
+    return tf.where(both, ratio, tf.ones_like(ratio))
+
 
 # For each name: the optimizer, and what it calls each established option.
 _OPTIMIZERS = {
@@ -18,10 +136,10 @@ _OPTIMIZERS = {
         'initial_accumulator_value': 'ftrl_initial_accumulator_value',
         'l1_regularization_strength': 'ftrl_l1',
         'l2_regularization_strength': 'ftrl_l2'}),
-    'adamw': (weight_decay.AdamW, {
+    'adamw': (AdamW, {
         'beta1': 'adam_beta1', 'beta2': 'adam_beta2', 'epsilon': 'opt_epsilon',
         'weight_decay': 'weight_decay'}),
-    'lars': (weight_decay.Lars, {
+    'lars': (Lars, {
         'momentum': 'momentum', 'weight_decay': 'weight_decay',
         'trust_coefficient': 'lars_trust_coefficient'}),
     'momentum': (tf.train.MomentumOptimizer, {'momentum': 'momentum'}),
@@ -43,7 +161,7 @@ def options_of(name: str) -> tuple[str, ...]:
 
 
 def decays_weights(name: str) -> bool:
-  """Tells whether the optimizer `name` does the weight decay, in the loss's place."""
+  """Tells whether the optimizer `name` decays the weights, in place of the loss."""
   return 'weight_decay' in options_of(name)
 
 
@@ -53,7 +171,7 @@ def get_optimizer(name: str, learning_rate, **options) -> tf.train.Optimizer:
   Args:
     name: one of `NAMES`.
     learning_rate: a float scalar tensor.
-    **options: a value for each of `options_of(name)`; others are not looked at.
+    **options: a value for each of `options_of(name)`; others are ignored.
   """
   optimizer, parameters = _OPTIMIZERS[name]
   return optimizer(learning_rate, **{

@@ -7,10 +7,9 @@ from slim_zoo.deployment import agreement, collectives, model_deploy, reducing_o
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.updates import (
     accumulation,
-    freezing,
     loss_scaling,
     numerics,
-    rate_groups,
+    variable_groups,
 )
 
 
@@ -100,7 +99,7 @@ def make_train_op(clones: list[model_deploy.Clone],
   model_deploy.keep_first_clone_items(clones, tf.GraphKeys.UPDATE_OPS)
   global_step = tf.train.get_or_create_global_step()
   trained = trained_variables(options)
-  freezing.check_batch_norm(
+  variable_groups.check_batch_norm(
       options.frozen_batch_norm_scopes, options.frozen_scopes)
   averages, averaged = None, slim.get_model_variables()
   if options.moving_average_decay:
@@ -111,7 +110,7 @@ def make_train_op(clones: list[model_deploy.Clone],
     factors = {scope: factor for scope, factor
                in options.learning_rate_multipliers.items() if factor}
     group_rates = {scope: learning_rate * factor for scope, factor in factors.items()}
-    optimizer = (rate_groups.RateGroups(optimizer_fn, learning_rate, factors)
+    optimizer = (variable_groups.RateGroups(optimizer_fn, learning_rate, factors)
                  if factors else optimizer_fn(learning_rate))
   sync_optimizer = None
   if options.replicas_to_aggregate is not None:
@@ -141,7 +140,7 @@ def trained_variables(options: UpdateOptions) -> list:
   Raises:
     UserError: a scope matches no variable, or nothing is left to train.
   """
-  return freezing.variables_to_train(
+  return variable_groups.variables_to_train(
       options.trainable_scopes, options.frozen_scopes,
       options.learning_rate_multipliers)
 
