@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import paired_runs
 from slim_zoo.drawing import charts
-from slim_zoo.timing import bottleneck, machine
+from slim_zoo.timing import machine, timings
 from slim_zoo.timing.timings import Timings, timed
 from tests import scripts
 
@@ -40,14 +40,14 @@ def test_p95_is_within_the_runs_and_burn_in_does_not_count():
 def test_the_bottleneck_is_the_part_that_adds_most(step, whole, named):
   parts = {'forward': Timings([0.3]), 'forward_backward': Timings([0.9]),
            'step': Timings([step])}
-  shares = bottleneck.shares(parts, Timings([whole]))
+  shares = timings.shares(parts, Timings([whole]))
   assert max(shares, key=shares.get) == named
   assert sum(shares.values()) == pytest.approx(1)
   assert shares['input'] == pytest.approx((whole - step) / whole)
 
 
 def test_noise_makes_no_negative_share():
-  shares = bottleneck.shares(
+  shares = timings.shares(
       {'forward': Timings([1.0]), 'forward_backward': Timings([0.9])}, Timings([0.8]))
   assert shares == {'input': 0, 'forward': 1, 'backward': 0}
 

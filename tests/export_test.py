@@ -15,15 +15,14 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.exporting import (
-  exporting,
-  formats,
-  parity,
-  pixel_graph,
-  pixels,
-  quiet,
-  recipe,
-  to_onnx,
-  to_saved_model,
+    exporting,
+    formats,
+    parity,
+    pixel_graph,
+    quiet,
+    recipe,
+    to_onnx,
+    to_saved_model,
 )
 from slim_zoo.input import image_samples, records
 from slim_zoo.tf_compat import tf
@@ -184,11 +183,11 @@ def test_pixels_and_scale_are_what_preprocessing_does(family, channels):
   Image.fromarray(image).save(data, 'PNG')
   what = recipe.Recipe('', 'lenet', NAMES, size, channels, family)
   given = tf.constant(data.getvalue())
-  cropped = pixels.cropped(given, what)
+  cropped = pixel_graph.cropped(given, what)
   with tf.Session() as session:
     prepared, scaled, seen = session.run([
-        pixels.prepared(given[tf.newaxis], what),
-        pixels.scaled(cropped[tf.newaxis], what), cropped])
+        pixel_graph.prepared(given[tf.newaxis], what),
+        pixel_graph.scaled(cropped[tf.newaxis], what), cropped])
   assert seen.dtype == np.uint8
   assert seen.shape == (size, size, channels)
   half = {'cifarnet': 1e-4, 'inception': 0.5 / 127, 'lenet': 1e-6, 'vgg': 0.51}[family]

@@ -15,15 +15,14 @@ from slim_zoo.drawing import fonts
 from slim_zoo.images import image_files
 from slim_zoo.nets import nets_factory
 from slim_zoo.prediction import (
-  checkpoint_model,
-  class_names,
-  classifier,
-  contact_sheet,
-  explanation,
-  feature_file,
-  network_choice,
-  preparation,
-  sources,
+    checkpoint_model,
+    class_names,
+    classifier,
+    contact_sheet,
+    explanation,
+    feature_file,
+    network_choice,
+    sources,
 )
 from slim_zoo.tf_compat import slim, tf
 from tests import image_kinds, scripts
@@ -53,7 +52,7 @@ def test_images_are_read_as_the_conversion_stores_them(tmp_path):
   image_folder.convert(str(tmp_path / 'photos'), str(tmp_path / 'data'), 'kinds', 0.0)
   stored = {record['image'].tobytes() for record in read_split(
       'kinds', 'train', tmp_path / 'data')}
-  decode = preparation.Preparation(
+  decode = checkpoint_model.Preparation(
       lambda image, height, width: image, image_size=None, channels=3)
   reader, changes = image_files.Reader(), {}
   for name in kinds:

@@ -264,7 +264,7 @@ def test_images_a_second_leave_validation_out(monkeypatch):
   monkeypatch.setattr(intervals.time, 'monotonic', lambda: now[0])
   interval = intervals.Interval()
   interval.start()
-  interval.add(1.0, 1.0)
+  interval.add(1, 1.0, 1.0)
   now[0] += 4
   with interval.paused():
     now[0] += 60

@@ -31,7 +31,7 @@ from slim_zoo.commands import (
   start_up,
   trained_network_flags,
 )
-from slim_zoo.prediction import answers, sources, tally
+from slim_zoo.prediction import answers, sources
 
 FLAGS = flags.FLAGS
 
@@ -142,11 +142,11 @@ def _load_checkpoint():
   """Returns (model, names of the classes) of a checkpoint."""
   from slim_zoo.prediction import checkpoint_model
   found = trained_network_flags.find()
-  tally.note(f'checkpoint {found.choice.checkpoint}')
+  answers.note(f'checkpoint {found.choice.checkpoint}')
   multi_label = FLAGS.multi_label
   if multi_label is None and found.multi_label:
     multi_label = True
-    tally.note('as the data set in the run card is: --multi_label')
+    answers.note('as the data set in the run card is: --multi_label')
   model = checkpoint_model.CheckpointModel(
       found.choice, found.preprocessing_name, found.use_grayscale,
       found.moving_averages, bool(multi_label), checkpoint_model.Wishes(
@@ -164,7 +164,7 @@ def _say_what_is_cropped(model, files):
   line = networks.crop_note(
       model.preprocessing_name, model.image_size, image_files.sizes_of(files[:_SIZED]))
   if line:
-    tally.note(line)
+    answers.note(line)
 
 
 def _extras(stack, files, names, model):
@@ -174,8 +174,8 @@ def _extras(stack, files, names, model):
     from slim_zoo.prediction import contact_sheet
     extras.append(contact_sheet.ContactSheet(FLAGS.contact_sheet, files, names))
   if FLAGS.explain:
-    from slim_zoo.prediction import explanation_picture
-    extras.append(explanation_picture.ExplanationFolder(
+    from slim_zoo.prediction import explanation
+    extras.append(explanation.ExplanationFolder(
         FLAGS.explain, files, names, model.heat_end_point))
   if FLAGS.features:
     from slim_zoo.prediction import feature_file
@@ -209,7 +209,7 @@ def classify(found: sources.Found) -> int:
   """Classifies files; returns the exit code."""
   start_up.load_tensorflow()
   from slim_zoo.prediction import classifier
-  count = tally.Tally('slim-zoo classify')
+  count = answers.Tally('slim-zoo classify')
   with contextlib.ExitStack() as stack:
     if not FLAGS.export:
       common_flags.show_unused_gpus()

@@ -21,7 +21,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.commands import path_flags, running, start_up, trained_network_flags
 from slim_zoo.exporting import formats
-from slim_zoo.prediction import tally
+from slim_zoo.prediction import answers
 
 FLAGS = flags.FLAGS
 
@@ -124,7 +124,7 @@ def _samples():
     read = lambda places: _read_files([paths[place] for place in places])
   places = image_samples.choose(groups, num_compared, num_calibration)
   if places.note:
-    tally.note(places.note)
+    answers.note(places.note)
   return read(places.compared), read(places.calibration)
 
 
@@ -137,7 +137,7 @@ def _read_files(paths):
       with reader.open(path) as image:
         found.append(image_samples.Sample(image.data))
     except image_files.RefusedError as error:
-      tally.note(f'{path} is skipped: {error}')
+      answers.note(f'{path} is skipped: {error}')
   if paths and not found:
     raise diagnostics.UserError('--images names no image that can be read')
   return found

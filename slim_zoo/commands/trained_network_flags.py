@@ -10,7 +10,7 @@ from slim_zoo.catalog import datasets, imagenet_names, networks
 from slim_zoo.checkpoints import checkpoint_names
 from slim_zoo.commands import path_flags
 from slim_zoo.datasets import labels
-from slim_zoo.prediction import class_names, tally
+from slim_zoo.prediction import answers, class_names
 
 FLAGS = flags.FLAGS
 
@@ -112,7 +112,7 @@ def find(dataset_dir: str | None = None) -> TrainedNetwork:
                           FLAGS.use_grayscale, FLAGS.labels_offset),
       choice.weights_size)
   for note in filter(None, [made.note, *choice.notes]):
-    tally.note(note)
+    answers.note(note)
   if made.use_grayscale and choice.channels != 1:
     raise diagnostics.UserError(
         f'--use_grayscale, but the network takes images of {choice.channels} channels:'
@@ -175,13 +175,13 @@ def names_of(num_classes: int, labels_file: str | None, labels_offset: int | Non
                            labels_offset or 0)
   names, unfit = class_names.find(folders, num_classes, labels_offset or 0)
   for line in unfit:
-    tally.note(line)
+    answers.note(line)
   if names is None and likely_names:
-    tally.note("the classes are named as ImageNet's: --labels_file names others")
+    answers.note("the classes are named as ImageNet's: --labels_file names others")
     return likely_names
   if names is None and FLAGS.labels_offset:
     raise diagnostics.UserError('--labels_offset has no effect without a --labels_file')
   if names is None:
-    tally.note('the classes have no names: add --labels_file')
+    answers.note('the classes have no names: add --labels_file')
     return class_names.numbered(num_classes)
   return names

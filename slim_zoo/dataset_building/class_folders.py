@@ -11,7 +11,7 @@ import dataclasses
 import os
 
 from slim_zoo import diagnostics
-from slim_zoo.dataset_building import drawing, folder_layout
+from slim_zoo.dataset_building import conversion_plan, folder_layout
 from slim_zoo.dataset_building.folder_layout import names as some_names
 from slim_zoo.images import folder_names, folder_tree, image_check
 
@@ -186,7 +186,7 @@ def _too_few_classes(top, image_dir, classes):
 
 def in_fixed_order(sources: list[Source]) -> list[Source]:
   """Returns sources in an order that mixes classes and is always the same."""
-  return drawing.in_fixed_order(sources, lambda source: source.path)
+  return conversion_plan.in_fixed_order(sources, lambda source: source.path)
 
 
 def assign_splits(sources: list[Source],
@@ -203,7 +203,7 @@ def assign_splits(sources: list[Source],
   """
   splits, waiting = {TRAIN: []}, {}
   for source in sources:
-    share = drawing.fraction('split', source.path)
+    share = conversion_plan.fraction('split', source.path)
     if source.split is None and share < validation_share:
       waiting.setdefault(source.label, []).append((share, source.path, source))
     else:

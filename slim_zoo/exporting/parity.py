@@ -11,7 +11,7 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
-from slim_zoo.exporting import exported_runtime, pixels
+from slim_zoo.exporting import exported_runtime, pixel_graph
 from slim_zoo.exporting.formats import Tolerance
 from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference import freezing
@@ -133,9 +133,9 @@ def reference(recipe: Recipe, files: Sequence[bytes],
   images = read_pixels(recipe, files)
   with tf.Graph().as_default() as graph:
     data = tf.placeholder(tf.string, [None])
-    prepared = pixels.prepared(data, recipe)
+    prepared = pixel_graph.prepared(data, recipe)
     given = tf.placeholder(tf.uint8, [None, size, size, channels])
-    scaled = pixels.scaled(given, recipe)
+    scaled = pixel_graph.scaled(given, recipe)
     inputs = tf.placeholder(tf.float32, [None, size, size, channels])
     logits, _ = nets_factory.get_network_fn(
         recipe.model_name, len(recipe.labels))(inputs)
@@ -160,7 +160,7 @@ def read_pixels(recipe: Recipe, files: Sequence[bytes]) -> np.ndarray:
   """
   with tf.Graph().as_default(), tf.Session() as session:
     data = tf.placeholder(tf.string, [])
-    fetch = session.make_callable(pixels.cropped(data, recipe), [data])
+    fetch = session.make_callable(pixel_graph.cropped(data, recipe), [data])
     found = []
     for number, file in enumerate(files):
       try:

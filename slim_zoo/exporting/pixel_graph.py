@@ -1,11 +1,100 @@
-"""A graph from pixels to names of classes: what phones and other runtimes are given."""
+"""A frozen network with its preprocessing and its labels inside, for exports.
+
+Preprocessing has three parts: decoding, crop and size, scale of the values. A served
+model gets files and needs all three. A phone decodes and crops the image itself, so
+its model has the scale only.
+"""
 
 import dataclasses
 
-from slim_zoo.exporting import pixels
+from slim_zoo.catalog import networks
 from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference import inference_graph
+from slim_zoo.preprocessing import display, preprocessing_factory, vgg_preprocessing
 from slim_zoo.tf_compat import tf
+
+
+def _without_mean(images):
+  return images - vgg_preprocessing.add_mean(tf.zeros([1, 1, 1, images.shape[-1]]))
+
+
+_SCALES = {
+    'cifarnet': lambda images: tf.image.per_image_standardization(images),
+    'inception': lambda images: images * (2 / 255) - 1.0,
+    'lenet': lambda images: images * (1 / 128) - 1.0,
+    'vgg': _without_mean,
+}
+# Its values cannot be found again once they are standardized; its crop is LeNet's.
+_SAME_CROP = {'cifarnet': 'lenet'}
+
+
+def scaled(images: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+  """Returns network-ready images, made of pixels.
+
+  Args:
+    images: uint8 or float32 [batch, height, width, channels], values 0 to 255.
+    recipe: says the preprocessing.
+  """
+  family = networks.preprocessing_family(recipe.preprocessing_name)
+  return _SCALES[family](tf.cast(images, tf.float32))
+
+
+def decoded(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+  """Returns the picture in the bytes of a JPEG or PNG.
+
+  Args:
+    data: a string.
+    recipe: says the channels.
+
+  Returns:
+    uint8 [height, width, 1 or 3]; of moving pictures the first.
+  """
+  channels = 3 if recipe.use_grayscale else recipe.channels
+  image = tf.io.decode_image(data, channels, expand_animations=False)
+  image.set_shape([None, None, channels])
+  return image
+
+
+def prepared(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+  """Returns network-ready images as an evaluation prepares them.
+
+  Args:
+    data: strings [batch], each a JPEG or PNG.
+    recipe: says the preprocessing.
+
+  Returns:
+    float32 [batch, image_size, image_size, channels].
+  """
+  preprocessing_fn = _preprocessing_fn(recipe.preprocessing_name, recipe)
+  size = recipe.image_size
+  images = tf.map_fn(
+      lambda one: preprocessing_fn(decoded(one, recipe), size, size), data,
+      fn_output_signature=tf.float32)
+  return tf.ensure_shape(images, [None, size, size, recipe.channels])
+
+
+def cropped(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+  """Returns the pixels of one picture, cropped and of the network's size.
+
+  Args:
+    data: a string, a JPEG or PNG.
+    recipe: says the preprocessing.
+
+  Returns:
+    uint8 [image_size, image_size, channels]; `scaled` makes of it what preprocessing
+    does, but for the rounding.
+  """
+  name = networks.preprocessing_family(recipe.preprocessing_name)
+  name = _SAME_CROP.get(name, name)
+  image = _preprocessing_fn(name, recipe)(
+      decoded(data, recipe), recipe.image_size, recipe.image_size)
+  return display.displayable(image[tf.newaxis], name)[0]
+
+
+def _preprocessing_fn(name, recipe):
+  return preprocessing_factory.get_preprocessing(
+      name, is_training=False, use_grayscale=recipe.channels == 1)
+
 
 INPUT = 'input'
 OUTPUTS = ('probabilities', 'classes', 'labels')
@@ -34,7 +123,7 @@ def build(recipe: Recipe, network: inference_graph.InferenceGraph,
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(
         tf.float32, [batch_size, size, size, recipe.channels], INPUT)
-    _, probabilities = network.attach(pixels.scaled(images, recipe))
+    _, probabilities = network.attach(scaled(images, recipe))
     outputs = answers(probabilities, recipe)
   return PixelGraph(graph, images, outputs['probabilities'])
 

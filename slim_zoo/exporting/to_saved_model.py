@@ -3,7 +3,7 @@
 import os
 
 from slim_zoo.datasets import labels
-from slim_zoo.exporting import pixel_graph, pixels
+from slim_zoo.exporting import pixel_graph
 from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf
@@ -36,9 +36,9 @@ def write(folder: str, recipe: Recipe,
     classify = network.sharing_weights()
     for name, alias, given, prepare in (
         ('serving_default', BYTES_INPUT,
-         tf.placeholder(tf.string, [None], BYTES_INPUT), pixels.prepared),
+         tf.placeholder(tf.string, [None], BYTES_INPUT), pixel_graph.prepared),
         ('tensors', TENSOR_INPUT,
-         tf.placeholder(tf.uint8, shape, 'pixels'), pixels.scaled),
+         tf.placeholder(tf.uint8, shape, 'pixels'), pixel_graph.scaled),
         ('preprocessed', TENSOR_INPUT,
          tf.placeholder(tf.float32, shape, 'preprocessed_images'),
          lambda images, recipe: images)):

@@ -1,11 +1,8 @@
-"""How many records a split holds, whatever its description says.
+"""How many records a split has, as counted; a slim Dataset with that number.
 
-The records of one's own under the name of a published data set are counted, as epochs
-and schedules follow from their number. The millions of ImageNet would take minutes to
-count on a slow disk, so of a large split whose files have about the described size the
-described number is taken.
-
-Needs no TensorFlow.
+A description or a published data set may promise another number. Small splits are
+counted. Large splits whose files have about the expected size have the described
+number.
 """
 
 import os
@@ -13,6 +10,8 @@ import re
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.datasets import dataset_factory
 from slim_zoo.input import fingerprint, records
 from slim_zoo.progress import Progress
 
@@ -76,3 +75,39 @@ def note(dataset_name: str, split_name: str, described: int, counted: int
     return None
   return (f'{split_name} of {dataset_name} holds {counted:,} records here, not'
           f' {described:,}: an epoch is {counted:,} images')
+
+
+def get_dataset(name: str, split_name: str, dataset_dir: str):
+  """Returns the slim Dataset of a split, with its records counted.
+
+  `num_samples` is their number, `described_samples` the described one. A line is
+  printed where the two differ, or where labels.txt has another number of classes.
+
+  Args:
+    name: of the data set.
+    split_name: of the split.
+    dataset_dir: folder of the record files.
+
+  Raises:
+    UserError: there is no such data set or split; or a file is no record file.
+  """
+  dataset = dataset_factory.get_dataset(name, split_name, dataset_dir)
+  spec = dataset_catalog.find_dataset(name, dataset_dir)
+  dataset.described_samples = dataset.num_samples
+  dataset.num_samples = count(
+      dataset_catalog.split_files(spec, split_name, dataset_dir),
+      dataset.described_samples)
+  _print_differences(dataset, name, split_name)
+  return dataset
+
+
+def _print_differences(dataset, name, split_name):
+  line = note(
+      name, split_name, dataset.described_samples, dataset.num_samples)
+  if line:
+    print(line, flush=True)
+  labels = dataset.labels_to_names
+  if labels and max(labels) + 1 != dataset.num_classes:
+    print(f'labels.txt has {max(labels) + 1} classes, {name} has {dataset.num_classes}:'
+          f' the network gets {dataset.num_classes} outputs; correct the wrong one of'
+          ' both', flush=True)

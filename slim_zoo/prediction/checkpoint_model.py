@@ -1,19 +1,69 @@
-"""Classification with a checkpoint's weights, frozen into a graph."""
+"""Classification with the weights of a checkpoint, frozen into a graph."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
+from slim_zoo.images import image_decoding
 from slim_zoo.inference import inference_graph
-from slim_zoo.prediction import (
-  classifier,
-  explanation,
-  network_choice,
-  penultimate,
-  preparation,
-)
+from slim_zoo.prediction import classifier, explanation, network_choice
 from slim_zoo.preprocessing import display, preprocessing_factory
 from slim_zoo.tf_compat import tf
+
+
+class Preparation:
+  """Decodes and preprocesses images one at a time; for use by several threads.
+
+  Decoding is that of records, so an image gives what its record would give.
+
+  Args:
+    preprocessing_fn: of `preprocessing_factory.get_preprocessing`, for evaluation.
+    image_size: height and width of the results.
+    channels: to decode, 1 or 3.
+  """
+
+  def __init__(self, preprocessing_fn: Callable, image_size: int, channels: int):
+    with tf.Graph().as_default() as graph:
+      self._encoded = tf.placeholder(tf.string, [])
+      image = image_decoding.decode(self._encoded, channels)
+      self._prepared = preprocessing_fn(image, image_size, image_size)
+    # Each call is one image's work; how many run at once is for the caller to say.
+    self._session = tf.Session(graph=graph, config=tf.ConfigProto(
+        intra_op_parallelism_threads=1))
+
+  def __call__(self, data: bytes) -> np.ndarray:
+    """Returns float32 [image_size, image_size, channels] for a JPEG or PNG."""
+    return self._session.run(self._prepared, {self._encoded: data})
+
+  def close(self) -> None:
+    """Gives back the memory."""
+    self._session.close()
+
+
+_LAYERS = ('Conv2D', 'MatMul')
+
+
+def features(logits: tf.Tensor) -> tf.Tensor:
+  """Returns what the last convolution or matrix product before logits reads.
+
+  Args:
+    logits: float32 [batch, classes], in a graph without variables.
+
+  Returns:
+    float32 [batch, channels]; or [batch, height, width, channels], of networks that
+    give logits at several places and average them.
+  """
+  operation = logits.op
+  while operation.type not in _LAYERS:
+    # What lies between is a bias, a pool or another shape, and its data comes first.
+    operation = next(tensor.op for tensor in operation.inputs
+                     if tensor.op.type != 'Const')
+  read = operation.inputs[0]
+  if read.shape.as_list()[1:-1] != [1, 1]:
+    return read
+  with read.graph.as_default():
+    return tf.squeeze(read, [1, 2])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +134,7 @@ class CheckpointModel:
       if wishes.features:
         wanted['features'] = (
             network.end_points[wishes.feature_end_point] if wishes.feature_end_point
-            else penultimate.features(network.logits))
+            else features(network.logits))
       if wishes.heat:
         wanted['heat'] = explanation.heat(
             network.logits, network.end_points[self.heat_end_point],
@@ -120,5 +170,5 @@ def _preparation(network, preprocessing_name, use_grayscale):
   # as such, or with --use_grayscale, which turns colours to gray by other weights.
   preprocessing_fn = preprocessing_factory.get_preprocessing(
       preprocessing_name, is_training=False, use_grayscale=channels == 1)
-  return preparation.Preparation(
+  return Preparation(
       preprocessing_fn, height, 3 if use_grayscale else channels)

@@ -7,7 +7,7 @@ features from tiny images (technical report), and cuda-convnet's CIFAR-10 setup.
 from collections.abc import Callable
 
 from slim_zoo.preprocessing import channels, randomness
-from slim_zoo.preprocessing.image_summaries import add_image_summary
+from slim_zoo.preprocessing.display import add_image_summary
 from slim_zoo.tf_compat import tf
 
 _MAX_BRIGHTNESS_DELTA = 63

@@ -1,4 +1,4 @@
-"""From what a network is given back to pictures that people can look at."""
+"""Images for people: pixels from the input of a network, summaries for TensorBoard."""
 
 from slim_zoo.catalog import networks
 from slim_zoo.preprocessing import vgg_preprocessing
@@ -37,3 +37,13 @@ def displayable(images, name: str):
   family = networks.NETWORKS[name].preprocessing if name in networks.NETWORKS else name
   images = _INVERSES.get(family, _stretched)(images)
   return tf.cast(tf.clip_by_value(tf.round(images), 0.0, 255.0), tf.uint8)
+
+
+def add_image_summary(name: str, image) -> None:
+  """Shows one image [height, width, channels] in TensorBoard, as `name`.
+
+  Inside a tf.data function nothing is added: a summary operation there reaches
+  no summary writer.
+  """
+  if not tf.get_default_graph().building_function:
+    tf.summary.image(name, tf.expand_dims(image, 0))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from slim_zoo import diagnostics
 from slim_zoo.preprocessing import channels, fast_colors, randomness
-from slim_zoo.preprocessing.image_summaries import add_image_summary
+from slim_zoo.preprocessing.display import add_image_summary
 from slim_zoo.tf_compat import tf
 
 _stateless = randomness.stateless_image

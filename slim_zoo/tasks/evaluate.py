@@ -29,13 +29,13 @@ from slim_zoo.evaluation import (
 )
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import (
-  batch_labels,
-  counted_dataset,
-  held_out,
-  pipeline,
-  record_faults,
-  record_images,
-  records,
+    batch_labels,
+    held_out,
+    pipeline,
+    record_counts,
+    record_faults,
+    record_images,
+    records,
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import preprocessing_factory
@@ -172,7 +172,7 @@ def _set_up(config, checkpoint):
 
 
 def _dataset(config, split_name):
-  return counted_dataset.get_dataset(
+  return record_counts.get_dataset(
       config.data.dataset_name, split_name, config.data.dataset_dir)
 
 

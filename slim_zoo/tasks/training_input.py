@@ -6,7 +6,7 @@ from collections.abc import Callable
 from slim_zoo import diagnostics, tf_compat
 from slim_zoo.config.data import Data, Network
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.input import counted_dataset, held_out, pipeline
+from slim_zoo.input import held_out, pipeline, record_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import (
     augmentation,
@@ -72,7 +72,7 @@ def find_dataset(data: Data, split_name: str | None = None):
   Raises:
     UserError: there is no such data set or split; or a file is no record file.
   """
-  dataset = counted_dataset.get_dataset(
+  dataset = record_counts.get_dataset(
       data.dataset_name, split_name or data.dataset_split_name, data.dataset_dir)
   return dataset, dataset.num_classes - data.labels_offset
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from slim_zoo import diagnostics, progress
 from slim_zoo.deployment import computation
 from slim_zoo.tf_compat import tf
-from slim_zoo.timing import bottleneck, measured_network, timings
+from slim_zoo.timing import measured_network, timings
 from slim_zoo.timing.measured_network import Setting
 
 # What is measured, as the classic line calls it.
@@ -102,10 +102,10 @@ def on_records_setting(setting: Setting, make_input: Callable,
 
 def name_bottleneck(setting: Setting, found: dict[str, timings.Timings]) -> dict:
   """Returns {'shares', 'bottleneck', 'lines'} of what was timed on records."""
-  parts = {name: found[name] for name in bottleneck.PARTS if name in found}
-  shares = bottleneck.shares(parts, found['records'])
+  parts = {name: found[name] for name in timings.PARTS if name in found}
+  shares = timings.shares(parts, found['records'])
   num_images = setting.batch_size * setting.num_clones
-  lines = bottleneck.in_words(shares, num_images, found['input'], found['records'])
+  lines = timings.bottleneck_lines(shares, num_images, found['input'], found['records'])
   return {'shares': shares, 'bottleneck': max(shares, key=shares.get), 'lines': lines}
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops
 
 from slim_zoo.drawing import fonts
 from slim_zoo.evaluation import figures, learning_curves, report
-from slim_zoo.prediction import contact_sheet, explanation_picture
+from slim_zoo.prediction import contact_sheet, explanation
 from slim_zoo.training.callbacks import sample_predictions
 from tests.conftest import ROOT
 from tests.evaluation_report_test import FILES, HEADER, gray_image, make_metrics
@@ -94,13 +94,13 @@ def test_sheets_show_what_can_be_read(tmp_path, name, shown):
 
   def drawn(names):
     sheet = contact_sheet.ContactSheet('', ['x.png'], names)
-    folder = explanation_picture.ExplanationFolder('', ['x.png'], names, 'end')
+    folder = explanation.ExplanationFolder('', ['x.png'], names, 'end')
     answer = sample_predictions.Answer(
         picture, frozenset({label}), np.eye(4)[label])
     return [
         contact_sheet.draw([contact_sheet.Entry(
             thumbnail, 'x.png', sheet._names[label], 0.5)], 'title'),
-        explanation_picture.draw(
+        explanation.draw_picture(
             picture, np.ones([2, 2], np.float32), folder._names[label], 'caption'),
         sample_predictions.draw_sheet([answer], dict(enumerate(names)), 'title')]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import DATASETS
-from slim_zoo.dataset_building import archives, drawing
+from slim_zoo.dataset_building import archives, conversion_plan
 from slim_zoo.dataset_building.conversion_plan import Plan, Record, Split
 from slim_zoo.dataset_building.converters import photos
 from slim_zoo.dataset_building.published_files import PublishedFile, Source
@@ -86,7 +86,7 @@ def plan(source: Source, scratch: str) -> Plan:
   """
   places = _photos(source, scratch)
   names = _class_names(places, source.path)
-  items = drawing.in_fixed_order(
+  items = conversion_plan.in_fixed_order(
       [Item(name, names.index(name.split('/')[0]), place)
        for name, place in places.items()], lambda item: item.name)
   published = SPEC.splits['validation'] / sum(SPEC.splits.values())

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import DATASETS
-from slim_zoo.dataset_building import archives, drawing
+from slim_zoo.dataset_building import archives, conversion_plan
 from slim_zoo.dataset_building.conversion_plan import Plan, Record, Split
 from slim_zoo.dataset_building.converters import imagenet_classes, photos
 from slim_zoo.dataset_building.published_files import Source
@@ -128,7 +128,7 @@ def _items(found, synsets, words, boxes) -> list[Item]:
     items.append(Item(
         name, place, labels[synset], synset, words.get(synset, synset),
         tuple(boxes.get(os.path.splitext(name)[0], ()))))
-  return drawing.in_fixed_order(items, lambda item: item.name)
+  return conversion_plan.in_fixed_order(items, lambda item: item.name)
 
 
 def plan(source: Source, scratch: str) -> Plan:

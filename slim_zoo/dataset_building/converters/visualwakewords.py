@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import DATASETS
-from slim_zoo.dataset_building import archives, drawing
+from slim_zoo.dataset_building import archives, conversion_plan
 from slim_zoo.dataset_building.conversion_plan import Plan, Record, Split
 from slim_zoo.dataset_building.converters import photos
 from slim_zoo.dataset_building.published_files import PublishedFile, Source
@@ -124,7 +124,7 @@ def _items(source: Source, split: str, threshold: float,
     items.append(Item(
         name, identity, places.get(name), label, class_name if label else _BACKGROUND,
         tuple(box for box in boxes.get(identity, ()) if box is not None)))
-  return drawing.in_fixed_order(items, lambda item: item.name)
+  return conversion_plan.in_fixed_order(items, lambda item: item.name)
 
 
 def plan(source: Source, scratch: str, small_object_area_threshold: float,
