@@ -18,8 +18,11 @@ times in one process, in any order and in any thread.
 import os
 
 from slim_zoo.config.adopted import adopt_run_facts
+from slim_zoo.config.classification import ClassifyConfig, find_images, image_paths
 from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.evaluation import EvaluateConfig
+from slim_zoo.config.export import ExportConfig
+from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.training import TrainConfig
 
 
@@ -72,6 +75,70 @@ def evaluate(**options):
   config.make_eval_dir()
   from slim_zoo.tasks import evaluate as task  # Imports TensorFlow.
   return task.evaluate(config, _call('evaluate', options))
+
+
+def classify(images, **options):
+  """Classifies image files; the arguments are those of `slim-zoo classify --help`.
+
+  Args:
+    images: a path, or several: files, folders with all images below them, patterns.
+    **options: `checkpoint_path='runs/lenet'`, `top_k=3` and so on.
+
+  Returns:
+    A list of `slim_zoo.tasks.classify.ClassifiedImage`, one for each file, in order:
+    the likeliest classes with their names and probabilities, or why it was skipped.
+
+  Raises:
+    UserError: an option or the checkpoint does not fit, there is no such file, or none
+      of several could be classified.
+  """
+  config = ClassifyConfig.from_options(options)
+  paths = image_paths(images)
+  config.check()
+  config.answers.make_folders()
+  files = find_images(paths)
+  from slim_zoo.tasks import classify as task  # Imports TensorFlow.
+  return list(task.classify(config, files))
+
+
+def export(**options):
+  """Exports a checkpoint; the arguments are those of `slim-zoo export --help`.
+
+  Args:
+    **options: `checkpoint_path='runs/lenet'`, `export_dir='exports/lenet'`,
+      `format=['saved_model', 'tflite']` and so on.
+
+  Returns:
+    The `slim_zoo.tasks.export.ExportResult`: the files, and how the answers of each
+    compare with those of the checkpoint.
+
+  Raises:
+    UserError: an option, the checkpoint or the images do not fit; or a format could not
+      be written, or gave other answers: the others are there.
+  """
+  config = ExportConfig.from_options(options)
+  config.check()
+  from slim_zoo.tasks import export as task  # Imports TensorFlow.
+  return task.export(config)
+
+
+def inspect(**options):
+  """Inspects a checkpoint; the arguments are those of `slim-zoo inspect --help`.
+
+  Args:
+    **options: `checkpoint_path='runs/lenet'` and so on.
+
+  Returns:
+    The `slim_zoo.tasks.inspect.CheckpointFacts`: network, classes, images, what the
+    training kept, whether all values are finite, and the commands that fit it.
+
+  Raises:
+    UserError: there is no checkpoint, or it is damaged.
+  """
+  config = InspectConfig.from_options(options)
+  config.check()
+  from slim_zoo.tasks import inspect as task  # Imports TensorFlow.
+  return task.inspect(config)
 
 
 def _call(function, options):

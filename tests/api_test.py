@@ -1,12 +1,15 @@
 """The Python interface: several runs in one process, in a thread, wrong arguments."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
+from PIL import Image
 
 import slim_zoo
-from tests.conftest import on_digits
+from tests.conftest import ROOT, on_digits
 
 
 def train(digits_dir, train_dir, steps, **more):
@@ -47,7 +50,53 @@ def test_commands_follow_each_other_in_one_process(digits_dir, tmp_path, capsys)
     assert written['top1'] == result.values['top1']
     assert written['run']['command'].startswith(
         f"slim_zoo.evaluate(checkpoint_path='{run}', dataset_name='digits'")
+    classify_export_and_inspect(run, tmp_path / 'image.png')
   assert 'model_name=lenet' in capsys.readouterr().out  # Of the run card.
+
+
+def classify_export_and_inspect(run, image):
+  Image.new('L', (28, 28), 90).save(image)
+  broken = image.with_name('broken.png')
+  broken.write_bytes(b'text')
+  first, second = slim_zoo.classify([image, broken], checkpoint_path=run, top_k=3)
+  assert (len(first.classes), first.path, first.refused) == (3, str(image), None)
+  assert first.classes[0].probability >= first.classes[1].probability
+  assert first.classes[0].name in ('zero', 'one', 'two', 'three', 'four', 'five', 'six',
+                                   'seven', 'eight', 'nine')
+  assert (second.classes, second.path) == ((), str(broken))
+  assert second.refused
+  result = slim_zoo.export(
+      checkpoint_path=run, export_dir=run / 'export', format=['frozen_graph'],
+      images=[image], num_images=1)
+  (file,) = result.files
+  assert (file.format, file.path) == ('frozen_graph', f'{run}/export/frozen_graph.pb')
+  assert file.passed
+  assert file.parity[0].num_images == 1
+  assert result.network.class_names[3] == 'three'
+  facts = slim_zoo.inspect(checkpoint_path=run)
+  assert (facts.network, facts.num_classes, facts.global_step, facts.not_finite) == (
+      'lenet', 10, 2, [])
+  assert '--model_name=lenet' in facts.commands['classify']
+  assert f'{run}/model.ckpt-2' in facts.description
+
+
+def test_commands_work_in_a_thread(trained_dir, digits_dir, tmp_path):
+  """Before them nothing of TensorFlow is imported; no signal handler is set."""
+  code = f"""
+import threading, slim_zoo
+def work():
+  accuracy = slim_zoo.evaluate(
+      checkpoint_path={str(trained_dir)!r}, dataset_name='digits', max_num_batches=1,
+      dataset_dir={str(digits_dir)!r}, eval_dir={str(tmp_path)!r}).accuracy
+  facts = slim_zoo.inspect(checkpoint_path={str(trained_dir)!r})
+  print('in a thread:', accuracy > 0.1, facts.network)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+  done = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True,
+                        check=False, cwd=ROOT)
+  assert 'in a thread: True lenet' in done.stdout, done.stderr
 
 
 def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
@@ -67,6 +116,15 @@ def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
     ('evaluate', {'logdir': 'x'}, "no option 'logdir'; did you mean 'eval_dir'?"),
     ('evaluate', {'quantize': True}, '--quantize is not supported'),
     ('evaluate', {'dataset_name': 'digits', 'dataset_dir': 'nowhere'}, "'nowhere'"),
+    ('classify', {'images': [], 'checkpoint_path': 'x'}, 'no images: name files'),
+    ('classify', {'images': 'a.png', 'ckpt': 'x'}, "did you mean 'checkpoint_path'?"),
+    ('classify', {'images': 'a.png', 'checkpoint_path': 'x'}, "'x'"),
+    ('classify', {'images': 'https://host/a.png'}, 'is a remote path (https)'),
+    ('export', {'out_dir': 'x'}, "no option 'out_dir'; did you mean 'export_dir'?"),
+    ('export', {'format': 'tflight'}, "did you mean 'tflite'?"),
+    ('export', {'format': 3}, '--format=3: expected a text'),
+    ('inspect', {'weights': 'x'}, "did you mean 'checkpoint_path'?"),
+    ('inspect', {}, 'no --checkpoint_path'),
 ])
 def test_a_mistake_raises_an_error_of_one_line(
     function, options, words, tmp_path, monkeypatch):

@@ -11,15 +11,16 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import restore
+from slim_zoo.checkpoints import identified_network, restore
+from slim_zoo.checkpoints.trained_network import NetworkOptions, TrainedNetwork
 from slim_zoo.datasets import dataset_factory, labels
 from slim_zoo.drawing import sheets
 from slim_zoo.evaluation import checkpoint_evaluation
 from slim_zoo.exporting import to_saved_model
-from slim_zoo.exporting.recipe import Recipe
+from slim_zoo.inference import inference_graph
 from slim_zoo.input import pipeline, records
 from slim_zoo.nets import nets_factory
-from slim_zoo.prediction import checkpoint_model, network_choice, sources
+from slim_zoo.prediction import checkpoint_model, sources
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 from tests import image_kinds, scripts
@@ -126,10 +127,11 @@ def test_answers_are_printed_with_names(digit_files, trained_dir, digits_dir, ev
 
 def test_an_export_answers_alike(digit_files, trained_dir, evaluated, tmp_path):
   names = tuple(f'the-{number}' for number in range(10))
-  recipe = Recipe(restore.find(str(trained_dir)), 'lenet', names, 28, 1, 'lenet')
+  trained = TrainedNetwork(
+      restore.find(str(trained_dir)), 'lenet', 10, 28, 1, 'lenet', class_names=names)
   (tmp_path / 'saved_model').mkdir()
   to_saved_model.write(
-      str(tmp_path / 'saved_model' / '1'), recipe, recipe.build())
+      str(tmp_path / 'saved_model' / '1'), trained, inference_graph.of_network(trained))
   done = scripts.run('classify', digit_files, export=tmp_path, format='csv',
                      contact_sheet=tmp_path / 'sheet.png')
   assert done.returncode == 0, done.stderr
@@ -193,7 +195,7 @@ def test_wrong_checkpoints_are_told_in_one_line(digit_files, trained_dir, tmp_pa
       ({'image_size': 64}, ['images of 28 x 28', '--eval_image_size=28'])]:
     with pytest.raises(diagnostics.UserError) as caught:
       checkpoint_model.CheckpointModel(
-          network_choice.choose(str(trained_dir), **arguments), 'lenet')
+          identified_network.find(str(trained_dir), NetworkOptions(**arguments)))
     assert all(word in str(caught.value) for word in words), caught.value
   path = tmp_path / 'odd' / 'model.ckpt-1'
   path.parent.mkdir()
@@ -202,7 +204,7 @@ def test_wrong_checkpoints_are_told_in_one_line(digit_files, trained_dir, tmp_pa
     session.run(variable.initializer)
     tf.train.Saver([variable]).save(session, str(path))
   with pytest.raises(diagnostics.UserError, match='no network of the zoo'):
-    network_choice.choose(str(path))
+    identified_network.find(str(path))
 
 
 def test_standard_input_gives_names_not_images(trained_dir, digit_files):

@@ -8,12 +8,17 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.config import options
+from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.config.evaluation import EvaluateConfig
+from slim_zoo.config.export import ExportConfig, ExportGraphConfig
+from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.training import TrainConfig
 from tests.conftest import ROOT
 
 # The config of each command that has one.
-CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig}
+CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig, 'classify': ClassifyConfig,
+           'export': ExportConfig, 'export_inference_graph': ExportGraphConfig,
+           'inspect': InspectConfig}
 # Defaults of the established training script.
 ESTABLISHED = {
     'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,
@@ -124,3 +129,33 @@ def test_commands_with_a_config_read_flags_in_one_function(name):
       node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
   assert not names & {'FLAGS', 'FlagValues'}
   assert {'option_flags', 'given_options'} <= names
+
+
+PAGE = ROOT / 'docs' / 'python_api.md'
+
+
+def table_of_arguments():
+  """Returns the table of the page on the Python interface."""
+  rows = ['| function | part of its config | arguments |', '|---|---|---|']
+  for function, command in (('train', 'train'), ('evaluate', 'eval'),
+                            ('classify', 'classify'), ('export', 'export'),
+                            ('inspect', 'inspect')):
+    for field, group in CONFIGS[command].groups().items():
+      names = ', '.join(f'`{name}`' for name in options.options_of(group))
+      rows.append(f'| `{function}` | {field.replace("_", " ")} | {names} |')
+  return '\n'.join(rows) + '\n'
+
+
+def page_with_table():
+  before, _, rest = PAGE.read_text().partition('<!-- arguments -->\n')
+  end = rest[rest.index('<!-- end -->'):]
+  return f'{before}<!-- arguments -->\n{table_of_arguments()}{end}'
+
+
+def test_the_page_of_the_python_interface_lists_all_arguments():
+  """After a change of options, `python -m tests.config_test` writes the table."""
+  assert PAGE.read_text() == page_with_table()
+
+
+if __name__ == '__main__':
+  PAGE.write_text(page_with_table())

@@ -14,16 +14,17 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import (
     exporting,
     formats,
     parity,
     pixel_graph,
     quiet,
-    recipe,
     to_onnx,
     to_saved_model,
 )
+from slim_zoo.inference import inference_graph
 from slim_zoo.input import image_samples, records
 from slim_zoo.tf_compat import tf
 from tests import scripts
@@ -50,8 +51,8 @@ def exported(digits_dir, trained_dir, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def what(trained_dir):
-  return recipe.Recipe(str(trained_dir / 'model.ckpt-60'), 'lenet', NAMES, 28, 1,
-                       'lenet')
+  return TrainedNetwork(str(trained_dir / 'model.ckpt-60'), 'lenet', len(NAMES), 28, 1,
+                        'lenet', class_names=NAMES)
 
 
 @pytest.fixture(scope='module')
@@ -123,7 +124,8 @@ def test_an_export_that_is_off_is_removed(what, digit_files, tmp_path):
   right = parity.reference(what, digit_files)
   wrong = dataclasses.replace(right, of_pixels=np.roll(right.of_pixels, 1, axis=1))
   (found,) = exporting.export(
-      'frozen_graph', str(tmp_path), what, what.build(), reference=wrong)
+      'frozen_graph', str(tmp_path), what, inference_graph.of_network(what),
+      reference=wrong)
   assert not found.passed
   assert found.agreement < 0.5
   assert 'scores differ by' in str(found)
@@ -131,7 +133,7 @@ def test_an_export_that_is_off_is_removed(what, digit_files, tmp_path):
 
 
 def test_an_export_replaces_nothing_but_an_export(what, tmp_path):
-  network = what.build()
+  network = inference_graph.of_network(what)
   (tmp_path / 'frozen_graph.pb').mkdir()
   (tmp_path / 'saved_model' / '1').mkdir(parents=True)
   notes = tmp_path / 'saved_model' / '1' / 'notes.txt'
@@ -181,7 +183,7 @@ def test_pixels_and_scale_are_what_preprocessing_does(family, channels):
   image = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
   data = io.BytesIO()
   Image.fromarray(image).save(data, 'PNG')
-  what = recipe.Recipe('', 'lenet', NAMES, size, channels, family)
+  what = TrainedNetwork('', 'lenet', len(NAMES), size, channels, family)
   given = tf.constant(data.getvalue())
   cropped = pixel_graph.cropped(given, what)
   with tf.Session() as session:
@@ -217,8 +219,9 @@ def test_samples_are_spread_over_the_records(digits_dir):
 def test_onnx(what, digit_files, tmp_path):
   pytest.importorskip('tf2onnx')
   pytest.importorskip('onnxruntime')
-  (found,) = exporting.export('onnx', str(tmp_path), what, what.build(),
-                              reference=parity.reference(what, digit_files))
+  (found,) = exporting.export(
+      'onnx', str(tmp_path), what, inference_graph.of_network(what),
+      reference=parity.reference(what, digit_files))
   assert found.passed
   import onnx
   (labels,) = onnx.load(tmp_path / 'model.onnx').metadata_props

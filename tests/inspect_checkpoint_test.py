@@ -12,7 +12,8 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import contents, described, identify, inspection
-from slim_zoo.commands import inspect as inspect_checkpoint
+from slim_zoo.tasks import inspect as inspect_task
+from slim_zoo.tasks import suggested_commands
 from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.conftest import ROOT, on_digits
@@ -54,7 +55,7 @@ def found_of(shapes):
 
 def command(found, what):
   """Returns the words of a command, without `python`."""
-  return shlex.split(inspect_checkpoint.commands(found)[what].replace('\\\n', ' '))[1:]
+  return shlex.split(suggested_commands.commands(found)[what].replace('\\\n', ' '))[1:]
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +80,7 @@ def test_trained_checkpoint_tells_everything(trained):
   assert text['averages'] == 'of 137 of 137 variables'
   assert text['classes'] == '10, as many as in cifar10 or digits or mnist'
   assert text['images'] == '224 x 224, 3 channels, preprocessing inception'
-  assert json.loads(json.dumps(inspect_checkpoint.record(found)))['slots'] == {
+  assert json.loads(json.dumps(inspect_task.facts_of(found).values()))['slots'] == {
       'RMSProp': 137, 'RMSProp_1': 137}
 
 
@@ -193,7 +194,7 @@ def test_commands_follow_what_is_there(change, fine_tune, evaluate):
   words = command(found, 'fine-tune')
   assert fine_tune is None or fine_tune in words
   if evaluate == 'absent':
-    assert 'evaluate' not in inspect_checkpoint.commands(found)
+    assert 'evaluate' not in suggested_commands.commands(found)
   else:
     words = command(found, 'evaluate')
     averages = [word for word in words if word.startswith('--moving_average')]
@@ -202,10 +203,10 @@ def test_commands_follow_what_is_there(change, fine_tune, evaluate):
 
 def test_evaluation_is_offered_where_the_logits_have_what_they_need():
   found = found_of(without(sized('inception_v3', 1001), 'InceptionV3/Logits/Conv2d_1c'))
-  assert list(inspect_checkpoint.commands(found)) == ['fine-tune']
+  assert list(suggested_commands.commands(found)) == ['fine-tune']
   for name, part in (('inception_v3', 'AuxLogits'), ('nasnet_mobile', 'aux_7')):
     found = found_of(without(sized(name, 1001), part))
-    assert 'evaluate' in inspect_checkpoint.commands(found)
+    assert 'evaluate' in suggested_commands.commands(found)
     assert any('AuxLogits' in word or 'aux_7' in word
                for word in command(found, 'fine-tune')[3:4])
 
@@ -223,12 +224,12 @@ def test_gray_images_of_another_size_are_told_to_the_scripts():
 
 
 def test_what_the_scripts_cannot_build_is_shown_in_python():
-  video = inspect_checkpoint.commands(found_of(sized('i3d', 400)))
+  video = suggested_commands.commands(found_of(sized('i3d', 400)))
   assert video == {'build it': "nets_factory.get_network_fn('i3d', 400)(images)"}
   found = found_of(sized('mobilenet_v1'))
   narrow = dataclasses.replace(found, match=dataclasses.replace(
       found.match, arguments={'depth_multiplier': 0.6}, depth_multiplier=0.6))
-  assert inspect_checkpoint.commands(narrow) == {
+  assert suggested_commands.commands(narrow) == {
       'build it': "nets_factory.get_network_fn('mobilenet_v1', 5)(images,"
                   ' depth_multiplier=0.6)'}
   assert dict(described.rows(narrow))['network'] == (
@@ -263,7 +264,7 @@ def test_scripts_take_the_flags_they_are_given():
   renamed = found_of({f'net/{name}': shape for name, shape in sized('vgg_a').items()})
   told = {}
   for script, *words in [command(found, what)
-                         for what in inspect_checkpoint.commands(found)] + [
+                         for what in suggested_commands.commands(found)] + [
                              command(renamed, 'fine-tune'),
                              command(found_of(sized('vgg_a', 1000)), 'evaluate')]:
     told.setdefault(script, set()).update(

@@ -11,6 +11,12 @@ from tests.conftest import ROOT
 
 MIDDLE = {'nets', 'datasets', 'preprocessing', 'deployment', 'images', 'input'}
 LEFT = {'diagnostics', 'drawing', 'progress', 'files', 'tf_compat', 'catalog'}
+# Packages of which config imports only these modules, which need no TensorFlow.
+MODULES_OF_CONFIG = {
+    'checkpoints': {'checkpoint_names', 'renaming', 'run_card', 'run_checkpoints',
+                    'trained_network'},
+    'deployment': {'cluster'}, 'exporting': {'formats'},
+    'prediction': {'class_names', 'sources'}}
 # Each module or package of slim_zoo, and those that it may import besides itself.
 LAYERS = {
     'slim_names': set(),
@@ -36,7 +42,7 @@ LAYERS = {
     'weight_conversion': LEFT | MIDDLE | {'checkpoints', 'inference'},
     'prediction': LEFT | MIDDLE | {'checkpoints', 'inference', 'exporting'},
     'timing': LEFT | MIDDLE | {'checkpoints', 'inference', 'training'},
-    'config': {'diagnostics', 'paths', 'catalog', 'checkpoints', 'deployment'},
+    'config': {'diagnostics', 'paths', 'catalog', *MODULES_OF_CONFIG},
     'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
                               'exporting', 'prediction', 'weight_conversion', 'config'},
     'api': {'config', 'tasks'},
@@ -44,11 +50,6 @@ LAYERS = {
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
 WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',
                       'slim_names', 'paths', 'config'}
-# Those modules of checkpoints that config imports.
-CHECKPOINTS_OF_CONFIG = {'checkpoint_names', 'renaming', 'run_checkpoints', 'run_facts',
-                         'trained_input'}
-# And of deployment.
-DEPLOYMENT_OF_CONFIG = {'cluster'}
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
 ALONE = ('slim_zoo/exporting/exported_runtime.py',
@@ -122,16 +123,14 @@ def test_every_module_and_package_has_a_layer():
 
 
 def test_config_imports_no_module_that_imports_tensorflow():
-  """Of two packages it imports some modules only; WORKSPACE.md lists them."""
+  """Of some packages it imports a few modules only; WORKSPACE.md lists them."""
   names = set()
   for path in (ROOT / 'slim_zoo' / 'config').glob('*.py'):
     names |= imports(ast.parse(path.read_text()))
-  modules, of_deployment = [
-      {name.removeprefix(package).split('.')[0]
-       for name in names if name.startswith(package)}
-      for package in ('slim_zoo.checkpoints.', 'slim_zoo.deployment.')]
-  assert modules == CHECKPOINTS_OF_CONFIG
-  assert of_deployment == DEPLOYMENT_OF_CONFIG
+  for package, modules in MODULES_OF_CONFIG.items():
+    prefix = f'slim_zoo.{package}.'
+    assert {name.removeprefix(prefix).split('.')[0] for name in names
+            if name.startswith(prefix)} == modules
   code = ('import sys, pkgutil, importlib, slim_zoo.config as config\n'
           'for module in pkgutil.iter_modules(config.__path__, "slim_zoo.config."):\n'
           '  importlib.import_module(module.name)\n'
@@ -140,4 +139,5 @@ def test_config_imports_no_module_that_imports_tensorflow():
                         text=True, check=True)
   assert done.stdout.strip() == '[]'
   text = (ROOT / 'WORKSPACE.md').read_text()
-  assert all(f'`{module}`' in text for module in [*modules, 'deployment/cluster.py'])
+  assert all(f'`{package}/{module}`' in text
+             for package, modules in MODULES_OF_CONFIG.items() for module in modules)

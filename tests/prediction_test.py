@@ -1,5 +1,6 @@
 """How image files become predictions: reading, names, Grad-CAM, features, sheets."""
 
+import dataclasses
 import io
 import os
 import threading
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints import identified_network
+from slim_zoo.checkpoints.trained_network import NetworkOptions
 from slim_zoo.dataset_building import image_folder
 from slim_zoo.drawing import fonts
 from slim_zoo.images import image_files
@@ -21,7 +24,6 @@ from slim_zoo.prediction import (
     contact_sheet,
     explanation,
     feature_file,
-    network_choice,
     sources,
 )
 from slim_zoo.tf_compat import slim, tf
@@ -200,12 +202,11 @@ def colour_network(tmp_path_factory):
 
 def test_grad_cam_and_features_of_the_frozen_graph_are_the_networks(colour_network):
   path, images, heat, features, probabilities = colour_network
-  choice = network_choice.choose(path, image_size=64)
+  choice = identified_network.find(path, NetworkOptions(image_size=64))
   assert (choice.model_name, choice.num_classes, choice.channels) == (
       'mobilenet_v1_025', 7, 3)
   with checkpoint_model.CheckpointModel(
-      choice, choice.model_name,
-      wishes=checkpoint_model.Wishes(features=True, heat=True)) as model:
+      choice, checkpoint_model.Extras(features=True, heat=True)) as model:
     # The images of a batch have no part in each other's heat.
     for batch in ([0, 1, 2], [1]):
       given = model.predict([images[number] for number in batch])
@@ -221,9 +222,9 @@ def test_grad_cam_and_features_of_the_frozen_graph_are_the_networks(colour_netwo
 
 def test_classes_of_several_each_have_their_own_probability(colour_network):
   path, images, *_, probabilities = colour_network
-  choice = network_choice.choose(path, image_size=64)
+  choice = identified_network.find(path, NetworkOptions(image_size=64))
   with checkpoint_model.CheckpointModel(
-      choice, choice.model_name, multi_label=True) as model:
+      dataclasses.replace(choice, multi_label=True)) as model:
     given = model.predict(list(images)).probabilities
   # The softmax knows the logits but for a number that is the same for all classes.
   logits, log_softmax = np.log(given / (1 - given)), np.log(probabilities)
@@ -231,15 +232,16 @@ def test_classes_of_several_each_have_their_own_probability(colour_network):
   assert np.abs(given.sum(axis=1) - 1).min() > 0.01
 
 
-@pytest.mark.parametrize(('wishes', 'words'), [
+@pytest.mark.parametrize(('extras', 'words'), [
     ({'heat': True, 'heat_end_point': 'Predictions'}, 'batch, height, width'),
     ({'heat': True, 'heat_end_point': 'Conv2d_13'}, 'no end point'),
     ({'features': True, 'feature_end_point': 'AvgPool'}, "did you mean 'AvgPool_1a'")])
-def test_end_points_that_do_not_fit_are_refused(wishes, words, colour_network):
-  choice = network_choice.choose(colour_network[0], image_size=64)
+def test_end_points_that_do_not_fit_are_refused(extras, words, colour_network):
+  choice = identified_network.find(
+      colour_network[0], NetworkOptions(image_size=64))
   with pytest.raises(diagnostics.UserError, match=words):
     checkpoint_model.CheckpointModel(
-        choice, choice.model_name, wishes=checkpoint_model.Wishes(**wishes))
+        choice, checkpoint_model.Extras(**extras))
 
 
 @pytest.mark.parametrize(('flags', 'words'), [
@@ -254,9 +256,10 @@ def test_flags_that_do_not_fit_the_checkpoint_are_refused(
 
 
 def test_averages_that_are_not_there_are_not_used(colour_network):
-  choice = network_choice.choose(colour_network[0])
+  choice = identified_network.find(
+      colour_network[0], NetworkOptions(moving_averages=True))
   with pytest.raises(diagnostics.UserError, match='keeps no moving averages'):
-    checkpoint_model.CheckpointModel(choice, 'inception', moving_averages=True)
+    checkpoint_model.CheckpointModel(choice)
 
 
 def test_explanations_are_of_the_last_convolution():

@@ -4,7 +4,7 @@ import collections
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import comparison, inspection, trained_input
+from slim_zoo.checkpoints import comparison, inspection, trained_network
 
 _MOST_SCOPES = 12
 
@@ -29,8 +29,8 @@ def rows(found: inspection.Inspection) -> list[tuple[str, str]]:
 
 
 def _network_rows(found):
-  match, made = found.match, found.made
-  row, size = networks.NETWORKS[match.network], made.image_size
+  match, network = found.match, found.network
+  row, size = networks.NETWORKS[match.network], network.image_size
   lines = [('network', f'{match.network} ({row.paper})')]
   if match.arguments:
     told = ', '.join(f'{name} {value}' for name, value in match.arguments.items())
@@ -49,12 +49,12 @@ def _network_rows(found):
   lines.append(('classes', 'no logits in it' if match.num_classes is None
                 else f'{match.num_classes}{told}'))
   channels = f'{match.channels} channel{"" if match.channels == 1 else "s"}'
-  gray = ', colours to gray' if made.use_grayscale else ''
-  lines.append(('images', f'{size} x {size}, {channels}, preprocessing'
-                          f' {trained_input.family(made.preprocessing_name)}{gray}'))
-  if found.facts:
-    lines.append(('run', f'{found.facts.model_name} on {found.facts.dataset_name}, by'
-                         f' {found.facts.path}'))
+  gray = ', colours to gray' if network.use_grayscale else ''
+  family = trained_network.family(network.preprocessing_name)
+  lines.append(('images', f'{size} x {size}, {channels}, preprocessing {family}{gray}'))
+  if found.card:
+    lines.append(('run', f'{found.card.model_name} on {found.card.dataset_name}, by'
+                         f' {found.card.path}'))
   if match.auxiliary is not None:
     lines.append(('auxiliary', 'head present' if match.auxiliary else 'head absent'))
   return lines
@@ -90,8 +90,8 @@ def notes(found: inspection.Inspection) -> list[str]:
   match, read, told = found.match, found.values, []
   if found.note:
     told.append(found.note)
-  if match and found.made.note:
-    told.append(found.made.note)
+  if match:
+    told += found.network.notes
   if read and read.statistics and read.initial_statistics == read.statistics:
     told.append('the averages of batch norm were never updated: its evaluation is'
                 ' meaningless. Run the ops of tf.GraphKeys.UPDATE_OPS in training')

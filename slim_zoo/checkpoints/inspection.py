@@ -11,8 +11,8 @@ from slim_zoo.checkpoints import (
     contents,
     identify,
     restore,
-    run_facts,
-    trained_input,
+    run_card,
+    trained_network,
     values,
 )
 
@@ -32,7 +32,7 @@ class Inspection:
     step: the global step; None where it keeps none.
     match: the network it is of; None if that is none of the zoo.
     nearest: the networks it is most like, the nearest first.
-    facts: of its run; None without a run card that can be used.
+    card: the facts of its run; None without a run card that can be used.
     note: why a run card that is there is not used, or None.
   """
 
@@ -43,15 +43,15 @@ class Inspection:
   step: int | None
   match: comparison.Match | None
   nearest: list[comparison.Match]
-  facts: run_facts.RunFacts | None = None
+  card: run_card.RunFacts | None = None
   note: str | None = None
 
   @functools.cached_property
-  def made(self) -> trained_input.TrainedInput:
-    """How the images of its network are made ready; only with a match."""
-    return trained_input.choose(
-        self.match.network, self.match.num_classes, self.path, self.facts,
-        weights_size=self.match.image_size)
+  def network(self) -> trained_network.TrainedNetwork:
+    """Its network and the form of the images; only with a match."""
+    return trained_network.resolve(
+        self.path, self.match.network, self.match.num_classes, self.card,
+        channels=self.match.channels, weights_size=self.match.image_size)
 
   @property
   def parameters(self) -> int:
@@ -93,15 +93,15 @@ def inspect(path: str, build: Callable[..., variables.Variables],
   nearest = identify.identify(shapes)
   match = nearest[0] if nearest and nearest[0].fits else identify.find_width(
       shapes, build)
-  facts, note = trained_input.facts_of(path, shapes)
-  if facts and match and match.fits:
+  card, note = trained_network.card_of(path, shapes)
+  if card and match and match.fits:
     # Several networks may have the same variables.
     match = next((other for other in identify.identify(shapes, limit=None)
-                  if other.fits and other.network == facts.model_name), match)
+                  if other.fits and other.network == card.model_name), match)
   return Inspection(
       path, values.bytes_of(path), contents.sort(shapes),
       values.read(path) if read_values else None,
-      values.step_of(restore.open_reader(path)), match, nearest, facts, note)
+      values.step_of(restore.open_reader(path)), match, nearest, card, note)
 
 
 def labels_offset(num_classes: int | None) -> int:

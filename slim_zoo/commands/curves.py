@@ -14,6 +14,7 @@ from absl import flags
 
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
+from slim_zoo.config import options
 
 FLAGS = flags.FLAGS
 
@@ -36,13 +37,13 @@ def check(folders) -> None:
   if not FLAGS.output or os.path.isdir(FLAGS.output):
     raise diagnostics.UserError(
         f"--output='{FLAGS.output}' is no file: name a PNG file to write")
-  path_flags.check_png(FLAGS.output, 'output')
+  options.check_png(FLAGS.output, 'output')
   os.makedirs(os.path.dirname(FLAGS.output) or '.', exist_ok=True)
 
 
 def main(argv):
   """Checks the command line, then draws."""
-  folders = path_flags.expand_arguments(argv[1:])
+  folders = options.expanded_paths(argv[1:])
   check(folders)
   from slim_zoo.evaluation import learning_curves
   learning_curves.draw(FLAGS.output, {

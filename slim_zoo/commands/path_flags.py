@@ -1,26 +1,13 @@
 """Flags that name files and folders: ~ is expanded, what is not local is refused."""
 
-import os
 from collections.abc import Sequence
 
 from absl import flags
 
-from slim_zoo import diagnostics, paths
+from slim_zoo import paths
 
 # A flag belongs to the module that defines it by the functions here.
 flags.disclaim_key_flags()
-
-
-def expand_arguments(arguments: Sequence[str]) -> list[str]:
-  """Returns the paths among a script's arguments as `paths.expand` does.
-
-  Raises:
-    UserError: one is remote, or there is no such user.
-  """
-  try:
-    return [paths.expand(argument) for argument in arguments]
-  except ValueError as error:
-    raise diagnostics.UserError(str(error)) from error
 
 
 class PathParser(flags.ArgumentParser):
@@ -82,17 +69,3 @@ def DEFINE_path_list(  # noqa: N802
   """Defines a flag that names files, folders or patterns, separated by commas."""
   flags.DEFINE(PathListParser(), name, default, help_text, flag_values=flag_values,
                serializer=flags.CsvListSerializer(','), module_name=module_name)
-
-
-def check_png(path: str, flag: str) -> None:
-  """Raises UserError if the suffix of a picture's path is another one than .png.
-
-  Args:
-    path: of the file to write.
-    flag: its name, without dashes.
-  """
-  suffix = os.path.splitext(path)[1]
-  if suffix.lower() not in ('', '.png'):
-    raise diagnostics.UserError(
-        f"--{flag}={path}: pictures are written as PNG, not as '{suffix}': name a file"
-        ' that ends in .png')

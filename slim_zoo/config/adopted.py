@@ -5,17 +5,13 @@ import os
 
 from slim_zoo.checkpoints import (
   checkpoint_names,
+  run_card,
   run_checkpoints,
-  run_facts,
-  trained_input,
+  trained_network,
 )
 from slim_zoo.config.data import Network
 from slim_zoo.config.options import options_of
 from slim_zoo.config.training import TrainConfig
-
-# The facts that decide what the network's images are.
-_ADOPTED = ('model_name', 'train_image_size', 'preprocessing_name', 'use_grayscale',
-            'labels_offset')
 
 
 def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
@@ -33,28 +29,36 @@ def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
   """
   checkpoint = _first_checkpoint(
       config.run.train_dir, config.initialization.checkpoint_path)
-  facts, note = run_facts.read(checkpoint) if checkpoint else (None, None)
-  if facts is None:
+  card, note = run_card.facts_of(checkpoint) if checkpoint else (None, None)
+  if card is None:
     return config, note
-  values = config.values()
-  given = {name: values[name] if name in config.given else None for name in _ADOPTED}
-  if given['model_name'] not in (None, facts.model_name):
+  options = _network_options(config)
+  if options.model_name not in (None, card.model_name):
     return config, None  # The table of restored variables says what is restored.
-  if (given['labels_offset'] is None
-      and facts.dataset_name != config.data.dataset_name):
+  if (options.labels_offset is None
+      and card.dataset_name != config.data.dataset_name):
     # The offset belongs to the labels of another data set.
-    facts = dataclasses.replace(facts, labels_offset=config.data.labels_offset)
-  made = trained_input.choose(
-      facts.model_name, facts.num_classes, checkpoint, facts, trained_input.Given(
-          given['train_image_size'], given['preprocessing_name'],
-          given['use_grayscale'], given['labels_offset'], given['model_name']),
-      size_flag='train_image_size',
+    card = dataclasses.replace(card, labels_offset=config.data.labels_offset)
+  network = trained_network.resolve(
+      checkpoint, card.model_name, card.num_classes, card, options,
+      size_option='train_image_size',
       default_model_name=options_of(Network)['model_name'].default)
-  taken = dict(made.taken)
-  data = {name: taken.pop(name) for name in ('labels_offset',) if name in taken}
+  adopted = dict(network.adopted)
+  data = {name: adopted.pop(name) for name in ('labels_offset',) if name in adopted}
   return dataclasses.replace(
-      config, network=dataclasses.replace(config.network, **taken),
-      data=dataclasses.replace(config.data, **data)), made.note
+      config, network=dataclasses.replace(config.network, **adopted),
+      data=dataclasses.replace(config.data, **data)), next(iter(network.notes), None)
+
+
+def _network_options(config):
+  """Returns what the user set of the options that decide the network's images."""
+  set_by_user = {name: value if name in config.given else None
+                 for name, value in config.values().items()}
+  return trained_network.NetworkOptions(
+      model_name=set_by_user['model_name'], image_size=set_by_user['train_image_size'],
+      preprocessing_name=set_by_user['preprocessing_name'],
+      use_grayscale=set_by_user['use_grayscale'],
+      labels_offset=set_by_user['labels_offset'])
 
 
 def _first_checkpoint(train_dir, checkpoint_path):

@@ -6,7 +6,7 @@ import os
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import checkpoint_names
+from slim_zoo.checkpoints import checkpoint_names, trained_network
 from slim_zoo.config.data import Network, Records
 from slim_zoo.config.options import Config, Group, option
 
@@ -224,20 +224,33 @@ class EvaluateConfig(Config):
     """
     os.makedirs(self.results.eval_dir, exist_ok=True)
 
-  def header(self, network, checkpoint: str, step: int, command: str
+  @property
+  def network_options(self) -> trained_network.NetworkOptions:
+    """What the user set of the network; the rest is for the run card."""
+    set_by_user = {name: value if name in self.given else None
+                   for name, value in self.values().items()}
+    return trained_network.NetworkOptions(
+        model_name=set_by_user['model_name'], image_size=self.network.image_size,
+        preprocessing_name=set_by_user['preprocessing_name'],
+        use_grayscale=set_by_user['use_grayscale'],
+        labels_offset=set_by_user['labels_offset'],
+        moving_averages=self.checkpoint.uses_averages)
+
+  def header(self, network: trained_network.TrainedNetwork, step: int, command: str
              ) -> dict[str, object]:
     """Returns what was evaluated, as the head of the report shows it.
 
     Args:
-      network: the resolved network: `model_name`, `preprocessing_name`, `image_size`.
-      checkpoint: its prefix.
-      step: its global step.
+      network: with the weights of a checkpoint.
+      step: the global step of the checkpoint.
       command: repeats the evaluation.
     """
     part = ({'part': f'the first {self.data.max_num_batches} batches only'}
             if self.data.max_num_batches else {})
     return {
         'network': network.model_name, 'data set': self.data.dataset_name,
-        'split': self.data.dataset_split_name, 'checkpoint': checkpoint, 'step': step,
-        'preprocessing': network.preprocessing_name, 'image size': network.image_size,
+        'split': self.data.dataset_split_name, 'checkpoint': network.checkpoint,
+        'step': step,
+        'preprocessing': network.preprocessing_name,
+        'image size': network.image_size,
         'command': command, 'report': self.results.report_dir, **part}

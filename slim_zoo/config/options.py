@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -193,6 +194,32 @@ class Config:
 def comma_separated(text: str | None) -> tuple[str, ...]:
   """Returns the parts of an option's value, without blanks and empty ones."""
   return tuple(part.strip() for part in (text or '').split(',') if part.strip())
+
+
+def expanded_paths(names: Iterable[str]) -> list[str]:
+  """Returns the paths that a user names beside options, as `paths.expand` does.
+
+  Raises:
+    UserError: one is remote, or there is no such user.
+  """
+  try:
+    return [paths.expand(name) for name in names]
+  except ValueError as error:
+    raise diagnostics.UserError(str(error)) from error
+
+
+def check_png(path: str, name: str) -> None:
+  """Raises UserError if the suffix of a picture's path is another one than .png.
+
+  Args:
+    path: of the file to write.
+    name: of the option.
+  """
+  suffix = os.path.splitext(path)[1]
+  if suffix.lower() not in ('', '.png'):
+    raise diagnostics.UserError(
+        f"--{name}={path}: pictures are written as PNG, not as '{suffix}': name a file"
+        ' that ends in .png')
 
 
 def pairs(name: str, text: str | None, form: str) -> list[tuple[str, float]]:

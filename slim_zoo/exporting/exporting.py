@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import (
   formats,
   parity,
@@ -15,14 +16,13 @@ from slim_zoo.exporting import (
   to_saved_model,
   to_tflite,
 )
-from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference.inference_graph import InferenceGraph
 
 # Whoever finds one knows that it was never checked.
 _UNCHECKED = '.unchecked'
 
 
-def export(name: str, folder: str, recipe: Recipe, network: InferenceGraph,
+def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGraph,
            calibration: Sequence[np.ndarray] = (),
            reference: parity.Reference | None = None) -> list[parity.Parity]:
   """Writes one format; an export that is off is removed.
@@ -30,8 +30,8 @@ def export(name: str, folder: str, recipe: Recipe, network: InferenceGraph,
   Args:
     name: one of `formats.FORMATS`.
     folder: of the exports. One of the same format in it is replaced.
-    recipe: what is exported.
-    network: of the recipe.
+    trained: what is exported.
+    network: of `trained`, frozen and folded.
     calibration: see `to_tflite.write`.
     reference: what the checkpoint says; None leaves the export unchecked.
 
@@ -48,7 +48,7 @@ def export(name: str, folder: str, recipe: Recipe, network: InferenceGraph,
   unchecked = path + _UNCHECKED
   _remove(unchecked)
   try:
-    _write(name, unchecked, recipe, network, calibration)
+    _write(name, unchecked, trained, network, calibration)
     found = _compare(name, unchecked, reference) if reference else []
     if all(one.passed for one in found):
       if os.path.isdir(path):
@@ -73,15 +73,15 @@ def _check_replaceable(name, path):
         ' name another --export_dir')
 
 
-def _write(name, path, recipe, network, calibration):
+def _write(name, path, trained, network, calibration):
   if name == 'saved_model':
-    to_saved_model.write(path, recipe, network)
+    to_saved_model.write(path, trained, network)
   elif name == 'frozen_graph':
-    pixel_graph.write_frozen_graph(path, recipe, network)
+    pixel_graph.write_frozen_graph(path, trained, network)
   elif name == 'onnx':
-    to_onnx.write(path, recipe, network)
+    to_onnx.write(path, trained, network)
   else:
-    to_tflite.write(path, name, recipe, network, calibration)
+    to_tflite.write(path, name, trained, network, calibration)
 
 
 def _compare(name, path, reference):

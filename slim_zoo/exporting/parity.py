@@ -11,9 +11,9 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import exported_runtime, pixel_graph
 from slim_zoo.exporting.formats import Tolerance
-from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference import freezing
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
@@ -117,31 +117,31 @@ class Parity:
     return f', top-1 {before:.1%} to {after:.1%} of {self.num_known}: {what}'
 
 
-def reference(recipe: Recipe, files: Sequence[bytes],
+def reference(trained: TrainedNetwork, files: Sequence[bytes],
               classes: Sequence[int] | None = None) -> Reference:
   """Returns what the checkpoint says of images.
 
   Args:
-    recipe: what is exported.
+    trained: what is exported.
     files: JPEG or PNG files.
     classes: the right class of each, -1 where it is not known.
 
   Raises:
     UserError: one cannot be decoded, or the checkpoint cannot be read.
   """
-  size, channels = recipe.image_size, recipe.channels
-  images = read_pixels(recipe, files)
+  size, channels = trained.image_size, trained.channels
+  images = read_pixels(trained, files)
   with tf.Graph().as_default() as graph:
     data = tf.placeholder(tf.string, [None])
-    prepared = pixel_graph.prepared(data, recipe)
+    prepared = pixel_graph.prepared(data, trained)
     given = tf.placeholder(tf.uint8, [None, size, size, channels])
-    scaled = pixel_graph.scaled(given, recipe)
+    scaled = pixel_graph.scaled(given, trained)
     inputs = tf.placeholder(tf.float32, [None, size, size, channels])
     logits, _ = nets_factory.get_network_fn(
-        recipe.model_name, len(recipe.labels))(inputs)
-    probabilities = (tf.nn.sigmoid if recipe.multi_label else tf.nn.softmax)(logits)
+        trained.model_name, len(trained.class_names))(inputs)
+    probabilities = (tf.nn.sigmoid if trained.multi_label else tf.nn.softmax)(logits)
     with tf.Session() as session:
-      _restorer(graph, logits, recipe)(session)
+      _restorer(graph, logits, trained)(session)
       run = lambda images: session.run(probabilities, {inputs: images})
       preprocessed = session.run(prepared, {data: list(files)})
       return Reference(
@@ -149,10 +149,10 @@ def reference(recipe: Recipe, files: Sequence[bytes],
            'lengths': np.array([len(file) for file in files]), 'pixels': images,
            'preprocessed': preprocessed},
           run(preprocessed), run(session.run(scaled, {given: images})),
-          None if classes is None else np.asarray(classes), recipe.multi_label)
+          None if classes is None else np.asarray(classes), trained.multi_label)
 
 
-def read_pixels(recipe: Recipe, files: Sequence[bytes]) -> np.ndarray:
+def read_pixels(trained: TrainedNetwork, files: Sequence[bytes]) -> np.ndarray:
   """Returns the pixels of images, uint8 [images, height, width, channels].
 
   Raises:
@@ -160,7 +160,7 @@ def read_pixels(recipe: Recipe, files: Sequence[bytes]) -> np.ndarray:
   """
   with tf.Graph().as_default(), tf.Session() as session:
     data = tf.placeholder(tf.string, [])
-    fetch = session.make_callable(pixel_graph.cropped(data, recipe), [data])
+    fetch = session.make_callable(pixel_graph.cropped(data, trained), [data])
     found = []
     for number, file in enumerate(files):
       try:
@@ -172,14 +172,14 @@ def read_pixels(recipe: Recipe, files: Sequence[bytes]) -> np.ndarray:
     return np.stack(found)
 
 
-def _restorer(graph, logits, recipe):
+def _restorer(graph, logits, trained):
   """Returns what restores, into a session, all that the logits need."""
   needed = set(freezing.needed_variables(graph, [logits.op.name]))
   variables = slim.get_model_variables()
   by_name = {variable.op.name: variable for variable in variables}
-  if recipe.moving_averages:
+  if trained.moving_averages:
     by_name = tf.train.ExponentialMovingAverage(0.999).variables_to_restore(variables)
-  plan = restore.plan_restore(recipe.checkpoint, {
+  plan = restore.plan_restore(trained.checkpoint, {
       name: variable for name, variable in by_name.items()
       if variable.op.name in needed})
   plan.check_complete()

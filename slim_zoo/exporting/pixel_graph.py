@@ -8,7 +8,7 @@ its model has the scale only.
 import dataclasses
 
 from slim_zoo.catalog import networks
-from slim_zoo.exporting.recipe import Recipe
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.inference import inference_graph
 from slim_zoo.preprocessing import display, preprocessing_factory, vgg_preprocessing
 from slim_zoo.tf_compat import tf
@@ -28,72 +28,72 @@ _SCALES = {
 _SAME_CROP = {'cifarnet': 'lenet'}
 
 
-def scaled(images: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+def scaled(images: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
   """Returns network-ready images, made of pixels.
 
   Args:
     images: uint8 or float32 [batch, height, width, channels], values 0 to 255.
-    recipe: says the preprocessing.
+    trained: says the preprocessing.
   """
-  family = networks.preprocessing_family(recipe.preprocessing_name)
+  family = networks.preprocessing_family(trained.preprocessing_name)
   return _SCALES[family](tf.cast(images, tf.float32))
 
 
-def decoded(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+def decoded(data: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
   """Returns the picture in the bytes of a JPEG or PNG.
 
   Args:
     data: a string.
-    recipe: says the channels.
+    trained: says the channels.
 
   Returns:
     uint8 [height, width, 1 or 3]; of moving pictures the first.
   """
-  channels = 3 if recipe.use_grayscale else recipe.channels
+  channels = 3 if trained.use_grayscale else trained.channels
   image = tf.io.decode_image(data, channels, expand_animations=False)
   image.set_shape([None, None, channels])
   return image
 
 
-def prepared(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+def prepared(data: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
   """Returns network-ready images as an evaluation prepares them.
 
   Args:
     data: strings [batch], each a JPEG or PNG.
-    recipe: says the preprocessing.
+    trained: says the preprocessing.
 
   Returns:
     float32 [batch, image_size, image_size, channels].
   """
-  preprocessing_fn = _preprocessing_fn(recipe.preprocessing_name, recipe)
-  size = recipe.image_size
+  preprocessing_fn = _preprocessing_fn(trained.preprocessing_name, trained)
+  size = trained.image_size
   images = tf.map_fn(
-      lambda one: preprocessing_fn(decoded(one, recipe), size, size), data,
+      lambda one: preprocessing_fn(decoded(one, trained), size, size), data,
       fn_output_signature=tf.float32)
-  return tf.ensure_shape(images, [None, size, size, recipe.channels])
+  return tf.ensure_shape(images, [None, size, size, trained.channels])
 
 
-def cropped(data: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+def cropped(data: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
   """Returns the pixels of one picture, cropped and of the network's size.
 
   Args:
     data: a string, a JPEG or PNG.
-    recipe: says the preprocessing.
+    trained: says the preprocessing.
 
   Returns:
     uint8 [image_size, image_size, channels]; `scaled` makes of it what preprocessing
     does, but for the rounding.
   """
-  name = networks.preprocessing_family(recipe.preprocessing_name)
+  name = networks.preprocessing_family(trained.preprocessing_name)
   name = _SAME_CROP.get(name, name)
-  image = _preprocessing_fn(name, recipe)(
-      decoded(data, recipe), recipe.image_size, recipe.image_size)
+  image = _preprocessing_fn(name, trained)(
+      decoded(data, trained), trained.image_size, trained.image_size)
   return display.displayable(image[tf.newaxis], name)[0]
 
 
-def _preprocessing_fn(name, recipe):
+def _preprocessing_fn(name, trained):
   return preprocessing_factory.get_preprocessing(
-      name, is_training=False, use_grayscale=recipe.channels == 1)
+      name, is_training=False, use_grayscale=trained.channels == 1)
 
 
 INPUT = 'input'
@@ -116,19 +116,19 @@ class PixelGraph:
   probabilities: tf.Tensor
 
 
-def build(recipe: Recipe, network: inference_graph.InferenceGraph,
+def build(trained: TrainedNetwork, network: inference_graph.InferenceGraph,
           batch_size: int | None = None) -> PixelGraph:
   """Returns the graph of a network for pixels; batch size None leaves it open."""
-  size = recipe.image_size
+  size = trained.image_size
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(
-        tf.float32, [batch_size, size, size, recipe.channels], INPUT)
-    _, probabilities = network.attach(scaled(images, recipe))
-    outputs = answers(probabilities, recipe)
+        tf.float32, [batch_size, size, size, trained.channels], INPUT)
+    _, probabilities = network.attach(scaled(images, trained))
+    outputs = answers(probabilities, trained)
   return PixelGraph(graph, images, outputs['probabilities'])
 
 
-def answers(probabilities: tf.Tensor, recipe: Recipe) -> dict[str, tf.Tensor]:
+def answers(probabilities: tf.Tensor, trained: TrainedNetwork) -> dict[str, tf.Tensor]:
   """Returns what a network says of each image, by the names of OUTPUTS.
 
   Returns:
@@ -138,14 +138,14 @@ def answers(probabilities: tf.Tensor, recipe: Recipe) -> dict[str, tf.Tensor]:
   probabilities = tf.identity(probabilities, 'probabilities')
   classes = tf.argmax(probabilities, axis=1, name='classes')
   names = tf.constant([label.encode('utf-8', 'surrogateescape')
-                       for label in recipe.labels])
+                       for label in trained.class_names])
   return {'probabilities': probabilities, 'classes': classes,
           'labels': tf.gather(names, classes, name='labels')}
 
 
-def write_frozen_graph(path: str, recipe: Recipe,
+def write_frozen_graph(path: str, trained: TrainedNetwork,
                        network: inference_graph.InferenceGraph) -> None:
   """Writes a GraphDef with all weights in it: 'input' to OUTPUTS."""
-  graph_def = build(recipe, network).graph.as_graph_def()
+  graph_def = build(trained, network).graph.as_graph_def()
   with open(path, 'wb') as file:
     file.write(graph_def.SerializeToString())

@@ -6,8 +6,8 @@ import json
 import logging
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import pixel_graph, quiet
-from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference import graph_editing, inference_graph
 
 # Of onnxruntime 1.13 and later, and of tf2onnx 1.14 and later.
@@ -24,7 +24,7 @@ def check_installed() -> None:
         ' python -m pip install "tf2onnx>=1.17,<1.18" "onnxruntime>=1.20,<2"')
 
 
-def write(path: str, recipe: Recipe,
+def write(path: str, trained: TrainedNetwork,
           network: inference_graph.InferenceGraph) -> None:
   """Writes a model from 'input:0' to 'probabilities:0'.
 
@@ -33,14 +33,14 @@ def write(path: str, recipe: Recipe,
 
   Args:
     path: the file to write.
-    recipe: what is exported.
-    network: of the recipe.
+    trained: what is exported.
+    network: of `trained`, frozen and folded.
 
   Raises:
     UserError: the converter is not installed, or cannot convert the network.
   """
   check_installed()
-  graph_def = pixel_graph.build(recipe, network).graph.as_graph_def()
+  graph_def = pixel_graph.build(trained, network).graph.as_graph_def()
   graph_editing.prune(graph_def, ['probabilities'])
   with quiet.held_back() as told:
     try:
@@ -51,10 +51,10 @@ def write(path: str, recipe: Recipe,
           output_names=['probabilities:0'], opset=_OPSET)
     except Exception as error:  # Converters raise nearly anything.
       raise diagnostics.UserError(
-          f'{recipe.model_name} cannot be converted to ONNX:'
+          f'{trained.model_name} cannot be converted to ONNX:'
           f' {quiet.first_line(error, told)}') from error
   names = [label.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
-           for label in recipe.labels]
+           for label in trained.class_names]
   model.metadata_props.add(key='labels', value=json.dumps(names))
   with open(path, 'wb') as file:
     file.write(model.SerializeToString())

@@ -2,9 +2,9 @@
 
 import os
 
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.datasets import labels
 from slim_zoo.exporting import pixel_graph
-from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf
 
@@ -13,7 +13,7 @@ BYTES_INPUT = 'image_bytes'
 TENSOR_INPUT = 'images'
 
 
-def write(folder: str, recipe: Recipe,
+def write(folder: str, trained: TrainedNetwork,
           network: inference_graph.InferenceGraph) -> None:
   """Writes a SavedModel with three signatures, and its labels.
 
@@ -27,11 +27,11 @@ def write(folder: str, recipe: Recipe,
 
   Args:
     folder: is made; it must not be there.
-    recipe: what is exported.
-    network: of the recipe.
+    trained: what is exported.
+    network: of `trained`, frozen and folded.
   """
-  size, signatures = recipe.image_size, {}
-  shape = [None, size, size, recipe.channels]
+  size, signatures = trained.image_size, {}
+  shape = [None, size, size, trained.channels]
   with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
     classify = network.sharing_weights()
     for name, alias, given, prepare in (
@@ -41,10 +41,10 @@ def write(folder: str, recipe: Recipe,
          tf.placeholder(tf.uint8, shape, 'pixels'), pixel_graph.scaled),
         ('preprocessed', TENSOR_INPUT,
          tf.placeholder(tf.float32, shape, 'preprocessed_images'),
-         lambda images, recipe: images)):
+         lambda images, trained: images)):
       with tf.name_scope(name):
-        _, probabilities = classify(prepare(given, recipe))
-        answers = pixel_graph.answers(probabilities, recipe)
+        _, probabilities = classify(prepare(given, trained))
+        answers = pixel_graph.answers(probabilities, trained)
       signatures[name] = tf.saved_model.predict_signature_def({alias: given}, answers)
     builder = tf.saved_model.Builder(folder)
     builder.add_meta_graph_and_variables(
@@ -52,4 +52,4 @@ def write(folder: str, recipe: Recipe,
     builder.save()
   extra = os.path.join(folder, 'assets.extra')
   os.makedirs(extra)
-  labels.write_label_file(dict(enumerate(recipe.labels)), extra)
+  labels.write_label_file(dict(enumerate(trained.class_names)), extra)

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.datasets import labels
 from slim_zoo.exporting import pixel_graph, quiet
-from slim_zoo.exporting.recipe import Recipe
 from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf
 
 KINDS = ('tflite', 'tflite_float16', 'tflite_dynamic_range', 'tflite_int8')
 
 
-def write(path: str, kind: str, recipe: Recipe,
+def write(path: str, kind: str, trained: TrainedNetwork,
           network: inference_graph.InferenceGraph,
           calibration: Sequence[np.ndarray] = ()) -> None:
   """Writes a model that takes one image at a time and gives its probabilities.
@@ -28,15 +28,15 @@ def write(path: str, kind: str, recipe: Recipe,
   Args:
     path: the file to write.
     kind: one of KINDS.
-    recipe: what is exported.
-    network: of the recipe.
+    trained: what is exported.
+    network: of `trained`, frozen and folded.
     calibration: uint8 images [height, width, channels] for tflite_int8, from which
       it learns the range of every value.
 
   Raises:
     UserError: the network cannot be converted, or does not take pixels as they are.
   """
-  pixel = pixel_graph.build(recipe, network, batch_size=1)
+  pixel = pixel_graph.build(trained, network, batch_size=1)
   with pixel.graph.as_default(), tf.Session(graph=pixel.graph) as session:
     converter = tf.lite.TFLiteConverter.from_session(
         session, [pixel.images], [pixel.probabilities])
@@ -46,7 +46,7 @@ def write(path: str, kind: str, recipe: Recipe,
         model = converter.convert()
       except Exception as error:  # Converters raise nearly anything.
         raise diagnostics.UserError(
-            f'{recipe.model_name} cannot be converted to {kind}:'
+            f'{trained.model_name} cannot be converted to {kind}:'
             f' {quiet.first_line(error, told)}') from error
     if kind == 'tflite_int8':
       _check_input(model)
@@ -54,8 +54,8 @@ def write(path: str, kind: str, recipe: Recipe,
     file.write(model)
   # As TensorFlow Lite's metadata has it: a zip archive behind the model.
   with zipfile.ZipFile(path, 'a') as archive:
-    archive.writestr('labels.txt', labels.label_lines(dict(enumerate(recipe.labels)))
-                     .encode('utf-8', 'surrogateescape'))
+    names = labels.label_lines(dict(enumerate(trained.class_names)))
+    archive.writestr('labels.txt', names.encode('utf-8', 'surrogateescape'))
 
 
 def _with_full_range(image):

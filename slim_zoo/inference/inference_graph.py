@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from slim_zoo import diagnostics
 from slim_zoo.catalog import complexity, networks
 from slim_zoo.checkpoints import identify, restore
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.inference import batch_norm_folding, freezing
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
@@ -78,6 +79,15 @@ class InferenceGraph:
           [self.logits.name, self.probabilities.name], name='frozen'))
 
     return classify
+
+
+def of_network(network: TrainedNetwork, end_point_names: Sequence[str] = ()
+               ) -> InferenceGraph:
+  """Builds a trained network for inference alone; see `build`."""
+  return build(
+      network.model_name, network.num_classes, network.checkpoint, network.image_size,
+      network.channels, network.moving_averages, end_point_names,
+      multi_label=network.multi_label)
 
 
 def build(model_name: str, num_classes: int, checkpoint: str,

@@ -6,32 +6,15 @@ Needs no TensorFlow.
 import collections
 import csv
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
 
 from slim_zoo import diagnostics
 from slim_zoo.prediction.classifier import Answer
-from slim_zoo.prediction.sources import Found
+from slim_zoo.prediction.sources import NamedFiles
 
-FORMATS = ('text', 'csv', 'jsonl')
-_SUFFIXES = {'.csv': 'csv', '.json': 'jsonl', '.jsonl': 'jsonl', '.ndjson': 'jsonl',
-             '.txt': 'text'}
-
-
-def format_of(path: str) -> str:
-  """Returns the format that a file's suffix stands for.
-
-  Raises:
-    UserError: it stands for none.
-  """
-  suffix = os.path.splitext(path)[1].lower()
-  if suffix not in _SUFFIXES:
-    raise diagnostics.UserError(
-        f"--output='{path}' does not say its format: call it {path}.csv or"
-        f' {path}.jsonl, or add --format=csv or --format=jsonl')
-  return _SUFFIXES[suffix]
+_MOST_NAMED = 20
 
 
 def printable(text: str) -> str:
@@ -45,7 +28,7 @@ class Writer:
 
   Args:
     stream: where to.
-    format: one of FORMATS.
+    format: 'text', 'csv' or 'jsonl'.
     names: of the classes.
     top_k: how many of the likeliest classes are written.
   """
@@ -102,10 +85,6 @@ def _rounded(probability):
   return float(f'{probability:.8g}')
 
 
-_MOST_TOLD = 20
-_SOME_REFUSED, _NONE_CLASSIFIED = 3, 1
-
-
 def note(text: str) -> None:
   """Prints a remark to stderr."""
   print(f'note: {printable(text)}', file=sys.stderr, flush=True)
@@ -115,42 +94,39 @@ class Tally:
   """Counts answers, and says why files are skipped as soon as they are.
 
   Args:
-    script: the name that the lines begin with.
+    program: the name that the lines begin with.
   """
 
-  def __init__(self, script: str):
-    self._script = script
+  def __init__(self, program: str):
+    self._program = program
     self._refused, self._changes = 0, collections.Counter()
 
   def add(self, answer: Answer) -> None:
     """Takes an answer."""
     if answer.refused:
       self._refused += 1
-      if self._refused <= _MOST_TOLD:
-        self._tell(f"'{printable(answer.path)}' is skipped: {answer.refused}")
+      if self._refused <= _MOST_NAMED:
+        self._print(f"'{printable(answer.path)}' is skipped: {answer.refused}")
     elif answer.change:
       self._changes[answer.change] += 1
 
-  def _tell(self, text):
-    print(f'{self._script}: {text}', file=sys.stderr, flush=True)
+  def _print(self, text):
+    print(f'{self._program}: {text}', file=sys.stderr, flush=True)
 
-  def conclude(self, found: Found) -> int:
-    """Says what is left to say; returns the exit code.
+  def finish(self, named: NamedFiles) -> None:
+    """Says what is left to say.
 
     Raises:
       UserError: there were several files, and none could be classified.
     """
-    if found.left_out:
-      note(f'left out {len(found.left_out)} files whose names promise no image, such'
-           f" as '{found.left_out[0]}'")
+    if named.left_out:
+      note(f'left out {len(named.left_out)} files whose names promise no image, such'
+           f" as '{named.left_out[0]}'")
     if self._changes:
       kinds = '; '.join(f'{count} {kind}' for kind, count in self._changes.items())
       note(f'read as slim-zoo convert-images stores them: {kinds}')
-    if self._refused > _MOST_TOLD:
-      self._tell(f'{self._refused - _MOST_TOLD} more are skipped')
-    total = len(found.files)
+    if self._refused > _MOST_NAMED:
+      self._print(f'{self._refused - _MOST_NAMED} more are skipped')
+    total = len(named.files)
     if self._refused == total > 1:
       raise diagnostics.UserError(f'none of the {total} files could be classified')
-    if self._refused == total:
-      return _NONE_CLASSIFIED
-    return _SOME_REFUSED if self._refused else 0

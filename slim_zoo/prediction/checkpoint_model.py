@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.images import image_decoding
 from slim_zoo.inference import inference_graph
-from slim_zoo.prediction import classifier, explanation, network_choice
+from slim_zoo.prediction import classifier, explanation
 from slim_zoo.preprocessing import display, preprocessing_factory
 from slim_zoo.tf_compat import tf
 
@@ -67,13 +68,13 @@ def features(logits: tf.Tensor) -> tf.Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wishes:
-  """What is wanted besides probabilities.
+class Extras:
+  """What is computed besides probabilities.
 
   Attributes:
     features: whether the features of each image are.
     feature_end_point: of which end point; None: those before the last layer.
-    heat: whether it is, for explanations.
+    heat: whether heat is, for explanations.
     heat_end_point: of which end point; None: see `explanation.default_end_point`.
   """
 
@@ -87,61 +88,50 @@ class CheckpointModel:
   """A `classifier.Model` of a checkpoint. Use it as a context manager.
 
   Args:
-    choice: the network.
-    preprocessing_name: a family or a network.
-    use_grayscale: whether images are turned to gray as the network's were in training.
-    moving_averages: whether the weights' moving averages are used in their place.
-    multi_label: whether an image may have several classes, or none: probabilities are
-      then of sigmoids, not of the softmax.
-    wishes: what is wanted besides probabilities.
+    trained: the network. With `use_grayscale` images are turned to gray as they were
+      in training.
+    extras: what is computed besides probabilities.
 
   Attributes:
     num_classes: as many as there are probabilities.
-    preprocessing_name: as given.
+    preprocessing_name: a family or a network.
     image_size: height and width of the network's input, in pixels.
     heat_end_point: the name of the end point that heat is of, or None.
 
   Raises:
-    UserError: the checkpoint cannot be read, or has not what is wanted.
+    UserError: the checkpoint cannot be read, or lacks what is to be computed.
   """
 
-  def __init__(self, choice: network_choice.Choice, preprocessing_name: str,
-               use_grayscale: bool = False, moving_averages: bool = False,
-               multi_label: bool = False, wishes: Wishes = Wishes()):
-    self.num_classes = choice.num_classes
-    self.preprocessing_name = preprocessing_name
+  def __init__(self, trained: TrainedNetwork, extras: Extras = Extras()):
+    self.num_classes = trained.num_classes
+    self.preprocessing_name = trained.preprocessing_name
     self.heat_end_point = None
-    if wishes.heat:
-      self.heat_end_point = wishes.heat_end_point or explanation.default_end_point(
-          choice.model_name)
-    names = [name for name in (wishes.feature_end_point, self.heat_end_point) if name]
-    network = inference_graph.build(
-        choice.model_name, choice.num_classes, choice.checkpoint, choice.image_size,
-        choice.channels, moving_averages, list(dict.fromkeys(names)))
+    if extras.heat:
+      self.heat_end_point = extras.heat_end_point or explanation.default_end_point(
+          trained.model_name)
+    names = [name for name in (extras.feature_end_point, self.heat_end_point) if name]
+    network = inference_graph.of_network(trained, list(dict.fromkeys(names)))
     self._images = network.images
     self.image_size = network.images.shape.as_list()[1]
-    self._fetches = self._wanted(network, wishes)
-    if multi_label:
-      with network.graph.as_default():
-        self._fetches['probabilities'] = tf.nn.sigmoid(network.logits)
-    self._prepare = _preparation(network, preprocessing_name, use_grayscale)
+    self._fetches = self._tensors(network, extras)
+    self._prepare = _preparation(network, trained)
     self._session = tf.Session(graph=network.graph)
 
-  def _wanted(self, network, wishes):
+  def _tensors(self, network, extras):
     """Returns the tensors of a `classifier.Predictions`, by attribute."""
-    wanted = {'probabilities': network.probabilities}
+    tensors = {'probabilities': network.probabilities}
     with network.graph.as_default():
-      if wishes.features:
-        wanted['features'] = (
-            network.end_points[wishes.feature_end_point] if wishes.feature_end_point
+      if extras.features:
+        tensors['features'] = (
+            network.end_points[extras.feature_end_point] if extras.feature_end_point
             else features(network.logits))
-      if wishes.heat:
-        wanted['heat'] = explanation.heat(
+      if extras.heat:
+        tensors['heat'] = explanation.heat(
             network.logits, network.end_points[self.heat_end_point],
             self.heat_end_point)
-        wanted['pictures'] = display.displayable(
+        tensors['pictures'] = display.displayable(
             network.images, self.preprocessing_name)
-    return wanted
+    return tensors
 
   def prepare(self, data: bytes) -> np.ndarray:
     """Returns float32 [height, width, channels], preprocessed as in an evaluation."""
@@ -164,11 +154,11 @@ class CheckpointModel:
     self.close()
 
 
-def _preparation(network, preprocessing_name, use_grayscale):
+def _preparation(network, trained):
   *_, height, _, channels = network.images.shape.as_list()
   # A network on gray images was trained on those of a gray data set, which are decoded
   # as such, or with --use_grayscale, which turns colours to gray by other weights.
   preprocessing_fn = preprocessing_factory.get_preprocessing(
-      preprocessing_name, is_training=False, use_grayscale=channels == 1)
+      trained.preprocessing_name, is_training=False, use_grayscale=channels == 1)
   return Preparation(
-      preprocessing_fn, height, 3 if use_grayscale else channels)
+      preprocessing_fn, height, 3 if trained.use_grayscale else channels)

@@ -1,4 +1,4 @@
-"""The names of a network's classes, read from a labels file.
+"""The names of a network's classes, from a labels file or of ImageNet.
 
 Needs no TensorFlow.
 """
@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import imagenet_names, networks
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.datasets import labels
 
 _NUMBERED = re.compile(r'\s*\d+\s*:')
@@ -81,6 +83,77 @@ def find(folders: Sequence[str | None], num_classes: int,
       # Nobody named this file: it may be of something else.
       unfit.append(diagnostics.sentences(error, 'It is not used'))
   return None, unfit
+
+
+def of_network(network: TrainedNetwork, labels_file: str | None,
+               dataset_dir: str | None = None, needs_labels: bool = False
+               ) -> tuple[list[str], list[str]]:
+  """Returns the name of each class of a trained network.
+
+  Args:
+    network: its classes, and the offset of their labels.
+    labels_file: has to fit; None: labels.txt of `dataset_dir`, which has to fit too,
+      of the checkpoint's folder or of the data folder of its run card.
+    dataset_dir: the folder of its training data.
+    needs_labels: see `of_classes`.
+
+  Returns:
+    (names, lines on what is not used).
+
+  Raises:
+    UserError: the labels file has other classes.
+  """
+  if not labels_file and dataset_dir and labels.has_labels(dataset_dir):
+    labels_file = os.path.join(dataset_dir, labels.LABELS_FILENAME)
+  folders = [os.path.dirname(network.checkpoint),
+             network.card and network.card.dataset_dir]
+  return of_classes(network.num_classes, labels_file, network.labels_offset, folders,
+                    _likely_names(network), needs_labels)
+
+
+def _likely_names(network):
+  """Returns the names of ImageNet's classes for a network that was trained on it.
+
+  The run card says so, or without one as many classes as the published network has.
+  """
+  row, card = networks.get_network(network.model_name), network.card
+  is_imagenet = (card.dataset_name == 'imagenet' if card
+                 else row.num_classes == network.num_classes)
+  return imagenet_names.names(network.num_classes) if is_imagenet else None
+
+
+def of_classes(num_classes: int, labels_file: str | None, labels_offset: int,
+               folders: Sequence[str | None],
+               likely_names: list[str] | None = None, needs_labels: bool = False
+               ) -> tuple[list[str], list[str]]:
+  """Returns the name of each class.
+
+  Args:
+    num_classes: of the network.
+    labels_file: has to fit; None: the first of the folders whose labels.txt fits.
+    labels_offset: number that is subtracted from its labels.
+    folders: to look in.
+    likely_names: of the classes, if there is no labels file, or None.
+    needs_labels: whether an option is set that only labels use.
+
+  Returns:
+    (names, lines on what is not used).
+
+  Raises:
+    UserError: the labels file has other classes, or labels are needed.
+  """
+  if labels_file:
+    return fit(read(labels_file), labels_file, num_classes, labels_offset), []
+  names, notes = find(folders, num_classes, labels_offset)
+  if names is not None:
+    return names, notes
+  if likely_names:
+    return likely_names, [
+        *notes, "the classes are named as ImageNet's: --labels_file names others"]
+  if needs_labels:
+    raise diagnostics.UserError('--labels_offset has no effect without a --labels_file')
+  return numbered(num_classes), [
+      *notes, 'the classes have no names: add --labels_file']
 
 
 def _count(names):

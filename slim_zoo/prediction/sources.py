@@ -18,8 +18,8 @@ _IMAGES_BEGIN = (b'\xff\xd8\xff', b'\x89PNG', b'GIF87a', b'GIF89a', b'II*\0', b'
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-  """What was named.
+class NamedFiles:
+  """The files that a user names.
 
   Attributes:
     files: paths, each once, in the order named; those of a folder are sorted.
@@ -30,14 +30,16 @@ class Found:
   left_out: tuple[str, ...]
 
 
-def find(arguments: Sequence[str], standard_input: BinaryIO) -> Found:
+def find(arguments: Sequence[str], standard_input: BinaryIO | None = None
+         ) -> NamedFiles:
   """Returns the files that arguments name; opens none of them.
 
   Args:
     arguments: each a file, a folder (with all below it), a glob pattern, in which **
       stands for any folders, or '-'.
     standard_input: read where '-' is named: paths of files, a line each, or each
-      ended by a zero byte as `find -print0` does. They may be missing.
+      ended by a zero byte as `find -print0` does. They may be missing. None: '-' is
+      refused.
 
   Raises:
     UserError: there is no such file, nothing fits a pattern, a folder has no images.
@@ -45,6 +47,10 @@ def find(arguments: Sequence[str], standard_input: BinaryIO) -> Found:
   files, left_out = [], []
   for argument in arguments:
     if argument == STANDARD_INPUT:
+      if standard_input is None:
+        raise diagnostics.UserError(
+            "'-' stands for a list of file names on standard input of the command:"
+            ' name the files themselves')
       files += _listed(standard_input.read())
     elif os.path.isdir(argument):
       images, others = _in_folder(argument)
@@ -60,7 +66,7 @@ def find(arguments: Sequence[str], standard_input: BinaryIO) -> Found:
   once = {}
   for path in files:
     once.setdefault(os.path.realpath(path), path)
-  return Found(tuple(once.values()), tuple(left_out))
+  return NamedFiles(tuple(once.values()), tuple(left_out))
 
 
 def _listed(data):

@@ -3,16 +3,15 @@
 import dataclasses
 import glob
 import sys
-from collections.abc import Callable
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import imagenet_names, networks
 from slim_zoo.checkpoints import (
   checkpoint_names,
+  identified_network,
   restore,
   run_checkpoints,
-  trained_input,
-  values,
+  trained_network,
 )
 from slim_zoo.config.data import Network
 from slim_zoo.config.evaluation import EvaluateConfig
@@ -153,12 +152,12 @@ class _SetUp:
 
   Attributes:
     dataset: the slim Dataset of the split.
-    network: how its images become network input.
+    network: of the first checkpoint, with the form of its images.
     evaluation: runs a checkpoint over the split.
   """
 
   dataset: object
-  network: '_Network'
+  network: trained_network.TrainedNetwork
   evaluation: checkpoint_evaluation.Evaluation | checkpoint_evaluation.FrozenEvaluation
 
 
@@ -186,7 +185,8 @@ def _evaluate(config, set_up, checkpoint, command):
   result = EvaluationResult(checkpoint, step, numbers, config.results.report_dir)
   # The numbers stand, even if the checkpoint is removed or the report cannot be
   # written.
-  header = config.header(set_up.network, checkpoint, step, command)
+  network = dataclasses.replace(set_up.network, checkpoint=checkpoint)
+  header = config.header(network, step, command)
   print('\n'.join(_report_module(result.is_multi_label).summary_lines(
       numbers, None, header)), flush=True)
   _print_report_notes(_count_notes(config, header, set_up.dataset, numbers))
@@ -195,61 +195,26 @@ def _evaluate(config, set_up, checkpoint, command):
   return result
 
 
-@dataclasses.dataclass(frozen=True)
-class _Network:
-  """What is evaluated, as options, run card, published facts and defaults have it.
-
-  Attributes:
-    model_name: of the network.
-    num_classes: of its logits.
-    labels_offset: what is taken off the labels of the records.
-    image_size: height and width of its images.
-    preprocessing_name: a family or a network.
-    preprocessing_fn: of that, for evaluation.
-    network_fn: builds it.
-  """
-
-  model_name: str
-  num_classes: int
-  labels_offset: int
-  image_size: int
-  preprocessing_name: str
-  preprocessing_fn: Callable
-  network_fn: Callable
+def _network(config, checkpoint, dataset) -> trained_network.TrainedNetwork:
+  """Returns the network to evaluate; prints what the run card replaces."""
+  network = identified_network.for_labels(
+      checkpoint, dataset.num_classes, config.network_options,
+      options_of(Network)['model_name'].default)
+  _print_notes(network.notes)
+  return dataclasses.replace(
+      network, image_size=network.image_size or _network_fn(network).default_image_size)
 
 
-def _network(config, checkpoint, dataset) -> _Network:
-  """Finds out how the network of a checkpoint is evaluated; prints what is adopted."""
-  options = config.network
-  shapes = values.shapes_of(checkpoint)
-  facts, note = trained_input.facts_of(checkpoint, shapes)
-  given = {name: value if name in config.given else None
-           for name, value in config.values().items()}
-  if facts and given['model_name'] not in (None, facts.model_name):
-    facts = None  # What is wrong with that, its variables will show.
-  if facts and facts.num_classes != dataset.num_classes - facts.labels_offset:
-    # The offset is about the labels of another data set.
-    facts = dataclasses.replace(facts, labels_offset=0)
-  model_name = facts.model_name if facts else options.model_name
-  labels_offset = given['labels_offset']
-  if labels_offset is None:
-    labels_offset = facts.labels_offset if facts else config.data.labels_offset
-  num_classes = dataset.num_classes - labels_offset
-  made = trained_input.choose(
-      model_name, num_classes, checkpoint, facts, trained_input.Given(
-          options.image_size, given['preprocessing_name'], given['use_grayscale'],
-          given['labels_offset'], given['model_name']),
-      default_model_name=options_of(Network)['model_name'].default)
-  if made.image_size:
-    networks.check_image_size(model_name, made.image_size, flag='eval_image_size')
-  _print_notes(filter(None, [made.note, note, trained_input.averages_note(
-      shapes, facts, config.checkpoint.uses_averages)]))
-  network_fn = nets_factory.get_network_fn(model_name, num_classes)
-  return _Network(
-      model_name, num_classes, labels_offset,
-      made.image_size or network_fn.default_image_size, made.preprocessing_name,
+def _network_fn(network):
+  return nets_factory.get_network_fn(network.model_name, network.num_classes)
+
+
+def _preprocess(network):
+  """Returns the function that makes network input of a record, for evaluation."""
+  return pipeline.preprocess_with(
       preprocessing_factory.get_preprocessing(
-          made.preprocessing_name, False, made.use_grayscale), network_fn)
+          network.preprocessing_name, False, network.use_grayscale),
+      network.image_size)
 
 
 def _evaluation(config, dataset, network, part=None):
@@ -263,26 +228,26 @@ def _evaluation(config, dataset, network, part=None):
 
   def make_images():
     return pipeline.evaluation_input(
-        dataset, pipeline.preprocess_with(network.preprocessing_fn, network.image_size),
+        dataset, _preprocess(network),
         data.batch_size, network.labels_offset, data.num_preprocessing_threads,
         runs_here=not master, part=part, cache_dir=data.cache_dir)
 
   if not master:
     return checkpoint_evaluation.FrozenEvaluation(
-        make_images, _classify_with(config, network, is_multi_label),
+        make_images, _classify_with(network, is_multi_label),
         network.num_classes, network.labels_offset, is_multi_label)
   return checkpoint_evaluation.build(
-      make_images(), network.network_fn, network.num_classes, network.labels_offset,
+      make_images(), _network_fn(network), network.num_classes, network.labels_offset,
       config.checkpoint.moving_average_decay, master, is_multi_label)
 
 
-def _classify_with(config, network, is_multi_label):
+def _classify_with(network, is_multi_label):
   """Returns classify(checkpoint, images), see `FrozenEvaluation`."""
   def classify(checkpoint, images):
     *_, image_size, channels = images.shape.as_list()
-    frozen = inference_graph.build(
-        network.model_name, network.num_classes, checkpoint, image_size, channels,
-        moving_averages=config.checkpoint.uses_averages, multi_label=is_multi_label)
+    frozen = inference_graph.of_network(dataclasses.replace(
+        network, checkpoint=checkpoint, image_size=image_size, channels=channels,
+        multi_label=is_multi_label))
     return frozen.attach(images)[1]
 
   return classify
@@ -301,11 +266,11 @@ def _recalibrated(config, checkpoint, network):
   num_batches = max(1, num_images // batch_size)
   with tf.Graph().as_default():
     images = pipeline.training_input(
-        dataset, pipeline.preprocess_with(network.preprocessing_fn, network.image_size),
+        dataset, _preprocess(network),
         batch_size, network.labels_offset, num_threads=data.num_preprocessing_threads,
         runs_here=not master, cache_dir=data.cache_dir)
     target = recalibration.Recalibration(
-        images, network.network_fn, config.checkpoint.moving_average_decay).run(
+        images, _network_fn(network), config.checkpoint.moving_average_decay).run(
             checkpoint, num_batches, master)
   share = recalibration.MOST_JUDGED / dataset.num_samples
   part = held_out.Part(share, is_held_out=True) if share < 1 else None

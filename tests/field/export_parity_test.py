@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.exporting import exported_runtime, formats, parity, recipe, to_tflite
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
+from slim_zoo.exporting import exported_runtime, formats, parity, to_tflite
+from slim_zoo.inference import inference_graph
 from slim_zoo.input import image_samples
 from slim_zoo.tf_compat import tf
 from tests import scripts
@@ -152,11 +154,12 @@ def test_the_uint8_input_is_pixels_whatever_it_is_calibrated_with(
     family, channels, tmp_path):
   random = np.random.default_rng(4)
   checkpoint = write_checkpoint(tmp_path, 'lenet', channels)
-  what = recipe.Recipe(checkpoint, 'lenet', NAMES, 28, channels, family)
+  what = TrainedNetwork(checkpoint, 'lenet', CLASSES, 28, channels, family,
+                        class_names=tuple(NAMES))
   assert len(NAMES) == CLASSES
   dark = parity.read_pixels(what, [picture(random, 90, channels) for _ in range(12)])
   path = str(tmp_path / 'model.tflite')
-  to_tflite.write(path, 'tflite_int8', what, what.build(), dark)
+  to_tflite.write(path, 'tflite_int8', what, inference_graph.of_network(what), dark)
   interpreter = tf.lite.Interpreter(path)
   (given,) = interpreter.get_input_details()
   assert given['dtype'] == np.uint8

@@ -80,7 +80,7 @@ def test_home_folders_are_expanded(monkeypatch, tmp_path):
   assert parse('--dir', '~/run').dir == f'{tmp_path}/run'
   assert parse('--images=~/a.png,b/*.png,~/c').images == [
       f'{tmp_path}/a.png', 'b/*.png', f'{tmp_path}/c']
-  assert path_flags.expand_arguments(['-', '~/a*.png']) == ['-', f'{tmp_path}/a*.png']
+  assert options.expanded_paths(['-', '~/a*.png']) == ['-', f'{tmp_path}/a*.png']
   user = getpass.getuser()
   assert parse(f'--dir=~{user}/run').dir == os.path.expanduser(f'~{user}/run')
 
@@ -102,7 +102,7 @@ def test_remote_paths_are_refused_in_one_line(path):
     assert 'is a remote path' in str(raised.value)
     assert '\n' not in str(raised.value)
   with pytest.raises(diagnostics.UserError, match='is a remote path'):
-    path_flags.expand_arguments(['a.png', path])
+    options.expanded_paths(['a.png', path])
 
 
 def test_an_unknown_user_is_refused(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from slim_zoo.catalog import networks, published
-from slim_zoo.checkpoints import run_facts, trained_input
+from slim_zoo.checkpoints import run_card, trained_network
 from tests import scripts
 
 FLAGS = {'model_name': 'mobilenet_v1_025', 'train_image_size': 64,
@@ -31,12 +31,18 @@ def card(step=6, stopped_by='done', run=(), sessions=(), **flags):
 def read(folder, values, name='model.ckpt-6'):
   text = values if isinstance(values, str) else json.dumps(values)
   (folder / 'run_card.json').write_text(text)
-  return run_facts.read(str(folder / name))
+  return run_card.facts_of(str(folder / name))
 
 
-def made(facts, num_classes=10, name='mobilenet_v1_025', path='model.ckpt-6', **given):
-  return trained_input.choose(
-      name, num_classes, path, facts, trained_input.Given(**given))
+def made(card, num_classes=10, name='mobilenet_v1_025', path='model.ckpt-6', **options):
+  return trained_network.resolve(
+      path, name, num_classes, card, trained_network.NetworkOptions(**options))
+
+
+def note_of(network):
+  """Returns the only note of a network, None without any."""
+  assert len(network.notes) <= 1
+  return next(iter(network.notes), None)
 
 
 @pytest.mark.parametrize('name', [
@@ -48,7 +54,7 @@ def test_every_checkpoint_of_a_run_has_its_facts(tmp_path, name):
   assert (facts.model_name, facts.num_classes, facts.image_size) == (
       'mobilenet_v1_025', 10, 64)
   assert facts.moving_average_decay == 0.9
-  assert made(facts).note == f'from the run card beside the checkpoint: {TAKEN}'
+  assert note_of(made(facts)) == f'from the run card beside the checkpoint: {TAKEN}'
 
 
 @pytest.mark.parametrize(('values', 'name', 'words'), [
@@ -74,7 +80,7 @@ def test_a_card_that_cannot_be_used_is_said(tmp_path, values, name, words):
 
 
 def test_a_killed_run_may_have_saved_after_its_card(tmp_path):
-  facts, note = read(tmp_path, card(5, run_facts.UNDER_WAY))
+  facts, note = read(tmp_path, card(5, run_card.UNDER_WAY))
   assert (facts.image_size, note) == (64, None)
 
 
@@ -107,23 +113,23 @@ def test_a_flag_counts_more_and_a_contradiction_is_said(tmp_path, given, value, 
   facts, _ = read(tmp_path, card())
   found = made(facts, **given)
   assert getattr(found, next(iter(given))) == value
-  assert f'; using {flag}' in found.note
-  assert '; the run card says --' in found.note
-  assert '\n' not in found.note
+  assert f'; using {flag}' in note_of(found)
+  assert '; the run card says --' in note_of(found)
+  assert '\n' not in note_of(found)
 
 
 def test_without_a_card_nothing_is_said(tmp_path):
-  assert run_facts.read(str(tmp_path / 'model.ckpt-6')) == (None, None)
+  assert run_card.facts_of(str(tmp_path / 'model.ckpt-6')) == (None, None)
 
 
 def test_nothing_is_said_of_flags_and_cards_that_agree(tmp_path):
   facts, _ = read(tmp_path, card())
-  assert made(facts, image_size=64, preprocessing_name='cifarnet', use_grayscale=True
-              ).note is None
+  assert note_of(made(facts, image_size=64, preprocessing_name='cifarnet',
+                      use_grayscale=True)) is None
   plain, _ = read(tmp_path, card(train_image_size=None, use_grayscale=False,
                                  preprocessing_name='inception'))
-  assert made(plain).note is None
-  assert made(None).note is None
+  assert note_of(made(plain)) is None
+  assert note_of(made(None)) is None
 
 
 def test_a_run_of_resnet_v2_is_not_taken_as_published(tmp_path):
@@ -132,7 +138,7 @@ def test_a_run_of_resnet_v2_is_not_taken_as_published(tmp_path):
       use_grayscale=False, run={'classes': 1001}))
   found = made(facts, 1001, 'resnet_v2_50')
   assert (found.image_size, found.preprocessing_name) == (224, 'resnet_v2_50')
-  assert found.note is None
+  assert note_of(found) is None
 
 
 @pytest.mark.parametrize(('name', 'classes', 'path', 'size', 'family'), [
@@ -150,15 +156,15 @@ def test_a_run_of_resnet_v2_is_not_taken_as_published(tmp_path):
     ('inception_v3', 1001, '128/inception_v3.ckpt', 299, 'inception')])
 def test_published_checkpoints(name, classes, path, size, family):
   found = made(None, classes, name, path)
-  assert (found.image_size, trained_input.family(found.preprocessing_name)) == (
+  assert (found.image_size, trained_network.family(found.preprocessing_name)) == (
       size, family)
-  if found.flags:
-    assert f'no run card; assuming the published {name}: --' in found.note
+  if found.differing_options:
+    assert f'no run card; assuming the published {name}: --' in note_of(found)
 
 
 def test_published_facts_and_defaults_agree_but_for_resnet_v2():
   differ = {row.network for row in published.PUBLISHED.values()
-            if made(None, row.num_classes, row.network).flags}
+            if made(None, row.num_classes, row.network).differing_options}
   assert differ == {'resnet_v2_50', 'resnet_v2_101', 'resnet_v2_152'}
   assert all(networks.NETWORKS[row.network].num_classes == row.num_classes
              for row in published.PUBLISHED.values())

@@ -7,7 +7,7 @@ import pytest
 import slim_zoo
 from slim_zoo import paths
 from slim_zoo.catalog import networks
-from slim_zoo.commands import path_flags
+from slim_zoo.config import options
 from tests import scripts
 
 
@@ -51,6 +51,6 @@ def test_a_size_that_no_machine_holds_is_refused(size):
 @pytest.mark.parametrize('name', ['x.jpg', 'x.svg', 'x.foo'])
 def test_pictures_are_png(name):
   with pytest.raises(slim_zoo.UserError, match=r'name a file that ends in \.png'):
-    path_flags.check_png(name, 'output')
-  path_flags.check_png('x.PNG', 'output')
-  path_flags.check_png('x', 'output')
+    options.check_png(name, 'output')
+  options.check_png('x.PNG', 'output')
+  options.check_png('x', 'output')

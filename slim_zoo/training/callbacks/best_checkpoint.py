@@ -15,12 +15,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from slim_zoo.checkpoints import run_facts, state_file
+from slim_zoo.checkpoints import run_card, state_file
 from slim_zoo.files import atomic
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import savers
 
-FOLDER = run_facts.BEST_FOLDER
+FOLDER = run_card.BEST_FOLDER
 _NAMES = ('model.ckpt', 'model.ckpt-again')
 # Not what somebody else has put there, such as a recalibrated one.
 _FILE = re.compile(r'\.?(model\.ckpt(-again)?-\d+)\.')

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints.run_facts import FORMAT, JSON_NAME, UNDER_WAY
+from slim_zoo.checkpoints.run_card import FORMAT, JSON_NAME, UNDER_WAY, read
 from slim_zoo.files import atomic
 from slim_zoo.progress import clock
 from slim_zoo.training import intervals
@@ -128,27 +128,6 @@ def render(card: Mapping) -> str:
 
 
 TEXT_NAME, FLAGS_NAME = 'run_card.md', 'run_card.flags'
-
-
-def read(folder: str) -> dict | None:
-  """Returns the card of a run, None where there is none.
-
-  A card that cannot be read is set aside, as json.damaged.
-  """
-  path = os.path.join(folder, JSON_NAME)
-  try:
-    with open(path, encoding='utf-8') as file:
-      card = json.load(file)
-    if card['format'] == FORMAT and isinstance(card['sessions'], list):
-      return card
-  except FileNotFoundError:
-    return None
-  except (ValueError, KeyError, TypeError):
-    pass
-  os.replace(path, path + '.damaged')
-  print(f'{path} cannot be read as a run card: it is kept as {path}.damaged, and a'
-        ' new one begins', flush=True)
-  return None
 
 
 def _plain(value: Any) -> Any:

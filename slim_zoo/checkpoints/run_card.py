@@ -1,6 +1,8 @@
-"""The facts of a run that the users of its checkpoints need; no TensorFlow.
+"""Reads the run card beside checkpoints; needs no TensorFlow.
 
-Training writes them into run_card.json beside the checkpoints (`training.run_card`).
+`training.callbacks.run_card` writes it: run_card.json in the folder of the checkpoints.
+`read` returns the whole card to a run that goes on, `facts_of` what those who use a
+checkpoint need of it.
 """
 
 import dataclasses
@@ -53,7 +55,27 @@ class RunFacts:
   dataset_dir: str | None
 
 
-def read(checkpoint: str) -> tuple[RunFacts | None, str | None]:
+def read(folder: str) -> dict | None:
+  """Returns the card of a run, None where there is none.
+
+  A card that cannot be read is set aside, as run_card.json.damaged.
+  """
+  path = os.path.join(folder, JSON_NAME)
+  try:
+    card = _load(path)
+    if card['format'] == FORMAT and isinstance(card['sessions'], list):
+      return card
+  except FileNotFoundError:
+    return None
+  except (ValueError, KeyError, TypeError):
+    pass
+  os.replace(path, path + '.damaged')
+  print(f'{path} cannot be read as a run card: it is kept as {path}.damaged, and a'
+        ' new one begins', flush=True)
+  return None
+
+
+def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
   """Returns what the run card beside a checkpoint says of it.
 
   Args:
@@ -72,8 +94,7 @@ def read(checkpoint: str) -> tuple[RunFacts | None, str | None]:
     return None, (f"the run card '{path}' is not used: '{own}' may be of an earlier run"
                   ' in that folder')
   try:
-    with open(path, encoding='utf-8') as file:
-      card = json.load(file)
+    card = _load(path)
     if card['format'] != FORMAT:
       return None, (f"the run card '{path}' has the format {card['format']}, this"
                     f' program reads {FORMAT}: it is not used')
@@ -85,6 +106,11 @@ def read(checkpoint: str) -> tuple[RunFacts | None, str | None]:
     return None, None
   except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
     return None, f"the run card '{path}' cannot be read: it is not used"
+
+
+def _load(path):
+  with open(path, encoding='utf-8') as file:
+    return json.load(file)
 
 
 def _other_run(sessions, name) -> str | None:

@@ -1,0 +1,121 @@
+"""The network of a checkpoint, read from its variables, its run card and options."""
+
+import dataclasses
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import (
+    comparison,
+    identify,
+    restore,
+    trained_network,
+    values,
+)
+from slim_zoo.checkpoints.trained_network import NetworkOptions, TrainedNetwork
+
+
+def find(checkpoint: str, options: NetworkOptions = NetworkOptions()) -> TrainedNetwork:
+  """Returns the network whose variables a checkpoint has, with its classes.
+
+  Args:
+    checkpoint: a prefix, or a folder, for its latest.
+    options: of the command.
+
+  Raises:
+    UserError: there is no checkpoint, it is of no network of the zoo that reads
+      images, or not of the one of the options; or an option does not fit it.
+  """
+  path = restore.find(checkpoint)
+  shapes = values.shapes_of(path)
+  card, card_note = trained_network.card_of(path, shapes)
+  match = _match(path, shapes, options.model_name, card and card.model_name)
+  row = networks.get_image_network(match.network)
+  _check_classes(path, match, options.num_classes)
+  if options.image_size:
+    networks.check_image_size(
+        match.network, options.image_size, flag='eval_image_size')
+  network = trained_network.resolve(
+      path, match.network, match.num_classes, card, options,
+      channels=match.channels or row.channels, weights_size=match.image_size)
+  if network.use_grayscale and network.channels != 1:
+    raise diagnostics.UserError(
+        f'--use_grayscale, but the network takes images of {network.channels} channels:'
+        ' leave the flag out')
+  return _with_notes(network, card_note, shapes)
+
+
+def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
+               default_model_name: str) -> TrainedNetwork:
+  """Returns the network that a checkpoint is read into, with the classes of a data set.
+
+  Whether the variables fit is seen when they are restored.
+
+  Args:
+    checkpoint: its prefix.
+    num_labels: the labels that the data set has.
+    options: of the command.
+    default_model_name: the network without an option and a run card.
+
+  Raises:
+    UserError: there is no such network, or the images are too small for it.
+  """
+  shapes = values.shapes_of(checkpoint)
+  card, card_note = trained_network.card_of(checkpoint, shapes)
+  if card and options.model_name not in (None, card.model_name):
+    card = None  # What is wrong with that, its variables will show.
+  if card and card.num_classes != num_labels - card.labels_offset:
+    # The offset belongs to the labels of another data set.
+    card = dataclasses.replace(card, labels_offset=0)
+  model_name = card.model_name if card else options.model_name or default_model_name
+  labels_offset = options.labels_offset
+  if labels_offset is None:
+    labels_offset = card.labels_offset if card else 0
+  network = trained_network.resolve(
+      checkpoint, model_name, num_labels - labels_offset, card, options,
+      default_model_name=default_model_name)
+  if network.image_size:
+    networks.check_image_size(model_name, network.image_size, flag='eval_image_size')
+  return _with_notes(network, card_note, shapes)
+
+
+def _with_notes(network, card_note, shapes):
+  """Adds why a run card is not used, and what else is not used."""
+  averages = trained_network.averages_note(
+      shapes, network.card, network.moving_averages)
+  notes = filter(None, [*network.notes, card_note, averages])
+  return dataclasses.replace(network, notes=tuple(notes))
+
+
+def _match(path, shapes, model_name, likely_name) -> comparison.Match:
+  """Returns the match that fits: of `model_name`, or of whichever network does.
+
+  Where several do, that is the one of `likely_name`.
+  """
+  if model_name:
+    networks.get_image_network(model_name)
+  matches = identify.identify(shapes, limit=None)
+  fitting = [match for match in matches if match.fits and not match.renamed]
+  fitting.sort(key=lambda match: match.network != likely_name)
+  for match in fitting:
+    if model_name in (None, match.network):
+      return match
+  if model_name:
+    advice = identify.advice(shapes, model_name) or 'slim-zoo inspect shows why'
+    raise diagnostics.UserError(
+        f"the checkpoint '{path}' is not of {model_name}: {advice}")
+  near = f' (it is most like {matches[0].network})' if matches else ''
+  raise diagnostics.UserError(
+      f"the checkpoint '{path}' is of no network of the zoo as it is{near}:"
+      ' slim-zoo inspect shows what differs')
+
+
+def _check_classes(path, match, num_classes):
+  """Raises UserError for a checkpoint without logits, or with other classes."""
+  if match.num_classes is None:
+    raise diagnostics.UserError(
+        f"the checkpoint '{path}' has no logits of {match.network}: it can be"
+        ' fine-tuned, but there is nothing to classify with')
+  if num_classes not in (None, match.num_classes):
+    raise diagnostics.UserError(
+        f'--num_classes={num_classes}, but the checkpoint has {match.num_classes}'
+        ' classes: leave the flag out')

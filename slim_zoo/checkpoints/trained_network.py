@@ -1,0 +1,229 @@
+"""A trained network: what a checkpoint is of, and how its images are prepared.
+
+The options of a command count first, then the run card beside the checkpoint, then the
+facts of the published checkpoints, then the defaults of the catalog. One line says
+which of them were used. Needs no TensorFlow; `identified_network` reads checkpoints.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import complexity, datasets, networks, published
+from slim_zoo.checkpoints import comparison, contents, identify, run_card
+
+# Any decay reads the averages; this is the one that most were kept with.
+_USUAL_DECAY = 0.9999
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+  """What the options of a command say of a network; None: nothing.
+
+  Attributes:
+    model_name: a name of `catalog.networks.NETWORKS`.
+    num_classes: of its logits.
+    image_size: height and width of the images.
+    preprocessing_name: a family or a network.
+    use_grayscale: whether images are turned to gray.
+    labels_offset: number that is subtracted from every label.
+    moving_averages: whether the moving averages of the weights are used.
+  """
+
+  model_name: str | None = None
+  num_classes: int | None = None
+  image_size: int | None = None
+  preprocessing_name: str | None = None
+  use_grayscale: bool | None = None
+  labels_offset: int | None = None
+  moving_averages: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetwork:
+  """A network with the weights of a checkpoint, and the form of its images.
+
+  Attributes:
+    checkpoint: the prefix of the checkpoint.
+    model_name: a name of `catalog.networks.NETWORKS`.
+    num_classes: of its logits; None for a checkpoint without logits.
+    image_size: height and width of the images; None: the network's own.
+    channels: of the images that the network reads; None: those of its images.
+    preprocessing_name: a family or a network.
+    use_grayscale: whether images are turned to gray.
+    labels_offset: number that is subtracted from every label.
+    moving_averages: whether the moving averages of the weights are used.
+    multi_label: whether an image may have several classes, or none: probabilities
+      are then of sigmoids, not of the softmax.
+    class_names: the name of each class; None before they are looked for.
+    card: the facts of its run; None without a run card that can be used.
+    adopted: options, by name, that come neither from the command nor from defaults.
+    differing_options: options, by name, that a command without the run card needs,
+      since they differ from the defaults of the network.
+    notes: lines on adopted options, contradictions and unused moving averages.
+  """
+
+  checkpoint: str
+  model_name: str
+  num_classes: int | None
+  image_size: int | None = None
+  channels: int | None = None
+  preprocessing_name: str = ''
+  use_grayscale: bool = False
+  labels_offset: int = 0
+  moving_averages: bool = False
+  multi_label: bool = False
+  class_names: tuple[str, ...] | None = None
+  card: run_card.RunFacts | None = None
+  adopted: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  differing_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  notes: tuple[str, ...] = ()
+
+
+def card_of(checkpoint: str, shapes: Mapping[str, Sequence[int]]
+            ) -> tuple[run_card.RunFacts | None, str | None]:
+  """Returns what `run_card.facts_of` does, if the checkpoint is of the card's network.
+
+  Args:
+    checkpoint: its prefix.
+    shapes: of its variables, by name.
+  """
+  card, note = run_card.facts_of(checkpoint)
+  if card is None:
+    return None, note
+  for match in identify.identify(shapes, limit=None):
+    if match.fits and match.network == card.model_name and (
+        None in (card.num_classes, match.num_classes)
+        or card.num_classes == match.num_classes):
+      return card, None
+  classes = '' if card.num_classes is None else f' with {card.num_classes} classes'
+  return None, (f"the run card '{card.path}' is not used: it is of {card.model_name}"
+                f'{classes}, the checkpoint is not')
+
+
+def resolve(checkpoint: str, model_name: str, num_classes: int | None,
+            card: run_card.RunFacts | None = None,
+            options: NetworkOptions = NetworkOptions(), *,
+            channels: int | None = None, weights_size: int | None = None,
+            size_option: str = 'eval_image_size',
+            default_model_name: str | None = None) -> TrainedNetwork:
+  """Returns the network of a checkpoint, with all that is known of it.
+
+  Args:
+    checkpoint: its prefix.
+    model_name: a name of `catalog.networks.NETWORKS`.
+    num_classes: of its logits.
+    card: of its run; None without a run card.
+    options: of the command.
+    channels: of the images that the network reads.
+    weights_size: the size of the images that the weights depend on, where they do.
+    size_option: the name of the command's option for the size.
+    default_model_name: the network that the command reads by default; None: it has no
+      default.
+  """
+  defaults = _defaults(model_name, size_option, default_model_name)
+  chosen = {'model_name': options.model_name, size_option: options.image_size,
+            'preprocessing_name': options.preprocessing_name,
+            'use_grayscale': options.use_grayscale,
+            'labels_offset': options.labels_offset}
+  recorded, source = _recorded(
+      checkpoint, model_name, num_classes, card, size_option, defaults)
+  if weights_size:
+    recorded[size_option] = weights_size
+  values = {name: _first(chosen[name], recorded.get(name), default)
+            for name, default in defaults.items()}
+  differing = {name: value for name, value in values.items()
+               if not _same(name, value, defaults[name])}
+  adopted = {name: value for name, value in recorded.items()
+             if chosen[name] is None and not _same(name, value, defaults[name])}
+  contradicted = {name: value for name, value in recorded.items()
+                  if card is not None and chosen[name] is not None
+                  and not _same(name, value, chosen[name])}
+  lines = []
+  if adopted and not (weights_size and set(adopted) == {size_option}):
+    lines.append(f'{source} {as_flags(adopted)}')
+  if contradicted:
+    used = as_flags({name: chosen[name] for name in contradicted})
+    lines.append(f'using {used}; the run card says {as_flags(contradicted)}')
+  return TrainedNetwork(
+      checkpoint, model_name, num_classes, values[size_option], channels,
+      values['preprocessing_name'], values['use_grayscale'], values['labels_offset'],
+      options.moving_averages, _is_multi_label(card), card=card, adopted=adopted,
+      differing_options=differing, notes=('; '.join(lines),) if lines else ())
+
+
+def _defaults(model_name, size_option, default_model_name):
+  """Returns the options of a network of which nothing is known, by name."""
+  cost = complexity.load().get(model_name)
+  return {'model_name': default_model_name,
+          size_option: cost and cost.input_shape[-2], 'preprocessing_name': model_name,
+          'use_grayscale': False, 'labels_offset': 0}
+
+
+def _recorded(checkpoint, model_name, num_classes, card, size_option, defaults):
+  """Returns (options by name, source in words) of the run card or published facts."""
+  if card is None:
+    row = published.find(model_name, num_classes, checkpoint)
+    return ({} if row is None else {
+        size_option: row.image_size, 'preprocessing_name': row.preprocessing},
+            f'no run card; assuming the published {model_name}:')
+  of_command = {'model_name': card.model_name} if defaults['model_name'] else {}
+  return {**of_command, size_option: card.image_size or defaults[size_option],
+          'preprocessing_name': card.preprocessing_name,
+          'use_grayscale': card.use_grayscale, 'labels_offset': card.labels_offset
+          }, 'from the run card beside the checkpoint:'
+
+
+def _first(*values):
+  return next((value for value in values if value is not None), None)
+
+
+def _same(name, value, other):
+  if name == 'preprocessing_name':
+    return family(value) == family(other)
+  return value == other
+
+
+def _is_multi_label(card):
+  """Returns whether the data set of a run card is multi-label; False without it."""
+  if card is None or card.dataset_name is None:
+    return False
+  try:
+    return datasets.find_dataset(card.dataset_name, card.dataset_dir).multi_label
+  except diagnostics.UserError:
+    return False
+
+
+def averages_note(shapes: Mapping[str, Sequence[int]],
+                  card: run_card.RunFacts | None, are_used: bool) -> str | None:
+  """Returns a line on moving averages that training kept and nobody uses, or None.
+
+  Args:
+    shapes: of the variables in the checkpoint, by name.
+    card: of its run; None without a run card.
+    are_used: whether they are used.
+  """
+  kept = contents.sort(shapes)
+  if are_used or not comparison.averages_complete(kept):
+    return None
+  return ('the checkpoint keeps moving averages of the weights, which are not used:'
+          f' --moving_average_decay={decay_of(card):g} uses them')
+
+
+def decay_of(card: run_card.RunFacts | None) -> float:
+  """Returns the decay that moving averages were kept with, as far as it is known."""
+  return (card and card.moving_average_decay) or _USUAL_DECAY
+
+
+def as_flags(values: Mapping[str, object]) -> str:
+  """Returns values as they are typed: '--eval_image_size=64 --use_grayscale'."""
+  return ' '.join(
+      (f'--{name}' if value else f'--no{name}') if isinstance(value, bool)
+      else f'--{name}={value}' for name, value in values.items())
+
+
+def family(preprocessing_name: str) -> str:
+  """Returns the preprocessing family of a name, which may be a network."""
+  row = networks.NETWORKS.get(preprocessing_name)
+  return row.preprocessing if row else preprocessing_name

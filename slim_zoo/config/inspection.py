@@ -1,0 +1,45 @@
+"""Inspection: which checkpoint, how thoroughly, and how the facts are printed."""
+
+import dataclasses
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names
+from slim_zoo.config.options import Config, Group, option
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectedCheckpoint(Group):
+  """What is inspected."""
+
+  checkpoint_path: str | None = option(
+      None, 'Checkpoint, any of its files, or a folder, for the latest in it.', str,
+      is_path=True)
+  json: bool = option(
+      False, 'Print one JSON object, with null for what is not there.')
+  check_values: bool = option(
+      True, 'Read every value: shows damage, and what is not finite.')
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectConfig(Config):
+  """Everything that decides what an inspection does.
+
+  Attributes:
+    given: names of the options that the user set; others have their defaults.
+  """
+
+  checkpoint: InspectedCheckpoint
+  given: frozenset[str] = frozenset()
+
+  def check(self) -> None:
+    """Refuses a checkpoint that is not there.
+
+    Raises:
+      UserError: there is none.
+    """
+    path = self.checkpoint.checkpoint_path
+    if not path:
+      raise diagnostics.UserError(
+          'no --checkpoint_path: name a checkpoint such as model.ckpt-1000, or a'
+          ' folder')
+    checkpoint_names.check_there(path)

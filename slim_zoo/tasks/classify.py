@@ -1,0 +1,180 @@
+"""Classification of image files: `classify(config, files)` yields their answers."""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from slim_zoo import progress
+from slim_zoo.catalog import networks
+from slim_zoo.config.classification import ClassifyConfig
+from slim_zoo.deployment import unused_gpus
+from slim_zoo.images import image_files
+from slim_zoo.prediction import (
+    answers,
+    checkpoint_model,
+    class_names,
+    classifier,
+    contact_sheet,
+    explanation,
+    exported_model,
+    feature_file,
+)
+from slim_zoo.prediction.sources import NamedFiles
+from slim_zoo.tasks import trained_networks
+
+# The sizes of so many images are looked at before all are read.
+_SIZED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class LikelyClass:
+  """A class of an image.
+
+  Attributes:
+    label: the number of the class, from 0.
+    name: of the class.
+    probability: 0 to 1.
+  """
+
+  label: int
+  name: str
+  probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifiedImage:
+  """The answer to one file.
+
+  Attributes:
+    path: of the file.
+    classes: the `top_k` likeliest, in order; () for a file that was skipped.
+    refused: why the file was skipped; None if it was classified.
+    read_as: how the image was changed before, such as 'turned upright'; None if it
+      was read as it is.
+  """
+
+  path: str
+  classes: tuple[LikelyClass, ...]
+  refused: str | None = None
+  read_as: str | None = None
+
+
+def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = None,
+             program: str = 'slim_zoo.classify') -> Iterator[ClassifiedImage]:
+  """Yields the answer to each file, in order, and writes what the options name.
+
+  A few batches are held in memory at a time. Notes and skipped files are printed to
+  stderr. What is written is complete when the last answer has been taken.
+
+  Args:
+    config: what to do; `config.check()` has been called.
+    files: to classify.
+    stream: for the answers without an option `output`; None: they are not printed.
+    program: the name that the lines on skipped files begin with.
+
+  Raises:
+    UserError: the checkpoint or the export cannot be used, or none of several files
+      could be classified.
+  """
+  skipped = answers.Tally(program)
+  with contextlib.ExitStack() as stack:
+    model, names = _exported_model(config) if config.exported.export else (
+        _checkpoint_model(config, files.files))
+    stack.enter_context(model)
+    extras = _extras(stack, config.answers, files.files, names, model)
+    write = _writer(stack, config, names, stream)
+    update = _progress(stack, config, files.files, stream)
+    thumbnails = next((extra.shown for extra in extras if hasattr(extra, 'shown')), ())
+    options = config.prediction
+    for done, answer in enumerate(classifier.classify(
+        files.files, model, options.batch_size, options.num_preprocessing_threads,
+        thumbnails), 1):
+      write(answer)
+      for receiver in (skipped, *extras):
+        receiver.add(answer)
+      update(done)
+      yield _classified(answer, names, options.top_k)
+    for extra in extras:
+      extra.finish()
+  skipped.finish(files)
+
+
+def _exported_model(config):
+  """Returns (model, names of the classes) of an export."""
+  options = config.network
+  model = exported_model.ExportedModel(exported_model.find(config.exported.export))
+  names, notes = class_names.of_classes(
+      model.num_classes, options.labels_file, options.labels_offset or 0,
+      [model.labels_folder], needs_labels=bool(options.labels_offset))
+  _print_notes(notes)
+  return model, names
+
+
+def _checkpoint_model(config, paths):
+  """Returns (model, names of the classes) of a checkpoint."""
+  _print_notes(unused_gpus.notes())
+  network, wanted = trained_networks.find(config.network), config.answers
+  _print_notes([f'checkpoint {network.checkpoint}'])
+  if config.prediction.multi_label is not None:
+    network = dataclasses.replace(network, multi_label=config.prediction.multi_label)
+  elif network.multi_label:
+    _print_notes(['as the data set in the run card is: --multi_label'])
+  model = checkpoint_model.CheckpointModel(network, checkpoint_model.Extras(
+      features=bool(wanted.features), feature_end_point=wanted.feature_end_point,
+      heat=bool(wanted.explain), heat_end_point=wanted.explain_end_point))
+  crop = networks.crop_note(
+      model.preprocessing_name, model.image_size, image_files.sizes_of(paths[:_SIZED]))
+  _print_notes([crop] if crop else [])
+  return model, network.class_names
+
+
+def _print_notes(lines):
+  for line in lines:
+    answers.note(line)
+
+
+def _extras(stack, options, paths, names, model):
+  """Returns what else receives the answers: each has `add` and `finish`."""
+  extras = []
+  if options.contact_sheet:
+    extras.append(contact_sheet.ContactSheet(options.contact_sheet, paths, names))
+  if options.explain:
+    extras.append(explanation.ExplanationFolder(
+        options.explain, paths, names, model.heat_end_point))
+  if options.features:
+    extras.append(stack.enter_context(feature_file.FeatureFile(
+        options.features, options.feature_end_point or 'penultimate')))
+  return extras
+
+
+def _writer(stack, config, names, stream):
+  """Returns the function that writes an answer to a file or a stream."""
+  path = config.answers.output
+  if path:
+    stream = stack.enter_context(open(  # noqa: SIM115 (the stack closes it)
+        path, 'w', encoding='utf-8', errors='surrogateescape', newline=''))
+  if stream is None:
+    return lambda answer: None
+  return answers.Writer(
+      stream, config.answers.file_format, names, config.prediction.top_k).write
+
+
+def _progress(stack, config, paths, stream):
+  """Returns the function that is called with the number of files that are done."""
+  # Answers on a terminal show by themselves how far it is.
+  shows_answers = stream is not None and not config.answers.output and (
+      sys.stdout.isatty())
+  if len(paths) == 1 or shows_answers:
+    return lambda done: None
+  return stack.enter_context(
+      progress.Progress('classifying', len(paths), 'images')).update
+
+
+def _classified(answer, names, top_k):
+  if answer.refused:
+    return ClassifiedImage(answer.path, (), answer.refused)
+  return ClassifiedImage(answer.path, tuple(
+      LikelyClass(label, names[label], probability)
+      for label, probability in answer.likeliest(top_k)), read_as=answer.change)

@@ -1,0 +1,148 @@
+"""Inspection: `inspect(config)` returns the facts of a checkpoint."""
+
+import dataclasses
+from typing import Any
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import described, inspection, trained_network
+from slim_zoo.checkpoints.inspection import Inspection
+from slim_zoo.config.inspection import InspectConfig
+from slim_zoo.nets import variables
+from slim_zoo.tasks import suggested_commands
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointFacts:
+  """The facts of a checkpoint. Most are None where no network of the zoo fits.
+
+  Attributes:
+    checkpoint: its prefix.
+    bytes: the size of its files.
+    network: the network that fits its variables.
+    arguments: of the network's function, where no row of the registry has the width.
+    depth_multiplier: the width; None for networks without widths.
+    scope: the scope that the variables lie below.
+    num_classes: of the logits; None without logits.
+    labels_offset: number that is subtracted from the labels of ImageNet.
+    head_scopes: the scopes to leave out when the class count changes.
+    auxiliary_head: whether the auxiliary head is there; None for networks without.
+    preprocessing: the preprocessing family.
+    image_size: height and width of the images.
+    run_card: path of the run card; None without one that can be used.
+    channels: of the images.
+    beside: names of variables that are not of the network.
+    global_step: None where it keeps none.
+    variables: how many weights there are.
+    parameters: how many values they have, without the statistics of batch norm.
+    moving_averages: of how many weights there is a moving average.
+    only_averages: how many of these weights are not there themselves.
+    optimizers: that kept slots.
+    slots: for how many weights each slot is kept, by its name.
+    not_finite: names of variables with NaN or infinite values; None if the values were
+      not read.
+    statistics_never_updated: how many statistics of batch norm have their first
+      values; None if the values were not read.
+    nearest: without a network, how the checkpoint differs from the nearest ones.
+    commands: command lines that fit the checkpoint, by what they do.
+    description: the same for people, line by line.
+  """
+
+  checkpoint: str
+  bytes: int
+  network: str | None
+  arguments: dict[str, Any] | None
+  depth_multiplier: float | None
+  scope: str | None
+  num_classes: int | None
+  labels_offset: int | None
+  head_scopes: list[str] | None
+  auxiliary_head: bool | None
+  preprocessing: str | None
+  image_size: int | None
+  run_card: str | None
+  channels: int | None
+  beside: list[str] | None
+  global_step: int | None
+  variables: int
+  parameters: int
+  moving_averages: int
+  only_averages: int
+  optimizers: list[str]
+  slots: dict[str, int]
+  not_finite: list[str] | None
+  statistics_never_updated: int | None
+  nearest: list[dict[str, Any]]
+  commands: dict[str, str]
+  description: tuple[str, ...]
+
+  def values(self) -> dict[str, Any]:
+    """Returns the facts as plain values, for JSON; without the description."""
+    return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+            if field.name != 'description'}
+
+  def check_finite(self) -> None:
+    """Refuses weights that cannot be used.
+
+    Raises:
+      UserError: a value is NaN or infinite.
+    """
+    if self.not_finite:
+      names = self.not_finite
+      more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+      raise diagnostics.UserError(
+          f"'{self.checkpoint}' cannot be used: NaN or infinite values in"
+          f' {names[0]}{more}; take an earlier checkpoint')
+
+
+def inspect(config: InspectConfig) -> CheckpointFacts:
+  """Returns the facts of a checkpoint.
+
+  Args:
+    config: what to do; `config.check()` has been called.
+
+  Raises:
+    UserError: there is none, or it is damaged.
+  """
+  return facts_of(inspection.inspect(
+      config.checkpoint.checkpoint_path, variables.measure,
+      config.checkpoint.check_values))
+
+
+def facts_of(inspected: Inspection) -> CheckpointFacts:
+  """Returns the facts of an inspection as plain values."""
+  match, kept, read = inspected.match, inspected.contents, inspected.values
+  network = match and inspected.network
+  return CheckpointFacts(
+      checkpoint=inspected.path, bytes=inspected.num_bytes,
+      network=match and match.network,
+      arguments=match and match.arguments,
+      depth_multiplier=match and match.depth_multiplier,
+      scope=match and match.scope,
+      num_classes=match and match.num_classes,
+      labels_offset=match and inspection.labels_offset(match.num_classes),
+      head_scopes=match and inspection.head_scopes(match),
+      auxiliary_head=match and match.auxiliary,
+      preprocessing=network and trained_network.family(network.preprocessing_name),
+      image_size=network and network.image_size,
+      run_card=inspected.card and inspected.card.path,
+      channels=match and match.channels,
+      beside=match and match.beside,
+      global_step=inspected.step,
+      variables=len(kept.weights), parameters=inspected.parameters,
+      moving_averages=len(kept.averages), only_averages=len(kept.only_averages),
+      optimizers=kept.optimizers,
+      slots={slot: len(names) for slot, names in kept.slots.items()},
+      not_finite=read and read.not_finite,
+      statistics_never_updated=read and read.initial_statistics,
+      nearest=[] if match else list(map(described.difference, inspected.nearest)),
+      commands=suggested_commands.commands(inspected) if match else {},
+      description=tuple(_description(inspected)))
+
+
+def _description(inspected):
+  """Returns the facts as lines for people, and what differs from the nearest."""
+  lines = [inspected.path, *(
+      f'  {heading:<10} {text}' for heading, text in described.rows(inspected))]
+  if not inspected.match and inspected.nearest:
+    lines += ['', *described.difference_lines(inspected.nearest[0])]
+  return lines

@@ -1,0 +1,148 @@
+"""The commands that fit a checkpoint, with the flags that it needs."""
+
+import shlex
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import inspection, trained_network
+from slim_zoo.checkpoints.inspection import Inspection
+
+# The key of an argument without a flag.
+_ARGUMENT = ''
+
+
+def commands(inspected: Inspection) -> dict[str, str]:
+  """Returns the commands that fit a checkpoint, by what they do."""
+  match = inspected.match
+  row = networks.NETWORKS[match.network]
+  if row.frames is not None or match.arguments:
+    # The commands have no flag for either.
+    return {'build it': _python_line(match)}
+  tasks = {'fine-tune': ('train', _train_flags)}
+  if inspected.can_be_evaluated:
+    tasks |= {'evaluate': ('eval', _eval_flags),
+              'classify': ('classify', _classify_flags),
+              'export': ('export', _export_flags),
+              'write its graph': ('export-inference-graph', _graph_flags)}
+  return {purpose: _command(name, flags_of(inspected))
+          for purpose, (name, flags_of) in tasks.items()}
+
+
+def _network_flags(inspected):
+  """Returns the flags that every command has."""
+  match = inspected.match
+  flags = {'model_name': match.network, 'checkpoint_path': inspected.path}
+  if inspected.network.use_grayscale or (
+      match.channels == 1 and networks.NETWORKS[match.network].channels != 1):
+    flags['use_grayscale'] = True
+  return flags
+
+
+def _input_flags(inspected, size_flag='eval_image_size'):
+  """Returns the flags that prepare images as its run did, or as is published."""
+  options = inspected.network.differing_options
+  names = {'eval_image_size': size_flag, 'preprocessing_name': 'preprocessing_name'}
+  return {flag: options[name] for name, flag in names.items() if name in options}
+
+
+def _train_flags(inspected):
+  """Returns the flags that fine-tune it on another data set."""
+  match, flags = inspected.match, _network_flags(inspected)
+  rules = []
+  if match.renamed:
+    rules.append(f'{match.scope or ""}{"" if match.own_scope else "/"}'
+                 f'={match.own_scope}')
+  if inspected.contents.only_averages:
+    rules.append('/ExponentialMovingAverage=')
+  if rules:
+    flags['checkpoint_rename'] = ','.join(rules)
+  flags['checkpoint_exclude_scopes'] = ','.join(inspection.head_scopes(match))
+  return {**flags, **_input_flags(inspected, 'train_image_size'),
+          'dataset_name': 'NAME', 'dataset_dir': 'FOLDER', 'train_dir': 'runs/NAME'}
+
+
+def _eval_flags(inspected):
+  """Returns the flags that evaluate it on the data set it may have been trained on."""
+  return {**_network_flags(inspected), **_input_flags(inspected),
+          **_averages_flags(inspected), **_dataset_flags(inspected),
+          'eval_dir': 'runs/eval'}
+
+
+def _averages_flags(inspected):
+  return {'moving_average_decay': trained_network.decay_of(inspected.card)} if (
+      inspected.averages_complete) else {}
+
+
+def _dataset_flags(inspected):
+  """Returns the data set of its run, or whose classes fit; else NAME and FOLDER."""
+  card = inspected.card
+  if card and card.dataset_name and card.dataset_dir:
+    offset = {'labels_offset': card.labels_offset} if card.labels_offset else {}
+    return {'dataset_name': card.dataset_name, 'dataset_dir': card.dataset_dir,
+            'dataset_split_name': _evaluated_split(card), **offset}
+  names = inspection.datasets_of(inspected.match.num_classes)
+  flags = {'dataset_name': 'NAME', 'dataset_split_name': 'validation'}
+  if len(names) == 1:
+    *_, split = dataset_catalog.DATASETS[names[0]].splits
+    flags = {'dataset_name': names[0], 'dataset_split_name': split}
+  if offset := inspection.labels_offset(inspected.match.num_classes):
+    flags['labels_offset'] = offset
+  return flags | {'dataset_dir': 'FOLDER'}
+
+
+def _evaluated_split(card):
+  """Returns the last split of a run's data set, as far as it is still there."""
+  try:
+    *_, split = dataset_catalog.find_dataset(
+        card.dataset_name, card.dataset_dir).splits
+  except diagnostics.UserError:
+    return 'validation'
+  return split
+
+
+def _trained_flags(inspected):
+  """Returns the flags of a trained network, see `config.trained_network`."""
+  return {**_network_flags(inspected), **_input_flags(inspected),
+          **_averages_flags(inspected), 'num_classes': inspected.match.num_classes}
+
+
+def _classify_flags(inspected):
+  """Returns the argument and the flags that classify the images in a folder."""
+  return {_ARGUMENT: 'FOLDER', **_trained_flags(inspected)}
+
+
+def _export_flags(inspected):
+  """Returns the flags that export it, checked on images."""
+  return {**_trained_flags(inspected), 'images': 'FOLDER',
+          'export_dir': f'exports/{inspected.match.network}'}
+
+
+def _graph_flags(inspected):
+  """Returns the flags that write the graph which its weights go into."""
+  flags = _network_flags(inspected)
+  del flags['checkpoint_path']
+  sizes = _input_flags(inspected, 'image_size')
+  sizes.pop('preprocessing_name', None)
+  return {**flags, **sizes, 'num_classes': inspected.match.num_classes,
+          'output_file': f'{inspected.match.network}.pb'}
+
+
+def _command(name, flags):
+  """Returns a command line, broken where it is long."""
+  lines, words = [], [f'slim-zoo {name}']
+  for flag, value in flags.items():
+    word = f'--{flag}' if value is True else f'--{flag}={shlex.quote(str(value))}'
+    word = value if flag == _ARGUMENT else word
+    if len(' '.join([*words, word])) > 84:
+      lines.append(' '.join(words))
+      words = ['   ']
+    words.append(word)
+  return ' \\\n'.join([*lines, ' '.join(words)])
+
+
+def _python_line(match):
+  """Returns the Python code that builds what the commands have no flag for."""
+  arguments = ''.join(f', {name}={value!r}' for name, value in match.arguments.items())
+  return (f"nets_factory.get_network_fn('{match.network}',"
+          f' {match.num_classes or 0})(images{arguments})')
