@@ -34,20 +34,14 @@ def make(dataset_dir: os.PathLike, num_images: int) -> None:
   done = pathlib.Path(dataset_dir, f'{num_images}_photographs')
   if done.exists():
     return
-  try:
-    from sklearn import datasets as bundled
-  except ModuleNotFoundError:
-    raise diagnostics.UserError(
-        'the photographs are in scikit-learn, which is not installed: python -m pip'
-        " install 'scikit-learn>=1.3,<2'") from None
-  photographs = bundled.load_sample_images().images
+  photographs = bundled_photographs()
   random = np.random.default_rng(_SEED)
   with tempfile.TemporaryDirectory() as folder:
     for number in range(num_images):
       label = number % len(photographs)
       path = pathlib.Path(folder, f'photograph_{label}', f'{number:06d}.jpg')
       path.parent.mkdir(exist_ok=True)
-      _part(Image.fromarray(photographs[label]), random).save(
+      part(Image.fromarray(photographs[label]), random).save(
           path, 'JPEG', quality=int(random.choice(_QUALITIES)))
     image_folder.convert(folder, os.fspath(dataset_dir), NAME, num_shards=8)
   done.touch()
@@ -58,12 +52,33 @@ def dataset(dataset_dir: os.PathLike):
   return dataset_factory.get_dataset(NAME, 'train', os.fspath(dataset_dir))
 
 
-def _part(photograph, random):
-  """Returns a part of a photograph, at least half as wide, in the size of all."""
+def bundled_photographs() -> list[np.ndarray]:
+  """Returns the photographs of scikit-learn, uint8 [height, width, 3].
+
+  Raises:
+    UserError: scikit-learn is missing.
+  """
+  try:
+    from sklearn import datasets
+  except ModuleNotFoundError:
+    raise diagnostics.UserError(
+        'the photographs are in scikit-learn, which is not installed: python -m pip'
+        " install 'scikit-learn>=1.3,<2'") from None
+  return datasets.load_sample_images().images
+
+
+def part(photograph: Image.Image, random: np.random.Generator,
+         size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.Image:
+  """Returns a part of a photograph, at least half as wide.
+
+  Args:
+    photograph: to take it from.
+    random: draws the place and the scale.
+    size: width and height of the result.
+  """
   width = int(random.integers(photograph.width // 2, photograph.width * 7 // 8))
-  height = width * HEIGHT // WIDTH
+  height = width * size[1] // size[0]
   left = int(random.integers(0, photograph.width - width + 1))
   top = int(random.integers(0, photograph.height - height + 1))
   return photograph.resize(
-      (WIDTH, HEIGHT), Image.Resampling.LANCZOS,
-      (left, top, left + width, top + height))
+      size, Image.Resampling.LANCZOS, (left, top, left + width, top + height))

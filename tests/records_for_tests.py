@@ -35,15 +35,18 @@ def write(path, images, labels) -> str:
 
 def dataset(pattern, num_samples, num_classes=10) -> slim.dataset.Dataset:
   """Returns gray images and labels as a slim Dataset."""
-  decoder = slim.tfexample_decoder.TFExampleDecoder(
-      {'image/encoded': tf.FixedLenFeature([], tf.string),
-       'image/format': tf.FixedLenFeature([], tf.string, 'png'),
-       'image/class/label': tf.FixedLenFeature([], tf.int64)},
-      {'image': slim.tfexample_decoder.Image(channels=1),
-       'label': slim.tfexample_decoder.Tensor('image/class/label')})
+  def decoder(image):
+    return slim.tfexample_decoder.TFExampleDecoder(
+        {'image/encoded': tf.FixedLenFeature([], tf.string),
+         'image/format': tf.FixedLenFeature([], tf.string, 'png'),
+         'image/class/label': tf.FixedLenFeature([], tf.int64)},
+        {'image': image, 'label': slim.tfexample_decoder.Tensor('image/class/label')})
+
+  handlers = slim.tfexample_decoder
   return slim.dataset.Dataset(
-      str(pattern), tf.TFRecordReader, decoder, num_samples, {},
-      num_classes=num_classes)
+      str(pattern), tf.TFRecordReader, decoder(handlers.Image(channels=1)), num_samples,
+      {}, num_classes=num_classes, channels=1,
+      encoded_decoder=decoder(handlers.Tensor('image/encoded')))
 
 
 def as_they_are(number, image):

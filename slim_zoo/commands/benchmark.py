@@ -176,7 +176,7 @@ def make_input(name: str, image_size: int, batch_size: int):
       image_size, seed=0)
   return dataset, lambda: pipeline.training_input(
       dataset, preprocess, batch_size, FLAGS.labels_offset, FLAGS.num_readers,
-      FLAGS.num_preprocessing_threads, FLAGS.num_clones)
+      FLAGS.num_preprocessing_threads, FLAGS.num_clones, reduced_decoding=True)
 
 
 def measurements(setting):

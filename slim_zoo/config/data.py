@@ -33,6 +33,11 @@ class Records(Group):
   num_preprocessing_threads: int = option(
       4, 'Images decoded and preprocessed at the same time.', lower=1)
 
+  reduced_decoding: bool = option(
+      True, 'Decode only the crop of JPEGs of more than 2 million pixels, at 1/2, 1/4'
+      ' or 1/8 of its size if it stays at least as large as the network input. Has no'
+      ' effect with --cache_dir, in validation, and on smaller images.')
+
   def spec(self) -> dataset_catalog.DatasetSpec:
     """Returns the facts of the data set.
 

@@ -22,8 +22,14 @@ _DESCRIPTIONS = {
 }
 
 
-def _decoder(spec: catalog.DatasetSpec) -> slim.tfexample_decoder.TFExampleDecoder:
-  """Returns the decoder of one record; PNG and JPEG, gray and colour alike."""
+def _decoder(spec: catalog.DatasetSpec, decodes_images: bool = True
+             ) -> slim.tfexample_decoder.TFExampleDecoder:
+  """Returns the decoder of one record; PNG and JPEG, gray and colour alike.
+
+  Args:
+    spec: of the data set.
+    decodes_images: whether the item 'image' is decoded; otherwise it is a string.
+  """
   default = {} if spec.default_label is None else {'default_value': spec.default_label}
   label = (tf.VarLenFeature(tf.int64) if spec.multi_label else
            tf.FixedLenFeature([], tf.int64, **default))
@@ -33,7 +39,8 @@ def _decoder(spec: catalog.DatasetSpec) -> slim.tfexample_decoder.TFExampleDecod
   }
   handlers = slim.tfexample_decoder
   items = {
-      'image': image_decoding.ImageHandler(spec.image_feature, spec.channels),
+      'image': (image_decoding.ImageHandler(spec.image_feature, spec.channels)
+                if decodes_images else handlers.Tensor(spec.image_feature)),
       'label': (_n_hot_labels(spec) if spec.n_hot else
                 handlers.Tensor(spec.label_feature)),
   }
@@ -99,8 +106,10 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
     A Dataset with the items 'image' (uint8 [height, width, channels]) and 'label'
     (int64 [], or [labels] if multi_label), and, where the records have them,
     'label_text' (string []), 'object/bbox' (float32 [boxes, 4]) and 'object/label'
-    (int64 [boxes]); labels_to_names is a dict, or None without a labels.txt;
-    multi_label tells whether an image has any number of labels.
+    (int64 [boxes]); `encoded_decoder` returns the same items, but 'image' as the bytes
+    of its file, and `channels` is the number of channels; labels_to_names is a dict, or
+    None without a labels.txt; multi_label tells whether an image has any number of
+    labels.
 
   Raises:
     UserError: there is no such data set, split, folder or file.
@@ -117,6 +126,8 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
       data_sources=files,
       reader=reader or tf.TFRecordReader,
       decoder=decoder,
+      encoded_decoder=_decoder(spec, decodes_images=False),
+      channels=spec.channels,
       num_samples=spec.splits[split_name],
       items_to_descriptions={
           item: _DESCRIPTIONS[item].format(

@@ -1,9 +1,11 @@
-"""Decoding of the images in records, with a limit on their pixels.
+"""Decoding of the images in records: whole or in part, with a limit on their pixels.
 
 The size is read from the header first: a file of some kB may claim any number of
 pixels, and decoding it would take all memory. An image past the limits fails like a
 damaged one, so it is skipped and named (see `record_faults`).
 """
+
+import dataclasses
 
 from slim_zoo.images import image_check
 from slim_zoo.tf_compat import slim, tf
@@ -13,6 +15,10 @@ _HEADERS = {'GIF': (0x47, 6, 8, 2), 'BMP': (0x42, 18, 22, 4)}
 # A side of a WebP has 14 bits, in a place that depends on its kind.
 _WEBP_FIRST_BYTE = 0x52
 _HEADER_BYTES = 26
+# JPEGs of more pixels are large: `open_encoded` decodes only a part of them.
+LARGE_PIXELS = 2_000_000
+# A JPEG decoder computes every second, fourth or eighth pixel for much less than all.
+_REDUCTIONS = (1, 2, 4, 8)
 
 
 def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
@@ -81,6 +87,79 @@ def _check_size(sides):
   within = ((tf.reduce_prod(sides) <= image_check.MAX_PIXELS)
             & (tf.reduce_max(sides) <= image_check.MAX_SIDE))
   return tf.Assert(within, ['the image is too large, or of another format'])
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedImage:
+  """An image whose size is known before it is decoded; a preprocessing.LazyImage.
+
+  Attributes:
+    size: int32 [2], height and width.
+    channels: 1 or 3.
+  """
+
+  size: tf.Tensor
+  channels: int
+  _data: tf.Tensor
+  _is_large: tf.Tensor
+  _whole: tf.Tensor
+
+  def decode(self) -> tf.Tensor:
+    """Returns the whole image; see `decode`."""
+    return decode(self._data, self.channels)
+
+  def decode_window(self, begin, size, smallest) -> tf.Tensor:
+    """Returns a part of the image, uint8 [height, width, channels].
+
+    Of a large JPEG, only the part is decoded, in 1/1, 1/2, 1/4 or 1/8 of its size: the
+    smallest that is not below `smallest`. Pixels at its edges may come from outside.
+    Of other images the part is equal to that of `decode`.
+
+    Args:
+      begin: int32 [2], the first row and column.
+      size: int32 [2], height and width in the image.
+      smallest: int32 [2], height and width that are needed.
+    """
+    end = begin + size
+
+    def reduced(reduction):
+      first = begin // reduction
+      extent = -(-end // reduction) - first
+      with tf.control_dependencies([_check_size(self.size)]):
+        return tf.io.decode_and_crop_jpeg(
+            self._data, tf.concat([first, extent], 0), self.channels, ratio=reduction)
+
+    def window_of_jpeg():
+      finest = tf.reduce_min(size // tf.maximum(smallest, 1))
+      index = tf.reduce_sum(tf.cast(finest >= _REDUCTIONS[1:], tf.int32))
+      return tf.switch_case(
+          index, [lambda reduction=reduction: reduced(reduction)
+                  for reduction in _REDUCTIONS])
+
+    image = tf.cond(self._is_large, window_of_jpeg, lambda: self._whole[
+        begin[0]:end[0], begin[1]:end[1]])
+    image.set_shape([None, None, self.channels])
+    return image
+
+
+def open_encoded(data: tf.Tensor, channels: int) -> EncodedImage:
+  """Returns an image that decodes its parts; arguments are those of `decode`.
+
+  A large JPEG is not decoded before a part of it is asked for. Damage behind this part
+  is not noticed.
+  """
+  def size_of_jpeg():
+    return tf.io.extract_jpeg_shape(data)[:2]
+
+  def is_large():
+    return tf.reduce_prod(tf.cast(size_of_jpeg(), tf.int64)) > LARGE_PIXELS
+
+  large = tf.cond(tf.io.is_jpeg(data), is_large, lambda: tf.constant(False))
+  whole = tf.cond(large, lambda: tf.zeros([0, 0, channels], tf.uint8),
+                  lambda: decode(data, channels))
+  whole.set_shape([None, None, channels])
+  size = tf.cond(large, size_of_jpeg, lambda: tf.shape(whole)[:2])
+  return EncodedImage(size, channels, data, large, whole)
 
 
 class ImageHandler(slim.tfexample_decoder.ItemHandler):

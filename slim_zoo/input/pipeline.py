@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from slim_zoo import diagnostics
+from slim_zoo.images import image_decoding
 from slim_zoo.input import (
     batch_labels,
     chunks,
@@ -22,6 +23,7 @@ from slim_zoo.input import (
     record_log,
     records,
 )
+from slim_zoo.preprocessing import lazy_image
 from slim_zoo.tf_compat import is_deterministic, slim, tf
 
 _SHUFFLE_BYTES = 256 * 2**20
@@ -147,6 +149,24 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
           .apply(one_ahead).skip(passed_over))
 
 
+class _EncodedDecoder:
+  """Decodes records as the decoder of a data set, but images by their parts.
+
+  The item 'image' is an `image_decoding.EncodedImage`.
+  """
+
+  def __init__(self, dataset):
+    self._decoder, self._channels = dataset.encoded_decoder, dataset.channels
+
+  def list_items(self):
+    return self._decoder.list_items()
+
+  def decode(self, record, items):
+    values = self._decoder.decode(record, items)
+    return [image_decoding.open_encoded(value, self._channels) if item == 'image'
+            else value for item, value in zip(items, values, strict=True)]
+
+
 def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
             first_record=0):
   """Returns a step from (record, key) to (image, label or labels, number, key)."""
@@ -179,7 +199,7 @@ def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
 @tf.autograph.experimental.do_not_convert
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
-           cache_dir=None):
+           cache_dir=None, reduced_decoding=False):
   files = _files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
@@ -197,6 +217,8 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     decoder = image_cache.CopyDecoder(decoder, prepare)
     copies = image_cache.make(files, decoder, cache_dir, num_threads)
     preprocess = _as_stored if prepare else preprocess
+  elif reduced_decoding and hasattr(dataset, 'encoded_decoder'):
+    decoder = _EncodedDecoder(dataset)
   with tf.device('/cpu:0'), tf.name_scope('input'):
     source = _read(copies, num_readers, dataset.num_samples, seed, first_record, part)
     images = _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
@@ -262,6 +284,9 @@ def preprocess_with(preprocessing_fn: Callable, image_size: int,
       offered['seed'] = tf.stack([tf.constant(seed, tf.int64), number])
     if 'object/bbox' in values:
       offered['bbox'] = values['object/bbox'][tf.newaxis]
+    if isinstance(image, lazy_image.LazyImage) and not (
+        preprocessing_fn.takes_lazy_images):
+      image = image.decode()
     return preprocessing_fn(image, image_size, image_size, **{
         name: value for name, value in offered.items()
         if name in preprocessing_fn.options})
@@ -275,7 +300,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    seed: int = 0, runs_here: bool = True,
                    first_record: int = 0, mix: Callable | None = None,
                    part: held_out.Part | None = None,
-                   cache_dir: str | None = None) -> Input:
+                   cache_dir: str | None = None,
+                   reduced_decoding: bool = False) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -298,6 +324,9 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     part: the part of the records to read; None: all.
     cache_dir: folder of copies of the records with decoded images, which are read in
       their place and made where they are missing; None: records are read themselves.
+    reduced_decoding: whether `preprocess` is called with a `lazy_image.LazyImage`, of
+      which it decodes a part; has no effect on copies, and where the dataset has no
+      `encoded_decoder`.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
@@ -307,7 +336,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
                 num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
-                first_record=first_record, mix=mix, part=part, cache_dir=cache_dir)
+                first_record=first_record, mix=mix, part=part, cache_dir=cache_dir,
+                reduced_decoding=reduced_decoding)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,

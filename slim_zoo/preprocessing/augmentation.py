@@ -28,8 +28,8 @@ def augmented(preprocessing_fn: Callable, layers: int = 0, magnitude: float = 0,
     erasing_probability: of random erasing; 0 leaves it out.
 
   Returns:
-    A function like `preprocessing_fn`, whose `options` have a seed in any case; or
-    `preprocessing_fn` itself, if there is nothing to add.
+    A function like `preprocessing_fn`, with its attributes; its `options` have a seed
+    in any case. Or `preprocessing_fn` itself, if there is nothing to add.
   """
   if not layers and not erasing_probability:
     return preprocessing_fn
@@ -56,4 +56,5 @@ def augmented(preprocessing_fn: Callable, layers: int = 0, magnitude: float = 0,
     return image
 
   with_augmentation.options = (preprocessing_fn.options - {'augment'}) | {'seed'}
+  with_augmentation.takes_lazy_images = preprocessing_fn.takes_lazy_images
   return with_augmentation

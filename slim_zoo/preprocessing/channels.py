@@ -2,6 +2,7 @@
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
+from slim_zoo.preprocessing import lazy_image
 from slim_zoo.tf_compat import tf
 
 # The luma weights of ITU-R BT.601, as tf.image.rgb_to_grayscale applies them.
@@ -11,10 +12,14 @@ LUMA_WEIGHTS = (0.2989, 0.5870, 0.1140)
 def count_channels(image) -> int:
   """Returns the channels of an image [height, width, channels]: 1 or 3.
 
+  The image is a tensor or a `LazyImage`.
+
   Raises:
     UserError: the image has another rank or another number of channels, or
       they are not known while the graph is built.
   """
+  if isinstance(image, lazy_image.LazyImage):
+    return image.channels
   shape = tf.convert_to_tensor(image).shape
   if shape.rank != 3 or shape.as_list()[-1] not in (1, 3):
     raise diagnostics.UserError(

@@ -8,7 +8,7 @@ convolutional neural network based image classification, arXiv 1312.5402.
 from collections.abc import Callable
 
 from slim_zoo import diagnostics
-from slim_zoo.preprocessing import channels, fast_colors, randomness
+from slim_zoo.preprocessing import channels, fast_colors, lazy_image, randomness
 from slim_zoo.preprocessing.display import add_image_summary
 from slim_zoo.tf_compat import tf
 
@@ -129,11 +129,12 @@ def _to_float(image):
 def distorted_bounding_box_crop(image, bbox, min_object_covered=0.1,
                                 aspect_ratio_range=(0.75, 1.33),
                                 area_range=(0.05, 1.0), max_attempts=100,
-                                scope: str | None = None, seed=None):
+                                scope: str | None = None, seed=None,
+                                smallest=None):
   """Crops an image to a random box that shows a part of some object.
 
   Args:
-    image: [height, width, 1 or 3], any numeric type.
+    image: [height, width, 1 or 3], any numeric type; or a `LazyImage`.
     bbox: float32 [1, boxes, 4], the objects as (ymin, xmin, ymax, xmax), fractions
       of the image; what lies outside of the image is cut off. Without boxes, None
       or 0 of them, the whole image is the object.
@@ -143,6 +144,8 @@ def distorted_bounding_box_crop(image, bbox, min_object_covered=0.1,
     max_attempts: after as many failures the whole image is the box.
     scope: name scope, 'distorted_bounding_box_crop' by default.
     seed: an integer tensor of shape [2] that decides the box; None draws one.
+    smallest: int32 [2], height and width that are needed of a `LazyImage`; it may be
+      decoded at a part of its size. None: in its own size.
 
   Returns:
     The cropped image, of the image's type, and the box, float32 [1, 1, 4].
@@ -150,19 +153,20 @@ def distorted_bounding_box_crop(image, bbox, min_object_covered=0.1,
   Raises:
     UserError: the image has neither 1 nor 3 channels.
   """
-  depth = channels.count_channels(image)
-  with tf.name_scope(scope, 'distorted_bounding_box_crop', [image, bbox]):
+  depth, whole_size = channels.count_channels(image), lazy_image.size_of(image)
+  with tf.name_scope(scope, 'distorted_bounding_box_crop'):
     if bbox is None:
       bbox = tf.zeros([1, 0, 4])
     (seed,) = randomness.split_seed(seed, 1)
     begin, size, box = _stateless.stateless_sample_distorted_bounding_box(
-        tf.shape(image), tf.clip_by_value(bbox, 0.0, 1.0), seed,
+        tf.concat([whole_size, [depth]], 0), tf.clip_by_value(bbox, 0.0, 1.0), seed,
         min_object_covered=min_object_covered,
         aspect_ratio_range=aspect_ratio_range,
         area_range=area_range,
         max_attempts=max_attempts,
         use_image_if_no_bounding_boxes=True)
-    cropped = tf.slice(image, begin, size)
+    cropped = lazy_image.window(
+        image, begin[:2], size[:2], whole_size if smallest is None else smallest)
     cropped.set_shape([None, None, depth])
     return cropped, box
 
@@ -185,7 +189,7 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
 
   Args:
     image: [height, width, 1 or 3], integers over their type's whole range or
-      floats in [0, 1].
+      floats in [0, 1]; or a `LazyImage`, of which there are no summaries.
     height: height of the result.
     width: width of the result.
     bbox: objects in the image, as in `distorted_bounding_box_crop`, or None.
@@ -208,12 +212,16 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
     UserError: the image has neither 1 nor 3 channels.
   """
   crop, resize, flip, color = randomness.split_seed(seed, 4)
-  with tf.name_scope(scope, 'distort_image', [image, height, width, bbox]):
+  needed = tf.stack([height, width])
+  with tf.name_scope(scope, 'distort_image'):
     if random_crop:
       whole = image
-      image, box = distorted_bounding_box_crop(image, bbox, seed=crop)
+      image, box = distorted_bounding_box_crop(
+          image, bbox, seed=crop, smallest=needed)
       if add_image_summaries:
         _summarize_box(whole, bbox, box)
+    else:
+      image = lazy_image.whole(image, needed)
     # The crop comes first, and [0, 1] last: that leaves less to go over.
     image, white = _to_float(image)
     image = channels.for_network(image, 'inception', use_grayscale)

@@ -18,6 +18,8 @@ _FAMILIES = {
     'lenet': lenet_preprocessing.preprocess_image,
     'vgg': vgg_preprocessing.preprocess_image,
 }
+# Their crops depend on the size of an image, and not on its pixels.
+_TAKE_LAZY_IMAGES = ('inception', 'vgg')
 
 
 def get_preprocessing(name: str, is_training: bool = False,
@@ -38,12 +40,14 @@ def get_preprocessing(name: str, is_training: bool = False,
     [output_height, output_width, channels]. Integer images hold 0 to 255; what
     floats may hold, and the kwargs, each family's `preprocess_image` says. The
     attribute `options` is the set of the kwargs' names: ask it before handing
-    over a bbox or a seed.
+    over a bbox or a seed. `takes_lazy_images` tells whether the image may be a
+    `lazy_image.LazyImage`.
 
   Raises:
     UserError: there is no such family or network; it is a ValueError.
   """
-  preprocess_image = _FAMILIES[networks.preprocessing_family(name)]
+  family = networks.preprocessing_family(name)
+  preprocess_image = _FAMILIES[family]
 
   # No Python control flow here depends on a tensor; conversion would only slow
   # down tf.data and bury a UserError's line in a trace.
@@ -56,4 +60,5 @@ def get_preprocessing(name: str, is_training: bool = False,
   parameters = list(inspect.signature(preprocess_image).parameters)
   preprocessing_fn.options = frozenset(parameters[3:]) - {
       'is_training', 'use_grayscale'}
+  preprocessing_fn.takes_lazy_images = is_training and family in _TAKE_LAZY_IMAGES
   return preprocessing_fn

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.preprocessing import channels, randomness
+from slim_zoo.preprocessing import channels, lazy_image, randomness
 from slim_zoo.tf_compat import tf
 
 # The mean colour of ImageNet's training images.
@@ -32,7 +32,7 @@ def _resized_shape(image, side, crop):
 
   Sides are int32 [height, width], as `crop` is.
   """
-  size = tf.cast(tf.shape(image)[:2], tf.float32)
+  size = tf.cast(lazy_image.size_of(image), tf.float32)
   scale = tf.maximum(tf.cast(side, tf.float32) / tf.reduce_min(size),
                      tf.reduce_max(tf.cast(crop, tf.float32) / size))
   return tf.cast(tf.round(size * scale), tf.int32)
@@ -51,13 +51,13 @@ def _part_of_resized(image, resized, begin, crop, use_grayscale):
   what is seen may be moved by a small part of a pixel.
 
   Args:
-    image: [height, width, 1 or 3].
+    image: [height, width, 1 or 3], or a `LazyImage`.
     resized: int32 [2], height and width of the resized image.
     begin: int32 [2], where the crop begins in it.
     crop: int32 [2], height and width of the crop.
     use_grayscale: whether the result has one channel.
   """
-  size = tf.shape(image)[:2]
+  size = lazy_image.size_of(image)
   step = tf.cast(size, tf.float32) / tf.cast(resized, tf.float32)
 
   def find_edge(place, rims):
@@ -67,13 +67,14 @@ def _part_of_resized(image, resized, begin, crop, use_grayscale):
     best = tf.argmin(tf.abs(after - tf.round(after)), 1)
     edge, after = (tf.gather(all_of_them, best, batch_dims=1)
                    for all_of_them in (candidates, tf.round(after)))
-    return (*tf.unstack(edge), tf.cast(after, tf.int32))
+    return edge, tf.cast(after, tf.int32)
 
-  top, left, first = find_edge(begin, -_RIMS)
+  place, first = find_edge(begin, -_RIMS)
   # The last pixel of the crop lies between two of the image.
-  bottom, right, end = find_edge(begin + crop, 2 + _RIMS)
-  part = _resize(tf.convert_to_tensor(image)[top:bottom, left:right],
-                 end - first, use_grayscale)
+  place_after, end = find_edge(begin + crop, 2 + _RIMS)
+  part = _resize(
+      lazy_image.window(image, place, place_after - place, end - first),
+      end - first, use_grayscale)
   return _cropped(part, begin - first, crop)
 
 
@@ -160,7 +161,7 @@ def preprocess_for_train(image, output_height, output_width,
   """Resizes an image to a random scale, crops and flips it at random.
 
   Args:
-    image: [height, width, 1 or 3], values 0 to 255, any numeric type.
+    image: [height, width, 1 or 3], values 0 to 255, any numeric type; or a `LazyImage`.
     output_height: height of the result.
     output_width: width of the result.
     resize_side_min: smallest shorter side of the resized image, of which the

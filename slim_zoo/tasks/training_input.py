@@ -143,7 +143,7 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
         runs_here=not config.distribution.master, first_record=seeds.first_record,
         mix=mixing.make_mixer(config.augmentation.mixup_alpha,
                               config.augmentation.cutmix_alpha),
-        part=part, cache_dir=data.cache_dir)
+        part=part, cache_dir=data.cache_dir, reduced_decoding=data.reduced_decoding)
   if part is not None:
     trained, held = images.count_records(), held_out.count(images.files, part.other)
     if not trained or not held:
