@@ -12,6 +12,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.dataset_building import image_folder
 from slim_zoo.datasets import dataset_utils, labels
+from slim_zoo.images.image_check import Storing
 from slim_zoo.input import records
 from tests import scripts
 from tests.conftest import ROOT
@@ -33,6 +34,10 @@ from tests.stored_images import (
     ({'validation_share': 1.0}, 'validation_share 1.0 is not a part'),
     ({'validation_share': -0.1}, 'validation_share -0.1 is not a part'),
     ({'num_shards': 0}, 'num_shards 0 is not a number of files'),
+    ({'storing': Storing(max_side=0)}, 'max_side 0 is too small'),
+    ({'storing': Storing(max_side=31)}, 'expected 32 pixels or more'),
+    ({'storing': Storing(jpeg_quality=0)}, 'jpeg_quality 0 is not a quality'),
+    ({'storing': Storing(jpeg_quality=101)}, 'expected 1 to 100'),
     ({'dataset_dir': 'images/records'}, 'would be taken for a class'),
     ({'dataset_dir': 'images'}, 'would be taken for a class'),
     ({'dataset_dir': 'images/cat/0.png'}, 'is a file: name the folder'),

@@ -39,6 +39,9 @@ class Report:
     several: how many images are the first of several frames or pages in their file.
     refused: (path, reason) of each file that could not be used.
     ignored: paths of other files outside class folders.
+    max_side: to which longer images were scaled down, in pixels; None: none was.
+    file_bytes: of the files of all images; 0: not counted.
+    stored_bytes: of all images in the records; 0: not counted.
   """
 
   dataset_dir: str
@@ -51,6 +54,9 @@ class Report:
   several: int
   refused: list[tuple[str, str]]
   ignored: tuple[str, ...]
+  max_side: int | None = None
+  file_bytes: int = 0
+  stored_bytes: int = 0
 
   def lines(self) -> list[str]:
     """Returns the summary for a terminal."""
@@ -63,6 +69,12 @@ class Report:
       counts = '; '.join(f'{count} {change}' for change, count
                          in sorted(self.changes.items()))
       lines.append(f'encoded anew: {counts}')
+    if self.max_side:
+      saved = self.file_bytes - self.stored_bytes
+      lines.append(
+          f'with --max_side={self.max_side}: {_megabytes(self.file_bytes)} of files are'
+          f' {_megabytes(self.stored_bytes)} in the records,'
+          f' {_megabytes(saved)} ({saved / self.file_bytes:.0%}) saved')
     if self.wrong_suffix:
       lines.append(
           f'with the suffix of another format, used all the same: {self.wrong_suffix}')
@@ -102,6 +114,10 @@ class Report:
           f" '{self.dataset_dir}/{REFUSED_FILENAME}'; the records hold all others."
           ' Repair or remove them and convert again, or accept it with'
           ' --allow_refused')
+
+
+def _megabytes(count):
+  return f'{count / 1e6:,.1f} MB'
 
 
 def _some(paths):

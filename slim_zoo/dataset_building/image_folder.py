@@ -43,25 +43,36 @@ from slim_zoo.progress import Progress
 
 _SHARD_BYTES = 100 << 20
 _MOST_PAIRS = 5
-_DEPTH = re.compile(r'read as (\d+)-bit values|16-bit PNG$')
+_DEPTH = re.compile(r'read as (\d+)-bit values|16-bit PNG(?:, scaled down)?$')
+_SMALLEST_MAX_SIDE = 32
 # Images under way for each worker: enough that none waits for a slow one.
 _WINDOW = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class _Image:
-  """An image that can be used; `digest` tells if its file changes later on."""
+  """An image that can be used.
+
+  Attributes:
+    source: where it is.
+    facts: what is known of it.
+    digest: of its file, tells if it changes later on.
+    file_bytes: of its file.
+    stored_bytes: of what is stored; as `file_bytes` if there is no `max_side`.
+  """
 
   source: Source
   facts: image_check.Facts
   digest: bytes
-  size: int
+  file_bytes: int
+  stored_bytes: int
 
 
 def convert(image_dir: str, dataset_dir: str, dataset_name: str,
             validation_share: float = 0.1, num_shards: int | None = None,
             num_workers: int = 0, split_folders: str = 'auto',
-            class_folders: str = 'auto') -> Report:
+            class_folders: str = 'auto',
+            storing: image_check.Storing = image_check.Storing()) -> Report:
   """Writes the images of a folder of class folders as TFRecords.
 
   Besides the records NAME_SPLIT_00000-of-00005.tfrecord it writes labels.txt,
@@ -79,6 +90,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     num_workers: images decoded at the same time; 0: as many as there are cores.
     split_folders: whether folders are splits; see `folder_layout.find`.
     class_folders: which folders are classes; see `folder_layout.find`.
+    storing: the longest side of images, and the quality of JPEGs that are encoded anew.
 
   Raises:
     UserError: an argument does not fit, it is not clear which folders are classes, a
@@ -86,6 +98,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     OSError: a folder cannot be read or written, such as on a full disk.
   """
   _check_arguments(image_dir, dataset_dir, dataset_name, validation_share, num_shards)
+  _check_storing(storing)
   folders = survey(image_dir, split_folders, class_folders)
   staging.remove_abandoned(dataset_dir, catalog.DESCRIPTION_FILENAME)
   folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
@@ -95,11 +108,12 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   workers = num_workers or os.cpu_count() or 1
   with staging.replacing(
       dataset_dir, catalog.DESCRIPTION_FILENAME, earlier) as new:
-    images, refused = _check_images(folders, workers)
+    images, refused = _check_images(folders, workers, storing)
     _check_classes(folders, images, refused)
     splits = _split(images, validation_share)
     patterns = _write_splits(
-        folders.root, splits, os.path.join(new, dataset_name), num_shards, workers)
+        splits, os.path.join(new, dataset_name), num_shards, workers,
+        functools.partial(_load, folders.root, storing))
     gray = all(image.facts.gray for image in images)
     spec = catalog.DatasetSpec(
         dataset_name, {name: len(members) for name, members in splits.items()},
@@ -115,7 +129,9 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
       (*folders.notes, *order_notes, *_notes(folders, splits, validation_share)),
       len(images) - changes.total(), changes,
       sum(image.facts.wrong_suffix for image in images),
-      sum(image.facts.several for image in images), refused, folders.ignored)
+      sum(image.facts.several for image in images), refused, folders.ignored,
+      storing.max_side, sum(image.file_bytes for image in images),
+      sum(image.stored_bytes for image in images))
 
 
 def _check_arguments(image_dir, dataset_dir, dataset_name, validation_share,
@@ -140,6 +156,18 @@ def _check_arguments(image_dir, dataset_dir, dataset_name, validation_share,
     raise diagnostics.UserError(
         f"dataset_dir '{dataset_dir}' lies in image_dir '{image_dir}', where it"
         ' would be taken for a class: name a folder outside')
+
+
+def _check_storing(storing):
+  """Raises UserError unless images can be stored so."""
+  if storing.max_side is not None and storing.max_side < _SMALLEST_MAX_SIDE:
+    raise diagnostics.UserError(
+        f'max_side {storing.max_side} is too small for the longest side of an image:'
+        f' expected {_SMALLEST_MAX_SIDE} pixels or more, such as 640')
+  if not 1 <= storing.jpeg_quality <= 100:
+    raise diagnostics.UserError(
+        f'jpeg_quality {storing.jpeg_quality} is not a quality of JPEG: expected 1 to'
+        ' 100')
 
 
 def _earlier_files(dataset_dir, dataset_name, names):
@@ -227,11 +255,11 @@ def _ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
       pool.shutdown(cancel_futures=True)
 
 
-def _check_images(folders: ClassFolders, workers: int):
+def _check_images(folders: ClassFolders, workers: int, storing: image_check.Storing):
   """Returns the images that can be used, and (path, reason) of all others."""
   images = []
   refused = [(path, 'it lies in no class folder') for path in folders.outside]
-  check = functools.partial(_check_image, folders.root)
+  check = functools.partial(_check_image, folders.root, storing)
   with warnings.catch_warnings(), Progress(
       'checking', len(folders.sources), 'images') as progress:
     # Of odd metadata and of very large images: no reason to refuse one.
@@ -246,7 +274,8 @@ def _check_images(folders: ClassFolders, workers: int):
   return images, sorted(refused)
 
 
-def _check_image(root: str, source: Source) -> _Image | str:
+def _check_image(root: str, storing: image_check.Storing, source: Source
+                 ) -> _Image | str:
   """Returns a checked image, or the reason to refuse it."""
   path = os.path.join(root, source.path)
   try:
@@ -254,12 +283,16 @@ def _check_image(root: str, source: Source) -> _Image | str:
       return 'it is not a regular file'
     with open(path, 'rb') as file:
       data = file.read()
-    facts = image_check.examine(data, source.path)
+    if storing.max_side is None:
+      stored, facts = data, image_check.examine(data, source.path)
+    else:
+      # How small it becomes is known when it is encoded.
+      stored, facts = image_check.prepare(data, source.path, storing)
   except OSError as error:
     return f'it cannot be read: {error.strerror}'
   except image_check.RefusedError as error:
     return str(error)
-  return _Image(source, facts, _digest(data), len(data))
+  return _Image(source, facts, _digest(data), len(data), len(stored))
 
 
 def _digest(data):
@@ -303,12 +336,14 @@ def _split(images, validation_share):
           for name, sources in assigned.items()}
 
 
-def _write_splits(root, splits, base, num_shards, workers) -> dict[str, str]:
-  """Writes all records to BASE_*; returns the pattern of each split's files."""
+def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
+  """Writes all records to BASE_*; returns the pattern of each split's files.
+
+  `load` returns what is stored of an image.
+  """
   from slim_zoo.datasets import dataset_utils  # TensorFlow: not needed to check images.
 
   num_images = sum(len(images) for images in splits.values())
-  load = functools.partial(_load, root)
   with Progress('writing', num_images, 'images') as progress:
     done = 0
 
@@ -324,7 +359,7 @@ def _write_splits(root, splits, base, num_shards, workers) -> dict[str, str]:
 
     patterns = {}
     for split, images in splits.items():
-      size = sum(image.size for image in images)
+      size = sum(image.stored_bytes for image in images)
       shards = min(num_shards or math.ceil(size / _SHARD_BYTES), len(images))
       with contextlib.closing(_ordered_map(load, images, workers)) as loaded:
         for shard in range(shards):
@@ -337,7 +372,7 @@ def _write_splits(root, splits, base, num_shards, workers) -> dict[str, str]:
   return patterns
 
 
-def _load(root: str, image: _Image) -> bytes:
+def _load(root: str, storing: image_check.Storing, image: _Image) -> bytes:
   """Returns what is stored of an image."""
   path = os.path.join(root, image.source.path)
   with open(path, 'rb') as file:
@@ -345,7 +380,9 @@ def _load(root: str, image: _Image) -> bytes:
   if _digest(data) != image.digest:
     raise diagnostics.UserError(
         f"'{path}' changed while it was converted: run the same command again")
-  return image_check.encode(data) if image.facts.change else data
+  if not image.facts.change:
+    return data
+  return image_check.prepare(data, path, storing)[0]
 
 
 def _notes(folders, splits, validation_share):

@@ -60,10 +60,8 @@ class Reader:
     if pixels > image_check.MAX_PIXELS:
       raise image_check.too_large()
     with self._one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
-      facts = image_check.examine(data, path)
+      data, facts = image_check.prepare(data, path, image_check.Storing())
       change = facts.change
-      if change:
-        data = image_check.encode(data)
       yield ImageFile(
           data, f'{change or "PNG"}, its first frame' if facts.several else change)
 

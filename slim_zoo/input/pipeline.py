@@ -23,7 +23,6 @@ from slim_zoo.input import (
     record_log,
     records,
 )
-from slim_zoo.preprocessing import lazy_image
 from slim_zoo.tf_compat import is_deterministic, slim, tf
 
 _SHUFFLE_BYTES = 256 * 2**20
@@ -284,7 +283,7 @@ def preprocess_with(preprocessing_fn: Callable, image_size: int,
       offered['seed'] = tf.stack([tf.constant(seed, tf.int64), number])
     if 'object/bbox' in values:
       offered['bbox'] = values['object/bbox'][tf.newaxis]
-    if isinstance(image, lazy_image.LazyImage) and not (
+    if isinstance(image, image_decoding.EncodedImage) and not (
         preprocessing_fn.takes_lazy_images):
       image = image.decode()
     return preprocessing_fn(image, image_size, image_size, **{
@@ -324,9 +323,9 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     part: the part of the records to read; None: all.
     cache_dir: folder of copies of the records with decoded images, which are read in
       their place and made where they are missing; None: records are read themselves.
-    reduced_decoding: whether `preprocess` is called with a `lazy_image.LazyImage`, of
-      which it decodes a part; has no effect on copies, and where the dataset has no
-      `encoded_decoder`.
+    reduced_decoding: whether `preprocess` is called with an
+      `image_decoding.EncodedImage`, to decode a part of it; has no effect on copies,
+      and where the dataset has no `encoded_decoder`.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.

@@ -74,7 +74,7 @@ def _check_stored(data, facts, decode):
 def test_what_a_conversion_stores_can_be_decoded(data, name, decode):
   try:
     facts = image_check.examine(data, name)
-    stored = image_check.encode(data) if facts.change else data
+    stored, _ = image_check.prepare(data, name, image_check.Storing())
   except image_check.RefusedError as error:
     check_reason(error)
     return
