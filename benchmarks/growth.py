@@ -17,7 +17,7 @@ import statistics
 
 from absl import flags
 
-from benchmarks import paired_runs
+from benchmarks import paired_runs, ratios
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
 
@@ -37,7 +37,7 @@ flags.DEFINE_integer('num_batches', 5, 'Small steps that are timed in each run, 
                      ' least.', lower_bound=1)
 flags.DEFINE_list('num_records', ['1000', '1000000'],
                   'Records of a small and a large data set, in thousands.')
-flags.DEFINE_integer('rounds', 2, 'How often each runs.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
 path_flags.DEFINE_path('work_dir', None,
                        'Folder for the records; existing ones are reused.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
@@ -111,6 +111,8 @@ def steps() -> tuple[dict, list[paired_runs.Contender], list[Line]]:
   lines = [
       Line(f'{of}, ms an image', f'{small} images', f'{large} images', 'seconds',
            (1e3 / small, 1e3 / large), 1.10),
+      Line(f'{of}, ms an image', f'{small} images', paired_runs.CONTROL, 'seconds',
+           (1e3 / small, 1e3 / small)),
       *[Line(f'{of}, ms an image', f'{small} images', f'{count} clones', 'seconds',
              (1e3 / small, 1e3 / small), 1.05) for count in clones],
       Line(f'{of}, peak memory, MiB', WHEEL, f'{small} images', 'peak_mib', most=1.05)]
@@ -130,6 +132,8 @@ def records() -> tuple[dict, list[paired_runs.Contender], list[Line]]:
   lines = [
       Line('training input, ms a record', small, large, 'seconds',
            (1e3 / _READING['batch_size'],) * 2, 1.10),
+      Line('training input, ms a record', small, paired_runs.CONTROL, 'seconds',
+           (1e3 / _READING['batch_size'],) * 2),
       Line('training input, peak memory, MiB', small, large, 'peak_mib', most=1.05),
       Line('training input, s to the first batch', small, large,
            'first_batch_seconds')]
@@ -152,9 +156,10 @@ def cells(runs: paired_runs.Runs, task: dict, line: Line) -> tuple[str, ...]:
     found = values(contender).values()
     said.append(f'{contender}: {statistics.median(found) * scale:,.4g}' if found else
                 f'{contender}: {runs.skipped(task, contender)}')
-  ratio = paired_runs.median_ratio(values(line.after), values(line.before))
-  return (line.title, *said,
-          '-' if ratio is None else f'{ratio * line.scales[1] / line.scales[0]:.3f}',
+  ratio = ratios.of_rounds(values(line.after), values(line.before))
+  if ratio is not None:
+    ratio = ratio.times(line.scales[1] / line.scales[0])
+  return (line.title, *said, paired_runs.ratio_cell(ratio, 3),
           '-' if line.most is None else f'{line.most:.2f}')
 
 
@@ -190,7 +195,7 @@ def main(_):
       small_records.make(folder_of(count), count)
   runs = paired_runs.Runs(FLAGS.output)
   for task, contenders, _ in parts:
-    runs.compare([task], contenders, FLAGS.rounds)
+    runs.compare([task], paired_runs.with_control(contenders), FLAGS.rounds)
   paired_runs.write(report(runs, [(task, lines) for task, _, lines in parts]), 'growth',
                     FLAGS.docs)
 

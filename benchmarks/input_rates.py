@@ -58,7 +58,7 @@ def line(runs: paired_runs.Runs, task: dict, ours: str, rival: str
               f"{statistics.median(busy) / task['batch_size'] * 1e3:.2f}"]
   ratio = runs.ratio(task, ours, rival)
   return (f"{task['family']}, {what}, compared with {rival}", *cells,
-          '-' if ratio is None else f'{ratio:.2f}')
+          paired_runs.ratio_cell(ratio))
 
 
 def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]) -> str:
@@ -78,8 +78,9 @@ def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]) -> str:
       paired_runs.table(
           ('', 'images/s', 'ms of processor', 'the other, images/s',
            'ms of processor', 'ratio'),
-          [line(runs, task, ours, rival) for task, rival in pairs
-           for ours in (OURS, COPIES)])]) + '\n'
+          [line(runs, task, ours, other) for task, rival in pairs
+           for ours, other in ((OURS, rival), (COPIES, rival),
+                               (OURS, paired_runs.CONTROL))])]) + '\n'
 
 
 def main(_):
@@ -97,8 +98,9 @@ def main(_):
   pairs = [(task_of(family, is_training), QUEUES if is_training else DECODING)
            for is_training in (True, False) for family in _SIZES]
   for task, rival in pairs:
-    runs.compare([task], [paired_runs.Contender(name, contenders[name])
-                          for name in (OURS, rival, COPIES)], FLAGS.rounds)
+    runs.compare([task], paired_runs.with_control(
+        [paired_runs.Contender(name, contenders[name])
+         for name in (OURS, rival, COPIES)]), FLAGS.rounds)
   paired_runs.write(report(runs, pairs), 'input_rates', FLAGS.docs)
 
 

@@ -1,10 +1,13 @@
 """Contenders side by side: fresh processes, in turn, and the ratios of each round.
 
 The runs go A B C A B C and not A A B B: what slows the machine for a while then slows
-all contenders alike, and the ratio within a round stays. Every run is written down as
-soon as it is done, so that a command that was stopped goes on where it stopped.
+all contenders alike, and the ratio within a round stays. One contender runs a second
+time in each round, as a control: how far two runs of the same code differ. Every run is
+written down as soon as it is done, so that a command that was stopped goes on where it
+stopped.
 """
 
+import collections
 import dataclasses
 import json
 import os
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from absl import flags
 
+from benchmarks import ratios
 from slim_zoo import diagnostics, progress
 from slim_zoo.timing import machine
 
@@ -24,6 +28,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TIMEOUT_SECS = 1800
 # Above this share of the cores busy with other things, times are worth little.
 BUSY = 0.1
+# The contender that is the first one once more.
+CONTROL = 'the same code again'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +51,11 @@ def check_given(*wanted: flags.Flag) -> None:
   for flag in wanted:
     if not flag.value:
       raise diagnostics.UserError(f'--{flag.name} is missing: {flag.help}')
+
+
+def with_control(contenders: Sequence[Contender]) -> list[Contender]:
+  """Returns contenders, with the first of them once more behind the others."""
+  return [*contenders, Contender(CONTROL, contenders[0].run)]
 
 
 def runner(module: str, python: str = sys.executable, **fixed) -> Callable:
@@ -146,9 +157,16 @@ class Runs:
                and (run['task'], run['contender']) == (dict(task), contender)]
     return reasons[0] if reasons and not self.medians(task, contender) else None
 
-  def ratio(self, task: Mapping, ours: str, theirs: str) -> float | None:
-    """Returns our rate over theirs: the median of the ratios of each round."""
-    return median_ratio(self.medians(task, theirs), self.medians(task, ours))
+  def ratio(self, task: Mapping, ours: str, theirs: str) -> ratios.Ratio | None:
+    """Returns our rate over theirs."""
+    return ratios.of_rounds(self.medians(task, theirs), self.medians(task, ours))
+
+  def fewest_rounds(self) -> int:
+    """Returns how often the contender ran that ran least often."""
+    counts = collections.Counter(
+        (json.dumps(run['task'], sort_keys=True), run['contender'])
+        for run in self.done.values() if 'skipped' not in run)
+    return min(counts.values(), default=0)
 
   def busiest(self) -> float | None:
     """Returns the largest share of the cores that was busy before a run that counts."""
@@ -157,21 +175,24 @@ class Runs:
                default=None)
 
 
-def median_ratio(ours: Mapping[int, float], theirs: Mapping[int, float]
-                 ) -> float | None:
-  """Returns the median of the ratios of each round; None if there is none of both."""
-  ratios = [ours[number] / theirs[number] for number in ours if number in theirs]
-  return statistics.median(ratios) if ratios else None
+def ratio_cell(ratio: ratios.Ratio | None, digits: int = 2) -> str:
+  """Returns a ratio as tables have it; '-' where there is none."""
+  return '-' if ratio is None else ratio.in_words(digits)
 
 
 def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',)) -> str:
-  """Returns the machine, and how idle it was, in words."""
-  busiest = runs.busiest()
+  """Returns the machine, how idle it was, and how many rounds there were, in words."""
+  busiest, rounds = runs.busiest(), runs.fewest_rounds()
   idle = ('how busy it was is not known' if busiest is None else
           f'at most {busiest:.0%} busy with other things before each run')
-  warning = ('. NOT TO BE PUBLISHED: it should be idle'
-             if busiest is not None and busiest > BUSY else '')
-  return f'{machine.in_words(machine.describe(packages))}; {idle}{warning}'
+  faults = [
+      *['it should be idle'] * (busiest is not None and busiest > BUSY),
+      *[f'{ratios.FEWEST_ROUNDS} rounds are the least'] * (
+          rounds < ratios.FEWEST_ROUNDS)]
+  warning = f". NOT TO BE PUBLISHED: {', and '.join(faults)}" if faults else ''
+  return (f'{machine.in_words(machine.describe(packages))}; {idle}; {rounds} rounds,'
+          ' intervals of 90% or more, a ratio whose interval contains 1 is equal'
+          f'{warning}')
 
 
 def table(headings: Sequence[str], lines: Iterable[Sequence[str]],

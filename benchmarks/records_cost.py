@@ -11,7 +11,7 @@ import statistics
 
 from absl import flags
 
-from benchmarks import paired_runs
+from benchmarks import paired_runs, ratios
 from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
@@ -23,7 +23,7 @@ flags.DEFINE_integer('num_batches', 25, 'Steps that are timed in each run.',
                      lower_bound=1)
 flags.DEFINE_integer('num_batches_burn_in', 5, 'Steps before them that do not count.',
                      lower_bound=0)
-flags.DEFINE_integer('rounds', 3, 'How often each runs.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
 flags.DEFINE_integer('num_images', 4096, 'Photographs in the records.',
                      lower_bound=1024)
 path_flags.DEFINE_path('dataset_dir', None,
@@ -39,16 +39,16 @@ def task_of(name: str) -> dict:
           'burn_in': FLAGS.num_batches_burn_in}
 
 
-def line(runs: paired_runs.Runs, task: dict) -> tuple[str, ...]:
-  """Returns a line of the table."""
-  seconds = [runs.medians(task, name) for name in (RECORDS, SYNTHETIC)]
+def line(runs: paired_runs.Runs, task: dict, other: str) -> tuple[str, ...]:
+  """Returns a line of the table: steps on records compared with the other ones."""
+  seconds = [runs.medians(task, name) for name in (RECORDS, other)]
   if not all(seconds):
-    why = runs.skipped(task, RECORDS) or runs.skipped(task, SYNTHETIC)
+    why = runs.skipped(task, RECORDS) or runs.skipped(task, other)
     return (task['network'], str(task['batch_size']), *'---', str(why))
   waited = runs.noted(task, RECORDS, 'waited_share').values()
-  return (task['network'], str(task['batch_size']),
+  return (f"{task['network']}, beside {other}", str(task['batch_size']),
           *(f'{statistics.median(values.values()) * 1e3:,.1f}' for values in seconds),
-          f'{paired_runs.median_ratio(*seconds) - 1:+.1%}',
+          paired_runs.ratio_cell(ratios.of_rounds(*seconds), 3),
           f'{statistics.median(waited):.1%}')
 
 
@@ -57,15 +57,16 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
   return '\n\n'.join([
       '# Cost of records',
       'Milliseconds of a training step on records of 500 x 375 JPEGs, and of the same'
-      ' step on random images in memory: medians, and the difference within each round.'
+      ' step on random images in memory: medians, and the ratio within each round.'
       ' The last column is the share of a step that waits for its images, as the'
       ' progress lines of training show it. Only the first figure includes the'
       ' processor time that the input uses while the network computes.',
       f'{paired_runs.conditions(runs)}.',
       f'    {paired_runs.command_line("records_cost")}',
       paired_runs.table(
-          ('network', 'batch', 'on records, ms', 'in memory, ms', 'more', 'waits'),
-          [line(runs, task) for task in tasks])]) + '\n'
+          ('network', 'batch', 'on records, ms', 'the other, ms', 'ratio', 'waits'),
+          [line(runs, task, other) for task in tasks
+           for other in (SYNTHETIC, paired_runs.CONTROL)])]) + '\n'
 
 
 def main(_):
@@ -78,9 +79,9 @@ def main(_):
   photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)
   tasks = [task_of(name) for name in FLAGS.networks]
   runs, peer = paired_runs.Runs(FLAGS.output), 'peers.our_steps'
-  runs.compare(tasks, [
+  runs.compare(tasks, paired_runs.with_control([
       paired_runs.Contender(RECORDS, paired_runs.runner(peer)),
-      paired_runs.Contender(SYNTHETIC, paired_runs.runner(peer, synthetic=True))],
+      paired_runs.Contender(SYNTHETIC, paired_runs.runner(peer, synthetic=True))]),
                FLAGS.rounds)
   paired_runs.write(report(runs, tasks), 'records_cost', FLAGS.docs)
 

@@ -67,11 +67,12 @@ def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
     return f'{statistics.median(values):.2f}' if values else str(
         runs.skipped(task, name))
 
-  # The ratio of rates is that of the other's time to ours.
-  ratio = runs.ratio(task, WHEEL, SCRIPT)
   what = f"{task['network']}, first step of {task['batch_size']} images"
-  lines = [(what, seconds(task, SCRIPT), seconds(task, WHEEL),
-            '-' if ratio is None else f'{ratio:.2f}')]
+  # The ratio of rates is that of the other's time to ours.
+  lines = [(f'{what}, compared with {other}', seconds(task, SCRIPT),
+            seconds(task, other),
+            paired_runs.ratio_cell(runs.ratio(task, other, SCRIPT)))
+           for other in (WHEEL, paired_runs.CONTROL)]
   lines += [(answer['answer'], seconds(answer, SCRIPT), '-', '-') for answer in answers]
   return '\n\n'.join([
       '# Start-up',
@@ -81,7 +82,7 @@ def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
       ' lower rows are the seconds of commands that end without TensorFlow.',
       f'{paired_runs.conditions(runs)}.',
       f'    {paired_runs.command_line("start_up")}',
-      paired_runs.table(('', 'this project, s', 'tf_slim wheel, s', 'ratio of times'),
+      paired_runs.table(('', 'this project, s', 'the other, s', 'ratio of times'),
                         lines)]) + '\n'
 
 
@@ -94,8 +95,9 @@ def main(_):
   runs = paired_runs.Runs(FLAGS.output)
   task = {'network': FLAGS.network, 'batch_size': FLAGS.batch_size}
   answers = [{'answer': name} for name in _ANSWERS]
-  runs.compare([task], [paired_runs.Contender(SCRIPT, run_script),
-                        paired_runs.Contender(WHEEL, run_wheel)], FLAGS.rounds)
+  runs.compare([task], paired_runs.with_control(
+      [paired_runs.Contender(SCRIPT, run_script),
+       paired_runs.Contender(WHEEL, run_wheel)]), FLAGS.rounds)
   runs.compare(answers, [paired_runs.Contender(SCRIPT, run_answer)], FLAGS.rounds)
   paired_runs.write(report(runs, task, answers), 'start_up', FLAGS.docs)
 

@@ -30,7 +30,8 @@ weights, and `train_on_batch`. The tf_slim wheel has no frozen graph and no Mobi
 V2. PyTorch runs with channels last; its frozen network is a traced and frozen module.
 Images are random and stay in memory. The optimizer is momentum; only this project and
 the wheel have weight decay. A rate is that of the median batch, and the median of the
-rounds. Ratios are computed within each round; above 1 this project is faster."""
+rounds. Ratios are computed within each round; above 1 this project is faster. The
+control is this project a second time in each round."""
 
 flags.DEFINE_list('networks', list(NETWORKS), 'Networks to compare.')
 flags.DEFINE_list('what', list(WHATS), 'What to time: forward, frozen, step.')
@@ -93,23 +94,19 @@ def cell(runs: paired_runs.Runs, task, contender: str) -> str:
   return f'{rates[len(rates) // 2]:,.1f}' if rates else '-'
 
 
-def ratio_cell(ratio: float | None) -> str:
-  """Returns a ratio as the table has it."""
-  return '-' if ratio is None else f'{ratio:.2f}'
-
-
 def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
   """Returns the Markdown page."""
   lines = [
       (f"{task['network']}, {WHATS[task['what']]}", cell(runs, task, OURS),
-       *(f'{cell(runs, task, rival)} ({ratio_cell(runs.ratio(task, OURS, rival))})'
+       *(f'{cell(runs, task, rival)}: '
+         f'{paired_runs.ratio_cell(runs.ratio(task, OURS, rival))}'
          for rival in rivals))
       for task in tasks()]
   reasons = dict.fromkeys(
       f"{rival}, {task['network']}, {WHATS[task['what']]}: {why}"
       for rival in (OURS, *rivals) for task in tasks()
       if (why := runs.skipped(task, rival)))
-  head = ('', f'{OURS}, images/s', *(f'{rival} (ratio)' for rival in rivals))
+  head = ('', f'{OURS}, images/s', *(f'{rival}: ratio' for rival in rivals))
   parts = ['# Step rates of this project, tf_slim, Keras and PyTorch', _NOTES,
            f'{paired_runs.conditions(runs, ("tensorflow", "keras", "tf-slim"))}.',
            f'    {paired_runs.command_line("step_rates")}',
@@ -143,8 +140,9 @@ def main(_):
   rivals = [peers()[name] for name in FLAGS.peers]
   runs = paired_runs.Runs(FLAGS.output)
   ours = paired_runs.Contender(OURS, paired_runs.runner('peers.ours'))
-  runs.compare(tasks(), [ours, *rivals], FLAGS.rounds)
-  names = [rival.name for rival in rivals]
+  contenders = paired_runs.with_control([ours, *rivals])
+  runs.compare(tasks(), contenders, FLAGS.rounds)
+  names = [contender.name for contender in contenders[1:]]
   page = report(runs, names)
   if FLAGS.docs:
     os.makedirs(FLAGS.docs, exist_ok=True)

@@ -38,7 +38,7 @@ flags.DEFINE_integer('batch_size', None, 'Images a step; by default 32 of lenet,
 flags.DEFINE_integer('interval_secs', 8, 'Seconds between checkpoints, and between'
                      ' summaries. What comes before the second ones does not count.',
                      lower_bound=1)
-flags.DEFINE_integer('rounds', 3, 'How often each of both runs.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'How often each of both runs.', lower_bound=1)
 path_flags.DEFINE_path('dataset_dir', 'demo/data', 'Folder of the digits data set.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
 path_flags.DEFINE_path('docs', None, 'Folder to write training_loop.md to.')
@@ -102,22 +102,25 @@ def run_bare(task) -> dict:
     return paired_runs.runner('peers.bare_steps')(with_folder)
 
 
+def line(runs: paired_runs.Runs, task: dict, other: str) -> tuple[str, ...]:
+  """Returns a line of the table: the script compared with the other one."""
+  name = f"{task['network']}, compared with {other}"
+  ratio = runs.ratio(task, SCRIPT, other)
+  if ratio is None:
+    why = runs.skipped(task, SCRIPT) or runs.skipped(task, other)
+    return (name, str(task['batch_size']), *'----', str(why))
+  rates = (f'{1 / statistics.median(runs.medians(task, contender).values()):,.2f}'
+           for contender in (SCRIPT, other))
+  extra = statistics.median(runs.noted(task, SCRIPT, 'extra_seconds').values())
+  with_extra = ratio.times(_USUAL_INTERVAL / (_USUAL_INTERVAL + extra))
+  return (name, str(task['batch_size']), *rates, ratio.in_words(3), f'{extra:.2f}',
+          with_extra.in_words(3) if other == BARE else '-')
+
+
 def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
   """Returns the Markdown page."""
-  lines = []
-  for task in tasks:
-    found = [runs.medians(task, name).values() for name in (SCRIPT, BARE)]
-    ratio = runs.ratio(task, SCRIPT, BARE)
-    if ratio is None:
-      why = runs.skipped(task, SCRIPT) or runs.skipped(task, BARE)
-      lines.append((task['network'], str(task['batch_size']), *'----', str(why)))
-      continue
-    extra = statistics.median(runs.noted(task, SCRIPT, 'extra_seconds').values())
-    lines.append((
-        task['network'], str(task['batch_size']),
-        *(f'{1 / statistics.median(seconds):,.2f}' for seconds in found),
-        f'{ratio:.3f}', f'{extra:.2f}',
-        f'{ratio * _USUAL_INTERVAL / (_USUAL_INTERVAL + extra):.3f}'))
+  lines = [line(runs, task, other) for task in tasks
+           for other in (BARE, paired_runs.CONTROL)]
   return '\n\n'.join([
       '# Cost of the training loop',
       'Steps per second of `slim-zoo train` on digits with progress lines, and of a'
@@ -128,7 +131,7 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
       f'{paired_runs.conditions(runs)}.',
       f'    {paired_runs.command_line("training_loop")}',
       paired_runs.table(
-          ('network', 'batch', 'the script, steps/s', 'bare steps, steps/s', 'ratio',
+          ('network', 'batch', 'the script, steps/s', 'the other, steps/s', 'ratio',
            'summaries and checkpoint, s', 'ratio with them'), lines)]) + '\n'
 
 
@@ -142,8 +145,9 @@ def main(_):
   datasets.split_files(datasets.find_dataset('digits'), 'train', FLAGS.dataset_dir)
   tasks = [task_of(name) for name in FLAGS.networks]
   runs = paired_runs.Runs(FLAGS.output)
-  runs.compare(tasks, [paired_runs.Contender(SCRIPT, run_script),
-                       paired_runs.Contender(BARE, run_bare)], FLAGS.rounds)
+  runs.compare(tasks, paired_runs.with_control(
+      [paired_runs.Contender(SCRIPT, run_script),
+       paired_runs.Contender(BARE, run_bare)]), FLAGS.rounds)
   paired_runs.write(report(runs, tasks), 'training_loop', FLAGS.docs)
 
 

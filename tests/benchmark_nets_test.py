@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import paired_runs
+from benchmarks import paired_runs, ratios
 from slim_zoo.drawing import charts
 from slim_zoo.timing import machine, timings
 from slim_zoo.timing.timings import Timings, timed
@@ -172,7 +172,7 @@ def test_contenders_run_in_turn_and_a_stopped_comparison_goes_on(tmp_path):
   runs = paired_runs.Runs(path)
   runs.compare(tasks, contenders, rounds=2)
   assert order == ['a', 'b', 'a', 'b']
-  assert runs.ratio(tasks[0], 'a', 'b') == 2.0
+  assert runs.ratio(tasks[0], 'a', 'b').median == 2.0
   assert paired_runs.Runs(path).medians(tasks[0], 'b') == {0: 2.0, 1: 2.0}
 
 
@@ -183,8 +183,42 @@ def test_ratios_are_of_each_round():
     for name, seconds in (('ours', ours), ('theirs', theirs)):
       runs.done[number, name] = {'task': {}, 'contender': name, 'round': number,
                                  'seconds': [seconds], 'busy_before': 0.5}
-  assert runs.ratio({}, 'ours', 'theirs') == 3
-  assert 'NOT TO BE PUBLISHED' in paired_runs.conditions(runs)
+  assert runs.ratio({}, 'ours', 'theirs') == ratios.Ratio(3, 3, 3, 3)
+  assert paired_runs.conditions(runs).endswith(
+      'NOT TO BE PUBLISHED: it should be idle, and 5 rounds are the least')
+
+
+@pytest.mark.parametrize(('values', 'low', 'high'), [
+    ([1.0], 1, 1), ([3, 1, 2], 1, 3), ([1, 2, 3, 4, 5], 1, 5),
+    # With seven, 87.5% would be left by dropping one at each end; with eight, 93%.
+    (range(7), 0, 6), (range(8), 1, 6), (range(20), 5, 14)])
+def test_intervals_leave_out_as_many_as_90_percent_allow(values, low, high):
+  assert ratios.interval(list(values)) == (low, high)
+
+
+@pytest.mark.parametrize(('ours', 'theirs', 'words', 'is_equal'), [
+    ([2, 2, 2, 2, 2], [1, 1, 1, 1, 1], '2.00 (2.00 to 2.00)', False),
+    ([11, 12, 13, 14, 15], [10] * 5, '1.30 (1.10 to 1.50)', False),
+    ([9, 12, 13, 14, 15], [10] * 5, 'equal (0.90 to 1.50)', True),
+    ([10, 12, 13, 14, 15], [10] * 5, 'equal (1.00 to 1.50)', True),
+    ([2, 2], [1, 1], '2.00 (2 rounds)', True),
+    ([2], [1], '2.00 (1 round)', True),
+])
+def test_a_ratio_near_one_is_equal(ours, theirs, words, is_equal):
+  ratio = ratios.of_rounds(dict(enumerate(ours)), dict(enumerate(theirs)))
+  assert (ratio.in_words(), ratio.is_equal) == (words, is_equal)
+  assert ratios.of_rounds(dict(enumerate(ours)), {}) is None
+
+
+def test_the_control_is_the_first_contender_in_each_round(tmp_path):
+  order = []
+  contenders = paired_runs.with_control(
+      [answering('a', {'x': 1.0}, order), answering('b', {'x': 2.0}, order)])
+  runs = paired_runs.Runs(tmp_path / 'runs.jsonl')
+  runs.compare([{'what': 'x'}], contenders, rounds=2)
+  assert order == ['a', 'b', 'a'] * 2
+  assert runs.ratio({'what': 'x'}, 'a', paired_runs.CONTROL).median == 1
+  assert runs.fewest_rounds() == 2
 
 
 def test_who_did_not_run_was_not_disturbed():

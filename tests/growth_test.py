@@ -39,9 +39,9 @@ def runs_of(**noted):
 @pytest.mark.parametrize(('noted', 'scales', 'small', 'large', 'cells'), [
     # Four times the images take four times as long, on a machine at half its speed too.
     ('seconds', (1e3 / 16, 1e3 / 64), [[0.9, 1.6, 1.7], [3.2]], [[6.4], [12.8]],
-     ('small: 150', 'large: 150', '1.000', '1.10')),
+     ('small: 150', 'large: 150', '1.000 (2 rounds)', '1.10')),
     ('peak_mib', (1, 1), [100, 200], [110, 180],
-     ('small: 150', 'large: 145', '1.000', '1.10')),
+     ('small: 150', 'large: 145', '1.000 (2 rounds)', '1.10')),
 ])
 def test_ratios_are_of_each_round_and_of_an_image(noted, scales, small, large, cells):
   runs = runs_of(small=[{noted: value} for value in small],

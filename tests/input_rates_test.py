@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import photo_records
+from benchmarks import paired_runs, photo_records
 from benchmarks.peers import decoding, our_input, our_steps, queue_input
 from benchmarks.peers.reports import NotThereError
 from slim_zoo.input import records
@@ -73,15 +73,20 @@ def test_cost_of_records_is_of_each_round(tmp_path):
   (tmp_path / '1024_photographs').touch()
   shared = {'network': 'lenet', 'batch_size': 8, 'dataset_dir': str(tmp_path),
             'num_batches': 25, 'burn_in': 5}
-  pairs = [(1.1, 1.0), (2.06, 2.0), (0.5, 0.5)]
+  pairs = [(1.1, 1.0), (2.06, 2.0), (0.55, 0.5), (0.6, 0.5), (1.1, 1.0)]
+  times = [(*pair, pair[0]) for pair in pairs]
   (tmp_path / 'runs').write_text('\n'.join(
       json.dumps({'task': shared, 'contender': name, 'round': number,
                   'seconds': [seconds], 'waited_share': 0.02})
-      for number, pair in enumerate(pairs)
-      for name, seconds in zip(('on records', 'on images in memory'), pair,
-                               strict=True)))
+      for number, found in enumerate(times)
+      for name, seconds in zip(
+          ('on records', 'on images in memory', paired_runs.CONTROL), found,
+          strict=True)))
   done = subprocess.run(
       [sys.executable, '-m', 'benchmarks.records_cost', '--networks=lenet',
        '--num_images=1024', f'--dataset_dir={tmp_path}', f'--output={tmp_path}/runs'],
       cwd=ROOT, text=True, capture_output=True, check=True)
-  assert '| lenet | 8 | 1,100.0 | 1,000.0 | +3.0% | 2.0% |' in done.stdout
+  assert ('| lenet, beside on images in memory | 8 | 1,100.0 | 1,000.0 |'
+          ' 1.100 (1.030 to 1.200) | 2.0% |') in done.stdout
+  assert ('| lenet, beside the same code again | 8 | 1,100.0 | 1,100.0 |'
+          ' equal (1.000 to 1.000) | 2.0% |') in done.stdout
