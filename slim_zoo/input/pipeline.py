@@ -15,13 +15,14 @@ from collections.abc import Callable
 from slim_zoo import diagnostics
 from slim_zoo.images import image_decoding
 from slim_zoo.input import (
-    batch_labels,
-    chunks,
-    held_out,
-    image_cache,
-    record_faults,
-    record_log,
-    records,
+  batch_labels,
+  chunks,
+  first_records,
+  held_out,
+  image_cache,
+  record_faults,
+  record_log,
+  records,
 )
 from slim_zoo.tf_compat import is_deterministic, slim, tf
 
@@ -73,7 +74,7 @@ class Input:
 
   def image_sizes(self) -> list[tuple[int, int]]:
     """Returns (height, width) of the first images, in pixels."""
-    return record_faults.first_sizes(self.files, self.faults.expected)
+    return first_records.sizes(self.files, self.faults.expected)
 
   def failure(self, error: tf.errors.OpError) -> diagnostics.UserError | None:
     """Returns the user's view of an error, None if the input did not cause it."""
@@ -202,7 +203,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
   files = _files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
-  record_faults.check_first(files, expected, labels_offset)
+  first_records.check(files, expected, labels_offset)
   faults = record_faults.FaultCounts(files, expected)
   num_classes = dataset.num_classes - labels_offset
   # Several times what can be under way when nearly every image decodes.

@@ -1,7 +1,7 @@
 """Why a record cannot be used: its label, its features or its image.
 
-The first records of a run are checked before it starts. A record that the pipeline
-skips later is read again, so that its fault is named and counted by its kind.
+A record that the pipeline skips is read again, so that its fault is named, and counted
+by its kind. `first_records` checks the first records of a run before it starts.
 """
 
 import collections
@@ -15,13 +15,9 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.images import image_check
-from slim_zoo.input import batch_labels, record_counts, records
+from slim_zoo.input import batch_labels, records
 from slim_zoo.tf_compat import slim, tf
 
-# How many records are checked before a run: those at the start of a few files.
-_CHECKED_FILES, _CHECKED_OF_A_FILE = 8, 8
-# From so many on, lists of two labels are taken for N-hot vectors, if all are.
-_FEWEST_PAIRS = 8
 # So many records of a kind are named; of more, the count is printed when it doubles.
 _NAMED_OF_A_KIND = 8
 # WebP is decoded by newer releases of TensorFlow.
@@ -32,7 +28,7 @@ _SIGNATURES = (
     (4, b'ftypavi', 'AVIF'), (0, b'\xff\x4f\xff\x51', 'JPEG2000'),
     (4, b'jP  \r\n', 'JPEG2000'), (0, b'\xff\x0a', 'JPEG XL'), (4, b'JXL ', 'JPEG XL'))
 _TYPES = {'bytes_list': 'text or bytes', 'float_list': 'float', 'int64_list': 'int64'}
-_ADVICE_N_HOT = ('say "multi_label": "n_hot" in the dataset.json of the folder, and'
+ADVICE_N_HOT = ('say "multi_label": "n_hot" in the dataset.json of the folder, and'
                  ' train with --loss=sigmoid')
 
 
@@ -96,7 +92,7 @@ def expected_of(dataset: slim.dataset.Dataset) -> Expected:
       batch_labels.is_multi_label(dataset), batch_labels.is_n_hot(dataset))
 
 
-class _Features:
+class Features:
   """The features of a record: their values and types by name."""
 
   def __init__(self, example: tf.train.Example):
@@ -127,16 +123,16 @@ class _Features:
         for name in sorted(self._features)], 12) or 'nothing'
 
 
-def _parsed(data: bytes) -> _Features | None:
+def parse(data: bytes) -> Features | None:
   """Returns the features of a record; None if it is no tf.train.Example."""
   from google.protobuf import message
   try:
-    return _Features(tf.train.Example.FromString(data))
+    return Features(tf.train.Example.FromString(data))
   except message.DecodeError:
     return None
 
 
-def _shown(values) -> str:
+def shown(values) -> str:
   """Returns the first values of a feature, each of them shortened."""
   texts = [repr(value if not isinstance(value, bytes) else value[:20])
            for value in values[:8]]
@@ -154,7 +150,7 @@ def looks_n_hot(values: Sequence[int], num_classes: int) -> bool:
   return len(values) > 2 or (len(values) == num_classes == 2 and values[0] == values[1])
 
 
-def _label_fault(features: _Features, expected: Expected) -> Fault | None:
+def _label_fault(features: Features, expected: Expected) -> Fault | None:
   """Returns what is wrong with a label; whether it is a class is asked elsewhere."""
   name = expected.label_feature
   kind, values = features.kind(name), features.values(name)
@@ -166,13 +162,13 @@ def _label_fault(features: _Features, expected: Expected) -> Fault | None:
                  f' {expected.label_in_words}', True)
   if kind != 'int64_list':
     return Fault(f'{_TYPES[kind]} label', f'its {name} is {_TYPES[kind]},'
-                 f' {_shown(values)}: expected {expected.label_in_words}', True,
+                 f' {shown(values)}: expected {expected.label_in_words}', True,
                  'write the label as one int64' if not expected.multi_label else
                  'write the labels as int64')
   if expected.n_hot:
     if len(values) == expected.num_classes and set(values) <= {0, 1}:
       return None
-    return Fault('label that is not N-hot', f'its {name} is {_shown(values)}: expected'
+    return Fault('label that is not N-hot', f'its {name} is {shown(values)}: expected'
                  f' {expected.label_in_words}', True,
                  'say "multi_label": true in dataset.json where records hold the'
                  ' numbers of classes')
@@ -180,19 +176,19 @@ def _label_fault(features: _Features, expected: Expected) -> Fault | None:
     is_n_hot = looks_n_hot(values, expected.num_classes) or (
         len(values) == expected.num_classes and set(values) <= {0, 1})
     return Fault(
-        'record with several labels', f'it has {len(values)} labels, {_shown(values)},'
+        'record with several labels', f'it has {len(values)} labels, {shown(values)},'
         ' in a data set whose images have one each', True,
-        f'these are N-hot: {_ADVICE_N_HOT}, or write each label as one number'
+        f'these are N-hot: {ADVICE_N_HOT}, or write each label as one number'
         if is_n_hot else
         'if images have any number of labels, say "multi_label": true in the'
         ' dataset.json of the folder')
   if expected.multi_label and looks_n_hot(values, expected.num_classes):
-    return Fault('N-hot label', f'its {name} is N-hot, {_shown(values)}: expected'
-                 f' {expected.label_in_words}', True, _ADVICE_N_HOT)
+    return Fault('N-hot label', f'its {name} is N-hot, {shown(values)}: expected'
+                 f' {expected.label_in_words}', True, ADVICE_N_HOT)
   return None
 
 
-def _image_fault(features: _Features, expected: Expected) -> Fault | None:
+def _image_fault(features: Features, expected: Expected) -> Fault | None:
   """Returns why an image cannot be used, by all but its pixels."""
   name = expected.image_feature
   kind, values = features.kind(name), features.values(name)
@@ -238,7 +234,7 @@ def _format_of(data: bytes) -> str | None:
     if data.startswith(signature, place):
       return name
   try:
-    with _opened(data) as image:
+    with opened(data) as image:
       return image.format
   except Image.DecompressionBombError:
     return 'PNG'
@@ -247,7 +243,7 @@ def _format_of(data: bytes) -> str | None:
 
 
 @contextlib.contextmanager
-def _opened(data) -> Iterator[Image.Image]:
+def opened(data) -> Iterator[Image.Image]:
   """Lends an image of which only the header was read."""
   with warnings.catch_warnings():
     # Pillow warns of sizes that are checked here.
@@ -259,7 +255,7 @@ def _opened(data) -> Iterator[Image.Image]:
 
 def _size_fault(data):
   try:
-    with _opened(data) as image:
+    with opened(data) as image:
       image_check.check_size(image.width, image.height)
   except image_check.RefusedError as error:
     reason = error
@@ -277,7 +273,7 @@ def find(data: bytes, expected: Expected) -> Fault | None:
     data: of the record.
     expected: what it must hold.
   """
-  features = _parsed(data)
+  features = parse(data)
   if features is None:
     return _NO_EXAMPLE
   image = _image_fault(features, expected)
@@ -289,13 +285,13 @@ def find(data: bytes, expected: Expected) -> Fault | None:
 
 def find_label_fault(data: bytes, expected: Expected) -> Fault | None:
   """Returns what is wrong with the label of a record; whether it is a class aside."""
-  features = _parsed(data)
+  features = parse(data)
   return (_NO_EXAMPLE if features is None else _label_fault(features, expected))
 
 
 def labels_of(data: bytes, expected: Expected) -> list[int]:
   """Returns the labels of a record in which `find_label_fault` finds nothing."""
-  values = _parsed(data).values(expected.label_feature)
+  values = parse(data).values(expected.label_feature)
   if not values and expected.default_label is not None:
     return [expected.default_label]
   return [label for label, value in enumerate(values) if value] if (
@@ -307,114 +303,13 @@ def explain(data: bytes, expected: Expected) -> Fault:
   fault = find(data, expected)
   if fault:
     return fault
-  image = _parsed(data).values(expected.image_feature)[0]
+  image = parse(data).values(expected.image_feature)[0]
   try:
     image_check.examine(image, '')
   except image_check.RefusedError as error:
     return Fault('damaged image', f'its image cannot be decoded: {error}')
   # Pillow decodes it, TensorFlow does not.
   return _unknown_format(_format_of(image))
-
-
-def check_first(files: Sequence[str], expected: Expected,
-                labels_offset: int = 0) -> None:
-  """Checks the first records of some files, before anything is made of them.
-
-  One image that cannot be used ends no run, so images are refused only where none of
-  the first can be decoded; a label of the wrong form is refused at once.
-
-  Args:
-    files: record files.
-    expected: what their records must hold.
-    labels_offset: taken off every label.
-
-  Raises:
-    UserError: there is no record, or labels or images are of the wrong form; the
-      message names the record.
-  """
-  bad_images, labels = [], []
-  for index, position, data in _first(files):
-    fault = find(data, expected)
-    if fault is None:
-      labels.append((index, position, _parsed(data).values(expected.label_feature)))
-      continue
-    if not records.is_whole(files[index], position):
-      return  # A damaged file; the run ends with the place.
-    line = (f'{records.describe(files, index, position)}: {fault.reason}'
-            f'{fault.advice and "; "}{fault.advice}')
-    if fault.is_of_label:
-      raise diagnostics.UserError(line)
-    bad_images.append(line)
-  if bad_images and not labels:
-    raise diagnostics.UserError(bad_images[0])
-  if not labels:
-    raise record_counts.no_record(files)
-  _check_names(files, expected)
-  _check_pairs(files, labels, expected)
-  for index, position, values in [] if expected.n_hot else labels:
-    for label in values:
-      if not labels_offset <= label < expected.num_classes:
-        raise diagnostics.UserError(batch_labels.wrong_label(
-            label, expected.num_classes - labels_offset, labels_offset, files,
-            (index, position)))
-
-
-def first_sizes(files: Sequence[str], expected: Expected) -> list[tuple[int, int]]:
-  """Returns (height, width) of the first images of some files, in pixels.
-
-  Args:
-    files: record files.
-    expected: what their records hold; images that cannot be read are left out.
-  """
-  sizes = []
-  for *_, data in _first(files):
-    if find(data, expected) is None:
-      with contextlib.suppress(Exception), _opened(
-          _parsed(data).values(expected.image_feature)[0]) as image:
-        sizes.append((image.height, image.width))
-  return sizes
-
-
-def _first(files) -> Iterator[tuple[int, int, bytes]]:
-  """Yields (file index, position, data) of the first records of some files."""
-  for index in range(0, len(files), -(-len(files) // _CHECKED_FILES)):
-    for position, data in enumerate(records.read_records(
-        files[index], range(_CHECKED_OF_A_FILE))):
-      yield index, position, data
-
-
-def _check_names(files, expected):
-  """Refuses lists of labels where none of the first records has the feature.
-
-  Where some records have it, those without it are images of no class.
-  """
-  if not expected.multi_label or expected.default_label is not None:
-    return
-  name = expected.label_feature
-  first = [(index, position, _parsed(data)) for index, position, data in _first(files)]
-  if any(features is not None and features.has(name) for *_, features in first):
-    return
-  index, position, features = first[0]
-  raise diagnostics.UserError(diagnostics.sentences(
-      f'{records.describe(files, index, position)}: {features.missing(name)}; expected'
-      f' {name}, {expected.label_in_words}',
-      f'None of the first {len(first)} records has it: write the labels under this'
-      ' name, and an empty list for an image of no class'))
-
-
-def _check_pairs(files, labels, expected):
-  """Refuses two labels for every image, of two classes: they look N-hot."""
-  pairs = [values for *_, values in labels]
-  if not expected.multi_label or expected.n_hot or expected.num_classes != 2 or any(
-      sorted(values) != [0, 1] for values in pairs):
-    return
-  if [1, 0] in pairs or len(pairs) >= _FEWEST_PAIRS:
-    index, position, values = labels[0]
-    raise diagnostics.UserError(
-        f'{records.describe(files, index, position)}: its {expected.label_feature} is'
-        f' {_shown(values)}, and each of the first {len(pairs)} records has two such'
-        f' values, so they are N-hot or every image is of both classes; if they are'
-        f' N-hot, {_ADVICE_N_HOT}')
 
 
 class FaultCounts:

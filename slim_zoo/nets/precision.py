@@ -1,12 +1,17 @@
-"""Networks that compute in 16 bits, on variables of 32.
+"""Networks that compute in 16 bits, with variables of 32 bits.
 
     float16   Micikevicius et al. 2017, arXiv 1710.03740
     bfloat16  Kalamkar et al. 2019, arXiv 1905.12322: the range of float32
 
-Variables are float32 under their usual names, so checkpoints are the same ones. A layer
-whose inputs have 16 bits gets its weights cast to them. Batch norm, which asks for
-float32 by itself, has its parameters, statistics and arithmetic in it. What of float16
-gradients would be too small for it is the optimizer's matter: it scales the loss.
+Variables are float32 under their usual names, so checkpoints do not depend on the
+precision. A layer with 16-bit inputs gets its weights cast to 16 bits. Batch norm
+requests float32, so its parameters, statistics and arithmetic are float32.
+
+The code for 16 bits has three parts, which meet in the training graph only:
+
+    nets/precision.py                 the network: casts of images, weights and logits
+    training/updates/loss_scaling.py  the update: float16 gradients that are too small
+    deployment/computation.py         the machine: whether it computes a type, how fast
 """
 
 from collections.abc import Callable

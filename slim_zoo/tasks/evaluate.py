@@ -28,13 +28,13 @@ from slim_zoo.evaluation import (
 )
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import (
-    batch_labels,
-    held_out,
-    pipeline,
-    record_counts,
-    record_faults,
-    record_images,
-    records,
+  batch_labels,
+  first_records,
+  held_out,
+  pipeline,
+  record_counts,
+  record_faults,
+  records,
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import preprocessing_factory
@@ -301,8 +301,8 @@ def _image_notes(dataset, network):
       path for pattern in dataset.data_sources for path in glob.glob(pattern))
   crop = networks.crop_note(
       network.preprocessing_name, network.image_size,
-      record_faults.first_sizes(files, record_faults.expected_of(dataset)))
-  return [*record_images.notes(files), *([crop] if crop else [])]
+      first_records.sizes(files, record_faults.expected_of(dataset)))
+  return [*first_records.decoding_notes(files), *([crop] if crop else [])]
 
 
 # --- The report.

@@ -9,7 +9,7 @@ from slim_zoo.catalog import losses as loss_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import unused_gpus
-from slim_zoo.input import fingerprint, record_images
+from slim_zoo.input import fingerprint, first_records
 from slim_zoo.tasks import training_updates
 from slim_zoo.training import banner, provenance
 from slim_zoo.training.callbacks import batch_norm_health
@@ -52,7 +52,8 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
       *_loss_rows(config, loss, dataset),
       *_validation_rows(config, num_images, fresh),
       *_seed_rows(config, seeds, card),
-      *[('note', line) for line in [*slow, *record_images.notes(batches.files)]],
+      *[('note', line)
+        for line in [*slow, *first_records.decoding_notes(batches.files)]],
       ('checkpoints', config.run.describe()),
       *[('note', line) for line in [*_gpu_notes(config), *config.notes()]]])
 

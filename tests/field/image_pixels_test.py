@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from slim_zoo.images import image_check, image_files, plain_pixels
-from slim_zoo.input import record_images
+from slim_zoo.input import first_records
 from tests.stored_images import (
   convert,
   encoded,
@@ -248,16 +248,16 @@ def test_records_of_others_say_what_the_decoder_drops(tmp_path):
   path = write(tmp_path / 'x.tfrecord', *map(example, [
       png_of_16_bits(ramp(12, 1)), png_of_16_bits(ramp(16, 3)), clear,
       encoded(picture(1)), encoded(picture(2), 'JPEG'), b'', b'text']))
-  lines = record_images.notes([path])
+  lines = first_records.decoding_notes([path])
   assert [line.split(':')[0] for line in lines] == [
       'the decoder drops the lower 8 of 16 bits of PNG images, 2 of the first 7',
       'the decoder drops the transparency of PNG images, 1 of the first 7']
   plain = convert(plain_folder(tmp_path / 'images', 3), tmp_path / 'records')
   assert plain.spec.num_classes == 2
-  assert record_images.notes(
+  assert first_records.decoding_notes(
       [str(path) for path in (tmp_path / 'records').glob('*.tfrecord')]) == []
   (tmp_path / 'damaged.tfrecord').write_bytes(b'no records')
-  assert record_images.notes([str(tmp_path / 'damaged.tfrecord')]) == []
+  assert first_records.decoding_notes([str(tmp_path / 'damaged.tfrecord')]) == []
 
 
 @pytest.mark.parametrize(('data', 'dropped'), [

@@ -1,10 +1,11 @@
-"""Loss scaling: what keeps the gradients of float16 networks within its range.
+"""Loss scaling: it keeps the gradients of float16 networks within the range of float16.
 
 Micikevicius et al. 2017, Mixed precision training, arXiv 1710.03740. Half of the
-gradients of a network may be below what float16 can hold. So the loss is multiplied by
-a power of two before the backward pass, and the gradients divided by it after, in
-float32. The factor is sought while training: an update whose gradients overflow is
-left out and the factor halved; after many sound updates in a row it is doubled.
+gradients of a network may be smaller than any float16 number. So the loss is multiplied
+by a power of two before the backward pass, and the gradients are divided by it after
+that, in float32. Training adjusts the factor: an update whose gradients overflow is
+skipped and the factor halved; after many finite updates in a row it is doubled.
+`nets/precision.py` lists the other code for 16 bits.
 """
 
 from slim_zoo.deployment.optimizer_wrapper import OptimizerWrapper
