@@ -2,8 +2,11 @@
 
 Without TF_CONFIG it trains on the whole batch. It writes its variables to a file. No
 dropout: the parts together make the same updates as the whole.
+
+  all_reduce_program.py FOLDER NETWORK STEPS CLIP_NORM CLONES SYNC_BATCH_NORM
 """
 
+import itertools
 import os
 import sys
 import types
@@ -12,8 +15,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from slim_zoo.deployment import agreement, cluster, model_deploy, servers
-from slim_zoo.input import pipeline  # noqa: F401
+from slim_zoo.deployment import agreement, cluster, collectives, model_deploy, servers
 from slim_zoo.nets import lenet, normalization
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import graph, loop, losses
@@ -54,41 +56,48 @@ class Keep(Callback):
                             for variable, value in zip(variables, values, strict=True)})
 
 
-def batch_of(worker, workers):
-  """Returns the worker's part of the batch."""
+def batch_of(part, parts):
+  """Returns a part of the batch."""
   random = np.random.default_rng(3)
   images = random.normal(size=[IMAGES, SIZE, SIZE, 1]).astype(np.float32)
   labels = random.integers(0, CLASSES, IMAGES)
-  part = slice(worker * IMAGES // workers, (worker + 1) * IMAGES // workers)
+  some = slice(part * IMAGES // parts, (part + 1) * IMAGES // parts)
   return types.SimpleNamespace(
-      images=tf.constant(images[part]), labels=tf.constant(labels[part], tf.int64),
+      images=tf.constant(images[some]), labels=tf.constant(labels[some], tf.int64),
       waited=tf.constant(0.0, tf.float64), numbers=tf.constant([0], tf.int64))
 
 
-def main(folder, network, steps, clip):
+def main(folder, network, steps, clip, clones, sync):
   own = cluster.from_tf_config(os.environ.get('TF_CONFIG'))
   workers = own and agreement.Workers(own, 60)
   task, count = (own.task, workers.count) if own else (0, 1)
-  server = own and servers.start(own)
+  server = own and servers.start(own, clones)
   if workers:
     workers.meet(server.target, [task])
   # Other workers begin with other weights: the chief's replace them.
   tf.set_random_seed(5 + task)
+  parts = itertools.count(task * clones)
+  devices = [f'/device:CPU:{index}' for index in range(clones)]
   built = graph.build(
-      model_deploy.DeploymentConfig(clone_on_cpu=True),
-      lambda: batch_of(task, count), NETWORKS[network], losses.Recipe(CLASSES).add,
+      model_deploy.DeploymentConfig(clones, clone_devices=devices),
+      lambda: batch_of(next(parts), count * clones), NETWORKS[network],
+      losses.Recipe(CLASSES).add,
       learning_rates.Schedule('fixed', 0.05),
       lambda rate: tf.train.MomentumOptimizer(rate, 0.9),
-      updates.UpdateOptions(clip_gradient_norm=clip), workers=workers)
+      updates.UpdateOptions(clip_gradient_norm=clip), workers=workers,
+      batch_norm_replicas=[
+          collectives.Replica(collectives.BATCH_NORM, count * clones, device, 60)
+          for device in devices] if sync else ())
   log = types.SimpleNamespace(deliver=lambda numbers: None, take_lost=lambda: [])
   images = types.SimpleNamespace(
       initializer=tf.no_op(), log=log, failure=lambda error: None)
   loop.run(
       built, loop.LoopOptions(
           os.path.join(folder, 'train'), steps, 0, 0, 0, IMAGES,
-          server.target if server else '', is_chief=task == 0), images,
+          server.target if server else '', is_chief=task == 0, num_cpus=clones), images,
       callbacks=[Keep(os.path.join(folder, f'worker_{task}.npz'))])
 
 
 if __name__ == '__main__':
-  main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+  main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]),
+       int(sys.argv[5]), sys.argv[6] == 'True')

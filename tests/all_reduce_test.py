@@ -50,8 +50,9 @@ def variables(path):
     return {name.replace('|', '/'): file[name] for name in file.files}
 
 
-def run_program(folder, count, *arguments):
+def run_program(folder, count, network, steps=STEPS, clip=0, clones=1, sync=False):
   """Runs the program in so many processes; returns the variables of each."""
+  arguments = [network, steps, clip, clones, sync]
   folder.mkdir()
   addresses = jobs.free_addresses(count)
   processes = []
@@ -69,8 +70,8 @@ def run_program(folder, count, *arguments):
 
 @pytest.mark.parametrize(('network', 'clip'), [('lenet', 0), ('lenet', 0.1)])
 def test_workers_equal_each_other_and_one_process(tmp_path, network, clip):
-  one, = run_program(tmp_path / 'one', 1, network, STEPS, clip)
-  first, second = run_program(tmp_path / 'two', 2, network, STEPS, clip)
+  one, = run_program(tmp_path / 'one', 1, network, clip=clip)
+  first, second = run_program(tmp_path / 'two', 2, network, clip=clip)
   assert one.keys() == first.keys() == second.keys()
   assert int(one['global_step']) == STEPS
   for name, value in first.items():
@@ -79,11 +80,23 @@ def test_workers_equal_each_other_and_one_process(tmp_path, network, clip):
 
 
 def test_moving_averages_are_means_over_the_workers(tmp_path):
-  one, = run_program(tmp_path / 'one', 1, 'normalized', 1, 0)
-  first, second = run_program(tmp_path / 'two', 2, 'normalized', 1, 0)
+  one, = run_program(tmp_path / 'one', 1, 'normalized', 1)
+  first, second = run_program(tmp_path / 'two', 2, 'normalized', 1)
   name = 'one/BatchNorm/moving_mean'
   np.testing.assert_array_equal(first[name], second[name])
   np.testing.assert_allclose(first[name], one[name], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(('workers', 'clones'), [(2, 1), (1, 2), (2, 2)])
+def test_synchronized_batch_norm_equals_one_clone_on_the_whole_batch(
+    tmp_path, workers, clones):
+  one, = run_program(tmp_path / 'one', 1, 'normalized')
+  for found in run_program(tmp_path / 'many', workers, 'normalized', clones=clones,
+                           sync=True):
+    assert one.keys() == found.keys()
+    for name, value in found.items():
+      np.testing.assert_allclose(
+          value, one[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def job_of_two(tmp_path, digits_dir, **flags):

@@ -48,6 +48,9 @@ class Distribution(Group):
       ' worker. With fewer, an update does not wait for the slowest workers.', int,
       lower=1)
 
+  sync_batch_norm: bool = option(
+      False, 'Normalize by the statistics of the batches of all clones and workers'
+      ' together.')
   worker_timeout_secs: int = option(
       1800, 'Seconds that a worker without parameter servers waits for the others, at'
       ' the beginning and in a step, where the chief may validate; 0: forever.',
@@ -71,6 +74,11 @@ class Distribution(Group):
   def all_reduces(self) -> bool:
     """Whether the workers add up their gradients among themselves."""
     return self.worker_replicas > 1 and not self.num_ps_tasks
+
+  @property
+  def num_cpus(self) -> int:
+    """The logical devices of a CPU: collectives need one for each clone."""
+    return self.num_clones if self.sync_batch_norm else 1
 
   @property
   def aggregated_replicas(self) -> int | None:
@@ -108,6 +116,10 @@ class Distribution(Group):
     Raises:
       UserError: the first fault.
     """
+    if self.sync_batch_norm and (self.num_ps_tasks or self.sync_replicas):
+      raise diagnostics.UserError(
+          '--sync_batch_norm with parameter servers: their workers are at different'
+          ' steps; leave out the flag, or the parameter servers')
     if self.own_cluster is not None or self.cluster == SLURM:
       return
     if self.job_name == PS:
@@ -135,5 +147,8 @@ class Distribution(Group):
     if self.all_reduces:
       cause = 'no parameter servers: the update takes the gradients of all workers'
       return {'sync_replicas': cause, 'replicas_to_aggregate': cause}
-    return ({} if self.sync_replicas else
-            {'replicas_to_aggregate': '--nosync_replicas'})
+    causes = {} if self.worker_replicas * self.num_clones > 1 else {
+        'sync_batch_norm': 'one clone'}
+    if not self.sync_replicas:
+      causes['replicas_to_aggregate'] = '--nosync_replicas'
+    return causes

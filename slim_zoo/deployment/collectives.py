@@ -35,6 +35,16 @@ class Replica:
     self._group_key, self._timeout = group_key, float(timeout_seconds)
     self._calls, self._last = 0, []
 
+  def follow(self, others: Sequence['Replica']) -> None:
+    """Lets the collectives from now on wait for those of other groups.
+
+    NCCL needs one order of all collectives of a GPU.
+
+    Args:
+      others: replicas whose collectives have been made.
+    """
+    self._last = [*self._last, *(tensor for other in others for tensor in other._last)]
+
   def sum(self, tensor: tf.Tensor) -> tf.Tensor:
     """Returns the sum of the tensors that all members give; bit-equal in all."""
     return self._collective(

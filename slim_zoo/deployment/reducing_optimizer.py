@@ -27,16 +27,18 @@ class ReducingOptimizer(OptimizerWrapper):
     optimizer: a tf.train.Optimizer.
     replica: the member of the group for which it computes.
     statistics: variables that become their means.
+    batch_norm_replicas: whose collectives, also of the backward pass, come before.
     mean_loss: returns the loss of this worker once its gradients are built, where that
       is not the loss which is minimized: with accumulation.
   """
 
   def __init__(self, optimizer: tf.train.Optimizer, replica: Replica,
-               statistics: Sequence = (),
+               statistics: Sequence = (), batch_norm_replicas: Sequence[Replica] = (),
                mean_loss: Callable[[], tf.Tensor] | None = None):
     super().__init__(optimizer)
     self._mean_loss_of_worker = mean_loss
     self._replica, self._statistics = replica, list(statistics)
+    self._batch_norm_replicas = batch_norm_replicas
     self.wishes = make_wishes()
     self.mean_loss = self.agreed = None
     self._means_of_statistics = []
@@ -52,6 +54,7 @@ class ReducingOptimizer(OptimizerWrapper):
     pairs = [(_dense(gradient, variable), variable) for gradient, variable
              in self._optimizer.compute_gradients(loss, *args, **kwargs)
              if gradient is not None]
+    self._replica.follow(self._batch_norm_replicas)
     with tf.name_scope('reduce_gradients'), tf.device(self._replica.device):
       with tf.control_dependencies([loss]):
         statistics = [variable.read_value() for variable in self._statistics]

@@ -70,16 +70,18 @@ def _check_slurm_node(cluster, node):
         ' --cluster=HOST:PORT,HOST:PORT in the order of SLURM_PROCID')
 
 
-def session_config(cluster: Cluster | None, device_filters: Sequence[str] = ()
-                   ) -> tf.ConfigProto:
+def session_config(cluster: Cluster | None, device_filters: Sequence[str] = (),
+                   num_cpus: int = 1) -> tf.ConfigProto:
   """Returns the configuration of sessions, and of the server that they run on.
 
   Args:
     cluster: of which this process is a part; None: of none.
     device_filters: the devices that the process may see; by default all, but of
       workers without parameter servers only their own.
+    num_cpus: logical devices that the CPU is divided into.
   """
-  config = tf.ConfigProto(allow_soft_placement=True, device_filters=device_filters)
+  config = tf.ConfigProto(allow_soft_placement=True, device_filters=device_filters,
+                          device_count={'CPU': num_cpus})
   if cluster is not None and not cluster.parameter_servers:
     config.experimental.collective_group_leader = f'/job:{WORKER}/replica:0/task:0'
     config.experimental.collective_nccl = True
@@ -88,11 +90,12 @@ def session_config(cluster: Cluster | None, device_filters: Sequence[str] = ()
   return config
 
 
-def start(cluster: Cluster) -> tf.train.Server:
+def start(cluster: Cluster, num_cpus: int = 1) -> tf.train.Server:
   """Starts the server of this process.
 
   Args:
     cluster: of which this process is a worker or a parameter server.
+    num_cpus: as for `session_config`.
 
   Returns:
     The server; sessions run on its `target`.
@@ -103,7 +106,7 @@ def start(cluster: Cluster) -> tf.train.Server:
   jobs = {WORKER: list(cluster.workers)}
   if cluster.parameter_servers:
     jobs[PS] = list(cluster.parameter_servers)
-  config = session_config(cluster)
+  config = session_config(cluster, num_cpus=num_cpus)
   del config.device_filters[:]  # They are for sessions.
   try:
     _check_port(int(cluster.address.rpartition(':')[2]))

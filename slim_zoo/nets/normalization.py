@@ -7,11 +7,13 @@ which is slim's in all but the mode of the layers below frozen scopes.
 
 A network in evaluation mode can also be built with the statistics of its batches, by
 `batch_statistics`, to see what its moving averages are worth and to estimate them anew.
+Clones and workers that train together share their statistics by `synchronized`.
 """
 
 import contextlib
 import weakref
 
+from slim_zoo.nets import synchronized_batch_norm
 from slim_zoo.tf_compat import slim, tf
 
 # What slim.batch_norm has unless it is told otherwise.
@@ -20,6 +22,8 @@ _SLIM_DECAY = 0.999
 _frozen_scopes: list[tuple[str, ...]] = []
 # What is to be given to each layer in `batch_statistics` blocks that are open.
 _forced: list[dict] = []
+# What averages over replicas, in `synchronized` blocks that are open.
+_statistics: list[synchronized_batch_norm.Statistics] = []
 # Graphs, and the decay of each layer in them whose statistics are updated.
 _decays: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -62,6 +66,23 @@ def batch_statistics(decay: float | None = None):
     _forced.pop()
 
 
+@contextlib.contextmanager
+def synchronized(statistics: synchronized_batch_norm.Statistics | None):
+  """Normalizes by the statistics of all replicas, in training networks of the block.
+
+  Args:
+    statistics: average over the replicas; None: each has its own.
+  """
+  if statistics is None:
+    yield
+    return
+  _statistics.append(statistics)
+  try:
+    yield
+  finally:
+    _statistics.pop()
+
+
 def decays(graph: tf.Graph | None = None) -> dict[str, float]:
   """Returns the decay of each layer's statistics, by the layer's scope.
 
@@ -87,7 +108,11 @@ def batch_norm(inputs, **kwargs) -> tf.Tensor:
   elif _forced:
     kwargs |= _forced[-1]
   else:
-    _note_decay(name, kwargs)
+    options = _options(kwargs)
+    if options['is_training'] is not False:
+      _decays.setdefault(tf.get_default_graph(), {})[name] = options['decay']
+      if _statistics:
+        return synchronized_batch_norm.batch_norm(_statistics[-1], inputs, **options)
   return slim.batch_norm(inputs, **kwargs)
 
 
@@ -101,8 +126,7 @@ def _layer_name(scope) -> str:
   return '/'.join(filter(None, (tf.get_variable_scope().name, scope or 'BatchNorm')))
 
 
-def _note_decay(name, kwargs):
+def _options(kwargs):
+  """Returns the arguments of a layer, those of arg scopes included."""
   given = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.batch_norm), {})
-  options = {'is_training': True, 'decay': _SLIM_DECAY, **given, **kwargs}
-  if options['is_training'] is not False:
-    _decays.setdefault(tf.get_default_graph(), {})[name] = options['decay']
+  return {'is_training': True, 'decay': _SLIM_DECAY, **given, **kwargs}

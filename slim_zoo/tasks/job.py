@@ -42,7 +42,7 @@ def start_server(config: TrainConfig):
     return None
   if own.job_name == cluster.EVALUATOR:
     raise diagnostics.UserError('an evaluator is `slim-zoo eval --watch`')
-  server = servers.start(own)
+  server = servers.start(own, config.distribution.num_cpus)
   served = (f' and {len(own.parameter_servers)} parameter servers'
             if own.parameter_servers else '')
   print(f'{own.describe(own.job_name, own.task)} of {len(own.workers)} workers{served}',

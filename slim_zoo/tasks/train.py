@@ -85,7 +85,8 @@ def _train(config, repeat, server):
   training_graph = graph.build(
       devices, batches.next_batch, network_fn, loss.add, schedule,
       training_updates.optimizer_fn(config), training_updates.update_options(config),
-      training_input.displayable(config), loss.cross_entropy, begun.workers)
+      training_input.displayable(config), loss.cross_entropy, begun.workers,
+      training_updates.batch_norm_replicas(config, devices))
   source = training_updates.weights_source(config, dataset, num_classes)
   beginning, init_fn = start.prepare(*source)
   fresh = start.fresh(normalization.decays(), *source)

@@ -32,7 +32,7 @@ def loop_options(config: TrainConfig, master: str) -> loop.LoopOptions:
       config.logging.save_summaries_secs, output.save_interval_secs,
       config.images_per_step, master, is_chief=machines.is_chief,
       replicas_to_aggregate=machines.aggregated_replicas or 1,
-      device_filters=machines.device_filters)
+      device_filters=machines.device_filters, num_cpus=machines.num_cpus)
 
 
 def make(config: TrainConfig, training_graph, dataset, num_classes: int,

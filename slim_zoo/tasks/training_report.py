@@ -157,6 +157,10 @@ def _batch_norm_lines(config):
   lines = []
   if frozen:
     lines.append(f'the statistics of {len(frozen)} of {len(layers)} layers are frozen')
+  machines = config.distribution
+  count = machines.num_clones * machines.worker_replicas
+  if machines.sync_batch_norm and count > 1:
+    lines.append(f'the statistics are of the batches of all {count} clones together')
   if moving:
     lines.append(f'{len(moving)} layers are not trained, but their statistics move, as'
                  ' in TF-Slim: --frozen_scopes keeps them')

@@ -8,7 +8,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import heads
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import labels
-from slim_zoo.deployment import computation, model_deploy
+from slim_zoo.deployment import collectives, computation, model_deploy
 from slim_zoo.input import label_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
@@ -34,11 +34,26 @@ def deployment(config: TrainConfig) -> model_deploy.DeploymentConfig:
         f' {gpus} GPU{"s" if gpus > 1 else ""}, and each clone needs its own: use'
         f' --num_clones={gpus} or --clone_on_cpu')
   on_cpu = options.clone_on_cpu or not gpus
+  if on_cpu and options.num_cpus > 1:
+    return model_deploy.DeploymentConfig(options.num_clones, clone_devices=[
+        f'/device:CPU:{index}' for index in range(options.num_clones)])
   if not options.num_ps_tasks:
     return model_deploy.DeploymentConfig(options.num_clones, on_cpu)
   return model_deploy.DeploymentConfig(
       options.num_clones, on_cpu, options.task, options.worker_replicas,
       options.num_ps_tasks)
+
+
+def batch_norm_replicas(config: TrainConfig, devices: model_deploy.DeploymentConfig
+                        ) -> list[collectives.Replica]:
+  """Returns for each clone what shares its batch norm statistics; [] if none does."""
+  options = config.distribution
+  count = options.worker_replicas * options.num_clones
+  if not options.sync_batch_norm or count == 1:
+    return []
+  return [collectives.Replica(
+      collectives.BATCH_NORM, count, devices.clone_device(index),
+      options.worker_timeout_secs) for index in range(options.num_clones)]
 
 
 def check_devices(config: TrainConfig, devices: model_deploy.DeploymentConfig

@@ -1,10 +1,12 @@
 """The graph of a training run: clones, loss, train op, summaries."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.deployment.agreement import Agreement, Workers
+from slim_zoo.deployment.collectives import Replica
+from slim_zoo.nets import normalization, synchronized_batch_norm
 from slim_zoo.tf_compat import tf
 from slim_zoo.training.callbacks import summaries
 from slim_zoo.training.updates import learning_rates, loss_scaling, numerics, updates
@@ -58,7 +60,8 @@ def build(config: model_deploy.DeploymentConfig,
           update_options: updates.UpdateOptions = updates.UpdateOptions(),
           displayable: Callable | None = None,
           cross_entropy_fn: Callable | None = None,
-          workers: Workers | None = None) -> TrainingGraph:
+          workers: Workers | None = None,
+          batch_norm_replicas: Sequence[Replica] = ()) -> TrainingGraph:
   """Builds the training graph in the default graph.
 
   Args:
@@ -73,6 +76,8 @@ def build(config: model_deploy.DeploymentConfig,
     displayable: of `summaries.add`.
     cross_entropy_fn: of `summaries.add`.
     workers: those with which this one reduces its gradients; None: there are none.
+    batch_norm_replicas: for each clone, the replica that shares the statistics of batch
+      norm with all others; empty: each clone has its own.
 
   Raises:
     UserError: a trainable scope matches no variable.
@@ -80,15 +85,20 @@ def build(config: model_deploy.DeploymentConfig,
   with tf.device(config.variables_device()):
     global_step = tf.train.get_or_create_global_step()
 
+  statistics = iter([synchronized_batch_norm.Statistics(replica.sum, replica.size)
+                     for replica in batch_norm_replicas])
+
   def build_clone():
     batch = next_batch()
-    logits, end_points = network_fn(batch.images)
+    with normalization.synchronized(next(statistics, None)):
+      logits, end_points = network_fn(batch.images)
     loss_fn(logits, end_points, batch.labels)
     return batch, logits, end_points
 
   clones = model_deploy.create_clones(config, build_clone)
   update = updates.make_train_op(
-      clones, config, schedule, optimizer_fn, update_options, workers)
+      clones, config, schedule, optimizer_fn, update_options, workers,
+      batch_norm_replicas)
   with tf.control_dependencies([update.train_op]):
     step = tf.identity(global_step.read_value())
   curves = summaries.add(

@@ -37,6 +37,7 @@ class LoopOptions:
     is_chief: whether this process initializes, saves and summarizes.
     replicas_to_aggregate: gradients of an update, with synchronous replicas.
     device_filters: the devices that this process may see; all if empty.
+    num_cpus: logical devices that the CPU is divided into.
   """
 
   train_dir: str
@@ -49,6 +50,7 @@ class LoopOptions:
   is_chief: bool = True
   replicas_to_aggregate: int = 1
   device_filters: tuple[str, ...] = ()
+  num_cpus: int = 1
 
 
 class TrainingLoop:
@@ -348,7 +350,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     # The Supervisor runs these before the first step, restored or not.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
     config = servers.session_config(
-        agreement and agreement.workers.cluster, options.device_filters)
+        agreement and agreement.workers.cluster, options.device_filters,
+        options.num_cpus)
     # An all-reduce worker has all variables itself, and the chief keeps the files.
     prepares = options.is_chief or agreement is not None
     files = {} if not options.is_chief and agreement is not None else {

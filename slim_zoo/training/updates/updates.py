@@ -1,7 +1,7 @@
 """From the losses of the clones to one train op."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from slim_zoo.deployment import agreement, collectives, model_deploy, reducing_optimizer
 from slim_zoo.tf_compat import slim, tf
@@ -81,7 +81,8 @@ class Update:
 def make_train_op(clones: list[model_deploy.Clone],
                   config: model_deploy.DeploymentConfig, schedule,
                   optimizer_fn: Callable, options: UpdateOptions,
-                  workers: agreement.Workers | None = None) -> Update:
+                  workers: agreement.Workers | None = None,
+                  batch_norm_replicas: Sequence[collectives.Replica] = ()) -> Update:
   """Returns the update that minimizes the losses of the clones.
 
   Args:
@@ -91,6 +92,7 @@ def make_train_op(clones: list[model_deploy.Clone],
     optimizer_fn: makes the optimizer, given the learning rate.
     options: what is updated.
     workers: those with which this one reduces its gradients; None: there are none.
+    batch_norm_replicas: of the clones, whose collectives come before the gradients'.
 
   Raises:
     UserError: a scope matches no variable, nothing is to be trained, or there is no
@@ -124,7 +126,8 @@ def make_train_op(clones: list[model_deploy.Clone],
     with tf.device(config.variables_device()):
       optimizer = scaling = loss_scaling.LossScaling(optimizer)
   train_op, total_loss, accumulate_op, reduction = _create_train_op(
-      optimizer, total_loss, clones, global_step, trained, config, options, workers)
+      optimizer, total_loss, clones, global_step, trained, config, options, workers,
+      batch_norm_replicas)
   if averages and sync_optimizer is None:
     # After the update, so that a checkpoint's averages include its weights.
     with tf.control_dependencies([train_op]):
@@ -146,7 +149,7 @@ def trained_variables(options: UpdateOptions) -> list:
 
 
 def _create_train_op(optimizer, total_loss, clones, global_step, trained, config,
-                     options, workers):
+                     options, workers, batch_norm_replicas):
   """Returns (train_op, total_loss, accumulate_op, reduction), see `Update`."""
   accumulating = reduction = None
   clip = _clipping(options) or (lambda pairs: pairs)
@@ -158,7 +161,8 @@ def _create_train_op(optimizer, total_loss, clones, global_step, trained, config
     if workers is not None:
       optimizer = reduction = reducing_optimizer.ReducingOptimizer(
           optimizer, workers.replica(collectives.GRADIENTS, config.optimizer_device()),
-          _statistics(), accumulating and (lambda: accumulating.mean_loss))
+          _statistics(), batch_norm_replicas,
+          accumulating and (lambda: accumulating.mean_loss))
       guard = numerics.Guard(clones, total_loss)
 
     def transform(pairs):
