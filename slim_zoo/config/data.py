@@ -33,11 +33,6 @@ class Records(Group):
   num_preprocessing_threads: int = option(
       4, 'Images decoded and preprocessed at the same time.', lower=1)
 
-  reduced_decoding: bool = option(
-      True, 'Decode only the crop of JPEGs of more than 2 million pixels, at 1/2, 1/4'
-      ' or 1/8 of its size if it stays at least as large as the network input. Has no'
-      ' effect with --cache_dir, in validation, and on smaller images.')
-
   def spec(self) -> dataset_catalog.DatasetSpec:
     """Returns the facts of the data set.
 
@@ -87,6 +82,10 @@ class Data(Records):
 
   batch_size: int = option(32, 'Images in a batch, for each clone.', lower=1)
   num_readers: int = option(4, 'Record files read at the same time.', lower=1)
+  reduced_decoding: bool = option(
+      True, 'Decode only the crop of JPEGs of more than 2 million pixels, at 1/2, 1/4'
+      ' or 1/8 of its size if it stays at least as large as the network input. Has no'
+      ' effect with --cache_dir, in validation, and on smaller images.')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import tempfile
 
 from slim_zoo import diagnostics
@@ -69,6 +70,35 @@ class Logging(Group):
       ' again and again: after the first step, every --save_summaries_secs, or less'
       ' often where that would take more than 1% of the time, and in the end; 0 draws'
       ' none.', lower=0, upper=100)
+  profile_steps: str | None = option(
+      None, 'Steps to profile, first and last, such as 10:15, counted from the start of'
+      ' this process. The trace in --train_dir is for the profiler of TensorBoard.',
+      str)
+
+  @property
+  def profiled_steps(self) -> tuple[int, int] | None:
+    """The first and the last step to profile; None: no step.
+
+    Raises:
+      UserError: they are no such steps.
+    """
+    if self.profile_steps is None:
+      return None
+    numbers = re.fullmatch(r'(\d{1,9}):(\d{1,9})', self.profile_steps)
+    first, last = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 1 <= first <= last:
+      raise diagnostics.UserError(
+          f'--profile_steps={self.profile_steps}: expected the first and the last step,'
+          ' counted from 1, such as 10:15')
+    return first, last
+
+  def check(self) -> None:
+    """Checks the steps to profile.
+
+    Raises:
+      UserError: they are no such steps.
+    """
+    _ = self.profiled_steps
 
   def without_effect(self) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""

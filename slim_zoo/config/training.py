@@ -59,6 +59,7 @@ class TrainConfig(Config):
     self.loss.check(self.data.spec(), self.data.labels_offset, self.given)
     self.learning_rate.check(self.run.max_number_of_steps, self.given)
     self.optimizer.check(self.given)
+    self.logging.check()
     self.precision.check(self.distribution)
     self.validation.check(self.data)
     self.reproducibility.check(self.distribution)

@@ -10,6 +10,7 @@ from slim_zoo.tf_compat import tf
 from slim_zoo.training import determinism, eval_network, loop
 from slim_zoo.training.callbacks import (
     augmentation_pictures,
+    profile,
     sample_predictions,
     summaries,
 )
@@ -66,6 +67,10 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
         config.logging.save_summaries_secs, config.images_per_step))
     callbacks += _sample_predictions(
         config, dataset, num_classes, image_size, devices, batches)
+  if config.logging.profiled_steps and config.distribution.is_chief:
+    # Behind the others, whose work between the steps is no part of a step.
+    callbacks.append(profile.Profile(
+        config.run.train_dir, *config.logging.profiled_steps))
   return callbacks
 
 
