@@ -99,8 +99,10 @@ def test_synchronized_batch_norm_equals_one_clone_on_the_whole_batch(
           value, one[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-def job_of_two(tmp_path, digits_dir, **flags):
-  return jobs.Job(tmp_path, 'train_image_classifier', {'chief': 1, 'worker': 1}, **{
+def job_of_two(tmp_path, digits_dir, evaluators=0, **flags):
+  counts = {'chief': 1, 'worker': 1} | (
+      {'evaluator': evaluators} if evaluators else {})
+  return jobs.Job(tmp_path, 'train_image_classifier', counts, **{
       **on_digits(digits_dir), 'train_dir': tmp_path / 'run', 'batch_size': 8,
       'log_every_n_steps': 1, **flags})
 
@@ -160,14 +162,20 @@ def test_a_signal_stops_all_workers_at_the_same_step(digits_dir, tmp_path):
   assert saved_steps(tmp_path / 'run') == [steps['chief', 0]]
 
 
-def test_early_stopping_reaches_all_workers(digits_dir, tmp_path):
-  with job_of_two(tmp_path, digits_dir, validation_split_name='test', learning_rate=0,
-                  validate_every_steps=2, early_stop_patience=1) as job:
+def test_early_stopping_reaches_all_workers_and_the_evaluator(digits_dir, tmp_path):
+  with job_of_two(tmp_path, digits_dir, evaluators=1, validation_split_name='test',
+                  learning_rate=0, validate_every_steps=2,
+                  early_stop_patience=1) as job:
     done = job.run(SECONDS)
   for process in done.values():
     assert process.returncode == 0, process.stderr
   assert 'stopped early' in done['chief', 0].stdout
   assert 'another worker ended the run' in done['worker', 0].stdout
+  last, = saved_steps(tmp_path / 'run')
+  evaluator = done['evaluator', 0].stdout
+  assert f'model.ckpt-{last}' in evaluator
+  assert 'accuracy' in evaluator
+  assert 'the run has ended' in evaluator
 
 
 def test_workers_with_other_flags_are_refused_in_one_line(digits_dir, tmp_path):

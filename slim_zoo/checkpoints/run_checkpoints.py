@@ -93,7 +93,8 @@ def newest_first(folder: str) -> list[str]:
           if path not in put_back] + list(dict.fromkeys(put_back))
 
 
-def new_ones(folder: str, timeout_secs: float | None = None) -> Iterator[str]:
+def new_ones(folder: str, timeout_secs: float | None = None,
+             has_ended: Callable[[], bool] = lambda: False) -> Iterator[str]:
   """Yields the latest checkpoint of a folder, then each later one that is seen.
 
   Prints a warning if the folder's state file names checkpoints of another folder.
@@ -101,13 +102,17 @@ def new_ones(folder: str, timeout_secs: float | None = None) -> Iterator[str]:
   Args:
     folder: of a run; it need not be there yet.
     timeout_secs: end after so many seconds without a new one; None: never.
+    has_ended: tells whether the run writes no more.
   """
   if warning := state_file.warning(folder):
     print(warning, file=sys.stderr, flush=True)
   last, since = None, time.monotonic()
   while timeout_secs is None or time.monotonic() - since < timeout_secs:
-    path = latest(folder)
+    # In this order: the last checkpoint comes before the end.
+    is_last, path = has_ended(), latest(folder)
     if path is None or path == last:
+      if is_last:
+        return
       time.sleep(1)
       continue
     yield path

@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import sys
+from collections.abc import Callable
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import imagenet_names, networks
@@ -91,7 +92,8 @@ class EvaluationResult:
         'checkpoint': self.checkpoint, 'step': self.step, 'report': self.report_dir})
 
 
-def evaluate(config: EvaluateConfig, command: str) -> EvaluationResult:
+def evaluate(config: EvaluateConfig, command: str,
+             has_ended: Callable[[], bool] | None = None) -> EvaluationResult | None:
   """Evaluates a checkpoint, or each new one of a watched folder.
 
   Prints notes, the progress and the main numbers; writes the report.
@@ -99,9 +101,12 @@ def evaluate(config: EvaluateConfig, command: str) -> EvaluationResult:
   Args:
     config: what to do; `config.check()` has been called.
     command: the command or the code that repeats the evaluation.
+    has_ended: tells whether the run in a watched folder writes no more checkpoints;
+      None: nobody knows.
 
   Returns:
-    The result; of a watched folder that of the last checkpoint.
+    The result; of a watched folder that of the last checkpoint, None if the run has
+    ended without any.
 
   Raises:
     UserError: the records or the checkpoint cannot be read; one line that says what
@@ -111,7 +116,7 @@ def evaluate(config: EvaluateConfig, command: str) -> EvaluationResult:
   _print_notes(unused_gpus.notes(), sys.stderr)
   with tf.Graph().as_default():
     if config.checkpoint.watch:
-      return _watch(config, command)
+      return _watch(config, command, has_ended)
     checkpoint = restore.find(config.checkpoint.checkpoint_path)
     print(f'checkpoint {checkpoint}', flush=True)
     return _evaluate(config, _set_up(config, checkpoint), checkpoint, command)
@@ -122,13 +127,14 @@ def _print_notes(lines, stream=None):
     print(f'note: {line}', file=stream, flush=True)
 
 
-def _watch(config, command):
+def _watch(config, command, has_ended):
   """Evaluates each new checkpoint of a folder; skips a deleted one."""
   folder, timeout = config.checkpoint.checkpoint_path, (
       config.checkpoint.watch_timeout_secs)
   print(f'waiting for checkpoints in {folder}', flush=True)
   checkpoint = set_up = result = None
-  for checkpoint in run_checkpoints.new_ones(folder, timeout):
+  for checkpoint in run_checkpoints.new_ones(
+      folder, timeout, has_ended or (lambda: False)):
     print(f'checkpoint {checkpoint}', flush=True)
     try:
       set_up = set_up or _set_up(config, checkpoint)
@@ -140,7 +146,7 @@ def _watch(config, command):
       if checkpoint_names.first_file(checkpoint) is None:
         reason = 'it was removed before it could be read'
       print(f'{checkpoint} is skipped: {reason}', flush=True)
-  if checkpoint is None:
+  if checkpoint is None and has_ended is None:
     raise diagnostics.UserError(
         f'no checkpoint came to {folder} in {timeout} seconds')
   return result

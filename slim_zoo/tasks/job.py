@@ -40,8 +40,6 @@ def start_server(config: TrainConfig):
   own = config.distribution.own_cluster
   if own is None:
     return None
-  if own.job_name == cluster.EVALUATOR:
-    raise diagnostics.UserError('an evaluator is `slim-zoo eval --watch`')
   server = servers.start(own, config.distribution.num_cpus)
   served = (f' and {len(own.parameter_servers)} parameter servers'
             if own.parameter_servers else '')

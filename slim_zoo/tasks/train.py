@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import servers
+from slim_zoo.deployment.cluster import EVALUATOR
 from slim_zoo.nets import normalization
 from slim_zoo.tasks import (
+    evaluator,
     job,
     training_callbacks,
     training_input,
@@ -28,7 +30,7 @@ class TrainResult:
       the last one before this worker took any.
     end: why the run ended, in words.
     was_finished: whether there were no steps to do: the run had all of them before,
-      or this process is a parameter server.
+      or this process is a parameter server or an evaluator.
     validation: the last and the best validation, as in the run card; {} without.
   """
 
@@ -54,6 +56,10 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
       one line that says what to do.
   """
   config = job.resolved(config)
+  if config.distribution.job_name == EVALUATOR:
+    result = evaluator.run(config, repeat(config.reproducibility.seed or 0))
+    return TrainResult(config.run.train_dir, result and result.step,
+                       'the run has ended', was_finished=True)
   server = job.start_server(config)
   if not config.distribution.is_worker:
     servers.serve_parameters(server, config.distribution.own_cluster)
