@@ -136,6 +136,27 @@ def test_only_the_chief_writes_and_a_run_goes_on(digits_dir, tmp_path):
       assert 'nothing is left to do' in process.stdout
 
 
+def test_a_run_keeps_its_global_batch_with_other_workers(digits_dir, tmp_path):
+  flags = {'global_batch_size': 16, 'batch_size': 8}
+  with job_of_two(tmp_path, digits_dir, max_number_of_steps=2, **flags) as job:
+    for process in job.run(SECONDS).values():
+      assert process.returncode == 0, process.stderr
+  alone = scripts.run('train_image_classifier', **{
+      **on_digits(digits_dir), 'train_dir': tmp_path / 'run', 'max_number_of_steps': 3,
+      **flags})
+  assert alone.returncode == 0, alone.stderr
+  assert 'batch          16 images: 8, 2 times a step' in alone.stdout
+  assert 'flags.worker_replicas: 2 before, now 1' in alone.stdout
+  assert 'images_per_step' not in alone.stdout
+  changed = scripts.run('train_image_classifier', **{
+      **on_digits(digits_dir), 'train_dir': tmp_path / 'run', 'max_number_of_steps': 4,
+      'batch_size': 8})
+  assert 'images_per_step: 16 before, now 8' in changed.stdout
+  sessions = json.loads((tmp_path / 'run' / 'run_card.json').read_text())['sessions']
+  assert [session['changed'].get('images_per_step') for session in sessions] == [
+      None, None, [16, 8]]
+
+
 @pytest.mark.parametrize(('killed', 'left'), [
     (('worker', 0), ('chief', 0)), (('chief', 0), ('worker', 0))])
 def test_a_dead_peer_is_named_in_one_line(digits_dir, tmp_path, killed, left):

@@ -9,6 +9,7 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.config import options
 from slim_zoo.config.classification import ClassifyConfig
+from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig, ExportGraphConfig
 from slim_zoo.config.inspection import InspectConfig
@@ -74,6 +75,36 @@ def test_images_of_a_step(given, of_worker, of_all, of_schedule):
           config.images_per_schedule_step) == (of_worker, of_all, of_schedule)
   assert config.steps_per_epoch(1000) == 1000 // of_all
   assert config.validate_every_steps(1000) == round(1000 / of_all)
+
+
+@pytest.mark.parametrize(('given', 'batch_size', 'accumulate_steps'), [
+    ({'global_batch_size': 64}, 32, 2),
+    ({'global_batch_size': 32}, 32, 1),
+    ({'global_batch_size': 8}, 8, 1),
+    ({'global_batch_size': 64, 'num_clones': 2}, 32, 1),
+    ({'global_batch_size': 66, 'batch_size': 20}, 11, 6),
+    ({'global_batch_size': 64, 'batch_size': 20}, 16, 4),
+    ({'global_batch_size': 64, 'cluster': 'a:1,b:1'}, 32, 1),
+    ({'global_batch_size': 64, 'cluster': 'a:1,b:1,c:1,d:1', 'num_clones': 2}, 8, 1),
+    ({'global_batch_size': 64, 'worker_hosts': 'a:1,b:1', 'ps_hosts': 'c:1'}, 32, 2),
+    ({'global_batch_size': 64, 'worker_hosts': 'a:1,b:1', 'ps_hosts': 'c:1',
+      'sync_replicas': True}, 32, 1),
+])
+def test_a_global_batch_is_divided(given, batch_size, accumulate_steps):
+  config = adopt_cluster(TrainConfig.from_options(given), {})
+  assert config.images_per_step == given['global_batch_size']
+  assert (config.data.batch_size, config.optimizer.accumulate_steps) == (
+      batch_size, accumulate_steps)
+
+
+@pytest.mark.parametrize(('given', 'words'), [
+    ({'global_batch_size': 64, 'num_clones': 3}, 'choose 63 or 66'),
+    ({'global_batch_size': 2, 'num_clones': 3}, 'choose 3'),
+    ({'global_batch_size': 64, 'accumulate_steps': 2}, '--accumulate_steps=2'),
+])
+def test_a_global_batch_that_cannot_be_divided(given, words):
+  with pytest.raises(diagnostics.UserError, match=words):
+    adopt_cluster(TrainConfig.from_options(given), {})
 
 
 @pytest.mark.parametrize(('given', 'words'), [

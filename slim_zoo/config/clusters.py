@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from slim_zoo import diagnostics
 from slim_zoo.config.distribution import SLURM, Distribution
+from slim_zoo.config.global_batch import divide_global_batch
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import cluster
 
@@ -41,10 +42,10 @@ def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainC
   workers = cluster.addresses(getattr(options, flag))
   servers = cluster.addresses(options.ps_hosts)
   if not workers and not servers:
-    return config
+    return divide_global_batch(config)
   found = cluster.Cluster(workers, servers, options.job_name, options.task)
   if len(workers) == 1 and not servers and found.job_name == cluster.WORKER:
-    return config
+    return divide_global_batch(config)
   return adopt(config, found, f'--{flag}')
 
 
@@ -66,9 +67,10 @@ def adopt(config: TrainConfig, found: cluster.Cluster, origin: str) -> TrainConf
       raise diagnostics.UserError(
           f'--{name}={getattr(config.distribution, name)}: {origin} names {count};'
           ' leave out the flag')
-  return dataclasses.replace(config, distribution=dataclasses.replace(
-      config.distribution, own_cluster=found, job_name=found.job_name, task=found.task,
-      **counts))
+  return divide_global_batch(dataclasses.replace(
+      config, distribution=dataclasses.replace(
+          config.distribution, own_cluster=found, job_name=found.job_name,
+          task=found.task, **counts)))
 
 
 def _check(options: Distribution, given: frozenset[str]) -> None:

@@ -81,6 +81,10 @@ class Data(Records):
   """The records of a training run."""
 
   batch_size: int = option(32, 'Images in a batch, for each clone.', lower=1)
+  global_batch_size: int | None = option(
+      None, 'Images of a step, of all clones and workers together: a run keeps it when'
+      ' it goes on with other workers. The batches are then those that fit into'
+      ' --batch_size, several for a step if need be.', int, lower=1)
   num_readers: int = option(4, 'Record files read at the same time.', lower=1)
   reduced_decoding: bool = option(
       True, 'Decode only the crop of JPEGs of more than 2 million pixels, at 1/2, 1/4'

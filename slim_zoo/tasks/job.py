@@ -6,6 +6,7 @@ import hashlib
 from slim_zoo import diagnostics
 from slim_zoo.config import clusters
 from slim_zoo.config.distribution import SLURM
+from slim_zoo.config.global_batch import divide_global_batch
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import agreement, cluster, servers
 from slim_zoo.tasks import training_input
@@ -28,7 +29,9 @@ def resolved(config: TrainConfig) -> TrainConfig:
   if config.distribution.cluster != SLURM:
     return config
   found = servers.from_slurm(config.distribution.num_ps_tasks)
-  return config if found is None else clusters.adopt(config, found, 'Slurm')
+  if found is None:
+    return divide_global_batch(config)
+  return clusters.adopt(config, found, 'Slurm')
 
 
 def start_server(config: TrainConfig):

@@ -162,13 +162,16 @@ def _differences(before: Mapping, after: Mapping, path: str = '') -> dict:
 def changes(before: Mapping, after: Mapping) -> dict:
   """Returns what two cards have set differently: {'flags.batch_size': [32, 64]}.
 
-  Of flags it is the values that count, of data the digests.
+  Of flags it is the values that count, of data the digests. The images of a step follow
+  from several flags, and from the number of workers.
   """
   def essence(card):
     flags = {name: flag['value'] for name, flag in card.get('flags', {}).items()
              if name != 'seed'}  # A resumed run keeps the seed without the flag.
     data = {name: split['digest'] for name, split in card.get('data', {}).items()}
-    return {'flags': flags, 'data': data, 'versions': card.get('versions', {}),
+    batch = card.get('run', {}).get('batch', {})
+    steps = {'images_per_step': batch['images_per_step']} if batch else {}
+    return {**steps, 'flags': flags, 'data': data, 'versions': card.get('versions', {}),
             'seed': card.get('seeds', {}).get('seed')}
   return _differences(essence(before), essence(after))
 
