@@ -40,8 +40,8 @@ def _tensorflow_version() -> tuple | None:
   """Returns (major, minor) under whichever name TensorFlow was installed."""
   for distribution in ('tensorflow', 'tensorflow-cpu', 'tensorflow-intel',
                        'tensorflow-macos', 'tf-nightly'):
-    if found := _version(distribution):
-      return found
+    if version := _version(distribution):
+      return version
   return None
 
 

@@ -114,11 +114,11 @@ def test_findings_survive_and_are_rewound_to_the_step_that_is_resumed(tmp_path):
 def test_the_best_checkpoint_is_whole_at_any_moment(tmp_path, monkeypatch):
   variable = tf.Variable(1.0, name='weight')
   best = best_checkpoint.BestCheckpoint(str(tmp_path / 'best'))
-  assert best.found() is None
+  assert best.finding() is None
 
   def kept():
     reader = tf.train.load_checkpoint(str(tmp_path / 'best'))
-    return best.found()['step'], reader.get_tensor('weight')
+    return best.finding()['step'], reader.get_tensor('weight')
 
   with tf.Session() as session:
     for step, value in ((10, 1.0), (20, 2.0)):
@@ -157,7 +157,7 @@ def test_the_best_checkpoint_is_whole_at_any_moment(tmp_path, monkeypatch):
 
   moved = best.put_aside()
   assert tf.train.latest_checkpoint(moved) == f'{moved}/model.ckpt-again-40'
-  assert best.found() is None
+  assert best.finding() is None
 
 
 # --- When it validates, and when it stops.

@@ -220,12 +220,12 @@ def _no_files(spec, split_name, dataset_dir, pattern):
   entries = sorted(os.listdir(dataset_dir))
   looked_for = f"no file '{pattern}' ({split_name} of {spec.name}) in '{dataset_dir}'"
   if not entries:
-    found = 'the folder is empty'
+    content = 'the folder is empty'
   else:
     shown = [entry + '/' * os.path.isdir(os.path.join(dataset_dir, entry))
              for entry in entries[:_MOST_LISTED]]
     more = len(entries) - len(shown)
-    found = f"it holds {', '.join(shown)}" + f' and {more} more' * bool(more)
+    content = f"it holds {', '.join(shown)}" + f' and {more} more' * bool(more)
   below = glob.glob(os.path.join(glob.escape(dataset_dir), '*', pattern))
   described = read_description(dataset_dir)
   if below:
@@ -234,7 +234,7 @@ def _no_files(spec, split_name, dataset_dir, pattern):
     advice = f'use --dataset_name={described.name}'
   else:
     advice = spec.what_to_do(dataset_dir)
-  return f'{looked_for}: {found}; {advice}'
+  return f'{looked_for}: {content}; {advice}'
 
 
 def _check_all_shards(files, pattern, spec, dataset_dir):

@@ -80,14 +80,14 @@ def _prepared(name, path, version, dataset_dir) -> str:
       entry for entry in there if not _VERSION.fullmatch(entry)
       and os.path.isdir(os.path.join(parent, entry)))
   if versions:
-    found = f"version {version} of it is not there, but {', '.join(versions)}"
+    reason = f"version {version} of it is not there, but {', '.join(versions)}"
   elif configs and '/' not in path:
-    found = (f"it has the configurations {', '.join(configs)}: name one, as in"
+    reason = (f"it has the configurations {', '.join(configs)}: name one, as in"
              f' {PREFIX}{path}/{configs[0]}')
   else:
-    found = _ADVICE.replace('{name}', name).replace('{}', dataset_dir)
+    reason = _ADVICE.replace('{name}', name).replace('{}', dataset_dir)
   raise diagnostics.UserError(
-      f"{name} is not prepared in '{dataset_dir}': {found}")
+      f"{name} is not prepared in '{dataset_dir}': {reason}")
 
 
 def _load(dataset_dir, folder, filename):
@@ -126,15 +126,15 @@ def _read(name, dataset_dir, folder) -> datasets.DatasetSpec:
 
 def _feature(features, key, kind, name):
   """Returns the description of a feature; raises UserError if it is not there."""
-  found = features.get(key)
-  if found is None or not found['pythonClassName'].endswith(f'.{kind}'):
+  value = features.get(key)
+  if value is None or not value['pythonClassName'].endswith(f'.{kind}'):
     kinds = ', '.join(
         f"{feature} ({description['pythonClassName'].rsplit('.', 1)[-1]})"
         for feature, description in features.items())
     raise diagnostics.UserError(
         f'{name} has the features {kinds}: expected image (Image) and label'
         ' (ClassLabel), one label for each image')
-  return found
+  return value
 
 
 def _class_names(dataset_dir, folder):

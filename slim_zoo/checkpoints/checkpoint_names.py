@@ -107,10 +107,10 @@ def check_no_pattern(path: str) -> None:
   Raises:
     UserError: there is a character of patterns in it.
   """
-  found = next((letter for letter in path if letter in '*?[\\'), None)
-  if found:
+  wildcard = next((letter for letter in path if letter in '*?[\\'), None)
+  if wildcard:
     raise diagnostics.UserError(
-        f"'{path}' has a '{found}' in it, and TensorFlow takes the paths of"
+        f"'{path}' has a '{wildcard}' in it, and TensorFlow takes the paths of"
         ' checkpoints for patterns: choose a name without *, ?, [ and \\')
 
 

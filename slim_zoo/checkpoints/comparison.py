@@ -133,7 +133,7 @@ class Weights:
     self._scopes = collections.defaultdict(list)  # Of each ending of a name.
     for name in shapes:
       self._scopes[name].append('')
-      for place in (found.start() for found in re.finditer('/', name)):
+      for place in (slash.start() for slash in re.finditer('/', name)):
         self._scopes[name[place + 1:]].append(name[:place])
 
   def below(self, scope: str) -> Mapping[str, tuple[int, ...]]:
@@ -163,44 +163,44 @@ def matches(known: Known, weights: Weights) -> Iterator[Match]:
 
 def _compare(known, scope, weights):
   """Compares a network with what a checkpoint holds below a scope."""
-  found = weights.below(scope)
+  shapes = weights.below(scope)
   above = f'{known.own_scope}/' if known.own_scope else ''
   below = f'{scope}/' if scope else ''
   same, missing, mismatched, other_heads, values = 0, [], [], [], {}
   for variable, expected in known.shapes.items():
     of_auxiliary = variable in known.auxiliary
     is_head = of_auxiliary or variables.CLASSES in expected
-    if variable not in found:
+    if variable not in shapes:
       if not is_head:
         missing.append(above + variable)
-    elif _agree(found[variable], expected, {} if of_auxiliary else values):
+    elif _agree(shapes[variable], expected, {} if of_auxiliary else values):
       same += not is_head
     else:
       (other_heads if is_head else mismatched).append(
-          (above + variable, found[variable], expected))
+          (above + variable, shapes[variable], expected))
   size = _image_size(known.name, mismatched)
   if size:
     same, mismatched = same + 1, []
   # A head of one's own beside the layers changes nothing; more layers do.
-  unexpected = [variable for variable in found if variable not in known.shapes
+  unexpected = [variable for variable in shapes if variable not in known.shapes
                 and variable.split('/')[0] in known.tops]
   beside = set(weights.shapes).difference(
-      below + variable for variable in found
+      below + variable for variable in shapes
       if variable in known.shapes or variable.split('/')[0] in known.tops)
   return Match(
       known.name, scope, known.own_scope, same, missing, mismatched,
       [above + variable for variable in unexpected], sorted(beside),
       values.get(variables.CLASSES),
-      known.auxiliary <= set(found) if known.auxiliary else None, other_heads,
+      known.auxiliary <= set(shapes) if known.auxiliary else None, other_heads,
       values.get(variables.CHANNELS), size, known.depth_multiplier)
 
 
-def _agree(found, expected, values):
+def _agree(shape, expected, values):
   """Tells whether a shape fits; notes in `values` what the data decided."""
-  if len(found) != len(expected):
+  if len(shape) != len(expected):
     return False
   noted = {}
-  for size, dimension in zip(found, expected, strict=True):
+  for size, dimension in zip(shape, expected, strict=True):
     if isinstance(dimension, int):
       if size != dimension:
         return False
@@ -221,11 +221,11 @@ def _image_size(name, mismatched):
   """
   if len(mismatched) != 1:
     return None
-  _, found, expected = mismatched[0]
+  _, shape, expected = mismatched[0]
   cost = complexity.load().get(name)
-  if cost is None or len(found) != 2 or len(expected) != 2 or found[1] != expected[1]:
+  if cost is None or len(shape) != 2 or len(expected) != 2 or shape[1] != expected[1]:
     return None
-  size = cost.input_shape[0] * math.sqrt(found[0] / expected[0])
+  size = cost.input_shape[0] * math.sqrt(shape[0] / expected[0])
   return round(size) if abs(size - round(size)) < 1e-6 else None
 
 
@@ -236,8 +236,8 @@ def is_auxiliary(name: str) -> bool:
 
 def auxiliary_scope(name: str) -> str | None:
   """Returns the scope of the auxiliary head that `name` lies in, or None."""
-  found = _AUXILIARY.match(name)
-  return found and found[0]
+  match = _AUXILIARY.match(name)
+  return match and match[0]
 
 
 def in_training_alone(name: str) -> bool:

@@ -9,32 +9,32 @@ from slim_zoo.checkpoints import comparison, inspection, trained_network
 _MOST_SCOPES = 12
 
 
-def rows(found: inspection.Inspection) -> list[tuple[str, str]]:
+def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
   """Returns what is said of a checkpoint, as (heading, text) lines."""
-  match, kept = found.match, found.contents
-  lines = _network_rows(found) if match else [
-      ('network', 'none of the zoo'), *map(_near_row, found.nearest)]
-  step = 'not kept' if found.step is None else f'{found.step:,}'
+  match, kept = inspected.match, inspected.contents
+  lines = _network_rows(inspected) if match else [
+      ('network', 'none of the zoo'), *map(_near_row, inspected.nearest)]
+  step = 'not kept' if inspected.step is None else f'{inspected.step:,}'
   return [
       *lines,
-      ('averages', _averages_text(found)),
+      ('averages', _averages_text(inspected)),
       ('optimizer', ', '.join(kept.optimizers) + ': ' + ', '.join(
           f'{slot} of {len(names)} variables' for slot, names in kept.slots.items())
        if kept.slots else 'no slots'),
       ('step', step),
-      ('size', f'{found.parameters:,} parameters in {len(kept.weights)} variables,'
-               f' {found.num_bytes / 1e6:,.1f} MB on disk'),
-      ('values', _values_text(found.values)),
-      *[('note', note) for note in notes(found)]]
+      ('size', f'{inspected.parameters:,} parameters in {len(kept.weights)} variables,'
+               f' {inspected.num_bytes / 1e6:,.1f} MB on disk'),
+      ('values', _values_text(inspected.values)),
+      *[('note', note) for note in notes(inspected)]]
 
 
-def _network_rows(found):
-  match, network = found.match, found.network
+def _network_rows(inspected):
+  match, network = inspected.match, inspected.network
   row, size = networks.NETWORKS[match.network], network.image_size
   lines = [('network', f'{match.network} ({row.paper})')]
   if match.arguments:
-    told = ', '.join(f'{name} {value}' for name, value in match.arguments.items())
-    lines = [('network', f'--model_name={match.network} with {told}: not a row of the'
+    detail = ', '.join(f'{name} {value}' for name, value in match.arguments.items())
+    lines = [('network', f'--model_name={match.network} with {detail}: not a row of the'
                          ' registry')]
   if match.depth_multiplier is not None:
     lines.append(('width', f'{match.depth_multiplier:g} (depth multiplier)'))
@@ -42,19 +42,19 @@ def _network_rows(found):
     lines.append(('scope', f"'{match.scope}' in the place of '{match.own_scope}'"))
   names = inspection.datasets_of(match.num_classes)
   offset = inspection.labels_offset(match.num_classes)
-  told = f", as many as in {' or '.join(names)}" if names else ''
+  detail = f", as many as in {' or '.join(names)}" if names else ''
   if names == ['imagenet']:
-    told = (f', {"" if offset else "as "}ImageNet{" without" if offset else " with"}'
+    detail = (f', {"" if offset else "as "}ImageNet{" without" if offset else " with"}'
             f' background class: --labels_offset={offset}')
   lines.append(('classes', 'no logits in it' if match.num_classes is None
-                else f'{match.num_classes}{told}'))
+                else f'{match.num_classes}{detail}'))
   channels = f'{match.channels} channel{"" if match.channels == 1 else "s"}'
   gray = ', colours to gray' if network.use_grayscale else ''
   family = trained_network.family(network.preprocessing_name)
   lines.append(('images', f'{size} x {size}, {channels}, preprocessing {family}{gray}'))
-  if found.card:
-    lines.append(('run', f'{found.card.model_name} on {found.card.dataset_name}, by'
-                         f' {found.card.path}'))
+  if inspected.card:
+    card = inspected.card
+    lines.append(('run', f'{card.model_name} on {card.dataset_name}, by {card.path}'))
   if match.auxiliary is not None:
     lines.append(('auxiliary', 'head present' if match.auxiliary else 'head absent'))
   return lines
@@ -67,8 +67,8 @@ def _near_row(match):
                      ' unexpected')
 
 
-def _averages_text(found):
-  kept = found.contents
+def _averages_text(inspected):
+  kept = inspected.contents
   if not kept.averages:
     return 'none'
   text = f'of {len(kept.averages)} of {len(kept.weights)} variables'
@@ -85,33 +85,33 @@ def _values_text(read):
   return 'all read, all finite'
 
 
-def notes(found: inspection.Inspection) -> list[str]:
+def notes(inspected: inspection.Inspection) -> list[str]:
   """Returns what somebody who uses the checkpoint should know."""
-  match, read, told = found.match, found.values, []
-  if found.note:
-    told.append(found.note)
+  match, read, lines = inspected.match, inspected.values, []
+  if inspected.note:
+    lines.append(inspected.note)
   if match:
-    told += found.network.notes
+    lines += inspected.network.notes
   if read and read.statistics and read.initial_statistics == read.statistics:
-    told.append('the averages of batch norm were never updated: its evaluation is'
+    lines.append('the averages of batch norm were never updated: its evaluation is'
                 ' meaningless. Run the ops of tf.GraphKeys.UPDATE_OPS in training')
-  if found.contents.averages and not found.averages_complete:
-    told.append('averages are not of all variables: --moving_average_decay cannot use'
+  if inspected.contents.averages and not inspected.averages_complete:
+    lines.append('averages are not of all variables: --moving_average_decay cannot use'
                 ' them')
   if match and match.image_size:
-    told.append(f'trained on images of {match.image_size} x {match.image_size}, which'
+    lines.append(f'trained on images of {match.image_size} x {match.image_size}, which'
                 ' its weights depend on')
   if match and match.heads_mismatched:
-    told.append(f'{match.heads_mismatched[0][0]} has the shape'
+    lines.append(f'{match.heads_mismatched[0][0]} has the shape'
                 f' {list(match.heads_mismatched[0][1])}, the network'
                 f' {list(match.heads_mismatched[0][2])}: this head is left out')
   if match and match.beside:
-    told.append(f'beside the network: {diagnostics.some(match.beside)}')
+    lines.append(f'beside the network: {diagnostics.some(match.beside)}')
   if match and match.arguments:
-    told.append('a row of catalog/networks.py makes it a --model_name: WORKSPACE.md')
+    lines.append('a row of catalog/networks.py makes it a --model_name: WORKSPACE.md')
   if match and networks.NETWORKS[match.network].frames is not None:
-    told.append('a video network: the image scripts cannot feed it')
-  return told
+    lines.append('a video network: the image scripts cannot feed it')
+  return lines
 
 
 def difference(match: comparison.Match) -> dict:

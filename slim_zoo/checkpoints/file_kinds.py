@@ -62,8 +62,8 @@ def describe(path: str) -> tuple[str, str]:
     return 'an empty file', 'copy or download it again'
   for find in (_state_file, _weights_of_others, _archive, _graph, _records, _image,
                _other_start, _text):
-    if found := find(path, head):
-      return found
+    if description := find(path, head):
+      return description
   return _UNKNOWN, 'copy or download it again'
 
 

@@ -57,21 +57,22 @@ def find_width(shapes: Mapping[str, Sequence[int]],
   for width in _widths(match):
     for arguments in _arguments(match.network, width):
       known = comparison.known(match.network, build(match.network, **arguments))
-      for found in comparison.matches(known, weights):
-        if found.fits:
-          return dataclasses.replace(found, arguments=arguments)
+      for candidate in comparison.matches(known, weights):
+        if candidate.fits:
+          return dataclasses.replace(candidate, arguments=arguments)
   return None
 
 
-def advice(shapes: Mapping[str, Sequence[int]], wanted: str) -> str | None:
-  """Returns one line on a checkpoint that is not of the network `wanted`.
+def advice(shapes: Mapping[str, Sequence[int]], model_name: str) -> str | None:
+  """Returns one line on a checkpoint that is not of the network `model_name`.
 
   Returns:
     Such as "this is a checkpoint of mobilenet_v2_140, of width 1.4: use
-    --model_name=mobilenet_v2_140"; None if it is of `wanted`, or of no known network.
+    --model_name=mobilenet_v2_140"; None if it is of `model_name`, or of no
+    known network.
   """
   best = next(iter(identify(shapes, limit=1)), None)
-  if best is None or not best.fits or best.network == wanted:
+  if best is None or not best.fits or best.network == model_name:
     return None
   width = ('' if best.depth_multiplier in (None, 1) else
            f', of width {best.depth_multiplier:g}')
@@ -87,15 +88,15 @@ def _all_known():
 def _differs_in_width(match):
   """Tells whether numbers of channels are all that differs."""
   return bool(match.mismatched) and not match.missing and not match.unexpected and all(
-      len(found) == len(expected) and found[:-2] == expected[:-2]
-      for _, found, expected in match.mismatched)
+      len(shape) == len(expected) and shape[:-2] == expected[:-2]
+      for _, shape, expected in match.mismatched)
 
 
 def _widths(match):
   """Returns the widths that a checkpoint may have, the likeliest first."""
-  depths = [(found[-1], expected[-1]) for _, found, expected in match.mismatched
-            if len(found) == 1]
-  ratio = (sum(found for found, _ in depths) / sum(expected for _, expected in depths)
+  depths = [(shape[-1], expected[-1]) for _, shape, expected in match.mismatched
+            if len(shape) == 1]
+  ratio = (sum(shape for shape, _ in depths) / sum(expected for _, expected in depths)
            if depths else 0)
   # Depths are rounded, so the width is only nearly the ratio.
   likely = (round(ratio * 20) / 20, ratio, ratio - 0.01, ratio + 0.01)

@@ -67,7 +67,7 @@ def _by_name(names):
   for label, name in names.items():
     labels.setdefault(' '.join(name.replace('_', ' ').casefold().split()), []).append(
         label)
-  return {name: found[0] for name, found in labels.items() if len(found) == 1}
+  return {name: numbers[0] for name, numbers in labels.items() if len(numbers) == 1}
 
 
 def labels_offset(names: Mapping[int, str], num_classes: int, path: str) -> int:

@@ -165,10 +165,10 @@ def _other_network(plan, network):
     return _other_images(plan, own)
   if own is None and fitting:
     return identify.advice(plan.listing.shapes, network.name)
-  found = network.find_width(plan.listing.shapes)
-  if found is not None:
-    width = found.arguments['depth_multiplier']
-    return (f'this is a checkpoint of {found.network} of width {width:g}, and no'
+  candidate = network.find_width(plan.listing.shapes)
+  if candidate is not None:
+    width = candidate.arguments['depth_multiplier']
+    return (f'this is a checkpoint of {candidate.network} of width {width:g}, and no'
             ' --model_name has that width')
   return None
 

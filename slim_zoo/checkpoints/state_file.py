@@ -110,7 +110,7 @@ def _entries(folder):
 def _unquoted(quoted):
   """Returns the path in the quotes of a text proto, where bytes may be octal."""
   plain = _ESCAPED.sub(
-      lambda found: chr(int(found[1], 8) % 256) if found[1] else found[2],
+      lambda escape: chr(int(escape[1], 8) % 256) if escape[1] else escape[2],
       quoted[1:-1])
   return os.fsdecode(plain.encode('latin-1'))
 

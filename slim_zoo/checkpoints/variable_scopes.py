@@ -20,10 +20,10 @@ def in_scope(name: str, scope: str) -> bool:
   return name.startswith(scope)
 
 
-def check(flag: str, wanted: list[str], variables) -> None:
+def check(flag: str, scopes: list[str], variables) -> None:
   """Raises UserError for a scope that no variable lies in, with the nearest one."""
   names = [variable.op.name for variable in variables]
-  for scope in wanted:
+  for scope in scopes:
     if not any(in_scope(name, scope) for name in names):
       raise diagnostics.UserError(
           f"--{flag}: scope '{scope}' matches no variable of the network"

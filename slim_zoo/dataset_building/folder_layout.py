@@ -281,13 +281,13 @@ def _check_only_classes(folder, where):
       f' {advice}; {flag}')
 
 
-def _advice_for_splits(folder, found) -> str:
+def _advice_for_splits(folder, folders) -> str:
   """Returns what to do if folders beside classes are splits; '' if there are none."""
-  if not found:
+  if not folders:
     return ''
   if folder.path:
-    return f"move {names(found)} to the top of image_dir, beside the other splits"
-  train = next((name for name in found if folder_names.split_of(name)[0] == TRAIN),
+    return f"move {names(folders)} to the top of image_dir, beside the other splits"
+  train = next((name for name in folders if folder_names.split_of(name)[0] == TRAIN),
                TRAIN)
   advice = f"put the class folders into {names([train])}"
   if all(inner.folders for inner in folder.folders):

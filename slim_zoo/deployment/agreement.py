@@ -152,8 +152,8 @@ class Agreement:
     Raises:
       UserError: they differ, or a worker is gone.
     """
-    found = self._run(session, self._checksums)
-    different = (found != found[:1]).any(axis=2)
+    checksums = self._run(session, self._checksums)
+    different = (checksums != checksums[:1]).any(axis=2)
     if different.any():
       worker, variable = np.argwhere(different)[0]
       raise UserError(

@@ -67,23 +67,23 @@ def read(folder: str) -> Curves:
   Raises:
     UserError: there are no event files in it, or no scalars in them.
   """
-  found = {}
+  points_by_tag = {}
   for path in sorted(glob.glob(
       os.path.join(glob.escape(folder), 'events.out.tfevents.*'))):
     try:
       for event in tf.train.summary_iterator(path):
         for value in event.summary.value:
           if value.HasField('simple_value'):
-            found.setdefault(value.tag, {})[event.step] = value.simple_value
+            points_by_tag.setdefault(value.tag, {})[event.step] = value.simple_value
     except tf.errors.DataLossError:
       pass  # A kill cut the last record: those before it are whole.
-  if not found:
+  if not points_by_tag:
     raise diagnostics.UserError(
         f"no numbers for TensorBoard in '{folder}': name a folder that --train_dir or"
         ' --eval_dir named')
   return {tag: (np.array(sorted(points)),
                 np.array([points[step] for step in sorted(points)]))
-          for tag, points in found.items()}
+          for tag, points in points_by_tag.items()}
 
 
 def smoothed(steps: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -211,9 +211,9 @@ def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
   order = np.argsort(-values, kind='stable')
   values, hits = values[order], hits[order]
   last = np.flatnonzero(np.append(values[1:] != values[:-1], True)[:len(values)])
-  found = np.cumsum(hits)[last]
-  gains = np.diff(found, prepend=0) / truth.sum()
-  return float(np.sum(found / (last + 1) * gains))
+  hits_so_far = np.cumsum(hits)[last]
+  gains = np.diff(hits_so_far, prepend=0) / truth.sum()
+  return float(np.sum(hits_so_far / (last + 1) * gains))
 
 
 def evaluate(predictions: Predictions, num_classes: int,
@@ -229,18 +229,18 @@ def evaluate(predictions: Predictions, num_classes: int,
     UserError: there is no image.
   """
   keys, targets, probabilities = predictions.arrays()
-  given = probabilities >= THRESHOLD
-  correct = given & targets
-  per_class = _per_class(targets, probabilities, given.sum(0), correct.sum(0))
+  predicted = probabilities >= THRESHOLD
+  correct = predicted & targets
+  per_class = _per_class(targets, probabilities, predicted.sum(0), correct.sum(0))
   precisions = per_class.average_precision[targets.any(0)]
   readable = ~np.isnan(probabilities).any(1)
   return Metrics(
       class_names=complete_names(class_names, num_classes),
       keys=keys, targets=targets, probabilities=probabilities,
       num_unreadable=int((~readable).sum()),
-      exact=int((given == targets).all(1)[readable].sum()),
+      exact=int((predicted == targets).all(1)[readable].sum()),
       mean_average_precision=float(precisions.mean()) if len(precisions) else np.nan,
-      micro=Micro(int(correct.sum()), int(given.sum()), int(targets.sum())),
+      micro=Micro(int(correct.sum()), int(predicted.sum()), int(targets.sum())),
       per_class=per_class)
 
 

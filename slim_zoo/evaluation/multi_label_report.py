@@ -85,18 +85,18 @@ def _class_rows(metrics: Metrics) -> Iterable[dict]:
 def _image_rows(metrics: Metrics) -> Iterable[dict]:
   for key, target, row in zip(
       metrics.keys, metrics.targets, metrics.probabilities, strict=True):
-    given = np.flatnonzero(row >= THRESHOLD)
+    predicted = np.flatnonzero(row >= THRESHOLD)
     unreadable = np.isnan(row).any()
     yield {
         'key': key,
         'labels': _joined(np.flatnonzero(target)),
         'label_names': _joined(
             metrics.class_names[label] for label in np.flatnonzero(target)),
-        'predictions': 'unreadable' if unreadable else _joined(given),
-        'prediction_names': _joined(metrics.class_names[label] for label in given),
-        'probabilities': _joined(f'{row[label]:.6g}' for label in given),
+        'predictions': 'unreadable' if unreadable else _joined(predicted),
+        'prediction_names': _joined(metrics.class_names[label] for label in predicted),
+        'probabilities': _joined(f'{row[label]:.6g}' for label in predicted),
         'correct': int(not unreadable and np.array_equal(
-            given, np.flatnonzero(target))),
+            predicted, np.flatnonzero(target))),
     }
 
 

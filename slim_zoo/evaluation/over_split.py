@@ -20,7 +20,7 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
              probabilities: tf.Tensor, num_classes: int, labels_offset: int = 0,
              max_num_batches: int | None = None, shows_progress: bool = True,
              is_to_stop: Callable[[], bool] = lambda: False,
-             told: set | None = None, multi_label: bool = False) -> tuple:
+             reported: set | None = None, multi_label: bool = False) -> tuple:
   """Evaluates the network as it is in the session.
 
   Args:
@@ -33,7 +33,7 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     max_num_batches: stop after so many batches; None: after the last.
     shows_progress: whether to tell how far it is, while it goes on.
     is_to_stop: asked after each batch.
-    told: keys of records that need not be named as unreadable again; grows.
+    reported: keys of records that need not be named as unreadable again; grows.
     multi_label: whether an image may have several classes, or none.
 
   Returns:
@@ -47,7 +47,7 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
   """
   predictions, keys = (multi_label_lib if multi_label else predictions_lib
                        ).Predictions(), {}
-  told = set() if told is None else told
+  reported = set() if reported is None else reported
   # Also finds a file that was cut short where TensorFlow would see its end.
   num_images = images.count_records()
   images.log.restart()
@@ -62,7 +62,7 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
         progress.update(len(predictions))
       if is_to_stop():
         raise EvaluationStoppedError
-  _add_unreadable(images, labels_offset, predictions, keys, told,
+  _add_unreadable(images, labels_offset, predictions, keys, reported,
                   max_num_batches is None, multi_label, num_classes)
   if max_num_batches is None and len(predictions) != num_images:
     raise diagnostics.UserError(
@@ -88,7 +88,7 @@ def _batches(session, images, batch, probabilities, max_num_batches):
     yield values
 
 
-def _add_unreadable(images, labels_offset, predictions, keys, told, whole,
+def _add_unreadable(images, labels_offset, predictions, keys, reported, whole,
                     multi_label, num_classes):
   """Counts the images that did not come out as mistakes of their classes."""
   if whole:
@@ -104,8 +104,8 @@ def _add_unreadable(images, labels_offset, predictions, keys, told, whole,
           f'{images.log.describe(key)}: {fault.reason}; without its class there is no'
           ' accuracy: write the record again')
     labels = [label - labels_offset for label in images.faults.labels_of(key)]
-    if key not in told:
-      told.add(key)
+    if key not in reported:
+      reported.add(key)
       if is_printed:
         reason = fault.reason.removeprefix('its image cannot be decoded: ')
         print(f'cannot decode {images.log.describe(key)} ({reason}): counted as a'

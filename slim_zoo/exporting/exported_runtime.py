@@ -29,8 +29,8 @@ def run_saved_model(path, inputs):
       'serving_default': {'image_bytes': tf.constant(files)},
       'tensors': {'images': tf.constant(inputs['pixels'])},
       'preprocessed': {'images': tf.constant(inputs['preprocessed'])}}
-  return {name: model.signatures[name](**given)['probabilities'].numpy()
-          for name, given in asked.items()}
+  return {name: model.signatures[name](**inputs_of_signature)['probabilities'].numpy()
+          for name, inputs_of_signature in asked.items()}
 
 
 def run_frozen_graph(path, inputs):
@@ -86,17 +86,18 @@ def run_tflite(path, inputs):
   return outputs
 
 
-def _invoke(interpreter, images, wanted):
+def _invoke(interpreter, images, output_details):
   """Returns a tensor of the model for each image, as float32."""
-  (given,) = interpreter.get_input_details()
-  found = []
+  (input_details,) = interpreter.get_input_details()
+  outputs = []
   for image in images:
-    interpreter.set_tensor(given['index'], image[np.newaxis].astype(given['dtype']))
+    interpreter.set_tensor(input_details['index'],
+                           image[np.newaxis].astype(input_details['dtype']))
     interpreter.invoke()
-    values = interpreter.get_tensor(wanted['index']).astype(np.float32)
-    scale, zero_point = wanted['quantization']
-    found.append((values - zero_point) * scale if scale else values)
-  return np.concatenate(found)
+    values = interpreter.get_tensor(output_details['index']).astype(np.float32)
+    scale, zero_point = output_details['quantization']
+    outputs.append((values - zero_point) * scale if scale else values)
+  return np.concatenate(outputs)
 
 
 def _unrounded(path, images):

@@ -49,14 +49,14 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
   _remove(unchecked)
   try:
     _write(name, unchecked, trained, network, calibration)
-    found = _compare(name, unchecked, reference) if reference else []
-    if all(one.passed for one in found):
+    comparisons = _compare(name, unchecked, reference) if reference else []
+    if all(one.passed for one in comparisons):
       if os.path.isdir(path):
         _remove(path)
       os.replace(unchecked, path)
   finally:
     _remove(unchecked)
-  return found
+  return comparisons
 
 
 def _check_replaceable(name, path):
@@ -85,13 +85,13 @@ def _write(name, path, trained, network, calibration):
 
 
 def _compare(name, path, reference):
-  found = parity.run(name, path, reference.inputs)
-  if not found:
+  results = parity.run(name, path, reference.inputs)
+  if not results:
     raise diagnostics.UserError(f'the {name} export gives nothing')
   return [parity.compare(asked, answers.probabilities, reference.of(asked),
                          formats.FORMATS[name].tolerance, answers.unrounded,
                          reference.classes, reference.multi_label)
-          for asked, answers in found.items()]
+          for asked, answers in results.items()]
 
 
 def _remove(path):

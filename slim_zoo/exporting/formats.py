@@ -33,12 +33,12 @@ class Format:
   Attributes:
     file: its path in the folder of exports.
     tolerance: how far it may be off.
-    told: what it is, in words.
+    description: of the format, in words.
   """
 
   file: str
   tolerance: Tolerance
-  told: str
+  description: str
 
 
 # The same arithmetic in another order.

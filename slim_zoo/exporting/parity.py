@@ -134,8 +134,8 @@ def reference(trained: TrainedNetwork, files: Sequence[bytes],
   with tf.Graph().as_default() as graph:
     data = tf.placeholder(tf.string, [None])
     prepared = pixel_graph.prepared(data, trained)
-    given = tf.placeholder(tf.uint8, [None, size, size, channels])
-    scaled = pixel_graph.scaled(given, trained)
+    pixels = tf.placeholder(tf.uint8, [None, size, size, channels])
+    scaled = pixel_graph.scaled(pixels, trained)
     inputs = tf.placeholder(tf.float32, [None, size, size, channels])
     logits, _ = nets_factory.get_network_fn(
         trained.model_name, len(trained.class_names))(inputs)
@@ -148,7 +148,7 @@ def reference(trained: TrainedNetwork, files: Sequence[bytes],
           {'encoded': np.frombuffer(b''.join(files), np.uint8),
            'lengths': np.array([len(file) for file in files]), 'pixels': images,
            'preprocessed': preprocessed},
-          run(preprocessed), run(session.run(scaled, {given: images})),
+          run(preprocessed), run(session.run(scaled, {pixels: images})),
           None if classes is None else np.asarray(classes), trained.multi_label)
 
 
@@ -161,15 +161,15 @@ def read_pixels(trained: TrainedNetwork, files: Sequence[bytes]) -> np.ndarray:
   with tf.Graph().as_default(), tf.Session() as session:
     data = tf.placeholder(tf.string, [])
     fetch = session.make_callable(pixel_graph.cropped(data, trained), [data])
-    found = []
+    images = []
     for number, file in enumerate(files):
       try:
-        found.append(fetch(file))
+        images.append(fetch(file))
       except tf.errors.OpError as error:
         raise diagnostics.UserError(
             f'image {number} of those to check with cannot be decoded:'
             f' {restore.first_line(error)}') from error
-    return np.stack(found)
+    return np.stack(images)
 
 
 def _restorer(graph, logits, trained):
@@ -193,24 +193,27 @@ def run(kind: str, path: str, inputs: dict[str, np.ndarray]) -> dict[str, Answer
     UserError: it cannot be loaded or run.
   """
   with tempfile.TemporaryDirectory() as folder:
-    given, wanted = (os.path.join(folder, name) for name in ('in.npz', 'out.npz'))
-    np.savez(given, **inputs)
+    inputs_path, outputs_path = (
+        os.path.join(folder, name) for name in ('in.npz', 'out.npz'))
+    np.savez(inputs_path, **inputs)
     done = subprocess.run(
-        [sys.executable, _RUNTIME, kind, path, given, wanted], text=True, check=False,
+        [sys.executable, _RUNTIME, kind, path, inputs_path, outputs_path], text=True,
+        check=False,
         capture_output=True, env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'})
     if done.returncode:
       lines = [line for line in done.stderr.splitlines() if line.strip()]
       raise diagnostics.UserError(
           f'the {kind} export cannot be run:'
           f" {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
-    with np.load(wanted) as archive:
-      found = dict(archive)
-  return {name: Answers(probabilities, found.get(name + exported_runtime.UNROUNDED))
-          for name, probabilities in found.items()
+    with np.load(outputs_path) as archive:
+      outputs = dict(archive)
+  return {name: Answers(probabilities, outputs.get(name + exported_runtime.UNROUNDED))
+          for name, probabilities in outputs.items()
           if not name.endswith(exported_runtime.UNROUNDED)}
 
 
-def compare(name: str, found: np.ndarray, expected: np.ndarray, tolerance: Tolerance,
+def compare(name: str, probabilities: np.ndarray, expected: np.ndarray,
+            tolerance: Tolerance,
             unrounded: np.ndarray | None = None, classes: np.ndarray | None = None,
             multi_label: bool = False) -> Parity:
   """Returns how probabilities compare.
@@ -223,30 +226,31 @@ def compare(name: str, found: np.ndarray, expected: np.ndarray, tolerance: Toler
 
   Args:
     name: what was asked.
-    found: float32 [images, classes], of the export.
+    probabilities: float32 [images, classes], of the export.
     expected: the same, of the checkpoint.
     tolerance: how far they may be off.
-    unrounded: what is taken for the scores in place of `found`, which has 8 bits.
+    unrounded: the values for the scores, if `probabilities` have 8 bits only.
     classes: the right class of each image, -1 where it is not known.
     multi_label: whether each class has a probability of its own.
 
   Raises:
     UserError: the shapes differ.
   """
-  if found.shape != expected.shape:
+  if probabilities.shape != expected.shape:
     raise diagnostics.UserError(
-        f'{name} gives probabilities of shape {list(found.shape)}, the checkpoint'
-        f' {list(expected.shape)}')
-  wanted = _scores(expected, multi_label)
-  errors = _scores(found if unrounded is None else unrounded, multi_label) - wanted
-  spread = _spread(wanted)
+        f'{name} gives probabilities of shape {list(probabilities.shape)}, the'
+        f' checkpoint {list(expected.shape)}')
+  scores = _scores(expected, multi_label)
+  errors = _scores(
+      probabilities if unrounded is None else unrounded, multi_label) - scores
+  spread = _spread(scores)
   farthest = np.sqrt(np.square(errors).mean(axis=0)).max()
   # NaN is no small difference.
   difference = float(np.nan_to_num(farthest / spread, nan=np.inf))
-  chosen = wanted[np.arange(len(wanted)), found.argmax(axis=1)]
-  near = wanted.max(axis=1) - chosen <= tolerance.difference / 4 * spread
-  same = found.argmax(axis=1) == expected.argmax(axis=1)
-  top_1, num_known = _top_1(found, expected, classes)
+  chosen = scores[np.arange(len(scores)), probabilities.argmax(axis=1)]
+  near = scores.max(axis=1) - chosen <= tolerance.difference / 4 * spread
+  same = probabilities.argmax(axis=1) == expected.argmax(axis=1)
+  top_1, num_known = _top_1(probabilities, expected, classes)
   return Parity(name, difference, float(same.mean()), float((same | near).mean()),
                 len(expected), tolerance, top_1, num_known)
 
@@ -275,11 +279,11 @@ def _spread(scores):
   return max(over_images, _LEAST_SPREAD * over_classes, _TINY)
 
 
-def _top_1(found, expected, classes):
+def _top_1(probabilities, expected, classes):
   """Returns ((share of the checkpoint, share of the export) or None, images)."""
   known = np.zeros(len(expected), bool) if classes is None else classes >= 0
   if not known.any():
     return None, 0
   right = classes[known]
   return tuple(float((answers[known].argmax(axis=1) == right).mean())
-               for answers in (expected, found)), int(known.sum())
+               for answers in (expected, probabilities)), int(known.sum())

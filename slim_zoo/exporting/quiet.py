@@ -14,7 +14,7 @@ def held_back() -> Iterator[list[str]]:
   Yields:
     A list, which has the lines after the block.
   """
-  told: list[str] = []
+  messages: list[str] = []
   sys.stdout.flush()
   sys.stderr.flush()
   with tempfile.TemporaryFile() as held, contextlib.ExitStack() as stack:
@@ -24,16 +24,17 @@ def held_back() -> Iterator[list[str]]:
       stack.callback(os.dup2, saved, number)
       os.dup2(held.fileno(), number)
     try:
-      yield told
+      yield messages
     finally:
       sys.stdout.flush()
       sys.stderr.flush()
       held.seek(0)
-      told += held.read().decode(errors='replace').splitlines()
+      messages += held.read().decode(errors='replace').splitlines()
 
 
-def first_line(error: Exception, told: list[str]) -> str:
+def first_line(error: Exception, messages: list[str]) -> str:
   """Returns what says most of a converter's failure, on one line."""
-  lines = [line.strip() for line in [*str(error).splitlines(), *told] if line.strip()]
+  lines = [line.strip() for line in [*str(error).splitlines(), *messages]
+           if line.strip()]
   marked = [line for line in lines if 'error' in line.lower()]
   return (marked or lines or [type(error).__name__])[0]

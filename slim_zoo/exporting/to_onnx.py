@@ -42,7 +42,7 @@ def write(path: str, trained: TrainedNetwork,
   check_installed()
   graph_def = pixel_graph.build(trained, network).graph.as_graph_def()
   graph_editing.prune(graph_def, ['probabilities'])
-  with quiet.held_back() as told:
+  with quiet.held_back() as messages:
     try:
       convert = importlib.import_module('tf2onnx.convert')
       logging.getLogger('tf2onnx').setLevel(logging.ERROR)
@@ -52,7 +52,7 @@ def write(path: str, trained: TrainedNetwork,
     except Exception as error:  # Converters raise nearly anything.
       raise diagnostics.UserError(
           f'{trained.model_name} cannot be converted to ONNX:'
-          f' {quiet.first_line(error, told)}') from error
+          f' {quiet.first_line(error, messages)}') from error
   names = [label.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
            for label in trained.class_names]
   model.metadata_props.add(key='labels', value=json.dumps(names))

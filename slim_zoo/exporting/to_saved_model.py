@@ -34,7 +34,7 @@ def write(folder: str, trained: TrainedNetwork,
   shape = [None, size, size, trained.channels]
   with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
     classify = network.sharing_weights()
-    for name, alias, given, prepare in (
+    for name, alias, placeholder, prepare in (
         ('serving_default', BYTES_INPUT,
          tf.placeholder(tf.string, [None], BYTES_INPUT), pixel_graph.prepared),
         ('tensors', TENSOR_INPUT,
@@ -43,9 +43,10 @@ def write(folder: str, trained: TrainedNetwork,
          tf.placeholder(tf.float32, shape, 'preprocessed_images'),
          lambda images, trained: images)):
       with tf.name_scope(name):
-        _, probabilities = classify(prepare(given, trained))
+        _, probabilities = classify(prepare(placeholder, trained))
         answers = pixel_graph.answers(probabilities, trained)
-      signatures[name] = tf.saved_model.predict_signature_def({alias: given}, answers)
+      signatures[name] = tf.saved_model.predict_signature_def(
+          {alias: placeholder}, answers)
     builder = tf.saved_model.Builder(folder)
     builder.add_meta_graph_and_variables(
         session, [tf.saved_model.SERVING], signatures, strip_default_attrs=True)

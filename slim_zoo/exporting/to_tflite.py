@@ -41,13 +41,13 @@ def write(path: str, kind: str, trained: TrainedNetwork,
     converter = tf.lite.TFLiteConverter.from_session(
         session, [pixel.images], [pixel.probabilities])
     _set_kind(converter, kind, calibration)
-    with quiet.held_back() as told:
+    with quiet.held_back() as messages:
       try:
         model = converter.convert()
       except Exception as error:  # Converters raise nearly anything.
         raise diagnostics.UserError(
             f'{trained.model_name} cannot be converted to {kind}:'
-            f' {quiet.first_line(error, told)}') from error
+            f' {quiet.first_line(error, messages)}') from error
     if kind == 'tflite_int8':
       _check_input(model)
   with open(path, 'wb') as file:
@@ -73,8 +73,8 @@ def _check_input(model):
   """Raises UserError unless the uint8 input of a model is the pixels themselves."""
   with quiet.held_back():
     interpreter = tf.lite.Interpreter(model_content=model)
-    (given,) = interpreter.get_input_details()
-  scale, zero_point = given['quantization']
+    (details,) = interpreter.get_input_details()
+  scale, zero_point = details['quantization']
   if zero_point or not np.isclose(scale, 1, rtol=1e-6):
     raise diagnostics.UserError(
         f'the input of the tflite_int8 model has scale {scale:.6g} and zero point'

@@ -79,14 +79,14 @@ def sizes_of(paths: Sequence[str]) -> list[tuple[int, int]]:
 
 def _bytes_of(path):
   try:
-    found = os.stat(path)
-    if stat.S_ISDIR(found.st_mode):
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
       raise RefusedError('it is a folder')
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
       # Reading a pipe or a terminal might never end.
       raise RefusedError('it is no regular file')
-    if found.st_size > _MAX_BYTES:
-      raise RefusedError(f'it has {found.st_size / 2**30:.1f} GiB, and 1 is the most'
+    if status.st_size > _MAX_BYTES:
+      raise RefusedError(f'it has {status.st_size / 2**30:.1f} GiB, and 1 is the most'
                          ' that is read')
     with open(path, 'rb') as file:
       return file.read()

@@ -48,22 +48,22 @@ class _Folding:
   is_worth_it: bool = False
 
 
-def fold(graph_def: tf.GraphDef, wanted: Sequence[str]) -> None:
+def fold(graph_def: tf.GraphDef, outputs: Sequence[str]) -> None:
   """Folds into the layers of a graph what only scales and shifts what they give.
 
   Args:
     graph_def: a frozen graph in evaluation mode, as `freezing.freeze` returns it.
-    wanted: names of operations, whose names and values stay.
+    outputs: names of operations, whose names and values stay.
   """
   nodes = graph_editing.nodes_by_name(graph_def)
   readers = graph_editing.consumers(graph_def)
   for layer in list(graph_def.node):
     weights = _weights(layer, nodes)
     if weights is not None:
-      found = _look_behind(layer, _channels(layer, weights), nodes, readers, wanted)
-      if found.is_worth_it:
-        _apply(graph_def, layer, weights, found)
-  graph_editing.prune(graph_def, wanted)
+      folding = _look_behind(layer, _channels(layer, weights), nodes, readers, outputs)
+      if folding.is_worth_it:
+        _apply(graph_def, layer, weights, folding)
+  graph_editing.prune(graph_def, outputs)
 
 
 def _weights(layer, nodes):
@@ -82,11 +82,11 @@ def _channels(layer, weights):
           if layer.op == 'DepthwiseConv2dNative' else weights.shape[-1])
 
 
-def _look_behind(layer, channels, nodes, readers, wanted):
+def _look_behind(layer, channels, nodes, readers, outputs):
   """Follows a layer's output as long as nothing but scales and shifts reads it."""
-  found = _Folding(np.ones(channels), np.zeros(channels))
+  folding = _Folding(np.ones(channels), np.zeros(channels))
   node, passed, folded = layer, [], 0
-  while node.name not in wanted and len(readers[node.name]) == 1:
+  while node.name not in outputs and len(readers[node.name]) == 1:
     (reader,) = readers[node.name]
     if reader.op == 'BatchToSpaceND':
       # It moves values without mixing them, so it changes places with what follows.
@@ -94,14 +94,15 @@ def _look_behind(layer, channels, nodes, readers, wanted):
     elif (affine := _scale_and_shift(
         reader, node, channels, _LAYERS[layer.op], nodes)) is not None:
       scale, shift = affine
-      found.scale, found.shift = found.scale * scale, found.shift * scale + shift
-      found.last, found.passed = reader, list(passed)
+      folding.scale = folding.scale * scale
+      folding.shift = folding.shift * scale + shift
+      folding.last, folding.passed = reader, list(passed)
       folded += 1
-      found.is_worth_it = folded > 1 or reader.op != 'BiasAdd'
+      folding.is_worth_it = folded > 1 or reader.op != 'BiasAdd'
     else:
       break
     node = reader
-  return found
+  return folding
 
 
 def _scale_and_shift(node, data, channels, rank, nodes):
@@ -142,22 +143,22 @@ def _is_by_channel(value, channels, rank):
       value.size == 1 or value.shape[-1] == channels)
 
 
-def _apply(graph_def, layer, weights, found):
+def _apply(graph_def, layer, weights, folding):
   """Writes a layer's new weights and, in the place of the last node, its biases."""
-  scale = found.scale
+  scale = folding.scale
   if layer.op == 'DepthwiseConv2dNative':
     scale = scale.reshape(weights.shape[-2:])
   new_weights = graph_def.node.add(name=f'{layer.name}/folded_weights')
   graph_editing.set_constant(
       new_weights, (weights.astype(np.float64) * scale).astype(np.float32))
   new_biases = graph_def.node.add(name=f'{layer.name}/folded_biases')
-  graph_editing.set_constant(new_biases, found.shift.astype(np.float32))
+  graph_editing.set_constant(new_biases, folding.shift.astype(np.float32))
   layer.input[1] = new_weights.name
   source = layer
-  for node in found.passed:
+  for node in folding.passed:
     node.input[0] = source.name
     source = node
-  last = found.last
+  last = folding.last
   last.op = 'BiasAdd'
   last.attr.clear()
   last.attr['T'].type = tf.float32.as_datatype_enum

@@ -12,28 +12,28 @@ _VARIABLES = {'VariableV2', 'VarHandleOp'}
 _GROWING = {'Fill', 'Tile', 'BroadcastTo', 'Range', 'OneHot'}
 
 
-def needed_variables(graph: tf.Graph, wanted: Sequence[str]) -> list[str]:
-  """Returns the names of the variables that the operations `wanted` depend on."""
+def needed_variables(graph: tf.Graph, outputs: Sequence[str]) -> list[str]:
+  """Returns the names of the variables that the operations `outputs` depend on."""
   graph_def = graph.as_graph_def()
-  needed = graph_editing.needed(graph_def, wanted)
+  needed = graph_editing.needed(graph_def, outputs)
   return [node.name for node in graph_def.node
           if node.name in needed and node.op in _VARIABLES]
 
 
-def freeze(graph: tf.Graph, wanted: Sequence[str],
+def freeze(graph: tf.Graph, outputs: Sequence[str],
            value_of: Callable[[str], np.ndarray]) -> tf.GraphDef:
-  """Returns what the operations `wanted` need, with constants for the variables.
+  """Returns the graph that `outputs` need, with constants in place of variables.
 
   Dropout, which is off, and whatever else passes its input on is taken out; so are
   devices and control inputs. What depends on constants alone is computed.
 
   Args:
     graph: of a network in evaluation mode. It is not changed.
-    wanted: names of operations, which keep their names.
+    outputs: names of operations, which keep their names.
     value_of: returns the value of a variable by its name.
   """
   graph_def = graph.as_graph_def()
-  graph_editing.prune(graph_def, wanted)
+  graph_editing.prune(graph_def, outputs)
   variables = {node.name for node in graph_def.node if node.op in _VARIABLES}
   for node in graph_def.node:
     if node.op == 'ReadVariableOp':
@@ -45,10 +45,10 @@ def freeze(graph: tf.Graph, wanted: Sequence[str],
       graph_editing.set_constant(node, value_of(node.name))
   graph_editing.drop_places(graph_def)
   graph_editing.drop_control_inputs(graph_def)
-  graph_editing.drop_identities(graph_def, wanted)
-  graph_editing.prune(graph_def, wanted)
+  graph_editing.drop_identities(graph_def, outputs)
+  graph_editing.prune(graph_def, outputs)
   _compute_constants(graph_def)
-  graph_editing.prune(graph_def, wanted)
+  graph_editing.prune(graph_def, outputs)
   return graph_def
 
 

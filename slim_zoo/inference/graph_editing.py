@@ -30,28 +30,28 @@ def nodes_by_name(graph_def: tf.GraphDef) -> dict[str, tf.NodeDef]:
 
 def consumers(graph_def: tf.GraphDef) -> dict[str, list[tf.NodeDef]]:
   """Returns, by name of a node, those that read it; twice where they do so twice."""
-  found = collections.defaultdict(list)
+  readers = collections.defaultdict(list)
   for node in graph_def.node:
     for reference in node.input:
-      found[node_name(reference)].append(node)
-  return found
+      readers[node_name(reference)].append(node)
+  return readers
 
 
-def needed(graph_def: tf.GraphDef, wanted: Iterable[str]) -> set[str]:
-  """Returns the names of the nodes that those called `wanted` need, their own too."""
+def needed(graph_def: tf.GraphDef, outputs: Iterable[str]) -> set[str]:
+  """Returns the names of the nodes that `outputs` depend on, including themselves."""
   nodes = nodes_by_name(graph_def)
-  found, waiting = set(), list(wanted)
+  names, waiting = set(), list(outputs)
   while waiting:
     name = waiting.pop()
-    if name not in found:
-      found.add(name)
+    if name not in names:
+      names.add(name)
       waiting.extend(node_name(reference) for reference in nodes[name].input)
-  return found
+  return names
 
 
-def prune(graph_def: tf.GraphDef, wanted: Iterable[str]) -> None:
-  """Takes away the nodes that those called `wanted` do not need."""
-  kept = needed(graph_def, wanted)
+def prune(graph_def: tf.GraphDef, outputs: Iterable[str]) -> None:
+  """Removes the nodes that `outputs` do not depend on."""
+  kept = needed(graph_def, outputs)
   # In place: weights take hundreds of megabytes.
   for index in reversed(range(len(graph_def.node))):
     if graph_def.node[index].name not in kept:
@@ -111,14 +111,14 @@ def drop_control_inputs(graph_def: tf.GraphDef) -> None:
     node.input.extend(values)
 
 
-def drop_identities(graph_def: tf.GraphDef, wanted: Iterable[str]) -> None:
+def drop_identities(graph_def: tf.GraphDef, outputs: Iterable[str]) -> None:
   """Makes those that read a node which passes its input on read the input itself.
 
-  The nodes stay, for `prune`. Those called `wanted` are read as before.
+  The nodes stay, for `prune`. `outputs` are read as before.
   """
-  wanted, source = set(wanted), {}
+  outputs, source = set(outputs), {}
   for node in graph_def.node:
-    if node.op in _PASSING_ON and node.name not in wanted:
+    if node.op in _PASSING_ON and node.name not in outputs:
       source[node.name] = node.input[0]
 
   def origin(reference):

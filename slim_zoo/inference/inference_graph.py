@@ -119,23 +119,23 @@ def build(model_name: str, num_classes: int, checkpoint: str,
   source, tensors = _evaluation_graph(
       model_name, num_classes, image_size, channels, batch_size, end_point_names,
       multi_label)
-  wanted = list(dict.fromkeys(tensor.op.name for tensor in tensors.values()))
+  outputs = list(dict.fromkeys(tensor.op.name for tensor in tensors.values()))
   graph_def = freezing.freeze(
-      source, wanted,
-      _read_values(source, wanted, path, model_name, moving_averages).__getitem__)
+      source, outputs,
+      _read_values(source, outputs, path, model_name, moving_averages).__getitem__)
   if fold:
-    batch_norm_folding.fold(graph_def, wanted)
+    batch_norm_folding.fold(graph_def, outputs)
   graph = tf.Graph()
   with graph.as_default():
     tf.import_graph_def(graph_def, name='')
-  found = {name: graph.get_tensor_by_name(tensor.name)
+  frozen = {name: graph.get_tensor_by_name(tensor.name)
            for name, tensor in tensors.items()}
   # An import knows the shapes that the rewritten nodes infer, not those set by hand.
-  for name, tensor in found.items():
+  for name, tensor in frozen.items():
     tensor.set_shape(tensors[name].shape)
   return InferenceGraph(
-      graph, found.pop(_IMAGES), found.pop(_LOGITS), found.pop(_PROBABILITIES),
-      {name[1:]: tensor for name, tensor in found.items()}, path)
+      graph, frozen.pop(_IMAGES), frozen.pop(_LOGITS), frozen.pop(_PROBABILITIES),
+      {name[1:]: tensor for name, tensor in frozen.items()}, path)
 
 
 def _evaluation_graph(model_name, num_classes, image_size, channels, batch_size,
@@ -163,9 +163,9 @@ def _evaluation_graph(model_name, num_classes, image_size, channels, batch_size,
   return graph, tensors
 
 
-def _read_values(graph, wanted, path, model_name, moving_averages):
+def _read_values(graph, outputs, path, model_name, moving_averages):
   """Returns the values of the variables that are needed, by their names."""
-  needed = set(freezing.needed_variables(graph, wanted))
+  needed = set(freezing.needed_variables(graph, outputs))
   with graph.as_default():
     variables = slim.get_model_variables()
     by_name = {variable.op.name: variable for variable in variables}
@@ -187,9 +187,9 @@ def _check(plan, model_name):
     plan.check_complete()
   except diagnostics.UserError as error:
     if advice := identify.advice(plan.listing.shapes, model_name):
-      found = advice.removeprefix('this is a checkpoint of ')
+      network = advice.removeprefix('this is a checkpoint of ')
       raise diagnostics.UserError(
-          f"'{plan.path}' is a checkpoint of another network, {found}") from error
+          f"'{plan.path}' is a checkpoint of another network, {network}") from error
     if size := _trained_size(plan, model_name):
       raise diagnostics.UserError(
           f"'{plan.path}' was trained on images of {size} x {size}, the size that its"

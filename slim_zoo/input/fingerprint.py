@@ -70,7 +70,7 @@ def fingerprint(files: Sequence[str], num_samples: int,
   if dataset_dir and labels.has_labels(dataset_dir):
     hasher.update(labels.label_lines(labels.read_label_file(dataset_dir)).encode(
         errors='surrogateescape'))
-  found = {
+  facts = {
       'digest': hasher.hexdigest()[:32],
       'files': len(listing),
       'bytes': sum(entry['bytes'] for entry in listing),
@@ -78,5 +78,5 @@ def fingerprint(files: Sequence[str], num_samples: int,
       'expected_records': num_samples,
   }
   if len(listing) <= LISTED_FILES:
-    found['listing'] = listing
-  return found
+    facts['listing'] = listing
+  return facts

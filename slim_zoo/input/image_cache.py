@@ -214,8 +214,8 @@ def _images(path, decoder, num_threads) -> Iterator[tuple[int, np.ndarray]]:
 
   with tf.Graph().as_default() as graph, tf.device('/cpu:0'):
     numbered = tf.data.TFRecordDataset(path).enumerate().window(chunks.SIZE)
-    found = chunks.passing_over_failures(numbered, decode, num_threads).prefetch(2)
-    following = tf.data.make_one_shot_iterator(found).get_next()
+    images = chunks.passing_over_failures(numbered, decode, num_threads).prefetch(2)
+    following = tf.data.make_one_shot_iterator(images).get_next()
   # Not as a context: whoever is given an image shall not find this graph the default.
   session = tf.Session(graph=graph)
   try:

@@ -59,15 +59,15 @@ def choose(group_sizes: Sequence[int], num_compared: int,
   Raises:
     UserError: there are not enough for one of each.
   """
-  total, wanted = sum(group_sizes), num_compared + num_calibration
+  total, num_chosen = sum(group_sizes), num_compared + num_calibration
   if total < (num_compared > 0) + (num_calibration > 0):
     raise diagnostics.UserError(
         f'{total} images are too few: one to compare the export on and another one to'
         ' calibrate with are the least')
-  share = num_compared / wanted
+  share = num_compared / num_chosen
   random = np.random.default_rng(_SEED)
   chosen = []
-  counts, begin = _counts(group_sizes, min(wanted, total)), 0
+  counts, begin = _counts(group_sizes, min(num_chosen, total)), 0
   for size, count in zip(group_sizes, counts, strict=True):
     chosen += (begin + random.permutation(size)[:count]).tolist()
     begin += size
@@ -80,17 +80,17 @@ def choose(group_sizes: Sequence[int], num_compared: int,
   parts = [[], []]
   for number, place in enumerate(chosen):
     parts[begins[number + 1] == begins[number]].append(place)
-  note = '' if len(chosen) == wanted else (
-      f'{total} images are fewer than the {wanted} asked for:'
+  note = '' if len(chosen) == num_chosen else (
+      f'{total} images are fewer than the {num_chosen} asked for:'
       f' {len(parts[0])} compare the export'
       + (f' and {len(parts[1])} others calibrate it' if num_calibration else ''))
   return Places(tuple(sorted(parts[0])), tuple(sorted(parts[1])), note)
 
 
-def _counts(group_sizes, wanted):
+def _counts(group_sizes, total):
   """Returns how many each group gives: equal numbers, as far as they have them."""
   counts = [0] * len(group_sizes)
-  while missing := wanted - sum(counts):
+  while missing := total - sum(counts):
     open_groups = [number for number, size in enumerate(group_sizes)
                    if counts[number] < size]
     each = max(1, missing // len(open_groups))
@@ -133,14 +133,14 @@ def from_records(files: Sequence[str], places: Sequence[int],
   Raises:
     UserError: a file is damaged, or its records hold no images.
   """
-  found, begin = [], 0
+  samples, begin = [], 0
   for path in files:
     size = records.count_records([path])
     positions = [place - begin for place in places if begin <= place < begin + size]
-    found += [_sample(data, path, label_feature)
+    samples += [_sample(data, path, label_feature)
               for data in records.read_records(path, positions)]
     begin += size
-  return found
+  return samples
 
 
 def _sample(data, path, label_feature):

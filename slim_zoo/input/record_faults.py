@@ -200,11 +200,11 @@ def _image_fault(features: Features, expected: Expected) -> Fault | None:
     return Fault('image of another type', f'its {name} holds {len(values)} values of'
                  f' {_TYPES[kind]}: expected the bytes of one JPEG or PNG')
   data = values[0]
-  found = _format_of(data)
-  if found in _DECODED_FORMATS:
+  image_format = _format_of(data)
+  if image_format in _DECODED_FORMATS:
     return _size_fault(data)
-  if found is not None:
-    return _unknown_format(found)
+  if image_format is not None:
+    return _unknown_format(image_format)
   return _raw_fault(data, name, features)
 
 

@@ -217,11 +217,11 @@ def read_records(path: str, positions: Collection[int]) -> Iterator[bytes]:
   Raises:
     UserError: the file is damaged before the last of them.
   """
-  wanted = set(positions)
-  places = itertools.islice(_record_ranges(path), max(wanted, default=-1) + 1)
+  selected = set(positions)
+  places = itertools.islice(_record_ranges(path), max(selected, default=-1) + 1)
   with open(path, 'rb') as file:
     for position, (offset, length) in enumerate(places):
-      if position in wanted:
+      if position in selected:
         file.seek(offset)
         yield file.read(length)
 

@@ -128,5 +128,5 @@ def _layer_name(scope) -> str:
 
 def _options(kwargs):
   """Returns the arguments of a layer, those of arg scopes included."""
-  given = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.batch_norm), {})
-  return {'is_training': True, 'decay': _SLIM_DECAY, **given, **kwargs}
+  defaults = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.batch_norm), {})
+  return {'is_training': True, 'decay': _SLIM_DECAY, **defaults, **kwargs}

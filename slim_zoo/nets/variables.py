@@ -45,8 +45,8 @@ def default_width(name: str) -> float | None:
     if 'depth_multiplier' in network.keywords:
       return float(network.keywords['depth_multiplier'])
     network = network.func
-  found = inspect.signature(network).parameters.get('depth_multiplier')
-  return None if found is None else float(found.default)
+  parameter = inspect.signature(network).parameters.get('depth_multiplier')
+  return None if parameter is None else float(parameter.default)
 
 
 def _dimension(size):

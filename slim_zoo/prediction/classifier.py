@@ -131,8 +131,8 @@ def _in_order(function: Callable, items: Iterable, num_threads: int,
 def _answered(waiting, model):
   """Yields the answers of what is waiting."""
   images = [image for answer, image in waiting if not answer.refused]
-  given = model.predict(images) if images else None
-  if given and not np.isfinite(given.probabilities).all():
+  predictions = model.predict(images) if images else None
+  if predictions and not np.isfinite(predictions.probabilities).all():
     raise diagnostics.UserError(
         'the network gives probabilities that are not finite: its checkpoint holds NaN'
         ' or infinite values (slim-zoo inspect shows where)')
@@ -140,9 +140,9 @@ def _answered(waiting, model):
   for answer, _ in waiting:
     if not answer.refused:
       answer = dataclasses.replace(
-          answer, probabilities=given.probabilities[place],
-          features=_at(given.features, place), heat=_at(given.heat, place),
-          picture=_at(given.pictures, place))
+          answer, probabilities=predictions.probabilities[place],
+          features=_at(predictions.features, place), heat=_at(predictions.heat, place),
+          picture=_at(predictions.pictures, place))
       place += 1
     yield answer
 

@@ -22,13 +22,13 @@ def find(path: str) -> str:
     UserError: there is none, or there are several.
   """
   for below in ('', '*', os.path.join('*', '*')):
-    found = sorted(glob.glob(os.path.join(glob.escape(path), below, _FILE)))
-    if len(found) == 1:
-      return os.path.dirname(found[0])
-    if found:
+    paths = sorted(glob.glob(os.path.join(glob.escape(path), below, _FILE)))
+    if len(paths) == 1:
+      return os.path.dirname(paths[0])
+    if paths:
       raise diagnostics.UserError(
-          f"--export='{path}' holds {len(found)} SavedModels: name one of them, such as"
-          f" '{os.path.dirname(found[0])}'")
+          f"--export='{path}' holds {len(paths)} SavedModels: name one of them, such as"
+          f" '{os.path.dirname(paths[0])}'")
   raise diagnostics.UserError(
       f"no SavedModel in --export='{path}': name a folder that slim-zoo export wrote")
 

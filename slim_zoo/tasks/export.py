@@ -150,7 +150,7 @@ def _classes(config, samples, network):
 def _print_file(file):
   """Prints what was written, and how it compares with the checkpoint."""
   if file.passed:
-    print(f'wrote {file.path}: {formats.FORMATS[file.format].told}')
+    print(f'wrote {file.path}: {formats.FORMATS[file.format].description}')
   for one in file.parity:
     print(f"  parity  {'right' if one.passed else 'OFF'}  {one}", flush=True)
   if not file.parity:

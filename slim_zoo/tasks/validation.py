@@ -98,7 +98,7 @@ def _counting(images, batch, probabilities, num_classes, labels_offset, multi_la
     try:
       metrics, _ = over_split.evaluate(
           session, images, batch, probabilities, num_classes, labels_offset,
-          shows_progress=False, is_to_stop=is_to_stop, told=reported,
+          shows_progress=False, is_to_stop=is_to_stop, reported=reported,
           multi_label=multi_label)
     except over_split.EvaluationStoppedError as interrupted:
       raise validation.ValidationStoppedError from interrupted

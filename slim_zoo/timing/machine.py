@@ -32,8 +32,8 @@ def describe(packages=('tensorflow',)) -> dict:
   """
   cpu = _read('/proc/cpuinfo')
   name = re.search(r'^model name\s*:\s*(.+)$', cpu, re.MULTILINE)
-  found = re.search(r'^(?:flags|Features)\s*:\s*(.+)$', cpu, re.MULTILINE)
-  offered = set(found[1].split()) if found else set()
+  flags = re.search(r'^(?:flags|Features)\s*:\s*(.+)$', cpu, re.MULTILINE)
+  offered = set(flags[1].split()) if flags else set()
   memory = re.search(r'^MemTotal:\s*(\d+) kB', _read('/proc/meminfo'), re.MULTILINE)
   return {
       'cores': cores(),

@@ -84,12 +84,12 @@ class Setting:
 
   def multiply_adds(self) -> int:
     """Returns those of one image: as stored, or counted if they are not."""
-    wanted = self.image_shape()
+    shape = self.image_shape()
     stored = complexity.load().get(self.name)
-    if stored and (stored.input_shape, stored.num_classes) == (wanted, self.classes):
+    if stored and (stored.input_shape, stored.num_classes) == (shape, self.classes):
       return stored.multiply_adds
     with tf.Graph().as_default() as graph:
-      images = tf.placeholder(tf.float32, [1, *wanted])
+      images = tf.placeholder(tf.float32, [1, *shape])
       logits, _ = nets_factory.get_network_fn(self.name, self.classes)(images)
       return counting.count_multiply_adds(graph, [logits])
 

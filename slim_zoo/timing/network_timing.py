@@ -35,14 +35,14 @@ def time_operation(setting: Setting, what: str, run: Callable,
     return timings.timed(run, runs.num_batches, runs.burn_in, shown.update)
 
 
-def passes(setting: Setting, kind: str, wanted: tuple[str, ...],
+def passes(setting: Setting, kind: str, parts: tuple[str, ...],
            runs: Runs) -> Iterator[tuple[str, timings.Timings]]:
   """Times passes of a network on images that stay in memory.
 
   Args:
     setting: the network.
     kind: 'frozen', 'evaluation' or 'training': the graph that they are of.
-    wanted: which of its operations, in this order.
+    parts: which of its operations, in this order.
     runs: how often.
 
   Yields:
@@ -51,7 +51,7 @@ def passes(setting: Setting, kind: str, wanted: tuple[str, ...],
   with tf.Graph().as_default():
     operations = _build(setting, kind, measured_network.synthetic_batches(setting))
     with measured_network.session(setting) as opened:
-      for name in wanted:
+      for name in parts:
         if setting.xla:
           _check_compiled(setting, opened, operations[name])
         yield name, time_operation(
@@ -100,16 +100,16 @@ def on_records_setting(setting: Setting, make_input: Callable,
   return dataclasses.replace(setting, num_classes=num_classes, channels=int(channels))
 
 
-def name_bottleneck(setting: Setting, found: dict[str, timings.Timings]) -> dict:
+def name_bottleneck(setting: Setting, times: dict[str, timings.Timings]) -> dict:
   """Returns {'shares', 'bottleneck', 'lines'} of what was timed on records."""
-  parts = {name: found[name] for name in timings.PARTS if name in found}
-  shares = timings.shares(parts, found['records'])
+  parts = {name: times[name] for name in timings.PARTS if name in times}
+  shares = timings.shares(parts, times['records'])
   num_images = setting.batch_size * setting.num_clones
-  lines = timings.bottleneck_lines(shares, num_images, found['input'], found['records'])
+  lines = timings.bottleneck_lines(shares, num_images, times['input'], times['records'])
   return {'shares': shares, 'bottleneck': max(shares, key=shares.get), 'lines': lines}
 
 
-def row(setting: Setting, kind: str, what: str, found: timings.Timings,
+def row(setting: Setting, kind: str, what: str, times: timings.Timings,
         multiply_adds: int, matrix_rate: float) -> dict:
   """Returns what is stored of a measurement, as plain values.
 
@@ -117,7 +117,7 @@ def row(setting: Setting, kind: str, what: str, found: timings.Timings,
     setting: the network.
     kind: the graph, as for `passes`.
     what: the operation; 'input' has no GFLOP/s.
-    found: its times.
+    times: its times.
     multiply_adds: of one image.
     matrix_rate: the machine's, in operations a second.
   """
@@ -128,14 +128,14 @@ def row(setting: Setting, kind: str, what: str, found: timings.Timings,
       'image': list(setting.image_shape()), 'data_format': setting.data_format,
       'num_classes': setting.classes, 'xla': setting.xla,
       'mixed_precision': setting.mixed_precision,
-      'num_batches': len(found.seconds), **found.values(),
-      'images_per_second': num_images / found.median,
+      'num_batches': len(times.seconds), **times.values(),
+      'images_per_second': num_images / times.median,
       'multiply_adds': multiply_adds, 'gflops': None, 'share_of_matrix_rate': None,
       'matrix_gflops': matrix_rate / 1e9}
   if what in measured_network.PASSES:
     operations = 2 * multiply_adds * measured_network.PASSES[what] * num_images
-    values['gflops'] = operations / found.median / 1e9
-    values['share_of_matrix_rate'] = operations / found.median / matrix_rate
+    values['gflops'] = operations / times.median / 1e9
+    values['share_of_matrix_rate'] = operations / times.median / matrix_rate
   return values
 
 

@@ -83,28 +83,28 @@ def shares(parts: Mapping[str, Timings], whole: Timings) -> dict[str, float]:
       'forward', then 'forward_backward', then 'step'; or only the first of them.
     whole: the largest of the parts, on records.
   """
-  found, before = {}, 0.0
+  seconds_of_parts, before = {}, 0.0
   for name in PARTS:
     if name in parts:
-      found[PARTS[name]] = max(0.0, parts[name].median - before)
+      seconds_of_parts[PARTS[name]] = max(0.0, parts[name].median - before)
       before = max(before, parts[name].median)
-  found = {'input': max(0.0, whole.median - before), **found}
-  total = sum(found.values())
-  return {name: seconds / total for name, seconds in found.items()}
+  seconds_of_parts = {'input': max(0.0, whole.median - before), **seconds_of_parts}
+  total = sum(seconds_of_parts.values())
+  return {name: seconds / total for name, seconds in seconds_of_parts.items()}
 
 
-def bottleneck_lines(found: Mapping[str, float], num_images: int, input_alone: Timings,
-             whole: Timings) -> Sequence[str]:
+def bottleneck_lines(part_shares: Mapping[str, float], num_images: int,
+                     input_alone: Timings, whole: Timings) -> Sequence[str]:
   """Returns the lines that name the bottleneck.
 
   Args:
-    found: of `shares`.
+    part_shares: of `shares`.
     num_images: of a step.
     input_alone: batches of records without any network.
     whole: steps on records.
   """
-  largest = max(found, key=found.get)
-  parts = '  '.join(f'{name} {share:.0%}' for name, share in found.items())
+  largest = max(part_shares, key=part_shares.get)
+  parts = '  '.join(f'{name} {share:.0%}' for name, share in part_shares.items())
   return [
       f'of a step on records: {parts}',
       f'the bottleneck: {largest} (the input alone gives'

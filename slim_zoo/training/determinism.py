@@ -60,14 +60,14 @@ def seeds_of(seed: int, origin: str, step: int, task: int = 0,
 
 def _ancestors(op: tf.Operation) -> set:
   """Returns the operations that `op` needs, itself included."""
-  found, open_ops = {op}, [op]
+  ancestors, open_ops = {op}, [op]
   while open_ops:
     current = open_ops.pop()
     for before in (*(tensor.op for tensor in current.inputs), *current.control_inputs):
-      if before not in found:
-        found.add(before)
+      if before not in ancestors:
+        ancestors.add(before)
         open_ops.append(before)
-  return found
+  return ancestors
 
 
 def generators(train_op: tf.Tensor) -> list[tf.Operation]:
@@ -76,15 +76,15 @@ def generators(train_op: tf.Tensor) -> list[tf.Operation]:
   Raises:
     ValueError: one needs the step's images or weights, so that it cannot run alone.
   """
-  found = sorted((op for op in _ancestors(train_op.op) if op.type in _GENERATORS),
+  sources = sorted((op for op in _ancestors(train_op.op) if op.type in _GENERATORS),
                  key=lambda op: op.name)
-  for op in found:
+  for op in sources:
     # Its shape is all that it needs; that is known without running anything.
     needed = {before.type for before in _ancestors(op)}
     if needed & {'IteratorGetNext', 'Placeholder', 'ReadVariableOp', 'VarHandleOp'}:
       raise ValueError(f'{op.name} draws random numbers whose count depends on'
                        f' {sorted(needed)}')
-  return found
+  return sources
 
 
 class Winder(Callback):
@@ -109,10 +109,11 @@ class Winder(Callback):
     if not self._generators or not step:
       return
     # As operations: what they draw need not leave the session.
-    draw, start, told = session.make_callable(self._generators), self._clock(), False
+    draw, announced = session.make_callable(self._generators), False
+    start = self._clock()
     for _ in range(step * self._runs_per_step):
       draw()
-      if not told and self._clock() - start > _LONG_SECONDS:
-        told = True
+      if not announced and self._clock() - start > _LONG_SECONDS:
+        announced = True
         print(f'winding the random numbers of dropout forward to step {step:,}',
               flush=True)

@@ -90,12 +90,12 @@ def add(images, targets, checkpoint_path: str,
         f'no end point to compare: name some, such as {END_POINT}')
   created = {}
   with tf.name_scope('perceptual_loss_terms'):
-    seen, wanted = [
+    seen, target = [
         _features(prepare(scale(batch)), network_fn, weights, created)
         for batch in (images, targets)]
     loss = weight * tf.add_n([
         share * tf.reduce_mean(tf.math.squared_difference(
-            seen[name], tf.stop_gradient(wanted[name])))
+            seen[name], tf.stop_gradient(target[name])))
         for name, share in weights.items()])
   loss = tf.identity(loss, name='perceptual_loss')
   if loss_collection is not None:
@@ -173,14 +173,14 @@ def _end_points_of(network_fn, inputs):
 
 
 def _find(name, end_points):
-  found = [tensor for key, tensor in end_points.items()
+  tensors = [tensor for key, tensor in end_points.items()
            if key == name or key.endswith('/' + name)]
   if name in end_points:
     return end_points[name]
-  if len(found) != 1:
+  if len(tensors) != 1:
     raise diagnostics.unknown_name(
         'end point', name, [key.removeprefix(f'{_SCOPE}/') for key in end_points])
-  return found[0]
+  return tensors[0]
 
 
 def _needed(created, tensors) -> dict:

@@ -23,15 +23,15 @@ def versions(project_dir: str) -> dict[str, str]:
     files differ from it, and is left out where the folder is no git checkout.
   """
   from slim_zoo.tf_compat import tf
-  found = {'python': platform.python_version(), 'system': platform.system()}
+  releases = {'python': platform.python_version(), 'system': platform.system()}
   for name in _DISTRIBUTIONS:
     try:
-      found[name] = importlib.metadata.version(name)
+      releases[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
       # TensorFlow is sold under several names.
-      found[name] = tf.__version__ if name == 'tensorflow' else 'unknown'
+      releases[name] = tf.__version__ if name == 'tensorflow' else 'unknown'
   commit = _commit(project_dir)
-  return {**found, 'project': commit} if commit else found
+  return {**releases, 'project': commit} if commit else releases
 
 
 def _commit(folder: str) -> str | None:

@@ -92,14 +92,14 @@ class StopRequest:
       return True
 
   def _listen(self, reader, ended):
-    told = False
+    is_announced = False
     while received := os.read(reader, 1):
       number = received[0]
       if number not in (signal.SIGINT, signal.SIGTERM):
         continue
       self._note(number)
-      if not told:
-        told = True
+      if not is_announced:
+        is_announced = True
         if self.has_progress:
           _write(1, f'{self.signal.name}: stopping after this step; another one ends at'
                     ' once, without saving')

@@ -190,10 +190,10 @@ def _auxiliary_note(pair, into_slim):
   scope = pair.auxiliary_scope()
   if not scope:
     return []
-  told = f'{pair.framework.title} {pair.foreign_name} has no auxiliary head'
-  return [f'{told}: training begins it anew with'
+  fact = f'{pair.framework.title} {pair.foreign_name} has no auxiliary head'
+  return [f'{fact}: training begins it anew with'
           f' --checkpoint_exclude_scopes={scope}' if into_slim else
-          f'{told}: that of the checkpoint is left out']
+          f'{fact}: that of the checkpoint is left out']
 
 
 def _compare(pair, ours, outcome, options, skip_ours=False, skip_theirs=False):
@@ -210,13 +210,14 @@ def _compare(pair, ours, outcome, options, skip_ours=False, skip_theirs=False):
     return [f'check: {actual}']
   weights = checking.compare(ours, cut(outcome.twin_logits, skip_theirs))
   _require(weights, pair)
-  told = f'{pair.difference}: {actual}'
+  difference = f'{pair.difference}: {actual}'
   if pair.trains_anew and not options.accept_differences:
     raise diagnostics.UserError(diagnostics.sentences(
         f'{pair.foreign_name} of {pair.framework.title} is not {pair.model_name}:'
-        f' {told}', 'As a beginning for training, convert with --accept_differences'))
+        f' {difference}',
+        'As a beginning for training, convert with --accept_differences'))
   return [f"check, with slim's {pair.twin} on both sides: {weights}",
-          f'warning: {told}']
+          f'warning: {difference}']
 
 
 def _require(comparison, pair):

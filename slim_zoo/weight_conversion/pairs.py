@@ -205,11 +205,11 @@ def find(name: str, framework: str) -> Pair:
     UserError: there is none; the message says why, where the graphs differ.
   """
   title = layers.FRAMEWORKS[framework].title
-  found = [pair for pair in PAIRS if pair.framework.name == framework
+  matches = [pair for pair in PAIRS if pair.framework.name == framework
            and name in (pair.model_name, pair.foreign_name)]
-  if found:
+  if matches:
     # Widths share a name in Keras: the first is of width 1.
-    return found[0]
+    return matches[0]
   if name in REFUSED[framework]:
     raise diagnostics.UserError(
         f"'{name}' cannot be converted between slim and {title}:"

@@ -21,19 +21,19 @@ def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
     UserError: there is no checkpoint, it is damaged, or of another network.
   """
   shapes = restore.open_reader(path).get_variable_to_shape_map()
-  wanted = pair.shapes(0, 0)
-  missing = [name for name in wanted if name not in shapes]
+  names = pair.shapes(0, 0)
+  missing = [name for name in names if name not in shapes]
   if missing:
     raise diagnostics.UserError(
         f"'{path}' lacks {len(missing)} variables of {pair.model_name}"
         f' ({diagnostics.some(missing)}): check --model_name, python'
         f' slim-zoo inspect --checkpoint_path={path} knows the network')
-  averages = {name: f'{name}/ExponentialMovingAverage' for name in wanted}
+  averages = {name: f'{name}/ExponentialMovingAverage' for name in names}
   if moving_averages and not any(name in shapes for name in averages.values()):
     raise diagnostics.UserError(
         f"'{path}' keeps no moving averages: leave out --use_moving_averages")
   sources = {name: averages[name] if moving_averages and averages[name] in shapes
-             else name for name in wanted}
+             else name for name in names}
   values = restore.read_values(path, sources.values())
   return {name: values[source] for name, source in sources.items()}
 

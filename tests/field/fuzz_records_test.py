@@ -120,7 +120,7 @@ def _evaluate(path):
   try:
     return over_split.evaluate(session, images, batch, probabilities, _CLASSES, 0,
                                shows_progress=False, is_to_stop=lambda: False,
-                               told=set(), multi_label=False)[0]
+                               reported=set(), multi_label=False)[0]
   finally:
     session.close()
 

@@ -137,23 +137,23 @@ def _from_binary(data: bytes, what: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _batches(source: Source, scratch: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   """Returns labels and pixels by the name of the batch."""
-  wanted = {name for names in _BATCHES.values() for name in names}
+  expected = {name for names in _BATCHES.values() for name in names}
   if not source.is_file and (folder := source.find(
       'data_batch_1.bin', 'data_batch_1', 'test_batch.bin', 'test_batch')):
     path = os.path.dirname(folder)
     files = [(name, os.path.join(path, name)) for name in sorted(os.listdir(path))]
     members = ((name, archives.decompressed_bytes(place)) for name, place in files
-               if name.removesuffix('.bin') in wanted)
+               if name.removesuffix('.bin') in expected)
   else:
     path = source.path if source.is_file else source.need(_BINARY, _PICKLED)
     members = archives.tar_members(path, scratch)
   batches = {}
   for member, data in members:
     name = posixpath.basename(member)
-    if name.removesuffix('.bin') in wanted:
+    if name.removesuffix('.bin') in expected:
       read = _from_binary if name.endswith('.bin') else _from_pickle
       batches[name.removesuffix('.bin')] = read(data, f"'{member}' in '{path}'")
-  missing = wanted - set(batches)
+  missing = expected - set(batches)
   if missing:
     raise diagnostics.UserError(
         f"'{path}' has no {', '.join(sorted(missing))}: expected {_BINARY} or"

@@ -48,15 +48,15 @@ def _photos(source: Source, scratch: str) -> dict[str, archives.Slice]:
   """Returns the places of all files in class folders by CLASS/FILE."""
   if source.is_file or (archive := source.find(_ARCHIVE)):
     path = source.path if source.is_file else archive
-    found = archives.tar_places(path, archives.plain_tar(path, scratch))
+    photos = archives.tar_places(path, archives.plain_tar(path, scratch))
   else:
     path = source.find(_FOLDER) or source.path
-    found = ((f'{name}/{entry.name}', archives.whole_file(entry.path))
+    photos = ((f'{name}/{entry.name}', archives.whole_file(entry.path))
              for name in sorted(os.listdir(path))
              if os.path.isdir(os.path.join(path, name))
              for entry in os.scandir(os.path.join(path, name)) if entry.is_file())
   places = {}
-  for member, place in found:
+  for member, place in photos:
     parts = member.removeprefix(f'{_FOLDER}/').split('/')
     if len(parts) == 2 and all(map(folder_names.is_of_the_user, parts)):
       places['/'.join(parts)] = place

@@ -81,7 +81,7 @@ def _in_folder(folder: str) -> Iterator[tuple[str, archives.Slice]]:
 def _train_photos(path: str) -> list[tuple[str, archives.Slice, str]]:
   """Returns (name, place, WordNet id) of the training photos."""
   top = (_in_folder(path) if os.path.isdir(path) else archives.tar_places(path))
-  found = []
+  photos = []
   with Progress('finding photos', None, 'photos') as progress:
     for name, place in top:
       if name.endswith('.tar'):
@@ -89,10 +89,10 @@ def _train_photos(path: str) -> list[tuple[str, archives.Slice, str]]:
         inner = archives.inner_tar_places(f'{path}/{name}', place)
       else:
         synset, inner = posixpath.basename(posixpath.dirname(name)), [(name, place)]
-      found += [(posixpath.basename(photo), where, synset)
+      photos += [(posixpath.basename(photo), where, synset)
                 for photo, where in inner if _is_photo(photo)]
-      progress.update(len(found))
-  return found
+      progress.update(len(photos))
+  return photos
 
 
 def _validation_photos(path: str, source: Source, kit):
@@ -103,7 +103,7 @@ def _validation_photos(path: str, source: Source, kit):
     return [(posixpath.basename(name), places[name], name.split('/')[0])
             for name in in_folders if _is_photo(name)]
   synsets = imagenet_classes.read_validation_synsets(source, kit)
-  found = []
+  photos = []
   for name, place in places.items():
     if not _is_photo(name):
       continue
@@ -112,15 +112,15 @@ def _validation_photos(path: str, source: Source, kit):
       raise diagnostics.UserError(
           f"'{name}' in '{path}' is none of the {len(synsets)} validation photos whose"
           ' classes are told: expected names such as ILSVRC2012_val_00000001.JPEG')
-    found.append((posixpath.basename(name), place, synsets[int(number[1]) - 1]))
-  return found
+    photos.append((posixpath.basename(name), place, synsets[int(number[1]) - 1]))
+  return photos
 
 
-def _items(found, synsets, words, boxes) -> list[Item]:
+def _items(photos, synsets, words, boxes) -> list[Item]:
   """Returns the photos in their order; raises UserError if a class is unknown."""
   labels = {synset: label for label, synset in enumerate(synsets, start=1)}
   items = []
-  for name, place, synset in found:
+  for name, place, synset in photos:
     if synset not in labels:
       raise diagnostics.UserError(
           f"'{name}' is of the class '{synset}', which is none of the {len(synsets)}"
@@ -148,19 +148,19 @@ def plan(source: Source, scratch: str) -> Plan:
         f"neither {TRAIN} nor {VALIDATION} is in '{source.path}', nor a folder train"
         f' or validation: {HOW_TO_GET}')
   kit = imagenet_classes.read_kit(source, scratch)
-  found = {}
+  photos = {}
   if train:
-    found['train'] = _train_photos(train)
+    photos['train'] = _train_photos(train)
   if validation:
-    found['validation'] = _validation_photos(validation, source, kit)
+    photos['validation'] = _validation_photos(validation, source, kit)
   synsets = imagenet_classes.read_synsets(
-      source, kit, (synset for *_, synset in found.get('train', ())))
+      source, kit, (synset for *_, synset in photos.get('train', ())))
   words = imagenet_classes.read_words(source, kit)
   boxes, left_out = imagenet_classes.read_boxes(source, scratch)
   return Plan(
       SPEC, {split: Split(_items(photos_found, synsets, words, boxes),
                           _FILENAME.format(split=split), _SHARDS[split])
-             for split, photos_found in found.items()},
+             for split, photos_found in photos.items()},
       {0: _BACKGROUND, **{label: words.get(synset, synset)
                           for label, synset in enumerate(synsets, start=1)}},
       make_record, notes=tuple(_notes(synsets, words, boxes, left_out)))

@@ -141,11 +141,11 @@ def read_boxes(source: Source,
   """
   boxes, left_out = {}, 0
   if path := source.find(BOX_TABLE):
-    found = _boxes_of_table(path)
+    named_boxes = _boxes_of_table(path)
   else:
     paths = [path for name in BOX_ARCHIVES if (path := source.find(name))]
-    found = (box for path in paths for box in _boxes_of_archive(path, scratch))
-  for name, box in found:
+    named_boxes = (box for path in paths for box in _boxes_of_archive(path, scratch))
+  for name, box in named_boxes:
     if box is None:
       left_out += 1
     else:
@@ -187,9 +187,9 @@ def _boxes_of_xml(data: bytes, name: str) -> list[photos.Box | None]:
   # Training photos are named after their class: n01440764_10026.
   synset = re.match(r'(n\d+)_', name)
   boxes = []
-  for found in root.iter('object'):
-    sides = [float(found.findtext(f'bndbox/{side}'))
+  for element in root.iter('object'):
+    sides = [float(element.findtext(f'bndbox/{side}'))
              for side in photos.Box._fields]
-    of_class = synset is None or found.findtext('name') == synset[1]
+    of_class = synset is None or element.findtext('name') == synset[1]
     boxes.append(photos.box_in_pixels(*sides, width, height) if of_class else None)
   return boxes

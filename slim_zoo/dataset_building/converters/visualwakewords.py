@@ -101,15 +101,15 @@ def _places(source: Source, split: str) -> dict[str, archives.ZipMember]:
 def _items(source: Source, split: str, threshold: float,
            class_name: str) -> list[Item]:
   """Returns the photos of a split in their order."""
-  found = _annotations(source, split)
-  categories = {entry['name']: entry['id'] for entry in found['categories']}
+  annotations = _annotations(source, split)
+  categories = {entry['name']: entry['id'] for entry in annotations['categories']}
   if class_name not in categories:
     raise diagnostics.unknown_name(
         'class of COCO', class_name, categories,
         where=' (--foreground_class_of_interest)')
-  images = {entry['id']: entry for entry in found['images']}
+  images = {entry['id']: entry for entry in annotations['images']}
   boxes = {}
-  for entry in found['annotations']:
+  for entry in annotations['annotations']:
     image = images.get(entry['image_id'])
     if image is None or entry['category_id'] != categories[class_name]:
       continue

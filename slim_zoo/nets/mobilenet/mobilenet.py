@@ -58,8 +58,8 @@ def op(opfunc, multiplier_func=depth_multiplier, **params):
 
 def safe_arg_scope(funcs, **kwargs):
   """Returns the arg scope of those of `kwargs` that are not None, if any."""
-  given = {name: value for name, value in kwargs.items() if value is not None}
-  return slim.arg_scope(funcs, **given) if given else NoOpScope()
+  arguments = {name: value for name, value in kwargs.items() if value is not None}
+  return slim.arg_scope(funcs, **arguments) if arguments else NoOpScope()
 
 
 def wrapped_partial(func, *args, **kwargs):
@@ -102,12 +102,12 @@ def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
 
 def _inner_end_points(layer_of_scope):
   """Returns the tensors called *output inside of layers, by layer_N/NAME."""
-  found = {}
+  end_points = {}
   for operation in tf.get_default_graph().get_operations():
     scope, _, name = operation.name.rpartition('/')
     if name.endswith('output') and scope in layer_of_scope:
-      found[f'{layer_of_scope[scope]}/{name}'] = operation.outputs[0]
-  return found
+      end_points[f'{layer_of_scope[scope]}/{name}'] = operation.outputs[0]
+  return end_points
 
 
 def _check_arguments(multiplier, output_stride, last_layer, num_layers):

@@ -38,7 +38,7 @@ class BestCheckpoint:
     # It deletes nothing: that is done here, whichever process wrote it.
     self._saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
 
-  def found(self) -> dict | None:
+  def finding(self) -> dict | None:
     """Returns what validation found of the checkpoint that is kept; None if none is."""
     kept = self._kept()
     return kept and atomic.read_json(os.path.join(self.folder, kept + '.json'))
@@ -59,13 +59,13 @@ class BestCheckpoint:
         os.rename(self.folder, aside)
         return aside
 
-  def save(self, session: tf.Session, step: int, found: Mapping[str, Any]) -> str:
+  def save(self, session: tf.Session, step: int, finding: Mapping[str, Any]) -> str:
     """Replaces the checkpoint by the session's variables; returns its prefix.
 
     Args:
       session: of the run.
       step: the global step.
-      found: what validation found.
+      finding: what validation found.
 
     Raises:
       OSError, tf.errors.OpError: it cannot be written; the old one is kept.
@@ -76,7 +76,7 @@ class BestCheckpoint:
                 if not self._is_kept(f'{path}-{step}'))
     prefix = f'{path}-{step}'
     try:
-      atomic.write_text(prefix + '.json', json.dumps(found, indent=1) + '\n')
+      atomic.write_text(prefix + '.json', json.dumps(finding, indent=1) + '\n')
       self._saver.save(session, path, step)
     except Exception:
       _remove(prefix)

@@ -54,11 +54,11 @@ def _leaves(value, path: str = ''):
 
 
 def _data_rows(data: Mapping):
-  for split, found in data.items():
-    counted = found['records']
+  for split, facts in data.items():
+    counted = facts['records']
     if counted is None:
-      counted = f'{found["expected_records"]:,} expected'
-    yield split, found['files'], found['bytes'], counted, f'`{found["digest"]}`'
+      counted = f'{facts["expected_records"]:,} expected'
+    yield split, facts['files'], facts['bytes'], counted, f'`{facts["digest"]}`'
 
 
 def _session_rows(sessions: Sequence[Mapping]):
@@ -149,14 +149,14 @@ def _now() -> str:
 
 def _differences(before: Mapping, after: Mapping, path: str = '') -> dict:
   """Returns {path: [before, after]} of all leaves that differ."""
-  found = {}
+  differences = {}
   for key in sorted({*before, *after}):
     old, new, place = before.get(key), after.get(key), f'{path}{key}'
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-      found.update(_differences(old, new, f'{place}.'))
+      differences.update(_differences(old, new, f'{place}.'))
     elif old != new:
-      found[place] = [old, new]
-  return found
+      differences[place] = [old, new]
+  return differences
 
 
 def changes(before: Mapping, after: Mapping) -> dict:

@@ -83,7 +83,7 @@ class History:
     self.findings.append(finding)
     atomic.write_text(self._path, json.dumps({
         'source': self._source,
-        'findings': [dataclasses.asdict(found) for found in self.findings],
+        'findings': [dataclasses.asdict(each) for each in self.findings],
     }, indent=1) + '\n')
 
   def best(self) -> Finding | None:
@@ -211,7 +211,7 @@ class Validator(Callback):
         warnings += filter(None, [batch_norm_health.gap(
             in_train_mode, in_eval_mode, images,
             batch_norm_health.stale(self._decays, step) is not None)])
-    before = self._best.found()
+    before = self._best.finding()
     is_best = finding.score is not None and (
         before is None or finding.score > before['score'])
     self._history.add(finding)

@@ -134,24 +134,24 @@ def explain(error: tf.errors.OpError, session, check: FiniteCheck,
     check: of its graph.
     step: the last step taken; None if there was none.
   """
-  found = re.search(rf'\[{_MARK}\] \[([^\]]*)\]', error.message)
-  if not found:
+  match = re.search(rf'\[{_MARK}\] \[([^\]]*)\]', error.message)
+  if not match:
     return None
   at = 'in the first step' if step is None else f'after step {step}'
   variable = check.first_bad(session)
   if variable:
     what = f"the update before it made the variable '{variable}' not finite"
-  elif found[1] == 'the images':
+  elif match[1] == 'the images':
     what = 'the images of its batch are not finite: look at the preprocessing'
-  elif found[1] == GRADIENTS:
+  elif match[1] == GRADIENTS:
     return BadNumbers(
         f'the gradients are not finite {at}, though the loss is and is not scaled any'
         f' more: {_ADVICE} or --mixed_precision=bfloat16')
-  elif found[1].startswith('the '):
-    what = f'{found[1]} went bad first'
+  elif match[1].startswith('the '):
+    what = f'{match[1]} went bad first'
   else:
-    what = f"the end point '{found[1]}' went bad first"
-  more = ' or --mixed_precision=bfloat16' if found[1].endswith(_OF_SMALL_RANGE) else ''
+    what = f"the end point '{match[1]}' went bad first"
+  more = ' or --mixed_precision=bfloat16' if match[1].endswith(_OF_SMALL_RANGE) else ''
   return BadNumbers(f'the loss is not finite any more {at}, {what}: {_ADVICE}{more}')
 
 

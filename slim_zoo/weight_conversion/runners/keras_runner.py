@@ -101,18 +101,18 @@ def classes_in(path):
   with h5py.File(path) as file:
     file.visititems(visit)
   for ends in ('predictions', 'conv_preds'):
-    found = [size for name, size in layers.items() if f'{ends}/' in name]
-    if found:
-      return found[0]
+    sizes = [size for name, size in layers.items() if f'{ends}/' in name]
+    if sizes:
+      return sizes[0]
 
   def number(kind):
-    found = {}
+    sizes = {}
     for name, size in layers.items():
       layer = next((part for part in name.split('/')
                     if part == kind or part.startswith(f'{kind}_')), None)
       if layer:
-        found[int(layer[len(kind) + 1:] or 0)] = size
-    return found[max(found)] if found else None
+        sizes[int(layer[len(kind) + 1:] or 0)] = size
+    return sizes[max(sizes)] if sizes else None
 
   return number('dense') or number('conv2d')
 
