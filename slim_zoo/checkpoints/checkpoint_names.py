@@ -1,4 +1,4 @@
-"""The names of checkpoints, and what a folder has of them; needs no TensorFlow.
+"""The names of checkpoints, and the checkpoints of a folder; needs no TensorFlow.
 
 A checkpoint is named by its prefix: model.ckpt-1000 for model.ckpt-1000.index and
 model.ckpt-1000.data-00000-of-00001. Before TensorFlow 1.0 it was one file of that name.
@@ -11,7 +11,7 @@ import re
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import file_kinds, state_file
 
-# What the training loop writes; a folder may also hold somebody else's.
+# The files of the training loop; a folder may also have those of other programs.
 OF_A_RUN = re.compile(r'model\.ckpt-\d+')
 _ONE_FILE = re.compile(r'.+\.ckpt(-\d+)?')
 _SUFFIX = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
@@ -40,7 +40,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def holds_run(folder: str) -> bool:
-  """Tells whether a folder has a checkpoint, whole or not, or names one."""
+  """Returns whether a folder has a checkpoint, whole or not, or names one."""
   return _has_state_file(folder) or any(map(OF_A_RUN.fullmatch, names_in(folder)))
 
 
@@ -74,7 +74,7 @@ def check_there(path: str) -> None:
     path: a prefix, one of its files, or a folder.
 
   Raises:
-    UserError: the message says what is there instead.
+    UserError: there is none; the message names the other files.
   """
   if os.path.isdir(path):
     if not latest(path) and not names_in(path):

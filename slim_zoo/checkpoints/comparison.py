@@ -162,7 +162,7 @@ def matches(known: Known, weights: Weights) -> Iterator[Match]:
 
 
 def _compare(known, scope, weights):
-  """Compares a network with what a checkpoint holds below a scope."""
+  """Compares a network with the variables of a checkpoint below a scope."""
   shapes = weights.below(scope)
   above = f'{known.own_scope}/' if known.own_scope else ''
   below = f'{scope}/' if scope else ''
@@ -196,7 +196,7 @@ def _compare(known, scope, weights):
 
 
 def _agree(shape, expected, values):
-  """Tells whether a shape fits; notes in `values` what the data decided."""
+  """Returns whether a shape fits; notes in `values` what the data decided."""
   if len(shape) != len(expected):
     return False
   noted = {}
@@ -230,7 +230,7 @@ def _image_size(name, mismatched):
 
 
 def is_auxiliary(name: str) -> bool:
-  """Tells whether a variable or scope is of an auxiliary head."""
+  """Returns whether a variable or scope is of an auxiliary head."""
   return auxiliary_scope(name) is not None
 
 
@@ -241,11 +241,11 @@ def auxiliary_scope(name: str) -> str | None:
 
 
 def in_training_alone(name: str) -> bool:
-  """Tells whether a variable is of a head that no evaluation builds."""
+  """Returns whether a variable is of a head that no evaluation builds."""
   return _IN_TRAINING.match(name) is not None
 
 
 def averages_complete(kept: contents.Contents) -> bool:
-  """Tells whether there is a moving average of every weight that an evaluation has."""
+  """Returns whether every weight of an evaluation has a moving average."""
   return bool(kept.averages) and all(
       name in kept.averages or in_training_alone(name) for name in kept.weights)

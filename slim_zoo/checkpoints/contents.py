@@ -1,4 +1,4 @@
-"""What the names in a checkpoint are: weights, and what training keeps beside them."""
+"""The kinds of names in a checkpoint: weights, and the other values of training."""
 
 import collections
 import dataclasses
@@ -22,7 +22,7 @@ _CORRECTIONS = ('biased', 'local_step')
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-  """The names in a checkpoint, sorted by what they are.
+  """The names in a checkpoint, by kind.
 
   Attributes:
     weights: the shape of each variable of the network, batch norm's statistics
@@ -47,7 +47,7 @@ class Contents:
 
 
 def sort(shapes: Mapping[str, Sequence[int]]) -> Contents:
-  """Tells what each name in a checkpoint is.
+  """Sorts the names in a checkpoint by kind.
 
   A variable of slim has nothing below its name but what was kept for it: slots, as
   large as it is, and moving averages.
@@ -75,7 +75,7 @@ def sort(shapes: Mapping[str, Sequence[int]]) -> Contents:
 
 
 def _is_slot(child, shape, of_parent):
-  """Tells whether a name is a slot, given what it is called below which weight."""
+  """Returns whether a name is a slot, given what it is called below which weight."""
   if child in _CORRECTIONS:
     return False
   if of_parent is not None:

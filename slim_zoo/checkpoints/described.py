@@ -1,4 +1,4 @@
-"""What was found in a checkpoint, in words."""
+"""The description of a checkpoint, as text."""
 
 import collections
 
@@ -10,7 +10,7 @@ _MOST_SCOPES = 12
 
 
 def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
-  """Returns what is said of a checkpoint, as (heading, text) lines."""
+  """Returns the description of a checkpoint, as (heading, text) lines."""
   match, kept = inspected.match, inspected.contents
   lines = _network_rows(inspected) if match else [
       ('network', 'none of the zoo'), *map(_near_row, inspected.nearest)]
@@ -86,7 +86,7 @@ def _values_text(read):
 
 
 def notes(inspected: inspection.Inspection) -> list[str]:
-  """Returns what somebody who uses the checkpoint should know."""
+  """Returns notes for users of the checkpoint."""
   match, read, lines = inspected.match, inspected.values, []
   if inspected.note:
     lines.append(inspected.note)

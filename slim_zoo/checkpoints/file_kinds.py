@@ -1,4 +1,4 @@
-"""What a file is that was named as a checkpoint; needs no TensorFlow.
+"""The kind of a file that was named as a checkpoint; needs no TensorFlow.
 
 The content decides. The name helps only where contents of two kinds begin alike.
 """
@@ -44,14 +44,14 @@ _WEIGHTS = 'name the checkpoint that it was made from: this file has no variable
 
 
 def is_table(path: str) -> bool:
-  """Tells whether a file ends as an .index file or a checkpoint of one file does."""
+  """Returns whether a file ends as an .index file or a checkpoint of one file does."""
   with open(path, 'rb') as file:
     file.seek(max(0, os.path.getsize(path) - len(_TABLE_END)))
     return file.read() == _TABLE_END
 
 
 def describe(path: str) -> tuple[str, str]:
-  """Returns what a file is that is no checkpoint, and what to do, both in words.
+  """Returns the kind of a file that is no checkpoint, and advice, both as text.
 
   Raises:
     OSError: it cannot be read.
@@ -95,7 +95,7 @@ def _weights_of_others(path, head):
 
 
 def _zip(path):
-  """Says which of the formats a zip file is that are zip files."""
+  """Returns the format of a zip file among the formats that are zip files."""
   try:
     with zipfile.ZipFile(path) as archive:
       names = archive.namelist()
@@ -172,7 +172,7 @@ def _first_message(head):
 
 
 def saved_model_advice(folder: str) -> str:
-  """Returns what to do with the folder of a SavedModel."""
+  """Returns advice for the folder of a SavedModel."""
   variables = os.path.join(folder, 'variables', 'variables')
   if os.path.isfile(f'{variables}.index'):
     return (f'name its variables, --checkpoint_path={variables}, or the checkpoint that'

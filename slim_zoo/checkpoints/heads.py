@@ -20,7 +20,7 @@ class Head:
   num_classes: int
 
   def holds(self, name: str) -> bool:
-    """Tells whether a variable lies in the head."""
+    """Returns whether a variable lies in the head."""
     return any(variable_scopes.in_scope(name, scope) for scope in self.scopes)
 
   def class_variables(self, variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:

@@ -1,4 +1,4 @@
-"""Which network of the zoo a checkpoint is of, told by its variables.
+"""Identifies the network of a checkpoint by its variables.
 
 No graph is built: the variables of all networks are in `catalog.variables`. What
 depends on the data fits any number: the classes and the channels of the images.
@@ -86,7 +86,7 @@ def _all_known():
 
 
 def _differs_in_width(match):
-  """Tells whether numbers of channels are all that differs."""
+  """Returns whether numbers of channels are all that differs."""
   return bool(match.mismatched) and not match.missing and not match.unexpected and all(
       len(shape) == len(expected) and shape[:-2] == expected[:-2]
       for _, shape, expected in match.mismatched)

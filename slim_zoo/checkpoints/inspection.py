@@ -22,12 +22,12 @@ _IMAGENET, _IMAGENET_WITHOUT_BACKGROUND = 1001, 1000
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-  """What was found in a checkpoint.
+  """The result of an inspection of a checkpoint.
 
   Attributes:
     path: its prefix.
     num_bytes: the size of its files.
-    contents: its names, sorted by what they are.
+    contents: its names, by kind.
     values: what reading them gave; None if they were not read.
     step: the global step; None where it keeps none.
     match: the network it is of; None if that is none of the zoo.
@@ -105,7 +105,7 @@ def inspect(path: str, build: Callable[..., variables.Variables],
 
 
 def labels_offset(num_classes: int | None) -> int:
-  """Returns what is taken off the labels of ImageNet's records for a class count."""
+  """Returns the offset of the labels of ImageNet's records for a class count."""
   return int(num_classes == _IMAGENET_WITHOUT_BACKGROUND)
 
 

@@ -71,7 +71,7 @@ def _by_name(names):
 
 
 def labels_offset(names: Mapping[int, str], num_classes: int, path: str) -> int:
-  """Returns what is taken off labels to get the classes of a checkpoint.
+  """Returns the offset between labels and the classes of a checkpoint.
 
   Raises:
     UserError: the labels are of another number of classes.

@@ -1,4 +1,4 @@
-"""Fine-tuning explains itself: what a checkpoint gives a network, and why not more.
+"""Explains a restore before it: which variables a checkpoint has, which not, and why.
 
 The table says of every variable what becomes of it, and a difference that nobody
 asked for stops the run with its likely cause.
@@ -29,7 +29,7 @@ _WITHOUT_EXCUSE = ('leave them out by --checkpoint_exclude_scopes, or begin them
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """What is to be restored.
+  """The restore to explain.
 
   Attributes:
     name: in the registry.
@@ -87,7 +87,7 @@ def summary(names: Sequence[str]) -> str:
 
 
 def notes(plan: restore.RestorePlan, network: Network) -> list[str]:
-  """Returns what else is worth knowing of a restore that goes on."""
+  """Returns notes about a restore that is possible."""
   lines = []
   head, count = network.head, _class_count(plan, network)
   excluded = [scope for scope in head.scopes

@@ -19,11 +19,11 @@ FLAG = '--checkpoint_rename'
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """What is written for what, at one end of a name.
+  """A rule: a text at one end of a name and its replacement.
 
   Attributes:
     old: as the user wrote it; matches whole parts of names.
-    new: what is written instead; may be empty.
+    new: the replacement; may be empty.
   """
 
   old: str
@@ -120,7 +120,7 @@ def _renamed(name, rules):
 
 
 def _parts(names, at_end):
-  """Returns what rules could be about, the most common first."""
+  """Returns parts of names that rules could replace, the most common first."""
   parts = {}
   for name in names:
     pieces = name.split('/')

@@ -34,7 +34,7 @@ def find(path: str) -> str:
   Prints a warning if the folder's state file names checkpoints of another folder.
 
   Raises:
-    UserError: there is none; the message says what was found instead.
+    UserError: there is none; the message names the other files.
   """
   checkpoint_names.check_there(path)
   if not os.path.isdir(path):
@@ -109,7 +109,7 @@ def damage_answered(path):
 
 
 def damage_of(path: str) -> str | None:
-  """Reads every value of a checkpoint; returns what is wrong with it, or None."""
+  """Reads every value of a checkpoint; returns a description of its damage, or None."""
   try:
     reader = tf.train.load_checkpoint(path)
     for name in reader.get_variable_to_shape_map():
@@ -139,7 +139,7 @@ def global_step_of(path: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-  """What a checkpoint holds, by the names that its variables are wanted by.
+  """The content of a checkpoint, by the names of the variables to restore.
 
   Attributes:
     path: its prefix.
@@ -153,7 +153,7 @@ class Listing:
 
 
 def read_listing(path: str, rename: Sequence[renaming.Rule] = ()) -> Listing:
-  """Returns what the checkpoint at prefix `path` holds, renamed.
+  """Returns the content of the checkpoint at prefix `path`, renamed.
 
   Raises:
     UserError: it cannot be read, or the rules do not fit it.
@@ -166,7 +166,7 @@ def read_listing(path: str, rename: Sequence[renaming.Rule] = ()) -> Listing:
 
 @dataclasses.dataclass(frozen=True)
 class RestorePlan:
-  """What restoring a checkpoint would do, by the names of its listing.
+  """The plan of a restore, by the names of its listing.
 
   Attributes:
     listing: of the checkpoint.
@@ -274,7 +274,7 @@ def plan_restore(checkpoint: str | Listing, variables,
 
 
 def restore_fn(plan: RestorePlan) -> Callable:
-  """Returns init_fn(session), which restores what the plan says.
+  """Returns init_fn(session), which restores the variables of the plan.
 
   Raises:
     UserError: the checkpoint has values of another type.

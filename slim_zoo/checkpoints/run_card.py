@@ -28,7 +28,7 @@ _OF_A_RUN = re.compile(r'model\.ckpt(?:-again)?-(\d+)(?:-recalibrated)?')
 
 @dataclasses.dataclass(frozen=True)
 class RunFacts:
-  """What a run says of the network that its checkpoints are of.
+  """The facts of a run about the network of its checkpoints.
 
   Attributes:
     path: of the run card.
@@ -37,7 +37,7 @@ class RunFacts:
     image_size: height and width of its images; None: the network's own.
     preprocessing_name: a family or a network.
     use_grayscale: whether images were turned to gray.
-    labels_offset: what was taken off every label.
+    labels_offset: subtracted from every label.
     moving_average_decay: of the averages that it kept; None without.
     dataset_name: the data set.
     dataset_dir: its folder, as the user typed it.
@@ -76,7 +76,7 @@ def read(folder: str) -> dict | None:
 
 
 def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
-  """Returns what the run card beside a checkpoint says of it.
+  """Returns the facts of the run card beside a checkpoint.
 
   Args:
     checkpoint: its prefix.

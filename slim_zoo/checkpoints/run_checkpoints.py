@@ -32,7 +32,7 @@ class Newest:
 
   Attributes:
     path: its prefix.
-    damaged: (prefix, what is wrong) of newer ones.
+    damaged: (prefix, description of the damage) of newer ones.
     kept: prefixes of the run's whole checkpoints, the oldest first; a saver goes
       on deleting from its front.
     recorded: whether the state file can stay: it names `path` as the latest, and
@@ -47,7 +47,7 @@ class Newest:
   warning: str | None = None
 
   def describe_damage(self) -> list[str]:
-    """Returns lines that name the damaged checkpoints and what is lost by them."""
+    """Returns lines that name the damaged checkpoints and the lost steps."""
     lines = []
     for path, reason in self.damaged:
       lost = step_of(path) - step_of(self.path)
@@ -125,7 +125,7 @@ def newest_whole(folder: str,
 
   Args:
     folder: the run's.
-    damage_of: returns what is wrong with the checkpoint at a prefix, or None.
+    damage_of: returns the damage of the checkpoint at a prefix, or None.
 
   Raises:
     UserError: there are only damaged ones, or only the state file is left.
@@ -153,7 +153,7 @@ def newest_whole(folder: str,
 def _newest(folder, path, damaged):
   recorded = _recorded(folder)
   bad = [other for other, _ in damaged]
-  # Without a state file these are what a saver would have kept.
+  # Without a state file: the checkpoints that a saver would have kept.
   known = recorded or newest_first(folder)[:KEPT + len(bad)]
   kept = sorted({path, *(other for other in known
                          if other not in bad and first_file(other))}, key=step_of)

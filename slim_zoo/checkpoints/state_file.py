@@ -54,7 +54,7 @@ def warning(folder: str) -> str | None:
 
 
 def is_sound(folder: str) -> bool:
-  """Tells whether the state file is as a saver writes it, and can stay as it is."""
+  """Returns whether the state file is as a saver writes it, and can stay as it is."""
   lines = _content(folder).splitlines()
   return any(line.startswith(_LATEST) for line in lines) and all(
       map(_SAVED.fullmatch, lines))
@@ -121,7 +121,7 @@ def _name(path):
 
 
 def _lies_elsewhere(path, folder):
-  """Tells whether an entry lies in another folder, links followed."""
+  """Returns whether an entry lies in another folder, links followed."""
   name = _name(path)
   if path == name:
     return False

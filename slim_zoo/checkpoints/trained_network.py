@@ -1,4 +1,4 @@
-"""A trained network: what a checkpoint is of, and how its images are prepared.
+"""A trained network: the network of a checkpoint, and the preparation of its images.
 
 The options of a command count first, then the run card beside the checkpoint, then the
 facts of the published checkpoints, then the defaults of the catalog. One line says
@@ -19,7 +19,7 @@ _USUAL_DECAY = 0.9999
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
-  """What the options of a command say of a network; None: nothing.
+  """The options of a command about a network; None: not set.
 
   Attributes:
     model_name: a name of `catalog.networks.NETWORKS`.

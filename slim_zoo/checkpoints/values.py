@@ -1,4 +1,4 @@
-"""What the values in a checkpoint say: its step, and whether they are sound."""
+"""The values in a checkpoint: its step, and whether they are finite."""
 
 import dataclasses
 import glob
@@ -18,7 +18,7 @@ _INITIAL = {'moving_mean': 0.0, 'moving_variance': 1.0}
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-  """What reading all values of a checkpoint gave.
+  """The result of reading all values of a checkpoint.
 
   Attributes:
     step: the global step; None where it keeps none.
@@ -34,7 +34,7 @@ class Values:
 
 
 def is_statistic(name: str) -> bool:
-  """Tells whether a variable is an average of batch norm, which is not trained."""
+  """Returns whether a variable is an average of batch norm, which is not trained."""
   return name.rpartition('/')[2] in _INITIAL
 
 

@@ -13,7 +13,7 @@ _HEAD = re.compile(r'(aux)?logit\w*|fc_?\d*|predictions?\w*|classifier\d*|classe
 
 
 def in_scope(name: str, scope: str) -> bool:
-  """Tells whether the variable `name` is `scope` or lies below it.
+  """Returns whether the variable `name` is `scope` or lies below it.
 
   As in slim, a scope is a prefix of names: 'vgg_16/fc' covers fc6, fc7 and fc8.
   """

@@ -14,7 +14,7 @@ _QUIET_SECONDS, _LINE_SECONDS = 3.0, 30.0
 
 
 def answers(address: str, seconds: float = _TRY_SECONDS) -> bool:
-  """Tells whether a process listens at 'HOST:PORT'."""
+  """Returns whether a process listens at 'HOST:PORT'."""
   host, _, port = address.rpartition(':')
   try:
     with socket.create_connection((host.strip('[]'), int(port)), seconds):

@@ -58,7 +58,7 @@ def what_tensorflow_says() -> str:
 
 
 def _are_hidden():
-  """Tells whether the user hides the GPUs."""
+  """Returns whether the user hides the GPUs."""
   visible = os.environ.get('CUDA_VISIBLE_DEVICES')
   return visible is not None and visible.strip() in ('', '-1')
 

@@ -138,7 +138,7 @@ def _is_channels_last(node):
 
 
 def _is_by_channel(value, channels, rank):
-  """Tells whether a constant is one number, or one for each channel."""
+  """Returns whether a constant is one number, or one for each channel."""
   return value.ndim <= rank and value.size in (1, channels) and (
       value.size == 1 or value.shape[-1] == channels)
 

@@ -77,7 +77,7 @@ def _compute_constants(graph_def):
 
 
 def _single_output(node, readers):
-  """Tells whether only the first output of a node is read."""
+  """Returns whether only the first output of a node is read."""
   return all(graph_editing.output(reference)[1] == 0
              for reader in readers[node.name] for reference in reader.input
              if graph_editing.node_name(reference) == node.name)

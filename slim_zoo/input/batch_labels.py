@@ -27,7 +27,7 @@ def is_n_hot(dataset: slim.dataset.Dataset) -> bool:
 
 def wrong_label(label: int, num_classes: int, labels_offset: int,
                 files: Sequence[str], key: tuple[int, int]) -> str:
-  """Says which record has a label that is none of the classes.
+  """Returns the message about a record whose label is none of the classes.
 
   Args:
     label: as it stands in the record.

@@ -1,4 +1,4 @@
-"""What tells the records of one split from those of another, without reading them.
+"""Fingerprints of the records of a split, without reading them.
 
 Each TFRecord file gives its size and the checksums of its first and last record; the
 names of the classes are taken in whole. So a file that was converted anew, cut short,

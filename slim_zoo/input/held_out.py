@@ -35,7 +35,7 @@ class Part:
     return Part(self.share, not self.is_held_out)
 
   def keeps(self, file_index, position):
-    """Tells which records are in this part.
+    """Returns which records are in this part.
 
     Args:
       file_index: int64, the index of a record's file; a NumPy array, a tensor or an
@@ -68,7 +68,7 @@ def count(files: Sequence[str], part: Part | None) -> int:
 
 
 def all_keys(files: Sequence[str]) -> np.ndarray:
-  """Returns what `Part.keys` does, for all records."""
+  """Returns the keys of all records, see `Part.keys`."""
   counts = [records.count_records([path]) for path in files]
   return np.concatenate(
       [np.stack([np.full(count, index, np.int64), np.arange(count)], axis=1)

@@ -58,7 +58,7 @@ class CopyDecoder:
     return self._decoder.list_items()
 
   def from_original(self, record: tf.Tensor) -> tf.Tensor:
-    """Returns what is stored of an original record, a string scalar."""
+    """Returns the stored form of an original record, a string scalar."""
     items = [item for item in ('image', 'object/bbox') if item in self.list_items()
              and (item == 'image' or self._prepare)]
     values = dict(zip(items, self._decoder.decode(record, items), strict=True))
@@ -216,7 +216,7 @@ def _images(path, decoder, num_threads) -> Iterator[tuple[int, np.ndarray]]:
     numbered = tf.data.TFRecordDataset(path).enumerate().window(chunks.SIZE)
     images = chunks.passing_over_failures(numbered, decode, num_threads).prefetch(2)
     following = tf.data.make_one_shot_iterator(images).get_next()
-  # Not as a context: whoever is given an image shall not find this graph the default.
+  # Not as a context: callers must not get this graph as the default.
   session = tf.Session(graph=graph)
   try:
     run = session.make_callable(following)

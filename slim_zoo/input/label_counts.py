@@ -21,7 +21,7 @@ def count(files: Sequence[str], spec: DatasetSpec,
 
   Args:
     files: the record files of the split.
-    spec: what the records hold.
+    spec: describes the records.
     labels_offset: taken off every label.
     part: of the split; None: all of it.
 

@@ -52,7 +52,7 @@ class Input:
   Attributes:
     next_batch: returns the `Batch` that follows, as tensors, at each call; the
       batches of several calls are in the order of the calls.
-    log: the `RecordLog` that must be told the `numbers` of each batch.
+    log: the `RecordLog`; it needs the `numbers` of each batch.
     initializer: the op that starts the pipeline.
     files: the record files.
     faults: says why records were skipped.
@@ -232,7 +232,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
       batches = batches.map(batch_labels.mixed(mix, num_classes, seed))
     batches = batches.prefetch(prefetch)
     if seed is not None:
-      # What the first step needs is read while its graph is compiled.
+      # The first batches are read while the graph is compiled.
       options = tf.data.Options()
       options.experimental_warm_start = True
       batches = batches.with_options(options)

@@ -34,7 +34,7 @@ ADVICE_N_HOT = ('say "multi_label": "n_hot" in the dataset.json of the folder, a
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-  """What is wrong with a record.
+  """A fault of a record.
 
   Attributes:
     kind: what such records are counted as, such as 'WEBP image'.
@@ -57,7 +57,7 @@ _NO_EXAMPLE = Fault('record that is no tf.train.Example',
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-  """What a record must hold.
+  """The required form of a record.
 
   Attributes:
     num_classes: how many different labels there are, before any offset.
@@ -77,7 +77,7 @@ class Expected:
 
   @property
   def label_in_words(self) -> str:
-    """What the label must be."""
+    """The required form of the label, as text."""
     if self.n_hot:
       return f'{self.num_classes} int64 values of 0 and 1, one for each class'
     return ('int64 numbers of classes' if self.multi_label else
@@ -85,7 +85,7 @@ class Expected:
 
 
 def expected_of(dataset: slim.dataset.Dataset) -> Expected:
-  """Returns what the records of a data set must hold."""
+  """Returns the required form of the records of a data set."""
   return Expected(
       dataset.num_classes, getattr(dataset, 'image_feature', 'image/encoded'),
       getattr(dataset, 'label_feature', 'image/class/label'),
@@ -151,7 +151,7 @@ def looks_n_hot(values: Sequence[int], num_classes: int) -> bool:
 
 
 def _label_fault(features: Features, expected: Expected) -> Fault | None:
-  """Returns what is wrong with a label; whether it is a class is asked elsewhere."""
+  """Returns the fault of a label; not whether it is one of the classes."""
   name = expected.label_feature
   kind, values = features.kind(name), features.values(name)
   if not values:
@@ -267,11 +267,11 @@ def _size_fault(data):
 
 
 def find(data: bytes, expected: Expected) -> Fault | None:
-  """Returns what is wrong with a record, by all but the pixels of its image.
+  """Returns the fault of a record, without decoding its image.
 
   Args:
     data: of the record.
-    expected: what it must hold.
+    expected: its required form.
   """
   features = parse(data)
   if features is None:
@@ -284,7 +284,7 @@ def find(data: bytes, expected: Expected) -> Fault | None:
 
 
 def find_label_fault(data: bytes, expected: Expected) -> Fault | None:
-  """Returns what is wrong with the label of a record; whether it is a class aside."""
+  """Returns the fault of a record's label; not whether it is one of the classes."""
   features = parse(data)
   return (_NO_EXAMPLE if features is None else _label_fault(features, expected))
 
@@ -313,11 +313,11 @@ def explain(data: bytes, expected: Expected) -> Fault:
 
 
 class FaultCounts:
-  """Says why records were skipped, and counts them by kind.
+  """Explains why records were skipped, and counts them by kind.
 
   Args:
     files: the record files.
-    expected: what their records must hold.
+    expected: the required form of their records.
 
   Attributes:
     expected: as given.

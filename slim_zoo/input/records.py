@@ -69,7 +69,7 @@ def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
 
 
 def _other_kind(path):
-  """Returns the error for a file that is no TFRecord file: says what it is."""
+  """Returns the error for a file that is no TFRecord file; it names the kind."""
   with open(path, 'rb') as file:
     start = file.read(512)
   for signature, compression, command in _COMPRESSIONS:

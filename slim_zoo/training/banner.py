@@ -1,4 +1,4 @@
-"""What a run says of itself before its first step."""
+"""The description of a run that is printed before its first step."""
 
 from slim_zoo.tf_compat import slim, tf
 
@@ -21,7 +21,7 @@ def millions(count: int) -> str:
 
 
 def parameter_counts(trained: list) -> dict[str, int]:
-  """Returns how many numbers the default graph has, by what they are.
+  """Returns how many numbers the default graph has, by kind.
 
   Args:
     trained: the variables that are trained.

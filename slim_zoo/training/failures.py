@@ -1,4 +1,4 @@
-"""What can end a training run early, as its user should read it."""
+"""Errors that end a training run early, as messages for its user."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ def answer(failure: BaseException, step: int | None, train_dir: str) -> BaseExce
   """Returns what the user is to read of what ended a run; a fault of ours as it is.
 
   Args:
-    failure: what was raised first.
+    failure: the first error.
     step: the last step taken; None if there was none.
     train_dir: where the run writes.
   """

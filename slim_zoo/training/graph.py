@@ -14,7 +14,7 @@ from slim_zoo.training.updates import learning_rates, loss_scaling, numerics, up
 
 @dataclasses.dataclass(frozen=True)
 class TrainingGraph:
-  """What the loop runs.
+  """The parts of a training graph that the loop runs.
 
   Attributes:
     train_op: trains one step and gives the total loss.

@@ -1,4 +1,4 @@
-"""What happens every so often in a training run, and what is summed up in between."""
+"""Intervals of a training run, and sums of its steps within them."""
 
 import contextlib
 import dataclasses
@@ -6,13 +6,13 @@ import time
 
 
 class Every:
-  """Says when an interval of seconds has passed; never for 0."""
+  """Checks if an interval of seconds has passed; it never has for 0."""
 
   def __init__(self, seconds):
     self._seconds, self._last = seconds, time.monotonic()
 
   def due(self):
-    """Tells whether it is time, and if so begins the next interval."""
+    """Returns whether it is time, and if so begins the next interval."""
     now = time.monotonic()
     if not self._seconds or now - self._last < self._seconds:
       return False
@@ -28,14 +28,14 @@ class Interval:
   """
 
   def start(self, step=0):
-    """Begins anew, from now and from a global step."""
+    """Starts an interval, from now and from a global step."""
     self._start, self.count, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
     self._first_step = self._step = step
     self._paused = 0.0
 
   @contextlib.contextmanager
   def paused(self):
-    """Leaves what the block takes out of the seconds of training."""
+    """Excludes the time of the block from the seconds of training."""
     begin = time.monotonic()
     try:
       yield
@@ -50,7 +50,7 @@ class Interval:
     self._waited += float(waited)
 
   def restart(self):
-    """Returns the sums so far as an object, and begins anew."""
+    """Returns the sums so far, and starts the next interval."""
     elapsed = max(time.monotonic() - self._start, 1e-9)
     seconds = max(elapsed - self._paused, 1e-9)
     sums = Sums(max(int(self._step - self._first_step), 1), seconds,
@@ -62,7 +62,7 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
-  """What happened while the global step rose by `steps`, in `seconds` seconds.
+  """Sums of an interval: the global step rose by `steps` in `seconds` seconds.
 
   The loss and the wait are of this process. With the time in which it was paused it
   took `elapsed` seconds.

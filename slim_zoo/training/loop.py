@@ -202,7 +202,7 @@ class TrainingLoop:
         self.callbacks.note(error, 'the comparison of the weights')
 
   def _compares_alone(self):
-    """Tells whether the chief saves, and this worker is to compare its weights."""
+    """Returns whether the chief saves, and this worker is to compare its weights."""
     return (self._graph.agreement is not None and not self._options.is_chief
             and not self._is_unsound)
 
@@ -216,7 +216,7 @@ class TrainingLoop:
         self.step)
 
   def _ends_soon(self):
-    """Tells callbacks to take no more time: a signal came, or the weights are bad."""
+    """Whether callbacks should be brief: after a signal, or with bad weights."""
     return (self._stop_request.signal is not None or self.is_stopped_by_others
             or self._is_unsound)
 

@@ -81,7 +81,7 @@ _TINY = 1e-20
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """What is minimized.
+  """The losses of a run and their weights.
 
   Attributes:
     num_classes: how many classes there are.
@@ -130,7 +130,7 @@ class Recipe:
       self._add_term(name, name, logits, targets, weight)
 
   def cross_entropy(self, logits, labels):
-    """Returns what evaluation reports of the same logits, as float32 scalar.
+    """Returns the loss that evaluation reports for the same logits, a float32 scalar.
 
     The cross entropy of the softmax or, without a softmax loss, of the sigmoids: of
     the labels or targets as they are, not smoothed, with no weights of classes,

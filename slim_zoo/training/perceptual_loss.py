@@ -1,4 +1,4 @@
-"""A loss that compares what a trained network sees in two batches of images.
+"""A loss that compares the feature maps of two batches of images in a trained network.
 
 Johnson et al. 2016, Perceptual losses for real-time style transfer and
 super-resolution, arXiv 1603.08155; Ledig et al. 2017, Photo-realistic single image
@@ -31,7 +31,7 @@ _INPUTS = {
 
 
 class PerceptualLoss(NamedTuple):
-  """What `add` built.
+  """The result of `add`.
 
   Attributes:
     loss: float32 scalar, weighted.
@@ -60,7 +60,7 @@ def add(images, targets, checkpoint_path: str,
 
   Args:
     images: float32 [batch, height, width, channels], such as generated ones.
-    targets: what they should look like, of the same shape.
+    targets: the images to compare with, of the same shape.
     checkpoint_path: a checkpoint of the network, or a folder of them.
     end_points: names, or a dict of their weights. A name may lack the scopes before
       it, as long as one end point only ends in it.
@@ -121,7 +121,7 @@ def _network_fn(name):
 
 
 def _to_bytes(value_range):
-  """Returns what converts images to the values 0 to 255."""
+  """Returns the function that converts images to the values 0 to 255."""
   low, high = value_range
   if not low < high:
     raise diagnostics.UserError(
@@ -152,7 +152,7 @@ def _features(inputs, network_fn, names, created) -> dict:
       tf.VariableScope(tf.AUTO_REUSE, _SCOPE, custom_getter=frozen),
       auxiliary_name_scope=False):
     end_points = _end_points_of(network_fn, inputs)
-  # What is not trained needs no weight decay.
+  # Frozen weights need no weight decay.
   del tf.get_collection_ref(tf.GraphKeys.REGULARIZATION_LOSSES)[penalties:]
   if len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) > updates:
     raise diagnostics.UserError(

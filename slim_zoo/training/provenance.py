@@ -1,4 +1,4 @@
-"""What a run was made with: the versions of its software and of this project.
+"""The versions of the software and of this project that a run was made with.
 
 Nothing in here names the machine or its user.
 """
@@ -46,7 +46,7 @@ def _commit(folder: str) -> str | None:
 
 
 def _git(folder: str, *arguments: str) -> str | None:
-  """Returns what git says, or None where it cannot."""
+  """Returns the output of a git command, or None if it fails."""
   try:
     done = subprocess.run(
         ['git', '-C', folder, '--no-optional-locks', *arguments], text=True,

@@ -28,7 +28,7 @@ def unfinished_files(folder: str) -> list[str]:
 class CheckpointSaver(tf.train.Saver):
   """A saver that does not begin a checkpoint for which there is no room.
 
-  It deletes nothing outside its folder, whatever a state file names.
+  It never deletes files outside its folder, even if a state file names them.
 
   Args:
     folder: of the checkpoints.

@@ -1,4 +1,4 @@
-"""Where a run begins: from its own checkpoint, from another one, or from nothing."""
+"""The start of a run: its own checkpoint, another checkpoint, or random weights."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ from slim_zoo.tf_compat import slim, tf
 
 @dataclasses.dataclass(frozen=True)
 class FineTuning:
-  """How the variables of another checkpoint are taken.
+  """Options for restoring another checkpoint.
 
   Attributes:
     exclude_scopes: scopes not to restore; 'auto' stands for the head if the classes
@@ -41,7 +41,7 @@ class FineTuning:
 
 @dataclasses.dataclass(frozen=True)
 class StartingPoint:
-  """What was found before the graph is built.
+  """The start of a run, as known before its graph is built.
 
   Attributes:
     step: the global step to begin at.
@@ -65,7 +65,7 @@ class StartingPoint:
     return self.newest and self.newest.path
 
   def is_finished(self, max_number_of_steps: int | None) -> bool:
-    """Tells whether the run has taken all its steps."""
+    """Returns whether the run has taken all its steps."""
     return (self.resumed is not None and max_number_of_steps is not None
             and self.step >= max_number_of_steps)
 
@@ -131,7 +131,7 @@ class StartingPoint:
 
 def find(train_dir: str, checkpoint_path: str | None, init: str = 'auto',
          is_chief: bool = True) -> StartingPoint:
-  """Looks for what a run begins from.
+  """Finds the checkpoint that a run starts from.
 
   Args:
     train_dir: the run's folder.
@@ -175,7 +175,7 @@ def _check_folder(train_dir, init):
 
 
 def _plan(path, network, how):
-  """Returns what is restored of a checkpoint, but for classes that are transferred."""
+  """Returns the plan of a restore, without the classes that are transferred."""
   listing = restore.read_listing(path, how.rename)
   scopes = [scope for scope in how.exclude_scopes if scope != 'auto']
   if 'auto' in how.exclude_scopes:
@@ -198,7 +198,7 @@ def _fine_tune(path, network, how):
   try:
     preflight.check(plan, network, how.ignore_missing_vars)
   except diagnostics.UserError:
-    # An error is one line; what it is about stands above it.
+    # An error is one line; its context is printed before it.
     print('\n'.join(lines), flush=True)
     raise
   lines += preflight.notes(plan, network)

@@ -1,4 +1,4 @@
-"""How a run is ended from outside: Ctrl-C and SIGTERM."""
+"""Ending a run from outside: Ctrl-C and SIGTERM."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from slim_zoo import diagnostics
 
 # A terminal, or a program that passes signals on, may send one stop twice.
 _SAME_STOP_SECONDS = 1.0
-# What a run may take to end by itself while it has nothing to save.
+# The seconds in which a run may end itself while it has nothing to save.
 _GRACE_SECONDS = 3.0
 
 

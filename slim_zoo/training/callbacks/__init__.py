@@ -1,1 +1,1 @@
-"""What happens between the steps of a run: the callbacks of the loop."""
+"""The callbacks of the training loop: work between its steps."""

@@ -1,4 +1,4 @@
-"""What augmentation does to a few images, as a picture in TensorBoard.
+"""A picture in TensorBoard of a few images after each step of augmentation.
 
 Under 'augmentation/steps' it shows the same images at each time, first as stored,
 then after the recipe of their preprocessing, then after each further step: what was
@@ -71,13 +71,13 @@ class AugmentationPictures(Callback):
       self._batch = tf.placeholder(
           tf.float32, [None, *self._images[0].shape], name='batch')
       self._displayable = displayable(self._batch)
-      # With as many classes as images the targets tell what came from where.
+      # With one class per image, the targets are the shares of the images.
       own = tf.eye(len(samples))
       seed = tf.stack([tf.constant(0, tf.int64), self._number])
       self._mixed = [mix(self._batch, own, seed) for _, mix in mixers]
 
   def begin(self, session, step, writer):
-    """Draws what the run begins with."""
+    """Draws the first picture."""
     if writer is not None and self._every_secs:
       self._writer = writer
       self._draw(session, step)

@@ -39,7 +39,7 @@ def steps_until_settled(decay: float) -> float:
 
 
 def stale(decays: Mapping[str, float], step: int) -> str | None:
-  """Says what is wrong with statistics after `step` steps, and what to do; or None.
+  """Returns a warning about statistics after `step` steps, with advice; or None.
 
   Args:
     decays: of each layer whose statistics began at 0 and 1, see
@@ -58,7 +58,7 @@ def stale(decays: Mapping[str, float], step: int) -> str | None:
 
 
 def gap(train_mode: int, eval_mode: int, images: int, is_stale: bool) -> str | None:
-  """Says what it means that evaluation does worse on the same images; or None.
+  """Returns a warning if evaluation mode is worse on the same images; or None.
 
   Args:
     train_mode: how many were right with the statistics of their batches.

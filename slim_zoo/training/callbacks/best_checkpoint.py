@@ -39,7 +39,7 @@ class BestCheckpoint:
     self._saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
 
   def finding(self) -> dict | None:
-    """Returns what validation found of the checkpoint that is kept; None if none is."""
+    """Returns the validation results of the kept checkpoint; None without one."""
     kept = self._kept()
     return kept and atomic.read_json(os.path.join(self.folder, kept + '.json'))
 
@@ -65,7 +65,7 @@ class BestCheckpoint:
     Args:
       session: of the run.
       step: the global step.
-      finding: what validation found.
+      finding: the results of its validation.
 
     Raises:
       OSError, tf.errors.OpError: it cannot be written; the old one is kept.
@@ -98,6 +98,6 @@ def _remove(prefix: str) -> None:
 
 
 def _remove_file(path: str) -> None:
-  # What the folder says is decided by the file `checkpoint`; leftovers do no harm.
+  # Only the file `checkpoint` counts; leftover files do no harm.
   with contextlib.suppress(OSError):
     os.remove(path)

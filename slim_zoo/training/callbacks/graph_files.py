@@ -58,7 +58,7 @@ class GraphFiles(Callback):
       graph_def = graph.as_graph_def(add_shapes=True)
       tf.io.write_graph(graph_def, self._folder, TEXT_NAME)
     except (OSError, tf.errors.OpError) as error:
-      # The weights matter more than what is written about them.
+      # A failed write must not end the run.
       print(f'the graph is not written: {error}', flush=True)
     if self._writer is not None:
       self._writer.add_graph(graph)

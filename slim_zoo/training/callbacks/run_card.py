@@ -160,7 +160,7 @@ def _differences(before: Mapping, after: Mapping, path: str = '') -> dict:
 
 
 def changes(before: Mapping, after: Mapping) -> dict:
-  """Returns what two cards have set differently: {'flags.batch_size': [32, 64]}.
+  """Returns the differences of two cards: {'flags.batch_size': [32, 64]}.
 
   Of flags it is the values that count, of data the digests. The images of a step follow
   from several flags, and from the number of workers.
@@ -177,13 +177,13 @@ def changes(before: Mapping, after: Mapping) -> dict:
 
 
 class RunCard(Callback):
-  """Keeps the card of a run while a session of it goes on.
+  """Writes the card of a run during one of its sessions.
 
   Use it as a context manager around the loop: what ends the block ends the session.
 
   Args:
     folder: where the card lies; None, for a worker that is not the chief, keeps none.
-    facts: what is known before the first step, ready for JSON: 'command', 'run',
+    facts: known before the first step, as values for JSON: 'command', 'run',
       'flags', 'versions', 'data', 'seeds'; see `render`.
     step: the global step that the session begins at.
     resumed: the checkpoint it goes on from, or None.
@@ -285,7 +285,7 @@ class RunCard(Callback):
       atomic.write_text(os.path.join(self._folder, FLAGS_NAME),
                         render_flags(self.card))
     except OSError as error:
-      # The weights matter more than what is written about them.
+      # A failed card must not end the run.
       if not self._failed:
         print(f'the run card is not written: {diagnostics.explain_os_error(error)}',
               flush=True)

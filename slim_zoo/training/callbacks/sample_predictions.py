@@ -1,4 +1,4 @@
-"""The predictions for the same few images, again and again, as pictures.
+"""The predictions for the same few images, repeatedly, as pictures.
 
 TensorBoard shows them under 'predictions/fixed_images': moving its slider shows what
 the network learns, and when.
@@ -174,7 +174,7 @@ def _line(answer, classes, names, colour, before=''):
 
 
 class SamplePredictions(Callback):
-  """Draws what the network says of a few images: first, again and again, and last.
+  """Draws the predictions for a few images: first, repeatedly, and last.
 
   The first time is after the first step, which need not wait for it.
 
@@ -182,7 +182,7 @@ class SamplePredictions(Callback):
     network: in evaluation mode; its images are fed.
     samples: of `choose`, at least one.
     record: a placeholder for a serialized record, string [].
-    image: what the network gets of it, float32 [height, width, channels].
+    image: its network input, float32 [height, width, channels].
     names: the name of each class, or None.
     every_secs: seconds between two pictures, or more where the network takes long to
       predict; 0: none at all.
@@ -215,13 +215,13 @@ class SamplePredictions(Callback):
       self._draw(session, step)
 
   def end(self, session, step):
-    """Draws what the network says in the end."""
+    """Draws the last predictions."""
     self._draw(session, step)
 
   def _prepare(self, session):
     inputs = []
     for sample in self._samples:
-      # What PIL can read, TensorFlow may not.
+      # TensorFlow cannot decode all images that PIL can.
       with contextlib.suppress(tf.errors.InvalidArgumentError):
         inputs.append((session.run(self._image, {self._record: sample.record}), sample))
     if not inputs:

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run.
+"""The summaries of a run for TensorBoard.
 
 Everything in the graph is computed only in the steps whose summaries are written, but
 for the curves: a few numbers that every step gives, so that the last ones are known
@@ -26,7 +26,7 @@ def _add(summary) -> None:
   tf.add_to_collection(tf.GraphKeys.SUMMARIES, summary)
 
 
-# The tags are exactly what is asked for: tf.summary would take the name of an op of
+# The tags are exactly the arguments: tf.summary would take the name of an op of
 # the same name, such as a variable's, for a conflict and count on: weights_1.
 def _scalar(tag: str, value) -> None:
   _add(tf.raw_ops.ScalarSummary(tags=tag, values=value))
@@ -198,7 +198,7 @@ class ProgressSummaries(Callback):
       self._write(step)
 
   def end(self, session, step):
-    """Writes what there is since the last time."""
+    """Writes the progress since the last time."""
     self._write(step)
 
   def _write(self, step):

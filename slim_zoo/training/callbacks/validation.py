@@ -23,7 +23,7 @@ _ROUNDING = 1e-9
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What one validation found.
+  """The results of one validation.
 
   Attributes:
     step: the global step of the weights.
@@ -51,12 +51,12 @@ class History:
 
   Args:
     folder: the run's.
-    source: what it validates on; findings on something else are not comparable, and
+    source: the validation data; findings on other data are not comparable, and
       are forgotten.
 
   Attributes:
     findings: `Finding`s by step.
-    forgotten: what the findings that were forgotten were made on, or None.
+    forgotten: the data of the findings that were forgotten, or None.
   """
 
   def __init__(self, folder: str, source: str):
@@ -173,12 +173,12 @@ class Validator(Callback):
     return None
 
   def end(self, session, step):
-    """Validates what the run ends with."""
+    """Validates the last weights."""
     if self._validated != step:
       self._validate(session, step)
 
   def report(self) -> dict:
-    """Returns what is found so far, for the run card."""
+    """Returns the results so far, for the run card."""
     last, best = self._history.findings[-1:], self._history.best()
     if not last:
       return {}
@@ -190,7 +190,7 @@ class Validator(Callback):
             self._rules.min_delta)}}
 
   def _validate(self, session, step):
-    """Validates, tells and keeps what is found; returns whether it came to its end."""
+    """Validates, prints and stores the results; returns whether it was completed."""
     if self.is_asked_to_stop():
       return False
     self._validated = step
@@ -225,7 +225,7 @@ class Validator(Callback):
     return True
 
   def _warnings_at(self, step):
-    """Returns what is to be said of stale statistics, once in a session."""
+    """Returns the warning about stale statistics, once in a session."""
     stale = batch_norm_health.stale(self._decays, step)
     if stale is None or self._said_stale:
       return []

@@ -18,9 +18,9 @@ class WeightsComparison(Callback):
     self._agreement = agreement
 
   def begin(self, session, step, writer):
-    """Compares what the chief has sent."""
+    """Compares the weights that the chief has sent."""
     self._agreement.compare(session, step)
 
   def before_save(self, session, step):
-    """Compares what the checkpoint will have."""
+    """Compares the weights before they are saved."""
     self._agreement.compare(session, step)

@@ -30,7 +30,7 @@ class LossScaling(OptimizerWrapper):
     updates_before_growth: sound ones in a row that double the scale.
 
   Attributes:
-    scale: float32 variable, what the loss is multiplied by.
+    scale: float32 variable, the factor of the loss.
     skipped: int64 variable, how many updates were left out.
   """
 
@@ -105,7 +105,7 @@ class LossScaling(OptimizerWrapper):
 
 
 class Report(Callback):
-  """Tells the run card of the scale, and the user of updates that were left out.
+  """Reports the scale in the run card, and prints how many updates were skipped.
 
   Args:
     scaling: of the run.
@@ -116,7 +116,7 @@ class Report(Callback):
     self._found = {}
 
   def report(self) -> dict:
-    """Returns what the run card is to say."""
+    """Returns the entry of the run card."""
     return {'loss_scaling': self._found} if self._found else {}
 
   def after_save(self, session, step, path):
@@ -124,7 +124,7 @@ class Report(Callback):
     self._read(session)
 
   def end(self, session, step):
-    """Says what was left out, if anything was."""
+    """Prints how many updates were skipped, if any."""
     scale, skipped = self._read(session)
     if skipped:
       print(f'{skipped:,} of {step:,} updates were left out, as gradients went beyond'

@@ -17,7 +17,7 @@ from slim_zoo.training.callbacks.callback import Callback
 GRADIENTS = 'the gradients'
 _MARK = 'not finite first in'
 _ADVICE = 'try a lower --learning_rate'
-# What is said of a tensor beyond 65504, where float32 goes on.
+# Marks a tensor beyond 65504, the largest float16; float32 has larger numbers.
 _OF_SMALL_RANGE = ' (float16)'
 # Values that a tensor may have to be held without looking who needs it.
 _SMALL = 2**16
@@ -26,7 +26,7 @@ _STEPS_IN_A_ROW = 3
 
 
 class BadNumbers(diagnostics.UserError):
-  """The run has gone bad; what it saved before is sound."""
+  """The numbers of the run are not finite; its earlier checkpoints are."""
 
 
 class FiniteCheck:
@@ -54,7 +54,7 @@ class FiniteCheck:
 
 
 class Guard:
-  """What fails if the loss is not finite, and then names what was first.
+  """An op that fails if the loss is not finite, and names the first tensor that is not.
 
   Make it before the gradients, and ask for `op` when they are there. End points are
   looked at only if it fails, but stay in memory until it is known: that costs nothing

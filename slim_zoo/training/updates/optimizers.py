@@ -12,7 +12,7 @@ from slim_zoo.tf_compat import tf
 
 
 def decays(variable) -> bool:
-  """Tells whether weight decay acts on a variable."""
+  """Returns whether weight decay acts on a variable."""
   return variable.shape.rank > 1
 
 
@@ -123,7 +123,7 @@ class Lars(tf.train.Optimizer):
     return tf.where(both, ratio, tf.ones_like(ratio))
 
 
-# For each name: the optimizer, and what it calls each established option.
+# For each name: the optimizer, and its argument for each established option.
 _OPTIMIZERS = {
     'adadelta': (tf.train.AdadeltaOptimizer, {
         'rho': 'adadelta_rho', 'epsilon': 'opt_epsilon'}),
@@ -161,7 +161,7 @@ def options_of(name: str) -> tuple[str, ...]:
 
 
 def decays_weights(name: str) -> bool:
-  """Tells whether the optimizer `name` decays the weights, in place of the loss."""
+  """Returns whether the optimizer `name` decays the weights, in place of the loss."""
   return 'weight_decay' in options_of(name)
 
 

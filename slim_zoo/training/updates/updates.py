@@ -15,7 +15,7 @@ from slim_zoo.training.updates import (
 
 @dataclasses.dataclass(frozen=True)
 class UpdateOptions:
-  """Which variables a step changes, and how.
+  """The options of an update: its variables, and how they change.
 
   Attributes:
     trainable_scopes: train only the variables below these; all if empty.
@@ -90,7 +90,7 @@ def make_train_op(clones: list[model_deploy.Clone],
     config: where variables and the optimizer go.
     schedule: `learning_rates.Schedule`.
     optimizer_fn: makes the optimizer, given the learning rate.
-    options: what is updated.
+    options: of the update.
     workers: those with which this one reduces its gradients; None: there are none.
     batch_norm_replicas: of the clones, whose collectives come before the gradients'.
 
@@ -189,7 +189,7 @@ def _statistics():
 
 
 def _clipping(options):
-  """Returns what makes (gradient, variable) pairs out of others; None to leave them."""
+  """Returns a function that changes (gradient, variable) pairs; None for no change."""
   largest = options.clip_gradient_norm
 
   def clip_together(pairs):
