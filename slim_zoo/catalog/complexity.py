@@ -1,4 +1,4 @@
-"""What each network costs, as measured: complexity.json, without TensorFlow.
+"""The measured cost of each network: complexity.json, without TensorFlow.
 
 Building all networks to count takes minutes, so the counts are stored. They are
 written by `slim-zoo networks --measure`, and a test counts them again.

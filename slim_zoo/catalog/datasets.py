@@ -30,7 +30,7 @@ _LABEL_DESCRIPTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-  """What the records of a data set hold and how their files are called.
+  """Describes the records of a data set and the names of their files.
 
   Attributes:
     name: what users type for --dataset_name.
@@ -38,8 +38,8 @@ class DatasetSpec:
     num_classes: how many different labels there are.
     file_pattern: the files of a split; {} stands for the split's name. A mapping
       gives each split its own pattern.
-    channels: 1 (gray) or 3 (RGB): what an image is decoded to.
-    label_description: what a label means.
+    channels: of a decoded image: 1 (gray) or 3 (RGB).
+    label_description: the meaning of a label.
     bounding_boxes: whether records carry image/object/bbox/*.
     text_labels: whether records carry image/class/text.
     default_label: the label of a record without one; None: an error.
@@ -88,7 +88,7 @@ class DatasetSpec:
           ' or, to leave out a background class, 1')
 
   def what_to_do(self, dataset_dir: str) -> str:
-    """Returns what to do where files are missing in a folder."""
+    """Returns advice for a folder with missing files."""
     return self.advice.replace('{name}', self.name).replace(
         '{}', shlex.quote(dataset_dir))
 
@@ -128,7 +128,7 @@ DATASETS = {spec.name: spec for spec in (
 
 
 def find_dataset(name: str, dataset_dir: str | None = None) -> DatasetSpec:
-  """Returns what is known of the data set called `name`.
+  """Returns the description of the data set `name`.
 
   A folder that describes itself by that name goes before the table, so that a
   folder of one's own images may be called 'flowers' too.

@@ -40,7 +40,7 @@ def parse(name: str) -> tuple[str, str | None]:
 
 
 def find(name: str, dataset_dir: str | None) -> datasets.DatasetSpec:
-  """Returns what is known of a prepared data set.
+  """Returns the description of a prepared data set.
 
   Args:
     name: tfds:NAME, tfds:NAME/CONFIG, each with or without a version: the newest one

@@ -32,7 +32,7 @@ def in_fixed_order(items: Iterable, name_of: Callable) -> list:
 
 
 class Record(NamedTuple):
-  """What a converter makes of an image.
+  """The record that a converter makes of an image.
 
   Attributes:
     data: a serialized tf.train.Example.
@@ -78,14 +78,14 @@ class Plan:
   """All that is to be written.
 
   Attributes:
-    spec: what is known of the published data set.
+    spec: describes the published data set.
     splits: by name; those that there are sources for.
     class_names: by label.
     make_record: makes a `Record` of an item in any process, so a function of a
       module; raises image_check.RefusedError or archives.DamagedMemberError for an
       image that cannot be used.
     made_with: the options that the records depend on.
-    notes: what the user should know.
+    notes: lines for the user.
     part_items: the most items that one process takes at a time; None: a whole file.
       Files of several parts are put together in the end.
   """

@@ -1,4 +1,4 @@
-"""What the conversion of an image folder tells its user."""
+"""The report of a conversion for its user."""
 
 import collections
 import dataclasses
@@ -26,13 +26,13 @@ def refusal_lines(refused: list[tuple[str, str]]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """What a conversion did.
+  """The result of a conversion.
 
   Attributes:
     dataset_dir: where the records are.
     spec: the data set that was written.
     classes: (name, {split: images}) of each class, by label; empty: not shown.
-    notes: what the user should know of the splits.
+    notes: lines about the splits.
     stored: how many images are stored as they are.
     changes: how many images were encoded anew, by the reason.
     wrong_suffix: how many images have the suffix of another format.

@@ -282,7 +282,7 @@ def _check_only_classes(folder, where):
 
 
 def _advice_for_splits(folder, folders) -> str:
-  """Returns what to do if folders beside classes are splits; '' if there are none."""
+  """Returns advice if folders beside classes are splits; '' if there are none."""
   if not folders:
     return ''
   if folder.path:

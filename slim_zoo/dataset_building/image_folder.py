@@ -55,10 +55,10 @@ class _Image:
 
   Attributes:
     source: where it is.
-    facts: what is known of it.
+    facts: of the image.
     digest: of its file, tells if it changes later on.
     file_bytes: of its file.
-    stored_bytes: of what is stored; as `file_bytes` if there is no `max_side`.
+    stored_bytes: of the stored image; as `file_bytes` if there is no `max_side`.
   """
 
   source: Source
@@ -339,7 +339,7 @@ def _split(images, validation_share):
 def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
   """Writes all records to BASE_*; returns the pattern of each split's files.
 
-  `load` returns what is stored of an image.
+  `load` returns the stored form of an image.
   """
   from slim_zoo.datasets import dataset_utils  # TensorFlow: not needed to check images.
 
@@ -373,7 +373,7 @@ def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
 
 
 def _load(root: str, storing: image_check.Storing, image: _Image) -> bytes:
-  """Returns what is stored of an image."""
+  """Returns the stored form of an image."""
   path = os.path.join(root, image.source.path)
   with open(path, 'rb') as file:
     data = file.read()

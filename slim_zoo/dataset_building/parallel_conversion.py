@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.2
 
 def convert(plan: Plan, dataset_dir: str, work: staging.Unfinished,
             num_workers: int = 0) -> Report:
-  """Writes what is planned to `dataset_dir`, where all of it appears together.
+  """Writes the files of a plan to `dataset_dir`, where all of them appear together.
 
   Besides the records it writes labels.txt, refused.txt (only if an image could not be
   used) and last dataset.json, which says how many images there are.
@@ -93,7 +93,7 @@ def _check(plan):
 
 def check_folder(spec: catalog.DatasetSpec,
                  dataset_dir: str) -> catalog.DatasetSpec | None:
-  """Returns what an earlier conversion of a data set wrote to a folder, if it says so.
+  """Returns the description that an earlier conversion wrote to a folder, if any.
 
   Raises:
     UserError: the folder holds another data set.
@@ -121,7 +121,7 @@ def _obsolete_files(plan, dataset_dir):
 
 
 def _open_work(plan, work) -> list[part_writer.Part]:
-  """Returns the parts of the plan; forgets what was written for another plan."""
+  """Returns the parts of the plan; removes the parts of another plan."""
   path = os.path.join(work.notes, _PLAN_FILENAME)
   fingerprint = plan.fingerprint()
   try:
@@ -150,7 +150,7 @@ def _open_work(plan, work) -> list[part_writer.Part]:
 
 
 def _finished(part, work) -> part_writer.Outcome | None:
-  """Returns what became of a part in an earlier run; None if it is to be written."""
+  """Returns the result of a part in an earlier run; None if it must be written."""
   try:
     with open(part.note, encoding='utf-8') as file:
       outcome = part_writer.Outcome(**json.load(file))
@@ -201,7 +201,7 @@ def _collect(pool, parts, counter, progress):
     finished, waiting = concurrent.futures.wait(
         waiting, _LOOK_SECONDS, concurrent.futures.FIRST_EXCEPTION)
     for future in finished:
-      future.result()  # Raises what the process raised.
+      future.result()  # Raises the error of the process.
     progress.update(counter.value)
   return {part.path: future.result() for future, part in futures.items()}
 
@@ -223,7 +223,7 @@ def _join_parts(plan, parts, work):
 
 
 def _written_spec(plan, parts, outcomes) -> catalog.DatasetSpec:
-  """Returns the description of what was written."""
+  """Returns the description of the written data set."""
   counts = dict.fromkeys(plan.splits, 0)
   for part in parts:
     counts[part.split] += outcomes[part.path].records
@@ -247,7 +247,7 @@ def _resumed_notes(outcomes):
 
 
 def _count_notes(published, written):
-  """Yields how what was written differs from what was published."""
+  """Yields the differences between the written and the published data set."""
   for name, count in published.splits.items():
     if name not in written.splits:
       yield f'the split {name} was not written: its archive is not in the source'

@@ -1,4 +1,4 @@
-"""What each process of a conversion does: writes parts of the records, and notes it.
+"""The work of each process of a conversion: it writes parts of the records, and notes.
 
 A part is a row of images that no other part depends on. Its file gets its name when
 it is whole, and its note after that: a killed process leaves no note. Needs no
@@ -31,7 +31,7 @@ class Part(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """What became of a part's items; kept as JSON in its note."""
+  """The result of a part; kept as JSON in its note."""
 
   size: int
   records: int
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 class Work(NamedTuple):
-  """What the parts of a conversion have in common.
+  """The common settings of the parts of a conversion.
 
   Attributes:
     make_record: see `conversion_plan.Plan`.
@@ -53,7 +53,7 @@ class Work(NamedTuple):
   done: Any
 
 
-# What a process of a pool works on: the pool hands it over once, not with each part.
+# The work of a process of a pool: passed once, not with each part.
 _work = None
 
 

@@ -16,7 +16,7 @@ class PublishedFile:
   """A file on the web.
 
   Attributes:
-    filename: what it is called.
+    filename: of the copy.
     urls: where it is; each is tried in turn.
     md5: its checksum in hex, where one is published.
   """
@@ -27,7 +27,7 @@ class PublishedFile:
 
 
 def fetch(file: PublishedFile, folder: str) -> str:
-  """Returns the path of the file's copy in `folder`, downloading what is missing.
+  """Returns the path of the file's copy in `folder`; downloads the missing part.
 
   Raises:
     UserError: no address gives the file.

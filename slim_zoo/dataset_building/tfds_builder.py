@@ -11,7 +11,7 @@ INSTALL = 'python -m pip install tensorflow-datasets importlib_resources'
 
 
 def prepare(name: str, dataset_dir: str) -> DatasetSpec:
-  """Downloads and prepares a data set, unless it is there; returns what it holds.
+  """Downloads and prepares a data set, unless it is there; returns its description.
 
   Args:
     name: see `catalog.tfds.find`.
@@ -42,7 +42,7 @@ def prepare(name: str, dataset_dir: str) -> DatasetSpec:
     raise diagnostics.UserError(
         f"TensorFlow Datasets knows no '{path}': {_first_line(error)}") from error
   except Exception as error:
-    # Builders are programs of many authors, and raise what they like.
+    # Builders are programs of many authors and raise any exception.
     raise diagnostics.UserError(
         f'TensorFlow Datasets cannot prepare {name}: {_first_line(error)}') from error
   return tfds.find(name, dataset_dir)

@@ -1,4 +1,4 @@
-"""What every converter of a data set uses: features, record files, downloads.
+"""Functions for converters of data sets: features, record files, downloads.
 
 The names and arguments are those of slim's datasets.dataset_utils.
 """

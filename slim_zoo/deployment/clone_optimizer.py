@@ -17,7 +17,7 @@ class Clone(NamedTuple):
   """One copy of the network on one device.
 
   Attributes:
-    outputs: what the model function returned for this copy.
+    outputs: of the model function for this clone.
     scope: the name scope of its ops, 'clone_0/' for one of several; '', the
       whole graph, for an only clone.
     device: the device string its ops and gradients are built under.
@@ -29,7 +29,7 @@ class Clone(NamedTuple):
 
 
 def first_clone_items(clones: Sequence[Clone], collection: str) -> list:
-  """Returns what a graph collection holds, less what later clones put there.
+  """Returns a graph collection without the items of later clones.
 
   Each clone adds its own update ops and summaries. The update ops all write the
   same moving averages, so only those of clone 0 may run. Items from outside the
@@ -45,7 +45,7 @@ def first_clone_items(clones: Sequence[Clone], collection: str) -> list:
 
 
 def keep_first_clone_items(clones: Sequence[Clone], collection: str) -> list:
-  """Takes the items of later clones out of a graph collection.
+  """Removes the items of later clones from a graph collection.
 
   slim.learning.create_train_op runs all of tf.GraphKeys.UPDATE_OPS by itself;
   call this before it, and it runs each moving average once and has no reason to

@@ -35,7 +35,7 @@ __all__ = [
 
 
 class DeployedModel(NamedTuple):
-  """What `deploy` built.
+  """The result of `deploy`.
 
   Attributes:
     train_op: runs one step and returns the total loss; None without an optimizer.

@@ -1,10 +1,10 @@
-"""What optimizers that stand around another one have in common."""
+"""The base class of optimizers that wrap another optimizer."""
 
 from slim_zoo.tf_compat import tf
 
 
 class OptimizerWrapper(tf.train.Optimizer):
-  """An optimizer that leaves to another one what a subclass does not change.
+  """An optimizer that delegates to another one what a subclass does not change.
 
   Args:
     optimizer: a tf.train.Optimizer.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from slim_zoo.tf_compat import tf
 
-# What the driver of NVIDIA GPUs makes.
+# The devices of NVIDIA's driver.
 SIGNS = ('/dev/nvidia0', '/proc/driver/nvidia/version')
 _ASK_SECONDS = 120
 _ABOUT_GPUS = re.compile(r'cuda|cudnn|cublas|dlopen|dynamic library|gpu|nvidia', re.I)
@@ -46,7 +46,7 @@ def notes(signs: Sequence[str] = SIGNS, ask: Callable | None = None) -> list[str
 
 
 def what_tensorflow_says() -> str:
-  """Returns what a process of its own writes to stderr in its search for GPUs."""
+  """Returns the stderr of a process that searches for GPUs."""
   code = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
   try:
     return subprocess.run(

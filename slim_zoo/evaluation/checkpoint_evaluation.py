@@ -17,10 +17,10 @@ class Evaluation:
     images: the input pipeline.
     probabilities: float32 [batch, classes].
     batch: the `pipeline.Batch` they belong to.
-    variables: what is restored, by the names in a checkpoint.
+    variables: the variables to restore, by the names in a checkpoint.
     saver: restores it.
     num_classes: how many classes there are.
-    labels_offset: what was taken off the labels of the records.
+    labels_offset: subtracted from the labels of the records.
     multi_label: whether an image may have several classes, or none.
     master: the address of the TensorFlow server to run on; '': this process.
   """
@@ -71,7 +71,7 @@ class FrozenEvaluation:
     classify: classify(checkpoint, images) returns the probabilities, float32 [batch,
       classes], of images in their graph.
     num_classes: how many classes there are.
-    labels_offset: what was taken off the labels of the records.
+    labels_offset: subtracted from the labels of the records.
     multi_label: whether an image may have several classes, or none.
     images: the input pipeline of the last run.
   """
@@ -110,7 +110,7 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
     images: of `pipeline.evaluation_input`.
     network_fn: of `nets_factory.get_network_fn`.
     num_classes: how many classes there are.
-    labels_offset: what was taken off the labels of the records.
+    labels_offset: subtracted from the labels of the records.
     moving_average_decay: restore the moving averages that training kept with
       this decay, in place of the weights.
     master: the address of the TensorFlow server to run on; '': this process.

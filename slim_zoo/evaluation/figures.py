@@ -29,7 +29,7 @@ def write_figures(folder: pathlib.Path, metrics: Metrics,
   Args:
     folder: an existing folder.
     metrics: the numbers.
-    header: what was evaluated, see `report.write_report`.
+    header: facts of the evaluation, see `report.write_report`.
     thumbnails: of the first NUM_WORST_MISTAKES of `metrics.mistakes()`.
   """
   metrics = metrics.with_names(fonts.legible_classes(metrics.class_names))
@@ -143,7 +143,7 @@ def _page(metrics: Metrics, header: Mapping[str, object],
 
 
 def _draw_head(head, metrics: Metrics, header: Mapping[str, object]) -> None:
-  """Draws what was evaluated and the main numbers."""
+  """Draws the facts of the evaluation and the main numbers."""
   margin = charts.MARGIN / _PAGE_WIDTH
   head.text(margin, 0.84, title(header), fontsize=17, weight='bold', va='center')
   head.text(margin, 0.65, _details(header), fontsize=9, color=MUTED, va='center')

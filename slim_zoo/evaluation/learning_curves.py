@@ -16,7 +16,7 @@ from slim_zoo.tf_compat import tf
 _SMOOTHED_SHARE = 0.04
 _MANY = 20
 
-# How what is measured on a split is called, by the beginning of its tag.
+# The names of measurements on a split, by the beginning of their tags.
 _SPLITS = {'validation': 'validations', 'eval': 'evaluations'}
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -26,9 +26,9 @@ class Panel(NamedTuple):
   """One of the axes.
 
   Attributes:
-    title: what it shows.
+    title: above the axes.
     of_steps: the tag of what training writes of single steps, which is noisy.
-    of_splits: the tags of what was measured on a whole split.
+    of_splits: the tags of measurements on a whole split.
     substitute: a tag of single steps for runs that lack the first one, and what it
       shows; None: there is none.
     is_logarithmic: whether the axis is, where all values allow it.
@@ -56,7 +56,7 @@ PANELS = (
 def read(folder: str) -> Curves:
   """Returns the curves in the event files of a folder, by tag.
 
-  Where a run was killed and did some steps again, what it wrote last counts.
+  If a run was killed and repeated some steps, the last values count.
 
   Args:
     folder: what --train_dir or --eval_dir named.

@@ -130,7 +130,7 @@ class Metrics:
 
   Attributes:
     class_names: one for each class.
-    records: what is known of each image.
+    records: the predictions of each image.
     num_images: all images, unreadable ones included.
     num_unreadable: images that could not be decoded; each counts as a mistake.
     top1: accuracy of the prediction.
@@ -194,7 +194,7 @@ def evaluate(predictions: Predictions, num_classes: int,
 
   Args:
     predictions: each image of the split once.
-    num_classes: what the network's probabilities are of.
+    num_classes: of the network's probabilities.
     class_names: see `complete_names`.
 
   Raises:

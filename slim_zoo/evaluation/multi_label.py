@@ -222,7 +222,7 @@ def evaluate(predictions: Predictions, num_classes: int,
 
   Args:
     predictions: each image of the split once.
-    num_classes: what the network's probabilities are of.
+    num_classes: of the network's probabilities.
     class_names: see `metrics.complete_names`.
 
   Raises:

@@ -106,7 +106,7 @@ def _joined(values) -> str:
 
 def summary_lines(metrics: Metrics, class_names: ClassNames,
                   header: Mapping[str, object]) -> list[str]:
-  """Returns what a terminal shows after an evaluation, line by line.
+  """Returns the summary of an evaluation for a terminal, as lines.
 
   The arguments are those of `write_report`.
   """

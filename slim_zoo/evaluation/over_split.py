@@ -1,4 +1,4 @@
-"""What a network in a session says of every image of a split, once."""
+"""Predictions for every image of a split, once, in a session."""
 
 import contextlib
 from collections.abc import Callable
@@ -27,9 +27,9 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     session: with the weights; the input is started here, again if need be.
     images: of `pipeline.evaluation_input`.
     batch: its batch.
-    probabilities: float32 [batch, classes], what the network says of it.
+    probabilities: float32 [batch, classes], of the network.
     num_classes: how many classes there are.
-    labels_offset: what was taken off the labels of the records.
+    labels_offset: subtracted from the labels of the records.
     max_num_batches: stop after so many batches; None: after the last.
     shows_progress: whether to tell how far it is, while it goes on.
     is_to_stop: asked after each batch.

@@ -42,7 +42,7 @@ def number(value: float) -> str:
 
 
 def confusion_title(metrics: Metrics) -> str:
-  """Says what `draw_confusion` shows."""
+  """Returns the title for `draw_confusion`."""
   if metrics.num_classes > MAX_NAMED_CLASSES:
     return 'Confusion matrix: a larger dot is more images'
   return 'Confusion matrix'
@@ -164,7 +164,7 @@ def draw_bars(axes, what: str, names: Sequence[str], values: np.ndarray,
 
 
 def per_class_title(metrics: Metrics) -> str:
-  """Says which classes `draw_per_class` shows."""
+  """Returns the title for `draw_per_class`."""
   present = metrics.macro.classes
   if present > MAX_BARS:
     return f'F1 of the {MAX_BARS} worst of {present} classes'
@@ -204,12 +204,12 @@ def draw_reliability(axes, histogram, metrics: Metrics) -> None:
 
 def draw_mistakes(figure, metrics: Metrics, thumbnails: list[Image.Image],
                   columns: int, name_width: int) -> None:
-  """Draws the surest mistakes, row by row, each with what was taken for what.
+  """Draws the surest mistakes, row by row, each with its true and predicted class.
 
   Args:
     figure: a Figure or SubFigure of its own.
     metrics: the numbers.
-    thumbnails: of `metrics.mistakes()`, in order; as many as shall be shown.
+    thumbnails: of the first of `metrics.mistakes()`, in order.
     columns: images side by side.
     name_width: how many characters of a name fit below an image.
   """

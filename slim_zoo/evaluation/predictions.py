@@ -1,4 +1,4 @@
-"""What a network says of each image, collected batch by batch.
+"""The predictions of a network for each image, collected batch by batch.
 
 Ties in probability go to the lower class: the rank of a class is the number of
 classes with a strictly larger probability plus the number of lower classes with
@@ -24,7 +24,7 @@ class NotFiniteError(diagnostics.UserError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Records:
-  """What is known of each image, ordered by key; n images, k = min(5, classes).
+  """The predictions of each image, ordered by key; n images, k = min(5, classes).
 
   Attributes:
     keys: int64 [n], the image's number in its split.
@@ -64,7 +64,7 @@ class Records:
 
 
 class Predictions:
-  """What a network says of each image, collected batch by batch.
+  """The predictions of a network for each image, collected batch by batch.
 
   Keeps a few numbers per image and never all probabilities: ImageNet's 50,000
   images of 1001 classes take about 3 MB.

@@ -32,7 +32,7 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     folder: made where it does not exist; other files in it are left alone.
     metrics: the numbers.
     class_names: see `metrics.complete_names`.
-    header: what was evaluated, shown in this order. Of its keys 'network',
+    header: facts of the evaluation, shown in this order. Of its keys 'network',
       'data set' and 'split' make the title, 'command' stands in report.json
       only and 'report' in the terminal only.
     read_image: takes an image's key, returns it as uint8 [h, w], [h, w, 1] or
@@ -144,7 +144,7 @@ def _mistake_rows(metrics: Metrics) -> Iterable[dict]:
 
 def summary_lines(metrics: Metrics, class_names: ClassNames,
                   header: Mapping[str, object]) -> list[str]:
-  """Returns what a terminal shows after an evaluation, line by line.
+  """Returns the summary of an evaluation for a terminal, as lines.
 
   The arguments are those of `write_report`.
   """

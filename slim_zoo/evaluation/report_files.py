@@ -12,7 +12,7 @@ import numpy as np
 
 from slim_zoo.files import staging
 
-# What a report may consist of.
+# The files that a report may have.
 NAMES = ('report.json', 'report.png', 'per_class.csv', 'predictions.csv',
          'confusion_matrix.png', 'per_class.png', 'reliability.png',
          'worst_mistakes.png')
@@ -20,7 +20,7 @@ NAMES = ('report.json', 'report.png', 'per_class.csv', 'predictions.csv',
 
 @contextlib.contextmanager
 def replacing(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Yields a hidden folder; what is in it at the end becomes the report in `folder`.
+  """Yields a hidden folder; at the end its files become the report in `folder`.
 
   The old report.json goes first and the new one comes last, so one that is there
   belongs to the files beside it. Files of another kind of report do not stay. What a
@@ -38,7 +38,7 @@ def replacing(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def pictures_may_fail(folder: pathlib.Path, problems: list[str]) -> Iterator[None]:
-  """Lets the numbers of a report be written whatever happens to its pictures.
+  """Catches errors of the pictures, so that the numbers are written anyway.
 
   Args:
     folder: of the unfinished report.

@@ -55,7 +55,7 @@ def _lite():
 
 
 def _interpreter(path):
-  """Returns what invokes a model, and whether XNNPACK is in it.
+  """Returns a function that invokes a model, and whether it uses XNNPACK.
 
   XNNPACK is on wherever it is not switched off, but takes no integer convolutions in
   groups. It says so when memory is laid out.

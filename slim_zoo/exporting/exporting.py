@@ -30,10 +30,10 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
   Args:
     name: one of `formats.FORMATS`.
     folder: of the exports. One of the same format in it is replaced.
-    trained: what is exported.
+    trained: the network to export.
     network: of `trained`, frozen and folded.
     calibration: see `to_tflite.write`.
-    reference: what the checkpoint says; None leaves the export unchecked.
+    reference: the answers of the checkpoint; None: the export is not checked.
 
   Returns:
     How the export compares, for each thing that can be asked of it; [] if unchecked.

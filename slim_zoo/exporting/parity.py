@@ -1,4 +1,4 @@
-"""What an export says of real images, beside what the checkpoint says of them."""
+"""Comparison of an export with its checkpoint on real images."""
 
 import dataclasses
 import os
@@ -27,7 +27,7 @@ _LEAST_SPREAD, _TINY = 0.05, 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-  """What the checkpoint says, by a graph with variables and nothing folded.
+  """The answers of the checkpoint, from a graph with variables and nothing folded.
 
   Attributes:
     inputs: what `exported_runtime.py` takes.
@@ -52,7 +52,7 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-  """What an export says.
+  """The answers of an export.
 
   Attributes:
     probabilities: float32 [images, classes].
@@ -68,13 +68,13 @@ class Parity:
   """How an export compares; see `compare`.
 
   Attributes:
-    name: what was asked: a signature, or the input.
+    name: a signature, or the input.
     difference: of the scores of the class that is farthest off, as a share of the
       spread of all scores.
     agreement: the share of images with the same likeliest class.
     agreement_but_for_ties: the same, with near ties counted as the same class.
     num_images: how many images were compared.
-    tolerance: what was allowed.
+    tolerance: of the comparison.
     top_1: the shares of images whose likeliest class is right, of the checkpoint and
       of the export; None where the right classes are not known.
     num_known: how many images `top_1` counts.
@@ -119,10 +119,10 @@ class Parity:
 
 def reference(trained: TrainedNetwork, files: Sequence[bytes],
               classes: Sequence[int] | None = None) -> Reference:
-  """Returns what the checkpoint says of images.
+  """Returns the answers of the checkpoint for images.
 
   Args:
-    trained: what is exported.
+    trained: the network to export.
     files: JPEG or PNG files.
     classes: the right class of each, -1 where it is not known.
 
@@ -173,7 +173,7 @@ def read_pixels(trained: TrainedNetwork, files: Sequence[bytes]) -> np.ndarray:
 
 
 def _restorer(graph, logits, trained):
-  """Returns what restores, into a session, all that the logits need."""
+  """Returns the function that restores the variables of the logits in a session."""
   needed = set(freezing.needed_variables(graph, [logits.op.name]))
   variables = slim.get_model_variables()
   by_name = {variable.op.name: variable for variable in variables}
@@ -187,7 +187,7 @@ def _restorer(graph, logits, trained):
 
 
 def run(kind: str, path: str, inputs: dict[str, np.ndarray]) -> dict[str, Answers]:
-  """Returns what an export gives in a fresh process of its runtime, by what was asked.
+  """Returns the answers of an export, by signature, in a new process of its runtime.
 
   Raises:
     UserError: it cannot be loaded or run.
@@ -225,7 +225,7 @@ def compare(name: str, probabilities: np.ndarray, expected: np.ndarray,
   many classes share the probability.
 
   Args:
-    name: what was asked.
+    name: of the signature.
     probabilities: float32 [images, classes], of the export.
     expected: the same, of the checkpoint.
     tolerance: how far they may be off.

@@ -129,7 +129,7 @@ def build(trained: TrainedNetwork, network: inference_graph.InferenceGraph,
 
 
 def answers(probabilities: tf.Tensor, trained: TrainedNetwork) -> dict[str, tf.Tensor]:
-  """Returns what a network says of each image, by the names of OUTPUTS.
+  """Returns the answers of a network for each image, by the names of OUTPUTS.
 
   Returns:
     'probabilities' float32 [batch, classes]; of the likeliest class 'classes' int64

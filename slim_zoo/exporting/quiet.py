@@ -1,4 +1,4 @@
-"""Silence while a converter works: what it writes is about its inside."""
+"""Silence while a converter works: its output is for its own developers."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def held_back() -> Iterator[list[str]]:
-  """Holds back what is written to stdout and stderr, by native code too.
+  """Captures stdout and stderr, also of native code.
 
   Yields:
     A list, which has the lines after the block.
@@ -33,7 +33,7 @@ def held_back() -> Iterator[list[str]]:
 
 
 def first_line(error: Exception, messages: list[str]) -> str:
-  """Returns what says most of a converter's failure, on one line."""
+  """Returns the most useful line about a converter's failure."""
   lines = [line.strip() for line in [*str(error).splitlines(), *messages]
            if line.strip()]
   marked = [line for line in lines if 'error' in line.lower()]

@@ -33,7 +33,7 @@ def write(path: str, trained: TrainedNetwork,
 
   Args:
     path: the file to write.
-    trained: what is exported.
+    trained: the network to export.
     network: of `trained`, frozen and folded.
 
   Raises:

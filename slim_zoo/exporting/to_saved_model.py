@@ -27,7 +27,7 @@ def write(folder: str, trained: TrainedNetwork,
 
   Args:
     folder: is made; it must not be there.
-    trained: what is exported.
+    trained: the network to export.
     network: of `trained`, frozen and folded.
   """
   size, signatures = trained.image_size, {}

@@ -28,7 +28,7 @@ def write(path: str, kind: str, trained: TrainedNetwork,
   Args:
     path: the file to write.
     kind: one of KINDS.
-    trained: what is exported.
+    trained: the network to export.
     network: of `trained`, frozen and folded.
     calibration: uint8 images [height, width, channels] for tflite_int8, from which
       it learns the range of every value.

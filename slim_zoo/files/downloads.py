@@ -1,4 +1,4 @@
-"""Files from the web, and what is packed in them. Needs no TensorFlow."""
+"""Downloads, and unpacking of archives. Needs no TensorFlow."""
 
 import http.client
 import os
@@ -55,7 +55,7 @@ def fetch(url: str, folder: str, filename: str, check: Callable[[str], None]) ->
     url: the address.
     folder: the folder to write to; made where it does not exist.
     filename: the name of the copy.
-    check: called with the path of what came; raises UserError if it is not wanted.
+    check: called with the path of the file; raises UserError if it is a wrong one.
 
   Raises:
     UserError: the file cannot be fetched, or came incomplete.
@@ -98,7 +98,7 @@ def _remove_if_empty(partial):
 
 
 def _request(url, partial, go_on):
-  """Returns the request for a file, or for what is missing of it."""
+  """Returns the request for a file, or for its missing part."""
   request = urllib.request.Request(url)
   version = partial + _VERSION_SUFFIX
   if go_on and _size(partial) and os.path.exists(version):
@@ -119,7 +119,7 @@ def _note_version(response, partial):
 
 
 def _fetch(url, path, filename, go_on=False):
-  """Copies what `url` names to `path`, or what is missing there."""
+  """Downloads `url` to `path`, or the missing part."""
   def failed(what):
     advice = '' if go_on else '; try again, or fetch it by other means'
     return diagnostics.UserError(f"cannot download '{url}': {what}{advice}")

@@ -90,7 +90,7 @@ def _made(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[str]:
-  """Yields a hidden folder; what is in it at the end moves to `folder`.
+  """Yields a hidden folder; at the end its files move to `folder`.
 
   If the block fails, `folder` stays as it was (and is removed where this made it).
 
@@ -125,10 +125,10 @@ class Unfinished:
   """The hidden folder of work that is gone on with after a kill.
 
   Attributes:
-    new: what is in this folder moves to the target when the work is done.
-    notes: a folder for what the work remembers of itself.
-    fetched: a folder for what is downloaded.
-    scratch: a folder for what is quickly made again.
+    new: a folder whose files move to the target when the work is done.
+    notes: a folder for the state of the work.
+    fetched: a folder for downloads.
+    scratch: a folder for temporary files.
   """
 
   def __init__(self, target: str, hidden: str):
@@ -140,7 +140,7 @@ class Unfinished:
       os.makedirs(folder, exist_ok=True)
 
   def forget(self) -> None:
-    """Removes what was made for other work; what was fetched stays."""
+    """Removes the files of other work; downloads stay."""
     for folder in (self.new, self.notes):
       shutil.rmtree(folder)
       os.mkdir(folder)
@@ -152,7 +152,7 @@ class Unfinished:
         os.remove(path)
 
   def bring_back(self, name: str) -> None:
-    """Takes a file back that had moved when the process was killed."""
+    """Moves a file back that had moved when the process was killed."""
     with contextlib.suppress(FileNotFoundError):
       os.rename(os.path.join(self._target, name), os.path.join(self.new, name))
 

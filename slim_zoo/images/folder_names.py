@@ -81,7 +81,7 @@ def is_of_thumbnails(name: str) -> bool:
 
 
 def other_use(name: str) -> str | None:
-  """Returns what a folder may be if it is no class; None for usual class names.
+  """Returns the likely kind of a folder that is no class; None for usual class names.
 
   The whole name decides: 'test_set' may be 'a split', 'masks' 'annotations', 'Thumbs'
   'thumbnails', but 'test tube' and 'face mask' are classes.

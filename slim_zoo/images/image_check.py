@@ -71,13 +71,13 @@ class Storing:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-  """What is known of an image that can be used.
+  """The facts of an image that can be used.
 
   Attributes:
     height: as stored, in pixels.
     width: as stored, in pixels.
     gray: whether it is stored with one channel.
-    format: 'jpeg' or 'png', what is stored.
+    format: of the stored image, 'jpeg' or 'png'.
     change: why it is encoded anew, such as 'CMYK'; None: stored as it is.
     wrong_suffix: whether its name promises another format than its bytes.
     several: whether it is the first of several frames or pages in its file.
@@ -124,7 +124,7 @@ def check_size(width: int, height: int) -> None:
 
 
 def examine(data: bytes, name: str) -> Facts:
-  """Decodes an image completely and returns what is known of it.
+  """Decodes an image completely and returns its facts.
 
   Args:
     data: the bytes of the file.
@@ -138,7 +138,7 @@ def examine(data: bytes, name: str) -> Facts:
 
 
 def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
-  """Returns what is stored of an image, and what is known of it.
+  """Returns the stored form of an image, and its facts.
 
   A JPEG stays a JPEG, everything else that is encoded anew becomes a PNG.
 
@@ -167,7 +167,7 @@ def _facts(name, image, stored, change):
 
 
 def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
-  """Decodes an image of a published data set; returns what is stored, and its facts.
+  """Decodes an image of a published data set; returns its stored form and facts.
 
   Boxes and results of others count the pixels as they lie in the file, so an image
   is not turned upright.

@@ -48,7 +48,7 @@ class Reader:
 
   @contextlib.contextmanager
   def open(self, path: str) -> Iterator[ImageFile]:
-    """Reads a file and lends the image to the block.
+    """Reads a file; the block gets its image.
 
     Of images that take much memory one at a time is lent.
 

@@ -153,7 +153,7 @@ def _without_transparency(image, remarks):
 
 
 def dropped_by_decoder(data: bytes) -> str | None:
-  """Returns what TensorFlow's decoder drops of the PNG in a record, or None.
+  """Returns the content that TensorFlow's decoder drops of a PNG in a record, or None.
 
   Args:
     data: the bytes of an image file; only those of a PNG are looked at.

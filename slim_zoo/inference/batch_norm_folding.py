@@ -21,7 +21,7 @@ import numpy as np
 from slim_zoo.inference import graph_editing
 from slim_zoo.tf_compat import tf
 
-# Layers, and the rank of what they give.
+# Layers, and the rank of their outputs.
 _LAYERS = {'Conv2D': 4, 'DepthwiseConv2dNative': 4, 'Conv3D': 5, 'MatMul': 2}
 _BATCH_NORMS = {'FusedBatchNorm', 'FusedBatchNormV2', 'FusedBatchNormV3'}
 _CHANNELS_LAST = {b'', b'NHWC', b'NDHWC'}
@@ -29,7 +29,7 @@ _CHANNELS_LAST = {b'', b'NHWC', b'NDHWC'}
 
 @dataclasses.dataclass
 class _Folding:
-  """What goes into the weights and biases of one layer.
+  """The scale and shift for the weights and biases of one layer.
 
   Attributes:
     scale: float64 [channels].
@@ -49,7 +49,7 @@ class _Folding:
 
 
 def fold(graph_def: tf.GraphDef, outputs: Sequence[str]) -> None:
-  """Folds into the layers of a graph what only scales and shifts what they give.
+  """Folds scales and shifts of the outputs of layers into their weights.
 
   Args:
     graph_def: a frozen graph in evaluation mode, as `freezing.freeze` returns it.

@@ -76,7 +76,7 @@ def rename_inputs(graph_def: tf.GraphDef, new: Callable[[str], str]) -> None:
 
 
 def set_constant(node: tf.NodeDef, value: np.ndarray) -> None:
-  """Makes a node a constant, whatever it was before."""
+  """Replaces a node by a constant of the same name."""
   value = np.asarray(value)
   node.op = 'Const'
   del node.input[:]
@@ -97,14 +97,14 @@ def constant(node: tf.NodeDef) -> np.ndarray | None:
 
 
 def drop_places(graph_def: tf.GraphDef) -> None:
-  """Takes away devices, and what ties the place of one node to that of another."""
+  """Removes devices and colocation of nodes."""
   for node in graph_def.node:
     node.device = ''
     node.attr.pop('_class', None)
 
 
 def drop_control_inputs(graph_def: tf.GraphDef) -> None:
-  """Takes away all order but that of the values; for graphs without any state."""
+  """Removes control dependencies; for graphs without any state."""
   for node in graph_def.node:
     values = [reference for reference in node.input if not reference.startswith('^')]
     del node.input[:]

@@ -29,7 +29,7 @@ class InferenceGraph:
     images: the placeholder, float32 [batch, height, width, channels], preprocessed.
     logits: float32 [batch, classes].
     probabilities: float32 [batch, classes].
-    end_points: those asked for, by name.
+    end_points: the requested ones, by name.
     checkpoint: the prefix that the weights were read from.
   """
 

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters and its multiply-adds, read off the graph.
+"""The cost of a network: its parameters and its multiply-adds, from its graph.
 
 One multiply-add is one product of an input value with a weight, as the papers
 of MobileNet, NASNet and ResNet count them. Normalization, activations, pools,
@@ -70,7 +70,7 @@ def evaluation_graph(
     **options: go to `nets_factory.get_network_fn`.
 
   Returns:
-    (images, logits, end_points): the placeholder and what the network returns.
+    (images, logits, end_points): the placeholder and the results of the network.
 
   Raises:
     UserError: there is no such network.
@@ -85,7 +85,7 @@ def evaluation_graph(
 
 
 def cost(images: tf.Tensor, logits: tf.Tensor) -> complexity.Complexity:
-  """Returns what it costs to get `logits` from `images`, a batch of one.
+  """Returns the cost of `logits` from `images`, a batch of one.
 
   Auxiliary classifiers, which serve training alone, are left out.
   """

@@ -67,7 +67,7 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
     weight_decay: L2 penalty on the backbone's and the scores' weights.
     reuse: whether the variables below `scope` exist already. The backbone's are
       shared by the caller's own variable scope, or by a `reuse` of the backbone.
-    scope: variable scope of what is added to the backbone.
+    scope: variable scope of the layers behind the backbone.
     **backbone_arguments: passed to the backbone.
 
   Returns:

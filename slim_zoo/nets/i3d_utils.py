@@ -1,4 +1,4 @@
-"""What the video networks I3D and S3D-G share: Inception v1 inflated to clips.
+"""The common parts of the video networks I3D and S3D-G: Inception v1 inflated to clips.
 
 Carreira and Zisserman 2017 (arXiv 1705.07750) give each filter of Inception v1 a
 third dimension, time; Xie et al. 2018 (arXiv 1712.04851) split such a filter into

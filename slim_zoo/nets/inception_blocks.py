@@ -52,7 +52,7 @@ def mixed(net, branches, scope, default_scope=None, reuse=None,
     default_scope: the name under which a scope of None is built.
     reuse: whether the variables exist already.
     options: an `Options`.
-    attention_fn: what the joined branches go through, such as
+    attention_fn: applied to the joined branches, such as
       `layers.squeeze_excitation`, from NHWC features to features of the same shape.
 
   Returns:

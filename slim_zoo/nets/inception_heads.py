@@ -32,7 +32,7 @@ def shrinking_pool(net, size):
 
 
 def _size(net):
-  """Returns [height, width], with None for what is not known."""
+  """Returns [height, width]; unknown sizes are None."""
   return net.shape.as_list()[1:3]
 
 

@@ -52,12 +52,12 @@ def scaled_residual(net, branches, scale, activation_fn, scope, default_scope, r
   Args:
     net: float [batch, height, width, depth].
     branches: a tuple of branches; a linear 1x1 convolution widens them to depth.
-    scale: what the residual is multiplied by.
+    scale: factor of the residual.
     activation_fn: of the sum; None is linear.
     scope: variable scope, or None for `default_scope` made unique.
     default_scope: the name under which a scope of None is built.
     reuse: whether the variables exist already.
-    attention_fn: what the residual goes through before it is scaled, such as
+    attention_fn: applied to the residual before the scale, such as
       `squeeze_excitation`, from features to features of the same shape.
 
   Returns:
@@ -99,7 +99,7 @@ class Residual(NamedTuple):
   Attributes:
     end_point: name of the output, or None.
     block: a block function.
-    scale: what the residuals are multiplied by.
+    scale: factor of the residuals.
     activation_fn: after each block, or None.
     count: how many blocks follow each other, under 'Repeat/BLOCK_N'; None is a
       single one under its own name.

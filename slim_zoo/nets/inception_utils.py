@@ -1,4 +1,4 @@
-"""What the Inception networks share besides their modules: the arg scope."""
+"""The arg scope of the Inception networks."""
 
 from slim_zoo.nets import normalization
 from slim_zoo.tf_compat import slim, tf

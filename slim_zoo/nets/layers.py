@@ -30,7 +30,7 @@ def make_divisible(value, divisor, min_value=None):
 
   Args:
     value: a float or int.
-    divisor: what the result is a multiple of.
+    divisor: of the result.
     min_value: the least result; None means `divisor`.
   """
   nearest = int(value + divisor / 2) // divisor * divisor
@@ -253,12 +253,12 @@ def squeeze_excite(input_tensor, divisible_by=8, squeeze_factor=3,
   Squeeze-and-excitation, Hu et al. 2018, arXiv 1709.01507.
 
   Args:
-    input_tensor: float [batch, height, width, channels]: what is scaled.
-    divisible_by: what the depth of the squeezed layer is a multiple of.
+    input_tensor: float [batch, height, width, channels], to scale.
+    divisible_by: divisor of the depth of the squeezed layer.
     squeeze_factor: how many times smaller that depth is.
     inner_activation_fn: activation of the squeezed layer.
     gating_fn: activation of the gates.
-    squeeze_input_tensor: what the gates see; None means `input_tensor`.
+    squeeze_input_tensor: input of the gates; None means `input_tensor`.
     pool: the height and width, an int or a pair, of windows over which to average
       instead of the whole feature map; the gates of all windows are resized to the
       input's size, bilinearly.

@@ -40,7 +40,7 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
     is_training: whether dropout is on and batch norm uses the batch's statistics.
     frozen_batch_norm_scopes: scopes whose batch norm keeps its moving statistics and
       normalizes by them in training too, see `normalization.frozen_batch_norm`.
-    compute_dtype: what the network computes in: tf.float32, or tf.float16 or
+    compute_dtype: of the computation: tf.float32, or tf.float16 or
       tf.bfloat16 with float32 variables, see `precision.build`.
     data_format: 'NHWC', or 'NCHW' for networks that compute channels first. The
       images are channels last in either case.
@@ -173,9 +173,9 @@ def _channels_first(network):
 
 
 def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
-  """Returns the function that builds a network up to the feature maps asked for.
+  """Returns the function that builds a network up to the requested feature maps.
 
-  What the maps do not need is not built: no variable, weight decay or batch norm
+  Layers behind the maps are not built: no variable, weight decay or batch norm
   update is left over.
 
   Args:

@@ -16,7 +16,7 @@ import weakref
 from slim_zoo.nets import synchronized_batch_norm
 from slim_zoo.tf_compat import slim, tf
 
-# What slim.batch_norm has unless it is told otherwise.
+# The default of slim.batch_norm.
 _SLIM_DECAY = 0.999
 # The scopes of the `frozen_batch_norm` blocks that are open.
 _frozen_scopes: list[tuple[str, ...]] = []

@@ -57,7 +57,7 @@ def build(network: Callable, images: tf.Tensor, arg_scope: dict,
 
 
 class _Weights:
-  """Makes float32 variables, and gives casts of them to the layers that ask.
+  """Makes float32 variables, and returns casts of them to layers of 16 bits.
 
   Args:
     dtype: what layers ask for.
@@ -80,7 +80,7 @@ class _Weights:
     return cast
 
   def penalized(self, arg_scope):
-    """Returns an arg scope with regularizers that see what is stored."""
+    """Returns an arg scope with regularizers of the float32 variables."""
     return {layer: {name: self._of_stored(value)
                     if value is not None and name.endswith('_regularizer') else value
                     for name, value in arguments.items()}

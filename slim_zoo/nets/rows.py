@@ -18,7 +18,7 @@ def trunc_normal(stddev):
 
 
 class Options(NamedTuple):
-  """What holds for a whole network.
+  """Settings of a whole network.
 
   Attributes:
     width: turns the nominal depth of a convolution into the depth to build.

@@ -29,14 +29,14 @@ def s3dg_arg_scope(weight_decay=1e-7, batch_norm_decay=0.999,
 
 
 def self_gating(input_tensor, scope, data_format='NDHWC'):
-  """Weights each channel by what the whole clip says about it.
+  """Scales each channel by a gate that depends on the whole clip.
 
   The gate of the paper's section 4.4: sigmoid(W mean(x)) * x, without a bias.
 
   Args:
     input_tensor: float [batch, frames, height, width, depth], or as `data_format`
       says.
-    scope: what the gate stands on; its weights are below `scope`/self_gating.
+    scope: of the layer before the gate; its weights are below `scope`/self_gating.
     data_format: 'NDHWC' or 'NCDHW'.
 
   Returns:

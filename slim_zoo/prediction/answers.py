@@ -18,7 +18,7 @@ _MOST_NAMED = 20
 
 
 def printable(text: str) -> str:
-  """Returns a name with a sign in the place of what is no UTF-8, and of line breaks."""
+  """Returns a name with a sign in place of bytes that are no UTF-8, and line breaks."""
   text = text.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
   return ''.join(letter if letter.isprintable() else '\ufffd' for letter in text)
 
@@ -102,7 +102,7 @@ class Tally:
     self._refused, self._changes = 0, collections.Counter()
 
   def add(self, answer: Answer) -> None:
-    """Takes an answer."""
+    """Counts an answer."""
     if answer.refused:
       self._refused += 1
       if self._refused <= _MOST_NAMED:
@@ -114,7 +114,7 @@ class Tally:
     print(f'{self._program}: {text}', file=sys.stderr, flush=True)
 
   def finish(self, named: NamedFiles) -> None:
-    """Says what is left to say.
+    """Prints the summary.
 
     Raises:
       UserError: there were several files, and none could be classified.

@@ -38,7 +38,7 @@ class Preparation:
     return self._session.run(self._prepared, {self._encoded: data})
 
   def close(self) -> None:
-    """Gives back the memory."""
+    """Frees the memory."""
     self._session.close()
 
 
@@ -46,7 +46,7 @@ _LAYERS = ('Conv2D', 'MatMul')
 
 
 def features(logits: tf.Tensor) -> tf.Tensor:
-  """Returns what the last convolution or matrix product before logits reads.
+  """Returns the input of the last convolution or matrix product before logits.
 
   Args:
     logits: float32 [batch, classes], in a graph without variables.
@@ -57,7 +57,7 @@ def features(logits: tf.Tensor) -> tf.Tensor:
   """
   operation = logits.op
   while operation.type not in _LAYERS:
-    # What lies between is a bias, a pool or another shape, and its data comes first.
+    # Between them are biases, pools and reshapes, whose first input is the data.
     operation = next(tensor.op for tensor in operation.inputs
                      if tensor.op.type != 'Const')
   read = operation.inputs[0]
@@ -69,7 +69,7 @@ def features(logits: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
-  """What is computed besides probabilities.
+  """The results to compute besides probabilities.
 
   Attributes:
     features: whether the features of each image are.
@@ -90,7 +90,7 @@ class CheckpointModel:
   Args:
     trained: the network. With `use_grayscale` images are turned to gray as they were
       in training.
-    extras: what is computed besides probabilities.
+    extras: the results to compute besides probabilities.
 
   Attributes:
     num_classes: as many as there are probabilities.
@@ -99,7 +99,7 @@ class CheckpointModel:
     heat_end_point: the name of the end point that heat is of, or None.
 
   Raises:
-    UserError: the checkpoint cannot be read, or lacks what is to be computed.
+    UserError: the checkpoint cannot be read, or lacks one of the extras.
   """
 
   def __init__(self, trained: TrainedNetwork, extras: Extras = Extras()):
@@ -138,12 +138,12 @@ class CheckpointModel:
     return self._prepare(data)
 
   def predict(self, images: list[np.ndarray]) -> classifier.Predictions:
-    """Returns what the network says of prepared images."""
+    """Returns the predictions for prepared images."""
     return classifier.Predictions(**self._session.run(
         self._fetches, {self._images: np.stack(images)}))
 
   def close(self) -> None:
-    """Gives back the memory."""
+    """Frees the memory."""
     self._session.close()
     self._prepare.close()
 

@@ -48,7 +48,7 @@ def fit(names: dict[int, str], path: str, num_classes: int,
     names: by label.
     path: where they are from, for the message.
     num_classes: of the network.
-    labels_offset: what is taken off a label to give the network's class.
+    labels_offset: subtracted from a label to get the network's class.
 
   Raises:
     UserError: they are not those of the network's classes.

@@ -17,13 +17,13 @@ from slim_zoo.images import image_files
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-  """What a model gives for a batch of images.
+  """The predictions of a model for a batch of images.
 
   Attributes:
     probabilities: float32 [batch, classes].
-    features: float32 [batch, ...], if asked for.
-    heat: float32 [batch, height, width], if asked for; see `explanation.heat`.
-    pictures: uint8 [batch, height, width, 1 or 3], what the network saw; with heat.
+    features: float32 [batch, ...], if requested.
+    heat: float32 [batch, height, width], if requested; see `explanation.heat`.
+    pictures: uint8 [batch, height, width, 1 or 3], the network's input; with heat.
   """
 
   probabilities: np.ndarray
@@ -33,7 +33,7 @@ class Predictions:
 
 
 class Model(Protocol):
-  """What classifies: of a checkpoint or of an export."""
+  """A classifier: of a checkpoint or of an export."""
 
   num_classes: int
 
@@ -41,19 +41,19 @@ class Model(Protocol):
     """Returns the bytes of an image as `predict` takes them; in any thread."""
 
   def predict(self, images: list) -> Predictions:
-    """Returns what the model says of prepared images."""
+    """Returns the predictions for prepared images."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """What is said of one file.
+  """The answer for one file.
 
   Attributes:
     path: of the file.
     refused: why it was skipped; None if it was classified, and only then there
       are the others.
     change: why it was not read as it is, see `image_files.ImageFile`.
-    thumbnail: if asked for.
+    thumbnail: if requested.
     probabilities: float32 [classes].
     features: float32, see `Predictions`; so are heat and picture.
     heat: float32 [height, width].
@@ -129,7 +129,7 @@ def _in_order(function: Callable, items: Iterable, num_threads: int,
 
 
 def _answered(waiting, model):
-  """Yields the answers of what is waiting."""
+  """Yields the answers of the waiting files."""
   images = [image for answer, image in waiting if not answer.refused]
   predictions = model.predict(images) if images else None
   if predictions and not np.isfinite(predictions.probabilities).all():

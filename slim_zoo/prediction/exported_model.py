@@ -70,12 +70,12 @@ class ExportedModel:
     return data
 
   def predict(self, images: list[bytes]) -> classifier.Predictions:
-    """Returns what the model says of image files."""
+    """Returns the predictions for image files."""
     return classifier.Predictions(self._session.run(
         self._probabilities, {self._files: np.array(images, object)}))
 
   def close(self) -> None:
-    """Gives back the memory."""
+    """Frees the memory."""
     self._session.close()
 
   def __enter__(self):

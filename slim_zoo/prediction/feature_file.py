@@ -14,11 +14,11 @@ class FeatureFile:
   """Collects the features of images; use it as a context manager.
 
   The file then has the arrays 'features', float32 [images, ...], 'files', their paths,
-  and 'end_point', what the features are. Until `finish` they are in PATH.part.
+  and 'end_point', its name. Until `finish` they are in PATH.part.
 
   Args:
     path: of the file, whatever its suffix.
-    end_point: what the features are.
+    end_point: of the features.
   """
 
   def __init__(self, path: str, end_point: str):

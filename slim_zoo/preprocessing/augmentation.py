@@ -11,7 +11,7 @@ from slim_zoo.preprocessing.rand_augment import rand_augment
 from slim_zoo.preprocessing.random_erasing import random_erasing
 from slim_zoo.tf_compat import tf
 
-# What a seed is for, besides the recipe itself.
+# Purposes of seeds, besides the recipe itself.
 _RAND_AUGMENT, _RANDOM_ERASING = 1, 2
 
 

@@ -1,4 +1,4 @@
-"""What every family asks of an image's shape: its channels and its size."""
+"""Checks of an image's shape in every family: its channels and its size."""
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks

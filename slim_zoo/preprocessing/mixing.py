@@ -12,7 +12,7 @@ from collections.abc import Callable
 from slim_zoo.preprocessing import randomness
 from slim_zoo.tf_compat import tf
 
-# What a seed is for; `augmentation` has others.
+# Purposes of seeds; `augmentation` has others.
 _MIXING = 3
 
 
@@ -43,7 +43,7 @@ def _blend(first, second, share):
 
 
 def mixup(images, targets, alpha: float, seed):
-  """Blends each image of a batch, and its target, with another one's.
+  """Blends each image of a batch, and its target, with another image of it.
 
   Args:
     images: float32 [batch, height, width, channels].

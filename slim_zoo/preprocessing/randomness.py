@@ -29,7 +29,7 @@ def split_seed(seed, count: int) -> list:
 
 
 def derive_seed(seed, purpose: int):
-  """Returns another seed of shape [2], made from one and what it is for.
+  """Returns another seed of shape [2], made from a seed and its purpose.
 
   It has nothing to do with those of `split_seed`, so what is drawn by them stays as
   it is when something else is drawn too.

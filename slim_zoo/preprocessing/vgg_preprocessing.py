@@ -20,7 +20,7 @@ _GRAY_MEAN = sum(
         channels.LUMA_WEIGHTS, _RGB_MEANS, strict=True))
 _RESIZE_SIDE_MIN = 256
 _RESIZE_SIDE_MAX = 512
-# Widths, in pixels, of what is resized around a crop.
+# Widths, in pixels, of the resized rim around a crop.
 _RIMS = np.arange(8, dtype=np.int32)
 # Up to so many times the crop's pixels, the whole resized image is computed faster than
 # its part.

@@ -1,4 +1,4 @@
-"""The machine that something was measured on: what it is, and what it can do.
+"""The machine of a measurement: its hardware, its releases, its speed.
 
 No name of it, of its user or of a folder is told.
 """
@@ -28,7 +28,7 @@ def describe(packages=('tensorflow',)) -> dict:
   """Returns cores, memory, processor and releases, as plain values.
 
   Args:
-    packages: whose releases are told, where they are installed.
+    packages: whose releases are returned, if installed.
   """
   cpu = _read('/proc/cpuinfo')
   name = re.search(r'^model name\s*:\s*(.+)$', cpu, re.MULTILINE)
@@ -47,7 +47,7 @@ def describe(packages=('tensorflow',)) -> dict:
 
 
 def in_words(machine: dict) -> str:
-  """Returns what `describe` found as one line."""
+  """Returns the result of `describe` as one line."""
   memory = machine['memory_gib']
   known = {'cores', 'memory_gib', 'processor', 'instructions', 'system', 'python'}
   releases = [f'{name} {value}' for name, value in machine.items() if name not in known]

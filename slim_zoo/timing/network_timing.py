@@ -9,7 +9,7 @@ from slim_zoo.tf_compat import tf
 from slim_zoo.timing import measured_network, timings
 from slim_zoo.timing.measured_network import Setting
 
-# What is measured, as the classic line calls it.
+# The names of the measurements in the classic line.
 TITLES = {'forward': 'Forward', 'forward_backward': 'Forward-backward',
           'step': 'Train step', 'input': 'Input', 'records': 'Step on records'}
 
@@ -101,7 +101,7 @@ def on_records_setting(setting: Setting, make_input: Callable,
 
 
 def name_bottleneck(setting: Setting, times: dict[str, timings.Timings]) -> dict:
-  """Returns {'shares', 'bottleneck', 'lines'} of what was timed on records."""
+  """Returns {'shares', 'bottleneck', 'lines'} of the times on records."""
   parts = {name: times[name] for name in timings.PARTS if name in times}
   shares = timings.shares(parts, times['records'])
   num_images = setting.batch_size * setting.num_clones
@@ -111,7 +111,7 @@ def name_bottleneck(setting: Setting, times: dict[str, timings.Timings]) -> dict
 
 def row(setting: Setting, kind: str, what: str, times: timings.Timings,
         multiply_adds: int, matrix_rate: float) -> dict:
-  """Returns what is stored of a measurement, as plain values.
+  """Returns the stored form of a measurement, as plain values.
 
   Args:
     setting: the network.
@@ -140,7 +140,7 @@ def row(setting: Setting, kind: str, what: str, times: timings.Timings,
 
 
 def in_words(values: dict) -> str:
-  """Returns what the classic line leaves out, as the line after it."""
+  """Returns the line after the classic line, with more numbers."""
   line = (f"  median {values['median']:.4f}, p95 {values['p95']:.4f} sec / batch;"
           f" {values['images_per_second']:,.1f} images/s")
   if values['gflops'] is not None:

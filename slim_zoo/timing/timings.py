@@ -43,7 +43,7 @@ class Timings:
             f' {self.deviation:.3f} sec / batch')
 
   def values(self) -> dict[str, float]:
-    """Returns what is stored of them."""
+    """Returns the stored values."""
     return {name: getattr(self, name)
             for name in ('mean', 'deviation', 'median', 'p95')}
 
@@ -53,7 +53,7 @@ def timed(run: Callable[[], object], runs: int, burn_in: int = 0,
   """Runs something again and again.
 
   Args:
-    run: what is timed.
+    run: the function to time.
     runs: how many of its runs count.
     burn_in: how many before them do not.
     after_run: called, between the runs, with how many there were.
@@ -67,7 +67,7 @@ def timed(run: Callable[[], object], runs: int, burn_in: int = 0,
   return Timings(seconds[burn_in:])
 
 
-# Nested parts of a step, each with what it has more than the one before it.
+# Nested parts of a step, each with the work that it adds to the part before it.
 PARTS = {'forward': 'forward', 'forward_backward': 'backward', 'step': 'update'}
 
 

@@ -17,7 +17,7 @@ _IMAGENET_WITH_BACKGROUND = 1001
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """What a user may choose.
+  """The options of a conversion.
 
   Attributes:
     num_classes: of the foreign network; None takes what its weights have.
@@ -76,7 +76,7 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
     pair: the networks.
     source: a file, or 'pretrained'.
     target: the prefix of the checkpoint to write.
-    options: what the user chose.
+    options: of the conversion.
 
   Raises:
     UserError: the weights do not fit, or the networks compute different things.
@@ -122,7 +122,7 @@ def to_foreign(pair: pairs.Pair, source: str, target: str,
     pair: the networks.
     source: a checkpoint, or a folder for its latest.
     target: the file to write; its suffix says the format.
-    options: what the user chose.
+    options: of the conversion.
 
   Raises:
     UserError: the checkpoint does not fit, or the networks compute different things.

@@ -81,7 +81,7 @@ def to_slim(arrays: Mapping[str, np.ndarray], rows: Iterable[layers.Row],
 
 
 def _fold(row, norm, kernel, bias, shapes):
-  """Takes bias and gamma into kernel and statistics, where slim lacks them."""
+  """Merges bias and gamma into kernel and statistics, where slim lacks them."""
   if bias is not None and f'{row.scope}/biases' not in shapes:
     norm['moving_mean'] = norm['moving_mean'] - bias
   gamma = norm['gamma']

@@ -33,7 +33,7 @@ _MISTAKE = 3
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What the other framework gave.
+  """The result of the other framework.
 
   Attributes:
     arrays: the network's tensors by name, where weights were read.
@@ -54,14 +54,14 @@ def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
   Args:
     pair: whose foreign network it is.
     images: float32 [batch, height, width, channels].
-    classes: None takes what the weights have.
+    classes: of the network; None: those of the weights.
     weights: a file, or 'pretrained'.
     tensors: to write into the network, in their place.
     save: a file to write.
     python: the interpreter that has the framework; '' for this one.
 
   Raises:
-    UserError: what the process said.
+    UserError: the process failed; the message is its error.
   """
   with tempfile.TemporaryDirectory() as folder:
     place = lambda name: os.path.join(folder, name)
@@ -91,7 +91,7 @@ def _call(pair, python, request):
   """Runs the framework's runner.
 
   Raises:
-    UserError: it failed; the message is what it said.
+    UserError: it failed; the message is its error.
   """
   runner = str(_RUNNERS / pair.framework.runner)
   try:

@@ -24,15 +24,15 @@ class Pair:
     framework: a `layers.Framework`.
     foreign_name: of the class in keras.applications, or of the model in timm.
     table: returns the rows.
-    options: what the foreign network is built with.
+    options: arguments of the other framework's network.
     reads_bgr: whether the foreign network reads BGR images: the input channels of the
       first kernel are then turned round.
     twin: what the foreign network must be rebuilt with to compute what slim does, for
       the check of the weights; '' if it does so as it is.
-    difference: what is told of the two networks where there is a twin.
+    difference: the text about the two networks where there is a twin.
     trains_anew: whether the difference is so large that the weights only serve to
       begin training with.
-    preprocessing: what is told of the images the published weights were made for.
+    preprocessing: the text about the images of the published weights.
   """
 
   model_name: str

@@ -77,7 +77,7 @@ def write(values: dict, path: str) -> None:
   """Writes a checkpoint of these values at the prefix `path`.
 
   Raises:
-    UserError: what was written is not what is read back.
+    UserError: the values that are read back differ from the written ones.
   """
   with tf.Graph().as_default(), tf.Session() as session:
     variables = {name: tf.get_variable(name, value.shape, tf.float32)

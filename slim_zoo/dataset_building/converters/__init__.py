@@ -1,7 +1,7 @@
 """Converters of the published data sets: from their archives to a plan of records.
 
 Each module has
-  FILES        what is fetched where the user names no source; () if nothing can be
+  FILES        the files to download if the user names no source; () if none can be
   OPTIONS      the names of the options that `plan` takes
   plan(source, scratch, **options)
                returns the `conversion_plan.Plan` of what `source` holds; `scratch` is

@@ -41,7 +41,7 @@ class _ArrayType:
 
 
 class _Array:
-  """What a pickled array is read into: its state is checked, then taken."""
+  """Receives a pickled array: its state is checked, then used."""
 
   values = None
 
@@ -56,7 +56,7 @@ class _Array:
 
 
 class _Uint8:
-  """What a pickled dtype is read into."""
+  """Receives a pickled dtype."""
 
   def __setstate__(self, state):
     pass
@@ -85,7 +85,7 @@ def _encode(text, encoding):
   return text.encode('latin1')
 
 
-# All that a pickle may ask for, and what it gets instead.
+# The only names that a pickle may load, and their replacements.
 _STAND_INS = {
     ('multiarray', '_reconstruct'): _make_array,
     ('numeric', '_frombuffer'): _array_from_buffer,
@@ -116,7 +116,7 @@ def _from_pickle(data: bytes, what: str) -> tuple[np.ndarray, np.ndarray]:
     labels = np.array(by_name['labels'], np.int64)
     images = by_name['data'].values
   except Exception as error:
-    # A pickle may be wrong in nearly any way, and raises what it likes.
+    # A damaged pickle raises nearly any exception.
     raise diagnostics.UserError(
         f'{what} is no batch of CIFAR-10, and not read on: {error}') from error
   if images is None or images.shape != (len(labels), _PIXELS):

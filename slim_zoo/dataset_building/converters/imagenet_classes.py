@@ -1,4 +1,4 @@
-"""What is known of ImageNet's classes and photos besides the photos themselves.
+"""The classes of ImageNet and the annotations of its photos.
 
 Russakovsky 2015, arXiv 1409.0575. Labels are 1 to 1000 in the order of the sorted
 WordNet ids. The development kit numbers the classes in another order; its meta.mat
@@ -31,7 +31,7 @@ _GROUND_TRUTH = 'ILSVRC2012_validation_ground_truth.txt'
 
 
 class Kit(NamedTuple):
-  """What the development kit says.
+  """The content of the development kit.
 
   Attributes:
     words: the names of a class by its WordNet id.
@@ -48,7 +48,7 @@ def _lines(path: str) -> list[str]:
 
 
 def read_kit(source: Source, scratch: str) -> Kit | None:
-  """Returns what the development kit says; None if it is not in the source.
+  """Returns the content of the development kit; None if it is not in the source.
 
   Raises:
     UserError: it is damaged, or scipy, which reads meta.mat, is not installed.

@@ -42,7 +42,7 @@ def make_record(name: str, place: archives.Slice | archives.ZipMember, label: in
   """Returns the record of a photo.
 
   Args:
-    name: what it is called.
+    name: of the photo.
     place: where its bytes are.
     label: of its class.
     format_names: how the data set spells 'jpeg' and 'png'.

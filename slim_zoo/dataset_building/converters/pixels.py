@@ -16,7 +16,7 @@ PART_ITEMS = 4096
 
 
 class Content(bytes):
-  """Bytes that say what they are by their digest."""
+  """Bytes whose repr is their digest."""
 
   def __repr__(self):
     return hashlib.blake2b(self, digest_size=8).hexdigest()

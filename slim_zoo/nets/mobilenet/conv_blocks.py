@@ -5,7 +5,7 @@
     expanded_conv           1x1 up, depthwise, 1x1 down, and the input added:
                             MobileNet V2's inverted residual
                             (Sandler et al. 2018, arXiv 1801.04381)
-    squeeze_excite          channels scaled by what the whole map holds: MobileNet V3
+    squeeze_excite          channels scaled by means over the feature map: MobileNet V3
                             (Howard et al. 2019, arXiv 1905.02244)
 """
 
@@ -48,7 +48,7 @@ def split_separable_conv2d(input_tensor, num_outputs, scope=None, normalizer_fn=
   Args:
     input_tensor: float [batch, height, width, channels].
     num_outputs: depth of the output.
-    scope: what the names of the two convolutions start with.
+    scope: prefix of the names of the two convolutions.
     normalizer_fn: normalizer of both.
     stride: stride of the depthwise convolution.
     rate: its dilation.
@@ -97,7 +97,7 @@ def split_conv(input_tensor, num_outputs, num_ways, scope, divisible_by=8, **kwa
     num_ways: number of groups. There is one where a group would have fewer than
       `divisible_by` inputs or outputs.
     scope: name of the convolution; group i is NAME_part_i.
-    divisible_by: what the depths of groups are multiples of.
+    divisible_by: divisor of the depths of groups.
     **kwargs: go to slim.conv2d.
 
   Returns:
@@ -182,8 +182,8 @@ def expanded_conv(input_tensor, num_outputs,
     normalizer_fn: normalizer of all convolutions.
     split_projection: number of groups of the projection, see `split_conv`.
     split_expansion: number of groups of the expansion.
-    split_divisible_by: what the depths of groups are multiples of.
-    expansion_transform: function of expansion_tensor (what is projected next) and
+    split_divisible_by: divisor of the depths of groups.
+    expansion_transform: function of expansion_tensor (the input of the projection) and
       input_tensor, such as a `squeeze_excite`; None leaves it as it is.
     depthwise_location: where the depthwise convolution is: at the 'input', after
       the 'expansion', or at the 'output'; None leaves it out. It is activated

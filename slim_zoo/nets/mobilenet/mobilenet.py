@@ -39,7 +39,7 @@ def depth_multiplier(output_params, multiplier, divisible_by=8, min_depth=8,
   Args:
     output_params: the arguments of a layer.
     multiplier: how many times as many outputs there should be.
-    divisible_by: what the number of outputs is made a multiple of.
+    divisible_by: divisor of the number of outputs.
     min_depth: the least number of outputs.
     **unused_kwargs: for those that call another multiplier function too.
   """

@@ -75,7 +75,7 @@ def mbv3_op(ef, n, k, s=1, act=tf.nn.relu, se=None, **kwargs):
     k: kernel size, an int or a pair.
     s: stride.
     act: activation inside.
-    se: squeeze-and-excitation of what is projected, or None.
+    se: squeeze-and-excitation before the projection, or None.
     **kwargs: go to `conv_blocks.expanded_conv`.
   """
   return op(ops.expanded_conv, expansion_size=expand_input(ef),

@@ -26,7 +26,7 @@ _OPERATION = re.compile(
 
 
 class _HiddenState:
-  """What operations of a cell take: a map, and how they must stride over it.
+  """The input of an operation of a cell: a feature map, and its stride.
 
   Attributes:
     net: the map.
@@ -118,7 +118,7 @@ class NasNetABaseCell:
         return self._concat_unused(states, filters)
 
   def _fit_previous(self, previous, net, filters, is_larger):
-    """Gives the output of the cell before the size of `net` and depth `filters`."""
+    """Returns the output of the cell before, in the size and depth of `net`."""
     sizes, previous_sizes = layers.static_sizes(net), layers.static_sizes(previous)
     if None not in sizes + previous_sizes:
       is_larger = sizes != previous_sizes

@@ -19,7 +19,7 @@ _AUX_POOL = 5
 
 @dataclasses.dataclass(slots=True)
 class Hyperparameters:
-  """What may be changed in a network of searched cells.
+  """The settings of a network of searched cells.
 
   Attributes:
     num_cells: the number of cells, without those of the stem and without NASNet's
@@ -65,7 +65,7 @@ class Hyperparameters:
 
 
 class Stem(NamedTuple):
-  """How a network begins: one convolution and `num_cells` strided cells.
+  """The stem of a network: one convolution and `num_cells` strided cells.
 
   `base_filters` times the stem multiplier is the convolution's depth; None stands
   for num_conv_filters.
@@ -104,7 +104,7 @@ class Step(NamedTuple):
 
 
 class Family(NamedTuple):
-  """What NASNet and PNASNet differ in.
+  """The differences between NASNet and PNASNet.
 
   Attributes:
     cells: the cell class by stride, such as {1: normal, 2: reduction}.

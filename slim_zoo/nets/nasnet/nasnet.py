@@ -50,7 +50,7 @@ class NasNetAReductionCell(TabledCell):
 
 
 def _plan(config):
-  """Gives the cells after the stem: a reduction cell before all runs but one."""
+  """Yields the cells after the stem: a reduction cell before all runs but one."""
   reductions = cell_stack.calc_reduction_layers(
       config.num_cells, config.num_reduction_layers)
   level = 0

@@ -35,7 +35,7 @@ class PNasNetNormalCell(TabledCell):
 
 
 def _plan(config):
-  """Gives the cells after the stem: all runs but one begin with stride 2."""
+  """Yields the cells after the stem: all runs but one begin with stride 2."""
   reductions = cell_stack.calc_reduction_layers(
       config.num_cells, config.num_reduction_layers)
   level = 0

@@ -17,7 +17,7 @@ _MISTAKE = 3  # The exit code of an answer in one line.
 
 
 def main(path):
-  """Does what the request says."""
+  """Runs the request."""
   with open(path, encoding='utf-8') as file:
     request = json.load(file)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -124,7 +124,7 @@ def named(model):
 
 
 def assign(model, arrays, optional):
-  """Gives all weights of the model their values; returns what is wrong, or None."""
+  """Sets all weights of the model; returns an error text, or None."""
   weights = named(model)
   missing = [name for name in weights if name not in arrays]
   beside = [name for name in arrays if name not in weights and name not in optional]
@@ -140,7 +140,7 @@ def assign(model, arrays, optional):
 
 
 def logits(keras, model, images, pools_of_slim=False):
-  """Returns what the network computes in float64 before the softmax.
+  """Returns the logits of the network, computed in float64.
 
   Args:
     keras: the module.

@@ -20,7 +20,7 @@ _TORCHVISION = {'classifier.0.': 'pre_logits.fc1.', 'classifier.3.': 'pre_logits
 
 
 def main(path):
-  """Does what the request says."""
+  """Runs the request."""
   with open(path, encoding='utf-8') as file:
     request = json.load(file)
   try:
@@ -109,7 +109,7 @@ def save(torch, model, path):
 
 
 def assign(torch, model, arrays, optional):
-  """Gives all weights of the model their values; returns what is wrong, or None."""
+  """Sets all weights of the model; returns an error text, or None."""
   state = {name: value for name, value in model.state_dict().items()
            if not name.endswith(_COUNTER)}
   missing = [name for name in state if name not in arrays]
