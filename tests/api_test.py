@@ -114,7 +114,7 @@ def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
     ('train', {'model_name': 'lennet', 'dataset_dir': '.'}, "did you mean 'lenet'?"),
     ('train', {'train_dir': 'gs://bucket/run'}, "'gs://bucket/run' is a remote path"),
     ('evaluate', {'logdir': 'x'}, "no option 'logdir'; did you mean 'eval_dir'?"),
-    ('evaluate', {'quantize': True}, '--quantize is not supported'),
+    ('train', {'quantize_weight_bits': 1}, '--quantize_weight_bits=1'),
     ('evaluate', {'dataset_name': 'digits', 'dataset_dir': 'nowhere'}, "'nowhere'"),
     ('classify', {'images': [], 'checkpoint_path': 'x'}, 'no images: name files'),
     ('classify', {'images': 'a.png', 'ckpt': 'x'}, "did you mean 'checkpoint_path'?"),

@@ -296,7 +296,6 @@ def test_a_graph_of_training_in_gray_as_text(tmp_path):
 
 @pytest.mark.parametrize(('flags', 'words'), [
     ({}, ('no --output_file',)),
-    ({'output_file': 'x.pb', 'quantize': True}, ('--quantize', 'tflite_int8')),
     ({'output_file': 'x.pb', 'model_name': 'i3d'}, ('video', '--num_frames=64')),
     ({'output_file': 'x.pb', 'is_video_model': True}, ('needs --num_frames',)),
     ({'output_file': 'x.pb', 'model_name': 'lenett'}, ("'lenet'",)),

@@ -200,7 +200,6 @@ def test_help_shows_every_flag_by_its_group():
     ({'preprocessing_name': 'incepton'}, ["'incepton'", "'inception'"]),
     ({'dataset_dir': '/no/such/folder'}, ['/no/such/folder']),
     ({'labels_offset': 10}, ['labels_offset 10']),
-    ({'quantize_delay': 0}, ['--quantize_delay=0', 'not supported']),
     ({'mixed_precision': 'half'}, ['mixed_precision', 'bfloat16']),
     ({'mixed_precision': 'float16', 'sync_replicas': True}, ['--sync_replicas']),
     ({'xla': True, 'master': 'grpc://a:1'}, ['--master=grpc://a:1']),

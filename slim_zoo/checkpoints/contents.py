@@ -5,6 +5,8 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
+from slim_zoo.checkpoints import quantization
+
 AVERAGE = 'ExponentialMovingAverage'
 STEP = 'global_step'
 
@@ -31,7 +33,8 @@ class Contents:
     only_averages: those of them that are not in the checkpoint themselves.
     slots: what optimizers keep: the weights it is kept for, by its name, such as
       'Momentum' or 'Adam_1'.
-    others: the rest, such as global_step, beta1_power and loss_scaling/scale.
+    others: the rest, such as global_step, beta1_power, loss_scaling/scale and the
+      ranges of a quantized network.
   """
 
   weights: dict[str, tuple[int, ...]]
@@ -60,7 +63,10 @@ def sort(shapes: Mapping[str, Sequence[int]]) -> Contents:
   for name in sorted(shapes):
     shape = tuple(shapes[name])
     parent, _, child = name.rpartition('/')
-    if child == AVERAGE and parent:
+    if any(quantization.is_range(part) or quantization.is_state(part)
+           for part in (name, parent)):
+      others.append(name)
+    elif child == AVERAGE and parent:
       averages.add(parent)
     elif parent and _is_slot(child, shape, shapes.get(parent)):
       slots[child].append(parent)

@@ -7,6 +7,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import (
     comparison,
     identify,
+    quantization,
     restore,
     trained_network,
     values,
@@ -41,7 +42,7 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()) -> Trained
     raise diagnostics.UserError(
         f'--use_grayscale, but the network takes images of {network.channels} channels:'
         ' leave the flag out')
-  return _with_notes(network, card_note, shapes)
+  return _complete(network, card_note, shapes, options.quantize)
 
 
 def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
@@ -75,15 +76,18 @@ def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
       default_model_name=default_model_name)
   if network.image_size:
     networks.check_image_size(model_name, network.image_size, flag='eval_image_size')
-  return _with_notes(network, card_note, shapes)
+  return _complete(network, card_note, shapes, options.quantize)
 
 
-def _with_notes(network, card_note, shapes):
-  """Adds why a run card is not used, and what else is not used."""
+def _complete(network, card_note, shapes, quantize):
+  """Adds how values are rounded, why a run card is not used, and what else is not."""
+  quantized = quantization.choose(shapes, network.card, quantize, network.checkpoint)
   averages = trained_network.averages_note(
       shapes, network.card, network.moving_averages)
-  notes = filter(None, [*network.notes, card_note, averages])
-  return dataclasses.replace(network, notes=tuple(notes))
+  notes = filter(None, [
+      *network.notes, card_note, quantization.note(shapes, network.card, quantize),
+      averages])
+  return dataclasses.replace(network, quantized=quantized, notes=tuple(notes))
 
 
 def _match(path, shapes, model_name, likely_name) -> comparison.Match:

@@ -10,6 +10,7 @@ from slim_zoo.checkpoints import (
     comparison,
     contents,
     identify,
+    quantization,
     restore,
     run_card,
     trained_network,
@@ -34,6 +35,7 @@ class Inspection:
     nearest: the networks it is most like, the nearest first.
     card: the facts of its run; None without a run card that can be used.
     note: why a run card that is there is not used, or None.
+    quantized: how its values are rounded; None if it has no ranges.
   """
 
   path: str
@@ -45,6 +47,7 @@ class Inspection:
   nearest: list[comparison.Match]
   card: run_card.RunFacts | None = None
   note: str | None = None
+  quantized: quantization.Quantized | None = None
 
   @functools.cached_property
   def network(self) -> trained_network.TrainedNetwork:
@@ -101,7 +104,8 @@ def inspect(path: str, build: Callable[..., variables.Variables],
   return Inspection(
       path, values.bytes_of(path), contents.sort(shapes),
       values.read(path) if read_values else None,
-      values.step_of(restore.open_reader(path)), match, nearest, card, note)
+      values.step_of(restore.open_reader(path)), match, nearest, card, note,
+      quantization.find(shapes, card))
 
 
 def labels_offset(num_classes: int | None) -> int:

@@ -41,6 +41,8 @@ class RunFacts:
     moving_average_decay: of the averages that it kept; None without.
     dataset_name: the data set.
     dataset_dir: its folder, as the user typed it.
+    weight_bits: bits of the weights of a quantized network.
+    activation_bits: bits of its activations.
   """
 
   path: str
@@ -53,6 +55,8 @@ class RunFacts:
   moving_average_decay: float | None
   dataset_name: str | None
   dataset_dir: str | None
+  weight_bits: int = 8
+  activation_bits: int = 8
 
 
 def read(folder: str) -> dict | None:
@@ -144,7 +148,9 @@ def _facts(path, card, step) -> RunFacts:
       preprocessing_name, bool(_typed(values.get('use_grayscale'), bool)),
       _typed(values.get('labels_offset'), int) or 0,
       _typed(values.get('moving_average_decay'), int, float),
-      _typed(values.get('dataset_name'), str), _typed(values.get('dataset_dir'), str))
+      _typed(values.get('dataset_name'), str), _typed(values.get('dataset_dir'), str),
+      *(_typed(values.get(name), int) or 8 for name in (
+          'quantize_weight_bits', 'quantize_activation_bits')))
 
 
 def _flags_before(sessions, step) -> Mapping[str, Any]:

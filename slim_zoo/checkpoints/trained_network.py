@@ -11,7 +11,13 @@ from typing import Any
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import complexity, datasets, networks, published
-from slim_zoo.checkpoints import comparison, contents, identify, run_card
+from slim_zoo.checkpoints import (
+    comparison,
+    contents,
+    identify,
+    quantization,
+    run_card,
+)
 
 # Any decay reads the averages; this is the one that most were kept with.
 _USUAL_DECAY = 0.9999
@@ -29,6 +35,7 @@ class NetworkOptions:
     use_grayscale: whether images are turned to gray.
     labels_offset: number that is subtracted from every label.
     moving_averages: whether the moving averages of the weights are used.
+    quantize: whether values are rounded; None: if the checkpoint has ranges.
   """
 
   model_name: str | None = None
@@ -38,6 +45,7 @@ class NetworkOptions:
   use_grayscale: bool | None = None
   labels_offset: int | None = None
   moving_averages: bool = False
+  quantize: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +64,7 @@ class TrainedNetwork:
     moving_averages: whether the moving averages of the weights are used.
     multi_label: whether an image may have several classes, or none: probabilities
       are then of sigmoids, not of the softmax.
+    quantized: how its values are rounded; None if they are not.
     class_names: the name of each class; None before they are looked for.
     card: the facts of its run; None without a run card that can be used.
     adopted: options, by name, that come neither from the command nor from defaults.
@@ -74,6 +83,7 @@ class TrainedNetwork:
   labels_offset: int = 0
   moving_averages: bool = False
   multi_label: bool = False
+  quantized: quantization.Quantized | None = None
   class_names: tuple[str, ...] | None = None
   card: run_card.RunFacts | None = None
   adopted: Mapping[str, Any] = dataclasses.field(default_factory=dict)

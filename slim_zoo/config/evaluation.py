@@ -29,8 +29,10 @@ class EvaluatedCheckpoint(Group):
       ' default never.', int, lower=1)
   train_dir: str | None = option(
       None, 'Not used: --checkpoint_path names what is evaluated.', str, is_path=True)
-  quantize: bool = option(
-      False, 'Not supported: the quantization rewriter went with tf.contrib.')
+  quantize: bool | None = option(
+      None, 'Evaluate with weights and activations rounded, as training with'
+      ' --quantize_delay left their ranges in the checkpoint; --noquantize does not'
+      ' round. By default: if the checkpoint has ranges.', bool)
 
   @property
   def uses_averages(self) -> bool:
@@ -43,10 +45,6 @@ class EvaluatedCheckpoint(Group):
     Raises:
       UserError: the first fault.
     """
-    if self.quantize:
-      raise diagnostics.UserError(
-          '--quantize is not supported: the quantization rewriter went with'
-          ' tf.contrib; leave it out')
     if self.watch_timeout_secs and not self.watch:
       raise diagnostics.UserError('--watch_timeout_secs has no effect without --watch')
     if self.watch and any(os.path.isfile(self.checkpoint_path + suffix)
@@ -234,7 +232,8 @@ class EvaluateConfig(Config):
         preprocessing_name=set_by_user['preprocessing_name'],
         use_grayscale=set_by_user['use_grayscale'],
         labels_offset=set_by_user['labels_offset'],
-        moving_averages=self.checkpoint.uses_averages)
+        moving_averages=self.checkpoint.uses_averages,
+        quantize=self.checkpoint.quantize)
 
   def header(self, network: trained_network.TrainedNetwork, step: int, command: str
              ) -> dict[str, object]:

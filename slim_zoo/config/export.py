@@ -150,8 +150,8 @@ class ExportedGraph(Group):
       False, 'Write the graph of training: batch norm by the statistics of the batch,'
       ' dropout on.')
   quantize: bool = option(
-      False, 'Not supported: the quantization rewriter went with tf.contrib. slim-zoo'
-      ' export --format=tflite_int8 quantizes.')
+      False, 'Round weights and activations by the ranges that training with'
+      ' --quantize_delay leaves in a checkpoint.')
   dataset_name: str = option(
       'imagenet', 'Data set that says how many classes there are.')
   dataset_dir: str = option(
@@ -204,10 +204,6 @@ class ExportGraphConfig(Config):
     if os.path.isdir(graph.output_file):
       raise diagnostics.UserError(
           f"--output_file='{graph.output_file}' is a folder: name a file in it")
-    if graph.quantize:
-      raise diagnostics.UserError(
-          '--quantize is not supported: the quantization rewriter went with'
-          ' tf.contrib; slim-zoo export --format=tflite_int8 quantizes a checkpoint')
     networks.get_network(graph.model_name)
     if graph.preprocessing_name:
       networks.check_preprocessing(graph.preprocessing_name)

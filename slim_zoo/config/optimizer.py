@@ -57,9 +57,6 @@ class Optimizer(Group):
   accumulate_steps: int = option(
       1, 'Batches of a step: it updates once, with their mean gradient, and the global'
       ' step counts updates.', lower=1)
-  quantize_delay: int = option(
-      -1, 'Steps before quantization-aware training; only -1, never, is supported: its'
-      ' rewriter went with tf.contrib.')
 
   def check(self, given: frozenset[str]) -> None:
     """Refuses options that make no sense.
@@ -70,10 +67,6 @@ class Optimizer(Group):
     Raises:
       UserError: the first fault.
     """
-    if self.quantize_delay != -1:
-      raise diagnostics.UserError(
-          f'--quantize_delay={self.quantize_delay}: quantization-aware training is not'
-          ' supported, its rewriter went with tf.contrib; leave it at -1')
     if 'clip_gradients_by' in given and not self.clip_gradient_norm:
       raise diagnostics.UserError(
           f'--clip_gradients_by={self.clip_gradients_by} needs a --clip_gradient_norm,'

@@ -11,6 +11,7 @@ from slim_zoo.config.loss import Loss
 from slim_zoo.config.optimizer import Optimizer
 from slim_zoo.config.options import Config
 from slim_zoo.config.precision import Precision
+from slim_zoo.config.quantization import Quantization
 from slim_zoo.config.reproducibility import Reproducibility
 from slim_zoo.config.run import Logging, Run
 from slim_zoo.config.validation import Validation
@@ -38,6 +39,7 @@ class TrainConfig(Config):
   optimizer: Optimizer
   distribution: Distribution
   precision: Precision
+  quantization: Quantization
   validation: Validation
   reproducibility: Reproducibility
   given: frozenset[str] = frozenset()
@@ -61,6 +63,7 @@ class TrainConfig(Config):
     self.optimizer.check(self.given)
     self.logging.check()
     self.precision.check(self.distribution)
+    self.quantization.check(self.precision, self.distribution)
     self.validation.check(self.data)
     self.reproducibility.check(self.distribution)
 
@@ -76,6 +79,7 @@ class TrainConfig(Config):
             self.distribution.num_clones, self.given)),
         *self._without_effect(self.optimizer.without_effect()),
         *self.optimizer.notes(self.loss.weight_decay, self.given),
+        *self._without_effect(self.quantization.without_effect()),
         *self._without_effect(self.distribution.without_effect()),
         *self._without_effect(self.logging.without_effect())]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import restore
+from slim_zoo.checkpoints import quantization, restore
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import exported_runtime, pixel_graph
 from slim_zoo.exporting.formats import Tolerance
@@ -138,7 +138,8 @@ def reference(trained: TrainedNetwork, files: Sequence[bytes],
     scaled = pixel_graph.scaled(pixels, trained)
     inputs = tf.placeholder(tf.float32, [None, size, size, channels])
     logits, _ = nets_factory.get_network_fn(
-        trained.model_name, len(trained.class_names))(inputs)
+        trained.model_name, len(trained.class_names),
+        **quantization.network_options(trained.quantized))(inputs)
     probabilities = (tf.nn.sigmoid if trained.multi_label else tf.nn.softmax)(logits)
     with tf.Session() as session:
       _restorer(graph, logits, trained)(session)

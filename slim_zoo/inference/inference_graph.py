@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import complexity, networks
-from slim_zoo.checkpoints import identify, restore
+from slim_zoo.checkpoints import identify, quantization, restore
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.inference import batch_norm_folding, freezing
 from slim_zoo.nets import nets_factory
@@ -87,14 +87,15 @@ def of_network(network: TrainedNetwork, end_point_names: Sequence[str] = ()
   return build(
       network.model_name, network.num_classes, network.checkpoint, network.image_size,
       network.channels, network.moving_averages, end_point_names,
-      multi_label=network.multi_label)
+      multi_label=network.multi_label, quantized=network.quantized)
 
 
 def build(model_name: str, num_classes: int, checkpoint: str,
           image_size: int | None = None, channels: int | None = None,
           moving_averages: bool = False, end_point_names: Sequence[str] = (),
           batch_size: int | None = None, fold: bool = True,
-          multi_label: bool = False) -> InferenceGraph:
+          multi_label: bool = False,
+          quantized: quantization.Quantized | None = None) -> InferenceGraph:
   """Builds a network of the zoo from a checkpoint, for inference alone.
 
   Args:
@@ -110,6 +111,7 @@ def build(model_name: str, num_classes: int, checkpoint: str,
     fold: whether batch norm is folded into the weights before it.
     multi_label: whether an image may have several classes, or none: probabilities
       are then of sigmoids, not of the softmax.
+    quantized: how values are rounded by the ranges in the checkpoint; None: not.
 
   Raises:
     UserError: there is no such network or end point, the checkpoint is of another
@@ -118,7 +120,7 @@ def build(model_name: str, num_classes: int, checkpoint: str,
   path = restore.find(checkpoint)
   source, tensors = _evaluation_graph(
       model_name, num_classes, image_size, channels, batch_size, end_point_names,
-      multi_label)
+      multi_label, quantized)
   outputs = list(dict.fromkeys(tensor.op.name for tensor in tensors.values()))
   graph_def = freezing.freeze(
       source, outputs,
@@ -139,11 +141,12 @@ def build(model_name: str, num_classes: int, checkpoint: str,
 
 
 def _evaluation_graph(model_name, num_classes, image_size, channels, batch_size,
-                      end_point_names, multi_label):
+                      end_point_names, multi_label, quantized):
   """Returns a graph with variables, and the tensors that are wanted of it by name."""
   row = networks.get_image_network(model_name)
   network_fn = nets_factory.get_network_fn(
-      model_name, num_classes, with_feature_maps=True)
+      model_name, num_classes, with_feature_maps=True,
+      **quantization.network_options(quantized))
   size = image_size or network_fn.default_image_size
   graph = tf.Graph()
   with graph.as_default():

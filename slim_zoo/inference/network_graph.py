@@ -35,7 +35,8 @@ class NetworkGraph:
 
 def build(model_name: str, num_classes: int, channels: int,
           image_size: int | None = None, batch_size: int | None = None,
-          num_frames: int | None = None, is_training: bool = False) -> NetworkGraph:
+          num_frames: int | None = None, is_training: bool = False,
+          quantize: bool = False) -> NetworkGraph:
   """Builds a network of the zoo.
 
   Args:
@@ -46,12 +47,14 @@ def build(model_name: str, num_classes: int, channels: int,
     batch_size: None leaves it open.
     num_frames: of a clip, for video networks; None for all others.
     is_training: whether dropout is on and batch norm uses the batch's statistics.
+    quantize: whether weights and activations are rounded, see
+      `nets.quantization.fake_quantization`.
 
   Raises:
-    UserError: there is no such network.
+    UserError: there is no such network, or it cannot be quantized.
   """
   network_fn = nets_factory.get_network_fn(
-      model_name, num_classes, is_training=is_training)
+      model_name, num_classes, is_training=is_training, quantize=quantize)
   size = image_size or network_fn.default_image_size
   frames = [num_frames] if num_frames else []
   with tf.Graph().as_default() as graph:

@@ -10,6 +10,7 @@ from slim_zoo.catalog import imagenet_names, networks
 from slim_zoo.checkpoints import (
   checkpoint_names,
   identified_network,
+  quantization,
   restore,
   run_checkpoints,
   trained_network,
@@ -212,7 +213,9 @@ def _network(config, checkpoint, dataset) -> trained_network.TrainedNetwork:
 
 
 def _network_fn(network):
-  return nets_factory.get_network_fn(network.model_name, network.num_classes)
+  return nets_factory.get_network_fn(
+      network.model_name, network.num_classes,
+      **quantization.network_options(network.quantized))
 
 
 def _preprocess(network):

@@ -197,7 +197,7 @@ def export_graph(config: ExportGraphConfig) -> ExportGraphResult:
   options = config.graph
   network = network_graph.build(
       options.model_name, config.num_classes, config.channels, options.image_size,
-      options.batch_size, options.num_frames, options.is_training)
+      options.batch_size, options.num_frames, options.is_training, options.quantize)
   folder, name = os.path.split(os.path.abspath(options.output_file))
   os.makedirs(folder, exist_ok=True)
   tf.io.write_graph(

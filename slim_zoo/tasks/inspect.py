@@ -31,6 +31,8 @@ class CheckpointFacts:
     run_card: path of the run card; None without one that can be used.
     channels: of the images.
     beside: names of variables that are not of the network.
+    quantized: how values are rounded: num_ranges, per_channel, weight_bits,
+      activation_bits; None if the checkpoint has no ranges.
     global_step: None where it keeps none.
     variables: how many weights there are.
     parameters: how many values they have, without the statistics of batch norm.
@@ -62,6 +64,7 @@ class CheckpointFacts:
   run_card: str | None
   channels: int | None
   beside: list[str] | None
+  quantized: dict | None
   global_step: int | None
   variables: int
   parameters: int
@@ -127,6 +130,7 @@ def facts_of(inspected: Inspection) -> CheckpointFacts:
       run_card=inspected.card and inspected.card.path,
       channels=match and match.channels,
       beside=match and match.beside,
+      quantized=inspected.quantized and dataclasses.asdict(inspected.quantized),
       global_step=inspected.step,
       variables=len(kept.weights), parameters=inspected.parameters,
       moving_averages=len(kept.averages), only_averages=len(kept.only_averages),

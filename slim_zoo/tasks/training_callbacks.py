@@ -109,7 +109,9 @@ def _sample_predictions(config, dataset, num_classes, image_size, devices, batch
           training_input.preprocessing_fn(config.network, is_training=False),
           image_size))
   network = eval_network.build(
-      nets_factory.get_network_fn(config.network.model_name, num_classes),
+      nets_factory.get_network_fn(
+          config.network.model_name, num_classes,
+          **config.quantization.network_options(is_training=False)),
       tf.placeholder(tf.float32, [None, *image.shape]), devices)
   return [sample_predictions.SamplePredictions(
       network, samples, record, image,

@@ -74,7 +74,9 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
         part=batches.part and batches.part.other, cache_dir=data.cache_dir)
     batch = images.next_batch()
     inputs = tf.placeholder_with_default(batch.images, [None, *batch.images.shape[1:]])
-  network_fn = nets_factory.get_network_fn(config.network.model_name, num_classes)
+  network_fn = nets_factory.get_network_fn(
+      config.network.model_name, num_classes,
+      **config.quantization.network_options(is_training=False))
   getter = (eval_network.moving_averages()
             if config.optimizer.moving_average_decay else None)
 

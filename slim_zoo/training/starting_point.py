@@ -10,6 +10,7 @@ from slim_zoo.checkpoints import (
   identify,
   label_transfer,
   preflight,
+  quantization,
   renaming,
   restore,
   run_checkpoints,
@@ -182,7 +183,12 @@ def _plan(path, network, how):
     head_scopes = (network.head.scopes_to_exclude if how.old_class_names is None
                    else network.head.absent_scopes)
     scopes += head_scopes(network.variables, listing.shapes)
-  return restore.plan_restore(listing, network.variables, scopes)
+  variables = network.variables
+  if quantization.find(listing.shapes) is None:
+    # Training learns the ranges: a checkpoint of floats has none.
+    variables = [variable for variable in variables
+                 if not quantization.is_range(variable.op.name)]
+  return restore.plan_restore(listing, variables, scopes)
 
 
 def _fine_tune(path, network, how):

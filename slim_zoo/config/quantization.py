@@ -1,0 +1,95 @@
+"""Quantization-aware training: when rounding begins, and to how many bits."""
+
+import dataclasses
+from typing import Any
+
+from slim_zoo import diagnostics
+from slim_zoo.config.distribution import Distribution
+from slim_zoo.config.options import Group, option
+from slim_zoo.config.precision import Precision
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization(Group):
+  """Training of a network that will compute in 8 bits."""
+
+  quantize_delay: int = option(
+      -1, 'Steps before weights and activations are rounded as an 8-bit program rounds'
+      ' them; their ranges are learned from the first step on. 0 rounds at once, -1'
+      ' never.', lower=-1)
+  quantize_weight_bits: int = option(
+      8, 'Bits that weights are rounded to.', lower=2, upper=16)
+  quantize_activation_bits: int = option(
+      8, 'Bits that activations are rounded to.', lower=2, upper=16)
+  quantize_per_channel: bool = option(
+      False, 'Give each output channel of a layer its own range of weights, symmetric'
+      ' about 0.')
+  quantize_freeze_batch_norm_delay: int | None = option(
+      None, 'Steps before batch norm normalizes by its moving averages, as the 8-bit'
+      ' program does, and keeps them; by default never.', int, lower=0)
+
+  @property
+  def is_on(self) -> bool:
+    """Whether the network is quantized."""
+    return self.quantize_delay >= 0
+
+  def network_options(self, is_training: bool) -> dict[str, Any]:
+    """Returns the arguments of `nets_factory.get_network_fn`."""
+    if not self.is_on:
+      return {}
+    options = {'weight_bits': self.quantize_weight_bits,
+               'activation_bits': self.quantize_activation_bits,
+               'per_channel': self.quantize_per_channel}
+    if not is_training:
+      return {'quantize': True, 'quantize_options': options}
+    return {'quantize': True, 'quantize_delay': self.quantize_delay,
+            'quantize_options': options | {
+                'batch_norm_freeze_delay': self.quantize_freeze_batch_norm_delay}}
+
+  def check(self, precision: Precision, distribution: Distribution) -> None:
+    """Refuses options that make no sense together.
+
+    Args:
+      precision: how networks are computed.
+      distribution: the machines that compute.
+
+    Raises:
+      UserError: the first fault.
+    """
+    if not self.is_on:
+      return
+    for name, value in (('mixed_precision', 'none'), ('data_format', 'NHWC')):
+      if getattr(precision, name) != value:
+        raise diagnostics.UserError(
+            f'--quantize_delay={self.quantize_delay} with --{name}='
+            f'{getattr(precision, name)}: a quantized network computes in float32 with'
+            f' channels last; use --{name}={value}')
+    if distribution.sync_batch_norm:
+      raise diagnostics.UserError(
+          f'--quantize_delay={self.quantize_delay} with --sync_batch_norm: batch norm'
+          ' of all clones together cannot be folded into weights; leave one of them'
+          ' out')
+
+  def without_effect(self) -> dict[str, str]:
+    """Returns the cause for each option that changes nothing."""
+    if self.is_on:
+      return {}
+    return dict.fromkeys(
+        ('quantize_weight_bits', 'quantize_activation_bits', 'quantize_per_channel',
+         'quantize_freeze_batch_norm_delay'), '--quantize_delay=-1')
+
+  def describe(self) -> list[str]:
+    """Returns the lines of the banner."""
+    if not self.is_on:
+      return []
+    begins = (f'from step {self.quantize_delay} on' if self.quantize_delay
+              else 'from the first step on')
+    bits = f'{self.quantize_weight_bits} bits'
+    if self.quantize_activation_bits != self.quantize_weight_bits:
+      bits += f', activations to {self.quantize_activation_bits}'
+    lines = [f'rounded to {bits} {begins}; an export to 8 bits uses the ranges that are'
+             ' learned']
+    if self.quantize_freeze_batch_norm_delay is not None:
+      lines.append('batch norm is frozen after step'
+                   f' {self.quantize_freeze_batch_norm_delay}')
+    return lines

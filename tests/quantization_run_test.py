@@ -1,0 +1,126 @@
+"""Quantized networks as their users meet them: train, resume, evaluate, export."""
+
+import pathlib
+import shutil
+
+import pytest
+from PIL import Image
+
+import slim_zoo
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import quantization
+from slim_zoo.config.training import TrainConfig
+from slim_zoo.tf_compat import tf
+from tests.conftest import on_digits
+
+
+def train(digits_dir, run, steps, **options):
+  return slim_zoo.train(**{
+      **on_digits(digits_dir), 'dataset_split_name': 'train', 'train_dir': run,
+      'max_number_of_steps': steps, **options})
+
+
+def evaluate(digits_dir, run, **options):
+  return slim_zoo.evaluate(
+      checkpoint_path=run, dataset_name='digits', dataset_dir=digits_dir,
+      eval_dir=run / 'eval', **options)
+
+
+@pytest.fixture(scope='module')
+def trained(digits_dir, tmp_path_factory):
+  """Returns the result of LeNet, trained on digits for 60 steps, rounded in 40."""
+  return train(digits_dir, tmp_path_factory.mktemp('quantized'), 60, quantize_delay=20,
+               validation_split_name='test', validate_every_steps=60)
+
+
+@pytest.fixture
+def quantized_run(trained):
+  return pathlib.Path(trained.train_dir)
+
+
+def test_a_checkpoint_is_evaluated_as_it_was_trained(
+    digits_dir, trained, quantized_run, capsys):
+  result = evaluate(digits_dir, quantized_run)
+  assert 'the checkpoint is quantized: 8 bits' in capsys.readouterr().out
+  insisting = evaluate(digits_dir, quantized_run, quantize=True)
+  assert result.values['cross_entropy'] == insisting.values['cross_entropy']
+  assert result.num_images == 355
+  assert result.accuracy == trained.validation['last']['score']
+  assert result.accuracy > 0.6
+  floats = evaluate(digits_dir, quantized_run, quantize=False)
+  assert 'its ranges are not used' in capsys.readouterr().out
+  assert floats.values['cross_entropy'] != result.values['cross_entropy']
+
+
+def test_inspection_tells_of_the_ranges(quantized_run):
+  facts = slim_zoo.inspect(checkpoint_path=quantized_run)
+  assert (facts.network, facts.num_classes, facts.variables) == ('lenet', 10, 8)
+  assert facts.quantized == {'num_ranges': 9, 'per_channel': False, 'weight_bits': 8,
+                             'activation_bits': 8}
+  assert '  quantized  8 bits, 9 ranges' in facts.description
+
+
+def test_a_run_resumes(digits_dir, quantized_run, tmp_path, capsys):
+  run = tmp_path / 'run'
+  shutil.copytree(quantized_run, run)
+  train(digits_dir, run, 61, quantize_delay=20)
+  assert 'resumes step 60' in capsys.readouterr().out
+  reader = tf.train.load_checkpoint(str(run / 'model.ckpt-61'))
+  assert reader.get_tensor('fake_quantization_step') == 61
+  steps = [reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
+           if name.endswith('/local_step')]
+  assert steps
+  assert set(steps) == {61.0}
+
+
+def test_training_begins_from_floats(digits_dir, trained_dir, tmp_path, capsys):
+  train(digits_dir, tmp_path, 2, checkpoint_path=trained_dir, quantize_delay=0,
+        quantize_per_channel=True, quantize_activation_bits=6)
+  shown = capsys.readouterr().out
+  assert 'rounded to 8 bits, activations to 6 from the first step on' in shown
+  shapes = tf.train.load_checkpoint(
+      str(tmp_path / 'model.ckpt-2')).get_variable_to_shape_map()
+  assert shapes['LeNet/conv1/weights_quant/max'] == [32]
+  assert 'fake_quantization_step' not in shapes
+  result = evaluate(digits_dir, tmp_path)
+  assert ('8 bits for weights and 6 for activations, weights by channel'
+          in capsys.readouterr().out)
+  assert result.accuracy > 0.6
+
+
+def test_floats_have_no_ranges(digits_dir, trained_dir):
+  with pytest.raises(diagnostics.UserError, match='keeps no ranges'):
+    evaluate(digits_dir, trained_dir, quantize=True)
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'mixed_precision': 'bfloat16'}, 'use --mixed_precision=none'),
+    ({'data_format': 'NCHW'}, 'use --data_format=NHWC'),
+    ({'sync_batch_norm': True}, 'cannot be folded')])
+def test_options_that_do_not_fit(options, message):
+  config = TrainConfig.from_options({'quantize_delay': 0, **options})
+  with pytest.raises(diagnostics.UserError, match=message):
+    config.quantization.check(config.precision, config.distribution)
+
+
+@pytest.mark.parametrize(('name', 'is_range', 'is_state'), [
+    ('MobilenetV1/MobilenetV1/Conv2d_0/weights_quant/min', True, False),
+    ('MobilenetV3/act_quant_1/max', True, False),
+    ('A/mul_1/activation_Mul_quant/max', True, False),
+    ('act_quant/min', True, False),
+    ('fake_quantization_step', False, True),
+    ('A/act_quant/A/act_quant/min/biased', False, True),
+    ('A/act_quant_1/A/act_quant_1/max/local_step', False, True),
+    ('A/BatchNorm/moving_mean/biased', False, False),
+    ('A/minimum/min', False, False)])
+def test_names(name, is_range, is_state):
+  assert quantization.is_range(name) == is_range
+  assert quantization.is_state(name) == is_state
+  assert (quantization.find({name: []}) is not None) == ('weights_quant' in name)
+
+
+def test_the_classifier_rounds(quantized_run, tmp_path, capsys):
+  Image.new('L', (28, 28), 90).save(tmp_path / 'image.png')
+  answer, = slim_zoo.classify([tmp_path / 'image.png'], checkpoint_path=quantized_run)
+  assert 'the checkpoint is quantized' in capsys.readouterr().err
+  assert answer.classes
