@@ -21,7 +21,7 @@ def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
       ('optimizer', ', '.join(kept.optimizers) + ': ' + ', '.join(
           f'{slot} of {len(names)} variables' for slot, names in kept.slots.items())
        if kept.slots else 'no slots'),
-      *([('quantized', str(found.quantized))] if found.quantized else []),
+      *([('quantized', str(inspected.quantized))] if inspected.quantized else []),
       ('step', step),
       ('size', f'{inspected.parameters:,} parameters in {len(kept.weights)} variables,'
                f' {inspected.num_bytes / 1e6:,.1f} MB on disk'),
