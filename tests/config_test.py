@@ -7,19 +7,30 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
+from slim_zoo.__main__ import COMMANDS
 from slim_zoo.config import options
+from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.config.clusters import adopt_cluster
+from slim_zoo.config.conversion import (
+    ConvertImagesConfig,
+    ConvertWeightsConfig,
+    DownloadConfig,
+)
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig, ExportGraphConfig
 from slim_zoo.config.inspection import InspectConfig
+from slim_zoo.config.listing import CurvesConfig, NetworksConfig
 from slim_zoo.config.training import TrainConfig
 from tests.conftest import ROOT
 
-# The config of each command that has one.
+# The config of each command, by its module.
 CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig, 'classify': ClassifyConfig,
            'export': ExportConfig, 'export_inference_graph': ExportGraphConfig,
-           'inspect': InspectConfig}
+           'inspect': InspectConfig, 'benchmark': BenchmarkConfig,
+           'networks': NetworksConfig, 'curves': CurvesConfig,
+           'convert_images': ConvertImagesConfig, 'download': DownloadConfig,
+           'convert_weights': ConvertWeightsConfig}
 # Defaults of the established training script.
 ESTABLISHED = {
     'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,
@@ -152,8 +163,12 @@ def test_a_config_cannot_be_changed():
     config.data.batch_size = 3
 
 
+def test_every_command_has_a_config():
+  assert set(CONFIGS) == {module for module, _ in COMMANDS.values()}
+
+
 @pytest.mark.parametrize('name', CONFIGS)
-def test_commands_with_a_config_read_flags_in_one_function(name):
+def test_commands_read_flags_in_one_function(name):
   path = ROOT / 'slim_zoo' / 'commands' / f'{name}.py'
   tree = ast.parse(path.read_text())
   names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {

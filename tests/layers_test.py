@@ -44,7 +44,8 @@ LAYERS = {
     'timing': LEFT | MIDDLE | {'checkpoints', 'inference', 'training'},
     'config': {'diagnostics', 'paths', 'catalog', *MODULES_OF_CONFIG},
     'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
-                              'exporting', 'prediction', 'weight_conversion', 'config'},
+                              'exporting', 'prediction', 'weight_conversion', 'timing',
+                              'config'},
     'api': {'config', 'tasks'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.

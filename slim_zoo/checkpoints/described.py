@@ -34,27 +34,28 @@ def _network_rows(inspected):
   row, size = networks.NETWORKS[match.network], network.image_size
   lines = [('network', f'{match.network} ({row.paper})')]
   if match.arguments:
-    detail = ', '.join(f'{name} {value}' for name, value in match.arguments.items())
-    lines = [('network', f'--model_name={match.network} with {detail}: not a row of the'
-                         ' registry')]
+    arguments = ', '.join(f'{name} {value}' for name, value in match.arguments.items())
+    lines = [('network', f'--model_name={match.network} with {arguments}: not a row of'
+                         ' the registry')]
   if match.depth_multiplier is not None:
     lines.append(('width', f'{match.depth_multiplier:g} (depth multiplier)'))
   if match.renamed:
     lines.append(('scope', f"'{match.scope}' in the place of '{match.own_scope}'"))
   names = inspection.datasets_of(match.num_classes)
   offset = inspection.labels_offset(match.num_classes)
-  detail = f", as many as in {' or '.join(names)}" if names else ''
+  of_data = f", as many as in {' or '.join(names)}" if names else ''
   if names == ['imagenet']:
-    detail = (f', {"" if offset else "as "}ImageNet{" without" if offset else " with"}'
-            f' background class: --labels_offset={offset}')
+    of_data = (f', {"" if offset else "as "}ImageNet'
+               f'{" without" if offset else " with"} background class:'
+               f' --labels_offset={offset}')
   lines.append(('classes', 'no logits in it' if match.num_classes is None
-                else f'{match.num_classes}{detail}'))
+                else f'{match.num_classes}{of_data}'))
   channels = f'{match.channels} channel{"" if match.channels == 1 else "s"}'
   gray = ', colours to gray' if network.use_grayscale else ''
   family = trained_network.family(network.preprocessing_name)
   lines.append(('images', f'{size} x {size}, {channels}, preprocessing {family}{gray}'))
-  if inspected.card:
-    card = inspected.card
+  card = inspected.card
+  if card:
     lines.append(('run', f'{card.model_name} on {card.dataset_name}, by {card.path}'))
   if match.auxiliary is not None:
     lines.append(('auxiliary', 'head present' if match.auxiliary else 'head absent'))
@@ -95,17 +96,17 @@ def notes(inspected: inspection.Inspection) -> list[str]:
     lines += inspected.network.notes
   if read and read.statistics and read.initial_statistics == read.statistics:
     lines.append('the averages of batch norm were never updated: its evaluation is'
-                ' meaningless. Run the ops of tf.GraphKeys.UPDATE_OPS in training')
+                 ' meaningless. Run the ops of tf.GraphKeys.UPDATE_OPS in training')
   if inspected.contents.averages and not inspected.averages_complete:
     lines.append('averages are not of all variables: --moving_average_decay cannot use'
-                ' them')
+                 ' them')
   if match and match.image_size:
     lines.append(f'trained on images of {match.image_size} x {match.image_size}, which'
-                ' its weights depend on')
+                 ' its weights depend on')
   if match and match.heads_mismatched:
     lines.append(f'{match.heads_mismatched[0][0]} has the shape'
-                f' {list(match.heads_mismatched[0][1])}, the network'
-                f' {list(match.heads_mismatched[0][2])}: this head is left out')
+                 f' {list(match.heads_mismatched[0][1])}, the network'
+                 f' {list(match.heads_mismatched[0][2])}: this head is left out')
   if match and match.beside:
     lines.append(f'beside the network: {diagnostics.some(match.beside)}')
   if match and match.arguments:

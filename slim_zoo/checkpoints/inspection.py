@@ -1,4 +1,4 @@
-"""All that a checkpoint tells: its network, what training kept, whether it is sound."""
+"""Inspects a checkpoint: its network, what training kept, whether it is sound."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ class Inspection:
     path: its prefix.
     num_bytes: the size of its files.
     contents: its names, by kind.
-    values: what reading them gave; None if they were not read.
+    values: the facts of its values; None if they were not read.
     step: the global step; None where it keeps none.
     match: the network it is of; None if that is none of the zoo.
     nearest: the networks it is most like, the nearest first.

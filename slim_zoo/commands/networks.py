@@ -16,24 +16,12 @@ import fnmatch
 import json
 import os
 
-from absl import flags
-
 from slim_zoo import diagnostics
 from slim_zoo.catalog import complexity, networks, published, variables
-from slim_zoo.commands import running, start_up
+from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo.config.listing import NetworksConfig
 
-FLAGS = flags.FLAGS
-_SORTS = ('name', 'parameters', 'multiply_adds', 'size')
-_FORMATS = ('text', 'json', 'markdown')
-
-flags.DEFINE_string('filter', '', 'List only networks whose name contains this, or'
-                    ' fits it where it has one of *?[ (a glob pattern).')
-flags.DEFINE_enum('sort', 'name', _SORTS, 'The column to sort by, from small to large.')
-flags.DEFINE_enum('format', 'text', _FORMATS, 'How to print the table. JSON has plain'
-                  ' numbers, null where a network was not measured.')
-flags.DEFINE_bool('measure', False, 'Build the networks first, count parameters and'
-                  ' multiply-adds, and store the counts and the variables. All of them'
-                  ' take minutes.')
+option_flags.define(NetworksConfig)
 
 _HEADINGS = ('name', 'input', 'parameters', 'multiply-adds', 'preprocessing', 'heads',
              'classes', 'top-1', 'paper')
@@ -168,19 +156,21 @@ def store_variables(rows: list[networks.Network],
   variables.save(stored, path)
 
 
-def main(_):
+def main(unused_argv):
   """Prints the table; measures first if asked to."""
-  rows = select(FLAGS.filter)
+  config = NetworksConfig.from_options(option_flags.given_options(NetworksConfig))
+  options = config.table
+  rows = select(options.filter)
   costs = complexity.load()
-  if FLAGS.measure:
+  if options.measure:
     measure(rows, costs)
     store_variables(rows)
   records = sorted((record(row, costs.get(row.name)) for row in rows),
-                   key=sort_key(FLAGS.sort))
+                   key=sort_key(options.sort))
   writers = {'text': as_text, 'json': as_json, 'markdown': as_markdown}
-  print(writers[FLAGS.format](records))
+  print(writers[options.format](records))
   missing = [values['name'] for values in records if values['parameters'] is None]
-  if missing and FLAGS.format == 'text':
+  if missing and options.format == 'text':
     print(f'{_UNKNOWN}: not measured yet; {complexity.measure_command(missing[0])}')
 
 

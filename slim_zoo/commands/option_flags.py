@@ -15,12 +15,7 @@ from slim_zoo.config import options
 
 def define(config: type[options.Config]) -> None:
   """Defines a flag for each option of a config."""
-  define_groups(config.groups().values())
-
-
-def define_groups(groups: Iterable[type[options.Group]]) -> None:
-  """Defines a flag for each option of config groups."""
-  for group in groups:
+  for group in config.groups().values():
     for option in options.options_of(group).values():
       _define(option, group.__module__)
 
@@ -36,7 +31,8 @@ def _define(option: options.Option, module: str) -> None:
   elif option.kind is bool:
     flags.DEFINE_boolean(option.name, default, option.help, **title)
   elif option.is_path:
-    path_flags.DEFINE_path(option.name, default, option.help, **title)
+    path_flags.DEFINE_path(option.name, default, option.help,
+                           takes_bytes=option.takes_bytes, **title)
   elif option.kind is str:
     flags.DEFINE_string(option.name, default, option.help, **title)
   else:

@@ -25,6 +25,7 @@ class Option:
     choices: accepted values of a text; empty: any.
     is_path: whether a text names a file or a folder.
     is_list: whether the value is a tuple of texts; a flag separates them by commas.
+    takes_bytes: whether a path may be other than UTF-8.
   """
 
   name: str
@@ -36,6 +37,7 @@ class Option:
   choices: tuple[str, ...] = ()
   is_path: bool = False
   is_list: bool = False
+  takes_bytes: bool = False
 
   def converted(self, value: Any) -> Any:
     """Returns a value in the option's own type.
@@ -80,7 +82,8 @@ class Option:
 
   def _expand(self, path):
     try:
-      paths.check_encoding(path)
+      if not self.takes_bytes:
+        paths.check_encoding(path)
       return paths.expand(path)
     except ValueError as error:
       raise diagnostics.UserError(f'--{self.name}={path}: {error}') from error
@@ -112,7 +115,8 @@ class Option:
 
 def option(default: Any, text: str, kind: type | None = None, *,
            lower: float | None = None, upper: float | None = None,
-           choices: tuple[str, ...] = (), is_path: bool = False):
+           choices: tuple[str, ...] = (), is_path: bool = False,
+           takes_bytes: bool = False):
   """Returns a dataclass field; see `Option`. `kind` is needed for a default of None.
 
   A default that is a tuple makes it a list of texts.
@@ -121,7 +125,7 @@ def option(default: Any, text: str, kind: type | None = None, *,
   kind = kind or (str if is_list else type(default))
   return dataclasses.field(default=default, metadata={
       'option': Option('', default, kind, text, lower, upper, choices, is_path,
-                       is_list)})
+                       is_list, takes_bytes)})
 
 
 def options_of(group: type) -> dict[str, Option]:

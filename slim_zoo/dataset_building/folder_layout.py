@@ -15,8 +15,6 @@ from slim_zoo.images import folder_names
 from slim_zoo.images.folder_names import TRAIN, UNLABELLED
 from slim_zoo.images.folder_tree import Folder
 
-SPLIT_CHOICES = ('auto', 'yes', 'no')
-CLASS_CHOICES = ('auto', 'top', 'deepest')
 _CLASSES_OR_SPLITS = ('say what the folders are: --split_folders=yes (splits) or'
                       ' --split_folders=no (classes)')
 
@@ -67,8 +65,8 @@ def find(top: Folder, image_dir: str, split_folders: str = 'auto',
   Args:
     top: the tree of the image folder.
     image_dir: its path, for messages.
-    split_folders: whether the folders at the top are splits: one of SPLIT_CHOICES.
-    class_folders: which folders are classes, one of CLASS_CHOICES: those at the 'top'
+    split_folders: whether the folders at the top are splits: 'auto', 'yes' or 'no'.
+    class_folders: which folders are classes, 'auto' or those at the 'top'
       (of a split), with all below them, or the 'deepest', those that hold images.
 
   Raises:

@@ -30,7 +30,7 @@ if __name__ == '__main__':
   import PIL.Image  # noqa: F401
 
   from slim_zoo import diagnostics  # noqa: F401
-  from slim_zoo.commands import common_flags  # noqa: F401
+  from slim_zoo.commands import option_flags  # noqa: F401
   from tests import script_server
   sys.meta_path.insert(0, _EndAtHeavyImports())
   script_server.serve()

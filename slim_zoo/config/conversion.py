@@ -1,0 +1,186 @@
+"""Conversions: images and archives to records, and weights of other frameworks."""
+
+import dataclasses
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.catalog import tfds
+from slim_zoo.config.options import Config, Group, option, options_of
+
+
+def _check_named(group: Group, names: tuple[str, ...]) -> None:
+  """Raises UserError for the first option without a value."""
+  for name in names:
+    if not getattr(group, name):
+      raise diagnostics.UserError(
+          f'--{name} is missing: {options_of(type(group))[name].help}')
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFolder(Group):
+  """A folder of images, and the records made of it."""
+
+  image_dir: str | None = option(
+      None, 'The folder that holds one folder of images for each class. JPEG and PNG'
+      ' are stored byte for byte; BMP, GIF, TIFF, WebP and odd kinds of JPEG and PNG'
+      ' are encoded anew.', str, is_path=True, takes_bytes=True)
+  dataset_dir: str | None = option(
+      None, 'The folder to write the TFRecords to. An earlier conversion of the same'
+      ' name is replaced.', str, is_path=True)
+  dataset_name: str | None = option(
+      None, 'The name of the data set, to be used as --dataset_name in training and'
+      ' evaluation.', str)
+  validation_share: float = option(
+      0.1, 'The part of the images that goes to the split validation, drawn by file'
+      ' name: an image stays in its split when others come. Each class keeps at least'
+      ' one image to train on. Unused where image_dir has folders for splits.')
+  split_folders: str = option(
+      'auto', 'Whether the folders in image_dir are splits (yes) or classes (no); auto:'
+      ' they are splits if all have names of splits, or an error if it is not clear.',
+      choices=('auto', 'yes', 'no'))
+  class_folders: str = option(
+      'auto', 'Which folders are classes, where there are several levels: those at the'
+      ' top, with all below them, or the deepest, which hold the images; auto: the top,'
+      ' or an error if both are likely.', choices=('auto', 'top', 'deepest'))
+  max_side: int | None = option(
+      None, 'Scale larger images down, so that the longest side has so many pixels.'
+      ' Photographs of 12 megapixels train many times faster with 640, which is enough'
+      ' for networks of 224 to 331 pixels.', int)
+  jpeg_quality: int = option(
+      95, 'Quality, 1 to 100, of JPEGs that are encoded anew because they are scaled'
+      ' down, turned upright or of an odd kind.')
+  num_shards: int | None = option(
+      None, 'How many files each split has; by default one for every 100 MB.', int)
+  num_workers: int = option(
+      0, 'How many images are decoded at the same time; 0: as many as the machine has'
+      ' cores.', lower=0)
+  allow_refused: bool = option(False, 'Exit with 0 even if images were refused.')
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertImagesConfig(Config):
+  """Everything that decides how a folder of images becomes records."""
+
+  images: ImageFolder
+  given: frozenset[str] = frozenset()
+
+  def check(self) -> None:
+    """Refuses a conversion without folders and name.
+
+    Raises:
+      UserError: the first that is missing.
+    """
+    _check_named(self.images, ('image_dir', 'dataset_dir', 'dataset_name'))
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedData(Group):
+  """A published data set, and the records made of it."""
+
+  dataset_name: str | None = option(
+      None, f"The data set: {', '.join(dataset_catalog.DATASETS)}, or tfds:NAME for one"
+      ' of TensorFlow Datasets.', str)
+  dataset_dir: str | None = option(
+      None, 'The folder to write the TFRecords to.', str, is_path=True)
+  source: str | None = option(
+      None, 'The folder that holds the published archives, or the archive itself where'
+      ' there is one only; by default they are downloaded. They stay as they are.'
+      ' Unpacked ones are taken too.', str, is_path=True)
+  num_workers: int = option(
+      0, 'How many processes convert; 0: as many as the machine has cores. The records'
+      ' do not depend on it.', lower=0)
+  allow_refused: bool = option(False, 'Exit with 0 even if images were refused.')
+  small_object_area_threshold: float = option(
+      0.005, 'For visualwakewords: an object counts if its area is a larger part of the'
+      ' image.')
+  foreground_class_of_interest: str = option(
+      'person', 'For visualwakewords: the COCO class that is looked for in the images.')
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadConfig(Config):
+  """Everything that decides which data set is downloaded and converted."""
+
+  data: PublishedData
+  given: frozenset[str] = frozenset()
+
+  def check(self) -> None:
+    """Refuses options that are missing, or have no effect.
+
+    Raises:
+      UserError: the first fault.
+    """
+    _check_named(self.data, ('dataset_name', 'dataset_dir'))
+    name = self.data.dataset_name
+    if name == 'digits' or tfds.is_name(name):
+      for unused in ('source', 'num_workers', 'allow_refused'):
+        if unused in self.given:
+          raise diagnostics.UserError(
+              f'--{unused} has no effect on {name}: leave it out')
+
+  def notes(self, dataset_name: str) -> list[str]:
+    """Returns a line for each option that is for another data set."""
+    if dataset_name == 'visualwakewords':
+      return []
+    return [f'--{name} is for visualwakewords and changes nothing here'
+            for name in ('small_object_area_threshold', 'foreground_class_of_interest')
+            if name in self.given]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedWeights(Group):
+  """Which weights are converted, and how."""
+
+  model_name: str | None = option(
+      None, 'Name of the network, here or in the other framework.', str)
+  source: str | None = option(
+      None, 'What to read: a checkpoint, a folder, for its latest, a file of foreign'
+      " weights, or 'pretrained'.", str, is_path=True)
+  target: str | None = option(
+      None, 'What to write: a checkpoint or a foreign file.', str, is_path=True)
+  framework: str | None = option(
+      None, 'The other framework, where no suffix tells it.', str,
+      choices=('keras', 'pytorch'))
+  list: bool = option(False, 'Print what can be converted, and what not and why.')
+  num_classes: int | None = option(
+      None, 'Classes of the foreign weights, where the file does not tell.', int,
+      lower=1)
+  background_class: str | None = option(
+      None, 'Class 0 of ImageNet here, which the others do not have. By default it is'
+      ' dropped from checkpoints of 1001 classes, and never added.', str,
+      choices=('keep', 'drop', 'add'))
+  image_size: int | None = option(
+      None, 'Height and width of the images of the check.', int, lower=1)
+  use_grayscale: bool = option(
+      False, 'The foreign weights are of a network for gray images.')
+  use_moving_averages: bool = option(
+      False, 'Take the moving averages of the weights out of the checkpoint.')
+  keep_channel_order: bool = option(
+      False, 'Leave a network of Keras that reads BGR images as it is, and do not make'
+      ' it read RGB in slim.')
+  fold_normalization: bool = option(
+      False, "Make timm's weights take the images of --preprocessing_name=vgg.")
+  accept_differences: bool = option(
+      False, 'Convert too where the networks differ so much that the weights only serve'
+      ' to begin training with.')
+  python: str = option(
+      '', 'Interpreter that has the other framework, if it is not this one.',
+      is_path=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertWeightsConfig(Config):
+  """Everything that decides how weights are converted."""
+
+  weights: ConvertedWeights
+  given: frozenset[str] = frozenset()
+
+  def check(self) -> None:
+    """Refuses a conversion without network, source and target.
+
+    Raises:
+      UserError: the first that is missing.
+    """
+    for name in ('model_name', 'source', 'target'):
+      if not getattr(self.weights, name):
+        raise diagnostics.UserError(f'no --{name}: see --help for an example')
