@@ -17,6 +17,8 @@ times in one process, in any order and in any thread.
 
 import os
 
+# Each function imports TensorFlow, which takes seconds, when its options are right.
+from slim_zoo import start_up
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.classification import ClassifyConfig, find_images, image_paths
 from slim_zoo.config.clusters import adopt_cluster
@@ -44,7 +46,8 @@ def train(**options):
   config = TrainConfig.from_options(options)
   config.precision.set_environment()
   if config.run.smoke:
-    from slim_zoo.tasks import smoke  # Imports TensorFlow.
+    start_up.load_without_notes()
+    from slim_zoo.tasks import smoke
     return smoke.smoke_test(config)
   config, note = adopt_run_facts(adopt_cluster(config, os.environ))
   if note:
@@ -53,7 +56,8 @@ def train(**options):
   if config.distribution.is_worker:
     config.run.make_train_dir()
   config.distribution.set_environment()
-  from slim_zoo.tasks import train as task  # Imports TensorFlow.
+  start_up.load_without_notes()
+  from slim_zoo.tasks import train as task
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 
 
@@ -73,7 +77,8 @@ def evaluate(**options):
   config = EvaluateConfig.from_options(options)
   config.check()
   config.make_eval_dir()
-  from slim_zoo.tasks import evaluate as task  # Imports TensorFlow.
+  start_up.load_without_notes()
+  from slim_zoo.tasks import evaluate as task
   return task.evaluate(config, _call('evaluate', options))
 
 
@@ -97,7 +102,8 @@ def classify(images, **options):
   config.check()
   config.answers.make_folders()
   files = find_images(paths)
-  from slim_zoo.tasks import classify as task  # Imports TensorFlow.
+  start_up.load_without_notes()
+  from slim_zoo.tasks import classify as task
   return list(task.classify(config, files))
 
 
@@ -118,7 +124,8 @@ def export(**options):
   """
   config = ExportConfig.from_options(options)
   config.check()
-  from slim_zoo.tasks import export as task  # Imports TensorFlow.
+  start_up.load_without_notes()
+  from slim_zoo.tasks import export as task
   return task.export(config)
 
 
@@ -137,7 +144,8 @@ def inspect(**options):
   """
   config = InspectConfig.from_options(options)
   config.check()
-  from slim_zoo.tasks import inspect as task  # Imports TensorFlow.
+  start_up.load_without_notes()
+  from slim_zoo.tasks import inspect as task
   return task.inspect(config)
 
 

@@ -97,6 +97,8 @@ thread.join()
   done = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True,
                         check=False, cwd=ROOT)
   assert 'in a thread: True lenet' in done.stdout, done.stderr
+  # No line of TensorFlow.
+  assert all(line.startswith('evaluating: ') for line in done.stderr.splitlines())
 
 
 def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):

@@ -123,7 +123,7 @@ def train_where_steps_take(seconds, script, **flags):
   code = f"""
 import runpy, sys
 sys.path.insert(0, {str(scripts.ROOT)!r})
-from slim_zoo.commands import start_up
+from slim_zoo import start_up
 start_up.import_tensorflow()
 from slim_zoo.deployment import computation
 computation.seconds_of_steps = lambda dtypes, device: [0.01, {seconds}]

@@ -26,6 +26,7 @@ LAYERS = {
     'progress': set(),
     'files': {'diagnostics', 'progress'},
     'tf_compat': set(),
+    'start_up': {'tf_compat'},
     'catalog': {'diagnostics', 'files'},
     'checkpoints': LEFT,
     'nets': LEFT,
@@ -46,7 +47,7 @@ LAYERS = {
     'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
                               'exporting', 'prediction', 'weight_conversion', 'timing',
                               'config'},
-    'api': {'config', 'tasks'},
+    'api': {'config', 'start_up', 'tasks'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
 WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',

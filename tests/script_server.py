@@ -75,6 +75,6 @@ if __name__ == '__main__':
   sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
   import matplotlib.pyplot  # noqa: F401
 
-  from slim_zoo.commands import start_up
+  from slim_zoo import start_up
   start_up.import_tensorflow()
   serve()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from slim_zoo.commands import start_up
+from slim_zoo import start_up
 from tests.conftest import ROOT
 
 # TensorFlow is loaded before, by the command, or by a user's program.
@@ -15,7 +15,7 @@ BEFORE = ('', 'import tf_slim', 'import tensorflow')
 TRAIN_A_STEP = """
 import sys
 before = set(sys.modules)
-from slim_zoo.commands import start_up
+from slim_zoo import start_up
 start_up.load_tensorflow()
 from slim_zoo.deployment import computation
 from slim_zoo.tf_compat import slim, tf
@@ -63,7 +63,7 @@ def test_notes_are_removed_and_other_lines_pass(capfd):
 def test_the_last_words_of_a_crash_reach_the_terminal(end, code):
   done = run(f"""
 import os
-from slim_zoo.commands import start_up
+from slim_zoo import start_up
 with start_up.without_notes():
   os.write(2, b'E0000 cuda_dnn.cc:1] x\\nfatal: the stack is broken')
   {end}
@@ -75,7 +75,7 @@ def test_a_process_without_stderr_starts():
   done = run("""
 import os
 os.close(2)
-from slim_zoo.commands import start_up
+from slim_zoo import start_up
 with start_up.without_notes():
   print('started')
 """)
@@ -84,7 +84,7 @@ with start_up.without_notes():
 
 def test_modules_are_not_imported_inside_and_can_be_afterwards():
   done = run("""
-from slim_zoo.commands import start_up
+from slim_zoo import start_up
 with start_up._without_modules(['colorsys', 'os']):
   import os
   try:

@@ -11,7 +11,8 @@ update. A forward pass counts two operations for each multiply-add of `slim-zoo
 networks`, a forward and backward pass six. Auxiliary heads are not counted.
 """
 
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo import start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.benchmark import BenchmarkConfig
 
 option_flags.define(BenchmarkConfig)

@@ -20,8 +20,8 @@ import os
 import signal
 import sys
 
-from slim_zoo import diagnostics
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo import diagnostics, start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.classification import ClassifyConfig, find_images, image_paths
 
 option_flags.define(ClassifyConfig)

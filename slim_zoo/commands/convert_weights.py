@@ -14,10 +14,10 @@ and fails if they compute different things.
 
 import os
 
-from slim_zoo import diagnostics
+from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertedWeights, ConvertWeightsConfig
 
 option_flags.define(ConvertWeightsConfig)

@@ -15,10 +15,10 @@ prepares a data set of TensorFlow Datasets. Training reads it without a conversi
 
 import os
 
-from slim_zoo import diagnostics
+from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import tfds
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import DownloadConfig, PublishedData
 from slim_zoo.dataset_building.conversion_report import (
   REFUSED_FILENAME,

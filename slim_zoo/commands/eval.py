@@ -10,7 +10,8 @@ Prints the accuracy and writes a report: numbers, tables and pictures.
 import shlex
 import sys
 
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo import start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.evaluation import EvaluateConfig
 
 option_flags.define(EvaluateConfig)

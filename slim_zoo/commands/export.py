@@ -11,7 +11,8 @@ Exit codes: 0, all formats are written and right; 1, one is not, or a mistake of
 command's; 2, a wrong flag.
 """
 
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo import start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.export import ExportConfig
 
 option_flags.define(ExportConfig)

@@ -15,7 +15,8 @@ slim-zoo export writes a graph with weights, preprocessing and labels, and check
 numbers.
 """
 
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo import start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.export import ExportGraphConfig
 
 option_flags.define(ExportGraphConfig)

@@ -13,7 +13,8 @@ what differs are shown.
 
 import json
 
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo import start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.inspection import InspectConfig
 
 option_flags.define(InspectConfig)

@@ -16,9 +16,9 @@ import fnmatch
 import json
 import os
 
-from slim_zoo import diagnostics
+from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import complexity, networks, published, variables
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.listing import NetworksConfig
 
 option_flags.define(NetworksConfig)

@@ -9,7 +9,8 @@ The same command continues a run that was stopped, whatever stopped it.
 import os
 import shlex
 
-from slim_zoo.commands import option_flags, running, start_up
+from slim_zoo import start_up
+from slim_zoo.commands import option_flags, running
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.training import TrainConfig

@@ -1,8 +1,9 @@
-"""Loads TensorFlow for a command: in less time, and without notes about its own parts.
+"""Loads TensorFlow: without notes about its own parts, and for a command in less time.
 
-A library that imports `tf_compat` gets TensorFlow as it is. A command is a whole
-program, so it may also delay garbage collection and leave out modules that no command
-uses. The notes are lines of native code on stderr, which no log level stops.
+A library that imports `tf_compat` gets TensorFlow as it is. The functions of the Python
+interface leave out the notes. A command is a whole program, so it may also delay
+garbage collection and leave out modules that no command uses. The notes are lines of
+native code on stderr, which no log level stops.
 """
 
 import contextlib
@@ -43,6 +44,16 @@ def load_tensorflow() -> None:
   Environment variables that TensorFlow reads must be set before.
   """
   import_tensorflow()
+  write_processor_notes()
+
+
+def load_without_notes() -> None:
+  """Prepares TensorFlow for a function of the Python interface, unless it is loaded."""
+  if 'slim_zoo.tf_compat' in sys.modules:
+    return
+  with without_notes():
+    from slim_zoo.tf_compat import tf
+    tf.config.list_physical_devices()  # The search for GPUs writes notes too.
   write_processor_notes()
 
 
