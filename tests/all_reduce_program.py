@@ -3,7 +3,7 @@
 Without TF_CONFIG it trains on the whole batch. It writes its variables to a file. No
 dropout: the parts together make the same updates as the whole.
 
-  all_reduce_program.py FOLDER NETWORK STEPS CLIP_NORM CLONES SYNC_BATCH_NORM
+  all_reduce_program.py FOLDER NETWORK STEPS CLIP_NORM CLONES SYNC_BATCH_NORM COPIES
 """
 
 import itertools
@@ -67,7 +67,7 @@ def batch_of(part, parts):
       waited=tf.constant(0.0, tf.float64), numbers=tf.constant([0], tf.int64))
 
 
-def main(folder, network, steps, clip, clones, sync):
+def main(folder, network, steps, clip, clones, sync, copies):
   own = cluster.from_tf_config(os.environ.get('TF_CONFIG'))
   workers = own and agreement.Workers(own, 60)
   task, count = (own.task, workers.count) if own else (0, 1)
@@ -79,7 +79,8 @@ def main(folder, network, steps, clip, clones, sync):
   parts = itertools.count(task * clones)
   devices = [f'/device:CPU:{index}' for index in range(clones)]
   built = graph.build(
-      model_deploy.DeploymentConfig(clones, clone_devices=devices),
+      model_deploy.DeploymentConfig(
+          clones, clone_devices=devices, variables_on_clones=copies),
       lambda: batch_of(next(parts), count * clones), NETWORKS[network],
       losses.Recipe(CLASSES).add,
       learning_rates.Schedule('fixed', 0.05),
@@ -100,4 +101,4 @@ def main(folder, network, steps, clip, clones, sync):
 
 if __name__ == '__main__':
   main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]),
-       int(sys.argv[5]), sys.argv[6] == 'True')
+       int(sys.argv[5]), sys.argv[6] == 'True', sys.argv[7] == 'True')

@@ -50,9 +50,10 @@ def variables(path):
     return {name.replace('|', '/'): file[name] for name in file.files}
 
 
-def run_program(folder, count, network, steps=STEPS, clip=0, clones=1, sync=False):
+def run_program(folder, count, network, steps=STEPS, clip=0, clones=1, sync=False,
+                copies=False):
   """Runs the program in so many processes; returns the variables of each."""
-  arguments = [network, steps, clip, clones, sync]
+  arguments = [network, steps, clip, clones, sync, copies]
   folder.mkdir()
   addresses = jobs.free_addresses(count)
   processes = []
@@ -87,12 +88,14 @@ def test_moving_averages_are_means_over_the_workers(tmp_path):
   np.testing.assert_allclose(first[name], one[name], rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(('workers', 'clones'), [(2, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize(('workers', 'clones', 'copies'), [
+    (2, 1, False), (1, 2, False), (1, 2, True), (2, 2, True)])
 def test_synchronized_batch_norm_equals_one_clone_on_the_whole_batch(
-    tmp_path, workers, clones):
-  one, = run_program(tmp_path / 'one', 1, 'normalized')
-  for found in run_program(tmp_path / 'many', workers, 'normalized', clones=clones,
-                           sync=True):
+    tmp_path, workers, clones, copies):
+  """Clones share their variables, or each has its own."""
+  one, = run_program(tmp_path / 'one', 1, 'normalized', clip=0.5)
+  for found in run_program(tmp_path / 'many', workers, 'normalized', clip=0.5,
+                           clones=clones, sync=True, copies=copies):
     assert one.keys() == found.keys()
     for name, value in found.items():
       np.testing.assert_allclose(

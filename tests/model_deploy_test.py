@@ -61,8 +61,8 @@ def test_config_keeps_the_established_arguments_and_defaults():
   assert {name: value.default for name, value in parameters.items()} == {
       'num_clones': 1, 'clone_on_cpu': False, 'replica_id': 0, 'num_replicas': 1,
       'num_ps_tasks': 0, 'worker_job_name': 'worker', 'ps_job_name': 'ps',
-      'clone_devices': None}
-  assert list(parameters)[-1] == 'clone_devices'
+      'clone_devices': None, 'variables_on_clones': False}
+  assert list(parameters)[-2:] == ['clone_devices', 'variables_on_clones']
   alone = model_deploy.DeploymentConfig()
   served = model_deploy.DeploymentConfig(num_ps_tasks=1)
   assert (alone.ps_device, alone.worker_device) == ('', '')
@@ -78,6 +78,7 @@ def test_config_keeps_the_established_arguments_and_defaults():
     ({'replica_id': 2, 'num_replicas': 2, 'num_ps_tasks': 1}, 'replica_id is 2'),
     ({'num_ps_tasks': 1, 'ps_job_name': ''}, "ps_job_name is empty.*'ps'"),
     ({'num_ps_tasks': 1, 'worker_job_name': ''}, "_name is empty.*'worker'"),
+    ({'num_ps_tasks': 1, 'variables_on_clones': True}, 'leave out one of them'),
     ({'clone_devices': '/cpu:0'}, "clone_devices is '/cpu:0'.*list"),
     ({'num_clones': 2, 'clone_devices': ['/cpu:0']}, 'num_clones=2 device strings'),
     ({'clone_devices': ['the best one']}, "names 'the best one'"),
@@ -87,6 +88,14 @@ def test_config_keeps_the_established_arguments_and_defaults():
 def test_config_refuses_what_cannot_be(arguments, message):
   with pytest.raises(UserError, match=message):
     model_deploy.DeploymentConfig(**arguments)
+
+
+def test_variables_on_the_only_clone():
+  config = model_deploy.DeploymentConfig(variables_on_clones=True)
+  assert config.variables_device() == config.optimizer_device() == '/device:GPU:0'
+  assert config.step_device() == config.inputs_device() == '/device:CPU:0'
+  model_deploy.create_clones(config, dense_net, whole_batch())
+  assert {variable.device for variable in slim.get_variables()} == {'/device:GPU:0'}
 
 
 @pytest.mark.parametrize('index', [2, -1])
@@ -115,8 +124,8 @@ def test_variables_go_round_the_parameter_servers(use_resource):
 def test_an_only_clone_has_no_scope():
   config = model_deploy.DeploymentConfig()
   clone, = model_deploy.create_clones(config, dense_net, whole_batch())
-  assert clone._fields == ('outputs', 'scope', 'device')
-  assert clone[1:] == ('', '/device:GPU:0')
+  assert clone._fields == ('outputs', 'scope', 'device', 'copies')
+  assert clone[1:] == ('', '/device:GPU:0', None)
   assert clone.outputs.op.name == 'logits/BiasAdd'
   assert clone.outputs.device == '/device:GPU:0'
   assert [loss.op.name for loss in tf.losses.get_losses()] == [

@@ -34,6 +34,10 @@ class Distribution(Group):
       lower=1)
   clone_on_cpu: bool = option(
       False, 'Run the clones on the CPU; a machine without a GPU does so anyway.')
+  variables_on_cpu: bool = option(
+      False, 'Keep the variables on the CPU, where all clones share them, as TF-Slim'
+      ' does. By default each GPU has its own copy: reading them from the CPU takes'
+      ' longer than adding up the gradients. Clones on the CPU always share.')
   worker_replicas: int = option(
       1, 'Worker processes of the whole job; the addresses of a cluster count too.',
       lower=1)

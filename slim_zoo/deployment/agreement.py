@@ -45,7 +45,7 @@ class Workers:
             if task != self.cluster.task}
 
   def replica(self, group_key: int, device: str) -> collectives.Replica:
-    """Returns the member of a group of which each worker has one."""
+    """Returns the replica of this worker in a group of which each worker has one."""
     return collectives.Replica(group_key, self.count, device, self.timeout_seconds)
 
   def explain(self, error: tf.errors.OpError) -> UserError | None:
@@ -115,7 +115,7 @@ class Agreement:
       self._new_wishes = tf.placeholder(tf.float32, [_WISHES])
       self._set_wishes = wishes.assign(self._new_wishes, read_value=False)
       self._broadcast = _broadcast(replica, variables, workers.is_chief)
-      self._checksums = replica.gather(_checksums(variables)[tf.newaxis])
+      self._checksums = replica.gather(checksums(variables)[tf.newaxis])
 
   def decide(self, session: tf.Session, agreed: np.ndarray, wishes: Set[int]
              ) -> frozenset[int]:
@@ -187,7 +187,7 @@ def _broadcast(replica, variables, is_chief):
                     for variable, value in zip(variables, sums, strict=True)])
 
 
-def _checksums(variables) -> tf.Tensor:
+def checksums(variables: Sequence[tf.Variable]) -> tf.Tensor:
   """Returns int32 [variables, 2]: sums of the bits of each variable, with overflow."""
   rows = []
   for variable in variables:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from slim_zoo.deployment.optimizer_wrapper import OptimizerWrapper
+from slim_zoo.deployment.variable_copies import VariableCopies
 from slim_zoo.diagnostics import UserError
 from slim_zoo.tf_compat import tf
 
@@ -21,11 +22,13 @@ class Clone(NamedTuple):
     scope: the name scope of its ops, 'clone_0/' for one of several; '', the
       whole graph, for an only clone.
     device: the device string its ops and gradients are built under.
+    copies: its copies of the variables of the first clone; None: it shares them.
   """
 
   outputs: Any
   scope: str
   device: str
+  copies: VariableCopies | None = None
 
 
 def first_clone_items(clones: Sequence[Clone], collection: str) -> list:

@@ -24,6 +24,7 @@ from slim_zoo.deployment.clone_optimizer import (
     optimize_clones,
     total_clone_loss,
 )
+from slim_zoo.deployment.variable_copies import VariableCopies
 from slim_zoo.diagnostics import UserError
 from slim_zoo.tf_compat import slim, tf
 
@@ -66,6 +67,9 @@ class DeploymentConfig:
     ps_job_name: the parameter servers' job in the cluster.
     clone_devices: one device string per clone, such as '/device:CPU:1', in place
       of the choice that `clone_on_cpu` makes; '' leaves the place to TensorFlow.
+    variables_on_clones: whether each clone has its own copy of the variables on its
+      device, see `variable_copies`; not with parameter servers. Otherwise all share the
+      variables on the CPU.
 
   Raises:
     UserError: a ValueError; a value out of range, or two that do not go together.
@@ -79,6 +83,7 @@ class DeploymentConfig:
   worker_job_name: str = 'worker'
   ps_job_name: str = 'ps'
   clone_devices: Sequence[str] | None = None
+  variables_on_clones: bool = False
 
   def __post_init__(self):
     for name, least in (('num_clones', 1), ('replica_id', 0),
@@ -91,6 +96,10 @@ class DeploymentConfig:
           f'num_replicas is {self.num_replicas} but num_ps_tasks is 0: replicas'
           ' share their variables through parameter servers, so set num_ps_tasks'
           ' to 1 or more')
+    if self.variables_on_clones and self.num_ps_tasks:
+      raise UserError(
+          f'variables_on_clones with num_ps_tasks={self.num_ps_tasks}: the parameter'
+          ' servers have the variables; leave out one of them')
     if self.replica_id >= self.num_replicas:
       raise UserError(
           f'replica_id is {self.replica_id}: with num_replicas={self.num_replicas}'
@@ -166,11 +175,20 @@ class DeploymentConfig:
 
   def optimizer_device(self) -> str:
     """Returns the device string to add up and apply gradients under."""
+    if self.variables_on_clones:
+      return self.clone_device(0)
     return f'{self.worker_device}/device:CPU:0'
 
   def inputs_device(self) -> str:
     """Returns the device string to build the input pipeline under."""
     return f'{self.worker_device}/device:CPU:0'
+
+  def step_device(self) -> str | Callable:
+    """Returns where the global step and other variables of one number are created.
+
+    What decides about a step is computed on the CPU, which starts the operations.
+    """
+    return self.inputs_device() if self.variables_on_clones else self.variables_device()
 
   def variables_device(self) -> str | Callable:
     """Returns the device, or device function, to create variables under.
@@ -178,6 +196,8 @@ class DeploymentConfig:
     With parameter servers it is a function that gives the variables to them in
     turn, beginning with task 0, and leaves other ops where they are.
     """
+    if self.variables_on_clones:
+      return self.clone_device(0)
     if not self.num_ps_tasks:
       return '/device:CPU:0'
     return tf.train.replica_device_setter(
@@ -190,7 +210,8 @@ def create_clones(config: DeploymentConfig, model_fn: Callable,
                   kwargs: Mapping[str, Any] | None = None) -> list[Clone]:
   """Calls the model function once per clone, under the clone's scope and device.
 
-  The first call creates the variables, the others share them. Those that slim
+  The first call creates the variables, the others share them, or have copies of them
+  with `variables_on_clones`. Those that slim
   creates, in its layers, slim.model_variable and slim.variable, are placed on
   config.variables_device().
 
@@ -206,17 +227,21 @@ def create_clones(config: DeploymentConfig, model_fn: Callable,
     A list of config.num_clones `Clone`.
   """
   clones = []
-  with slim.arg_scope([slim.model_variable, slim.variable],
-                      device=config.variables_device()):
-    for index in range(config.num_clones):
-      device = config.clone_device(index)
+  for index in range(config.num_clones):
+    device, copies = config.clone_device(index), None
+    if index and config.variables_on_clones:
+      copies = VariableCopies(index)
+      variables, variables_device = copies.replacing(), device
+    else:
       # An inherited scope keeps the caller's own reuse for the first clone.
       variables = tf.variable_scope(
           tf.get_variable_scope(), reuse=True if index else None)
-      with (tf.name_scope(config.clone_scope(index)) as scope,
-            tf.device(device), variables):
-        outputs = model_fn(*(args or ()), **(kwargs or {}))
-      clones.append(Clone(outputs, scope, device))
+      variables_device = config.variables_device()
+    with (slim.arg_scope([slim.model_variable, slim.variable], device=variables_device),
+          tf.name_scope(config.clone_scope(index)) as scope,
+          tf.device(device), variables):
+      outputs = model_fn(*(args or ()), **(kwargs or {}))
+    clones.append(Clone(outputs, scope, device, copies))
   return clones
 
 

@@ -34,6 +34,8 @@ def deployment(config: TrainConfig) -> model_deploy.DeploymentConfig:
         f' {gpus} GPU{"s" if gpus > 1 else ""}, and each clone needs its own: use'
         f' --num_clones={gpus} or --clone_on_cpu')
   on_cpu = options.clone_on_cpu or not gpus
+  if not options.num_ps_tasks and not on_cpu and not options.variables_on_cpu:
+    return model_deploy.DeploymentConfig(options.num_clones, variables_on_clones=True)
   if on_cpu and options.num_cpus > 1:
     return model_deploy.DeploymentConfig(options.num_clones, clone_devices=[
         f'/device:CPU:{index}' for index in range(options.num_clones)])

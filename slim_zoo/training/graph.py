@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from slim_zoo.deployment import model_deploy
 from slim_zoo.deployment.agreement import Agreement, Workers
 from slim_zoo.deployment.collectives import Replica
+from slim_zoo.deployment.variable_copies import CopiedVariables
 from slim_zoo.nets import normalization, synchronized_batch_norm
 from slim_zoo.tf_compat import tf
 from slim_zoo.training.callbacks import summaries
@@ -32,6 +33,7 @@ class TrainingGraph:
     scaling: what scales the loss, or None.
     agreement: of all-reduce workers, else None.
     agreed: float32, how many workers have each wish in the step; empty without others.
+    copies: the variables of the other clones, if they have their own.
   """
 
   train_op: tf.Tensor
@@ -49,6 +51,7 @@ class TrainingGraph:
   scaling: loss_scaling.LossScaling | None = None
   agreement: Agreement | None = None
   agreed: tf.Tensor | tuple = ()
+  copies: CopiedVariables | None = None
 
 
 def build(config: model_deploy.DeploymentConfig,
@@ -82,7 +85,7 @@ def build(config: model_deploy.DeploymentConfig,
   Raises:
     UserError: a trainable scope matches no variable.
   """
-  with tf.device(config.variables_device()):
+  with tf.device(config.step_device()):
     global_step = tf.train.get_or_create_global_step()
 
   statistics = iter([synchronized_batch_norm.Statistics(replica.sum, replica.size)
@@ -106,6 +109,7 @@ def build(config: model_deploy.DeploymentConfig,
       displayable, cross_entropy_fn)
   batches = [clone.outputs[0] for clone in clones]
   reduction = update.reduction
+  copies = [clone.copies for clone in clones[1:] if clone.copies]
   return TrainingGraph(
       update.train_op, step, update.learning_rate,
       waited=tf.add_n([batch.waited for batch in batches]),
@@ -116,5 +120,6 @@ def build(config: model_deploy.DeploymentConfig,
       accumulate_steps=update_options.accumulate_steps,
       accumulate_op=update.accumulate_op,
       finite_check=numerics.FiniteCheck(), scaling=update.scaling,
-      agreement=reduction and Agreement(workers, reduction.wishes),
-      agreed=reduction.agreed if reduction else ())
+      agreement=workers and Agreement(workers, reduction.wishes),
+      agreed=reduction.agreed if workers else (),
+      copies=CopiedVariables(copies) if copies else None)

@@ -127,8 +127,8 @@ class TrainingLoop:
   def _begin(self, session, writer):
     fetches = self._graph
     self._writer = writer if self._options.save_summaries_secs else None
-    if fetches.agreement is not None:
-      fetches.agreement.broadcast(session)
+    for shared in filter(None, [fetches.agreement, fetches.copies]):
+      shared.broadcast(session)
     step = int(session.run(tf.train.get_global_step(session.graph)))
     self.callbacks.begin(session, step, writer)
     if self.callbacks.failure is not None:
@@ -340,8 +340,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
   """
   stop_request = stopping.StopRequest(options.train_dir)
   agreement = training_graph.agreement
-  if agreement is not None:
-    callbacks = [WeightsComparison(agreement), *callbacks]
+  compared = filter(None, [agreement, training_graph.copies])
+  callbacks = [*map(WeightsComparison, compared), *callbacks]
   if options.is_chief:
     callbacks = [*callbacks, graph_files.GraphFiles(options.train_dir)]
   with (stop_request.listening(), failures.without_summary_thread_errors(),

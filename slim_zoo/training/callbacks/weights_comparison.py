@@ -1,26 +1,27 @@
-"""Compares the weights of all-reduce workers, which have to be equal at any time."""
+"""Compares the weights of all replicas, which have to be equal at any time."""
 
 from slim_zoo.deployment.agreement import Agreement
+from slim_zoo.deployment.variable_copies import CopiedVariables
 from slim_zoo.training.callbacks.callback import Callback
 
 
 class WeightsComparison(Callback):
-  """Stops a run whose workers have different weights.
+  """Stops a run whose workers, or clones, have different weights.
 
   It compares at the beginning and before each checkpoint, also in workers that write
   none: `before_save` is called in all of them.
 
   Args:
-    agreement: of the workers.
+    weights: of all workers, or of all clones.
   """
 
-  def __init__(self, agreement: Agreement):
-    self._agreement = agreement
+  def __init__(self, weights: Agreement | CopiedVariables):
+    self._weights = weights
 
   def begin(self, session, step, writer):
-    """Compares the weights that the chief has sent."""
-    self._agreement.compare(session, step)
+    """Compares the weights that the run begins with."""
+    self._weights.compare(session, step)
 
   def before_save(self, session, step):
     """Compares the weights before they are saved."""
-    self._agreement.compare(session, step)
+    self._weights.compare(session, step)

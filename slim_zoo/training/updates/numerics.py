@@ -95,7 +95,7 @@ class Guard:
       with tf.control_dependencies([tf.Assert(False, [_MARK, first])]):
         return tf.constant(False)
 
-    with tf.name_scope('numerics_guard'):
+    with tf.name_scope('numerics_guard'), tf.device('/device:CPU:0'):
       return tf.cond(tf.math.is_finite(self._total_loss), lambda: tf.constant(True),
                      fail).op
 

@@ -1,5 +1,6 @@
 """From the losses of the clones to one train op."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
@@ -98,7 +99,8 @@ def make_train_op(clones: list[model_deploy.Clone],
     UserError: a scope matches no variable, nothing is to be trained, or there is no
       gradient.
   """
-  model_deploy.keep_first_clone_items(clones, tf.GraphKeys.UPDATE_OPS)
+  if not config.variables_on_clones:
+    model_deploy.keep_first_clone_items(clones, tf.GraphKeys.UPDATE_OPS)
   global_step = tf.train.get_or_create_global_step()
   trained = trained_variables(options)
   variable_groups.check_batch_norm(
@@ -107,34 +109,39 @@ def make_train_op(clones: list[model_deploy.Clone],
   if options.moving_average_decay:
     averages = tf.train.ExponentialMovingAverage(
         options.moving_average_decay, global_step)
-  with tf.device(config.optimizer_device()):
+  with tf.device(config.inputs_device()):
     learning_rate = schedule.at(global_step)
     factors = {scope: factor for scope, factor
                in options.learning_rate_multipliers.items() if factor}
     group_rates = {scope: learning_rate * factor for scope, factor in factors.items()}
-    optimizer = (variable_groups.RateGroups(optimizer_fn, learning_rate, factors)
-                 if factors else optimizer_fn(learning_rate))
+
+  def make_optimizer():
+    if factors:
+      return variable_groups.RateGroups(optimizer_fn, learning_rate, factors)
+    return optimizer_fn(learning_rate)
+
+  minimized = _Minimized(config, options, clones, workers, batch_norm_replicas)
+  with tf.device(config.optimizer_device()):
+    reduction = minimized.reduction(make_optimizer)
+    optimizer = reduction or make_optimizer()
   sync_optimizer = None
   if options.replicas_to_aggregate is not None:
     optimizer = sync_optimizer = tf.train.SyncReplicasOptimizer(
         optimizer, options.replicas_to_aggregate, config.num_replicas,
         variable_averages=averages, variables_to_average=averaged)
 
-  optimizer = model_deploy.CloneOptimizer(optimizer, clones)
-  total_loss, scaling = optimizer.total_loss, None
-  if options.scales_loss:
-    with tf.device(config.variables_device()):
-      optimizer = scaling = loss_scaling.LossScaling(optimizer)
-  train_op, total_loss, accumulate_op, reduction = _create_train_op(
-      optimizer, total_loss, clones, global_step, trained, config, options, workers,
-      batch_norm_replicas)
+  if reduction is None:
+    optimizer = minimized.shared(optimizer)
+  train_op, total_loss = _create_train_op(
+      optimizer, minimized, global_step, trained, reduction)
   if averages and sync_optimizer is None:
     # After the update, so that a checkpoint's averages include its weights.
     with tf.control_dependencies([train_op]):
       with tf.control_dependencies([averages.apply(averaged)]):
         train_op = tf.identity(train_op)
-  return Update(train_op, total_loss, learning_rate, sync_optimizer, accumulate_op,
-                group_rates, trained, scaling, reduction)
+  return Update(train_op, total_loss, learning_rate, sync_optimizer,
+                minimized.accumulate_op, group_rates, trained, minimized.scaling,
+                reduction)
 
 
 def trained_variables(options: UpdateOptions) -> list:
@@ -148,37 +155,112 @@ def trained_variables(options: UpdateOptions) -> list:
       options.learning_rate_multipliers)
 
 
-def _create_train_op(optimizer, total_loss, clones, global_step, trained, config,
-                     options, workers, batch_norm_replicas):
-  """Returns (train_op, total_loss, accumulate_op, reduction), see `Update`."""
-  accumulating = reduction = None
-  clip = _clipping(options) or (lambda pairs: pairs)
-  with tf.device(config.optimizer_device()):
-    guard = numerics.Guard(clones, total_loss)
-    if options.accumulate_steps > 1:
-      optimizer = accumulating = accumulation.AccumulatingOptimizer(
-          optimizer, options.accumulate_steps, guard)
-    if workers is not None:
-      optimizer = reduction = reducing_optimizer.ReducingOptimizer(
-          optimizer, workers.replica(collectives.GRADIENTS, config.optimizer_device()),
-          _statistics(), batch_norm_replicas,
-          accumulating and (lambda: accumulating.mean_loss))
-      guard = numerics.Guard(clones, total_loss)
+class _Minimized:
+  """The loss of the clones, and the optimizers that minimize it.
+
+  Attributes:
+    total_loss: float32 scalar.
+    scaling: what scales the loss of the first copy of the variables, or None.
+    accumulating: of each copy of the variables, what takes several batches.
+  """
+
+  def __init__(self, config, options, clones, workers, batch_norm_replicas):
+    self.config, self.options, self._clones = config, options, clones
+    self._workers, self._batch_norm_replicas = workers, batch_norm_replicas
+    self.total_loss, self.scaling, self.accumulating = None, None, []
+
+  def shared(self, optimizer):
+    """Returns the optimizer of variables that all clones share."""
+    optimizer = model_deploy.CloneOptimizer(optimizer, self._clones)
+    self.total_loss = optimizer.total_loss
+    return self._wrapped(optimizer)
+
+  def reduction(self, make_optimizer):
+    """Returns the optimizer of all replicas; None if there is only this one."""
+    workers, device = self._workers, self.config.optimizer_device()
+    count = workers.count if workers else 1
+    if not self.config.variables_on_clones or len(self._clones) == 1:
+      if workers is None:
+        return None
+      members = [self._member(
+          self.shared(make_optimizer()), self._replica(count, device),
+          earlier=self._batch_norm_replicas)]
+    else:
+      members = self._members_of_clones(make_optimizer, count)
+    return reducing_optimizer.ReducingOptimizer(members, count, _statistics())
+
+  def _members_of_clones(self, make_optimizer, num_workers):
+    """Returns a member for each clone, which has its own variables."""
+    shares = model_deploy.clone_losses(self._clones)
+    self.total_loss = model_deploy.total_clone_loss(shares)
+    members = []
+    for index, (clone, share) in enumerate(shares):
+      replacing = clone.copies.replacing() if clone.copies else contextlib.nullcontext()
+      with tf.device(clone.device), replacing:
+        optimizer = self._wrapped(make_optimizer())
+      members.append(self._member(
+          optimizer, self._replica(num_workers * len(shares), clone.device),
+          scope=clone.scope, loss=share, copies=clone.copies,
+          earlier=self._batch_norm_replicas[index:index + 1]))
+    return members
+
+  def _member(self, optimizer, replica, **options):
+    accumulating = self.accumulating[-1] if self.accumulating else None
+    return reducing_optimizer.Member(
+        optimizer, replica, mean_loss=accumulating and (lambda: accumulating.mean_loss),
+        **options)
+
+  def _replica(self, count, device):
+    return collectives.Replica(
+        collectives.GRADIENTS, count, device,
+        self._workers.timeout_seconds if self._workers else 0)
+
+  def _wrapped(self, optimizer):
+    """Returns an optimizer with loss scaling and accumulation, as far as asked for."""
+    if self.options.scales_loss:
+      with tf.device(self.config.step_device()):
+        optimizer = loss_scaling.LossScaling(optimizer)
+      self.scaling = self.scaling or optimizer
+    if self.options.accumulate_steps > 1:
+      optimizer = accumulation.AccumulatingOptimizer(
+          optimizer, self.options.accumulate_steps, self.guard())
+      self.accumulating.append(optimizer)
+    return optimizer
+
+  def guard(self):
+    """Returns a new guard of the loss."""
+    return numerics.Guard(self._clones, self.total_loss)
+
+  @property
+  def accumulate_op(self):
+    """Takes one batch for each copy of the variables; None without accumulation."""
+    ops = [optimizer.accumulate_op for optimizer in self.accumulating]
+    return tf.add_n(ops) if ops else None
+
+
+def _create_train_op(optimizer, minimized, global_step, trained, reduction):
+  """Returns (train_op, total_loss), see `Update`."""
+  clip = _clipping(minimized.options) or (lambda pairs: pairs)
+  total_loss = minimized.total_loss
+  with tf.device(minimized.config.optimizer_device()):
+    guard = minimized.guard()
 
     def transform(pairs):
-      if reduction is not None:
-        # Whichever worker's loss is not finite: all of them end in the same step.
-        guard.watch(reduction.mean_loss)
-      return clip(numerics.guarded(guard, pairs))
+      if reduction is None:
+        return clip(numerics.guarded(guard, pairs))
+      # Whichever worker's loss is not finite: all of them end in the same step.
+      guard.watch(reduction.mean_loss)
+      return [pair for own in reduction.by_member(numerics.guarded(guard, pairs))
+              for pair in clip(own)]
 
     train_op = slim.training.create_train_op(
         total_loss, optimizer, global_step=global_step, variables_to_train=trained,
         transform_grads_fn=transform, check_numerics=False)
-    if accumulating or reduction:
-      total_loss = (reduction or accumulating).mean_loss
+    if minimized.accumulating or reduction:
+      total_loss = (reduction or minimized.accumulating[0]).mean_loss
       with tf.control_dependencies([train_op]):
         train_op = tf.identity(total_loss)
-  return (train_op, total_loss, accumulating and accumulating.accumulate_op, reduction)
+  return train_op, total_loss
 
 
 def _statistics():
