@@ -172,10 +172,13 @@ def check_cards(straight, interrupted):
   assert not [name for name in straight['flags'] if name.startswith('tt_')]
 
 
-@pytest.mark.parametrize('flags', [
-    {'sync_replicas': True}, {'num_ps_tasks': 1}, {'master': 'grpc://localhost:1'}])
-def test_what_cannot_be_deterministic_is_refused(digits_dir, tmp_path, flags):
+@pytest.mark.parametrize(('flags', 'words'), [
+    ({'sync_replicas': True}, '--sync_replicas='),
+    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, '--num_ps_tasks=1'),
+    ({'cluster': 'a:1,b:1'}, '2 workers'),
+    ({'master': 'grpc://localhost:1'}, '--master=')])
+def test_what_cannot_be_deterministic_is_refused(digits_dir, tmp_path, flags, words):
   done = scripts.run('train_image_classifier', **on_digits(digits_dir),
                      train_dir=tmp_path, deterministic=True, **flags)
-  scripts.answer(done, '--deterministic', f'--{next(iter(flags))}=')
+  scripts.answer(done, '--deterministic', words)
   assert os.listdir(tmp_path) == []
