@@ -13,7 +13,7 @@ from slim_zoo.weight_conversion import (
     checking,
     converting,
     engine,
-    foreign,
+    framework_process,
     layers,
     pairs,
     slim_networks,
@@ -71,9 +71,9 @@ def test_head_of_table_depends_on_classes(pair):
       head, f'{pair.head()}/biases']
 
 
-def test_every_twin_of_pytorch_is_known_to_its_runner():
-  twins = {pair.twin for pair in pairs.PAIRS if pair.framework is layers.PYTORCH}
-  assert twins == {'', *pytorch_runner.TWINS}
+def test_every_variant_of_pytorch_is_known_to_its_runner():
+  variants = {pair.variant for pair in pairs.PAIRS if pair.framework is layers.PYTORCH}
+  assert variants == {'', *pytorch_runner.VARIANTS}
 
 
 ROWS = [layers.Row('conv', 'a', 'a_norm'),
@@ -102,7 +102,7 @@ def shapes_of_rows(scales):
 def test_engine_gives_back_every_bit(framework, scales):
   shapes = shapes_of_rows(scales)
   values = random_weights.values(shapes)
-  there = engine.to_foreign(values, ROWS, framework)
+  there = engine.to_framework(values, ROWS, framework)
   assert len(there.optional) == (2 if scales else 5)
   back = engine.to_slim(there.arrays, ROWS, framework, shapes)
   assert set(back) == set(values)
@@ -112,7 +112,7 @@ def test_engine_gives_back_every_bit(framework, scales):
 
 def test_pytorch_layouts_are_output_channels_first():
   values = random_weights.values(shapes_of_rows(True))
-  arrays = engine.to_foreign(values, ROWS, layers.PYTORCH).arrays
+  arrays = engine.to_framework(values, ROWS, layers.PYTORCH).arrays
   assert arrays['a.weight'].shape == (6, 4, 3, 5)
   assert arrays['b.weight'].shape == (6, 1, 3, 3)
   assert arrays['d.weight'].shape == (7, 6)
@@ -127,7 +127,8 @@ def test_bias_and_gamma_are_folded_where_slim_has_neither(framework):
   random = np.random.default_rng(1)
   shapes = {name: shape for name, shape in shapes_of_rows(False).items()
             if name.startswith('conv/')}
-  arrays = engine.to_foreign(random_weights.values(shapes), ROWS[:1], framework).arrays
+  arrays = engine.to_framework(
+      random_weights.values(shapes), ROWS[:1], framework).arrays
   bias, gamma = random.normal(size=[2, 6])
   arrays[framework.tensor('a', framework.bias)] = bias
   arrays[framework.tensor('a_norm', framework.norm['gamma'])] = gamma
@@ -151,7 +152,7 @@ def test_bias_and_gamma_are_folded_where_slim_has_neither(framework):
 ], ids=['missing', 'beside', 'shape'])
 def test_engine_refuses_what_does_not_fit(change, words):
   shapes = shapes_of_rows(True)
-  arrays = engine.to_foreign(random_weights.values(shapes), ROWS, layers.KERAS).arrays
+  arrays = engine.to_framework(random_weights.values(shapes), ROWS, layers.KERAS).arrays
   change(arrays)
   with pytest.raises(diagnostics.UserError, match=words):
     engine.to_slim(arrays, ROWS, layers.KERAS, shapes)
@@ -172,7 +173,8 @@ def there_and_back(pair, folder, options, suffix, num_classes=11):
   """Converts random weights there and back; returns (values, again, lines)."""
   values = random_weights.values(pair.shapes(num_classes, 3))
   slim_networks.write(values, f'{folder}/a')
-  lines = converting.to_foreign(pair, f'{folder}/a', f'{folder}/there{suffix}', options)
+  lines = converting.to_framework(
+      pair, f'{folder}/a', f'{folder}/there{suffix}', options)
   lines += converting.to_slim(pair, f'{folder}/there{suffix}', f'{folder}/b', options)
   return values, slim_networks.read(f'{folder}/b', pair), '\n'.join(lines)
 
@@ -236,7 +238,7 @@ def test_every_pair_goes_there_and_back(pair, tmp_path):
   assert_equal(values, again)
 
 
-def pretend(monkeypatch, logits_of, twin_logits_of=lambda ours: None):
+def pretend(monkeypatch, logits_of, variant_logits_of=lambda ours: None):
   """Lets the other framework give logits made of slim's."""
   ours = []
   run_slim = slim_networks.run
@@ -245,12 +247,13 @@ def pretend(monkeypatch, logits_of, twin_logits_of=lambda ours: None):
     ours.append(run_slim(pair, values, images))
     return ours[-1]
 
-  def run_foreign(pair, images, **arguments):
+  def run_framework(pair, images, **arguments):
     pathlib.Path(arguments['save']).write_text('weights')
-    return foreign.Outcome({}, logits_of(ours[-1]), twin_logits_of(ours[-1]))
+    return framework_process.Outcome(
+        {}, logits_of(ours[-1]), variant_logits_of(ours[-1]))
 
   monkeypatch.setattr(slim_networks, 'run', run)
-  monkeypatch.setattr(foreign, 'run', run_foreign)
+  monkeypatch.setattr(framework_process, 'run', run_framework)
 
 
 def test_nothing_is_written_when_networks_differ(tmp_path, monkeypatch):
@@ -258,7 +261,7 @@ def test_nothing_is_written_when_networks_differ(tmp_path, monkeypatch):
   slim_networks.write(random_weights.values(pair.shapes(5, 3)), f'{tmp_path}/a')
   pretend(monkeypatch, lambda ours: ours + 0.01 * np.abs(ours).max() * np.eye(4, 5))
   with pytest.raises(diagnostics.UserError, match='compute different things'):
-    converting.to_foreign(pair, f'{tmp_path}/a', f'{tmp_path}/there.keras', SMALL)
+    converting.to_framework(pair, f'{tmp_path}/a', f'{tmp_path}/there.keras', SMALL)
   assert not list(tmp_path.glob('*.keras'))
 
 
@@ -268,10 +271,10 @@ def test_resnet_of_pytorch_is_only_taken_when_asked_for(tmp_path, monkeypatch):
   pretend(monkeypatch, lambda ours: ours[:, ::-1], lambda ours: ours)
   target = f'{tmp_path}/there.pth'
   with pytest.raises(diagnostics.UserError, match='strides in the 3x3'):
-    converting.to_foreign(pair, f'{tmp_path}/a', target,
+    converting.to_framework(pair, f'{tmp_path}/a', target,
                           converting.Options(image_size=64))
   assert not os.path.exists(target)
-  lines = converting.to_foreign(pair, f'{tmp_path}/a', target, SMALL)
+  lines = converting.to_framework(pair, f'{tmp_path}/a', target, SMALL)
   assert 'warning: PyTorch strides in the 3x3' in lines[-1]
   assert os.path.exists(target)
 
@@ -286,7 +289,7 @@ def test_images_of_the_check_are_as_large_as_those_of_training(
     given.append(images)
     raise diagnostics.UserError('enough')
 
-  monkeypatch.setattr(foreign, 'run', run)
+  monkeypatch.setattr(framework_process, 'run', run)
   options = converting.Options(image_size=32, fold_normalization=fold)
   framework = 'keras' if name == 'VGG16' else 'pytorch'
   with pytest.raises(diagnostics.UserError, match='enough'):
@@ -314,7 +317,7 @@ def test_check_sees_what_differs():
     ({'model_name': 'inception_v3', 'source': 'pretrained', 'framework': 'pytorch'},
      ['average pools', 'inception_v3']),
     ({'keep_channel_order': True, 'model_name': 'mobilenet_v2'}, ['reads RGB']),
-    ({'use_moving_averages': True}, ['foreign weights have none']),
+    ({'use_moving_averages': True}, ['its own weights have none']),
     ({'fold_normalization': True}, ['timm']),
     ({'target': None}, ['no --target']),
 ])
@@ -343,13 +346,15 @@ def test_missing_framework_is_answered_with_what_to_install(
     (tmp_path / f'{module}.py').write_text(f'raise ImportError("no {module}")')
   monkeypatch.setenv('PYTHONPATH', str(tmp_path))
   with pytest.raises(diagnostics.UserError, match=words) as raised:
-    foreign.run(pairs.find(name, framework), np.zeros([1, 8, 8, 3], np.float32))
+    framework_process.run(
+        pairs.find(name, framework), np.zeros([1, 8, 8, 3], np.float32))
   assert '\n' not in str(raised.value)
 
 
 def test_interpreter_that_cannot_be_run_is_named():
   with pytest.raises(diagnostics.UserError, match="--python='absent'"):
-    foreign.run(pairs.find('vgg_16', 'pytorch'), np.zeros([1, 8, 8, 3], np.float32),
+    framework_process.run(
+        pairs.find('vgg_16', 'pytorch'), np.zeros([1, 8, 8, 3], np.float32),
                 python='absent')
 
 

@@ -90,10 +90,10 @@ def _check_content(options, framework):
 def _list():
   from slim_zoo.weight_conversion import pairs
   for pair in pairs.PAIRS:
-    name = pair.foreign_name + ''.join(
+    name = pair.framework_model + ''.join(
         f'({key}={value})' for key, value in pair.options.items())
     told = (' only to begin training with' if pair.trains_anew else
-            ' with a small difference' if pair.twin else '')
+            ' with a small difference' if pair.variant else '')
     print(f'{pair.model_name:<20} {pair.framework.title:<8} {name}{told}')
   for framework, names in pairs.REFUSED.items():
     for name, reason in names.items():
@@ -125,7 +125,7 @@ def main(unused_argv):
   converting.check(pair, into_slim, choices)
   if into_slim:
     _check_content(options, framework)
-  convert = converting.to_slim if into_slim else converting.to_foreign
+  convert = converting.to_slim if into_slim else converting.to_framework
   print('\n'.join(convert(pair, options.source, options.target, choices)))
   return 0
 

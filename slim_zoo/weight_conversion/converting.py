@@ -8,7 +8,13 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
 from slim_zoo.files import atomic
-from slim_zoo.weight_conversion import checking, engine, foreign, pairs, slim_networks
+from slim_zoo.weight_conversion import (
+    checking,
+    engine,
+    framework_process,
+    pairs,
+    slim_networks,
+)
 
 # What timm's networks divide the channels by, of images in [0, 1].
 _DEVIATIONS = (0.229, 0.224, 0.225)
@@ -20,11 +26,11 @@ class Options:
   """The options of a conversion.
 
   Attributes:
-    num_classes: of the foreign network; None takes what its weights have.
+    num_classes: of the framework's network; None: those of its weights.
     background: 'keep', 'drop' or 'add' class 0; None drops it from a checkpoint of
       1001 classes, and keeps the classes as they are otherwise.
     image_size: of the check; None is the network's own.
-    channels: of the images, where foreign weights are read.
+    channels: of the images, if the framework's weights are read.
     moving_averages: whether to take them out of the checkpoint.
     keep_channel_order: whether a network that reads BGR goes on doing so in slim.
     fold_normalization: whether the first kernel is made to take images that are not
@@ -54,14 +60,14 @@ def check(pair: pairs.Pair, into_slim: bool, options: Options) -> None:
         f' the way to slim, not for {name} {"from" if into_slim else "to"} {title}')
   if options.keep_channel_order and not pair.reads_bgr:
     raise diagnostics.UserError(
-        f'--keep_channel_order changes nothing: {title} {pair.foreign_name} reads RGB,'
-        ' as slim does')
+        f'--keep_channel_order changes nothing: {title} {pair.framework_model} reads'
+        ' RGB, as slim does')
   if options.background == 'add' and not into_slim:
     raise diagnostics.UserError(
         '--background_class=add is for the way to slim: choose keep or drop')
   if options.moving_averages and into_slim:
     raise diagnostics.UserError(
-        f'--use_moving_averages is for the way to {title}: foreign weights have none')
+        f'--use_moving_averages is for the way to {title}: its own weights have none')
   if options.num_classes and not into_slim:
     raise diagnostics.UserError(
         '--num_classes is for weights on the way to slim: a checkpoint says itself how'
@@ -70,7 +76,7 @@ def check(pair: pairs.Pair, into_slim: bool, options: Options) -> None:
 
 def to_slim(pair: pairs.Pair, source: str, target: str,
             options: Options) -> list[str]:
-  """Turns foreign weights into a checkpoint; returns lines about it.
+  """Converts weights of Keras or PyTorch to a checkpoint; returns lines about it.
 
   Args:
     pair: the networks.
@@ -88,14 +94,14 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
   theirs = images[..., ::-1] if flips else images
   if options.fold_normalization:
     theirs = theirs / _divisors(images.shape[3])
-  outcome = foreign.run(
+  outcome = framework_process.run(
       pair, np.ascontiguousarray(theirs, np.float32), classes=options.num_classes,
       weights=source, python=options.python)
   values = engine.to_slim(outcome.arrays, rows, pair.framework,
                           pair.shapes(outcome.logits.shape[1], images.shape[3]))
   if flips:
     values = engine.flip_channels(values, rows[0].kernel)
-    notes.append(f'{pair.framework.title} {pair.foreign_name} reads BGR: the input'
+    notes.append(f'{pair.framework.title} {pair.framework_model} reads BGR: the input'
                  f' channels of {rows[0].kernel} are turned round')
   if options.fold_normalization:
     values = engine.scale_channels(
@@ -111,12 +117,12 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
   slim_networks.write(values, target)
   notes += _auxiliary_note(pair, into_slim=True)
   return [f"'{target}': {pair.model_name}, {_classes(values, pair)} classes, from"
-          f' {pair.framework.title} {pair.foreign_name}', *notes, *lines]
+          f' {pair.framework.title} {pair.framework_model}', *notes, *lines]
 
 
-def to_foreign(pair: pairs.Pair, source: str, target: str,
+def to_framework(pair: pairs.Pair, source: str, target: str,
                options: Options) -> list[str]:
-  """Turns a checkpoint into a file of foreign weights; returns lines about it.
+  """Converts a checkpoint to a file of Keras or PyTorch; returns lines about it.
 
   Args:
     pair: the networks.
@@ -137,18 +143,18 @@ def to_foreign(pair: pairs.Pair, source: str, target: str,
   flips = _flips(pair, options, images.shape[3])
   if flips:
     values = engine.flip_channels(values, rows[0].kernel)
-    notes.append(f'{pair.framework.title} {pair.foreign_name} reads BGR: the input'
+    notes.append(f'{pair.framework.title} {pair.framework_model} reads BGR: the input'
                  f' channels of {rows[0].kernel} are turned round')
   # The framework chooses the format by the suffix.
   unfinished = os.path.join(
       os.path.dirname(target), f'unfinished.{os.path.basename(target)}')
   with atomic.replacing(target, unfinished):
-    outcome = foreign.run(
+    outcome = framework_process.run(
         pair, np.ascontiguousarray(images[..., ::-1] if flips else images),
         classes=_classes(values, pair), save=unfinished, python=options.python,
-        tensors=engine.to_foreign(values, rows, pair.framework))
+        tensors=engine.to_framework(values, rows, pair.framework))
     lines = _compare(pair, ours, outcome, options, skip_ours=removed > 0)
-  return [f"'{target}': {pair.framework.title} {pair.foreign_name},"
+  return [f"'{target}': {pair.framework.title} {pair.framework_model},"
           f' {_classes(values, pair)} classes, from {pair.model_name} in'
           f" '{source}'", *notes,
           *_auxiliary_note(pair, into_slim=False), *lines]
@@ -190,7 +196,7 @@ def _auxiliary_note(pair, into_slim):
   scope = pair.auxiliary_scope()
   if not scope:
     return []
-  fact = f'{pair.framework.title} {pair.foreign_name} has no auxiliary head'
+  fact = f'{pair.framework.title} {pair.framework_model} has no auxiliary head'
   return [f'{fact}: training begins it anew with'
           f' --checkpoint_exclude_scopes={scope}' if into_slim else
           f'{fact}: that of the checkpoint is left out']
@@ -205,25 +211,25 @@ def _compare(pair, ours, outcome, options, skip_ours=False, skip_theirs=False):
   cut = lambda logits, skips: logits[:, 1:] if skips else logits
   ours = cut(ours, skip_ours)
   actual = checking.compare(ours, cut(outcome.logits, skip_theirs))
-  if not pair.twin:
+  if not pair.variant:
     _require(actual, pair)
     return [f'check: {actual}']
-  weights = checking.compare(ours, cut(outcome.twin_logits, skip_theirs))
+  weights = checking.compare(ours, cut(outcome.variant_logits, skip_theirs))
   _require(weights, pair)
   difference = f'{pair.difference}: {actual}'
   if pair.trains_anew and not options.accept_differences:
     raise diagnostics.UserError(diagnostics.sentences(
-        f'{pair.foreign_name} of {pair.framework.title} is not {pair.model_name}:'
+        f'{pair.framework_model} of {pair.framework.title} is not {pair.model_name}:'
         f' {difference}',
         'As a beginning for training, convert with --accept_differences'))
-  return [f"check, with slim's {pair.twin} on both sides: {weights}",
+  return [f"check, with slim's {pair.variant} on both sides: {weights}",
           f'warning: {difference}']
 
 
 def _require(comparison, pair):
   if not comparison.same:
     raise diagnostics.UserError(
-        f'{pair.model_name} and {pair.foreign_name} of {pair.framework.title} compute'
-        f' different things, nothing was written: {comparison}')
+        f'{pair.model_name} and {pair.framework_model} of {pair.framework.title}'
+        f' compute different things, nothing was written: {comparison}')
 
 

@@ -113,7 +113,7 @@ def _check(values, left, shapes, framework):
           f' {list(shapes[name])}: are the {framework.title} weights of this network?')
 
 
-def to_foreign(values: Mapping[str, np.ndarray], rows: Iterable[layers.Row],
+def to_framework(values: Mapping[str, np.ndarray], rows: Iterable[layers.Row],
                framework: layers.Framework) -> Foreign:
   """Turns slim's variables into the tensors of another framework.
 

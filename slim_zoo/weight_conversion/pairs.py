@@ -22,14 +22,14 @@ class Pair:
   Attributes:
     model_name: in the zoo.
     framework: a `layers.Framework`.
-    foreign_name: of the class in keras.applications, or of the model in timm.
+    framework_model: of the class in keras.applications, or of the model in timm.
     table: returns the rows.
-    options: arguments of the other framework's network.
-    reads_bgr: whether the foreign network reads BGR images: the input channels of the
+    options: arguments of that network.
+    reads_bgr: whether that network reads BGR images: the input channels of the
       first kernel are then turned round.
-    twin: what the foreign network must be rebuilt with to compute what slim does, for
+    variant: name of the change that makes that network compute the same as slim, for
       the check of the weights; '' if it does so as it is.
-    difference: the text about the two networks where there is a twin.
+    difference: the text about the two networks where there is a variant.
     trains_anew: whether the difference is so large that the weights only serve to
       begin training with.
     preprocessing: the text about the images of the published weights.
@@ -37,11 +37,11 @@ class Pair:
 
   model_name: str
   framework: layers.Framework
-  foreign_name: str
+  framework_model: str
   table: Callable[[], list[layers.Row]]
   options: dict = dataclasses.field(default_factory=dict)
   reads_bgr: bool = False
-  twin: str = ''
+  variant: str = ''
   difference: str = ''
   trains_anew: bool = False
   preprocessing: str = ''
@@ -103,25 +103,28 @@ _RESNET = {layers: architectures.RESNET_UNITS[layers] for layers in (50, 101, 15
 def _keras_pairs():
   keras = functools.partial(Pair, framework=layers.KERAS)
   for depth, counts in _VGG.items():
-    yield keras(f'vgg_{depth}', foreign_name=f'VGG{depth}', reads_bgr=True,
+    yield keras(f'vgg_{depth}', framework_model=f'VGG{depth}', reads_bgr=True,
                 table=functools.partial(keras_tables.vgg, counts),
                 preprocessing=_CAFFE)
   for depth, counts in _RESNET.items():
-    yield keras(f'resnet_v1_{depth}', foreign_name=f'ResNet{depth}', reads_bgr=True,
-                table=functools.partial(keras_tables.resnet_v1, counts), twin='pool1',
+    yield keras(f'resnet_v1_{depth}', framework_model=f'ResNet{depth}', reads_bgr=True,
+                table=functools.partial(keras_tables.resnet_v1, counts),
+                variant='pool1',
                 difference=f'{_POOL1}; on 225 x 225 they do the same',
                 preprocessing=_CAFFE)
-    yield keras(f'resnet_v2_{depth}', foreign_name=f'ResNet{depth}V2', twin='pool1',
+    yield keras(f'resnet_v2_{depth}', framework_model=f'ResNet{depth}V2',
+                variant='pool1',
                 table=functools.partial(keras_tables.resnet_v2, counts),
                 difference=f'{_POOL1}, and Keras pads with zeros, which are larger'
                            ' than negative features',
                 preprocessing=_INCEPTION)
-  yield keras('inception_v3', foreign_name='InceptionV3',
+  yield keras('inception_v3', framework_model='InceptionV3',
               table=keras_tables.inception_v3, preprocessing=_INCEPTION)
-  yield keras('inception_resnet_v2', foreign_name='InceptionResNetV2',
+  yield keras('inception_resnet_v2', framework_model='InceptionResNetV2',
               table=keras_tables.inception_resnet_v2, preprocessing=_INCEPTION)
   for name, run in _NASNET.items():
-    yield keras(f'nasnet_{name}', foreign_name=f'NASNet{name.title()}', twin='pools',
+    yield keras(f'nasnet_{name}', framework_model=f'NASNet{name.title()}',
+                variant='pools',
                 table=functools.partial(nasnet_tables.keras, run),
                 difference="where a reduction cell's pools reach past the border, Keras"
                            ' puts zeros, slim leaves them out',
@@ -131,14 +134,14 @@ def _keras_pairs():
       ('2', keras_tables.mobilenet_v2, {'': 1.0, '_140': 1.4, '_035': .35})):
     for suffix, alpha in widths.items():
       yield keras(f'mobilenet_v{version}{suffix}',
-                  foreign_name='MobileNetV2' if version == '2' else 'MobileNet',
+                  framework_model='MobileNetV2' if version == '2' else 'MobileNet',
                   table=table, options={'alpha': alpha}, preprocessing=_INCEPTION)
 
 
 def _pytorch_pairs():
   pytorch = functools.partial(Pair, framework=layers.PYTORCH)
   for depth, counts in _VGG.items():
-    yield pytorch(f'vgg_{depth}', foreign_name=f'vgg{depth}',
+    yield pytorch(f'vgg_{depth}', framework_model=f'vgg{depth}',
                   table=functools.partial(pytorch_tables.vgg, counts),
                   preprocessing=_NORMALIZED)
   for ours, theirs, depths in (
@@ -147,20 +150,20 @@ def _pytorch_pairs():
       ('resnext_', 'resnext{}_32x4d', (50, 101)),
       ('se_resnext_', 'seresnext{}_32x4d', (50, 101))):
     for depth in depths:
-      yield pytorch(f'{ours}{depth}', foreign_name=theirs.format(depth),
+      yield pytorch(f'{ours}{depth}', framework_model=theirs.format(depth),
                     table=functools.partial(pytorch_tables.resnet, _RESNET[depth],
                                             ours.startswith('se_')),
                     preprocessing=_NORMALIZED)
   for depth, counts in _RESNET.items():
-    yield pytorch(f'resnet_v1_{depth}', foreign_name=f'resnet{depth}',
+    yield pytorch(f'resnet_v1_{depth}', framework_model=f'resnet{depth}',
                   table=functools.partial(pytorch_tables.resnet, counts),
-                  twin='strides', difference=_STRIDES.format(depth),
+                  variant='strides', difference=_STRIDES.format(depth),
                   trains_anew=True, preprocessing=_NORMALIZED)
-  yield pytorch('inception_v4', foreign_name='inception_v4',
+  yield pytorch('inception_v4', framework_model='inception_v4',
                 table=pytorch_tables.inception_v4, preprocessing=_INCEPTION)
-  yield pytorch('inception_resnet_v2', foreign_name='inception_resnet_v2',
+  yield pytorch('inception_resnet_v2', framework_model='inception_resnet_v2',
                 table=pytorch_tables.inception_resnet_v2, preprocessing=_INCEPTION)
-  yield pytorch('nasnet_large', foreign_name='nasnetalarge', twin='average pools',
+  yield pytorch('nasnet_large', framework_model='nasnetalarge', variant='average pools',
                 table=functools.partial(nasnet_tables.timm, _NASNET['large']),
                 difference="where a reduction cell's average pool reaches past the"
                            ' border, timm counts zeros, slim leaves them out',
@@ -206,7 +209,7 @@ def find(name: str, framework: str) -> Pair:
   """
   title = layers.FRAMEWORKS[framework].title
   matches = [pair for pair in PAIRS if pair.framework.name == framework
-           and name in (pair.model_name, pair.foreign_name)]
+           and name in (pair.model_name, pair.framework_model)]
   if matches:
     # Widths share a name in Keras: the first is of width 1.
     return matches[0]

@@ -118,7 +118,7 @@ class NasNetABaseCell:
         return self._concat_unused(states, filters)
 
   def _fit_previous(self, previous, net, filters, is_larger):
-    """Returns the output of the cell before, in the size and depth of `net`."""
+    """Returns the output of the cell before: size of `net`, `filters` channels."""
     sizes, previous_sizes = layers.static_sizes(net), layers.static_sizes(previous)
     if None not in sizes + previous_sizes:
       is_larger = sizes != previous_sizes

@@ -4,7 +4,7 @@
 
 The one place that imports Keras: it needs TensorFlow's eager mode, which tf_compat
 turns off for the whole program. So nothing of the project is imported here, and
-`conversion.foreign` talks to it by files; see there for the request.
+`weight_conversion.framework_process` talks to it by files; see there for the request.
 """
 
 import json
@@ -50,8 +50,8 @@ def main(path):
     save(request['save'])
   images = np.load(request['images'])['images']
   result['logits'] = logits(keras, model, images)
-  if request['twin']:
-    result['twin_logits'] = logits(keras, model, images, pools_of_slim=True)
+  if request['variant']:
+    result['variant_logits'] = logits(keras, model, images, pools_of_slim=True)
   np.savez(request['result'], **result)
   return 0
 

@@ -3,8 +3,8 @@
   python pytorch_runner.py REQUEST.json
 
 PyTorch may be installed in another environment than TensorFlow, so nothing of the
-project is imported here, and `conversion.foreign` talks to it by files; see there for
-the request.
+project is imported here. `weight_conversion.framework_process` writes the request and
+describes it.
 """
 
 import json
@@ -62,9 +62,9 @@ def main(path):
   model.double()
   with torch.no_grad():
     result['logits'] = model(images).numpy()
-    if request['twin']:
-      TWINS[request['twin']](torch, model)
-      result['twin_logits'] = model(images).numpy()
+    if request['variant']:
+      VARIANTS[request['variant']](torch, model)
+      result['variant_logits'] = model(images).numpy()
   np.savez(request['result'], **result)
   return 0
 
@@ -146,7 +146,7 @@ def leave_out_padding(torch, model):
 
 
 # What makes a network compute what slim's does, by the name in the request.
-TWINS = {'strides': use_strides_of_slim, 'average pools': leave_out_padding}
+VARIANTS = {'strides': use_strides_of_slim, 'average pools': leave_out_padding}
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
-"""The other side of a conversion: a process that runs Keras or PyTorch.
+"""A process that runs the network of Keras or PyTorch in a conversion.
 
-The process is given a request, a JSON object with
+Its request is a JSON object with
 
   model, options, classes, size, channels   what to build; classes may be null
   weights   a file to read, 'pretrained' for the published ones, or null
@@ -8,10 +8,10 @@ The process is given a request, a JSON object with
   optional  names of those that the network may lack
   save      a file to write, or null
   images    an .npz with float32 images [batch, height, width, channels]
-  twin      what to change for a second run; '' for none
+  variant   what to change for a second run; '' for none
 
-and writes to `result` an .npz with logits, twin_logits and, where it read weights,
-every tensor under 'w:NAME'. It exits with 3 for a mistake, told in one line.
+and writes to `result` an .npz with logits, variant_logits and, where it read weights,
+every tensor under 'w:NAME'. For a user's mistake it exits with 3 and one line.
 """
 
 import dataclasses
@@ -38,21 +38,21 @@ class Outcome:
   Attributes:
     arrays: the network's tensors by name, where weights were read.
     logits: float64 [batch, classes].
-    twin_logits: those of the network with slim's padding and strides, or None.
+    variant_logits: those of the network with slim's padding and strides, or None.
   """
 
   arrays: dict[str, np.ndarray]
   logits: np.ndarray
-  twin_logits: np.ndarray | None
+  variant_logits: np.ndarray | None
 
 
 def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
         weights: str | None = None, tensors: engine.Foreign | None = None,
         save: str | None = None, python: str = '') -> Outcome:
-  """Builds the foreign network, with weights read or given, and runs it.
+  """Builds the framework's network, with weights of a file or arrays, and runs it.
 
   Args:
-    pair: whose foreign network it is.
+    pair: of the networks.
     images: float32 [batch, height, width, channels].
     classes: of the network; None: those of the weights.
     weights: a file, or 'pretrained'.
@@ -69,14 +69,14 @@ def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
     if tensors:
       np.savez(place('arrays.npz'), **tensors.arrays)
     request = {
-        'model': pair.foreign_name, 'options': pair.options, 'classes': classes,
+        'model': pair.framework_model, 'options': pair.options, 'classes': classes,
         'size': images.shape[1], 'channels': images.shape[3],
         'weights': weights if weights in (None, 'pretrained') else (
             os.path.abspath(weights)),
         'arrays': place('arrays.npz') if tensors else None,
         'optional': tensors.optional if tensors else [],
         'save': os.path.abspath(save) if save else None,
-        'images': place('images.npz'), 'twin': pair.twin,
+        'images': place('images.npz'), 'variant': pair.variant,
         'result': place('result.npz')}
     pathlib.Path(place('request.json')).write_text(
         json.dumps(request), encoding='utf-8')
@@ -84,7 +84,7 @@ def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
     with np.load(place('result.npz')) as result:
       return Outcome(
           {name[2:]: result[name] for name in result.files if name.startswith('w:')},
-          result['logits'], result['twin_logits'] if pair.twin else None)
+          result['logits'], result['variant_logits'] if pair.variant else None)
 
 
 def _call(pair, python, request):
@@ -105,4 +105,4 @@ def _call(pair, python, request):
     if done.returncode == _MISTAKE:
       raise diagnostics.UserError(lines[-1])
     raise diagnostics.UserError(
-        f'{pair.framework.title} failed on {pair.foreign_name}: {lines[-1]}')
+        f'{pair.framework.title} failed on {pair.framework_model}: {lines[-1]}')
