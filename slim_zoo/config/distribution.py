@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from slim_zoo import diagnostics
-from slim_zoo.config.options import Group, option
+from slim_zoo.config.options import Group, option, pairs
 from slim_zoo.deployment.cluster import EVALUATOR, JOBS, PS, WORKER, Cluster
 
 # The value of --cluster for processes that srun starts.
@@ -52,6 +52,10 @@ class Distribution(Group):
       ' worker. With fewer, an update does not wait for the slowest workers.', int,
       lower=1)
 
+  layer_devices: str | None = option(
+      None, 'Layers on other GPUs, or on other parts of a CPU, than the rest of the'
+      ' network: SCOPE:NUMBER,..., such as vgg_16/fc6:1,vgg_16/fc7:1; 0 has the rest.',
+      str)
   sync_batch_norm: bool = option(
       False, 'Normalize by the statistics of the batches of all clones and workers'
       ' together.')
@@ -81,8 +85,15 @@ class Distribution(Group):
 
   @property
   def num_cpus(self) -> int:
-    """The logical devices of a CPU: collectives need one for each clone."""
-    return self.num_clones if self.sync_batch_norm else 1
+    """The logical devices of a CPU: for the clones of collectives, or for layers."""
+    return max(self.num_clones if self.sync_batch_norm else 1,
+               *[number + 1 for number in self.numbers_of_layers.values()], 1)
+
+  @property
+  def numbers_of_layers(self) -> dict[str, int]:
+    """The numbers of the devices on which layers stand, by their scopes."""
+    return {scope: int(number) for scope, number in pairs(
+        'layer_devices', self.layer_devices, 'SCOPE:NUMBER')}
 
   @property
   def aggregated_replicas(self) -> int | None:
@@ -120,6 +131,7 @@ class Distribution(Group):
     Raises:
       UserError: the first fault.
     """
+    self._check_layers()
     if self.sync_batch_norm and (self.num_ps_tasks or self.sync_replicas):
       raise diagnostics.UserError(
           '--sync_batch_norm with parameter servers: their workers are at different'
@@ -145,6 +157,17 @@ class Distribution(Group):
           f'--worker_replicas={self.worker_replicas} needs the addresses of the'
           ' workers, --cluster=HOST:PORT,..., or, with a --master that was started'
           ' elsewhere, --num_ps_tasks of 1 or more')
+
+  def _check_layers(self):
+    for scope, number in pairs('layer_devices', self.layer_devices, 'SCOPE:NUMBER'):
+      if number != int(number):
+        raise diagnostics.UserError(
+            f'--layer_devices={scope}:{number:g}: expected the number of a device')
+    for name, least in (('num_clones', 1), ('num_ps_tasks', 0)):
+      if self.layer_devices and getattr(self, name) > least:
+        raise diagnostics.UserError(
+            f'--layer_devices with --{name}={getattr(self, name)}: the layers of one'
+            ' clone stand on several devices; take a worker for each clone')
 
   def without_effect(self) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""

@@ -92,7 +92,8 @@ def _train(config, repeat, server):
       devices, batches.next_batch, network_fn, loss.add, schedule,
       training_updates.optimizer_fn(config), training_updates.update_options(config),
       training_input.displayable(config), loss.cross_entropy, begun.workers,
-      training_updates.batch_norm_replicas(config, devices))
+      training_updates.batch_norm_replicas(config, devices),
+      training_updates.layer_devices(config, devices))
   source = training_updates.weights_source(config, dataset, num_classes)
   beginning, init_fn = start.prepare(*source)
   fresh = start.fresh(normalization.decays(), *source)

@@ -8,9 +8,10 @@ from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import losses as loss_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.deployment import unused_gpus
+from slim_zoo.deployment import layer_devices, unused_gpus
 from slim_zoo.input import fingerprint, first_records
 from slim_zoo.tasks import training_updates
+from slim_zoo.tf_compat import tf
 from slim_zoo.training import banner, provenance
 from slim_zoo.training.callbacks import batch_norm_health
 from slim_zoo.training.callbacks import run_card as run_cards
@@ -43,6 +44,7 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
   parameters = banner.parameters(_trained_variables(config))
   banner.show([
       ('network', f'{config.network.model_name}, {parameters}'),
+      *_row('devices', _device_lines(config)),
       *_input_rows(config, num_images, num_classes, image_size, batches),
       *_batch_rows(config, num_images),
       *_row('computation', config.precision.describe()),
@@ -57,6 +59,14 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
         for line in [*slow, *first_records.decoding_notes(batches.files)]],
       ('checkpoints', config.run.describe()),
       *[('note', line) for line in [*_gpu_notes(config), *config.notes()]]])
+
+
+def _device_lines(config):
+  """Returns the parameters of each device, where layers stand on several."""
+  if not config.distribution.layer_devices:
+    return []
+  return [f'{device}: {banner.millions(count)} parameters' for device, count
+          in layer_devices.parameters(tf.trainable_variables()).items()]
 
 
 def _gpu_notes(config):

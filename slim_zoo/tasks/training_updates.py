@@ -58,6 +58,23 @@ def batch_norm_replicas(config: TrainConfig, devices: model_deploy.DeploymentCon
       options.worker_timeout_secs) for index in range(options.num_clones)]
 
 
+def layer_devices(config: TrainConfig, devices: model_deploy.DeploymentConfig
+                  ) -> dict[str, str]:
+  """Returns the devices of layers that do not stand with the rest, by their scopes.
+
+  Raises:
+    UserError: there are fewer GPUs.
+  """
+  numbers = config.distribution.numbers_of_layers
+  first = tf.DeviceSpec.from_string(devices.clone_device(0))
+  if first.device_type == 'GPU' and numbers and max(numbers.values()) >= num_gpus():
+    raise diagnostics.UserError(
+        f'--layer_devices={config.distribution.layer_devices}: this machine has'
+        f' {num_gpus()} GPUs, numbered from 0')
+  return {scope: first.replace(device_index=number).to_string()
+          for scope, number in numbers.items()}
+
+
 def check_devices(config: TrainConfig, devices: model_deploy.DeploymentConfig
                   ) -> list[str]:
   """Tries on the first clone's device what the precision options ask for.
@@ -164,7 +181,8 @@ def update_options(config: TrainConfig) -> updates.UpdateOptions:
       config.distribution.aggregated_replicas, initialization.frozen,
       initialization.frozen_batch_norm, config.learning_rate.multipliers(),
       options.clip_gradient_norm, options.clip_gradients_by == 'variable',
-      options.accumulate_steps, config.precision.scales_loss)
+      options.accumulate_steps, config.precision.scales_loss,
+      bool(config.distribution.layer_devices))
 
 
 def weights_source(config: TrainConfig, dataset, num_classes: int):

@@ -1,14 +1,16 @@
 """The graph of a training run: clones, loss, train op, summaries."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
-from slim_zoo.deployment import model_deploy
+from slim_zoo.deployment import layer_devices, model_deploy
 from slim_zoo.deployment.agreement import Agreement, Workers
 from slim_zoo.deployment.collectives import Replica
 from slim_zoo.deployment.variable_copies import CopiedVariables
 from slim_zoo.nets import normalization, synchronized_batch_norm
-from slim_zoo.tf_compat import tf
+from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.callbacks import summaries
 from slim_zoo.training.updates import learning_rates, loss_scaling, numerics, updates
 
@@ -64,7 +66,8 @@ def build(config: model_deploy.DeploymentConfig,
           displayable: Callable | None = None,
           cross_entropy_fn: Callable | None = None,
           workers: Workers | None = None,
-          batch_norm_replicas: Sequence[Replica] = ()) -> TrainingGraph:
+          batch_norm_replicas: Sequence[Replica] = (),
+          devices_of_layers: Mapping[str, str] | None = None) -> TrainingGraph:
   """Builds the training graph in the default graph.
 
   Args:
@@ -81,6 +84,7 @@ def build(config: model_deploy.DeploymentConfig,
     workers: those with which this one reduces its gradients; None: there are none.
     batch_norm_replicas: for each clone, the replica that shares the statistics of batch
       norm with all others; empty: each clone has its own.
+    devices_of_layers: see `layer_devices.placement`; None: a clone is on one device.
 
   Raises:
     UserError: a trainable scope matches no variable.
@@ -88,17 +92,23 @@ def build(config: model_deploy.DeploymentConfig,
   with tf.device(config.step_device()):
     global_step = tf.train.get_or_create_global_step()
 
+  place_layers = contextlib.nullcontext
+  if devices_of_layers:
+    place_layers = functools.partial(
+        tf.device, layer_devices.placement(devices_of_layers))
   statistics = iter([synchronized_batch_norm.Statistics(replica.sum, replica.size)
                      for replica in batch_norm_replicas])
 
   def build_clone():
     batch = next_batch()
-    with normalization.synchronized(next(statistics, None)):
+    with (normalization.synchronized(next(statistics, None)),
+          place_layers()):
       logits, end_points = network_fn(batch.images)
     loss_fn(logits, end_points, batch.labels)
     return batch, logits, end_points
 
   clones = model_deploy.create_clones(config, build_clone)
+  layer_devices.check_scopes(devices_of_layers or {}, slim.get_model_variables())
   update = updates.make_train_op(
       clones, config, schedule, optimizer_fn, update_options, workers,
       batch_norm_replicas)

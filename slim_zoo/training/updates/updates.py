@@ -35,6 +35,8 @@ class UpdateOptions:
     accumulate_steps: batches whose mean gradient makes an update.
     scales_loss: whether the loss is scaled for the backward pass, as networks in
       float16 need it; not with `replicas_to_aggregate`.
+    gradients_with_layers: whether a gradient is computed where its layer stands, rather
+      than on the device of the clone.
   """
 
   trainable_scopes: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class UpdateOptions:
   clip_by_variable: bool = False
   accumulate_steps: int = 1
   scales_loss: bool = False
+  gradients_with_layers: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,7 +258,8 @@ def _create_train_op(optimizer, minimized, global_step, trained, reduction):
 
     train_op = slim.training.create_train_op(
         total_loss, optimizer, global_step=global_step, variables_to_train=trained,
-        transform_grads_fn=transform, check_numerics=False)
+        transform_grads_fn=transform, check_numerics=False,
+        colocate_gradients_with_ops=minimized.options.gradients_with_layers)
     if minimized.accumulating or reduction:
       total_loss = (reduction or minimized.accumulating[0]).mean_loss
       with tf.control_dependencies([train_op]):
