@@ -12,6 +12,7 @@ from PIL import Image
 
 from benchmarks import photo_records
 
+NAME = 'phone_photos'
 WIDTH, HEIGHT = 4032, 3024
 _QUALITY = 90
 _NOISE = 5

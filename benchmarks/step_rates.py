@@ -120,15 +120,17 @@ def draw(runs: paired_runs.Runs, rivals: list[str], path: str) -> bool:
   """Draws the ratios; returns whether there are any."""
   groups = {}
   for task in tasks():
-    ratios = {rival: ratio for rival in rivals
+    ratios = {rival: charts.Interval(ratio.median, ratio.low, ratio.high,
+                                     ratio.in_words(), ratio.is_equal)
+              for rival in rivals
               if (ratio := runs.ratio(task, OURS, rival)) is not None}
     if ratios:
       groups[f"{task['network']}\n{WHATS[task['what']]}"] = ratios
   if groups:
-    charts.write_bars(
+    charts.write_intervals(
         path, "This project's rate over that of", groups,
-        'ratio of rates, above 1: this project is faster',
-        paired_runs.conditions(runs), line_at=1.0, number='{:.2f}')
+        'ratio of rates, above 1: this project is faster; empty circles: equal',
+        paired_runs.conditions(runs), line_at=1.0)
   return bool(groups)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from slim_zoo.drawing import charts
 from slim_zoo.timing import machine, timings
 from slim_zoo.timing.timings import Timings, timed
 from tests import scripts
+from tests.conftest import ROOT
 
 TINY = {'num_batches': 2, 'num_batches_burn_in': 1, 'batch_sizes': 2}
 CLASSIC = r'^{} across 2 steps, \d+\.\d{{3}} \+/- \d+\.\d{{3}} sec / batch$'
@@ -250,6 +252,20 @@ def test_a_package_that_is_missing_is_a_reason(monkeypatch, capsys):
   assert "'timm' is not installed" in json.loads(capsys.readouterr().out)['skipped']
 
 
+def test_peak_memory_is_that_of_the_process_alone():
+  import resource
+  of_this_process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+  assert of_this_process > 200  # TensorFlow is in it.
+  done = subprocess.run(
+      [sys.executable, '-c', 'from benchmarks.peers import reports;'
+       ' print(reports.peak_mib()); x = bytes(range(256)) * 400_000;'
+       ' print(reports.peak_mib())'], cwd=ROOT, text=True, capture_output=True,
+      check=True)
+  before, after = map(int, done.stdout.split())
+  assert before < 100
+  assert 90 <= after - before <= 110
+
+
 def test_the_machine_is_described_without_names():
   described = machine.describe()
   assert described['cores'] >= 1
@@ -257,8 +273,29 @@ def test_the_machine_is_described_without_names():
   assert platform.node() not in machine.in_words(described)
 
 
-def test_a_chart_is_drawn_of_groups_that_lack_a_bar(tmp_path):
+@pytest.mark.parametrize('log', [False, True])
+def test_a_chart_is_drawn_of_groups_that_lack_a_bar(tmp_path, log):
   path = tmp_path / 'chart.png'
-  charts.write_bars(path, 'Rates', {'a': {'x': 1.0, 'y': 2.0}, 'b': {'y': 3.0}},
-                    'rate', 'a note', line_at=1.0)
+  charts.write_bars(path, 'Rates', {'a': {'x': 1.0, 'y': 2.0}, 'b': {'y': 300.0}},
+                    'rate', 'a note', log)
+  assert path.stat().st_size > 5000
+
+
+def test_a_logarithmic_axis_has_plain_numbers(tmp_path, monkeypatch):
+  figures = []
+  monkeypatch.setattr(charts, 'save', lambda figure, path: figures.append(figure))
+  charts.write_bars(tmp_path / 'chart.png', 'Rates', {'a': {'x': 2, 'y': 3000}}, 'rate',
+                    log=True)
+  axis = figures[0].axes[0].xaxis
+  labels = [axis.get_major_formatter()(place) for place in (10, 100, 1000)]
+  assert labels == ['10', '100', '1,000']
+  assert not figures[0].axes[0].patches  # No bars.
+
+
+def test_a_chart_is_drawn_of_intervals(tmp_path):
+  path = tmp_path / 'chart.png'
+  charts.write_intervals(
+      path, 'Ratios', {'a': {'x': charts.Interval(1.2, 1.1, 1.3, '1.20')},
+                       'b': {'x': charts.Interval(1.0, 0.9, 1.1, 'equal', True)}},
+      'ratio', line_at=1.0)
   assert path.stat().st_size > 5000

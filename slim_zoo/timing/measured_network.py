@@ -166,6 +166,20 @@ def evaluation_operations(setting: Setting, next_batch: Callable) -> Fetches:
   return {'forward': [clone.outputs for clone in clones]}
 
 
+def random_checkpoint(setting: Setting, folder: str) -> str:
+  """Writes a checkpoint of random weights to a folder; returns its prefix."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    images = tf.placeholder(tf.float32, [None, *setting.image_shape()])
+    nets_factory.get_network_fn(setting.name, setting.classes)(images)
+    session.run(tf.global_variables_initializer())
+    # Additions of constant zeros, as biases begin, would be left out of the run, and
+    # with them the kernels that join biases to convolutions.
+    session.run([tf.assign(variable, tf.random.uniform(variable.shape, 0.5, 1.5))
+                 for variable in tf.global_variables() if variable.shape.rank == 1])
+    return tf.train.Saver().save(
+        session, f'{folder}/model.ckpt', write_meta_graph=False, write_state=False)
+
+
 def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
   """Builds the forward pass with the weights in the graph; returns {'forward'}.
 
@@ -173,19 +187,9 @@ def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
   """
   row = networks.get_image_network(setting.name)
   with tempfile.TemporaryDirectory() as folder:
-    with tf.Graph().as_default(), tf.Session() as session:
-      images = tf.placeholder(tf.float32, [None, *setting.image_shape()])
-      nets_factory.get_network_fn(setting.name, setting.classes)(images)
-      session.run(tf.global_variables_initializer())
-      # Additions of constant zeros, as biases begin, would be left out of the run, and
-      # with them the kernels that join biases to convolutions.
-      session.run([tf.assign(variable, tf.random.uniform(variable.shape, 0.5, 1.5))
-                   for variable in tf.global_variables() if variable.shape.rank == 1])
-      checkpoint = tf.train.Saver().save(
-          session, f'{folder}/model.ckpt', write_meta_graph=False,
-          write_state=False)
     frozen = inference_graph.build(
-        setting.name, setting.classes, checkpoint, setting.image_size,
+        setting.name, setting.classes, random_checkpoint(setting, folder),
+        setting.image_size,
         setting.channels or row.channels)
   clones = model_deploy.create_clones(
       deployment(setting), lambda: frozen.attach(next_batch().images)[0])
