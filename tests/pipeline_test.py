@@ -71,6 +71,28 @@ def test_evaluation_reads_each_image_once_in_order(folder, batch_size):
   assert images.log.take_lost() == []
 
 
+def test_evaluation_prepares_the_next_batches_while_one_is_used(folder):
+  prepared = []
+
+  def count(number, image):
+    counted = tf.numpy_function(
+        lambda number: prepared.append(number) or number, [number], tf.int64)
+    with tf.control_dependencies([counted]):
+      return records.as_they_are(number, image)
+
+  images = pipeline.evaluation_input(
+      records.dataset(folder / 'part-*', 30), count, 4)
+  batch = images.next_batch()
+  with tf.Session() as session:
+    session.run(images.initializer)
+    session.run(batch)
+    deadline = time.monotonic() + 60
+    while len(prepared) < 3 * 4 and time.monotonic() < deadline:
+      time.sleep(0.01)
+    # That one and the two that are kept ready, without another call.
+    assert len(prepared) >= 3 * 4
+
+
 def test_more_images_than_a_chunk_keep_their_order(tmp_path):
   count = 3 * chunks.SIZE + 5
   records.write(tmp_path / 'part', [records.png(i % 256) for i in range(count)],

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 import threading
+import time
 import zlib
 
 import numpy as np
@@ -159,6 +160,31 @@ def test_folders_stream(tmp_path):
     assert model.prepared - done <= 3 * 4 + 1
     assert bool(answer.refused) == answer.path.endswith('010.png')
   assert (done, model.batches) == (100, [4] * 24 + [3])
+
+
+class Ahead(Counting):
+  """A model that predicts a batch when the next one is prepared, and not before."""
+
+  def __init__(self, total):
+    super().__init__()
+    self.total = total
+
+  def predict(self, images):
+    needed = min(self.total, sum(self.batches) + 2 * len(images))
+    deadline = time.monotonic() + 60
+    while self.prepared < needed:
+      assert time.monotonic() < deadline, 'the next batch is not prepared meanwhile'
+      time.sleep(0.001)
+    return super().predict(images)
+
+
+def test_the_next_batch_is_prepared_while_one_is_predicted(tmp_path):
+  names = [f'{number}.png' for number in range(20)]
+  folder = files_in(tmp_path, dict.fromkeys(names, image_kinds.PNG))
+  model = Ahead(total=20)
+  answers = list(classifier.classify(
+      sorted(map(str, folder.iterdir())), model, batch_size=4, num_threads=2))
+  assert (len(answers), model.batches) == (20, [4] * 5)
 
 
 def test_values_that_are_not_finite_end_it(tmp_path):
