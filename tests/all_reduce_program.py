@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from slim_zoo.deployment import agreement, cluster, collectives, model_deploy, servers
 from slim_zoo.nets import lenet, normalization
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import graph, loop, losses
+from slim_zoo.training import graph, loop, losses, sessions
 from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import learning_rates, updates
 
@@ -95,7 +95,8 @@ def main(folder, network, steps, clip, clones, sync, copies):
   loop.run(
       built, loop.LoopOptions(
           os.path.join(folder, 'train'), steps, 0, 0, 0, IMAGES,
-          server.target if server else '', is_chief=task == 0, num_cpus=clones), images,
+          sessions.Place(server.target if server else '', is_chief=task == 0,
+                         num_cpus=clones)), images,
       callbacks=[Keep(os.path.join(folder, f'worker_{task}.npz'))])
 
 

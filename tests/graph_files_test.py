@@ -38,14 +38,3 @@ def test_a_graph_that_cannot_be_written_ends_no_run(tmp_path, capsys):
     files.end(session, 1)
   assert 'the graph is not written' in capsys.readouterr().out
   assert writer.graph is session.graph
-
-
-def test_supervisors_write_theirs_again_afterwards(tmp_path):
-  tf.train.get_or_create_global_step()
-  with graph_files.without_those_of_the_supervisor():
-    with tf.train.Supervisor(logdir=str(tmp_path / 'without')).managed_session():
-      pass
-  with tf.train.Supervisor(logdir=str(tmp_path / 'with')).managed_session():
-    pass
-  written = {path.parent.name for path in tmp_path.rglob(graph_files.TEXT_NAME)}
-  assert written == {'with'}

@@ -55,6 +55,8 @@ def _last_line(result):
     return result.end
   if result.step is None:
     return 'other workers took the last step before this one took any'
+  if not result.is_chief:
+    return f'step {result.step}: {result.end}, the chief saves the checkpoints'
   return f'step {result.step}: {result.end}, the checkpoint is in {result.train_dir}'
 
 

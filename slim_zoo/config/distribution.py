@@ -60,8 +60,8 @@ class Distribution(Group):
       False, 'Normalize by the statistics of the batches of all clones and workers'
       ' together.')
   worker_timeout_secs: int = option(
-      1800, 'Seconds that a worker without parameter servers waits for the others, at'
-      ' the beginning and in a step, where the chief may validate; 0: forever.',
+      1800, 'Seconds that a worker waits for the other processes of its job, at the'
+      ' beginning and in a step, where the chief may validate; 0: forever.',
       lower=0)
 
   # The processes, once `config.clusters` has read them from the flags or from

@@ -6,6 +6,7 @@ A server stays until its process ends: TensorFlow cannot stop one.
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from slim_zoo.deployment.cluster import PS, WORKER, Cluster
@@ -160,6 +161,8 @@ def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:
       changed.wait(1.0)
     changed.wait_for(
         lambda: len(ended) == len(cluster.workers), _SECONDS_FOR_THE_LAST)
+  # The answer to the last worker is on its way.
+  time.sleep(1.0)
 
 
 def say_that_a_worker_ended(target: str, cluster: Cluster,
@@ -186,5 +189,7 @@ def say_that_a_worker_ended(target: str, cluster: Cluster,
 
 
 def _queue_of_ended_workers(ps_task: int) -> tf.FIFOQueue:
-  with tf.device(f'/job:{PS}/task:{ps_task}/device:CPU:0'):
+  # The default container is cleared by every chief that begins.
+  with (tf.container('slim-zoo-job'),
+        tf.device(f'/job:{PS}/task:{ps_task}/device:CPU:0')):
     return tf.FIFOQueue(-1, tf.int32, shapes=[()], shared_name=_QUEUE)

@@ -5,12 +5,13 @@ import hashlib
 
 from slim_zoo import diagnostics
 from slim_zoo.config import clusters
-from slim_zoo.config.distribution import SLURM
+from slim_zoo.config.distribution import SLURM, Distribution
 from slim_zoo.config.global_batch import divide_global_batch
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import agreement, cluster, servers
 from slim_zoo.tasks import training_input
-from slim_zoo.training import starting_point
+from slim_zoo.training import job_state, sessions, starting_point
+from slim_zoo.training.team import Team
 
 # Options that each worker may have set in its own way.
 _MAY_DIFFER = frozenset({
@@ -134,3 +135,40 @@ def end(config: TrainConfig, server) -> None:
   """
   if server is not None:
     servers.say_that_a_worker_ended(server.target, config.distribution.own_cluster)
+
+
+def place(machines: Distribution, master: str) -> sessions.Place:
+  """Returns where the sessions of a run are.
+
+  Args:
+    machines: of the config.
+    master: the address of the TensorFlow server to run on; '': this process.
+  """
+  own, needed, chief = machines.own_cluster, {}, 'the chief'
+  if own is not None:
+    chief = own.describe(cluster.WORKER, 0)
+    needed = {own.describe(cluster.PS, task): address
+              for task, address in enumerate(own.parameter_servers)}
+  elif master:
+    needed = {f'the server --master={master}': master.removeprefix('grpc://')}
+  return sessions.Place(
+      master, machines.is_chief, machines.device_filters, machines.num_cpus, needed,
+      chief, machines.worker_timeout_secs)
+
+
+def team(machines: Distribution, training_graph) -> Team:
+  """Returns the workers of the job; adds what they share to the default graph.
+
+  Args:
+    machines: of the config.
+    training_graph: the `TrainingGraph`.
+  """
+  state = sync = None
+  if machines.num_ps_tasks:
+    state = job_state.JobState(
+        machines.task, machines.worker_replicas, '/job:ps/task:0/device:CPU:0')
+  if training_graph.sync_optimizer is not None:
+    sync = sessions.Synchronization(
+        training_graph.sync_optimizer, machines.worker_replicas,
+        machines.aggregated_replicas, machines.is_chief)
+  return Team(state, machines.is_chief, sync)

@@ -32,6 +32,7 @@ class TrainResult:
     was_finished: whether there were no steps to do: the run had all of them before,
       or this process is a parameter server or an evaluator.
     validation: the last and the best validation, as in the run card; {} without.
+    is_chief: whether this process saved the checkpoints.
   """
 
   train_dir: str
@@ -39,6 +40,7 @@ class TrainResult:
   end: str
   validation: dict = dataclasses.field(default_factory=dict)
   was_finished: bool = False
+  is_chief: bool = True
 
 
 def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
@@ -94,6 +96,7 @@ def _train(config, repeat, server):
       training_input.displayable(config), loss.cross_entropy, begun.workers,
       training_updates.batch_norm_replicas(config, devices),
       training_updates.layer_devices(config, devices))
+  team = job.team(config.distribution, training_graph)
   source = training_updates.weights_source(config, dataset, num_classes)
   beginning, init_fn = start.prepare(*source)
   fresh = start.fresh(normalization.decays(), *source)
@@ -111,7 +114,7 @@ def _train(config, repeat, server):
     finished = loop.run(
         training_graph, training_callbacks.loop_options(
             config, server.target if server else config.distribution.master),
-        batches, init_fn, [*callbacks, *validators, card])
+        batches, init_fn, [*callbacks, *validators, card], team)
     card.stopped_by(finished.end)
   if batches.faults.summary():
     print(f'records skipped: {batches.faults.summary()}')
@@ -119,4 +122,5 @@ def _train(config, repeat, server):
       config.run.train_dir,
       None if finished.step is None else int(finished.step), finished.end,
       {key: value for validator in validators for key, value in
-       validator.report().get('validation', {}).items()})
+       validator.report().get('validation', {}).items()},
+      is_chief=config.distribution.is_chief)

@@ -5,7 +5,7 @@ from slim_zoo.config.training import TrainConfig
 from slim_zoo.input import batch_labels, pipeline, record_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import mixing
-from slim_zoo.tasks import training_input, training_updates
+from slim_zoo.tasks import job, training_input, training_updates
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import determinism, eval_network, loop
 from slim_zoo.training.callbacks import (
@@ -31,9 +31,7 @@ def loop_options(config: TrainConfig, master: str) -> loop.LoopOptions:
   return loop.LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
-      config.images_per_step, master, is_chief=machines.is_chief,
-      replicas_to_aggregate=machines.aggregated_replicas or 1,
-      device_filters=machines.device_filters, num_cpus=machines.num_cpus)
+      config.images_per_step, job.place(machines, master))
 
 
 def make(config: TrainConfig, training_graph, dataset, num_classes: int,

@@ -57,7 +57,8 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
       *_seed_rows(config, seeds, card),
       *[('note', line)
         for line in [*slow, *first_records.decoding_notes(batches.files)]],
-      ('checkpoints', config.run.describe()),
+      ('checkpoints', config.run.describe() if config.distribution.is_chief else
+       'the chief saves them'),
       *[('note', line) for line in [*_gpu_notes(config), *config.notes()]]])
 
 

@@ -20,6 +20,31 @@ class Every:
     return True
 
 
+class EverySteps:
+  """Says when the global step has passed a multiple of some steps; never for 0.
+
+  A process of a job sees only some of the global steps.
+  """
+
+  def __init__(self, steps: int):
+    self._steps, self._last = steps, 0
+
+  def start(self, step: int) -> None:
+    """Begins at a global step, which may be an earlier one again."""
+    self._last = step
+
+  def is_due(self, step: int) -> bool:
+    """Tells whether it is time at a global step."""
+    return bool(self._steps) and step // self._steps > self._last // self._steps
+
+  def take(self, step: int) -> bool:
+    """Tells whether it is time, and if so waits for the next multiple."""
+    is_due = self.is_due(step)
+    if is_due:
+      self._last = step
+    return is_due
+
+
 class Interval:
   """Sums over the steps between two progress lines.
 

@@ -1,9 +1,11 @@
-"""The training loop: slim.learning.train, steered through its train_step_fn.
+"""The training loop: steps, and what happens between two of them.
 
-What the stock loop leaves to background threads happens here between two steps,
-where all variables are of one step: checkpoints, summaries, progress, signals.
+There all variables are of one step, so checkpoints, summaries and progress lines are
+written there, and not in threads beside the steps. The chief of a job holds the other
+workers meanwhile, if their steps would change the variables.
 """
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -13,11 +15,21 @@ from slim_zoo.deployment import servers
 from slim_zoo.deployment.agreement import SAVE, STOP_BY_SIGNAL, STOP_WITH_REASON
 from slim_zoo.input import pipeline
 from slim_zoo.progress import clock
-from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import failures, graph, intervals, savers, stopping
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import (
+    failures,
+    graph,
+    intervals,
+    job_state,
+    savers,
+    sessions,
+    step_watch,
+    stopping,
+)
 from slim_zoo.training.callbacks import graph_files, summaries
 from slim_zoo.training.callbacks.callback import Callback, CallbackList
 from slim_zoo.training.callbacks.weights_comparison import WeightsComparison
+from slim_zoo.training.team import Team
 from slim_zoo.training.updates import numerics
 
 
@@ -33,11 +45,7 @@ class LoopOptions:
       after the first step of this process and after its last one, too.
     save_interval_secs: seconds between checkpoints; 0: only at the end.
     images_per_step: that are read while the global step rises by one.
-    master: the address of a TensorFlow server; '': this process.
-    is_chief: whether this process initializes, saves and summarizes.
-    replicas_to_aggregate: gradients of an update, with synchronous replicas.
-    device_filters: the devices that this process may see; all if empty.
-    num_cpus: logical devices that the CPU is divided into.
+    place: where the sessions are, and whether this process is the chief.
   """
 
   train_dir: str
@@ -46,11 +54,12 @@ class LoopOptions:
   save_summaries_secs: float
   save_interval_secs: float
   images_per_step: int
-  master: str = ''
-  is_chief: bool = True
-  replicas_to_aggregate: int = 1
-  device_filters: tuple[str, ...] = ()
-  num_cpus: int = 1
+  place: sessions.Place = dataclasses.field(default_factory=sessions.Place)
+
+  @property
+  def is_chief(self) -> bool:
+    """Whether this process initializes, saves and summarizes."""
+    return self.place.is_chief
 
 
 class TrainingLoop:
@@ -62,6 +71,8 @@ class TrainingLoop:
     images: the input pipeline.
     stop_request: asked after every step.
     callbacks: called between the steps.
+    team: the workers of the job.
+    watch: of steps that may wait for other processes.
 
   Attributes:
     step: the last step taken, or None.
@@ -74,18 +85,23 @@ class TrainingLoop:
 
   def __init__(self, training_graph: graph.TrainingGraph, options: LoopOptions,
                images: pipeline.Input, stop_request: stopping.StopRequest,
-               callbacks: Sequence[Callback] = ()):
+               callbacks: Sequence[Callback], team: Team, watch: step_watch.StepWatch):
     self._graph, self._options, self._images = training_graph, options, images
     self._stop_request, self.callbacks = stop_request, CallbackList(callbacks)
     for callback in callbacks:
-      callback.is_asked_to_stop = self._ends_soon
-    self.saver = self._make_saver()
-    self._run_step = self._run_batch = None
-    self._stopping = self._is_unsound = False
+      callback.is_asked_to_stop = self.ends_soon
+    self._team, self._watch = team, watch
+    self.saver = savers.CheckpointSaver(options.train_dir, self.callbacks)
+    self._control = (
+        tf.constant(0) if team.state is None else
+        team.state.control_after(training_graph.train_op))
+    self._run_step = self._run_batch = self._sessions = None
+    self._is_unsound = False
     self.step = None
     self.end = 'done'
     self.unreadable = set()
     self.is_stopped_by_others = False
+    self._progress_due = intervals.EverySteps(options.log_every_n_steps)
     self._save_due = intervals.Every(options.save_interval_secs)
     self._summaries_due = intervals.Every(options.save_summaries_secs)
     self._interval = intervals.Interval()
@@ -93,69 +109,141 @@ class TrainingLoop:
     # The values of the last step and, of steps whose summaries are written, the step.
     self._curves = self._agreed = self._summarized = None
 
-  def train_step(self, session, unused_train_op, unused_global_step, kwargs):
-    """Takes one step; the train_step_fn of slim.learning.train.
+  def train(self, opened: sessions.Sessions, writer: tf.summary.FileWriter | None):
+    """Trains in one session, or in more where servers are lost.
 
-    Returns:
-      (total loss, whether to stop). Then the weights are saved, also after what is
-      `callbacks.failure`. What is raised instead leaves them unsaved.
+    Args:
+      opened: opens the sessions.
+      writer: of the summaries; None in a process that writes none.
+
+    Raises:
+      Exception: what ended the run without saving its weights. What ended it after
+        that is `callbacks.failure`.
     """
-    writer = kwargs.get('summary_writer')
-    if self._run_step is None:
-      self._begin(session, writer)
+    self._sessions = opened
+    while True:
+      try:
+        with opened.opened() as session, contextlib.ExitStack() as rest:
+          self._watch.release = lambda session=session: self._team.release(session)
+          self._train_in(session, writer, rest)
+        return
+      except sessions.SessionLostError as lost:
+        self._stop_request.has_progress, self.step = False, None
+        self._stop_request.is_waiting = True
+        if self._stop_request.signal is not None:
+          raise self._stop_request.answer(None) from lost
+        print(lost, flush=True)
+
+  def _train_in(self, session, writer, rest):
+    """Trains in a session to the end; `rest` is a pause of the other workers."""
     try:
-      results = self._take_step(session, writer)
+      last, begin = self._options.max_number_of_steps, self._begin(session, writer)
+      stop = last is not None and begin >= last
+      while not stop:
+        stop = self._train_step(session, rest)
+      self._finish(session, rest)
     except BaseException as error:
-      self._fail_in_step(session, error)
-      return None, True
+      if not isinstance(error, sessions.SessionLostError):
+        self._sessions.check(session, error)
+        self._say_failure(session, error)
+      raise
+
+  def _train_step(self, session, rest):
+    """Takes a step; returns whether to stop, and then to save the weights.
+
+    What is raised leaves them unsaved.
+    """
+    try:
+      self._team.before_step(session, self._is_due_after_next_step())
+      results, control = self._take_step(session)
+    except BaseException as error:
+      return self._fail_in_step(session, error)
     self._stop_request.has_progress, is_first = True, self.step is None
+    self._stop_request.is_waiting = False
     self.step = results[1]
     try:
       if is_first:
         self._write_curves()
-      stop = self._after_step(session, *results)
+      stop = self._after_step(session, rest, *results)
+      if self._team.follow(session, control):
+        self.end, stop = self._team.has_ended, True
+    except sessions.SessionLostError:
+      raise
     # The step is whole, whatever failed after it.
     except BaseException as error:
       self.callbacks.note(error, 'the loop')
       stop = True
+    self._check_failure(session)
     if isinstance(self.callbacks.failure, numerics.BadNumbers):
       self._end_unsaved(session, self.callbacks.failure)
-    if stop:
-      self._end(session)
-    return results[0], stop
+    if not stop:
+      rest.close()
+    return stop
 
   def _begin(self, session, writer):
+    """Prepares the steps in a session; returns the global step that they begin at."""
     fetches = self._graph
     self._writer = writer if self._options.save_summaries_secs else None
     for shared in filter(None, [fetches.agreement, fetches.copies]):
       shared.broadcast(session)
-    step = int(session.run(tf.train.get_global_step(session.graph)))
+    step = self._read_step(session)
+    if writer is not None:
+      writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
     self.callbacks.begin(session, step, writer)
+    self._check_failure(session)
     if self.callbacks.failure is not None:
       self._end_unsaved(session, self.callbacks.failure, step)
     if self._stop_request.signal is not None:
       self._end_unsaved(session, self._stop_request.answer(None), step)
     self._run_step = session.make_callable(
         [fetches.train_op, fetches.step, fetches.learning_rate, fetches.waited,
-         fetches.numbers, fetches.curves, fetches.agreed])
+         fetches.numbers, fetches.curves, fetches.agreed, self._control])
+    self._run_batch = None
     if fetches.accumulate_op is not None:
       self._run_batch = session.make_callable(
           [fetches.accumulate_op, fetches.waited, fetches.numbers])
     self._interval.start(step)
+    self._progress_due.start(step)
+    return step
 
-  def _take_step(self, session, writer):
-    """Returns the loss, the step, its rate, seconds of waiting, and record numbers."""
-    waited_before = self._accumulate()
-    if self._graph.summary_op is not None and self._summaries_due.due():
-      results = self._step_with_summaries(session, writer)
-    else:
-      results = self._run_step()
-    loss, step, learning_rate, waited, numbers, self._curves, self._agreed = results
-    return loss, step, learning_rate, waited + waited_before, numbers
+  def _read_step(self, session):
+    return int(session.run(tf.train.get_global_step(session.graph)))
+
+  def _is_due_after_next_step(self):
+    """Tells whether the weights are needed at rest after the next step."""
+    if self.step is None:
+      return False
+    following, last = self.step + 1, self._options.max_number_of_steps
+    is_last = last is not None and following >= last
+    return is_last or self.callbacks.needs_rest(following)
+
+  def _take_step(self, session):
+    """Returns the loss, the step, its rate, seconds of waiting, and record numbers.
+
+    And `job_state.Control` after it, None without other workers.
+    """
+    with self._watch.step():
+      waited_before = self._accumulate()
+      if self._graph.summary_op is not None and self._summaries_due.due():
+        results = self._step_with_summaries(session)
+      else:
+        results = self._run_step()
+    (loss, step, learning_rate, waited, numbers, self._curves, self._agreed,
+     control) = results
+    if self._team.state is not None:
+      control = job_state.Control(control)
+    return (loss, step, learning_rate, waited + waited_before, numbers), control
 
   def _fail_in_step(self, session, error):
-    """Notes the failure of the input; raises what may have spoiled the weights."""
+    """Returns True to stop and to save sound weights, else raises.
+
+    Raises:
+      SessionLostError: another session can go on.
+    """
+    self._sessions.check(session, error)
     if isinstance(error, tf.errors.OpError):
+      if self._is_released(session, error):
+        return True
       agreement = self._graph.agreement
       error = (agreement and agreement.workers.explain(error)) or error
     if isinstance(error, tf.errors.OpError):
@@ -168,9 +256,39 @@ class TrainingLoop:
         if self.step is None:
           self._end_unsaved(session, of_input)
         # The weights are sound: stop as at the end of a run, which saves them.
-        self._end(session)
-        return
+        return True
     self._end_unsaved(session, error)
+
+  def _is_released(self, session, error):
+    """Tells whether a step ended because nobody waits for other workers any more."""
+    if not isinstance(error, tf.errors.OutOfRangeError):
+      return False
+    if self._watch.timed_out:
+      self.callbacks.note(diagnostics.UserError(self._watch.timed_out), 'the job')
+    elif self._team.is_ended_soon(session):
+      self.end = self._team.has_ended
+    elif self._stop_request.signal is None:
+      return False
+    return self.step is not None
+
+  def _check_failure(self, session):
+    """Raises SessionLostError if the failure of a callback comes of a lost server."""
+    if self.callbacks.failure is not None:
+      try:
+        self._sessions.check(session, self.callbacks.failure)
+      except sessions.SessionLostError:
+        self.callbacks.failure = None
+        raise
+
+  def _say_failure(self, session, error):
+    """Tells the other workers of what ends this one."""
+    if isinstance(error, stopping.Stopped):
+      job = job_state.GOES_ON
+    elif self._options.is_chief or isinstance(error, numerics.BadNumbers):
+      job = job_state.HAS_FAILED
+    else:
+      return self._team.leave(session)
+    self._team.say_end(session, job, str(error).split('\n', maxsplit=1)[0])
 
   def _end_unsaved(self, session, error, step=None):
     """Calls every `end`, then raises the failure: there is nothing to save.
@@ -185,9 +303,38 @@ class TrainingLoop:
     self._end(session, step or 0)
     raise self.callbacks.failure
 
+  def _finish(self, session, rest):
+    """Ends the callbacks and saves, at the end or where the weights are sound."""
+    stops = self._stop_request.signal is not None
+    failure = self.callbacks.failure
+    if not self._options.is_chief:
+      if failure is None and not stops:
+        self._team.await_end(session)
+        self.end = self._team.has_ended or self.end
+      self._end(session)
+      self._team.leave(session)
+      return
+    rest.enter_context(self._team.at_rest(
+        session, job_state.WAIT if stops else job_state.VALIDATE))
+    if self.step is not None:
+      self.step = self._read_step(session)
+    self._end(session)
+    self._check_failure(session)
+    if self.step is not None or self.callbacks.failure is None:
+      self._save(session)
+    failure = self.callbacks.failure
+    if failure is not None:
+      self._say_failure(session, failure)
+    else:
+      self._team.say_end(
+          session, job_state.GOES_ON if stops else job_state.IS_DONE, self.end)
+
+  def _save(self, session):
+    path = os.path.join(self._options.train_dir, savers.CHECKPOINT_NAME)
+    self.saver.save(session, path)
+
   def _end(self, session, step=None):
     """Ends the summaries and the callbacks, at the last step or one without any."""
-    self._stopping = True
     if self.step is not None:
       step = self.step
       try:
@@ -215,38 +362,39 @@ class TrainingLoop:
         self._writer, dict(zip(self._graph.curve_tags, self._curves, strict=True)),
         self.step)
 
-  def _ends_soon(self):
+  def ends_soon(self):
     """Whether callbacks should be brief: after a signal, or with bad weights."""
     return (self._stop_request.signal is not None or self.is_stopped_by_others
             or self._is_unsound)
 
-  def _after_step(self, session, loss, step, learning_rate, waited, numbers):
+  def _after_step(self, session, rest, loss, step, learning_rate, waited, numbers):
     """Tells of a step, and saves where it is time; returns whether it is the last."""
     self._images.log.deliver(numbers)
     self._report_unreadable()
     self._interval.add(step, loss, waited)
     self.callbacks.measured(step, float(loss), float(waited))
-    every = self._options.log_every_n_steps
-    is_printed = every and step % every == 0
+    is_printed = self._progress_due.take(step)
     if is_printed:
       self._print_progress(learning_rate)
+    saves = self._options.is_chief and self._save_due.due()
     # Validation, for one, takes longer than steps do.
     with self._interval.paused():
+      step = self._rest_after(session, rest, step, saves)
       reasons = self.callbacks.after_step(session, step)
     self.end = next(iter(reasons), self.end)
-    is_last, saves = self._decide(session, bool(reasons))
+    is_last, saves = self._decide(session, bool(reasons), saves)
     if is_last:
-      if every and not is_printed:
+      if self._options.log_every_n_steps and not is_printed:
         self._print_progress(learning_rate)
       return True
-    if saves and self._options.is_chief:
-      path = os.path.join(self._options.train_dir, savers.CHECKPOINT_NAME)
-      self.saver.save(session, path, step)
-    elif saves:
-      self.callbacks.before_save(session, step)
+    with self._interval.paused():
+      if saves and self._options.is_chief:
+        self._save(session)
+      elif saves:
+        self.callbacks.before_save(session, step)
     return self._graph.agreement is None and self.callbacks.failure is not None
 
-  def _decide(self, session, has_reason):
+  def _decide(self, session, has_reason, saves):
     """Returns whether the step was the last one, and whether to save.
 
     All-reduce workers decide together: what one wishes, all do after the next step.
@@ -254,7 +402,7 @@ class TrainingLoop:
     wishes = {STOP_BY_SIGNAL} if self._stop_request.signal is not None else set()
     if has_reason or self.callbacks.failure is not None:
       wishes.add(STOP_WITH_REASON)
-    if self._options.is_chief and self._save_due.due():
+    if saves:
       wishes.add(SAVE)
     decided = wishes
     if self._graph.agreement is not None:
@@ -262,9 +410,20 @@ class TrainingLoop:
       self.is_stopped_by_others = bool({STOP_BY_SIGNAL} & (decided - wishes))
       if STOP_WITH_REASON in decided and self.end == 'done':
         self.end = 'another worker ended the run'
-    last = self._options.max_number_of_steps
-    return (bool(decided - {SAVE}) or (last is not None and self.step >= last),
-            SAVE in decided)
+    return bool(decided - {SAVE}) or self._is_last_step(), SAVE in decided
+
+  def _rest_after(self, session, rest, step, saves):
+    """Holds the other workers where the weights are needed at rest; returns the step.
+
+    Other workers may have taken steps until all are held.
+    """
+    validates = self.callbacks.needs_rest(step) or (
+        self._is_last_step() and not self.ends_soon())
+    if self._options.is_chief and (validates or saves or self._team.is_asked):
+      rest.enter_context(self._team.at_rest(
+          session, job_state.VALIDATE if validates else job_state.WAIT))
+      self.step = self._read_step(session)
+    return self.step
 
   def _accumulate(self):
     """Takes the batches of a step but the last; returns the seconds they waited."""
@@ -275,23 +434,19 @@ class TrainingLoop:
       seconds += waited
     return seconds
 
-  def _make_saver(self):
-    sync_optimizer = self._graph.sync_optimizer
-    if sync_optimizer is None:
-      return savers.CheckpointSaver(self._options.train_dir, self.callbacks)
-    return savers.ReleasingSaver(
-        self._options.train_dir, self.callbacks, self._graph.train_op,
-        self._options.replicas_to_aggregate, lambda: self._stopping)
-
-  def _step_with_summaries(self, session, writer):
+  def _step_with_summaries(self, session):
     summary, *results = session.run(
         [self._graph.summary_op, self._graph.train_op, self._graph.step,
          self._graph.learning_rate, self._graph.waited, self._graph.numbers,
-         self._graph.curves, self._graph.agreed])
-    if writer:
-      writer.add_summary(summary, results[1])
+         self._graph.curves, self._graph.agreed, self._control])
+    if self._writer:
+      self._writer.add_summary(summary, results[1])
       self._summarized = results[1]
     return results
+
+  def _is_last_step(self):
+    last = self._options.max_number_of_steps
+    return last is not None and self.step >= last
 
   def _report_unreadable(self):
     for number, key in self._images.log.take_lost():
@@ -320,8 +475,8 @@ class TrainingLoop:
 
 
 def run(training_graph: graph.TrainingGraph, options: LoopOptions,
-        images: pipeline.Input, init_fn=None,
-        callbacks: Sequence[Callback] = ()) -> TrainingLoop:
+        images: pipeline.Input, init_fn=None, callbacks: Sequence[Callback] = (),
+        team: Team | None = None) -> TrainingLoop:
   """Trains until the last step, a signal or a failure.
 
   Args:
@@ -330,6 +485,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     images: the input pipeline of the graph.
     init_fn: called with the session if train_dir has no checkpoint.
     callbacks: called between the steps, in this order.
+    team: the workers of the job; None: this process alone.
 
   Returns:
     The loop, see its attributes.
@@ -338,43 +494,37 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     UserError: what ended the run early; the message names the last checkpoint.
     Exception: another failure, after the weights were saved if they are sound.
   """
-  stop_request = stopping.StopRequest(options.train_dir)
-  agreement = training_graph.agreement
+  place, team, agreement = options.place, team or Team(), training_graph.agreement
+  watch = _watch(place, team, agreement)
+  stop_request = stopping.StopRequest(
+      options.train_dir, options.is_chief, watch if place.master else None)
   compared = filter(None, [agreement, training_graph.copies])
   callbacks = [*map(WeightsComparison, compared), *callbacks]
   if options.is_chief:
     callbacks = [*callbacks, graph_files.GraphFiles(options.train_dir)]
   with (stop_request.listening(), failures.without_summary_thread_errors(),
-        graph_files.without_those_of_the_supervisor()):
-    loop = TrainingLoop(training_graph, options, images, stop_request, callbacks)
-    # The Supervisor runs these before the first step, restored or not.
+        watch.watching(stop_request.end_at_once)):
+    loop = TrainingLoop(
+        training_graph, options, images, stop_request, callbacks, team, watch)
+    team.is_to_stop = loop.ends_soon
+    # Of each session, before its first step.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
-    config = servers.session_config(
-        agreement and agreement.workers.cluster, options.device_filters,
-        options.num_cpus)
-    # An all-reduce worker has all variables itself, and the chief keeps the files.
-    prepares = options.is_chief or agreement is not None
-    files = {} if not options.is_chief and agreement is not None else {
-        'logdir': options.train_dir, 'summary_op': None, 'saver': loop.saver}
+    opened = sessions.Sessions(
+        place, options.train_dir, loop.saver, servers.session_config(
+            agreement and agreement.workers.cluster, place.device_filters,
+            place.num_cpus),
+        init_fn, team.sync, team.state)
     try:
-      slim.learning.train(
-          training_graph.train_op, **{'logdir': None, **files},
-          train_step_fn=loop.train_step, train_step_kwargs={}, master=options.master,
-          is_chief=prepares,
-          number_of_steps=options.max_number_of_steps, init_fn=init_fn,
-          # The chief itself makes the variables ready; others have to wait.
-          ready_op=None if prepares else tf.report_uninitialized_variables(),
-          save_summaries_secs=int(options.save_summaries_secs), save_interval_secs=0,
-          sync_optimizer=training_graph.sync_optimizer, session_config=config)
+      with _summary_writer(options) as writer:
+        loop.train(opened, writer)
     # What fails later, such as saving to the disk that is full, is not the cause.
     except Exception as error:
-      if loop.callbacks.failure is None and isinstance(error, diagnostics.UserError):
-        raise  # Before the first step, such as of a checkpoint that does not fit.
+      if (loop.callbacks.failure is None and loop.step is None
+          and isinstance(error, diagnostics.UserError)):
+        raise  # Such as of a checkpoint that does not fit.
       if stop_request.signal is not None and loop.step is None:
         raise stop_request.answer(None) from error  # As the library passed it on.
       loop.callbacks.note(error, 'the end of the run')
-    if loop.saver.failure is not None:
-      loop.callbacks.note(loop.saver.failure, 'saving')
     failure = loop.callbacks.failure
     if failure is not None:
       answer = failures.answer(failure, loop.step, options.train_dir)
@@ -386,3 +536,22 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
   if loop.is_stopped_by_others:
     raise stopping.StoppedByOthers(loop.step)
   return loop
+
+
+def _watch(place, team, agreement):
+  """Returns what watches the steps, which may wait for other processes."""
+  if not place.master:
+    return step_watch.Unwatched()
+  if agreement is not None:
+    return step_watch.StepWatch(agreement.workers.others, is_shared=False)
+  return step_watch.StepWatch(place.servers, team.absent_names, place.timeout_secs)
+
+
+@contextlib.contextmanager
+def _summary_writer(options):
+  """Yields the writer of the chief's summaries, None for other workers."""
+  if not options.is_chief:
+    yield None
+    return
+  with tf.summary.FileWriter(options.train_dir) as writer:
+    yield writer

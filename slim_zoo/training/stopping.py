@@ -8,6 +8,7 @@ import threading
 import time
 
 from slim_zoo import diagnostics
+from slim_zoo.training import step_watch
 
 # A terminal, or a program that passes signals on, may send one stop twice.
 _SAME_STOP_SECONDS = 1.0
@@ -28,15 +29,20 @@ class StopRequest:
 
   Args:
     train_dir: of the run, for the messages.
+    saves: whether this process saves what it has done; only the chief of a job does.
+    watch: of steps that may wait for other processes, or None.
 
   Attributes:
     signal: the first one, or None.
     has_progress: whether a step was taken that could be saved. Set by the loop.
+    is_waiting: whether the run waits for a server that was lost. Set by the loop.
   """
 
-  def __init__(self, train_dir: str):
-    self.signal, self.has_progress = None, False
+  def __init__(self, train_dir: str, saves: bool = True,
+               watch: step_watch.StepWatch | None = None):
+    self.signal, self.has_progress, self.is_waiting = None, False, False
     self._train_dir, self._first_at, self._has_raised = train_dir, None, False
+    self._saves, self._watch = saves, watch
     self._lock = threading.Lock()
 
   @contextlib.contextmanager
@@ -74,7 +80,14 @@ class StopRequest:
 
   def answer(self, step: int | None) -> 'Stopped':
     """Returns the error that ends the run, which has taken the last step `step`."""
-    return Stopped(self.signal, step, self._train_dir)
+    return Stopped(self.signal, step, self._train_dir, saves=self._saves,
+                   is_waiting=self.is_waiting)
+
+  def end_at_once(self, reason: str) -> None:
+    """Ends the program with a line, whatever the main thread does."""
+    _exit(diagnostics.UserError(
+        f'{reason}: ended without saving; the same command goes on from the last'
+        f' checkpoint in {self._train_dir}'))
 
   def _handle(self, number, unused_frame):
     """Python's handler, in the main thread: the loop must know at its next look."""
@@ -91,6 +104,9 @@ class StopRequest:
       self.signal, self._first_at = signal.Signals(number), time.monotonic()
       return True
 
+  def _unsaved(self):
+    return Stopped(self.signal, None, self._train_dir, is_blocked=True)
+
   def _listen(self, reader, ended):
     is_announced = False
     while received := os.read(reader, 1):
@@ -103,6 +119,9 @@ class StopRequest:
         if self.has_progress:
           _write(1, f'{self.signal.name}: stopping after this step; another one ends at'
                     ' once, without saving')
+          if self._watch is not None:
+            threading.Thread(target=self._watch.end_after_signal, daemon=True, args=(
+                ended, lambda: _exit(self._unsaved()))).start()
         elif not ended.wait(_GRACE_SECONDS):
           # The main thread is inside TensorFlow.
           _exit(self.answer(None))
@@ -113,10 +132,20 @@ class StopRequest:
 class Stopped(diagnostics.UserError):
   """The run ended early by a signal, after saving its checkpoint if it took a step."""
 
-  def __init__(self, number, step, train_dir, is_second=False):
+  def __init__(self, number, step, train_dir, is_second=False, is_blocked=False,
+               saves=True, is_waiting=False):
     self.exit_code = 128 + number
     if is_second:
       what = ('a second time: ended at once, the same command goes on from the last'
+              f' checkpoint in {train_dir}')
+    elif is_blocked:
+      what = ('while a step waited for another process: ended without saving, the same'
+              f' command goes on from the last checkpoint in {train_dir}')
+    elif not saves:
+      at = 'before the first step' if step is None else f'at step {step}'
+      what = f'{at}: the chief saves, the same command joins the job again'
+    elif step is None and is_waiting:
+      what = ('while it waited for the job: the same command goes on from the last'
               f' checkpoint in {train_dir}')
     elif step is None:
       what = 'before the first step: there is nothing to save'

@@ -201,7 +201,7 @@ def test_every_kind_is_one_that_is_tested_here():
   assert {kind.__name__ for kind in kinds()} == {
       'AugmentationPictures', 'CheckpointGuard', 'ExplosionGuard', 'GraphFiles',
       'ProgressSummaries', 'Report', 'RunCard', 'SamplePredictions', 'Validator',
-      'Winder'}
+      'WeightsComparison', 'Winder'}
 
 
 @pytest.mark.parametrize('kind', [

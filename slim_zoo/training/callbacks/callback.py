@@ -27,7 +27,10 @@ class Callback:
   is_asked_to_stop: Callable[[], bool] = staticmethod(lambda: False)
 
   def begin(self, session, step: int, writer) -> None:
-    """Runs once, before the first step of this process.
+    """Runs before the first step in a session.
+
+    Usually there is one session. With servers in other processes there is another one
+    after a server was lost: the run goes on from its last checkpoint.
 
     Args:
       session: the session of the run.
@@ -43,6 +46,14 @@ class Callback:
       loss: the total loss of the step.
       waited: the seconds that the step waited for its images.
     """
+
+  def needs_rest(self, step: int) -> bool:
+    """Tells whether `after_step` reads variables that no worker may change meanwhile.
+
+    Args:
+      step: a global step, which this process may not have reached yet.
+    """
+    return False
 
   def after_step(self, session, step: int) -> str | None:
     """Runs after every step; returns a reason to stop the run, or None."""
@@ -99,6 +110,10 @@ class CallbackList:
   def measured(self, step: int, loss: float, waited: float) -> None:
     """Calls every `measured`."""
     self._call('measured', step, loss, waited)
+
+  def needs_rest(self, step: int) -> bool:
+    """Tells whether any `needs_rest`."""
+    return any(self._call('needs_rest', step))
 
   def after_step(self, session, step: int) -> list[str]:
     """Calls every `after_step`; returns the reasons to stop the run."""

@@ -1,30 +1,17 @@
 """The graph of a run in its folder: as text, and for TensorBoard.
 
-slim's Supervisor writes both before the first step, which takes seconds for a deep
-network. Here a thread does so beside the steps that follow the first one.
+That takes seconds for a deep network, so a thread does so beside the steps that follow
+the first one.
 """
 
-import contextlib
 import glob
 import os
 import threading
-from collections.abc import Iterator
 
 from slim_zoo.tf_compat import tf
 from slim_zoo.training.callbacks.callback import Callback
 
 TEXT_NAME = 'graph.pbtxt'
-
-
-@contextlib.contextmanager
-def without_those_of_the_supervisor() -> Iterator[None]:
-  """Keeps every tf.train.Supervisor from writing graphs."""
-  usual = tf.train.Supervisor._write_graph
-  tf.train.Supervisor._write_graph = lambda supervisor: None
-  try:
-    yield
-  finally:
-    tf.train.Supervisor._write_graph = usual
 
 
 class GraphFiles(Callback):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from slim_zoo import diagnostics
 from slim_zoo.files import atomic
 from slim_zoo.tf_compat import tf
+from slim_zoo.training import intervals
 from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint
 from slim_zoo.training.callbacks.callback import Callback, InputFailure
 
@@ -154,15 +155,22 @@ class Validator(Callback):
     self._best, self._decays, self._modes = best, decays, modes
     self._writer, self._validated = None, None
     self._said_stale = False
+    self._due = intervals.EverySteps(rules.every_steps)
 
   def begin(self, session, step, writer):
     """Takes up what earlier sessions of the run have found."""
     self._writer = writer
     self._history.rewind(step)
+    self._due.start(step)
+    self._validated = None
+
+  def needs_rest(self, step):
+    """Tells whether it is time."""
+    return self._due.is_due(step)
 
   def after_step(self, session, step):
     """Validates, where it is time; returns a reason to stop, or None."""
-    if step % self._rules.every_steps or not self._validate(session, step):
+    if not self._due.take(step) or not self._validate(session, step):
       return None
     patience = self._rules.patience
     waiting = self._history.without_improvement(self._rules.min_delta)

@@ -1,0 +1,308 @@
+"""The sessions of a run: opened, made ready to train, and closed.
+
+A run on this machine has one. With servers in other processes a session may be lost:
+a server ends, or the chief begins anew. Then the next one is opened, and the run goes
+on from its last checkpoint.
+"""
+
+import contextlib
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names, state_file
+from slim_zoo.deployment import peers
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import job_state, savers
+
+# What TensorFlow raises in the others if a server of a session ends.
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError)
+# What may come of a chief that begins anew, or of something else.
+_PERHAPS_LOST = (
+    tf.errors.CancelledError, tf.errors.FailedPreconditionError,
+    tf.errors.NotFoundError, tf.errors.OutOfRangeError, tf.errors.InternalError,
+    tf.errors.DeadlineExceededError, tf.errors.UnknownError)
+_SECONDS_BETWEEN_LOOKS, _SECONDS_BETWEEN_LINES = 0.5, 30.0
+_SECONDS_TO_CLOSE, _LOOKS_AFTER_LOSS = 2.0, 4
+
+
+class SessionLostError(Exception):
+  """The session is lost, not the run; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where the sessions of a run are.
+
+  Attributes:
+    master: the address of a TensorFlow server; '': this process.
+    is_chief: whether this process makes the variables ready.
+    device_filters: the devices that this process may see; all if empty.
+    num_cpus: logical devices that the CPU is divided into.
+    servers: addresses, by name, of the servers that a step needs.
+    chief: a name for the chief, for messages.
+    timeout_secs: how long to wait for a server or for the chief; 0: forever.
+  """
+
+  master: str = ''
+  is_chief: bool = True
+  device_filters: tuple[str, ...] = ()
+  num_cpus: int = 1
+  servers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  chief: str = 'the chief'
+  timeout_secs: float = 0
+
+
+class Sessions:
+  """Opens the sessions of a run in the default graph, which is final afterwards.
+
+  Args:
+    place: where.
+    train_dir: of the checkpoints.
+    saver: restores the newest one.
+    config: of the sessions.
+    init_fn: called with the session if there is none, after the initial values are set.
+    sync: of synchronous replicas, or None.
+    state: of a job with parameter servers, or None.
+  """
+
+  def __init__(self, place: Place, train_dir: str, saver: savers.CheckpointSaver,
+               config: tf.ConfigProto,
+               init_fn: Callable | None = None, sync: 'Synchronization | None' = None,
+               state: job_state.JobState | None = None):
+    self._place, self._train_dir, self._saver = place, train_dir, saver
+    self._init_fn, self._sync, self._state = init_fn, sync, state
+    self._config = config
+    with tf.name_scope('init_ops'):
+      self._initialize = tf.global_variables_initializer()
+      self._initialize_local = tf.group(
+          tf.local_variables_initializer(), tf.tables_initializer())
+    self._graph = tf.get_default_graph()
+    self._has_begun = False
+
+  @contextlib.contextmanager
+  def opened(self) -> Iterator[tf.Session]:
+    """Yields a session that is ready to train, and closes it.
+
+    Raises:
+      UserError: a server, or the chief, is not there in time.
+      SessionLostError: a server was lost meanwhile.
+    """
+    place = self._place
+    self._graph.finalize()
+    peers.wait_for(place.servers, place.timeout_secs, _print)
+    try:
+      if place.is_chief and self._state is not None:
+        self._clear()
+      session = tf.Session(place.master, graph=self._graph, config=self._config)
+    except _LOST as error:
+      raise SessionLostError('a server was lost while the session began') from error
+    try:
+      with self._translated(session):
+        self._prepare(session)
+      yield session
+    finally:
+      self._close(session)
+
+  def check(self, session: tf.Session, error: BaseException) -> None:
+    """Raises SessionLostError if an error comes of a lost server or of a new chief."""
+    if self._state is None or not isinstance(error, _LOST + _PERHAPS_LOST):
+      return
+    silent = self._silent_servers(isinstance(error, _LOST))
+    if silent:
+      raise SessionLostError(f'lost {", ".join(silent)}') from error
+    if isinstance(error, _LOST):
+      raise SessionLostError('lost a server of the job') from error
+    try:
+      run = self._state.read(session).run
+    except tf.errors.OpError:
+      run = None
+    if run != self._state.run:
+      raise SessionLostError(
+          'a parameter server has begun anew' if self._place.is_chief else
+          'the chief has stopped or begins anew') from error
+
+  def _silent_servers(self, is_lost):
+    """Returns the servers that do not answer; a port outlives its process a little."""
+    for _ in range(_LOOKS_AFTER_LOSS if is_lost else 1):
+      silent = peers.silent(self._place.servers)
+      if silent:
+        break
+      time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return silent
+
+  @contextlib.contextmanager
+  def _translated(self, session):
+    """Turns the errors of a lost server into SessionLostError."""
+    try:
+      yield
+    except tf.errors.OpError as error:
+      self.check(session, error)
+      raise
+
+  def _clear(self):
+    """Removes what an earlier chief left on the servers."""
+    place = self._place
+    if self._sync is not None:
+      with tf.Session(place.master, graph=self._graph, config=self._config) as session:
+        # Workers that wait for its tokens would do so for ever.
+        self._sync.close_queue(session)
+    tf.Session.reset(place.master, config=self._config)
+
+  def _prepare(self, session):
+    if not self._place.is_chief and self._state is not None:
+      self._await_chief(session)
+      session.run(self._initialize_local)
+      if self._sync is not None:
+        self._sync.begin_worker(session)
+      self._state.enter(session)
+      return
+    if self._state is not None:
+      self._state.open(session)
+    self._restore_or_initialize(session)
+    session.run(self._initialize_local)
+    if self._sync is not None:
+      self._sync.begin_chief(session)
+    if self._state is not None:
+      self._state.say_ready(session)
+
+  def _restore_or_initialize(self, session):
+    folder = self._train_dir
+    # Without shared variables the chief sends its own to the others.
+    newest = checkpoint_names.latest(folder) if self._place.is_chief else None
+    if newest is None:
+      session.run(self._initialize)
+      if self._init_fn is not None:
+        self._init_fn(session)
+    else:
+      self._saver.restore(session, newest)
+      self._saver.recover_last_checkpoints(
+          [os.path.join(folder, name) for name in reversed(state_file.names(folder))])
+    if self._has_begun:
+      _print(f'goes on from {newest}' if newest else
+             'begins again: there is no checkpoint yet')
+    self._has_begun = True
+
+  def _await_chief(self, session):
+    """Waits until the chief has made the variables ready."""
+    place = self._place
+    start, next_line = time.monotonic(), 1.0
+    while not self._state.is_ready(session):
+      waited = time.monotonic() - start
+      if place.timeout_secs and waited > place.timeout_secs:
+        raise diagnostics.UserError(
+            f'{place.chief} has not prepared the variables for {waited:.0f} s: start'
+            ' it; the same command goes on')
+      if waited >= next_line:
+        _print(f'waiting for {place.chief}, which initializes or restores the weights')
+        next_line = waited + _SECONDS_BETWEEN_LINES
+      time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+  def _close(self, session):
+    if self._state is not None:
+      self._state.stop_signs()
+    if not self._place.master:
+      self._end(session)
+      return
+    # It waits for every server of the session, also for one that is lost.
+    closing = threading.Thread(target=self._end, args=(session,), daemon=True)
+    closing.start()
+    closing.join(_SECONDS_TO_CLOSE)
+
+  def _end(self, session):
+    with contextlib.suppress(tf.errors.OpError, RuntimeError):
+      if self._sync is not None:
+        self._sync.stop(session)
+      session.close()
+
+
+class Synchronization:
+  """The part of synchronous replicas that the chief runs beside its steps.
+
+  Args:
+    optimizer: its gradients were applied.
+    replicas: workers of the job.
+    replicas_to_aggregate: gradients of an update.
+    is_chief: whether this process is the chief.
+  """
+
+  def __init__(self, optimizer: tf.train.SyncReplicasOptimizer, replicas: int,
+               replicas_to_aggregate: int, is_chief: bool):
+    self.waits_for_all = replicas_to_aggregate == replicas
+    runner = optimizer.get_chief_queue_runner()
+    self._update, = runner.enqueue_ops
+    self._close_queue = runner.cancel_op
+    self._begin_worker = optimizer.local_step_init_op
+    self._thread, self._is_stopped = None, False
+    self._replicas_to_aggregate = replicas_to_aggregate
+    if is_chief:
+      self._begin_chief = optimizer.chief_init_op
+      # More would let workers run ahead of the updates.
+      self._first_tokens = optimizer.get_init_tokens_op(
+          max(0, replicas_to_aggregate - replicas))
+      with tf.device(runner.queue.queue_ref.device):
+        self._token = runner.queue.enqueue(
+            tf.train.get_global_step().read_value())
+      self._send_zeros = tf.group(*map(_send_zeros, tf.trainable_variables()))
+
+  def begin_worker(self, session: tf.Session) -> None:
+    """Takes up the global step."""
+    session.run(self._begin_worker)
+
+  def begin_chief(self, session: tf.Session) -> None:
+    """Begins to apply the gradients of the workers."""
+    session.run(self._begin_chief)
+    session.run(self._first_tokens)
+    self._is_stopped = False
+    self._thread = threading.Thread(target=self._apply, args=(session,), daemon=True)
+    self._thread.start()
+
+  def _apply(self, session):
+    try:
+      update = session.make_callable(self._update)
+      while not self._is_stopped:
+        update()
+    except (tf.errors.OpError, RuntimeError):
+      # A step that waits for a token ends by an error, too.
+      with contextlib.suppress(tf.errors.OpError, RuntimeError):
+        self.close_queue(session)
+
+  def release(self, session: tf.Session) -> None:
+    """Lets one worker go on that waits for the end of its step."""
+    session.run(self._token)
+
+  def close_queue(self, session: tf.Session) -> None:
+    """Ends the steps that wait for other workers, by an OutOfRangeError."""
+    session.run(self._close_queue)
+
+  def stop(self, session: tf.Session) -> None:
+    """Ends the updates, after the last checkpoint.
+
+    A session does not end while an update waits for gradients that nobody sends, so
+    gradients of zero are sent.
+    """
+    thread, self._thread = self._thread, None
+    if thread is None:
+      return
+    self._is_stopped = True
+    # An update that failed, or a server that is lost, needs no more.
+    with contextlib.suppress(tf.errors.OpError, RuntimeError):
+      for _ in range(self._replicas_to_aggregate):
+        session.run(self._send_zeros)
+    thread.join(_SECONDS_TO_CLOSE)
+
+
+def _send_zeros(variable):
+  """Returns an op that sends a gradient to the sums of synchronous replicas."""
+  with tf.device(variable.device):
+    sums = tf.ConditionalAccumulator(
+        variable.dtype.base_dtype, variable.shape,
+        shared_name=f'{variable.name}/grad_accum')
+    return sums.apply_grad(tf.zeros_like(variable), local_step=tf.int64.max)
+
+
+def _print(line):
+  print(line, flush=True)

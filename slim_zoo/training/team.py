@@ -1,0 +1,186 @@
+"""How the workers of a job keep together: pauses, the end, and who waits for whom."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from slim_zoo import diagnostics
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import job_state, sessions
+
+_SECONDS_BETWEEN_READS = 0.1
+# A chief that releases the steps of others then says why.
+_READS_AFTER_RELEASE = 100
+
+
+class Team:
+  """The workers of a job with parameter servers, as one of them sees them.
+
+  Without a `state` there is no other worker: nothing waits, and nothing is asked.
+
+  Args:
+    state: what the workers tell each other, or None.
+    is_chief: whether this process is the chief.
+    sync: of synchronous replicas, or None.
+
+  Attributes:
+    state: as above.
+    sync: as above.
+    is_to_stop: tells whether the run is to end soon; the loop sets it.
+    held: the tasks of the workers that a pause holds now.
+    work: what another worker does in a pause to validate, called as work(session); its
+      numbers are the answer. None: it only waits.
+    has_ended: why the chief has ended the job, or None.
+    is_asked: whether a pause follows the step that runs now.
+  """
+
+  def __init__(self, state: job_state.JobState | None = None, is_chief: bool = True,
+               sync: sessions.Synchronization | None = None):
+    self.state, self._is_chief, self.sync = state, is_chief, sync
+    self.is_to_stop: Callable[[], bool] = lambda: False
+    self.held: list[int] = []
+    self.work: Callable[[tf.Session], Sequence[float]] | None = None
+    self.has_ended = None
+    self.is_asked = self._is_at_rest = False
+
+  @property
+  def _waits_for_all(self):
+    """Whether no variable changes while one worker is between two steps."""
+    return self.sync is not None and self.sync.waits_for_all
+
+  # --- Of the chief.
+
+  def before_step(self, session: tf.Session, is_due: bool) -> None:
+    """Asks for a pause after a step, which synchronous workers must know before it."""
+    if is_due and self.state is not None and self._is_chief and self._waits_for_all:
+      self.state.ask(session, job_state.VALIDATE)
+      self.is_asked = True
+
+  @contextlib.contextmanager
+  def at_rest(self, session: tf.Session,
+              purpose: int = job_state.WAIT) -> Iterator[None]:
+    """Holds the other workers where the block runs, if they change variables."""
+    if (self.state is None or not self._is_chief or self._is_at_rest
+        or (self._waits_for_all and not self.is_asked)):
+      yield
+      return
+    self._is_at_rest = True
+    if not self.is_asked:
+      self.state.ask(session, purpose)
+    self.is_asked, release = False, None
+    if self.sync is not None and not self._waits_for_all:
+      release = lambda: self.sync.release(session)
+    try:
+      with self.state.held(session, self.is_to_stop, release) as self.held:
+        yield
+    finally:
+      self.held, self._is_at_rest = [], False
+
+  def say_end(self, session: tf.Session, job: int, reason: str) -> None:
+    """Tells the other workers that the chief ends, for good or to come back.
+
+    Args:
+      session: of the run.
+      job: one of `job_state.IS_DONE`, `HAS_FAILED` and `GOES_ON`: a signal stops it.
+      reason: in words.
+    """
+    if self.state is None:
+      return
+    # A server that is gone needs no word.
+    with contextlib.suppress(tf.errors.OpError):
+      if job == job_state.GOES_ON:
+        self.state.interrupt(session)
+      else:
+        self.state.end(session, job, reason)
+      self.release(session)
+
+  def absent_names(self) -> list[str]:
+    """Returns the workers that synchronous steps wait for in vain, for messages."""
+    if self.state is None or self.sync is None:
+      return []
+    return [f'worker {task}' if task else 'the chief' for task in self.state.absent()]
+
+  def release(self, session: tf.Session) -> None:
+    """Ends the steps that wait for other workers."""
+    if self.sync is not None and self._is_chief:
+      self.sync.close_queue(session)
+
+  # --- Of the other workers.
+
+  def follow(self, session: tf.Session, control: job_state.Control) -> bool:
+    """Does what the chief asks for between two steps.
+
+    Args:
+      session: of the run.
+      control: read with the last step.
+
+    Returns:
+      Whether the job has ended; see `has_ended`.
+
+    Raises:
+      UserError: it has failed.
+      SessionLostError: the chief begins anew.
+    """
+    if self.state is None:
+      return False
+    answered = None
+    while True:
+      if control.job == job_state.HAS_FAILED:
+        raise diagnostics.UserError(
+            f'the job has failed: {self.state.reason(session)}')
+      if control.run != self.state.run:
+        raise sessions.SessionLostError(
+            'there are two chiefs' if self._is_chief else
+            'the chief has stopped or begins anew')
+      if self._is_chief:
+        return False
+      if control.job == job_state.IS_DONE:
+        self.has_ended = self.state.reason(session)
+        return True
+      if not control.call or self.is_to_stop():
+        return False
+      if control.call != answered:
+        answered = control.call
+        self._answer(session, control)
+      time.sleep(_SECONDS_BETWEEN_READS)
+      control = self.state.read(session)
+
+  def _answer(self, session, control):
+    self.state.answer(session, control.call)
+    if control.purpose == job_state.VALIDATE and self.work is not None:
+      values = self.work(session)
+      if values is not None:
+        self.state.answer(session, control.call, [1.0, *values])
+
+  def is_ended_soon(self, session: tf.Session) -> bool:
+    """Tells whether the job has ended, or is about to: a step was released.
+
+    Raises:
+      UserError, SessionLostError: see `follow`.
+    """
+    if self.state is None or self._is_chief:
+      return False
+    for _ in range(_READS_AFTER_RELEASE):
+      if self.follow(session, self.state.read(session)):
+        return True
+      time.sleep(_SECONDS_BETWEEN_READS)
+    return False
+
+  def await_end(self, session: tf.Session) -> None:
+    """Waits, after the last step, for the chief, which may ask for more validation.
+
+    Raises:
+      UserError, SessionLostError: see `follow`.
+    """
+    if self.state is None or self._is_chief:
+      return
+    while not self.is_to_stop():
+      if self.follow(session, self.state.read(session)):
+        return
+      time.sleep(_SECONDS_BETWEEN_READS)
+
+  def leave(self, session: tf.Session) -> None:
+    """Says that this worker gives no more gradients."""
+    if self.state is not None:
+      with contextlib.suppress(tf.errors.OpError):
+        self.state.leave(session)
