@@ -152,7 +152,7 @@ def test_values_take_the_type_of_their_option():
   assert isinstance(config.learning_rate.learning_rate, float)
   assert isinstance(config.data.batch_size, int)
   assert (type(config.reproducibility.seed), config.optimizer.momentum) == (int, 0.5)
-  assert config.given == {
+  assert config.user_options == {
       'train_dir', 'learning_rate', 'batch_size', 'trainable_scopes', 'seed',
       'momentum'}
 

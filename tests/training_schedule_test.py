@@ -145,7 +145,7 @@ def test_a_cosine_ends_with_the_run_or_after_its_epochs():
   given = {'learning_rate_decay_type': 'cosine', 'max_number_of_steps': 777}
   for more, steps in (({}, 777), ({'num_epochs_per_decay': 3}, 300)):
     config = config_of(**given, **more)
-    config.learning_rate.check(777, config.given)
+    config.learning_rate.check(777, config.user_options)
     assert training_updates.schedule(config, 1000).decay_steps == steps
 
 
@@ -153,7 +153,7 @@ def test_piecewise_rates_by_epoch():
   config = config_of(
       learning_rate_decay_type='piecewise', learning_rate=0.1,
       learning_rate_at_epochs='0.5:0.05, 30:1e-2')
-  config.learning_rate.check(None, config.given)
+  config.learning_rate.check(None, config.user_options)
   assert training_updates.schedule(config, 1000).changes == ((50, 0.05), (3000, 0.01))
   assert config.notes() == []
 
@@ -180,7 +180,7 @@ def test_options_without_effect_are_named():
 def test_mistaken_options(given, words):
   config = config_of(**given)
   with pytest.raises(diagnostics.UserError) as refusal:
-    config.learning_rate.check(None, config.given)
+    config.learning_rate.check(None, config.user_options)
   for word in words:
     assert word in str(refusal.value)
 
@@ -225,10 +225,10 @@ def test_optimizers_read_the_options_that_the_config_says():
 def test_clipping_needs_a_norm():
   config = config_of(clip_gradients_by='variable')
   with pytest.raises(diagnostics.UserError, match='needs a --clip_gradient_norm'):
-    config.optimizer.check(config.given)
+    config.optimizer.check(config.user_options)
   config = config_of(clip_gradients_by='variable', clip_gradient_norm=1,
                      accumulate_steps=3, optimizer='lars')
-  config.optimizer.check(config.given)
+  config.optimizer.check(config.user_options)
   options = training_updates.update_options(config)
   assert (options.clip_gradient_norm, options.clip_by_variable) == (1, True)
   assert options.accumulate_steps == 3

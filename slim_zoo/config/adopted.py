@@ -52,13 +52,12 @@ def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
 
 def _network_options(config):
   """Returns what the user set of the options that decide the network's images."""
-  set_by_user = {name: value if name in config.given else None
-                 for name, value in config.values().items()}
+  values = config.user_values()
   return trained_network.NetworkOptions(
-      model_name=set_by_user['model_name'], image_size=set_by_user['train_image_size'],
-      preprocessing_name=set_by_user['preprocessing_name'],
-      use_grayscale=set_by_user['use_grayscale'],
-      labels_offset=set_by_user['labels_offset'])
+      model_name=values['model_name'], image_size=values['train_image_size'],
+      preprocessing_name=values['preprocessing_name'],
+      use_grayscale=values['use_grayscale'],
+      labels_offset=values['labels_offset'])
 
 
 def _first_checkpoint(train_dir, checkpoint_path):

@@ -28,17 +28,17 @@ class Augmentation(Group):
       ' Beta(alpha, alpha); 1 is usual, 0 is off. With --mixup_alpha too each batch'
       ' draws one of the two.', lower=0)
 
-  def check(self, batch_size: int, given: frozenset[str]) -> None:
+  def check(self, batch_size: int, user_options: frozenset[str]) -> None:
     """Refuses options that make no sense.
 
     Args:
       batch_size: images of a batch.
-      given: names of the options that the user set.
+      user_options: names of the options that the user set.
 
     Raises:
       UserError: the first fault.
     """
-    if 'rand_augment_magnitude' in given and not self.rand_augment_layers:
+    if 'rand_augment_magnitude' in user_options and not self.rand_augment_layers:
       raise diagnostics.UserError(
           f'--rand_augment_magnitude={self.rand_augment_magnitude:g} has no effect'
           ' without --rand_augment_layers: give it too, such as'

@@ -73,18 +73,18 @@ class TimedNetworks(Group):
     """What is timed: with `frozen` the forward pass."""
     return 'forward' if self.frozen else self.mode
 
-  def check(self, precision: Precision, given: frozenset[str]) -> None:
+  def check(self, precision: Precision, user_options: frozenset[str]) -> None:
     """Refuses options that make no sense.
 
     Args:
       precision: how the networks are computed.
-      given: names of the options that the user set.
+      user_options: names of the options that the user set.
 
     Raises:
       UserError: the first fault.
     """
     names, _ = self.names(), self.sizes_of_batches()
-    if self.frozen and 'mode' in given and self.mode != 'forward':
+    if self.frozen and 'mode' in user_options and self.mode != 'forward':
       raise diagnostics.UserError(
           f'--mode={self.mode} and --frozen: frozen weights cannot be trained, say'
           ' --mode=forward')
@@ -120,19 +120,19 @@ class TimedRecords(Group):
     return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
             if field.name != 'dataset_dir'}
 
-  def check(self, names: list[str], given: frozenset[str]) -> None:
+  def check(self, names: list[str], user_options: frozenset[str]) -> None:
     """Refuses options that make no sense, and names and files that are not there.
 
     Args:
       names: of the networks.
-      given: names of the options that the user set.
+      user_options: names of the options that the user set.
 
     Raises:
       UserError: the first fault.
     """
     if self.dataset_dir is None:
       for name in self.values:
-        if name in given:
+        if name in user_options:
           raise diagnostics.UserError(
               f'--{name} is about records, and there is no --dataset_dir: give both or'
               ' none')
@@ -163,14 +163,14 @@ class BenchmarkConfig(Config):
   """Everything that decides what is timed; groups in the order of --help.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
   networks: TimedNetworks
   records: TimedRecords
   precision: Precision
   measurements: Measurements
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses options that make no sense, and names and files that are not there.
@@ -178,5 +178,5 @@ class BenchmarkConfig(Config):
     Raises:
       UserError: the first fault.
     """
-    self.networks.check(self.precision, self.given)
-    self.records.check(self.networks.names(), self.given)
+    self.networks.check(self.precision, self.user_options)
+    self.records.check(self.networks.names(), self.user_options)

@@ -159,14 +159,14 @@ class ClassifyConfig(Config):
   """Everything that decides how images are classified; groups in the order of --help.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
   network: TrainedCheckpoint
   exported: ExportedModel
   prediction: Prediction
   answers: Answers
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses options that make no sense, and names and files that are not there.

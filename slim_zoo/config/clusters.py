@@ -26,16 +26,16 @@ def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainC
   Raises:
     UserError: options contradict each other or TF_CONFIG.
   """
-  options, given = config.distribution, config.given
+  options, user_options = config.distribution, config.user_options
   found = cluster.from_tf_config(environment.get('TF_CONFIG'))
   if found is not None:
     for name in _OF_PROCESSES:
-      if name in given:
+      if name in user_options:
         raise diagnostics.UserError(
             f'--{name}={getattr(options, name)}: TF_CONFIG names the processes of the'
             ' job already: leave out the flag, or unset TF_CONFIG')
     return adopt(config, found, 'TF_CONFIG')
-  _check(options, given)
+  _check(options, user_options)
   if options.cluster == SLURM:
     return config
   flag = 'cluster' if options.cluster else 'worker_hosts'
@@ -63,7 +63,7 @@ def adopt(config: TrainConfig, found: cluster.Cluster, origin: str) -> TrainConf
   counts = {'worker_replicas': len(found.workers),
             'num_ps_tasks': len(found.parameter_servers)}
   for name, count in counts.items():
-    if name in config.given and getattr(config.distribution, name) != count:
+    if name in config.user_options and getattr(config.distribution, name) != count:
       raise diagnostics.UserError(
           f'--{name}={getattr(config.distribution, name)}: {origin} names {count};'
           ' leave out the flag')
@@ -73,7 +73,7 @@ def adopt(config: TrainConfig, found: cluster.Cluster, origin: str) -> TrainConf
           task=found.task, **counts)))
 
 
-def _check(options: Distribution, given: frozenset[str]) -> None:
+def _check(options: Distribution, user_options: frozenset[str]) -> None:
   """Raises UserError for options of which one has to go."""
   pairs = [(name, 'cluster') for name in ('worker_hosts', 'ps_hosts')]
   pairs += [(name, 'master') for name in ('cluster', 'worker_hosts', 'ps_hosts')]
@@ -89,7 +89,7 @@ def _check(options: Distribution, given: frozenset[str]) -> None:
   if options.cluster != SLURM:
     return
   for name in ('job_name', 'task', 'worker_replicas'):
-    if name in given:
+    if name in user_options:
       raise diagnostics.UserError(
           f'--{name}={getattr(options, name)} with --cluster=slurm: srun decides this;'
           ' leave out the flag')

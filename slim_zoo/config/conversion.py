@@ -62,7 +62,7 @@ class ConvertImagesConfig(Config):
   """Everything that decides how a folder of images becomes records."""
 
   images: ImageFolder
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses a conversion without folders and name.
@@ -102,7 +102,7 @@ class DownloadConfig(Config):
   """Everything that decides which data set is downloaded and converted."""
 
   data: PublishedData
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses options that are missing, or have no effect.
@@ -114,7 +114,7 @@ class DownloadConfig(Config):
     name = self.data.dataset_name
     if name == 'digits' or tfds.is_name(name):
       for unused in ('source', 'num_workers', 'allow_refused'):
-        if unused in self.given:
+        if unused in self.user_options:
           raise diagnostics.UserError(
               f'--{unused} has no effect on {name}: leave it out')
 
@@ -124,7 +124,7 @@ class DownloadConfig(Config):
       return []
     return [f'--{name} is for visualwakewords and changes nothing here'
             for name in ('small_object_area_threshold', 'foreground_class_of_interest')
-            if name in self.given]
+            if name in self.user_options]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +173,7 @@ class ConvertWeightsConfig(Config):
   """Everything that decides how weights are converted."""
 
   weights: ConvertedWeights
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses a conversion without network, source and target.

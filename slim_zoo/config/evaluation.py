@@ -135,19 +135,20 @@ class Recalibration(Group):
       5000, 'How many of them, in batches of --batch_size; no more than the split has.',
       lower=1)
 
-  def check(self, records: Records, is_watching: bool, given: frozenset[str]) -> None:
+  def check(self, records: Records, is_watching: bool,
+            user_options: frozenset[str]) -> None:
     """Refuses options that make no sense, and files that are not there.
 
     Args:
       records: of the evaluation.
       is_watching: whether several checkpoints are evaluated.
-      given: names of the options that the user set.
+      user_options: names of the options that the user set.
 
     Raises:
       UserError: the first fault.
     """
     for name in ('recalibration_split_name', 'recalibration_images'):
-      if name in given and not self.recalibrate_batch_norm:
+      if name in user_options and not self.recalibrate_batch_norm:
         raise diagnostics.UserError(
             f'--{name} has no effect without --recalibrate_batch_norm')
     if not self.recalibrate_batch_norm:
@@ -190,7 +191,7 @@ class EvaluateConfig(Config):
   """Everything that decides what an evaluation does; groups in the order of --help.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
   checkpoint: EvaluatedCheckpoint
@@ -199,7 +200,7 @@ class EvaluateConfig(Config):
   recalibration: Recalibration
   results: Results
   server: Server
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses options that make no sense, and names and files that are not there.
@@ -210,9 +211,9 @@ class EvaluateConfig(Config):
     self.checkpoint.check()
     self.network.check()
     self.data.check()
-    self.network.check_image_size('model_name' in self.given)
+    self.network.check_image_size('model_name' in self.user_options)
     self.checkpoint.check_there()
-    self.recalibration.check(self.data, self.checkpoint.watch, self.given)
+    self.recalibration.check(self.data, self.checkpoint.watch, self.user_options)
 
   def make_eval_dir(self) -> None:
     """Makes the folder of the results: a fault is better shown now.
@@ -225,13 +226,12 @@ class EvaluateConfig(Config):
   @property
   def network_options(self) -> trained_network.NetworkOptions:
     """What the user set of the network; the rest is for the run card."""
-    set_by_user = {name: value if name in self.given else None
-                   for name, value in self.values().items()}
+    values = self.user_values()
     return trained_network.NetworkOptions(
-        model_name=set_by_user['model_name'], image_size=self.network.image_size,
-        preprocessing_name=set_by_user['preprocessing_name'],
-        use_grayscale=set_by_user['use_grayscale'],
-        labels_offset=set_by_user['labels_offset'],
+        model_name=values['model_name'], image_size=self.network.image_size,
+        preprocessing_name=values['preprocessing_name'],
+        use_grayscale=values['use_grayscale'],
+        labels_offset=values['labels_offset'],
         moving_averages=self.checkpoint.uses_averages,
         quantize=self.checkpoint.quantize)
 

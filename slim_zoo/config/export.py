@@ -106,13 +106,13 @@ class ExportConfig(Config):
   """Everything that decides what an export writes; groups in the order of --help.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
   network: TrainedCheckpoint
   files: ExportedFiles
   samples: SampleImages
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses options that make no sense, and names and files that are not there.
@@ -185,11 +185,11 @@ class ExportGraphConfig(Config):
   """Everything that decides which graph without weights is written.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
   graph: ExportedGraph
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses options that make no sense, and names that are unknown.
@@ -211,7 +211,7 @@ class ExportGraphConfig(Config):
       networks.check_image_size(
           graph.model_name, graph.image_size, graph.is_training, flag='image_size')
     for name in ('dataset_name', 'labels_offset'):
-      if graph.num_classes and name in self.given:
+      if graph.num_classes and name in self.user_options:
         raise diagnostics.UserError(
             f'--num_classes={graph.num_classes} and --{name} both say how many classes'
             ' there are: leave out one of them')

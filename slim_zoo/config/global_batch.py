@@ -23,7 +23,7 @@ def divide_global_batch(config: TrainConfig) -> TrainConfig:
   whole = config.data.global_batch_size
   if whole is None:
     return config
-  if 'accumulate_steps' in config.given:
+  if 'accumulate_steps' in config.user_options:
     raise diagnostics.UserError(
         f'--accumulate_steps={config.optimizer.accumulate_steps} with'
         f' --global_batch_size={whole}: it follows from the batch size; leave out one'

@@ -25,11 +25,11 @@ class InspectConfig(Config):
   """Everything that decides what an inspection does.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
   checkpoint: InspectedCheckpoint
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses a checkpoint that is not there.

@@ -35,12 +35,13 @@ class LearningRate(Group):
       ' InceptionV3/Logits:10,InceptionV3/Conv2d:0, by scope. If several scopes match a'
       ' variable, the longest is used. 0 freezes it.', str)
 
-  def check(self, max_number_of_steps: int | None, given: frozenset[str]) -> None:
+  def check(self, max_number_of_steps: int | None,
+            user_options: frozenset[str]) -> None:
     """Refuses options that make no sense.
 
     Args:
       max_number_of_steps: of the run.
-      given: names of the options that the user set.
+      user_options: names of the options that the user set.
 
     Raises:
       UserError: the first fault.
@@ -56,13 +57,14 @@ class LearningRate(Group):
           '--learning_rate_decay_type=piecewise needs --learning_rate_at_epochs, such'
           ' as 30:0.001,60:0.0001')
     if kind == 'cosine' and not (
-        'num_epochs_per_decay' in given or max_number_of_steps):
+        'num_epochs_per_decay' in user_options or max_number_of_steps):
       raise diagnostics.UserError(
           '--learning_rate_decay_type=cosine needs an end: give --max_number_of_steps,'
           ' or --num_epochs_per_decay for the epochs that it takes')
     self.multipliers()
 
-  def without_effect(self, num_clones: int, given: frozenset[str]) -> dict[str, str]:
+  def without_effect(self, num_clones: int, user_options: frozenset[str]
+                     ) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""
     kind = self.learning_rate_decay_type
     decay = f'--learning_rate_decay_type={kind}'
@@ -71,17 +73,17 @@ class LearningRate(Group):
         ('end_learning_rate', ('polynomial', 'cosine')),
         ('num_epochs_per_decay', ('exponential', 'polynomial', 'cosine')))
               if kind not in kinds}
-    if not self.counts_epochs(given):
+    if not self.counts_epochs(user_options):
       causes['epochs_are'] = f'{decay} and no warm-up'
     elif num_clones == 1:
       causes['epochs_are'] = 'one clone'
     return causes
 
-  def counts_epochs(self, given: frozenset[str]) -> bool:
+  def counts_epochs(self, user_options: frozenset[str]) -> bool:
     """Returns whether the schedule depends on the length of an epoch."""
     kind = self.learning_rate_decay_type
     return bool(self.warmup_epochs or kind in ('exponential', 'polynomial', 'piecewise')
-                or (kind == 'cosine' and 'num_epochs_per_decay' in given))
+                or (kind == 'cosine' and 'num_epochs_per_decay' in user_options))
 
   def multipliers(self) -> dict[str, float]:
     """Returns the factors of the rate by scope.

@@ -31,7 +31,7 @@ class NetworksConfig(Config):
   """Everything that decides what the table of networks shows."""
 
   table: NetworkTable
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CurvesConfig(Config):
   """Everything that decides what the picture of learning curves shows."""
 
   picture: CurvesPicture
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self, folders: Sequence[str]) -> None:
     """Refuses folders that are not there, and a file that is no picture.

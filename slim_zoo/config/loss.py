@@ -54,13 +54,13 @@ class Loss(Group):
     """Whether the weights of the classes are counted from the records."""
     return self.class_weights in COUNTED
 
-  def check(self, spec, labels_offset: int, given: frozenset[str]) -> None:
+  def check(self, spec, labels_offset: int, user_options: frozenset[str]) -> None:
     """Refuses options that make no sense.
 
     Args:
       spec: facts of the data set.
       labels_offset: taken off every label.
-      given: names of the options that the user set.
+      user_options: names of the options that the user set.
 
     Raises:
       UserError: the first fault.
@@ -69,11 +69,12 @@ class Loss(Group):
     loss_catalog.check(self.terms, spec.name, spec.multi_label)
     for option_name, users in (('focal_gamma', loss_catalog.FOCAL),
                                ('focal_alpha', ('sigmoid_focal',))):
-      if option_name in given and not set(users) & set(names):
+      if option_name in user_options and not set(users) & set(names):
         raise diagnostics.UserError(
             f'--{option_name}={getattr(self, option_name):g} has no effect with'
             f' --loss={self.loss}: it is for {" and ".join(users)}')
-    if 'effective_number_beta' in given and self.class_weights != 'effective_number':
+    if 'effective_number_beta' in user_options and (
+        self.class_weights != 'effective_number'):
       raise diagnostics.UserError(
           f'--effective_number_beta={self.effective_number_beta:g} has no effect with'
           f' --class_weights={self.class_weights}: it is for effective_number')
@@ -84,10 +85,10 @@ class Loss(Group):
     if self.class_weights != 'none' and not self.counts_labels:
       self.listed_weights(spec.num_classes - labels_offset)
 
-  def notes(self, model_name: str, given: frozenset[str]) -> list[str]:
+  def notes(self, model_name: str, user_options: frozenset[str]) -> list[str]:
     """Returns a line for every option without effect."""
     heads = networks.get_network(model_name).head_scopes
-    if len(heads) > 1 or 'auxiliary_loss_weight' not in given:
+    if len(heads) > 1 or 'auxiliary_loss_weight' not in user_options:
       return []
     return [f'--auxiliary_loss_weight={self.auxiliary_loss_weight} has no effect with'
             f' {model_name}, which has no auxiliary head']

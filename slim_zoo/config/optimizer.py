@@ -58,16 +58,16 @@ class Optimizer(Group):
       1, 'Batches of a step: it updates once, with their mean gradient, and the global'
       ' step counts updates.', lower=1)
 
-  def check(self, given: frozenset[str]) -> None:
+  def check(self, user_options: frozenset[str]) -> None:
     """Refuses options that make no sense.
 
     Args:
-      given: names of the options that the user set.
+      user_options: names of the options that the user set.
 
     Raises:
       UserError: the first fault.
     """
-    if 'clip_gradients_by' in given and not self.clip_gradient_norm:
+    if 'clip_gradients_by' in user_options and not self.clip_gradient_norm:
       raise diagnostics.UserError(
           f'--clip_gradients_by={self.clip_gradients_by} needs a --clip_gradient_norm,'
           ' such as 1.0')
@@ -77,9 +77,9 @@ class Optimizer(Group):
     """Whether the optimizer does the weight decay, in place of the loss."""
     return 'weight_decay' in OPTIONS[self.optimizer]
 
-  def epsilon(self, given: frozenset[str]) -> float:
+  def epsilon(self, user_options: frozenset[str]) -> float:
     """Returns the epsilon in use: adamw has its own unless the user sets one."""
-    if self.optimizer == 'adamw' and 'opt_epsilon' not in given:
+    if self.optimizer == 'adamw' and 'opt_epsilon' not in user_options:
       return 1e-8
     return self.opt_epsilon
 
@@ -90,12 +90,12 @@ class Optimizer(Group):
     return {name: f'--optimizer={self.optimizer}' for name in every
             if name not in used and name != 'weight_decay'}
 
-  def notes(self, weight_decay: float, given: frozenset[str]) -> list[str]:
+  def notes(self, weight_decay: float, user_options: frozenset[str]) -> list[str]:
     """Returns a line for every option that is not what a user expects."""
-    if self.optimizer == 'adam' and 'opt_epsilon' not in given:
+    if self.optimizer == 'adam' and 'opt_epsilon' not in user_options:
       return ['adam with its established epsilon of 1.0 learns slowly:'
               ' --opt_epsilon=1e-8 is usual']
-    if self.optimizer == 'adamw' and 'weight_decay' not in given:
+    if self.optimizer == 'adamw' and 'weight_decay' not in user_options:
       return [f'adamw hardly decays with the --weight_decay of {weight_decay:g}, which'
               ' is meant for a penalty in the loss: 0.01 to 0.1 is usual']
     return []

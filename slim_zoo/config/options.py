@@ -166,33 +166,38 @@ def sort_into_groups(groups: Mapping[str, type], values: Mapping[str, Any]
 
 
 class Config:
-  """Base of the configs: frozen dataclasses whose fields are groups, and `given`.
+  """Base of the configs: frozen dataclasses of groups, and `user_options`.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
-  given: frozenset[str]
+  user_options: frozenset[str]
 
   @classmethod
   def groups(cls) -> dict[str, type[Group]]:
     """Returns the classes of the groups by field name, in the order of --help."""
     return {field.name: field.type for field in dataclasses.fields(cls)
-            if field.name != 'given'}
+            if field.name != 'user_options'}
 
   @classmethod
   def from_options(cls, values: Mapping[str, Any]) -> 'Config':
-    """Returns the config of options by name; options that are absent are not given.
+    """Returns the config of options by name; absent ones have their defaults.
 
     Raises:
       UserError: a name is no option, or a value does not fit.
     """
-    return cls(**sort_into_groups(cls.groups(), values), given=frozenset(values))
+    return cls(**sort_into_groups(cls.groups(), values), user_options=frozenset(values))
 
   def values(self) -> dict[str, Any]:
     """Returns the value of every option by name."""
     return {name: getattr(getattr(self, field), name)
             for field, group in self.groups().items() for name in options_of(group)}
+
+  def user_values(self) -> dict[str, Any]:
+    """Returns the value of every option by name, None where the user set none."""
+    return {name: value if name in self.user_options else None
+            for name, value in self.values().items()}
 
 
 def comma_separated(text: str | None) -> tuple[str, ...]:

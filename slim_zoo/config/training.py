@@ -25,7 +25,7 @@ class TrainConfig(Config):
   with each other and with the files; it needs no TensorFlow.
 
   Attributes:
-    given: names of the options that the user set; others have their defaults.
+    user_options: names of the options that the user set; others have their defaults.
   """
 
   network: TrainingNetwork
@@ -42,7 +42,7 @@ class TrainConfig(Config):
   quantization: Quantization
   validation: Validation
   reproducibility: Reproducibility
-  given: frozenset[str] = frozenset()
+  user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
     """Refuses options that make no sense, and names and files that are not there.
@@ -56,11 +56,11 @@ class TrainConfig(Config):
     self.run.check()
     self.network.check()
     self.data.check()
-    self.augmentation.check(self.data.batch_size, self.given)
+    self.augmentation.check(self.data.batch_size, self.user_options)
     self.initialization.check(self.run.train_dir)
-    self.loss.check(self.data.spec(), self.data.labels_offset, self.given)
-    self.learning_rate.check(self.run.max_number_of_steps, self.given)
-    self.optimizer.check(self.given)
+    self.loss.check(self.data.spec(), self.data.labels_offset, self.user_options)
+    self.learning_rate.check(self.run.max_number_of_steps, self.user_options)
+    self.optimizer.check(self.user_options)
     self.logging.check()
     self.precision.check(self.distribution)
     self.quantization.check(self.precision, self.distribution)
@@ -74,11 +74,11 @@ class TrainConfig(Config):
         *self._without_effect(
             {} if self.initialization.checkpoint_path else
             {'ignore_missing_vars': 'no --checkpoint_path'}),
-        *self.loss.notes(self.network.model_name, self.given),
+        *self.loss.notes(self.network.model_name, self.user_options),
         *self._without_effect(self.learning_rate.without_effect(
-            self.distribution.num_clones, self.given)),
+            self.distribution.num_clones, self.user_options)),
         *self._without_effect(self.optimizer.without_effect()),
-        *self.optimizer.notes(self.loss.weight_decay, self.given),
+        *self.optimizer.notes(self.loss.weight_decay, self.user_options),
         *self._without_effect(self.quantization.without_effect()),
         *self._without_effect(self.distribution.without_effect()),
         *self._without_effect(self.logging.without_effect())]
@@ -86,7 +86,7 @@ class TrainConfig(Config):
   def _without_effect(self, causes):
     values = self.values()
     return [f'--{name}={values[name]} has no effect with {cause}'
-            for name, cause in causes.items() if name in self.given]
+            for name, cause in causes.items() if name in self.user_options]
 
   # --- Derived values. Each is defined here and nowhere else.
 

@@ -32,7 +32,7 @@ def run(config: TrainConfig, command: str) -> evaluate.EvaluationResult | None:
     UserError: the data set or the checkpoint does not fit.
   """
   values, folder = config.values(), config.run.train_dir
-  options = {name: values[name] for name in _SHARED if name in config.given}
+  options = {name: values[name] for name in _SHARED if name in config.user_options}
   if config.validation.validation_split_name:
     options['dataset_split_name'] = config.validation.validation_split_name
   options.update(checkpoint_path=folder, watch=True,

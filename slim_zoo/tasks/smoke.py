@@ -72,7 +72,7 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
           validation,
           validation_split_name=validation.validation_split_name and 'validation',
           validation_share=validation.validation_share and _VALIDATION_SHARE),
-      given=config.given - {'smoke'})
+      user_options=config.user_options - {'smoke'})
 
 
 def _spec(config):

@@ -129,7 +129,7 @@ def _workers(machines):
 def _learning_rate_rows(config, schedule, num_images):
   options, clones = config.learning_rate, config.distribution.num_clones
   lines = [schedule.describe()]
-  if options.counts_epochs(config.given) and clones > 1:
+  if options.counts_epochs(config.user_options) and clones > 1:
     steps = f'{training_updates.steps_of_epochs(config, 1, num_images):,} steps'
     lines.append({
         'per_clone': f'an epoch of these is {steps}, counted by one clone; the'
@@ -147,7 +147,7 @@ def _optimizer_rows(config):
   name, clipped = options.optimizer, options.clip_gradient_norm
   text = name
   if name == 'adamw':
-    text += f', epsilon {options.epsilon(config.given):g}'
+    text += f', epsilon {options.epsilon(config.user_options):g}'
   if clipped:
     by = 'all together' if options.clip_gradients_by == 'global' else 'each variable'
     text += f', gradients of a norm up to {clipped:g}, {by}'
@@ -263,7 +263,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
       config.run.train_dir if is_chief else None, {
           'command': command,
           'run': {**_run_facts(config, training_graph, dataset, schedule), **facts},
-          'flags': {name: {'value': value, 'given': name in config.given}
+          'flags': {name: {'value': value, 'given': name in config.user_options}
                     for name, value in config.values().items()},
           'versions': provenance.versions(_PROJECT_DIR),
           'data': _fingerprints(config, batches, dataset) if is_chief else {},

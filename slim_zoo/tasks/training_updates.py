@@ -156,7 +156,8 @@ def schedule(config: TrainConfig, num_images: int) -> learning_rates.Schedule:
   options, last = config.learning_rate, config.run.max_number_of_steps
   steps = lambda epochs: steps_of_epochs(config, epochs, num_images)
   kind = options.learning_rate_decay_type
-  ends_at_last_step = kind == 'cosine' and 'num_epochs_per_decay' not in config.given
+  ends_at_last_step = (kind == 'cosine' and
+                       'num_epochs_per_decay' not in config.user_options)
   return learning_rates.Schedule(
       kind, options.learning_rate,
       last if ends_at_last_step else steps(options.num_epochs_per_decay),
@@ -168,7 +169,7 @@ def schedule(config: TrainConfig, num_images: int) -> learning_rates.Schedule:
 def optimizer_fn(config: TrainConfig) -> Callable:
   """Returns a function that makes the optimizer at a learning rate (scalar tensor)."""
   name, values = config.optimizer.optimizer, config.values()
-  values['opt_epsilon'] = config.optimizer.epsilon(config.given)
+  values['opt_epsilon'] = config.optimizer.epsilon(config.user_options)
   options = {option: values[option] for option in optimizers.options_of(name)}
   return lambda learning_rate: optimizers.get_optimizer(name, learning_rate, **options)
 
