@@ -82,6 +82,11 @@ def test_the_command_runs_from_any_folder(installed):
   assert run(installed, str(script), '--version').stdout.startswith('slim-zoo ')
 
 
+def own_lines(done):
+  """Returns our lines on stderr: a library leaves those of TensorFlow as they are."""
+  return [line for line in done.stderr.splitlines() if line.startswith('slim_zoo')]
+
+
 def test_slims_names_are_the_packages_modules(installed):
   done = run(installed, '-c', '''
 import slim_zoo
@@ -94,7 +99,7 @@ assert dataset_factory is slim_zoo.datasets.dataset_factory
 print(vgg.__file__)
 ''')
   assert done.returncode == 0, done.stderr
-  assert done.stderr == ''
+  assert not own_lines(done)
   assert done.stdout.startswith(str(installed))
 
 
@@ -110,7 +115,7 @@ def test_another_package_named_datasets_keeps_working(installed, tmp_path, first
   assert done.returncode == 0, done.stderr
   assert done.stdout.split() == [
       'another' if first else 'ours', 'slim_zoo.datasets.labels']
-  lines = done.stderr.splitlines()
+  lines = own_lines(done)
   assert len(lines) == int(first)
   if first:
     assert "another package 'datasets'" in lines[0]
