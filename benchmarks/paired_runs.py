@@ -190,8 +190,8 @@ def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',)) -> str:
       *[f'{ratios.FEWEST_ROUNDS} rounds are the least'] * (
           rounds < ratios.FEWEST_ROUNDS)]
   warning = f". NOT TO BE PUBLISHED: {', and '.join(faults)}" if faults else ''
-  return (f'{machine.in_words(machine.describe(packages))}; {idle}; {rounds} rounds,'
-          ' intervals of 90% or more, a ratio whose interval contains 1 is equal'
+  return (f'{machine.in_words(machine.describe(packages))}; {idle}; rounds: {rounds} or'
+          ' more, intervals of 90% or more, a ratio whose interval contains 1 is equal'
           f'{warning}')
 
 

@@ -71,6 +71,7 @@ def test_images_that_are_small_enough_stay_byte_for_byte(data):
   stored, facts = image_check.prepare(data, 'a', Storing(max_side=64))
   assert stored == data
   assert facts.change is None
+  assert (facts.height, facts.width) == pixels_of(data).shape[:2]
 
 
 def test_a_photo_that_is_cut_short_is_refused_at_any_size():
@@ -78,6 +79,32 @@ def test_a_photo_that_is_cut_short_is_refused_at_any_size():
   for cut in (len(data) // 2, len(data) - 2):
     with pytest.raises(image_check.RefusedError, match='damaged'):
       image_check.prepare(data[:cut], 'a.jpg', Storing(max_side=64))
+
+
+@pytest.mark.parametrize('options', [
+    {}, {'progressive': True}, {'restart_marker_rows': 1}], ids=str)
+def test_damage_is_found_as_by_decoding_every_pixel(options):
+  data, random = photo(**options), np.random.default_rng(0)
+  refused = {True: 0, False: 0}
+  for case in range(60):
+    damaged = bytearray(data[:random.integers(100, len(data))] if case % 3 == 0 else
+                        data)
+    for place in random.integers(2, len(damaged), 3):
+      damaged[place] = random.integers(256)
+    try:
+      Image.open(io.BytesIO(damaged), formats=['JPEG']).load()
+      can_be_decoded = True
+    except Exception:
+      can_be_decoded = False
+    try:
+      image_check.examine(bytes(damaged), 'a.jpg')
+      is_refused = False
+    except image_check.RefusedError:
+      is_refused = True
+    # A missing end is refused too, which Pillow fills in.
+    assert can_be_decoded or is_refused
+    refused[is_refused] += 1
+  assert min(refused.values()) > 5
 
 
 @pytest.mark.parametrize('workers', [1, 3])

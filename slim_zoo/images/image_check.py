@@ -150,16 +150,16 @@ def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
   Raises:
     RefusedError: see `examine`.
   """
-  image, stored, change = _to_store(data, max_side=storing.max_side)
+  image, stored, size, change = _to_store(data, max_side=storing.max_side)
   if change:
     data = _encoded(stored, _stored_format(image), storing.jpeg_quality)
-  return data, _facts(name, image, stored, change)
+  return data, _facts(name, image, stored, size, change)
 
 
-def _facts(name, image, stored, change):
+def _facts(name, image, stored, size, change):
   promised = _SUFFIXES.get(os.path.splitext(name)[1].lower())
   return Facts(
-      height=stored.height, width=stored.width, gray=stored.mode == 'L',
+      height=size[1], width=size[0], gray=stored.mode == 'L',
       format=_stored_format(image), change=change,
       wrong_suffix=promised is not None and
       promised != {'MPO': 'JPEG'}.get(image.format, image.format),
@@ -179,13 +179,13 @@ def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
   Raises:
     RefusedError: see `examine`.
   """
-  image, stored, change = _to_store(data, upright=False)
+  image, stored, size, change = _to_store(data, upright=False)
   stored_format = 'jpeg' if only_jpeg else _stored_format(image)
   if stored_format != _stored_format(image):
     change = f'{image.format} stored as JPEG'
   if change:
     data = _encoded(stored, stored_format)
-  return data, Facts(stored.height, stored.width, stored.mode == 'L', stored_format,
+  return data, Facts(size[1], size[0], stored.mode == 'L', stored_format,
                      change, wrong_suffix=False, several=_several(image))
 
 
@@ -234,14 +234,15 @@ def _stored_format(image):
   return _STORED_FORMATS.get(image.format, 'png')
 
 
-def _decode(data: bytes, max_side: int | None = None
-            ) -> tuple[Image.Image, tuple[int, int] | None]:
-  """Returns the decoded image, and the size to scale it down to, or None.
+def _decode(data: bytes, upright: bool, max_side: int | None
+            ) -> tuple[Image.Image, tuple[int, int], tuple[int, int] | None]:
+  """Returns the decoded image, its width and height, and a smaller size or None.
 
   Args:
     data: the bytes of the file.
+    upright: whether it is turned upright.
     max_side: the longest side in pixels; None: no limit. A larger JPEG is decoded at a
-      part of its size.
+      part of its size, and the smaller size is that to scale it down to.
 
   Raises:
     RefusedError: see `examine`.
@@ -252,10 +253,13 @@ def _decode(data: bytes, max_side: int | None = None
   try:
     image = Image.open(io.BytesIO(data), formats=readable_formats())
     check_size(image.width, image.height)
-    longest = max(image.size)
+    size, longest = image.size, max(image.size)
     if max_side and longest > max_side:
       smaller = tuple(max(1, round(side * max_side / longest)) for side in image.size)
       image.draft(None, tuple(int(side * _DECODED_SIDES) for side in smaller))
+    elif _stored_format(image) == 'jpeg' and not _change(image, data, upright):
+      # It is stored as it is. All of its data is read at an eighth of its size too.
+      image.draft(None, (1, 1))
     image.load()
     if image.format == 'PNG':
       # Pillow does not compare the checksums of pixels when it decodes.
@@ -276,7 +280,7 @@ def _decode(data: bytes, max_side: int | None = None
     # Damaged files make Pillow raise nearly anything, struct.error included.
     reason = ' '.join(str(error).split()) or type(error).__name__
     raise RefusedError(f'it is damaged: {reason}') from error
-  return image, smaller
+  return image, size, smaller
 
 
 def _has_jpeg_end(data: bytes) -> bool:
@@ -351,15 +355,18 @@ def _change(image: Image.Image, data: bytes, upright: bool = True) -> str | None
 
 
 def _to_store(data: bytes, upright: bool = True, max_side: int | None = None):
-  """Returns (image as opened, image of mode L or RGB, why it is changed or None).
+  """Returns (image as opened, stored image, (its width, height), change or None).
+
+  The stored image is of mode L or RGB; without a change, it has no use: the file is
+  stored as it is, and the image may have been decoded at a part of its size.
 
   Raises:
     RefusedError: see `examine`.
   """
-  image, smaller = _decode(data, max_side)
+  image, size, smaller = _decode(data, upright, max_side)
   change = _change(image, data, upright)
   if not change and not smaller:
-    return image, image, None
+    return image, image, size, None
   try:
     stored, remarks = plain_pixels.plain(image, data)
   except ValueError as error:
@@ -371,4 +378,4 @@ def _to_store(data: bytes, upright: bool = True, max_side: int | None = None):
   orientation = _orientation(image) if upright else 1
   if orientation in _TURNS:
     stored = stored.transpose(_TURNS[orientation])
-  return image, stored, ', '.join([change, *remarks])
+  return image, stored, stored.size, ', '.join([change, *remarks])
