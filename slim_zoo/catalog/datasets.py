@@ -259,9 +259,9 @@ def read_description(dataset_dir: str) -> DatasetSpec | None:
   except (FileNotFoundError, NotADirectoryError):
     return None
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    what = f'it has no {error}' if isinstance(error, KeyError) else error
+    reason = f'it has no {error}' if isinstance(error, KeyError) else error
     raise diagnostics.UserError(
-        f"'{path}' is not a description of a data set ({what}): convert the images"
+        f"'{path}' is not a description of a data set ({reason}): convert the images"
         ' again with slim-zoo convert-images, or remove it if it is not from there'
     ) from error
 

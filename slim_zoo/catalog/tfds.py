@@ -67,9 +67,9 @@ def find(name: str, dataset_dir: str | None) -> datasets.DatasetSpec:
 def _prepared(name, path, version, dataset_dir) -> str:
   """Returns the folder of the data set below `dataset_dir`."""
   parent = os.path.join(dataset_dir, path)
-  there = os.listdir(parent) if os.path.isdir(parent) else []
+  entries = os.listdir(parent) if os.path.isdir(parent) else []
   versions = sorted(
-      (entry for entry in there if _VERSION.fullmatch(entry) and os.path.exists(
+      (entry for entry in entries if _VERSION.fullmatch(entry) and os.path.exists(
           os.path.join(parent, entry, 'dataset_info.json'))),
       key=lambda entry: [int(part) for part in entry.split('.')])
   if version in versions:
@@ -77,7 +77,7 @@ def _prepared(name, path, version, dataset_dir) -> str:
   if versions and version is None:
     return os.path.join(path, versions[-1])
   configs = sorted(
-      entry for entry in there if not _VERSION.fullmatch(entry)
+      entry for entry in entries if not _VERSION.fullmatch(entry)
       and os.path.isdir(os.path.join(parent, entry)))
   if versions:
     reason = f"version {version} of it is not there, but {', '.join(versions)}"

@@ -245,7 +245,7 @@ def in_training_alone(name: str) -> bool:
   return _IN_TRAINING.match(name) is not None
 
 
-def averages_complete(kept: contents.Contents) -> bool:
+def averages_complete(content: contents.Contents) -> bool:
   """Returns whether every weight of an evaluation has a moving average."""
-  return bool(kept.averages) and all(
-      name in kept.averages or in_training_alone(name) for name in kept.weights)
+  return bool(content.averages) and all(
+      name in content.averages or in_training_alone(name) for name in content.weights)

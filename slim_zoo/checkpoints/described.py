@@ -11,20 +11,20 @@ _MOST_SCOPES = 12
 
 def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
   """Returns the description of a checkpoint, as (heading, text) lines."""
-  match, kept = inspected.match, inspected.contents
+  match, contents = inspected.match, inspected.contents
   lines = _network_rows(inspected) if match else [
       ('network', 'none of the zoo'), *map(_near_row, inspected.nearest)]
   step = 'not kept' if inspected.step is None else f'{inspected.step:,}'
   return [
       *lines,
       ('averages', _averages_text(inspected)),
-      ('optimizer', ', '.join(kept.optimizers) + ': ' + ', '.join(
-          f'{slot} of {len(names)} variables' for slot, names in kept.slots.items())
-       if kept.slots else 'no slots'),
+      ('optimizer', ', '.join(contents.optimizers) + ': ' + ', '.join(
+          f'{slot} of {len(names)} variables' for slot, names in contents.slots.items())
+       if contents.slots else 'no slots'),
       *([('quantized', str(inspected.quantized))] if inspected.quantized else []),
       ('step', step),
-      ('size', f'{inspected.parameters:,} parameters in {len(kept.weights)} variables,'
-               f' {inspected.num_bytes / 1e6:,.1f} MB on disk'),
+      ('size', f'{inspected.parameters:,} parameters in {len(contents.weights)}'
+               f' variables, {inspected.num_bytes / 1e6:,.1f} MB on disk'),
       ('values', _values_text(inspected.values)),
       *[('note', note) for note in notes(inspected)]]
 
@@ -70,12 +70,12 @@ def _near_row(match):
 
 
 def _averages_text(inspected):
-  kept = inspected.contents
-  if not kept.averages:
+  contents = inspected.contents
+  if not contents.averages:
     return 'none'
-  text = f'of {len(kept.averages)} of {len(kept.weights)} variables'
-  if kept.only_averages:
-    text += f', {len(kept.only_averages)} of which are kept as averages alone'
+  text = f'of {len(contents.averages)} of {len(contents.weights)} variables'
+  if contents.only_averages:
+    text += f', {len(contents.only_averages)} of which are kept as averages alone'
   return text
 
 
@@ -140,10 +140,10 @@ def difference_lines(match: comparison.Match) -> list[str]:
   scopes = difference(match)['scopes']
   lines = [f'what differs from {match.network}:']
   for scope in list(scopes)[:_MOST_SCOPES]:
-    for what, items in scopes[scope].items():
+    for kind, items in scopes[scope].items():
       first = items[0] if isinstance(items[0], str) else (
           '{} {} here, {} in the network'.format(*items[0]))
-      count = f'{len(items)} {what.replace("_", " ")}'
+      count = f'{len(items)} {kind.replace("_", " ")}'
       lines.append(f'  {scope}: {count}, such as {first[len(scope) + 1:]}'
                    if scope else f'  {count}, such as {first}')
   if len(scopes) > _MOST_SCOPES:

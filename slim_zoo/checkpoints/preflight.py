@@ -95,9 +95,9 @@ def notes(plan: restore.RestorePlan, network: Network) -> list[str]:
   if excluded and count is not None and count != head.num_classes:
     lines.append(f'{_counts(plan, network)}: the head {", ".join(excluded)} starts'
                  ' anew')
-  anew = len(plan.missing) + len(plan.mismatched)
-  if anew:
-    lines.append(f'WARNING: {anew} variables begin anew, as --ignore_missing_vars'
+  num_new = len(plan.missing) + len(plan.mismatched)
+  if num_new:
+    lines.append(f'WARNING: {num_new} variables begin anew, as --ignore_missing_vars'
                  f' says: {likely_cause(plan, network) or "the cause is not known"}')
   averaged = set(contents.sort(plan.listing.shapes).averages) & set(plan.restored)
   if averaged:

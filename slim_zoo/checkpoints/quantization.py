@@ -104,20 +104,20 @@ def choose(shapes: Mapping[str, Sequence[int]], card: run_card.RunFacts | None,
   """
   if wanted is False:
     return None
-  kept = find(shapes, card)
-  if wanted and kept is None:
+  stored = find(shapes, card)
+  if wanted and stored is None:
     raise diagnostics.UserError(
         f"--quantize, but '{path}' keeps no ranges, such as .../act_quant/max: train"
         ' with --quantize_delay=0, or leave the flag out')
-  return kept
+  return stored
 
 
 def note(shapes: Mapping[str, Sequence[int]], card: run_card.RunFacts | None = None,
          wanted: bool | None = None) -> str | None:
   """Returns a line that says how a quantized checkpoint is used; None for others."""
-  kept = find(shapes, card)
-  if kept is None:
+  stored = find(shapes, card)
+  if stored is None:
     return None
   if wanted is False:
-    return f'the checkpoint is quantized ({kept}); its ranges are not used'
-  return f'the checkpoint is quantized: {kept}'
+    return f'the checkpoint is quantized ({stored}); its ranges are not used'
+  return f'the checkpoint is quantized: {stored}'

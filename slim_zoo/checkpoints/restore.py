@@ -66,8 +66,8 @@ def _reason(path, error):
   """Returns why a checkpoint cannot be opened."""
   for file in (f'{path}.index', path):
     if os.path.isfile(file) and not file_kinds.is_table(file):
-      what, advice = file_kinds.describe(file)
-      return f"'{os.path.basename(file)}' is {what}: {advice}"
+      kind, advice = file_kinds.describe(file)
+      return f"'{os.path.basename(file)}' is {kind}: {advice}"
   # Of a single file TensorFlow goes on with advice for its own developers.
   return first_line(error).split(': perhaps your file')[0]
 

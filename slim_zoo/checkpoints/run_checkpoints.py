@@ -155,13 +155,13 @@ def _newest(folder, path, damaged):
   bad = [other for other, _ in damaged]
   # Without a state file: the checkpoints that a saver would have kept.
   known = recorded or newest_first(folder)[:KEPT + len(bad)]
-  kept = sorted({path, *(other for other in known
+  checkpoints = sorted({path, *(other for other in known
                          if other not in bad and first_file(other))}, key=step_of)
   # The latest stands last in a state file.
-  kept = [other for other in kept if other != path] + [path]
+  checkpoints = [other for other in checkpoints if other != path] + [path]
   is_latest = state_file.names(folder)[:1] == [os.path.basename(path)]
   return Newest(
-      path, damaged, kept,
+      path, damaged, checkpoints,
       recorded=(is_latest and state_file.is_sound(folder)
                 and not state_file.elsewhere(folder)),
       warning=state_file.warning(folder))

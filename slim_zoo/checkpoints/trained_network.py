@@ -214,8 +214,8 @@ def averages_note(shapes: Mapping[str, Sequence[int]],
     card: of its run; None without a run card.
     are_used: whether they are used.
   """
-  kept = contents.sort(shapes)
-  if are_used or not comparison.averages_complete(kept):
+  content = contents.sort(shapes)
+  if are_used or not comparison.averages_complete(content):
     return None
   return ('the checkpoint keeps moving averages of the weights, which are not used:'
           f' --moving_average_decay={decay_of(card):g} uses them')

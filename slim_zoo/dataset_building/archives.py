@@ -95,9 +95,9 @@ def _opened_zip(path, version):
 
 
 def _damaged(path, error):
-  what = str(error) or type(error).__name__
+  reason = str(error) or type(error).__name__
   return diagnostics.UserError(
-      f"'{path}' is damaged or cut short ({what}): get it again")
+      f"'{path}' is damaged or cut short ({reason}): get it again")
 
 
 def _check_name(path: str, name: str) -> None:

@@ -73,9 +73,9 @@ def survey(image_dir: str, split_folders: str = 'auto',
     OSError: a folder cannot be read.
   """
   if not os.path.isdir(image_dir):
-    what = 'is a file' if os.path.exists(image_dir) else 'does not exist'
+    fault = 'is a file' if os.path.exists(image_dir) else 'does not exist'
     raise diagnostics.UserError(
-        f"image_dir '{image_dir}' {what}: name the folder that holds one folder of"
+        f"image_dir '{image_dir}' {fault}: name the folder that holds one folder of"
         ' images for each class')
   top, of_systems, thumbnails = folder_tree.read(image_dir)
   layout = folder_layout.find(top, image_dir, split_folders, class_folders)
@@ -171,8 +171,8 @@ def _notes(layout, classes, of_systems, thumbnails):
 def _too_few_classes(top, image_dir, classes):
   expected = 'expected one folder of images for each of two or more classes'
   if not top.folders:
-    what = f'{len(top.files)} files but no folders' if top.files else 'nothing'
-    return f"image_dir '{image_dir}' holds {what}: {expected}"
+    content = f'{len(top.files)} files but no folders' if top.files else 'nothing'
+    return f"image_dir '{image_dir}' holds {content}: {expected}"
   inner = folder_layout.innermost(top)
   advice = ''
   if inner is not top and len(inner.folders) > 1:

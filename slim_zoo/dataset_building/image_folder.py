@@ -202,14 +202,14 @@ def _in_earlier_order(folders, dataset_dir, dataset_name):
   except (diagnostics.UserError, FileNotFoundError):
     return folders, []  # A damaged conversion is replaced.
   now = list(folders.classes)
-  kept = [before[label] for label in sorted(before)]
-  if kept == now:
+  ordered = [before[label] for label in sorted(before)]
+  if ordered == now:
     return folders, []
-  if sorted(kept) == sorted(now) and list(before) == list(range(len(now))):
-    new_label = [kept.index(name) for name in now]
+  if sorted(ordered) == sorted(now) and list(before) == list(range(len(now))):
+    new_label = [ordered.index(name) for name in now]
     sources = tuple(dataclasses.replace(source, label=new_label[source.label])
                     for source in folders.sources)
-    return dataclasses.replace(folders, classes=tuple(kept), sources=sources), [
+    return dataclasses.replace(folders, classes=tuple(ordered), sources=sources), [
         'classes keep the labels of the earlier conversion in this folder']
   moved = [name for label, name in before.items()
            if name in now and now.index(name) != label]
@@ -312,13 +312,13 @@ def _check_classes(folders, images, refused):
   if empty:
     path = base + empty[0]
     if os.path.isdir(os.path.join(folders.root, path)):
-      what = f'holds no image that can be used{reason(f"{path}/")}'
+      fault = f'holds no image that can be used{reason(f"{path}/")}'
     else:
       others = [split for split in folders.splits if split != TRAIN]
-      what = f"is missing, but {' or '.join(others)} has such a class"
+      fault = f"is missing, but {' or '.join(others)} has such a class"
     more = f'; so it is with {some_names(empty[1:])}' if len(empty) > 1 else ''
     raise diagnostics.UserError(
-        f"class folder '{diagnostics.printable(path)}' in '{folders.root}' {what}: add"
+        f"class folder '{diagnostics.printable(path)}' in '{folders.root}' {fault}: add"
         f' images, or remove the folder{more}')
   filled = {image.source.split for image in images}
   for split, path in folders.splits.items():

@@ -52,10 +52,10 @@ def load_images() -> tuple[np.ndarray, np.ndarray]:
 
 def split_indices(digits: np.ndarray) -> dict[str, list[int]]:
   """Returns which images belong to train and to test, in the source's order."""
-  splits, seen = {'train': [], 'test': []}, [0] * len(CLASS_NAMES)
+  splits, counts = {'train': [], 'test': []}, [0] * len(CLASS_NAMES)
   for index, digit in enumerate(digits):
-    seen[digit] += 1
-    splits['train' if seen[digit] % 5 else 'test'].append(index)
+    counts[digit] += 1
+    splits['train' if counts[digit] % 5 else 'test'].append(index)
   return splits
 
 

@@ -83,8 +83,8 @@ def check_not_others(dataset_dir: str | os.PathLike,
   """Raises UserError if the folder has a labels file that names other classes."""
   if not has_labels(dataset_dir):
     return
-  there = read_label_file(dataset_dir)
-  if there != dict(labels_to_class_names):
+  names_in_folder = read_label_file(dataset_dir)
+  if names_in_folder != dict(labels_to_class_names):
     raise diagnostics.UserError(
         f"'{dataset_dir}' holds another data set, whose {LABELS_FILENAME} names"
-        f' {len(there)} classes: name an empty or new folder')
+        f' {len(names_in_folder)} classes: name an empty or new folder')

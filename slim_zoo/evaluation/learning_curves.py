@@ -141,10 +141,10 @@ def draw(path: str | os.PathLike, runs: Mapping[str, Curves]) -> None:
 
 
 def _draw_run(axes, panel, name, curves, colour):
-  tag, what, style = panel.of_steps, 'batches', '-'
+  tag, source, style = panel.of_steps, 'batches', '-'
   if tag not in curves and panel.substitute:
     (tag, of_substitute), style = panel.substitute, '--'
-    what = f'batches, {of_substitute}'
+    source = f'batches, {of_substitute}'
   if tag in curves:
     steps, values = curves[tag]
     finite = np.isfinite(values)
@@ -155,7 +155,7 @@ def _draw_run(axes, panel, name, curves, colour):
     # A line through few points hides how few they are; one point has none.
     axes.plot(steps, values, style, color=colour, linewidth=1.6, markersize=3,
               marker='o' if len(values) <= _MANY else None,
-              label=f'{name}: {what}' if panel.of_splits else name)
+              label=f'{name}: {source}' if panel.of_splits else name)
   for tag in panel.of_splits:
     if tag in curves:
       steps, values = curves[tag]

@@ -75,8 +75,8 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
 def _batches(session, images, batch, probabilities, max_num_batches):
   fetch = session.make_callable([
       batch.labels, batch.numbers, batch.keys, probabilities])
-  taken = 0
-  while max_num_batches is None or taken < max_num_batches:
+  num_batches = 0
+  while max_num_batches is None or num_batches < max_num_batches:
     try:
       values = fetch()
     except tf.errors.OutOfRangeError:
@@ -84,7 +84,7 @@ def _batches(session, images, batch, probabilities, max_num_batches):
     except tf.errors.OpError as error:
       raise images.failure(error) or error from error
     images.log.deliver(values[1])
-    taken += 1
+    num_batches += 1
     yield values
 
 

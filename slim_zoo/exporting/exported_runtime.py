@@ -25,12 +25,12 @@ def run_saved_model(path, inputs):
   files = [inputs['encoded'][end - length:end].tobytes()
            for end, length in zip(ends, inputs['lengths'], strict=True)]
   model = tf.saved_model.load(path)
-  asked = {
+  inputs_by_signature = {
       'serving_default': {'image_bytes': tf.constant(files)},
       'tensors': {'images': tf.constant(inputs['pixels'])},
       'preprocessed': {'images': tf.constant(inputs['preprocessed'])}}
   return {name: model.signatures[name](**inputs_of_signature)['probabilities'].numpy()
-          for name, inputs_of_signature in asked.items()}
+          for name, inputs_of_signature in inputs_by_signature.items()}
 
 
 def run_frozen_graph(path, inputs):

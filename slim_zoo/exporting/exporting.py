@@ -88,10 +88,10 @@ def _compare(name, path, reference):
   results = parity.run(name, path, reference.inputs)
   if not results:
     raise diagnostics.UserError(f'the {name} export gives nothing')
-  return [parity.compare(asked, answers.probabilities, reference.of(asked),
+  return [parity.compare(signature, answers.probabilities, reference.of(signature),
                          formats.FORMATS[name].tolerance, answers.unrounded,
                          reference.classes, reference.multi_label)
-          for asked, answers in results.items()]
+          for signature, answers in results.items()]
 
 
 def _remove(path):

@@ -112,9 +112,9 @@ class Parity:
       return ''
     before, after = self.top_1
     lost = 100 * (before - after)
-    what = 'equal' if not lost else (
+    change = 'equal' if not lost else (
         f'{abs(lost):.1f} points {"lost" if lost > 0 else "more"}')
-    return f', top-1 {before:.1%} to {after:.1%} of {self.num_known}: {what}'
+    return f', top-1 {before:.1%} to {after:.1%} of {self.num_known}: {change}'
 
 
 def reference(trained: TrainedNetwork, files: Sequence[bytes],

@@ -120,9 +120,9 @@ def _note_version(response, partial):
 
 def _fetch(url, path, filename, go_on=False):
   """Downloads `url` to `path`, or the missing part."""
-  def failed(what):
+  def failed(reason):
     advice = '' if go_on else '; try again, or fetch it by other means'
-    return diagnostics.UserError(f"cannot download '{url}': {what}{advice}")
+    return diagnostics.UserError(f"cannot download '{url}': {reason}{advice}")
 
   try:
     response = urllib.request.urlopen(

@@ -51,10 +51,10 @@ def needed(graph_def: tf.GraphDef, outputs: Iterable[str]) -> set[str]:
 
 def prune(graph_def: tf.GraphDef, outputs: Iterable[str]) -> None:
   """Removes the nodes that `outputs` do not depend on."""
-  kept = needed(graph_def, outputs)
+  names = needed(graph_def, outputs)
   # In place: weights take hundreds of megabytes.
   for index in reversed(range(len(graph_def.node))):
-    if graph_def.node[index].name not in kept:
+    if graph_def.node[index].name not in names:
       del graph_def.node[index]
 
 

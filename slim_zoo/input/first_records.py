@@ -133,10 +133,10 @@ def decoding_notes(files: Sequence[str]) -> list[str]:
     for image in _images(path):
       count += 1
       dropped[plain_pixels.dropped_by_decoder(image)] += 1
-  return [f'the decoder drops {what} of PNG images, {number} of the first {count}:'
+  return [f'the decoder drops {content} of PNG images, {number} of the first {count}:'
           ' convert the image files with slim-zoo convert-images, which keeps their'
           ' content visible'
-          for what, number in sorted(dropped.items(), key=str) if what]
+          for content, number in sorted(dropped.items(), key=str) if content]
 
 
 def _images(path):

@@ -88,9 +88,9 @@ def _other_kind(path):
       ' slim-zoo convert-images')
 
 
-def _damage(path, index, offset, what):
+def _damage(path, index, offset, reason):
   return diagnostics.UserError(
-      f"'{path}' is damaged at record {index} (byte {offset}): {what}; get or write"
+      f"'{path}' is damaged at record {index} (byte {offset}): {reason}; get or write"
       ' the file again')
 
 

@@ -267,14 +267,14 @@ def squeeze_excite(input_tensor, divisible_by=8, squeeze_factor=3,
     float, of the shape of `input_tensor`.
   """
   with tf.variable_scope('squeeze_excite', values=[input_tensor]):
-    seen = input_tensor if squeeze_input_tensor is None else squeeze_input_tensor
-    _, height, width, depth = seen.get_shape().as_list()
+    gate_input = input_tensor if squeeze_input_tensor is None else squeeze_input_tensor
+    _, height, width, depth = gate_input.get_shape().as_list()
     if pool is None:
-      net = tf.reduce_mean(seen, [1, 2], keepdims=True)
+      net = tf.reduce_mean(gate_input, [1, 2], keepdims=True)
     else:
       window = [min(side, size or side) for side, size in zip(
           slim.utils.two_element_tuple(pool), (height, width), strict=True)]
-      net = slim.avg_pool2d(seen, window, stride=1, padding='VALID')
+      net = slim.avg_pool2d(gate_input, window, stride=1, padding='VALID')
     net = slim.conv2d(net, make_divisible(depth / squeeze_factor, divisible_by),
                       [1, 1], normalizer_fn=None, activation_fn=inner_activation_fn)
     channels = input_tensor.get_shape().as_list()[3]

@@ -41,8 +41,8 @@ class Writer:
     if format == 'csv':
       self._rows = csv.writer(stream, lineterminator='\n')
       self._rows.writerow(
-          ['file', *(f'{what}_{rank}' for rank in range(1, self._count + 1)
-                     for what in ('class', 'name', 'probability')),
+          ['file', *(f'{column}_{rank}' for rank in range(1, self._count + 1)
+                     for column in ('class', 'name', 'probability')),
            'read_as', 'refused'])
 
   def write(self, answer: Answer) -> None:

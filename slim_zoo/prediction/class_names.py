@@ -32,9 +32,9 @@ def read(path: str) -> dict[int, str]:
         ) from error
   lines = [line.strip() for line in lines if line.strip()]
   if not lines or '\0' in ''.join(lines):
-    what = 'is no text' if lines else 'is empty'
+    fault = 'is no text' if lines else 'is empty'
     raise diagnostics.UserError(
-        f"the labels file '{path}' {what}: name a text file with a class on each line")
+        f"the labels file '{path}' {fault}: name a text file with a class on each line")
   if _NUMBERED.match(lines[0]):
     return labels.read_label_file(os.path.dirname(path), os.path.basename(path))
   return dict(enumerate(lines))

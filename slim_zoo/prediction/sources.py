@@ -97,10 +97,10 @@ def _in_folder(folder):
       group = images if image_check.has_image_suffix(name) else others
       group.append(os.path.join(place, name))
   if not images:
-    what = f'no images among its {len(others)} files' if others else 'no images'
+    content = f'no images among its {len(others)} files' if others else 'no images'
     raise diagnostics.UserError(
-        f"the folder '{folder}' holds {what}: name one with files such as photo.jpg in"
-        ' it or below it')
+        f"the folder '{folder}' holds {content}: name one with files such as photo.jpg"
+        ' in it or below it')
   return images, others
 
 

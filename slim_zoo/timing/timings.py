@@ -37,9 +37,9 @@ class Timings:
     ordered = sorted(self.seconds)
     return ordered[-(-95 * len(ordered) // 100) - 1]
 
-  def classic_line(self, what: str) -> str:
+  def classic_line(self, title: str) -> str:
     """Returns 'Forward across 100 steps, 0.123 +/- 0.004 sec / batch'."""
-    return (f'{what} across {len(self.seconds)} steps, {self.mean:.3f} +/-'
+    return (f'{title} across {len(self.seconds)} steps, {self.mean:.3f} +/-'
             f' {self.deviation:.3f} sec / batch')
 
   def values(self) -> dict[str, float]:

@@ -51,8 +51,8 @@ def explain(error: Exception, step: int | None,
       for unfinished in savers.unfinished_files(train_dir):
         os.remove(unfinished)
       place = getattr(error, 'filename', None) or train_dir
-      what = diagnostics.explain_os_error(OSError(code, '', place))
-      return diagnostics.UserError(with_last_checkpoint(f'{what} ({at})', train_dir))
+      reason = diagnostics.explain_os_error(OSError(code, '', place))
+      return diagnostics.UserError(with_last_checkpoint(f'{reason} ({at})', train_dir))
   memory = diagnostics.explain_memory_error(error)
   if memory:
     return diagnostics.UserError(with_last_checkpoint(f'{memory} ({at})', train_dir))

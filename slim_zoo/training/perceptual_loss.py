@@ -90,17 +90,17 @@ def add(images, targets, checkpoint_path: str,
         f'no end point to compare: name some, such as {END_POINT}')
   created = {}
   with tf.name_scope('perceptual_loss_terms'):
-    seen, target = [
+    features, target = [
         _features(prepare(scale(batch)), network_fn, weights, created)
         for batch in (images, targets)]
     loss = weight * tf.add_n([
         share * tf.reduce_mean(tf.math.squared_difference(
-            seen[name], tf.stop_gradient(target[name])))
+            features[name], tf.stop_gradient(target[name])))
         for name, share in weights.items()])
   loss = tf.identity(loss, name='perceptual_loss')
   if loss_collection is not None:
     tf.losses.add_loss(loss, loss_collection)
-  variables = _needed(created, seen.values())
+  variables = _needed(created, features.values())
   return PerceptualLoss(loss, variables, _restored(variables, checkpoint_path))
 
 

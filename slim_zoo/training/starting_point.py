@@ -162,12 +162,12 @@ def find(train_dir: str, checkpoint_path: str | None, init: str = 'auto',
 
 def _check_folder(train_dir, init):
   """Raises UserError if there is a run and must not be, or the other way round."""
-  there = checkpoint_names.holds_run(train_dir)
-  if init == 'resume' and not there:
+  has_run = checkpoint_names.holds_run(train_dir)
+  if init == 'resume' and not has_run:
     raise diagnostics.UserError(
         f"--init=resume: '{train_dir}' holds no run; name the --train_dir of one, or"
         ' begin one by --init=auto')
-  if init in ('finetune', 'scratch') and there:
+  if init in ('finetune', 'scratch') and has_run:
     newest = next(iter(run_checkpoints.newest_first(train_dir)), None)
     run = f'a run ({os.path.basename(newest)})' if newest else 'a run'
     raise diagnostics.UserError(

@@ -136,23 +136,23 @@ class Stopped(diagnostics.UserError):
                saves=True, is_waiting=False):
     self.exit_code = 128 + number
     if is_second:
-      what = ('a second time: ended at once, the same command goes on from the last'
-              f' checkpoint in {train_dir}')
+      reason = ('a second time: ended at once, the same command goes on from the last'
+                f' checkpoint in {train_dir}')
     elif is_blocked:
-      what = ('while a step waited for another process: ended without saving, the same'
-              f' command goes on from the last checkpoint in {train_dir}')
+      reason = ('while a step waited for another process: ended without saving, the'
+                f' same command goes on from the last checkpoint in {train_dir}')
     elif not saves:
       at = 'before the first step' if step is None else f'at step {step}'
-      what = f'{at}: the chief saves, the same command joins the job again'
+      reason = f'{at}: the chief saves, the same command joins the job again'
     elif step is None and is_waiting:
-      what = ('while it waited for the job: the same command goes on from the last'
-              f' checkpoint in {train_dir}')
+      reason = ('while it waited for the job: the same command goes on from the last'
+                f' checkpoint in {train_dir}')
     elif step is None:
-      what = 'before the first step: there is nothing to save'
+      reason = 'before the first step: there is nothing to save'
     else:
-      what = (f'at step {step}, saved in {train_dir}: the same command goes on from'
-              ' there')
-    super().__init__(f'stopped by {number.name} {what}')
+      reason = (f'at step {step}, saved in {train_dir}: the same command goes on from'
+                ' there')
+    super().__init__(f'stopped by {number.name} {reason}')
 
 
 class StoppedByOthers(diagnostics.UserError):

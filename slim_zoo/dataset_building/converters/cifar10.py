@@ -126,10 +126,10 @@ def _from_pickle(data: bytes, what: str) -> tuple[np.ndarray, np.ndarray]:
   return labels, images
 
 
-def _from_binary(data: bytes, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _from_binary(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
   if len(data) % (_PIXELS + 1):
     raise diagnostics.UserError(
-        f'{what} is no whole batch of CIFAR-10: {len(data)} bytes are not a multiple of'
+        f'{name} is no whole batch of CIFAR-10: {len(data)} bytes are not a multiple of'
         f' {_PIXELS + 1}')
   rows = np.frombuffer(data, np.uint8).reshape(-1, _PIXELS + 1)
   return rows[:, 0].astype(np.int64), rows[:, 1:]

@@ -69,11 +69,11 @@ def _photos(source: Source, scratch: str) -> dict[str, archives.Slice]:
 
 def _class_names(places, path) -> tuple[str, ...]:
   """Returns the names of the classes by label."""
-  there = {name.split('/')[0] for name in places}
-  if there <= set(CLASS_NAMES):
+  folders = {name.split('/')[0] for name in places}
+  if folders <= set(CLASS_NAMES):
     return CLASS_NAMES
   raise diagnostics.UserError(
-      f"'{path}' has the classes {', '.join(sorted(there))}, but flowers has"
+      f"'{path}' has the classes {', '.join(sorted(folders))}, but flowers has"
       f" {', '.join(CLASS_NAMES)}: photos of other classes are converted by"
       ' slim-zoo convert-images')
 

@@ -40,8 +40,8 @@ class BestCheckpoint:
 
   def finding(self) -> dict | None:
     """Returns the validation results of the kept checkpoint; None without one."""
-    kept = self._kept()
-    return kept and atomic.read_json(os.path.join(self.folder, kept + '.json'))
+    name = self._kept()
+    return name and atomic.read_json(os.path.join(self.folder, name + '.json'))
 
   def _kept(self):
     return next(iter(state_file.names(self.folder)), None)

@@ -97,13 +97,13 @@ def choose(files: Sequence[str], num_samples: int, count: int,
   Raises:
     UserError: a file is damaged.
   """
-  seen, ranked = collections.Counter(), []
+  images_of_labels, ranked = collections.Counter(), []
   for data in _candidates(files, num_samples):
     sample = _read(data, labels_offset, num_classes, several, n_hot)
     if sample is not None:
       # The first image of each class goes before the second one of any.
-      ranked.append((seen[sample.labels], len(ranked), sample))
-      seen[sample.labels] += 1
+      ranked.append((images_of_labels[sample.labels], len(ranked), sample))
+      images_of_labels[sample.labels] += 1
   chosen = [sample for *_, sample in sorted(ranked, key=lambda entry: entry[:2])]
   return sorted(chosen[:count], key=lambda sample: sorted(sample.labels))
 

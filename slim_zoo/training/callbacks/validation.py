@@ -62,13 +62,13 @@ class History:
 
   def __init__(self, folder: str, source: str):
     self._path, self._source = os.path.join(folder, FILE), source
-    kept = atomic.read_json(self._path) or {}
+    stored = atomic.read_json(self._path) or {}
     self.forgotten = None
     self.findings = []
-    if kept.get('source', source) == source:
-      self.findings = [Finding(**finding) for finding in kept.get('findings', [])]
+    if stored.get('source', source) == source:
+      self.findings = [Finding(**finding) for finding in stored.get('findings', [])]
     else:
-      self.forgotten = kept['source']
+      self.forgotten = stored['source']
 
   def rewind(self, step: int) -> None:
     """Forgets what is later than a step: a run that goes on from it comes there again.

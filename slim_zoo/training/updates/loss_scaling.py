@@ -80,26 +80,26 @@ class LossScaling(OptimizerWrapper):
     with tf.control_dependencies([sound]):
       updated = self._optimizer.apply_gradients(pairs, global_step)
       with tf.control_dependencies([updated]):
-        taken = tf.identity(sound)
+        applied = tf.identity(sound)
     with tf.control_dependencies([overflown]):
       counted = [] if global_step is None else [
           global_step.assign_add(1, read_value=False)]
       with tf.control_dependencies(counted):
         left_out = tf.identity(overflown)
     return tf.group(*self._adjusted(
-        tf.raw_ops.Merge(inputs=[left_out, taken]).output), name=name)
+        tf.raw_ops.Merge(inputs=[left_out, applied]).output), name=name)
 
   def _adjusted(self, finite):
     """Returns the ops that seek the scale."""
     scale, sound = self._scale_of_step, self._sound.read_value() + 1
     grows = sound >= self._updates_before_growth
     larger = tf.where(grows, tf.minimum(scale * 2, LARGEST_SCALE), scale)
-    kept = tf.where(grows, tf.zeros_like(sound), sound)
+    sound_updates = tf.where(grows, tf.zeros_like(sound), sound)
     return [
         self.scale.assign(
             tf.where(finite, larger, tf.maximum(scale / 2, 1.0)), read_value=False),
         self._sound.assign(
-            tf.where(finite, kept, tf.zeros_like(sound)), read_value=False),
+            tf.where(finite, sound_updates, tf.zeros_like(sound)), read_value=False),
         self.skipped.assign_add(
             1 - tf.cast(finite, tf.int64), read_value=False)]
 

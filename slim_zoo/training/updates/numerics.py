@@ -110,9 +110,9 @@ def _is_small(tensor):
   return size is not None and size <= _SMALL
 
 
-def failing_unless(condition: tf.Tensor, what: str) -> tf.Operation:
+def failing_unless(condition: tf.Tensor, name: str) -> tf.Operation:
   """Returns an op that fails as a `Guard` does, naming `what`, unless it is true."""
-  return tf.Assert(condition, [_MARK, what])
+  return tf.Assert(condition, [_MARK, name])
 
 
 def guarded(guard: Guard, pairs: list) -> list:
@@ -140,19 +140,19 @@ def explain(error: tf.errors.OpError, session, check: FiniteCheck,
   at = 'in the first step' if step is None else f'after step {step}'
   variable = check.first_bad(session)
   if variable:
-    what = f"the update before it made the variable '{variable}' not finite"
+    cause = f"the update before it made the variable '{variable}' not finite"
   elif match[1] == 'the images':
-    what = 'the images of its batch are not finite: look at the preprocessing'
+    cause = 'the images of its batch are not finite: look at the preprocessing'
   elif match[1] == GRADIENTS:
     return BadNumbers(
         f'the gradients are not finite {at}, though the loss is and is not scaled any'
         f' more: {_ADVICE} or --mixed_precision=bfloat16')
   elif match[1].startswith('the '):
-    what = f'{match[1]} went bad first'
+    cause = f'{match[1]} went bad first'
   else:
-    what = f"the end point '{match[1]}' went bad first"
+    cause = f"the end point '{match[1]}' went bad first"
   more = ' or --mixed_precision=bfloat16' if match[1].endswith(_OF_SMALL_RANGE) else ''
-  return BadNumbers(f'the loss is not finite any more {at}, {what}: {_ADVICE}{more}')
+  return BadNumbers(f'the loss is not finite any more {at}, {cause}: {_ADVICE}{more}')
 
 
 class CheckpointGuard(Callback):
