@@ -1,16 +1,24 @@
 """Quantized networks as their users meet them: train, resume, evaluate, export."""
 
+import dataclasses
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import slim_zoo
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import quantization
+from slim_zoo.checkpoints import identified_network, quantization
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.tf_compat import tf
+from slim_zoo.exporting import parity, pixel_graph, to_tflite
+from slim_zoo.inference import inference_graph
+from slim_zoo.input import image_samples
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
+from tests import quantization_contract_test, recipe
 from tests.conftest import on_digits
 
 
@@ -124,3 +132,85 @@ def test_the_classifier_rounds(quantized_run, tmp_path, capsys):
   answer, = slim_zoo.classify([tmp_path / 'image.png'], checkpoint_path=quantized_run)
   assert 'the checkpoint is quantized' in capsys.readouterr().err
   assert answer.classes
+
+
+def test_an_8_bit_export_has_the_ranges_of_training(
+    quantized_run, digits_dir, tmp_path):
+  result = slim_zoo.export(
+      checkpoint_path=quantized_run, export_dir=tmp_path, format=['tflite_int8'],
+      dataset_name='digits', dataset_dir=digits_dir, dataset_split_name='test',
+      num_images=100)
+  file, = result.files
+  assert file.passed
+  check_steps(file.path, result.network, digits(digits_dir, 100))
+
+
+def digits(digits_dir, count):
+  """Returns uint8 images [count, 28, 28, 1] of the test split."""
+  files = sorted(str(path) for path in digits_dir.glob('*test*'))
+  samples = image_samples.from_records(files, range(count), 'image/class/label')
+  trained = TrainedNetwork('', 'lenet', 10, 28, 1, 'lenet')
+  return parity.read_pixels(trained, [sample.data for sample in samples])
+
+
+def check_steps(path, trained, images, most=2):
+  """Compares a uint8 model with the network that rounds, before the probabilities."""
+  logits, step, input_ = run_tflite(path, images)
+  assert input_['dtype'] == np.uint8
+  network = inference_graph.of_network(trained)
+  with tf.Graph().as_default(), tf.Session() as session:
+    pixels = tf.constant(images)
+    expected = session.run(network.attach(pixel_graph.scaled(pixels, trained))[0])
+  steps = np.abs(logits - expected) / step
+  assert steps.max() <= most + 0.01
+  assert np.mean(steps <= 2.01) >= 0.97
+  # The best class of one is among those within two steps of the other's best.
+  best = np.take_along_axis(expected, logits.argmax(1)[:, None], 1)[:, 0]
+  assert np.mean(best >= expected.max(1) - 2.01 * step) >= 0.99
+
+
+def run_tflite(path, images):
+  """Returns the logits of a model for uint8 images, their step, and its input."""
+  interpreter = tf.lite.Interpreter(path, experimental_preserve_all_tensors=True)
+  interpreter.allocate_tensors()
+  (input_,) = interpreter.get_input_details()
+  softmax, = (operation for operation in interpreter._get_ops_details()
+              if operation['op_name'] == 'SOFTMAX')
+  details = next(details for details in interpreter.get_tensor_details()
+                 if details['index'] == softmax['inputs'][0])
+  scale, zero_point = details['quantization']
+  outputs = []
+  for image in images:
+    interpreter.set_tensor(input_['index'], image[np.newaxis])
+    interpreter.invoke()
+    outputs.append(interpreter.get_tensor(details['index']).astype(float))
+  return (np.concatenate(outputs) - zero_point) * scale, scale, input_
+
+
+@pytest.mark.parametrize('per_channel', [False, True])
+def test_an_8_bit_mobilenet_rounds_as_its_checkpoint(per_channel, tmp_path):
+  """With the shift of inception preprocessing, which no zero point has."""
+  path = str(tmp_path / 'model.ckpt-0')
+  sizes = [16, 64, 64, 3]
+  images = tf.placeholder(tf.float32, sizes)
+  network_fn = nets_factory.get_network_fn(
+      'mobilenet_v1_025', 5, is_training=True, quantize=True,
+      quantize_options={'per_channel': per_channel})
+  network_fn(images)
+  pixels = np.stack([recipe.photo(*sizes[1:], seed) for seed in range(sizes[0])])
+  with tf.Session() as session:
+    quantization_contract_test.load(session, 0)
+    states = [variable for variable in tf.global_variables()
+              if variable.op.name.endswith(('/biased', '/local_step'))]
+    session.run([variable.initializer for variable in states])
+    for _ in range(3):
+      session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS),
+                  {images: pixels / 127.5 - 1})
+    tf.train.Saver(slim.get_model_variables()).save(session, path)
+  trained = dataclasses.replace(
+      identified_network.find(path), image_size=64, class_names=tuple('abcde'))
+  assert trained.quantized.per_channel == per_channel
+  file = str(tmp_path / 'model.tflite')
+  to_tflite.write(file, 'tflite_int8', trained, inference_graph.of_network(trained))
+  # Without training the logits of all images are nearly the same.
+  check_steps(file, trained, pixels, most=4)

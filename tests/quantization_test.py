@@ -50,9 +50,9 @@ def test_channels_have_ranges_of_their_own():
     for operation in quantized:
       weights, lowest, highest, rounded = session.run(
           [*operation.inputs, *operation.outputs])
-      np.testing.assert_allclose(highest, np.abs(weights).max(0), rtol=1e-6)
+      np.testing.assert_allclose(highest, np.abs(weights).max((0, 1, 2)), rtol=1e-6)
       np.testing.assert_array_equal(lowest, -highest)
-      assert (np.abs(rounded - weights).max(0) <= highest / 254 * 1.001).all()
+      assert (np.abs(rounded - weights).max((0, 1, 2)) <= highest / 254 * 1.001).all()
     session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
     stored = session.run(tf.global_variables('.*/weights_quant/max'))
   assert [value.shape for value in stored] == [

@@ -75,11 +75,8 @@ class SampleImages(Group):
     return dataset_catalog.split_files(
         self.spec(), self.dataset_split_name, self.dataset_dir)
 
-  def check_named(self, calibrates: bool) -> None:
+  def check_named(self) -> None:
     """Refuses options that name no images, or images twice.
-
-    Args:
-      calibrates: whether a format needs images for its calibration.
 
     Raises:
       UserError: the first fault.
@@ -95,10 +92,6 @@ class SampleImages(Group):
       raise diagnostics.UserError(
           'no images to check the export with: name --dataset_name and --dataset_dir,'
           ' or --images=FILE,FOLDER,...; --nocheck leaves the export unchecked')
-    elif not self.images and calibrates:
-      raise diagnostics.UserError(
-          '--format=tflite_int8 needs images to calibrate with: name --dataset_name'
-          ' and --dataset_dir, or --images=FILE,FOLDER,...')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +116,7 @@ class ExportConfig(Config):
     self.files.check()
     self.network.check()
     self.files.check_export_dir()
-    self.samples.check_named(self.files.calibrates)
+    self.samples.check_named()
 
   # --- Derived values.
 
@@ -132,10 +125,23 @@ class ExportConfig(Config):
     """How many images the exports are checked with."""
     return self.samples.num_images if self.samples.check else 0
 
-  @property
-  def num_calibrating(self) -> int:
-    """How many other images an export is calibrated with."""
-    return self.samples.num_calibration_images if self.files.calibrates else 0
+  def num_calibrating(self, has_ranges: bool) -> int:
+    """Returns how many other images an export is calibrated with.
+
+    Args:
+      has_ranges: whether the checkpoint is quantized; its ranges need no calibration.
+
+    Raises:
+      UserError: no images are named.
+    """
+    if has_ranges or not self.files.calibrates:
+      return 0
+    if not self.samples.dataset_name and not self.samples.images:
+      raise diagnostics.UserError(
+          '--format=tflite_int8 needs images to calibrate with: name --dataset_name'
+          ' and --dataset_dir, or --images=FILE,FOLDER,...; or a checkpoint that was'
+          ' trained with --quantize_delay')
+    return self.samples.num_calibration_images
 
 
 # --- A graph without weights.

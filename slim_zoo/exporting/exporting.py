@@ -49,7 +49,8 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
   _remove(unchecked)
   try:
     _write(name, unchecked, trained, network, calibration)
-    comparisons = _compare(name, unchecked, reference) if reference else []
+    comparisons = _compare(
+        name, unchecked, reference, trained.quantized is not None) if reference else []
     if all(one.passed for one in comparisons):
       if os.path.isdir(path):
         _remove(path)
@@ -84,12 +85,13 @@ def _write(name, path, trained, network, calibration):
     to_tflite.write(path, name, trained, network, calibration)
 
 
-def _compare(name, path, reference):
+def _compare(name, path, reference, is_quantized):
+  tolerance = formats.tolerance_of(name, is_quantized)
   results = parity.run(name, path, reference.inputs)
   if not results:
     raise diagnostics.UserError(f'the {name} export gives nothing')
   return [parity.compare(signature, answers.probabilities, reference.of(signature),
-                         formats.FORMATS[name].tolerance, answers.unrounded,
+                         tolerance, answers.unrounded,
                          reference.classes, reference.multi_label)
           for signature, answers in results.items()]
 

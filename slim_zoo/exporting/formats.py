@@ -44,6 +44,9 @@ class Format:
 # The same arithmetic in another order.
 _EXACT = Tolerance(1e-3, 1.0)
 
+# Values near the middle of two steps are rounded up in one program and down in another.
+_SAME_ROUNDING = Tolerance(0.05, 0.98)
+
 FORMATS = {
     'saved_model': Format(
         'saved_model/1', _EXACT,
@@ -66,6 +69,17 @@ FORMATS = {
         'TensorFlow Lite, whole numbers of 8 bits throughout'),
     'onnx': Format('model.onnx', _EXACT, 'ONNX, float32'),
 }
+
+
+def tolerance_of(name: str, is_quantized: bool) -> Tolerance:
+  """Returns how far an export may be off.
+
+  Args:
+    name: of the format.
+    is_quantized: whether the network itself rounds its values.
+  """
+  tolerance = FORMATS[name].tolerance
+  return _SAME_ROUNDING if is_quantized and tolerance == _EXACT else tolerance
 
 
 def check_names(names: Sequence[str]) -> None:

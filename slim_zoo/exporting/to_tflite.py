@@ -8,7 +8,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.datasets import labels
-from slim_zoo.exporting import pixel_graph, quiet
+from slim_zoo.exporting import pixel_graph, quantized_graph, quiet, tflite_types
 from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf
 
@@ -21,9 +21,11 @@ def write(path: str, kind: str, trained: TrainedNetwork,
   """Writes a model that takes one image at a time and gives its probabilities.
 
   The images are pixels [1, height, width, channels] of 0 to 255: uint8 for
-  tflite_int8, whose probabilities are uint8 too, float32 for all others. The uint8
-  input has scale 1 and zero point 0, whatever the calibration images are. labels.txt
+  tflite_int8, whose probabilities are uint8 too, float32 for all others. labels.txt
   lies inside, where phones' libraries look for it: `unzip` shows it.
+
+  tflite_int8 of a quantized network has the ranges that its training learned, of
+  others those of the calibration images, and an input of scale 1 and zero point 0.
 
   Args:
     path: the file to write.
@@ -31,16 +33,23 @@ def write(path: str, kind: str, trained: TrainedNetwork,
     trained: the network to export.
     network: of `trained`, frozen and folded.
     calibration: uint8 images [height, width, channels] for tflite_int8, from which
-      it learns the range of every value.
+      it learns the range of every value; not used for a quantized network.
 
   Raises:
     UserError: the network cannot be converted, or does not take pixels as they are.
   """
-  pixel = pixel_graph.build(trained, network, batch_size=1)
-  with pixel.graph.as_default(), tf.Session(graph=pixel.graph) as session:
+  has_ranges = kind == 'tflite_int8' and trained.quantized is not None
+  if has_ranges:
+    source = quantized_graph.build(trained, network)
+  else:
+    source = pixel_graph.build(trained, network, batch_size=1)
+  with source.graph.as_default(), tf.Session(graph=source.graph) as session:
     converter = tf.lite.TFLiteConverter.from_session(
-        session, [pixel.images], [pixel.probabilities])
-    _set_kind(converter, kind, calibration)
+        session, [source.images], [source.probabilities])
+    if has_ranges:
+      _take_ranges(converter, trained, source)
+    else:
+      _set_kind(converter, kind, calibration)
     with quiet.held_back() as messages:
       try:
         model = converter.convert()
@@ -48,8 +57,12 @@ def write(path: str, kind: str, trained: TrainedNetwork,
         raise diagnostics.UserError(
             f'{trained.model_name} cannot be converted to {kind}:'
             f' {quiet.first_line(error, messages)}') from error
+    if has_ranges and trained.quantized.per_channel:
+      model = tflite_types.with_uint8_ends(model)
     if kind == 'tflite_int8':
-      _check_input(model)
+      scale, zero_point = (
+          (source.scale, source.zero_point) if has_ranges else (1, 0))
+      _check_input(model, scale, zero_point)
   with open(path, 'wb') as file:
     file.write(model)
   # As TensorFlow Lite's metadata has it: a zip archive behind the model.
@@ -69,17 +82,33 @@ def _with_full_range(image):
   return image
 
 
-def _check_input(model):
-  """Raises UserError unless the uint8 input of a model is the pixels themselves."""
+def _take_ranges(converter, trained, source):
+  """Sets a converter to the ranges in the graph of a quantized network."""
+  quantized = trained.quantized
+  if (quantized.weight_bits, quantized.activation_bits) != (8, 8):
+    raise diagnostics.UserError(
+        f'{trained.checkpoint} is quantized to {quantized}: tflite_int8 has 8 bits for'
+        ' both; use --format=saved_model, which rounds as training did')
+  # Weights by channel are int8 in TensorFlow Lite, and activations with them.
+  converter.inference_type = tf.int8 if quantized.per_channel else tf.uint8
+  zero_point = source.zero_point - (128 if quantized.per_channel else 0)
+  converter.quantized_input_stats = {
+      source.images.op.name: (zero_point, 1 / source.scale)}
+
+
+def _check_input(model, scale, zero_point):
+  """Raises UserError unless the input of a model is uint8 pixels of this scale."""
   with quiet.held_back():
     interpreter = tf.lite.Interpreter(model_content=model)
     (details,) = interpreter.get_input_details()
-  scale, zero_point = details['quantization']
-  if zero_point or not np.isclose(scale, 1, rtol=1e-6):
+  found = details['quantization']
+  if details['dtype'] != np.uint8 or found[1] != zero_point or not np.isclose(
+      found[0], scale, rtol=1e-6):
     raise diagnostics.UserError(
-        f'the input of the tflite_int8 model has scale {scale:.6g} and zero point'
-        f' {zero_point}, expected 1 and 0: the version of TensorFlow converts it in'
-        ' another way; use --format=tflite_dynamic_range')
+        f"the input of the tflite_int8 model is {details['dtype'].__name__} of scale"
+        f' {found[0]:.6g} and zero point {found[1]}, expected uint8 of {scale:.6g} and'
+        f' {zero_point}: the version of TensorFlow converts it in another way; use'
+        ' --format=tflite_dynamic_range')
 
 
 def _set_kind(converter, kind, calibration):

@@ -10,6 +10,8 @@ from slim_zoo.tf_compat import tf
 _VARIABLES = {'VariableV2', 'VarHandleOp'}
 # Constants are computed once, here. What makes much of little is left to the runtime.
 _GROWING = {'Fill', 'Tile', 'BroadcastTo', 'Range', 'OneHot'}
+# Exports of 8 bits read the ranges of weights from these.
+_ROUNDING = {'FakeQuantWithMinMaxVars', 'FakeQuantWithMinMaxVarsPerChannel'}
 
 
 def needed_variables(graph: tf.Graph, outputs: Sequence[str]) -> list[str]:
@@ -57,7 +59,7 @@ def _compute_constants(graph_def):
   fixed = set()
   for node in _inputs_first(graph_def):
     if node.op == 'Const' or (
-        node.input and node.op not in _GROWING
+        node.input and node.op not in _GROWING | _ROUNDING
         and all(graph_editing.node_name(name) in fixed for name in node.input)):
       fixed.add(node.name)
   readers = graph_editing.consumers(graph_def)

@@ -65,7 +65,7 @@ def export(config: ExportConfig) -> ExportResult:
   if 'onnx' in config.files.format:
     to_onnx.check_installed()
   network = _network(config)
-  compared, calibrating = _samples(config)
+  compared, calibrating = _samples(config, network)
   reference = parity.reference(
       network, [sample.data for sample in compared],
       _classes(config, compared, network)) if compared else None
@@ -100,10 +100,11 @@ def _network(config):
       network, image_size=network.image_size or network_fn.default_image_size)
 
 
-def _samples(config):
+def _samples(config, network):
   """Returns the images to compare on, and others to calibrate with."""
   options = config.samples
-  if not config.num_compared + config.num_calibrating:
+  num_calibrating = config.num_calibrating(network.quantized is not None)
+  if not config.num_compared + num_calibrating:
     return [], []
   if options.dataset_name:
     spec, files = options.spec(), options.record_files()
@@ -115,7 +116,7 @@ def _samples(config):
     groups = [len(folder) for folder in folders]
     paths = list(itertools.chain.from_iterable(folders))
     read = lambda places: _read_files([paths[place] for place in places])
-  places = image_samples.choose(groups, config.num_compared, config.num_calibrating)
+  places = image_samples.choose(groups, config.num_compared, num_calibrating)
   if places.note:
     answers.note(places.note)
   return read(places.compared), read(places.calibration)

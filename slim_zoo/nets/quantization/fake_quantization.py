@@ -143,20 +143,24 @@ class _Network:
     if not self._options.per_channel:
       return tf.quantization.fake_quant_with_min_max_vars(
           weights, *self._range_of_weights(weights, scope, []), **bits)
-    channels = math.prod(
-        weights.shape.as_list()[2:] if layer.type == 'DepthwiseConv2dNative'
-        else weights.shape.as_list()[-1:])
-    columns = tf.reshape(weights, [-1, channels])
-    return tf.reshape(tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        columns, *self._range_of_weights(columns, scope, [channels]), **bits),
-                      weights.shape)
+    by_channel = weights
+    if layer.type == 'DepthwiseConv2dNative':
+      height, width, *depths = weights.shape.as_list()
+      # In the shape of TensorFlow Lite: the last dimension is that of the channels.
+      by_channel = tf.reshape(weights, [1, height, width, math.prod(depths)])
+    quantized = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        by_channel, *self._range_of_weights(
+            by_channel, scope, by_channel.shape.as_list()[-1:]), **bits)
+    return tf.reshape(quantized, weights.shape) if by_channel is not weights else (
+        quantized)
 
   def _range_of_weights(self, weights, scope, shape):
     """Returns (min, max) of the weights now, or as they are stored in evaluation."""
     stored = _stored_range(scope, shape, -6.0, 6.0)
     if not self._is_training:
       return stored
-    lowest, highest = _range_with_zero(weights, axis=0 if shape else None)
+    lowest, highest = _range_with_zero(
+        weights, axis=list(range(weights.shape.rank - 1)) if shape else None)
     if self._options.symmetric or self._options.per_channel:
       highest = tf.maximum(-lowest, highest)
       lowest = -highest
