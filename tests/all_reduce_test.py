@@ -107,7 +107,7 @@ def job_of_two(tmp_path, digits_dir, evaluators=0, **flags):
       {'evaluator': evaluators} if evaluators else {})
   return jobs.Job(tmp_path, 'train_image_classifier', counts, **{
       **on_digits(digits_dir), 'train_dir': tmp_path / 'run', 'batch_size': 8,
-      'log_every_n_steps': 1, **flags})
+      'log_every_n_steps': 1, 'save_summaries_secs': 0, **flags})
 
 
 def saved_steps(folder):
