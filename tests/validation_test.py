@@ -169,7 +169,7 @@ class Best:
   def __init__(self):
     self.saved = []
 
-  def found(self):
+  def finding(self):
     return self.saved[-1] if self.saved else None
 
   def save(self, session, step, found):
