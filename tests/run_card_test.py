@@ -11,7 +11,7 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.input import fingerprint
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import provenance
+from slim_zoo.training import run_description
 from slim_zoo.training.callbacks import run_card
 from tests import records_for_tests
 
@@ -189,7 +189,7 @@ def test_many_records_are_not_counted(tmp_path):
 
 
 def test_versions_name_no_machine(tmp_path):
-  found = provenance.versions(str(tmp_path))
+  found = run_description.versions(str(tmp_path))
   assert found['tensorflow'] == tf.__version__
   assert 'project' not in found
   assert not {os.uname().nodename, os.path.basename(os.path.expanduser('~'))} & set(

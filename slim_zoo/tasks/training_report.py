@@ -12,7 +12,7 @@ from slim_zoo.deployment import layer_devices, unused_gpus
 from slim_zoo.input import fingerprint, first_records
 from slim_zoo.tasks import training_updates
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import banner, provenance
+from slim_zoo.training import run_description
 from slim_zoo.training.callbacks import batch_norm_health
 from slim_zoo.training.callbacks import run_card as run_cards
 from slim_zoo.training.updates import updates, variable_groups
@@ -41,8 +41,8 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
     slow: notes on types that the device computes slowly.
   """
   num_images = dataset.num_samples
-  parameters = banner.parameters(_trained_variables(config))
-  banner.show([
+  parameters = run_description.parameters(_trained_variables(config))
+  run_description.show([
       ('network', f'{config.network.model_name}, {parameters}'),
       *_row('devices', _device_lines(config)),
       *_input_rows(config, num_images, num_classes, image_size, batches),
@@ -66,7 +66,7 @@ def _device_lines(config):
   """Returns the parameters of each device, where layers stand on several."""
   if not config.distribution.layer_devices:
     return []
-  return [f'{device}: {banner.millions(count)} parameters' for device, count
+  return [f'{device}: {run_description.millions(count)} parameters' for device, count
           in layer_devices.parameters(tf.trainable_variables()).items()]
 
 
@@ -265,7 +265,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
           'run': {**_run_facts(config, training_graph, dataset, schedule), **facts},
           'flags': {name: {'value': value, 'given': name in config.user_options}
                     for name, value in config.values().items()},
-          'versions': provenance.versions(_PROJECT_DIR),
+          'versions': run_description.versions(_PROJECT_DIR),
           'data': _fingerprints(config, batches, dataset) if is_chief else {},
           'seeds': _seed_facts(config, seeds)},
       start.step, start.resumed, config.images_per_step, batches.log.records_read,
@@ -277,7 +277,7 @@ def _run_facts(config, training_graph, dataset, schedule):
   name = config.network.model_name
   return {
       'title': f'{name} on {config.data.dataset_name}', 'network': name,
-      'parameters': banner.parameter_counts(_trained_variables(config)),
+      'parameters': run_description.parameter_counts(_trained_variables(config)),
       'batch': {'images_per_step': batch, 'batch_size': config.data.batch_size,
                 'clones': config.distribution.num_clones,
                 'workers': config.distribution.worker_replicas,
