@@ -5,8 +5,8 @@
       --torch_python=PATH --docs=docs
 
 Each run is a fresh process of a few batches of random images; its largest resident set
-is what counts. The plain graph is the network of the tf_slim wheel with its train op.
-Memory hardly depends on what else runs, so that few batches are enough.
+is what counts. The plain graph is the same network with TensorFlow's own loss and
+optimizer. Memory hardly depends on what else runs, so that few batches are enough.
 """
 
 import statistics
@@ -18,7 +18,7 @@ from benchmarks import paired_runs, ratios
 from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
-OURS, PLAIN = 'this project', 'plain graph (tf_slim wheel)'
+OURS, PLAIN, WHEEL = 'this project', 'plain graph', 'tf_slim wheel'
 KERAS, TORCH = 'Keras 3', 'PyTorch, timm'
 NETWORKS = ('resnet_v2_50', 'inception_v3', 'mobilenet_v2', 'vgg_16', 'resnet_v2_152')
 WHATS = {'step': 'train step', 'forward': 'forward', 'frozen': 'frozen forward'}
@@ -46,7 +46,8 @@ def contenders() -> list[paired_runs.Contender]:
   """Returns who runs, with a control."""
   return paired_runs.with_control([
       paired_runs.Contender(OURS, paired_runs.runner('peers.ours')),
-      paired_runs.Contender(PLAIN, paired_runs.runner('peers.wheel')),
+      paired_runs.Contender(PLAIN, paired_runs.runner('peers.plain_graph')),
+      paired_runs.Contender(WHEEL, paired_runs.runner('peers.wheel')),
       paired_runs.Contender(KERAS, paired_runs.runner('peers.keras_applications')),
       paired_runs.Contender(TORCH, paired_runs.runner(
           'peers.torch_timm', FLAGS.torch_python))])

@@ -9,6 +9,7 @@ from PIL import Image
 from slim_zoo.images import image_decoding
 from slim_zoo.input import pipeline
 from slim_zoo.preprocessing import lazy_image, preprocessing_factory
+from slim_zoo.tasks import training_report
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests as records
 
@@ -129,3 +130,12 @@ def test_other_images_train_as_without_reduced_decoding(
       batches.append(session.run((batch.images, batch.labels, batch.keys)))
   for before, after in zip(*batches, strict=True):
     np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(('sizes', 'is_noted'), [
+    ([], False), ([(3024, 4032)], True), ([(375, 500)], False), ([(1000, 2000)], False),
+    ([(375, 500), (3024, 4032)], False), ([(375, 500), *[(3024, 4032)] * 2], True)])
+def test_a_run_on_large_photographs_says_how_they_are_read_faster(sizes, is_noted):
+  note = training_report.large_images_note(sizes)
+  assert bool(note) == is_noted
+  assert not note or ('3024 x 4032' in note and '--max_side=640' in note)

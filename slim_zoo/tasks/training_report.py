@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import slim_zoo
 from slim_zoo.catalog import datasets as dataset_catalog
@@ -9,6 +10,7 @@ from slim_zoo.catalog import losses as loss_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import layer_devices, unused_gpus
+from slim_zoo.images import image_decoding
 from slim_zoo.input import fingerprint, first_records
 from slim_zoo.tasks import training_updates
 from slim_zoo.tf_compat import tf
@@ -84,7 +86,8 @@ def _trained_variables(config):
 
 def _input_rows(config, num_images, num_classes, image_size, batches):
   data, network = config.data, config.network
-  note = networks.crop_note(network.preprocessing, image_size, batches.image_sizes())
+  sizes = batches.image_sizes()
+  note = networks.crop_note(network.preprocessing, image_size, sizes)
   gray = ', gray' if network.use_grayscale else ''
   cached = f'; decoded copies in {data.cache_dir}' if data.cache_dir else ''
   return [
@@ -93,7 +96,24 @@ def _input_rows(config, num_images, num_classes, image_size, batches):
       ('input', f'{image_size} x {image_size}, {network.preprocessing}'
                 f' preprocessing{gray}'),
       *_row('note', note),
+      *_row('note', large_images_note(sizes)),
       *_row('augmentation', config.augmentation.describe())]
+
+
+def large_images_note(sizes: Sequence[tuple[int, int]]) -> str | None:
+  """Returns a line where most images take long to decode; None elsewhere.
+
+  Args:
+    sizes: (height, width) of some of the images, in pixels.
+  """
+  large = [size for size in sizes
+           if size[0] * size[1] > image_decoding.LARGE_PIXELS]
+  if 2 * len(large) <= len(sizes):
+    return None
+  height, width = large[0]
+  return (f'images such as {height} x {width} take long to decode in every epoch:'
+          ' slim-zoo convert-images --max_side=640 writes records that are read many'
+          ' times faster')
 
 
 def _batch_rows(config, num_images):

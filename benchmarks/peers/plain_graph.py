@@ -1,0 +1,41 @@
+"""Runs this project's networks in a plain graph, see `benchmarks.peers`.
+
+Loss, optimizer and session are TensorFlow's own, without what this project adds to a
+train step: clones, checks of numbers, schedules. It is the measure of memory.
+"""
+
+from benchmarks.peers import reports
+from slim_zoo.tf_compat import tf
+from slim_zoo.timing import measured_network
+
+
+def measure(task) -> dict:
+  """Returns the times of a network."""
+  setting = measured_network.Setting(task['network'], task['batch_size'])
+  if task['what'] == 'frozen':
+    raise reports.NotThereError('a plain graph is not frozen')
+  with tf.Graph().as_default():
+    batch = measured_network.synthetic_batches(setting)()
+    if task['what'] == 'forward':
+      fetched = setting.network_fn()(batch.images)[0]
+    else:
+      fetched = train_op(setting, batch)
+    with measured_network.session(setting) as opened:
+      return {'seconds': reports.seconds(opened.make_callable(fetched), task),
+              'tensorflow': tf.__version__}
+
+
+def train_op(setting, batch):
+  """Returns a train op by momentum, with the statistics of batch norm."""
+  network_fn = setting.network_fn(measured_network.WEIGHT_DECAY, is_training=True)
+  logits, end_points = network_fn(batch.images)
+  tf.losses.sparse_softmax_cross_entropy(batch.labels, logits)
+  if 'AuxLogits' in end_points:
+    tf.losses.sparse_softmax_cross_entropy(
+        batch.labels, end_points['AuxLogits'], weights=0.4)
+  with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+    return tf.train.MomentumOptimizer(1e-4, 0.9).minimize(tf.losses.get_total_loss())
+
+
+if __name__ == '__main__':
+  reports.answer(measure)
