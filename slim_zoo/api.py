@@ -16,6 +16,8 @@ times in one process, in any order and in any thread.
 """
 
 import os
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
 
 # Each function imports TensorFlow, which takes seconds, when its options are right.
 from slim_zoo import start_up
@@ -25,9 +27,30 @@ from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig
 from slim_zoo.config.inspection import InspectConfig
+from slim_zoo.config.options import Config, options_of
 from slim_zoo.config.training import TrainConfig
 
 
+def _arguments_of(config: type[Config]) -> Callable:
+  """Returns a decorator: the options of a config become the signature of a function.
+
+  Editors and help() then show the names and the defaults.
+  """
+  options = [option for group in config.groups().values()
+             for option in options_of(group).values()]
+
+  def with_signature(function):
+    named = [parameter for parameter in signature(function).parameters.values()
+             if parameter.kind != Parameter.VAR_KEYWORD]
+    function.__signature__ = Signature([*named, *(
+        Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default)
+        for option in options)])
+    return function
+
+  return with_signature
+
+
+@_arguments_of(TrainConfig)
 def train(**options):
   """Trains a network; the arguments are those of `slim-zoo train --help`.
 
@@ -61,6 +84,7 @@ def train(**options):
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 
 
+@_arguments_of(EvaluateConfig)
 def evaluate(**options):
   """Evaluates a checkpoint; the arguments are those of `slim-zoo eval --help`.
 
@@ -82,6 +106,7 @@ def evaluate(**options):
   return task.evaluate(config, _call('evaluate', options))
 
 
+@_arguments_of(ClassifyConfig)
 def classify(images, **options):
   """Classifies image files; the arguments are those of `slim-zoo classify --help`.
 
@@ -107,6 +132,7 @@ def classify(images, **options):
   return list(task.classify(config, files))
 
 
+@_arguments_of(ExportConfig)
 def export(**options):
   """Exports a checkpoint; the arguments are those of `slim-zoo export --help`.
 
@@ -129,6 +155,7 @@ def export(**options):
   return task.export(config)
 
 
+@_arguments_of(InspectConfig)
 def inspect(**options):
   """Inspects a checkpoint; the arguments are those of `slim-zoo inspect --help`.
 

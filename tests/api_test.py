@@ -1,5 +1,6 @@
 """The Python interface: several runs in one process, in a thread, wrong arguments."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -99,6 +100,14 @@ thread.join()
   assert 'in a thread: True lenet' in done.stdout, done.stderr
   # No line of TensorFlow.
   assert all(line.startswith('evaluating: ') for line in done.stderr.splitlines())
+
+
+def test_the_signatures_show_the_arguments_and_their_defaults():
+  parameters = inspect.signature(slim_zoo.train).parameters
+  assert parameters['batch_size'].default == 32
+  parameters = inspect.signature(slim_zoo.classify).parameters
+  assert next(iter(parameters)) == 'images'
+  assert parameters['top_k'].default == 5
 
 
 def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):

@@ -67,8 +67,10 @@ class EvaluationResult:
 
   @property
   def accuracy(self) -> float:
-    """The share of right images, 0 to 1: of multi-label images those with exactly
-    their classes."""
+    """The share of right images, 0 to 1.
+
+    A multi-label image is right if the network gives exactly its classes.
+    """
     return self.num_correct / self.num_images
 
   @property
