@@ -92,9 +92,9 @@ def _list():
   for pair in pairs.PAIRS:
     name = pair.framework_model + ''.join(
         f'({key}={value})' for key, value in pair.options.items())
-    told = (' only to begin training with' if pair.trains_anew else
+    note = (' only to begin training with' if pair.trains_anew else
             ' with a small difference' if pair.variant else '')
-    print(f'{pair.model_name:<20} {pair.framework.title:<8} {name}{told}')
+    print(f'{pair.model_name:<20} {pair.framework.title:<8} {name}{note}')
   for framework, names in pairs.REFUSED.items():
     for name, reason in names.items():
       print(f'not {name:<16} {framework:<8} {reason}')

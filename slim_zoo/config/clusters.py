@@ -27,14 +27,14 @@ def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainC
     UserError: options contradict each other or TF_CONFIG.
   """
   options, user_options = config.distribution, config.user_options
-  found = cluster.from_tf_config(environment.get('TF_CONFIG'))
-  if found is not None:
+  job = cluster.from_tf_config(environment.get('TF_CONFIG'))
+  if job is not None:
     for name in _OF_PROCESSES:
       if name in user_options:
         raise diagnostics.UserError(
             f'--{name}={getattr(options, name)}: TF_CONFIG names the processes of the'
             ' job already: leave out the flag, or unset TF_CONFIG')
-    return adopt(config, found, 'TF_CONFIG')
+    return adopt(config, job, 'TF_CONFIG')
   _check(options, user_options)
   if options.cluster == SLURM:
     return config
@@ -43,25 +43,25 @@ def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainC
   servers = cluster.addresses(options.ps_hosts)
   if not workers and not servers:
     return divide_global_batch(config)
-  found = cluster.Cluster(workers, servers, options.job_name, options.task)
-  if len(workers) == 1 and not servers and found.job_name == cluster.WORKER:
+  job = cluster.Cluster(workers, servers, options.job_name, options.task)
+  if len(workers) == 1 and not servers and job.job_name == cluster.WORKER:
     return divide_global_batch(config)
-  return adopt(config, found, f'--{flag}')
+  return adopt(config, job, f'--{flag}')
 
 
-def adopt(config: TrainConfig, found: cluster.Cluster, origin: str) -> TrainConfig:
+def adopt(config: TrainConfig, job: cluster.Cluster, origin: str) -> TrainConfig:
   """Returns a config with the processes of a cluster.
 
   Args:
     config: of the options.
-    found: the cluster.
+    job: the cluster.
     origin: what names it, for messages.
 
   Raises:
     UserError: the counts of the options are others.
   """
-  counts = {'worker_replicas': len(found.workers),
-            'num_ps_tasks': len(found.parameter_servers)}
+  counts = {'worker_replicas': len(job.workers),
+            'num_ps_tasks': len(job.parameter_servers)}
   for name, count in counts.items():
     if name in config.user_options and getattr(config.distribution, name) != count:
       raise diagnostics.UserError(
@@ -69,8 +69,8 @@ def adopt(config: TrainConfig, found: cluster.Cluster, origin: str) -> TrainConf
           ' leave out the flag')
   return divide_global_batch(dataclasses.replace(
       config, distribution=dataclasses.replace(
-          config.distribution, own_cluster=found, job_name=found.job_name,
-          task=found.task, **counts)))
+          config.distribution, own_cluster=job, job_name=job.job_name,
+          task=job.task, **counts)))
 
 
 def _check(options: Distribution, user_options: frozenset[str]) -> None:

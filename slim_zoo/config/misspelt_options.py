@@ -55,9 +55,9 @@ def nearest(name: str, own: Iterable[str], others: Sequence[str] = ()) -> str | 
     if flag.replace('_', '') == name.replace('_', ''):
       return flag
   for names, targets in _OTHER_NAMES:
-    known = [flag for flag in targets if flag in own]
-    if name in names and known:
-      return known[0]
+    meant = [flag for flag in targets if flag in own]
+    if name in names and meant:
+      return meant[0]
   for flags, least in ((others, _LEAST_OF_WORDS), (own, _LEAST)):
     best = max(flags, key=lambda flag: _likeness(name, flag), default=None)
     if best is not None and _likeness(name, best) >= least:

@@ -66,7 +66,7 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
   """Yields the answer to each file, in order, and writes what the options name.
 
   A few batches are held in memory at a time. Notes and skipped files are printed to
-  stderr. What is written is complete when the last answer has been taken.
+  stderr. The files are complete when the last answer is read.
 
   Args:
     config: what to do; `config.check()` has been called.
@@ -115,15 +115,15 @@ def _exported_model(config):
 def _checkpoint_model(config, paths):
   """Returns (model, names of the classes) of a checkpoint."""
   _print_notes(unused_gpus.notes())
-  network, wanted = trained_networks.find(config.network), config.answers
+  network, options = trained_networks.find(config.network), config.answers
   _print_notes([f'checkpoint {network.checkpoint}'])
   if config.prediction.multi_label is not None:
     network = dataclasses.replace(network, multi_label=config.prediction.multi_label)
   elif network.multi_label:
     _print_notes(['as the data set in the run card is: --multi_label'])
   model = checkpoint_model.CheckpointModel(network, checkpoint_model.Extras(
-      features=bool(wanted.features), feature_end_point=wanted.feature_end_point,
-      heat=bool(wanted.explain), heat_end_point=wanted.explain_end_point))
+      features=bool(options.features), feature_end_point=options.feature_end_point,
+      heat=bool(options.explain), heat_end_point=options.explain_end_point))
   crop = networks.crop_note(
       model.preprocessing_name, model.image_size, image_files.sizes_of(paths[:_SIZED]))
   _print_notes([crop] if crop else [])

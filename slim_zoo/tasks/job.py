@@ -29,10 +29,10 @@ def resolved(config: TrainConfig) -> TrainConfig:
   """
   if config.distribution.cluster != SLURM:
     return config
-  found = servers.from_slurm(config.distribution.num_ps_tasks)
-  if found is None:
+  processes = servers.from_slurm(config.distribution.num_ps_tasks)
+  if processes is None:
     return divide_global_batch(config)
-  return clusters.adopt(config, found, 'Slurm')
+  return clusters.adopt(config, processes, 'Slurm')
 
 
 def start_server(config: TrainConfig):

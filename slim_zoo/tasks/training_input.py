@@ -146,13 +146,14 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
                               config.augmentation.cutmix_alpha),
         part=part, cache_dir=data.cache_dir, reduced_decoding=data.reduced_decoding)
   if part is not None:
-    trained, held = images.count_records(), held_out.count(images.files, part.other)
-    if not trained or not held:
+    num_trained = images.count_records()
+    num_validated = held_out.count(images.files, part.other)
+    if not num_trained or not num_validated:
       raise diagnostics.UserError(
-          f'--validation_share={share:g} of {trained + held} images leaves {trained} to'
-          f' train on and {held} to validate on: choose a'
-          f' {"smaller" if held else "larger"} share')
-    dataset.num_samples = trained
+          f'--validation_share={share:g} of {num_trained + num_validated} images leaves'
+          f' {num_trained} to train on and {num_validated} to validate on: choose a'
+          f' {"smaller" if num_validated else "larger"} share')
+    dataset.num_samples = num_trained
   return images
 
 
