@@ -1,5 +1,6 @@
 """The input pipeline: each image once, bad ones named, order by seed."""
 
+import contextlib
 import re
 import time
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.input import chunks, pipeline
+from slim_zoo.input import chunks, held_out, pipeline
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests as records
@@ -321,3 +322,55 @@ def test_another_process_reads_without_python(tmp_path):
   source = pipeline.evaluation_input(
       records.dataset(tmp_path / 'part', 21), records.as_they_are, 10, runs_here=False)
   assert 'none of the 10 classes' in str(failure_of(source))
+
+
+# --- Shards of several workers.
+
+@pytest.mark.parametrize('share', [None, 0.3], ids=['all', 'held out'])
+@pytest.mark.parametrize('workers', [2, 3, 5])
+def test_workers_together_read_each_image_once_an_epoch(folder, workers, share):
+  part = share and held_out.Part(share, is_held_out=False)
+  expected = None
+  epochs = [[], []]
+  for index in range(workers):
+    shard = held_out.Shard(index, workers)
+    images = pipeline.training_input(
+        records.dataset(folder / 'part-*', 30), records.as_they_are, 1, seed=index,
+        part=part, shard=shard)
+    expected = images.count_records()
+    size = images.count_records(shard)
+    values = [value for value, in read_some(images, 2 * size)]
+    for epoch, read in zip(epochs, (values[:size], values[size:]), strict=True):
+      epoch += read
+  assert [len(epoch) for epoch in epochs] == [expected, expected]
+  assert set(epochs[0]) == set(epochs[1])
+  assert len(set(epochs[0])) == expected
+
+
+def test_workers_of_many_files_read_files_of_their_own(tmp_path):
+  for index in range(16):
+    records.write(tmp_path / f'part-{index:02}', [records.png(index)] * 2, [0] * 2)
+  for worker in range(2):
+    images = pipeline.training_input(
+        records.dataset(tmp_path / 'part-*', 32), records.as_they_are, 16, seed=1,
+        shard=held_out.Shard(worker, 2))
+    assert sorted(read_some(images, 1)[0]) == sorted([*range(worker, 16, 2)] * 2)
+
+
+@pytest.mark.parametrize('workers', [2, 4])
+def test_shards_of_an_evaluation_are_fed(folder, workers):
+  shard = held_out.Shard(*[tf.placeholder_with_default(
+      tf.constant(value, tf.int64), []) for value in (0, 1)])
+  images = pipeline.evaluation_input(
+      records.dataset(folder / 'part-*', 30), records.as_they_are, 4, shard=shard)
+  batch = images.next_batch()
+  values = []
+  with tf.Session() as session:
+    for index in range(workers):
+      session.run(images.initializer, {shard.index: index, shard.count: workers})
+      with contextlib.suppress(tf.errors.OutOfRangeError):
+        while True:
+          values += session.run(batch).images[:, 0, 0, 0].astype(int).tolist()
+    assert sorted(values) == list(range(30))
+    session.run(images.initializer)
+    assert session.run(batch).images[:, 0, 0, 0].astype(int).tolist() == [0, 1, 2, 3]

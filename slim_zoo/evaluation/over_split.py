@@ -7,7 +7,7 @@ from slim_zoo import diagnostics
 from slim_zoo.evaluation import metrics as metrics_lib
 from slim_zoo.evaluation import multi_label as multi_label_lib
 from slim_zoo.evaluation import predictions as predictions_lib
-from slim_zoo.input import pipeline
+from slim_zoo.input import held_out, pipeline
 from slim_zoo.progress import Progress
 from slim_zoo.tf_compat import tf
 
@@ -20,7 +20,8 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
              probabilities: tf.Tensor, num_classes: int, labels_offset: int = 0,
              max_num_batches: int | None = None, shows_progress: bool = True,
              is_to_stop: Callable[[], bool] = lambda: False,
-             reported: set | None = None, multi_label: bool = False) -> tuple:
+             reported: set | None = None, multi_label: bool = False,
+             shard: tuple[int, int] | None = None) -> tuple:
   """Evaluates the network as it is in the session.
 
   Args:
@@ -35,6 +36,8 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     is_to_stop: asked after each batch.
     reported: keys of records that need not be named as unreadable again; grows.
     multi_label: whether an image may have several classes, or none.
+    shard: (index, count) of the records to evaluate, of an input with a `shard` of
+      placeholders; None: all.
 
   Returns:
     (metrics, keys): `evaluation.metrics.Metrics`, or `evaluation.multi_label.Metrics`,
@@ -49,9 +52,10 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
                        ).Predictions(), {}
   reported = set() if reported is None else reported
   # Also finds a file that was cut short where TensorFlow would see its end.
-  num_images = images.count_records()
+  num_images = images.count_records(shard and held_out.Shard(*shard))
   images.log.restart()
-  session.run(images.initializer)
+  session.run(images.initializer, {} if shard is None else {
+      images.shard.index: shard[0], images.shard.count: shard[1]})
   with (Progress('evaluating', num_images, 'images') if shows_progress
         else contextlib.nullcontext()) as progress:
     for labels, numbers, record_keys, probabilities_of in _batches(

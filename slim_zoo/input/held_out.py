@@ -1,4 +1,4 @@
-"""Parts of a split: a held-out share for validation, and the rest to train on.
+"""Parts of a split: a held-out share for validation, the rest, and shards of workers.
 
 Which part a record is in depends on its place alone, its file's number and its number
 in that file: not on a seed, on the order of reading or on how often a run is resumed.
@@ -6,6 +6,7 @@ in that file: not on a seed, on the order of reading or on how often a run is re
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,13 +59,44 @@ class Part:
     return keys[self.keeps(keys[:, 0], keys[:, 1])]
 
 
-def count(files: Sequence[str], part: Part | None) -> int:
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """What one of several workers reads: together they read each record once.
+
+  Which records these are depends on their places alone, as for a `Part`.
+
+  Attributes:
+    index: the number of the worker, from 0: an int, or an int64 scalar tensor.
+    count: how many workers there are, likewise.
+  """
+
+  index: Any = 0
+  count: Any = 1
+
+  def of_file(self, records_of_file, file_index):
+    """Returns the shard of the records of a file, a tf.data.Dataset in their order."""
+    return records_of_file.shard(self.count, (self.index + file_index) % self.count)
+
+  def keeps(self, file_index, position):
+    """Tells which records are in the shard; arguments as for `Part.keeps`."""
+    return (position - file_index) % self.count == self.index
+
+
+def count(files: Sequence[str], part: Part | None, shard: Shard | None = None) -> int:
   """Returns how many records there are in a part, or in all of the files.
+
+  Args:
+    files: the record files.
+    part: of their records; None: all.
+    shard: of these records; None: all.
 
   Raises:
     UserError: a file is damaged.
   """
-  return records.count_records(files) if part is None else len(part.keys(files))
+  if part is None and shard is None:
+    return records.count_records(files)
+  keys = all_keys(files) if part is None else part.keys(files)
+  return len(keys) if shard is None else int(shard.keeps(keys[:, 0], keys[:, 1]).sum())
 
 
 def all_keys(files: Sequence[str]) -> np.ndarray:

@@ -30,6 +30,8 @@ _SHUFFLE_BYTES = 256 * 2**20
 # Of small records a buffer of that size would take long to fill before the first step,
 # and what TensorFlow needs for each comes on top.
 _FEWEST_SHUFFLED, _MOST_SHUFFLED = 1024, 32768
+# With so many files for each, workers have files of their own.
+_FILES_FOR_WORKER = 8
 # Decoded images are ten times as large: a buffer of the fewest may take up to this.
 _MOST_SHUFFLE_BYTES = 2**30
 
@@ -57,6 +59,7 @@ class Input:
     files: the record files.
     faults: says why records were skipped.
     part: the part of their records that is read; None: all.
+    shard: what this worker reads of them; None: all.
     copies: the files that are read in their place; see `decoded_copies`.
   """
 
@@ -67,10 +70,15 @@ class Input:
   faults: record_faults.FaultCounts
   part: held_out.Part | None = None
   copies: list[str] = dataclasses.field(default_factory=list)
+  shard: held_out.Shard | None = None
 
-  def count_records(self) -> int:
-    """Returns how many records an epoch has; raises UserError for a damaged file."""
-    return held_out.count(self.files, self.part)
+  def count_records(self, shard: held_out.Shard | None = None) -> int:
+    """Returns how many records an epoch has; raises UserError for a damaged file.
+
+    Args:
+      shard: counts those of one worker; None: of all.
+    """
+    return held_out.count(self.files, self.part, shard)
 
   def image_sizes(self) -> list[tuple[int, int]]:
     """Returns (height, width) of the first images, in pixels."""
@@ -101,7 +109,8 @@ def _files(dataset: slim.dataset.Dataset) -> list[str]:
   return files
 
 
-def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
+def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
+          shard=None):
   """Returns a data set of (record, key); shuffled without end if there is a seed.
 
   A key is (index of the file, position in it). The order of an epoch is a function of
@@ -111,6 +120,10 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
   """
   numbered = tf.data.Dataset.from_tensor_slices(
       (list(range(len(files))), list(files)))
+  if shard is not None and seed is not None and (
+      len(files) >= _FILES_FOR_WORKER * shard.count):
+    # Nobody reads a file for a part of its records.
+    numbered, shard = numbered.shard(shard.count, shard.index), None
 
   def read_file(file_index, name):
     # Not a map: calling a function for each record takes longer than reading it.
@@ -119,6 +132,8 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None):
         tf.data.Dataset.zip((
             tf.data.Dataset.from_tensors(tf.cast(file_index, tf.int64)).repeat(),
             tf.data.Dataset.range(tf.int64.max)))))
+    if shard is not None:
+      keyed = shard.of_file(keyed, tf.cast(file_index, tf.int64))
     return keyed if part is None else keyed.filter(
         lambda record, key: part.keeps(*key))
 
@@ -199,7 +214,7 @@ def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
 @tf.autograph.experimental.do_not_convert
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
-           cache_dir=None, reduced_decoding=False):
+           cache_dir=None, reduced_decoding=False, shard=None):
   files = _files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
@@ -220,7 +235,8 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
   elif reduced_decoding and hasattr(dataset, 'encoded_decoder'):
     decoder = _EncodedDecoder(dataset)
   with tf.device('/cpu:0'), tf.name_scope('input'):
-    source = _read(copies, num_readers, dataset.num_samples, seed, first_record, part)
+    source = _read(copies, num_readers, dataset.num_samples, seed, first_record, part,
+                   shard)
     images = _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
                      first_record)(source)
     batches = batch_labels.batched(
@@ -251,7 +267,8 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     latest[:] = [after]
     return Batch(images, labels, numbers, keys, after - before)
 
-  return Input(next_batch, log, iterator.initializer, files, faults, part, copies)
+  return Input(next_batch, log, iterator.initializer, files, faults, part, copies,
+               shard)
 
 
 def _as_stored(image, **unused):
@@ -301,7 +318,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    first_record: int = 0, mix: Callable | None = None,
                    part: held_out.Part | None = None,
                    cache_dir: str | None = None,
-                   reduced_decoding: bool = False) -> Input:
+                   reduced_decoding: bool = False,
+                   shard: held_out.Shard | None = None) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -322,6 +340,7 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
       [batch, classes] and the seed of shape [2]; returns other images and targets,
       which become the labels of the batch.
     part: the part of the records to read; None: all.
+    shard: what this worker reads of them, where several read them together.
     cache_dir: folder of copies of the records with decoded images, which are read in
       their place and made where they are missing; None: records are read themselves.
     reduced_decoding: whether `preprocess` is called with an
@@ -337,14 +356,15 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
                 num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
                 first_record=first_record, mix=mix, part=part, cache_dir=cache_dir,
-                reduced_decoding=reduced_decoding)
+                reduced_decoding=reduced_decoding, shard=shard)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                      batch_size: int, labels_offset: int = 0,
                      num_threads: int = 4, runs_here: bool = True,
                      part: held_out.Part | None = None,
-                     cache_dir: str | None = None) -> Input:
+                     cache_dir: str | None = None,
+                     shard: held_out.Shard | None = None) -> Input:
   """Returns batches that hold each image of a split once, in the files' order.
 
   Arguments and errors are those of `training_input`. The last batch holds what
@@ -353,4 +373,4 @@ def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   """
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
                 num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here,
-                part=part, cache_dir=cache_dir)
+                part=part, cache_dir=cache_dir, shard=shard)

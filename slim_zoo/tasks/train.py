@@ -103,7 +103,7 @@ def _train(config, repeat, server):
   callbacks = training_callbacks.make(
       config, training_graph, dataset, num_classes, image_size, devices, batches)
   validators = validation.callbacks(
-      config, start, dataset, num_classes, image_size, devices, batches, fresh)
+      config, start, dataset, num_classes, image_size, devices, batches, fresh, team)
   card = training_report.run_card(
       config, start, seeds, training_graph, batches, dataset, schedule, loss,
       image_size, num_classes, repeat(seeds.seed), [*validators, *callbacks])

@@ -144,7 +144,8 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
         runs_here=not config.distribution.master, first_record=seeds.first_record,
         mix=mixing.make_mixer(config.augmentation.mixup_alpha,
                               config.augmentation.cutmix_alpha),
-        part=part, cache_dir=data.cache_dir, reduced_decoding=data.reduced_decoding)
+        part=part, cache_dir=data.cache_dir, reduced_decoding=data.reduced_decoding,
+        shard=_shard(config.distribution, dataset.num_samples))
   if part is not None:
     num_trained = images.count_records()
     num_validated = held_out.count(images.files, part.other)
@@ -155,6 +156,17 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
           f' {"smaller" if num_validated else "larger"} share')
     dataset.num_samples = num_trained
   return images
+
+
+def _shard(machines, num_images):
+  """Returns what this worker reads of the records; None where it reads all."""
+  if machines.worker_replicas == 1:
+    return None
+  if num_images < machines.worker_replicas:
+    raise diagnostics.UserError(
+        f'{num_images} images for {machines.worker_replicas} workers: each reads a part'
+        ' of them, so use fewer workers')
+  return held_out.Shard(machines.task, machines.worker_replicas)
 
 
 def displayable(config: TrainConfig) -> Callable:

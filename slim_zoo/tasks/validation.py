@@ -5,18 +5,21 @@ import os
 
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.evaluation import over_split, predictions
-from slim_zoo.input import batch_labels, pipeline
+from slim_zoo.input import batch_labels, held_out, pipeline
 from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tasks import training_input
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import eval_network
 from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint, validation
+from slim_zoo.training.team import Team
 
 
 def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size: int,
-              devices, batches, fresh: dict[str, float]) -> list[validation.Validator]:
+              devices, batches, fresh: dict[str, float],
+              team: Team) -> list[validation.Validator]:
   """Returns the validator of the run; [] where it has none, or is not the chief's.
 
+  The other workers of a job with parameter servers evaluate shards of the split.
   Call it after the training graph is built.
 
   Args:
@@ -28,18 +31,21 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
     devices: the `DeploymentConfig`.
     batches: the training input.
     fresh: the decays of batch norm layers that begin without statistics.
+    team: the workers of the job.
   """
-  options = config.validation
-  if not options.is_on or not config.distribution.is_chief:
+  options, machines = config.validation, config.distribution
+  if not options.is_on or not (machines.is_chief or team.state):
+    return []
+  evaluate, modes = _evaluation(
+      config, dataset, num_classes, image_size, devices, batches,
+      bool(normalization.decays()), team)
+  if not machines.is_chief:
     return []
   train_dir = config.run.train_dir
   best = best_checkpoint.BestCheckpoint(
       os.path.join(train_dir, best_checkpoint.FOLDER))
   history = validation.History(train_dir, options.source(config.data))
   _put_aside(start, best, history)
-  evaluate, modes = _evaluation(
-      config, dataset, num_classes, image_size, devices, batches,
-      bool(normalization.decays()))
   rules = validation.Rules(
       config.validate_every_steps(dataset.num_samples), options.early_stop_patience,
       options.early_stop_min_delta, 'mean average precision'
@@ -59,7 +65,7 @@ def _put_aside(start, best, history):
 
 
 def _evaluation(config, dataset, num_classes, image_size, devices, batches,
-                has_batch_norm):
+                has_batch_norm, team):
   """Returns the evaluate function of `validation.Validator`, and the modes or None."""
   data = config.data
   if config.validation.validation_split_name:
@@ -67,11 +73,16 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
         data, config.validation.validation_split_name)
   preprocess = pipeline.preprocess_with(
       training_input.preprocessing_fn(config.network, is_training=False), image_size)
+  # Fed when an evaluation begins: the chief may evaluate a shard of a lost worker.
+  shard = team.state and held_out.Shard(*[
+      tf.placeholder_with_default(tf.constant(value, tf.int64), [])
+      for value in (0, 1)])
   with tf.device(devices.inputs_device()):
     images = pipeline.evaluation_input(
         dataset, preprocess, data.batch_size, data.labels_offset,
         data.num_preprocessing_threads, runs_here=not config.distribution.master,
-        part=batches.part and batches.part.other, cache_dir=data.cache_dir)
+        part=batches.part and batches.part.other, cache_dir=data.cache_dir,
+        shard=shard)
     batch = images.next_batch()
     inputs = tf.placeholder_with_default(batch.images, [None, *batch.images.shape[1:]])
   network_fn = nets_factory.get_network_fn(
@@ -88,12 +99,24 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
       network, build, dataset, preprocess, images, data.labels_offset,
       data.batch_size) if has_batch_norm and not multi_label else None
   probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(network.logits)
-  return _counting(images, batch, probabilities, num_classes, data.labels_offset,
-                   multi_label), modes
+  if multi_label:
+    return _whole_split(images, batch, probabilities, num_classes,
+                        data.labels_offset), modes
+  counting = _Counting(images, batch, probabilities, num_classes, data.labels_offset)
+  machines = config.distribution
+  if team.state is None:
+    return counting.finding, modes
+  team.work = lambda session: counting.count(
+      session, team.is_to_stop, (machines.task, machines.worker_replicas))
+  return (lambda session, step, is_to_stop: counting.finding_of_shards(
+      session, step, is_to_stop, team, machines.worker_replicas)), modes
 
 
-def _counting(images, batch, probabilities, num_classes, labels_offset, multi_label):
-  """Returns a function that counts as the evaluation command does."""
+def _whole_split(images, batch, probabilities, num_classes, labels_offset):
+  """Returns the evaluate function for images that may have several classes.
+
+  Mean average precision is no sum over shards.
+  """
   reported = set()
 
   def evaluate(session, step, is_to_stop):
@@ -101,20 +124,78 @@ def _counting(images, batch, probabilities, num_classes, labels_offset, multi_la
       metrics, _ = over_split.evaluate(
           session, images, batch, probabilities, num_classes, labels_offset,
           shows_progress=False, is_to_stop=is_to_stop, reported=reported,
-          multi_label=multi_label)
+          multi_label=True)
     except over_split.EvaluationStoppedError as interrupted:
       raise validation.ValidationStoppedError from interrupted
     except predictions.NotFiniteError:
       return validation.Finding(int(step), None, 0, images.count_records())
-    if multi_label:
-      return validation.Finding(
-          int(step), _finite(metrics.mean_average_precision), int(metrics.exact),
-          int(metrics.num_images))
     return validation.Finding(
-        int(step), float(metrics.top1.value), int(metrics.top1.correct),
-        int(metrics.top1.total), _finite(metrics.cross_entropy))
+        int(step), _finite(metrics.mean_average_precision), int(metrics.exact),
+        int(metrics.num_images))
 
   return evaluate
+
+
+class _Counting:
+  """Counts as the evaluation command does, of the split or of a shard.
+
+  Counts are numbers that add up over shards: right images, images, readable images, and
+  the sum of their cross entropies.
+
+  Args:
+    images: the validation input.
+    batch: its batch.
+    probabilities: float32 [batch, classes], of the network.
+    num_classes: of the network.
+    labels_offset: subtracted from the labels of the records.
+  """
+
+  def __init__(self, images, batch, probabilities, num_classes, labels_offset):
+    self._images, self._batch, self._probabilities = images, batch, probabilities
+    self._num_classes, self._labels_offset = num_classes, labels_offset
+    self._reported = set()
+
+  def count(self, session, is_to_stop, shard=None):
+    """Returns the counts; `right` is -1 if the network gives NaN. None if stopped."""
+    if shard and not self._images.count_records(held_out.Shard(*shard)):
+      return [0, 0, 0, 0.0]
+    try:
+      metrics, _ = over_split.evaluate(
+          session, self._images, self._batch, self._probabilities, self._num_classes,
+          self._labels_offset, shows_progress=False, is_to_stop=is_to_stop,
+          reported=self._reported, shard=shard)
+    except over_split.EvaluationStoppedError:
+      return None
+    except predictions.NotFiniteError:
+      return [-1, 0, 0, 0.0]
+    readable = metrics.num_images - metrics.num_unreadable
+    return [metrics.top1.correct, metrics.top1.total, readable,
+            metrics.cross_entropy * readable if readable else 0.0]
+
+  def finding(self, session, step, is_to_stop):
+    """Returns the `validation.Finding` of the whole split."""
+    return self._finding(step, [self.count(session, is_to_stop)])
+
+  def finding_of_shards(self, session, step, is_to_stop, team, num_workers):
+    """Returns the `validation.Finding`; workers that are held count their shards."""
+    if not team.held:
+      return self.finding(session, step, is_to_stop)
+    counts = [self.count(session, is_to_stop, (0, num_workers))]
+    for task in range(1, num_workers):
+      found = team.numbers_of(session, task)
+      counts.append(self.count(session, is_to_stop, (task, num_workers))
+                    if found is None else found)
+    return self._finding(step, counts)
+
+  def _finding(self, step, counts):
+    if any(found is None for found in counts):
+      raise validation.ValidationStoppedError
+    if any(found[0] < 0 for found in counts):
+      return validation.Finding(int(step), None, 0, self._images.count_records())
+    right, images, readable, cross_entropy = map(sum, zip(*counts, strict=True))
+    return validation.Finding(
+        int(step), float(right / images), int(right), int(images),
+        _finite(cross_entropy / readable) if readable else None)
 
 
 def _finite(value):

@@ -13,7 +13,7 @@ import numpy as np
 
 from slim_zoo.tf_compat import tf
 
-# Values of an answer.
+# Numbers of an answer.
 ANSWER_SIZE = 4
 _SECONDS_BETWEEN_SIGNS = 2.0
 # A worker that gave no sign of life for so long is away.
@@ -66,10 +66,10 @@ class JobState:
       control = variable('control', np.zeros(3, np.int64))
       reason = variable('reason', tf.constant('', name='no_reason'))
       signs = variable('signs', np.zeros(num_workers, np.int64))
-      answers = variable('answers', np.zeros([num_workers, 1 + ANSWER_SIZE]))
+      answers = variable('answers', np.zeros([num_workers, 2 + ANSWER_SIZE]))
       self._values = tf.placeholder(tf.int64, [3])
       self._text = tf.placeholder(tf.string, [])
-      self._row = tf.placeholder(tf.float64, [1 + ANSWER_SIZE])
+      self._row = tf.placeholder(tf.float64, [2 + ANSWER_SIZE])
       self._sign = tf.placeholder(tf.int64, [])
       self._set_control = control.assign(self._values).op
       self._set_reason = reason.assign(self._text).op
@@ -131,7 +131,7 @@ class JobState:
   def _wait_for_answers(self, session, is_to_stop, release):
     start, is_released = time.monotonic(), False
     while True:
-      answered = self.answers(session)[:, 0]
+      answered = session.run(self._answers)[:, 0]
       held = [task for task in self._others if answered[task] == self._call]
       missing = set(self.present(session)) - set(held)
       waited = time.monotonic() - start
@@ -143,9 +143,10 @@ class JobState:
           release()
       time.sleep(_SECONDS_BETWEEN_READS)
 
-  def answers(self, session: tf.Session) -> np.ndarray:
-    """Returns float64 [workers, 1 + ANSWER_SIZE]: the pause, and what was answered."""
-    return session.run(self._answers)
+  def numbers_of(self, session: tf.Session, task: int) -> np.ndarray | None:
+    """Returns the numbers that a worker has answered in this pause, None before."""
+    call, has_numbers, *numbers = session.run(self._answers)[task]
+    return np.array(numbers) if call == self._call and has_numbers else None
 
   def present(self, session: tf.Session) -> list[int]:
     """Returns the other workers that gave a sign of life lately."""
@@ -207,10 +208,12 @@ class JobState:
     return session.run(self._reason).decode(errors='replace')
 
   def answer(self, session: tf.Session, call: int,
-             values: Sequence[float] = ()) -> None:
-    """Answers a pause; `values` are up to ANSWER_SIZE numbers."""
-    row = np.zeros(1 + ANSWER_SIZE)
-    row[0], row[1:1 + len(values)] = call, values
+             numbers: Sequence[float] | None = None) -> None:
+    """Answers a pause: this worker rests, or brings up to ANSWER_SIZE numbers."""
+    row = np.zeros(2 + ANSWER_SIZE)
+    row[0] = call
+    if numbers is not None:
+      row[1], row[2:2 + len(numbers)] = 1, numbers
     session.run(self._set_answer, {self._row: row})
 
   # --- Of all.

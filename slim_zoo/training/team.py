@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from slim_zoo import diagnostics
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import job_state, sessions
@@ -28,8 +30,8 @@ class Team:
     sync: as above.
     is_to_stop: tells whether the run is to end soon; the loop sets it.
     held: the tasks of the workers that a pause holds now.
-    work: what another worker does in a pause to validate, called as work(session); its
-      numbers are the answer. None: it only waits.
+    work: what this worker does in a pause to validate, called as work(session); returns
+      numbers for the chief, or None. None: it only waits.
     has_ended: why the chief has ended the job, or None.
     is_asked: whether a pause follows the step that runs now.
   """
@@ -39,7 +41,7 @@ class Team:
     self.state, self._is_chief, self.sync = state, is_chief, sync
     self.is_to_stop: Callable[[], bool] = lambda: False
     self.held: list[int] = []
-    self.work: Callable[[tf.Session], Sequence[float]] | None = None
+    self.work: Callable[[tf.Session], Sequence[float] | None] | None = None
     self.has_ended = None
     self.is_asked = self._is_at_rest = False
 
@@ -75,6 +77,22 @@ class Team:
         yield
     finally:
       self.held, self._is_at_rest = [], False
+
+  def numbers_of(self, session: tf.Session, task: int) -> np.ndarray | None:
+    """Returns what another worker brings in this pause; None if it went away.
+
+    Args:
+      session: of the run.
+      task: the worker.
+    """
+    while task in self.held and not self.is_to_stop():
+      numbers = self.state.numbers_of(session, task)
+      if numbers is not None:
+        return numbers
+      if task not in self.state.present(session):
+        return None
+      time.sleep(_SECONDS_BETWEEN_READS)
+    return None
 
   def say_end(self, session: tf.Session, job: int, reason: str) -> None:
     """Tells the other workers that the chief ends, for good or to come back.
@@ -148,9 +166,7 @@ class Team:
   def _answer(self, session, control):
     self.state.answer(session, control.call)
     if control.purpose == job_state.VALIDATE and self.work is not None:
-      values = self.work(session)
-      if values is not None:
-        self.state.answer(session, control.call, [1.0, *values])
+      self.state.answer(session, control.call, self.work(session))
 
   def is_ended_soon(self, session: tf.Session) -> bool:
     """Tells whether the job has ended, or is about to: a step was released.
