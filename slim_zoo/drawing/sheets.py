@@ -117,7 +117,7 @@ def draw(sections: Sequence[Section], columns: int | None = None,
   frame = _FRAME if any(tile.frame for tile in tiles) else 0
   width = side + 2 * frame
   inner = max(columns * (width + _GAP) - _GAP,
-              min(_TITLE_WIDTH, *(_title_width(section) for section in sections)))
+              min(_TITLE_WIDTH, max(_title_width(section) for section in sections)))
   heights = [_height(section, columns, width) for section in sections]
   sheet = Image.new(
       'RGB', (inner + 2 * _MARGIN, sum(heights) + 2 * _MARGIN - _GAP), colours.PAPER)
