@@ -172,6 +172,25 @@ def test_a_dead_peer_is_named_in_one_line(digits_dir, tmp_path, killed, left):
   scripts.answer(done, f'{name} ({job.cluster[killed[0]][0]}) has ended', code=1)
 
 
+def test_a_worker_that_hangs_ends_the_others(digits_dir, tmp_path):
+  with job_of_two(tmp_path, digits_dir, worker_timeout_secs=5) as job:
+    job.start_all()
+    assert job.processes['chief', 0].wait_for('\nstep 3', SECONDS)
+    job.processes['worker', 0].signal(signal.SIGSTOP)
+    done = job.processes['chief', 0].wait(SECONDS)
+  scripts.answer(done, 'another worker took no step for 5 s', code=1)
+
+
+def test_a_worker_waits_for_the_others_and_names_them(digits_dir, tmp_path):
+  with job_of_two(tmp_path, digits_dir) as job:
+    chief = job.start('chief')
+    assert chief.wait_for(
+        f"waiting for worker 1 ({job.cluster['worker'][0]})", SECONDS)
+    chief.signal(signal.SIGTERM)
+    done = chief.wait(SECONDS)
+  scripts.answer(done, 'stopped by SIGTERM', code=128 + signal.SIGTERM)
+
+
 def test_a_signal_stops_all_workers_at_the_same_step(digits_dir, tmp_path):
   with job_of_two(tmp_path, digits_dir) as job:
     job.start_all()

@@ -54,7 +54,8 @@ class Workers:
         tf.errors.UnavailableError, tf.errors.DeadlineExceededError,
         tf.errors.CancelledError, tf.errors.AbortedError)):
       return None
-    gone = peers.silent(self.others)
+    gone = peers.silent_soon(
+        self.others, 0 if isinstance(error, tf.errors.DeadlineExceededError) else 3.0)
     if gone:
       return UserError(f'{", ".join(gone)} has ended: start all workers again, they go'
                        ' on from the last checkpoint')

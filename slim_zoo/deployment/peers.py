@@ -32,6 +32,21 @@ def silent(peers: Mapping[str, str]) -> list[str]:
   return [name for name, address in peers.items() if not answers(address)]
 
 
+def silent_soon(peers: Mapping[str, str], seconds: float) -> list[str]:
+  """Returns the names of the first peers that do not answer; [] if all go on to.
+
+  The port of a process that is killed may be open for a moment after its connections.
+
+  Args:
+    peers: addresses by name.
+    seconds: how long to look.
+  """
+  overdue = time.monotonic() + seconds
+  while not (names := silent(peers)) and time.monotonic() < overdue:
+    time.sleep(0.1)
+  return names
+
+
 def wait_for(peers: Mapping[str, str], seconds: float,
              report: Callable[[str], None]) -> None:
   """Waits until all peers answer.
