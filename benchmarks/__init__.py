@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat; not part of the suite."""
+"""Measurements that anyone can repeat; not part of the test suite."""

@@ -1,11 +1,11 @@
-"""How long Python takes to build each network, beside tf_slim's own where it has it.
+"""Measures the time in which Python builds each network, and tf_slim's own network.
 
   python -m benchmarks.graph_building
   python -m benchmarks.graph_building --filter=resnet_v2_152 --rounds=5
 
-Both are built in turn in one process, in training mode, under their own arg scopes;
-the medians and their ratio are printed as a Markdown table. tf_slim's networks are
-built with this project's door to TensorFlow too: without it they do not start.
+Both are built in turn in one process, in training mode, under their own arg scopes. The
+medians and their ratio are printed as a Markdown table. tf_slim's networks are built
+with this project's tf_compat, because they do not start without it.
 """
 
 import fnmatch
@@ -21,11 +21,11 @@ from slim_zoo.commands import running
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('filter', '*', 'Glob pattern of the names of the networks.')
-flags.DEFINE_integer('rounds', 3, 'How often each network is built.', lower_bound=1)
+flags.DEFINE_integer('rounds', 3, 'Number of rounds.', lower_bound=1)
 
 
 def wheel_network_fn(name: str):
-  """Returns build(images) of the network in tf_slim.nets; None if it has none."""
+  """Returns build(images) of the network in tf_slim.nets, or None."""
   from slim_zoo.catalog import networks
   from slim_zoo.tf_compat import slim
   row = networks.NETWORKS[name]
@@ -47,7 +47,7 @@ def wheel_network_fn(name: str):
 
 
 def seconds_to_build(build, shape) -> float:
-  """Returns the time that build(images) takes in an empty graph."""
+  """Returns the time of build(images) in an empty graph."""
   from slim_zoo.tf_compat import tf
   gc.collect()
   with tf.Graph().as_default():
@@ -58,35 +58,35 @@ def seconds_to_build(build, shape) -> float:
 
 
 def measure(name: str) -> tuple[float, float | None]:
-  """Returns the median times of ours and of the wheel's, built in turn."""
+  """Returns the median times of this project's network and of tf_slim's."""
   from slim_zoo.catalog import networks
   from slim_zoo.nets import nets_factory
   row = networks.NETWORKS[name]
-  ours = nets_factory.get_network_fn(name, 1001, 1e-4, is_training=True)
+  own = nets_factory.get_network_fn(name, 1001, 1e-4, is_training=True)
   frames = [row.frames] if row.frames else []
-  shape = [None, *frames, *[ours.default_image_size] * 2, row.channels]
-  theirs = wheel_network_fn(name)
-  times = {ours: [], theirs: []}
+  shape = [None, *frames, *[own.default_image_size] * 2, row.channels]
+  peer = wheel_network_fn(name)
+  times = {own: [], peer: []}
   for _ in range(FLAGS.rounds):
-    for build in (ours, theirs):
+    for build in (own, peer):
       if build is not None:
         times[build].append(seconds_to_build(build, shape))
-  return statistics.median(times[ours]), (
-      statistics.median(times[theirs]) if theirs else None)
+  return statistics.median(times[own]), (
+      statistics.median(times[peer]) if peer else None)
 
 
 def main(_):
-  """Prints a line for each network as soon as it is measured."""
+  """Prints one line for each network."""
   from slim_zoo.catalog import networks
   names = [name for name in networks.NETWORKS if fnmatch.fnmatch(name, FLAGS.filter)]
   if not names:
-    raise diagnostics.UserError(f"--filter='{FLAGS.filter}' fits no network's name")
-  print('| network | ours, s | tf_slim.nets, s | ours / theirs |')
+    raise diagnostics.UserError(f"--filter='{FLAGS.filter}' matches no network")
+  print('| network | this project, s | tf_slim.nets, s | ratio |')
   print('|---|---:|---:|---:|')
   for name in names:
-    ours, theirs = measure(name)
-    beside = f'{theirs:.2f} | {ours / theirs:.2f}' if theirs else '- | -'
-    print(f'| {name} | {ours:.2f} | {beside} |', flush=True)
+    own, peer = measure(name)
+    cells = f'{peer:.2f} | {own / peer:.2f}' if peer else '- | -'
+    print(f'| {name} | {own:.2f} | {cells} |', flush=True)
 
 
 if __name__ == '__main__':

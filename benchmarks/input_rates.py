@@ -1,11 +1,11 @@
-"""Input side by side: this project's pipeline, slim's old queues, and decoding alone.
+"""Compares the input of this project, slim's queues, and reading with decoding only.
 
   python -m benchmarks.input_rates --output=input.jsonl --dataset_dir=photographs
 
-Batches are made of records of 500 x 375 JPEGs, first written to --dataset_dir,
-and nothing is done with them. Copies of the records for --cache_dir, 8 GB of 4,096, are
-made in a folder below. Processor time is of all threads: unlike a rate it is hardly
-changed by what else runs on the same cores.
+The records are 500 x 375 JPEGs, first written to --dataset_dir; the batches are not
+used. The decoded images of --cache_dir, 8 GB for 4,096 images, are written to a folder
+below it. Processor time is the sum of all threads: unlike a rate, it depends little on
+other processes on the same cores.
 """
 
 import os
@@ -17,15 +17,16 @@ from benchmarks import paired_runs
 from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
-OURS, COPIES = 'this project', 'this project, decoded copies'
+OURS, CACHED = 'this project', 'this project, cached'
 QUEUES, DECODING = 'queues', 'decoding alone'
 _SIZES = {'inception': 299, 'vgg': 224}
 _IMAGES_PER_BATCH = 32
 _BURN_IN = 20
 
-flags.DEFINE_integer('num_images', 4096, 'Photographs in the records. Evaluation reads'
-                     ' each once.', lower_bound=1024)
-flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
+flags.DEFINE_integer('num_images', 4096,
+                     'Photographs in the records. Evaluation reads each once.',
+                     lower_bound=1024)
+flags.DEFINE_integer('rounds', 5, 'Number of rounds.', lower_bound=1)
 path_flags.DEFINE_path('dataset_dir', None,
                        'Folder for the records; existing ones are reused.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
@@ -33,21 +34,21 @@ path_flags.DEFINE_path('docs', None, 'Folder to write input_rates.md to.')
 
 
 def task_of(family: str, is_training: bool) -> dict:
-  """Returns what is compared: as many batches as an evaluation has, less a few."""
-  # A tenth of the images is the split for validation.
+  """Returns the task: almost as many batches as an evaluation has."""
+  # A tenth of the images is the validation split.
   batches = FLAGS.num_images * 8 // 10 // _IMAGES_PER_BATCH - _BURN_IN
   return {'family': family, 'is_training': is_training, 'image_size': _SIZES[family],
           'batch_size': _IMAGES_PER_BATCH, 'dataset_dir': FLAGS.dataset_dir,
           'num_batches': batches, 'burn_in': _BURN_IN}
 
 
-def line(runs: paired_runs.Runs, task: dict, ours: str, rival: str
+def line(runs: paired_runs.Runs, task: dict, own: str, rival: str
          ) -> tuple[str, ...]:
   """Returns a line of the table."""
   what = 'training' if task['is_training'] else 'evaluation'
-  what += ', cached' if ours == COPIES else ''
+  what += ', cached' if own == CACHED else ''
   cells = []
-  for name in (ours, rival):
+  for name in (own, rival):
     seconds = runs.medians(task, name).values()
     if not seconds:
       cells += [str(runs.skipped(task, name)), '-']
@@ -56,7 +57,7 @@ def line(runs: paired_runs.Runs, task: dict, ours: str, rival: str
             if run['task'] == task and run['contender'] == name]
     cells += [f"{task['batch_size'] / statistics.median(seconds):,.0f}",
               f"{statistics.median(busy) / task['batch_size'] * 1e3:.2f}"]
-  ratio = runs.ratio(task, ours, rival)
+  ratio = runs.ratio(task, own, rival)
   return (f"{task['family']}, {what}, compared with {rival}", *cells,
           paired_runs.ratio_cell(ratio))
 
@@ -78,20 +79,20 @@ def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]) -> str:
       paired_runs.table(
           ('', 'images/s', 'ms of processor', 'the other, images/s',
            'ms of processor', 'ratio'),
-          [line(runs, task, ours, other) for task, rival in pairs
-           for ours, other in ((OURS, rival), (COPIES, rival),
+          [line(runs, task, own, other) for task, rival in pairs
+           for own, other in ((OURS, rival), (CACHED, rival),
                                (OURS, paired_runs.CONTROL))])]) + '\n'
 
 
 def main(_):
-  """Runs what is missing, then prints or writes the table."""
+  """Runs missing runs, then prints or writes the table."""
   from benchmarks import photo_records
-  paired_runs.check_given(FLAGS['output'], FLAGS['dataset_dir'])
+  paired_runs.check_flags_set(FLAGS['output'], FLAGS['dataset_dir'])
   photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)
   runs = paired_runs.Runs(FLAGS.output)
   contenders = {
       OURS: paired_runs.runner('peers.our_input'),
-      COPIES: paired_runs.runner(
+      CACHED: paired_runs.runner(
           'peers.our_input', cache_dir=os.path.join(FLAGS.dataset_dir, 'decoded')),
       QUEUES: paired_runs.runner('peers.queue_input'),
       DECODING: paired_runs.runner('peers.decoding')}
@@ -100,7 +101,7 @@ def main(_):
   for task, rival in pairs:
     runs.compare([task], paired_runs.with_control(
         [paired_runs.Contender(name, contenders[name])
-         for name in (OURS, rival, COPIES)]), FLAGS.rounds)
+         for name in (OURS, rival, CACHED)]), FLAGS.rounds)
   paired_runs.write(report(runs, pairs), 'input_rates', FLAGS.docs)
 
 

@@ -1,10 +1,9 @@
-"""Contenders side by side: fresh processes, in turn, and the ratios of each round.
+"""Compares contenders in separate processes, in turn, by the ratios of each round.
 
-The runs go A B C A B C and not A A B B: what slows the machine for a while then slows
-all contenders alike, and the ratio within a round stays. One contender runs a second
-time in each round, as a control: how far two runs of the same code differ. Every run is
-written down as soon as it is done, so that a command that was stopped goes on where it
-stopped.
+The order is A B C A B C, not A A B B C C, so a slow period of the machine affects all
+contenders, and the ratio within a round stays valid. One contender runs twice in each
+round, as a control that shows how much two runs of the same code differ. Each run is
+stored when it ends, so a stopped command continues where it stopped.
 """
 
 import collections
@@ -26,29 +25,29 @@ from slim_zoo.timing import machine
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TIMEOUT_SECS = 1800
-# Above this share of the cores busy with other things, times are worth little.
+# If other processes use more than this share of the cores, times are not reliable.
 BUSY = 0.1
-# The contender that is the first one once more.
+# The name of the second run of the first contender.
 CONTROL = 'the same code again'
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-  """Who runs.
+  """One of the programs that are compared.
 
   Attributes:
-    name: how the table calls it.
-    run: called as run(task); returns {'seconds': [...]} and what else is to be known,
-      or {'skipped': why}.
+    name: its name in the table.
+    run: called as run(task); returns {'seconds': [...]} and further values, or
+      {'skipped': reason}.
   """
 
   name: str
   run: Callable[[Mapping], dict]
 
 
-def check_given(*wanted: flags.Flag) -> None:
-  """Raises UserError for the first flag that has no value; its help says what it is."""
-  for flag in wanted:
+def check_flags_set(*required: flags.Flag) -> None:
+  """Raises UserError for the first flag without a value, with its help text."""
+  for flag in required:
     if not flag.value:
       raise diagnostics.UserError(f'--{flag.name} is missing: {flag.help}')
 
@@ -61,35 +60,35 @@ def with_control(contenders: Sequence[Contender]) -> list[Contender]:
 def runner(module: str, python: str = sys.executable, **fixed) -> Callable:
   """Returns the `run` of a contender that is a module below benchmarks/.
 
-  The module is given the task as JSON, and its last line of output is the answer.
+  The module gets the task as JSON and prints its result as the last line.
   """
   def run(task):
     command = [python, '-m', f'benchmarks.{module}', json.dumps({**task, **fixed})]
     try:
-      done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True,
+      process = subprocess.run(command, cwd=ROOT, text=True, capture_output=True,
                             check=False, timeout=_TIMEOUT_SECS)
     except subprocess.TimeoutExpired:
       return {'skipped': f'took more than {_TIMEOUT_SECS} s'}
     except OSError as error:
       return {'skipped': diagnostics.explain_os_error(error)}
-    return _answer(done)
+    return _answer(process)
   return run
 
 
-def _answer(done: subprocess.CompletedProcess) -> dict:
-  """Returns what a runner printed, or that it failed and by what."""
+def _answer(process: subprocess.CompletedProcess) -> dict:
+  """Returns the printed result of a runner, or its failure."""
   try:
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(process.stdout.strip().splitlines()[-1])
   except (ValueError, IndexError):
-    said = done.stderr.strip().splitlines() or [f'exit code {done.returncode}']
-    return {'skipped': f'failed: {said[-1]}', 'failed': True}
+    lines = process.stderr.strip().splitlines() or [f'exit code {process.returncode}']
+    return {'skipped': f'failed: {lines[-1]}', 'failed': True}
 
 
 class Runs:
   """The runs of a comparison, kept in a file of JSON lines.
 
   Args:
-    path: of the file; what stands in it is not run again.
+    path: file of the runs; existing runs are not repeated.
   """
 
   def __init__(self, path: os.PathLike):
@@ -100,7 +99,7 @@ class Runs:
           run = json.loads(line)
           self.done[self._key(run['task'], run['contender'], run['round'])] = run
         except (ValueError, KeyError, TypeError):
-          print(f"note: a damaged line of '{path}' counts for nothing",
+          print(f"note: a damaged line of '{path}' is ignored",
                 file=sys.stderr)
 
   @staticmethod
@@ -109,109 +108,109 @@ class Runs:
 
   def compare(self, tasks: Iterable[Mapping], contenders: Sequence[Contender],
               rounds: int) -> None:
-    """Runs what is missing: for each task, each round, each contender in turn."""
+    """Runs missing runs: for each task, each round, each contender in turn."""
     tasks, skipped = list(tasks), set()
     total = len(tasks) * rounds * len(contenders)
     with progress.Progress('benchmark', total, 'runs', interval=1e-9) as shown:
-      done = 0
+      count = 0
       for task in tasks:
         for number in range(rounds):
           for contender in contenders:
             self._run(task, contender, number, skipped)
-            done += 1
-            shown.update(done)
+            count += 1
+            shown.update(count)
 
   def _run(self, task, contender, number, skipped):
     key = self._key(task, contender.name, number)
-    whom = json.dumps([task, contender.name], sort_keys=True)
-    if key in self.done or whom in skipped:
+    contender_key = json.dumps([task, contender.name], sort_keys=True)
+    if key in self.done or contender_key in skipped:
       return
     busy, start = machine.busy_share(), time.perf_counter()
-    answer = contender.run(task)
-    if 'skipped' in answer:
-      skipped.add(whom)
+    result = contender.run(task)
+    if 'skipped' in result:
+      skipped.add(contender_key)
       words = ' '.join(str(value) for value in task.values())
-      print(f"{contender.name} ({words}): {answer['skipped']}", file=sys.stderr)
+      print(f"{contender.name} ({words}): {result['skipped']}", file=sys.stderr)
     run = {'task': dict(task), 'contender': contender.name, 'round': number,
-           'busy_before': busy, 'whole_seconds': time.perf_counter() - start, **answer}
+           'busy_before': busy, 'whole_seconds': time.perf_counter() - start, **result}
     self.done[key] = run
-    # What was not run may be there the next time.
-    if 'skipped' not in answer:
+    # Skipped runs are not stored: they may be possible the next time.
+    if 'skipped' not in result:
       with open(self._path, 'a', encoding='utf-8') as file:
         print(json.dumps(run), file=file)
 
-  def noted(self, task: Mapping, contender: str, what: str) -> dict:
-    """Returns what a contender noted in each round, such as its peak_mib."""
-    return {run['round']: run[what] for run in self.done.values()
+  def values(self, task: Mapping, contender: str, key: str) -> dict:
+    """Returns a value of a contender by round, such as its peak_mib."""
+    return {run['round']: run[key] for run in self.done.values()
             if (run['task'], run['contender']) == (dict(task), contender)
-            and run.get(what)}
+            and run.get(key)}
 
   def medians(self, task: Mapping, contender: str) -> dict[int, float]:
     """Returns the median time of each round, in seconds."""
     return {number: statistics.median(seconds) for number, seconds
-            in self.noted(task, contender, 'seconds').items()}
+            in self.values(task, contender, 'seconds').items()}
 
   def skipped(self, task: Mapping, contender: str) -> str | None:
-    """Returns why a contender did not run; None if it did."""
+    """Returns the reason why a contender did not run; None if it did."""
     reasons = [run['skipped'] for run in self.done.values() if 'skipped' in run
                and (run['task'], run['contender']) == (dict(task), contender)]
     return reasons[0] if reasons and not self.medians(task, contender) else None
 
-  def ratio(self, task: Mapping, ours: str, theirs: str) -> ratios.Ratio | None:
-    """Returns our rate over theirs."""
-    return ratios.of_rounds(self.medians(task, theirs), self.medians(task, ours))
+  def ratio(self, task: Mapping, own: str, peer: str) -> ratios.Ratio | None:
+    """Returns the rate of `own` divided by that of `peer`."""
+    return ratios.of_rounds(self.medians(task, peer), self.medians(task, own))
 
   def fewest_rounds(self) -> int:
-    """Returns how often the contender ran that ran least often."""
+    """Returns the smallest number of rounds of a task and contender."""
     counts = collections.Counter(
         (json.dumps(run['task'], sort_keys=True), run['contender'])
         for run in self.done.values() if 'skipped' not in run)
     return min(counts.values(), default=0)
 
   def busiest(self) -> float | None:
-    """Returns the largest share of the cores that was busy before a run that counts."""
+    """Returns the largest share of busy cores before a run."""
     return max((run['busy_before'] for run in self.done.values()
                 if run.get('busy_before') is not None and 'skipped' not in run),
                default=None)
 
 
 def ratio_cell(ratio: ratios.Ratio | None, digits: int = 2) -> str:
-  """Returns a ratio as tables have it; '-' where there is none."""
-  return '-' if ratio is None else ratio.in_words(digits)
+  """Returns the text of a ratio for a table, '-' without one."""
+  return '-' if ratio is None else ratio.text(digits)
 
 
 def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',)) -> str:
-  """Returns the machine, how idle it was, and how many rounds there were, in words."""
+  """Returns a description of the machine, its load and the number of rounds."""
   busiest, rounds = runs.busiest(), runs.fewest_rounds()
-  idle = ('how busy it was is not known' if busiest is None else
-          f'at most {busiest:.0%} busy with other things before each run')
+  idle = ('load before the runs unknown' if busiest is None else
+          f'at most {busiest:.0%} busy with other processes before each run')
   faults = [
-      *['it should be idle'] * (busiest is not None and busiest > BUSY),
-      *[f'{ratios.FEWEST_ROUNDS} rounds are the least'] * (
+      *['the machine must be idle'] * (busiest is not None and busiest > BUSY),
+      *[f'{ratios.FEWEST_ROUNDS} rounds are the minimum'] * (
           rounds < ratios.FEWEST_ROUNDS)]
-  warning = f". NOT TO BE PUBLISHED: {', and '.join(faults)}" if faults else ''
-  return (f'{machine.in_words(machine.describe(packages))}; {idle}; rounds: {rounds} or'
-          ' more, intervals of 90% or more, a ratio whose interval contains 1 is equal'
+  warning = f". DO NOT PUBLISH: {', and '.join(faults)}" if faults else ''
+  return (f'{machine.description(machine.describe(packages))}; {idle}; {rounds} rounds,'
+          ' intervals of 90% or more, a ratio whose interval contains 1 is equal'
           f'{warning}')
 
 
 def table(headings: Sequence[str], lines: Iterable[Sequence[str]],
           texts: int = 1) -> str:
-  """Returns a Markdown table; columns behind the first `texts` stand to the right."""
+  """Returns a Markdown table; columns after the first `texts` are right-aligned."""
   rule = ['---'] * texts + ['---:'] * (len(headings) - texts)
   return '\n'.join(f"| {' | '.join(line)} |" for line in (headings, rule, *lines))
 
 
 def command_line(module: str) -> str:
-  """Returns the command that this process was started by, without its folders."""
+  """Returns the command line of this process, without folders."""
   words = [word if '=' not in word or os.sep not in word else
            f"{word.split('=')[0]}={os.path.basename(word.split('=', 1)[1])}"
            for word in sys.argv[1:]]
   return ' '.join([f'python -m benchmarks.{module}', *words])
 
 
-def line_times(command: Sequence[str], wanted: Callable[[str], bool]) -> dict:
-  """Runs a script of the project; returns when the lines that are wanted came.
+def line_times(command: Sequence[str], is_timed: Callable[[str], bool]) -> dict:
+  """Runs a script of the project; returns the times of some output lines.
 
   Returns:
     {'lines': [(seconds since the start, line)], 'whole': seconds, 'returncode',
@@ -222,7 +221,7 @@ def line_times(command: Sequence[str], wanted: Callable[[str], bool]) -> dict:
       [sys.executable, '-u', *command], cwd=ROOT, text=True, stdout=subprocess.PIPE,
       stderr=subprocess.PIPE) as process:
     for line in process.stdout:
-      if wanted(line):
+      if is_timed(line):
         lines.append((time.perf_counter() - start, line.rstrip()))
     error = process.stderr.read().strip().splitlines()
   return {'lines': lines, 'whole': time.perf_counter() - start,
@@ -230,7 +229,7 @@ def line_times(command: Sequence[str], wanted: Callable[[str], bool]) -> dict:
 
 
 def write(page: str, name: str, folder: str | None) -> None:
-  """Prints a page, and writes it to NAME.md in a folder if there is one."""
+  """Prints a page, and writes it to NAME.md in a folder if given."""
   print(page)
   if folder:
     os.makedirs(folder, exist_ok=True)

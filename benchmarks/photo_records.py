@@ -1,7 +1,7 @@
-"""Records of photographs to time input with: 500 x 375 JPEGs, as ImageNet's mostly are.
+"""Records of photographs for timing input: 500 x 375 JPEGs, the usual size in ImageNet.
 
-They are parts of the two photographs that scikit-learn carries inside its wheel, at
-random places and scales and in several qualities, so that no two are alike.
+They are parts of the two photographs in scikit-learn's wheel, at random positions and
+scales and with several qualities, so all are different.
 """
 
 import os
@@ -22,17 +22,17 @@ _SEED = 0
 
 
 def make(dataset_dir: os.PathLike, num_images: int) -> None:
-  """Writes the records, unless they are there.
+  """Writes the records, unless they exist.
 
   Args:
-    dataset_dir: their folder; it holds records of as many images, or is new.
-    num_images: how many.
+    dataset_dir: their folder, new or with the same number of records.
+    num_images: number of images.
 
   Raises:
     UserError: scikit-learn is missing, or the folder cannot be written.
   """
-  done = pathlib.Path(dataset_dir, f'{num_images}_photographs')
-  if done.exists():
+  marker = pathlib.Path(dataset_dir, f'{num_images}_photographs')
+  if marker.exists():
     return
   photographs = bundled_photographs()
   random = np.random.default_rng(_SEED)
@@ -44,11 +44,11 @@ def make(dataset_dir: os.PathLike, num_images: int) -> None:
       part(Image.fromarray(photographs[label]), random).save(
           path, 'JPEG', quality=int(random.choice(_QUALITIES)))
     image_folder.convert(folder, os.fspath(dataset_dir), NAME, num_shards=8)
-  done.touch()
+  marker.touch()
 
 
 def dataset(dataset_dir: os.PathLike):
-  """Returns the split for training of the records in a folder."""
+  """Returns the training split of the records in a folder."""
   return dataset_factory.get_dataset(NAME, 'train', os.fspath(dataset_dir))
 
 
@@ -72,8 +72,8 @@ def part(photograph: Image.Image, random: np.random.Generator,
   """Returns a part of a photograph, at least half as wide.
 
   Args:
-    photograph: to take it from.
-    random: draws the place and the scale.
+    photograph: the whole photograph.
+    random: draws the position and the scale.
     size: width and height of the result.
   """
   width = int(random.integers(photograph.width // 2, photograph.width * 7 // 8))

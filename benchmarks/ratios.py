@@ -1,8 +1,8 @@
-"""Ratios of two contenders: the median of the rounds, and how sure it is.
+"""Ratios of two contenders: the median of the rounds with a confidence interval.
 
-The interval needs no assumption about how times are spread: it goes from one of the
-ratios of the rounds to another. The median of many rounds is in it with a probability
-of at least 90%; with five rounds it is from the smallest to the largest, and 94%.
+The interval makes no assumption about the distribution of times: its ends are ratios of
+two rounds. It contains the median of many rounds with a probability of at least 90%;
+with five rounds it goes from the smallest to the largest ratio (94%).
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 FEWEST_ROUNDS = 5
-_SURE = 0.9
+_CONFIDENCE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Ratio:
 
   Attributes:
     median: of the rounds.
-    low: the beginning of its interval.
-    high: the end of its interval.
-    rounds: how many rounds both have.
+    low: the lower end of the interval.
+    high: the upper end of the interval.
+    rounds: the number of common rounds.
   """
 
   median: float
@@ -32,15 +32,15 @@ class Ratio:
 
   @property
   def is_equal(self) -> bool:
-    """Whether both may be equal: the interval contains 1, or there is none."""
+    """Whether both may be equal: the interval contains 1 or does not exist."""
     return self.rounds < FEWEST_ROUNDS or self.low <= 1 <= self.high
 
   def times(self, factor: float) -> 'Ratio':
-    """Returns the ratio times a number above 0."""
+    """Returns the ratio multiplied by a positive number."""
     return Ratio(
         self.median * factor, self.low * factor, self.high * factor, self.rounds)
 
-  def in_words(self, digits: int = 2) -> str:
+  def text(self, digits: int = 2) -> str:
     """Returns '1.24 (1.20 to 1.31)', or 'equal (0.97 to 1.03)'.
 
     With fewer than five rounds there is no interval: '1.24 (2 rounds)'.
@@ -51,33 +51,30 @@ class Ratio:
     return f'{shown} ({self.low:.{digits}f} to {self.high:.{digits}f})'
 
 
-def of_rounds(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Ratio | None:
-  """Returns ours over theirs, by the ratio in each round; None if none has both.
-
-  Args:
-    ours: a value for each round.
-    theirs: likewise.
-  """
-  ratios = [ours[number] / theirs[number] for number in ours if number in theirs]
+def of_rounds(numerators: Mapping[int, float],
+              denominators: Mapping[int, float]) -> Ratio | None:
+  """Returns the ratio of two values by round; None without common rounds."""
+  ratios = [numerators[number] / denominators[number] for number in numerators
+            if number in denominators]
   if not ratios:
     return None
   return Ratio(statistics.median(ratios), *interval(ratios), len(ratios))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-  """Returns the narrowest two values between which the median is with 90% at least.
+  """Returns the narrowest interval of values that contains the median with 90%.
 
-  With fewer than five values: the smallest and the largest.
+  With fewer than five values: from the smallest to the largest.
   """
   values, left_out = sorted(values), 0
   while 2 * (left_out + 1) < len(values) and _coverage(
-      len(values), left_out + 1) >= _SURE:
+      len(values), left_out + 1) >= _CONFIDENCE:
     left_out += 1
   return values[left_out], values[-1 - left_out]
 
 
 def _coverage(count, left_out):
-  """Returns the probability that the median is between values, some left out."""
-  # So many values or fewer are below the median with this probability.
+  """Returns the probability that the median is between the remaining values."""
+  # The probability that at most `left_out` values are below the median.
   outside = sum(math.comb(count, below) for below in range(left_out + 1)) / 2**count
   return 1 - 2 * outside

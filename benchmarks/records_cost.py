@@ -1,10 +1,10 @@
-"""What it costs to train on records, beside the same step on images in memory.
+"""Compares a training step on records with the same step on images in memory.
 
   python -m benchmarks.records_cost --output=cost.jsonl --dataset_dir=photographs
 
-Both in turn, each run in a fresh process. The records of 500 x 375 JPEGs are first
-written to --dataset_dir. Beside it stands for which share of its time a step waits for
-its images, as the training script says it in every line of progress.
+Both run in turn, each in a separate process. The records of 500 x 375 JPEGs are first
+written to --dataset_dir. The table also has the share of a step that waits for images,
+as in the progress lines of training.
 """
 
 import statistics
@@ -18,12 +18,11 @@ FLAGS = flags.FLAGS
 RECORDS, SYNTHETIC = 'on records', 'on images in memory'
 
 flags.DEFINE_list('networks', ['resnet_v2_50'], 'Networks to train.')
-flags.DEFINE_integer('batch_size', 8, 'Images a step.', lower_bound=1)
-flags.DEFINE_integer('num_batches', 25, 'Steps that are timed in each run.',
-                     lower_bound=1)
-flags.DEFINE_integer('num_batches_burn_in', 5, 'Steps before them that do not count.',
+flags.DEFINE_integer('batch_size', 8, 'Images per step.', lower_bound=1)
+flags.DEFINE_integer('num_batches', 25, 'Timed steps of each run.', lower_bound=1)
+flags.DEFINE_integer('num_batches_burn_in', 5, 'Steps before them that are not timed.',
                      lower_bound=0)
-flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'Number of rounds.', lower_bound=1)
 flags.DEFINE_integer('num_images', 4096, 'Photographs in the records.',
                      lower_bound=1024)
 path_flags.DEFINE_path('dataset_dir', None,
@@ -33,20 +32,20 @@ path_flags.DEFINE_path('docs', None, 'Folder to write records_cost.md to.')
 
 
 def task_of(name: str) -> dict:
-  """Returns what both run for a network."""
+  """Returns the task of a network."""
   return {'network': name, 'batch_size': FLAGS.batch_size,
           'dataset_dir': FLAGS.dataset_dir, 'num_batches': FLAGS.num_batches,
           'burn_in': FLAGS.num_batches_burn_in}
 
 
 def line(runs: paired_runs.Runs, task: dict, other: str) -> tuple[str, ...]:
-  """Returns a line of the table: steps on records compared with the other ones."""
+  """Returns a line of the table: steps on records compared with `other`."""
   seconds = [runs.medians(task, name) for name in (RECORDS, other)]
   if not all(seconds):
     why = runs.skipped(task, RECORDS) or runs.skipped(task, other)
     return (task['network'], str(task['batch_size']), *'---', str(why))
-  waited = runs.noted(task, RECORDS, 'waited_share').values()
-  return (f"{task['network']}, beside {other}", str(task['batch_size']),
+  waited = runs.values(task, RECORDS, 'waited_share').values()
+  return (f"{task['network']}, compared with {other}", str(task['batch_size']),
           *(f'{statistics.median(values.values()) * 1e3:,.1f}' for values in seconds),
           paired_runs.ratio_cell(ratios.of_rounds(*seconds), 3),
           f'{statistics.median(waited):.1%}')
@@ -70,10 +69,10 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
 
 
 def main(_):
-  """Runs what is missing, then prints or writes the table."""
+  """Runs missing runs, then prints or writes the table."""
   from benchmarks import photo_records
   from slim_zoo.catalog import networks
-  paired_runs.check_given(FLAGS['output'], FLAGS['dataset_dir'])
+  paired_runs.check_flags_set(FLAGS['output'], FLAGS['dataset_dir'])
   for name in FLAGS.networks:
     networks.get_image_network(name)
   photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)

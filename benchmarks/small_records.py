@@ -1,7 +1,7 @@
-"""Any number of records of small images, written as fast as the disk takes them.
+"""Records of small images, written as fast as the disk allows.
 
-A thousand images of random pixels come again and again: what is read does not change
-with the number, only how much of it there is.
+A thousand images of random pixels are repeated, so the content does not depend on the
+number of records.
 """
 
 import io
@@ -24,17 +24,17 @@ _SEED = 0
 
 
 def make(dataset_dir: os.PathLike, num_records: int) -> None:
-  """Writes records, unless they are there.
+  """Writes records, unless they exist.
 
   Args:
-    dataset_dir: their folder; it holds records of as many images, or is new.
-    num_records: how many; a multiple of 1000.
+    dataset_dir: their folder, new or with the same number of records.
+    num_records: number of records, a multiple of 1000.
   """
   folder = pathlib.Path(dataset_dir)
   spec = datasets.DatasetSpec(
       NAME, {'train': num_records}, NUM_CLASSES, f'{NAME}_{{}}_*.tfrecord', channels=1)
-  described = folder / datasets.DESCRIPTION_FILENAME
-  if described.exists():
+  description_path = folder / datasets.DESCRIPTION_FILENAME
+  if description_path.exists():
     return
   folder.mkdir(parents=True, exist_ok=True)
   random = np.random.default_rng(_SEED)
@@ -45,7 +45,7 @@ def make(dataset_dir: os.PathLike, num_records: int) -> None:
     with open(folder / f'{NAME}_train_{index}.tfrecord', 'wb') as file:
       for _ in range(num_records // _DIFFERENT):
         file.write(part)
-  described.write_text(datasets.description(spec), encoding='utf-8')
+  description_path.write_text(datasets.description(spec), encoding='utf-8')
 
 
 def dataset(dataset_dir: os.PathLike):

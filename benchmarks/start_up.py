@@ -1,9 +1,9 @@
-"""How long from the command to the first step, and to the answer to a mistake.
+"""Measures the time from the command to the first step, and to an error message.
 
   python -m benchmarks.start_up --output=start.jsonl --dataset_dir=demo/data
 
-The training script, on records, beside a program that imports TensorFlow, builds the
-tf_slim wheel's network with its train op and takes one bare step on random images.
+Compares the training command on records with a program that imports TensorFlow, builds
+the tf_slim wheel's network with its train op and runs one step on random images.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
 SCRIPT, WHEEL = 'train_image_classifier.py', 'tf_slim wheel'
-# What is answered without TensorFlow.
+# Commands that end without TensorFlow.
 _ANSWERS = {'--help': ['--help'],
             'a mistyped flag': ['--modelname=resnet_v2_50'],
             'a mistyped name': ['--model_name=resnet_v2_5']}
@@ -26,17 +26,17 @@ flags.DEFINE_enum('network', 'resnet_v2_50', [
     f'resnet_v{version}_{depth}' for version in (1, 2) for depth in (50, 101, 152)],
     'The network.')
 flags.DEFINE_integer('batch_size', 2, 'Images of the step.', lower_bound=1)
-flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'Number of rounds.', lower_bound=1)
 path_flags.DEFINE_path('dataset_dir', 'demo/data', 'Folder of the digits data set.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
 path_flags.DEFINE_path('docs', None, 'Folder to write start_up.md to.')
 
 
 def _first_step(command) -> dict:
-  done = paired_runs.line_times(command, lambda line: line.startswith('step 1'))
-  if done['returncode'] or not done['lines']:
-    return {'skipped': f"failed: {done['error']}", 'failed': True}
-  return {'seconds': [done['lines'][0][0]]}
+  output = paired_runs.line_times(command, lambda line: line.startswith('step 1'))
+  if output['returncode'] or not output['lines']:
+    return {'skipped': f"failed: {output['error']}", 'failed': True}
+  return {'seconds': [output['lines'][0][0]]}
 
 
 def run_script(task) -> dict:
@@ -49,15 +49,15 @@ def run_script(task) -> dict:
 
 
 def run_wheel(task) -> dict:
-  """Returns the same of the wheel."""
+  """Returns the same for the wheel."""
   return _first_step(['-m', 'benchmarks.peers.wheel_start_up', task['network'],
                       str(task['batch_size'])])
 
 
 def run_answer(task) -> dict:
-  """Returns the seconds that the script takes for what needs no TensorFlow."""
-  done = paired_runs.line_times([SCRIPT, *_ANSWERS[task['answer']]], lambda _: False)
-  return {'seconds': [done['whole']]}
+  """Returns the seconds of a command that needs no TensorFlow."""
+  output = paired_runs.line_times([SCRIPT, *_ANSWERS[task['answer']]], lambda _: False)
+  return {'seconds': [output['whole']]}
 
 
 def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
@@ -68,7 +68,7 @@ def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
         runs.skipped(task, name))
 
   what = f"{task['network']}, first step of {task['batch_size']} images"
-  # The ratio of rates is that of the other's time to ours.
+  # The ratio of the rates is the inverse ratio of the times.
   lines = [(f'{what}, compared with {other}', seconds(task, SCRIPT),
             seconds(task, other),
             paired_runs.ratio_cell(runs.ratio(task, other, SCRIPT)))
@@ -87,10 +87,10 @@ def report(runs: paired_runs.Runs, task: dict, answers: list[dict]) -> str:
 
 
 def main(_):
-  """Runs what is missing, then prints or writes the table."""
+  """Runs missing runs, then prints or writes the table."""
   from slim_zoo.catalog import datasets
   if not FLAGS.output:
-    raise diagnostics.UserError('--output is missing: name the file of the runs')
+    raise diagnostics.UserError('--output is missing: give the file of the runs')
   datasets.split_files(datasets.find_dataset('digits'), 'train', FLAGS.dataset_dir)
   runs = paired_runs.Runs(FLAGS.output)
   task = {'network': FLAGS.network, 'batch_size': FLAGS.batch_size}

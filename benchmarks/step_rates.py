@@ -1,12 +1,12 @@
-"""Steps side by side with the peers: forward, frozen forward, train step.
+"""Compares steps with other projects: forward, frozen forward, training step.
 
   python -m benchmarks.step_rates --output=steps.jsonl
   python -m benchmarks.step_rates --output=steps.jsonl --networks=mobilenet_v2 \\
       --what=forward,frozen --torch_python=PATH --docs=docs
 
-Ours, the tf_slim wheel's, Keras 3's applications and PyTorch's with timm: in turn, each
-run in a fresh process. What stands in the output is not run again, so the same command
-goes on where it stopped.
+This project, the tf_slim wheel, Keras 3's applications and PyTorch with timm run in
+turn, each in a separate process. Runs in the output file are not repeated, so the same
+command continues a stopped comparison.
 """
 
 import os
@@ -23,7 +23,7 @@ from slim_zoo.timing import machine
 FLAGS = flags.FLAGS
 OURS = 'this project'
 NETWORKS = ('resnet_v2_50', 'vgg_16', 'inception_v3', 'mobilenet_v2')
-WHATS = {'forward': 'forward', 'frozen': 'frozen forward', 'step': 'train step'}
+WHATS = {'forward': 'forward', 'frozen': 'frozen forward', 'step': 'training step'}
 _NOTES = """Each row compares the same thing: unfrozen with unfrozen networks, frozen
 with frozen ones. For Keras these are `predict_on_batch`, a function with constant
 weights, and `train_on_batch`. The tf_slim wheel has no frozen graph and no MobileNet
@@ -36,14 +36,13 @@ control is this project a second time in each round."""
 flags.DEFINE_list('networks', list(NETWORKS), 'Networks to compare.')
 flags.DEFINE_list('what', list(WHATS), 'What to time: forward, frozen, step.')
 flags.DEFINE_integer('batch_size', 16, 'Images at a time.', lower_bound=1)
-flags.DEFINE_integer('rounds', 5, 'How often each contender runs.', lower_bound=1)
-flags.DEFINE_integer('num_batches', 10, 'Batches that are timed in each run.',
-                     lower_bound=1)
-flags.DEFINE_integer('num_batches_burn_in', 3, 'Batches before them that do not count.',
+flags.DEFINE_integer('rounds', 5, 'Number of rounds.', lower_bound=1)
+flags.DEFINE_integer('num_batches', 10, 'Timed batches of each run.', lower_bound=1)
+flags.DEFINE_integer('num_batches_burn_in', 3, 'Batches before them, not timed.',
                      lower_bound=0)
 flags.DEFINE_list('peers', ['wheel', 'keras', 'torch'],
-                  'Whom to compare with; keras_xla is Keras told to use XLA, which it'
-                  ' does by itself where it thinks it fit.')
+                  'Projects to compare with. keras_xla is Keras that always uses XLA;'
+                  ' otherwise Keras decides.')
 path_flags.DEFINE_path('torch_python', sys.executable,
                        'Python interpreter that has torch and timm.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
@@ -53,7 +52,7 @@ path_flags.DEFINE_path('docs', None,
 
 
 def peers() -> dict[str, paired_runs.Contender]:
-  """Returns all peers by the names that --peers has for them."""
+  """Returns all peers by their names in --peers."""
   keras = 'peers.keras_applications'
   return {
       'wheel': paired_runs.Contender(
@@ -67,28 +66,28 @@ def peers() -> dict[str, paired_runs.Contender]:
 
 
 def check_flags() -> None:
-  """Refuses what makes no sense before the first run."""
+  """Raises UserError for wrong flags before the first run."""
   from slim_zoo.catalog import networks
   if not FLAGS.output:
-    raise diagnostics.UserError('--output is missing: name the file of the runs')
+    raise diagnostics.UserError('--output is missing: give the file of the runs')
   for name in FLAGS.networks:
     networks.get_image_network(name)
-  for kind, given, known in (('measurement', FLAGS.what, WHATS),
+  for kind, names, known in (('measurement', FLAGS.what, WHATS),
                              ('peer', FLAGS.peers, peers())):
-    for name in given:
+    for name in names:
       if name not in known:
         raise diagnostics.unknown_name(kind, name, known)
 
 
 def tasks() -> list[dict]:
-  """Returns what is compared, the quick networks' measurements together."""
+  """Returns the tasks, with all measurements of a network in sequence."""
   return [{'network': name, 'what': what, 'batch_size': FLAGS.batch_size,
            'num_batches': FLAGS.num_batches, 'burn_in': FLAGS.num_batches_burn_in}
           for name in FLAGS.networks for what in FLAGS.what]
 
 
 def cell(runs: paired_runs.Runs, task, contender: str) -> str:
-  """Returns images a second, the median of the rounds; '-' where there is none."""
+  """Returns images per second, the median of the rounds, or '-'."""
   rates = sorted(task['batch_size'] / seconds
                  for seconds in runs.medians(task, contender).values())
   return f'{rates[len(rates) // 2]:,.1f}' if rates else '-'
@@ -135,10 +134,10 @@ def draw(runs: paired_runs.Runs, rivals: list[str], path: str) -> bool:
 
 
 def main(_):
-  """Runs what is missing, then prints or writes the table."""
+  """Runs missing runs, then prints or writes the table."""
   check_flags()
   if machine.busy_share() is None:
-    print('note: how busy the machine is cannot be seen here', file=sys.stderr)
+    print('note: the load of this machine cannot be measured', file=sys.stderr)
   rivals = [peers()[name] for name in FLAGS.peers]
   runs = paired_runs.Runs(FLAGS.output)
   ours = paired_runs.Contender(OURS, paired_runs.runner('peers.ours'))

@@ -1,14 +1,14 @@
-"""The training script's loop beside the bare rate of its steps.
+"""Compares the training loop with the rate of its bare steps.
 
   python -m benchmarks.training_loop --output=loop.jsonl --dataset_dir=demo/data
 
-The script runs as users run it, with progress, summaries and checkpoints, and is timed
-from outside, by when its lines of progress come. Beside it, in turn, a session runs the
-same train op of the same graph on the same records, and does nothing else.
+The training command runs as usual, with progress, summaries and checkpoints, and is
+timed by its progress lines. In turn with it, a session runs only the train op of the
+same graph on the same records.
 
-A minute holds none of the summaries and checkpoints that come every ten minutes. So
-they come every few seconds here, and what they take is counted once each: what the run
-took beyond its median steps.
+By default summaries and checkpoints come every ten minutes, longer than these runs.
+Here they come every few seconds, and their time is the time that the run takes beyond
+its median steps.
 """
 
 import itertools
@@ -25,27 +25,29 @@ from slim_zoo.commands import path_flags, running
 FLAGS = flags.FLAGS
 SCRIPT, BARE = 'train_image_classifier.py', 'bare steps'
 _STEP = re.compile(r'step (\d+)[/ ]')
-# Network, images a step, steps, and steps between two lines of progress.
+# Network, images per step, steps, and steps between two progress lines.
 _RUNS = {'lenet': (32, 3000, 10), 'resnet_v2_50': (8, 40, 1)}
-# Seconds between checkpoints, and between summaries, that users get by default.
+# Default seconds between checkpoints, and between summaries.
 _USUAL_INTERVAL = 600
 
 flags.DEFINE_list('networks', list(_RUNS), 'Networks to train.')
-flags.DEFINE_integer('steps', None, 'Steps of a run; by default 3000 of lenet, 40 of'
-                     ' others.', lower_bound=1)
-flags.DEFINE_integer('batch_size', None, 'Images a step; by default 32 of lenet, 8 of'
-                     ' others.', lower_bound=1)
-flags.DEFINE_integer('interval_secs', 8, 'Seconds between checkpoints, and between'
-                     ' summaries. What comes before the second ones does not count.',
+flags.DEFINE_integer('steps', None,
+                     'Steps of a run; by default 3000 for lenet, 40 for others.',
                      lower_bound=1)
-flags.DEFINE_integer('rounds', 5, 'How often each of both runs.', lower_bound=1)
+flags.DEFINE_integer('batch_size', None,
+                     'Images per step; by default 32 for lenet, 8 for others.',
+                     lower_bound=1)
+flags.DEFINE_integer('interval_secs', 8,
+                     'Seconds between checkpoints, and between summaries. Steps before'
+                     ' the second ones are not counted.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'Number of rounds.', lower_bound=1)
 path_flags.DEFINE_path('dataset_dir', 'demo/data', 'Folder of the digits data set.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
 path_flags.DEFINE_path('docs', None, 'Folder to write training_loop.md to.')
 
 
 def task_of(name: str) -> dict:
-  """Returns what both run for a network."""
+  """Returns the task of a network."""
   batch_size, steps, every = _RUNS.get(name, _RUNS['resnet_v2_50'])
   batch_size, steps = FLAGS.batch_size or batch_size, FLAGS.steps or steps
   return {
@@ -60,50 +62,50 @@ def task_of(name: str) -> dict:
 
 
 def run_script(task) -> dict:
-  """Returns the seconds a step of the script, by its lines of progress."""
+  """Returns the seconds per step of the command, by its progress lines."""
   with tempfile.TemporaryDirectory() as folder:
-    done = paired_runs.line_times(
+    output = paired_runs.line_times(
         [SCRIPT, *task['flags'], f'--train_dir={folder}'],
         lambda line: _STEP.match(line) and 'loss' in line)
-  if done['returncode']:
-    return {'skipped': f"failed: {done['error']}", 'failed': True}
-  return {**found_in([seconds for seconds, _ in done['lines']], task),
-          'last_line': done['lines'][-1][1]}
+  if output['returncode']:
+    return {'skipped': f"failed: {output['error']}", 'failed': True}
+  return {**step_times([seconds for seconds, _ in output['lines']], task),
+          'last_line': output['lines'][-1][1]}
 
 
-def found_in(times: list[float], task) -> dict:
-  """Returns the seconds a step, and what summaries and a checkpoint take beside.
+def step_times(times: list[float], task) -> dict:
+  """Returns the seconds per step, and the time of summaries and a checkpoint.
 
   Args:
-    times: when lines of progress came, in seconds.
-    task: of `task_of`.
+    times: times of the progress lines, in seconds.
+    task: from `task_of`.
 
   Returns:
-    {'seconds': [a step's, between each two lines], 'extra_seconds': of summaries and
-    a checkpoint}; or {'skipped': why}.
+    {'seconds': [per step, between two lines], 'extra_seconds': of summaries and a
+    checkpoint}; or {'skipped': reason}.
   """
-  # The graphs of summaries and checkpoints are compiled when they first come.
+  # The graphs of summaries and checkpoints are compiled at their first use.
   times = [time for time in times if time >= times[0] + 1.5 * task['interval']]
-  often = (times[-1] - times[0]) / task['interval'] if times else 0
-  if often < 1:
-    return {'skipped': f"{task['steps']} steps end before the second checkpoint: take"
+  intervals = (times[-1] - times[0]) / task['interval'] if times else 0
+  if intervals < 1:
+    return {'skipped': f"{task['steps']} steps end before the second checkpoint: give"
                        ' more --steps', 'failed': True}
   between = [after - before for before, after in itertools.pairwise(times)]
   typical = statistics.median(between)
   extra = times[-1] - times[0] - len(between) * typical
   return {'seconds': [seconds / task['every'] for seconds in between],
-          'extra_seconds': max(0.0, extra) / often}
+          'extra_seconds': max(0.0, extra) / intervals}
 
 
 def run_bare(task) -> dict:
-  """Returns the seconds a step of a session that does nothing else."""
+  """Returns the seconds per step of a session that only runs the train op."""
   with tempfile.TemporaryDirectory() as folder:
     with_folder = {**task, 'flags': [*task['flags'], f'--train_dir={folder}']}
     return paired_runs.runner('peers.bare_steps')(with_folder)
 
 
 def line(runs: paired_runs.Runs, task: dict, other: str) -> tuple[str, ...]:
-  """Returns a line of the table: the script compared with the other one."""
+  """Returns a line of the table: the command compared with `other`."""
   name = f"{task['network']}, compared with {other}"
   ratio = runs.ratio(task, SCRIPT, other)
   if ratio is None:
@@ -111,10 +113,10 @@ def line(runs: paired_runs.Runs, task: dict, other: str) -> tuple[str, ...]:
     return (name, str(task['batch_size']), *'----', str(why))
   rates = (f'{1 / statistics.median(runs.medians(task, contender).values()):,.2f}'
            for contender in (SCRIPT, other))
-  extra = statistics.median(runs.noted(task, SCRIPT, 'extra_seconds').values())
+  extra = statistics.median(runs.values(task, SCRIPT, 'extra_seconds').values())
   with_extra = ratio.times(_USUAL_INTERVAL / (_USUAL_INTERVAL + extra))
-  return (name, str(task['batch_size']), *rates, ratio.in_words(3), f'{extra:.2f}',
-          with_extra.in_words(3) if other == BARE else '-')
+  return (name, str(task['batch_size']), *rates, ratio.text(3), f'{extra:.2f}',
+          with_extra.text(3) if other == BARE else '-')
 
 
 def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
@@ -136,10 +138,10 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
 
 
 def main(_):
-  """Runs what is missing, then prints or writes the table."""
+  """Runs missing runs, then prints or writes the table."""
   from slim_zoo.catalog import datasets, networks
   if not FLAGS.output:
-    raise diagnostics.UserError('--output is missing: name the file of the runs')
+    raise diagnostics.UserError('--output is missing: give the file of the runs')
   for name in FLAGS.networks:
     networks.get_image_network(name)
   datasets.split_files(datasets.find_dataset('digits'), 'train', FLAGS.dataset_dir)

@@ -139,7 +139,7 @@ def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
   assert sum(shares.values()) == pytest.approx(1)
   named = max(shares, key=shares.get)
   assert rows[-1]['bottleneck'] == named
-  assert f'the bottleneck: {named} (the input alone gives' in done.stdout
+  assert f'bottleneck: {named} (the input alone delivers' in done.stdout
 
 
 @pytest.mark.parametrize(('flags', 'words'), [
@@ -187,7 +187,7 @@ def test_ratios_are_of_each_round():
                                  'seconds': [seconds], 'busy_before': 0.5}
   assert runs.ratio({}, 'ours', 'theirs') == ratios.Ratio(3, 3, 3, 3)
   assert paired_runs.conditions(runs).endswith(
-      'NOT TO BE PUBLISHED: it should be idle, and 5 rounds are the least')
+      'DO NOT PUBLISH: the machine must be idle, and 5 rounds are the minimum')
 
 
 @pytest.mark.parametrize(('values', 'low', 'high'), [
@@ -208,7 +208,7 @@ def test_intervals_leave_out_as_many_as_90_percent_allow(values, low, high):
 ])
 def test_a_ratio_near_one_is_equal(ours, theirs, words, is_equal):
   ratio = ratios.of_rounds(dict(enumerate(ours)), dict(enumerate(theirs)))
-  assert (ratio.in_words(), ratio.is_equal) == (words, is_equal)
+  assert (ratio.text(), ratio.is_equal) == (words, is_equal)
   assert ratios.of_rounds(dict(enumerate(ours)), {}) is None
 
 
@@ -231,7 +231,7 @@ def test_who_did_not_run_was_not_disturbed():
 
 
 @pytest.mark.parametrize(('module', 'python', 'task', 'why'), [
-    ('keras_applications', sys.executable, {'network': 'lenet'}, 'no application'),
+    ('keras_applications', sys.executable, {'network': 'lenet'}, 'has no lenet'),
     ('torch_timm', '/nonexistent/python', {'network': 'vgg_16'}, 'no such file'),
     ('no_such_module', sys.executable, {}, 'failed: '),
 ], ids=['unknown', 'no interpreter', 'failing'])
@@ -248,7 +248,7 @@ def test_a_package_that_is_missing_is_a_reason(monkeypatch, capsys):
   from benchmarks.peers import reports, torch_timm
   monkeypatch.setattr(sys, 'argv', ['runner', json.dumps({'network': 'vgg_16'})])
   monkeypatch.setitem(sys.modules, 'timm', None)
-  reports.answer(torch_timm.measure)
+  reports.print_result(torch_timm.measure)
   assert "'timm' is not installed" in json.loads(capsys.readouterr().out)['skipped']
 
 
@@ -270,7 +270,7 @@ def test_the_machine_is_described_without_names():
   described = machine.describe()
   assert described['cores'] >= 1
   import platform
-  assert platform.node() not in machine.in_words(described)
+  assert platform.node() not in machine.description(described)
 
 
 @pytest.mark.parametrize('log', [False, True])

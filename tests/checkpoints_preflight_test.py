@@ -102,9 +102,11 @@ def test_the_table_says_what_becomes_of_every_variable(tmp_path):
   assert row(lines, 'missing in the checkpoint') == (1, 'LeNet/conv2/biases')
   count, names = row(lines, 'shape differs')
   assert count == 2
-  assert 'LeNet/fc4/weights [1024, 7] there, [1024, 10] here' in names
+  assert ('LeNet/fc4/weights [1024, 7] in the checkpoint, [1024, 10] in the network'
+          in names)
   assert row(lines, 'unused in the checkpoint') == (1, 'LeNet/extra/weights')
-  assert any(line.startswith('WARNING: 3 variables begin anew') for line in lines)
+  assert any(line.startswith('WARNING: --ignore_missing_vars initializes 3')
+             for line in lines)
 
 
 def test_many_names_are_counted_by_scope():
@@ -129,7 +131,7 @@ def test_a_refusal_shows_the_table_first(tmp_path, capfd):
 def test_another_class_count_is_named_with_both_numbers():
   text = refusal(build(num_classes=5), contract_shapes('lenet'))
   assert 'the checkpoint has 1,001 classes, the data set 5' in text
-  assert '--checkpoint_exclude_scopes=auto starts the head LeNet/fc4 anew' in text
+  assert '--checkpoint_exclude_scopes=auto initializes the head LeNet/fc4' in text
   assert '--labels_offset' not in text
 
 
@@ -142,8 +144,8 @@ def test_one_class_more_may_be_the_background():
 def test_both_heads_of_inception_are_named():
   network = build('inception_v3', 5)
   shapes = contract_shapes('inception_v3')
-  assert ('1,001 classes, the data set 5: --checkpoint_exclude_scopes=auto starts the'
-          ' head InceptionV3/Logits, InceptionV3/AuxLogits anew') in refusal(
+  assert ('1,001 classes, the data set 5: --checkpoint_exclude_scopes=auto initializes'
+          ' the head InceptionV3/Logits, InceptionV3/AuxLogits') in refusal(
               network, shapes)
   assert network.head.scopes_to_exclude(network.variables, shapes) == [
       'InceptionV3/Logits', 'InceptionV3/AuxLogits']
@@ -168,8 +170,8 @@ def test_another_width_names_the_network_that_has_it():
 def test_another_image_size_is_named():
   text = refusal(build(image_size=32), {
       name: value.shape for name, value in lenet_values(image_size=28).items()})
-  assert ('LeNet/fc3/weights has another shape, [3136, 1024] there and [4096, 1024]'
-          ' here') in text
+  assert ('LeNet/fc3/weights has another shape, [3136, 1024] in the'
+          ' checkpoint and [4096, 1024] in the network') in text
   assert 'images of 28 x 28' in text
   assert '--train_image_size=28' in text
 
@@ -249,7 +251,7 @@ def test_auto_excludes_the_head_when_the_classes_differ_and_only_then(tmp_path):
                                    exclude_scopes=['auto'])
   assert row(lines, 'excluded') == (2, 'LeNet/fc4/weights, LeNet/fc4/biases')
   assert lines[-1] == ('the checkpoint has 7 classes, the data set 4: the head'
-                       ' LeNet/fc4 starts anew')
+                       ' LeNet/fc4 is initialized')
   for name, value in after.items():
     same_as = before if name.startswith('LeNet/fc4') else values
     np.testing.assert_array_equal(value, same_as[name])
@@ -276,7 +278,7 @@ def test_renamed_averages_are_restored_in_place_of_the_weights(tmp_path):
   tf.reset_default_graph()
   lines, _, after = fine_tune(
       prefix, build(), rename=renaming.parse(['module/net=LeNet']))
-  assert 'also keeps moving averages of 8 of these' in lines[-1]
+  assert 'also has moving averages of 8 of these' in lines[-1]
   np.testing.assert_array_equal(
       after['LeNet/fc3/biases'], weights['module/net/fc3/biases'])
 
@@ -325,7 +327,8 @@ def test_as_many_classes_in_another_order_are_put_in_order(tmp_path):
 
 
 @pytest.mark.parametrize(('old', 'scopes', 'words'), [
-    ({0: 'x', 1: 'y'}, [], "no class of the data set has .*'a' here, 'x' there"),
+    ({0: 'x', 1: 'y'}, [],
+     "no class of the data set has .*'a' in the data set, 'x' in the checkpoint"),
     ({0: 'a', 8: 'b'}, [], 'its labels end at 8.* 4 classes'),
     ({}, [], 'its labels end at -1'),
     ({0: 'a'}, ['LeNet/fc4'], 'no weights of classes are restored'),

@@ -54,10 +54,10 @@ def test_the_average_takes_the_place_of_its_weight():
      ["mean '/ExponentialMovingAverage'"]),
     (['a/w', 'b/w'], ['a=b'], ["'a/w' and 'b/w'", "both be 'b/w'"]),
     (['a/w/x', 'a/w/y'], ['/x=', '/y='], ["both be 'a/w'"]),
-    (['a/w'], ['a'], ["'a' is no rule", 'OLD=NEW']),
-    (['a/w'], ['a=a'], ['is no rule']),
-    (['a/w'], ['a=b=c'], ['is no rule']),
-    (['a/w'], ['a=b', 'a=c'], ["two rules are about 'a'"]),
+    (['a/w'], ['a'], ["'a' is not a rule", 'OLD=NEW']),
+    (['a/w'], ['a=a'], ['is not a rule']),
+    (['a/w'], ['a=b=c'], ['is not a rule']),
+    (['a/w'], ['a=b', 'a=c'], ["two rules for 'a'"]),
 ])
 def test_rules_that_cannot_be_meant(names, rules, words):
   with pytest.raises(diagnostics.UserError) as caught:

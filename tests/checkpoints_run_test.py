@@ -107,7 +107,7 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before(run, damage, capfd):
   line, = found.describe_damage()
   assert 'model.ckpt-60 is newer but damaged' in line
   assert '20 steps are lost' in line
-  assert 'stay' in line
+  assert 'its files are kept' in line
   found.record()
   assert tf.train.latest_checkpoint(str(run)).endswith('model.ckpt-40')
   # The saver deletes what is listed: the whole ones in turn, the torn one never.
@@ -129,7 +129,7 @@ def test_when_none_is_whole_the_answer_names_all(run):
     checkpoint_files.cut(checkpoint_files.data(run / f'model.ckpt-{step}'), step)
   with pytest.raises(diagnostics.UserError) as caught:
     newest(run)
-  for words in ('model.ckpt-60', 'model.ckpt-40', 'model.ckpt-20', 'is whole',
+  for words in ('model.ckpt-60', 'model.ckpt-40', 'model.ckpt-20', 'is complete',
                 '--train_dir'):
     assert words in str(caught.value)
 
@@ -198,7 +198,7 @@ def test_a_checkpoint_deleted_by_hand_is_said_to_be_gone(run):
   found = newest(run)
   assert steps([found.path]) == [40]
   assert found.describe_damage() == [
-      'WARNING: model.ckpt-60 is gone, 20 steps are lost']
+      'WARNING: model.ckpt-60 is missing, 20 steps are lost']
 
 
 def test_a_state_file_alone_is_not_taken_for_a_new_run(tmp_path):

@@ -71,9 +71,10 @@ def test_head_of_table_depends_on_classes(pair):
       head, f'{pair.head()}/biases']
 
 
-def test_every_variant_of_pytorch_is_known_to_its_runner():
-  variants = {pair.variant for pair in pairs.PAIRS if pair.framework is layers.PYTORCH}
-  assert variants == {'', *pytorch_runner.VARIANTS}
+def test_every_slim_variant_of_pytorch_is_known_to_its_runner():
+  variants = {pair.slim_variant for pair in pairs.PAIRS
+              if pair.framework is layers.PYTORCH}
+  assert variants == {'', *pytorch_runner.SLIM_VARIANTS}
 
 
 ROWS = [layers.Row('conv', 'a', 'a_norm'),
@@ -102,7 +103,7 @@ def shapes_of_rows(scales):
 def test_engine_gives_back_every_bit(framework, scales):
   shapes = shapes_of_rows(scales)
   values = random_weights.values(shapes)
-  there = engine.to_framework(values, ROWS, framework)
+  there = engine.from_slim(values, ROWS, framework)
   assert len(there.optional) == (2 if scales else 5)
   back = engine.to_slim(there.arrays, ROWS, framework, shapes)
   assert set(back) == set(values)
@@ -112,7 +113,7 @@ def test_engine_gives_back_every_bit(framework, scales):
 
 def test_pytorch_layouts_are_output_channels_first():
   values = random_weights.values(shapes_of_rows(True))
-  arrays = engine.to_framework(values, ROWS, layers.PYTORCH).arrays
+  arrays = engine.from_slim(values, ROWS, layers.PYTORCH).arrays
   assert arrays['a.weight'].shape == (6, 4, 3, 5)
   assert arrays['b.weight'].shape == (6, 1, 3, 3)
   assert arrays['d.weight'].shape == (7, 6)
@@ -127,8 +128,7 @@ def test_bias_and_gamma_are_folded_where_slim_has_neither(framework):
   random = np.random.default_rng(1)
   shapes = {name: shape for name, shape in shapes_of_rows(False).items()
             if name.startswith('conv/')}
-  arrays = engine.to_framework(
-      random_weights.values(shapes), ROWS[:1], framework).arrays
+  arrays = engine.from_slim(random_weights.values(shapes), ROWS[:1], framework).arrays
   bias, gamma = random.normal(size=[2, 6])
   arrays[framework.tensor('a', framework.bias)] = bias
   arrays[framework.tensor('a_norm', framework.norm['gamma'])] = gamma
@@ -146,13 +146,13 @@ def test_bias_and_gamma_are_folded_where_slim_has_neither(framework):
 
 
 @pytest.mark.parametrize(('change', 'words'), [
-    (lambda arrays: arrays.pop('d/bias'), 'have no d/bias'),
+    (lambda arrays: arrays.pop('d/bias'), 'lack d/bias'),
     (lambda arrays: arrays.update(more=np.zeros(3)), '1 tensors that this network'),
     (lambda arrays: arrays.update({'d/bias': np.zeros(3)}), r'shape \[3\], not \[7\]'),
 ], ids=['missing', 'beside', 'shape'])
 def test_engine_refuses_what_does_not_fit(change, words):
   shapes = shapes_of_rows(True)
-  arrays = engine.to_framework(random_weights.values(shapes), ROWS, layers.KERAS).arrays
+  arrays = engine.from_slim(random_weights.values(shapes), ROWS, layers.KERAS).arrays
   change(arrays)
   with pytest.raises(diagnostics.UserError, match=words):
     engine.to_slim(arrays, ROWS, layers.KERAS, shapes)
@@ -173,8 +173,7 @@ def there_and_back(pair, folder, options, suffix, num_classes=11):
   """Converts random weights there and back; returns (values, again, lines)."""
   values = random_weights.values(pair.shapes(num_classes, 3))
   slim_networks.write(values, f'{folder}/a')
-  lines = converting.to_framework(
-      pair, f'{folder}/a', f'{folder}/there{suffix}', options)
+  lines = converting.from_slim(pair, f'{folder}/a', f'{folder}/there{suffix}', options)
   lines += converting.to_slim(pair, f'{folder}/there{suffix}', f'{folder}/b', options)
   return values, slim_networks.read(f'{folder}/b', pair), '\n'.join(lines)
 
@@ -189,7 +188,7 @@ def test_resnet_goes_to_keras_and_back(tmp_path):
   pair = pairs.find('ResNet50', 'keras')
   values, again, lines = there_and_back(pair, tmp_path, SMALL, '.keras')
   assert_equal(values, again)
-  assert lines.count("check, with slim's pool1 on both sides") == 2
+  assert lines.count("check, with slim's pool1 in both networks") == 2
   assert lines.count('warning: Keras pads pool1') == 2
   assert 'reads BGR' in lines
   assert sorted(os.listdir(tmp_path)) == [
@@ -260,8 +259,8 @@ def test_nothing_is_written_when_networks_differ(tmp_path, monkeypatch):
   pair = pairs.find('mobilenet_v1_025', 'keras')
   slim_networks.write(random_weights.values(pair.shapes(5, 3)), f'{tmp_path}/a')
   pretend(monkeypatch, lambda ours: ours + 0.01 * np.abs(ours).max() * np.eye(4, 5))
-  with pytest.raises(diagnostics.UserError, match='compute different things'):
-    converting.to_framework(pair, f'{tmp_path}/a', f'{tmp_path}/there.keras', SMALL)
+  with pytest.raises(diagnostics.UserError, match='compute different functions'):
+    converting.from_slim(pair, f'{tmp_path}/a', f'{tmp_path}/there.keras', SMALL)
   assert not list(tmp_path.glob('*.keras'))
 
 
@@ -270,12 +269,12 @@ def test_resnet_of_pytorch_is_only_taken_when_asked_for(tmp_path, monkeypatch):
   slim_networks.write(random_weights.values(pair.shapes(5, 3)), f'{tmp_path}/a')
   pretend(monkeypatch, lambda ours: ours[:, ::-1], lambda ours: ours)
   target = f'{tmp_path}/there.pth'
-  with pytest.raises(diagnostics.UserError, match='strides in the 3x3'):
-    converting.to_framework(pair, f'{tmp_path}/a', target,
+  with pytest.raises(diagnostics.UserError, match='the 3x3 convolution'):
+    converting.from_slim(pair, f'{tmp_path}/a', target,
                           converting.Options(image_size=64))
   assert not os.path.exists(target)
-  lines = converting.to_framework(pair, f'{tmp_path}/a', target, SMALL)
-  assert 'warning: PyTorch strides in the 3x3' in lines[-1]
+  lines = converting.from_slim(pair, f'{tmp_path}/a', target, SMALL)
+  assert 'warning: in PyTorch the 3x3' in lines[-1]
   assert os.path.exists(target)
 
 
@@ -310,14 +309,14 @@ def test_check_sees_what_differs():
     ({'model_name': 'mobilenet_v3_small'}, ['mobilenet_v3_small', 'table']),
     ({'model_name': 'lenet'}, ['lenet', 'no table for Keras']),
     ({'framework': 'pytorch'}, ['--framework=pytorch', 'suffix']),
-    ({'target': 'b.pth'}, ['both foreign weights']),
+    ({'target': 'b.pth'}, ['both weights of another framework']),
     ({'source': 'a', 'target': 'b'}, ['neither', '.safetensors']),
     ({'source': 'absent.h5'}, ["no file 'absent.h5'"]),
     ({'target': 'absent/b'}, ["no folder 'absent'"]),
     ({'model_name': 'inception_v3', 'source': 'pretrained', 'framework': 'pytorch'},
      ['average pools', 'inception_v3']),
     ({'keep_channel_order': True, 'model_name': 'mobilenet_v2'}, ['reads RGB']),
-    ({'use_moving_averages': True}, ['its own weights have none']),
+    ({'use_moving_averages': True}, ['whose weights have none']),
     ({'fold_normalization': True}, ['timm']),
     ({'target': None}, ['no --target']),
 ])
@@ -353,9 +352,8 @@ def test_missing_framework_is_answered_with_what_to_install(
 
 def test_interpreter_that_cannot_be_run_is_named():
   with pytest.raises(diagnostics.UserError, match="--python='absent'"):
-    framework_process.run(
-        pairs.find('vgg_16', 'pytorch'), np.zeros([1, 8, 8, 3], np.float32),
-                python='absent')
+    framework_process.run(pairs.find('vgg_16', 'pytorch'),
+                          np.zeros([1, 8, 8, 3], np.float32), python='absent')
 
 
 def test_list_tells_what_is_refused_and_why():

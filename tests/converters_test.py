@@ -171,9 +171,9 @@ def test_pickle_of_cifar10_may_name_nothing_but_arrays(what):
 @pytest.mark.parametrize(('member', 'data', 'message'), [
     ('data_batch_2.bin', bytes(3072), 'no whole batch of CIFAR-10: 3072 bytes'),
     ('data_batch_2.bin', bytes([11]) + bytes(3072), 'labels 11 to 11'),
-    ('data_batch_2', b'nothing', "no batch of CIFAR-10, and not read on"),
+    ('data_batch_2', b'nothing', "no batch of CIFAR-10 and is not used"),
     ('data_batch_2', pickle.dumps({'labels': [1], 'data': np.zeros((2, 3072), 'u1')}),
-     r'it holds 1 labels and an array \[2, 3072\]'),
+     r'it has 1 labels and an array \[2, 3072\]'),
     ('data_batch_2', pickle.dumps({'labels': [1], 'data': np.zeros((1, 3072))}),
      "values are 'f8', expected u1"),
     ('else', b'', 'has no data_batch_1, data_batch_2'),
@@ -241,7 +241,7 @@ def test_unpacked_flowers_give_the_same_records(tmp_path):
 
 def test_photos_of_other_classes_are_not_taken_for_flowers(tmp_path):
   path = small_archives.tar(tmp_path / 'f.tar', {'flower_photos/cats/1.jpg': b''})
-  with pytest.raises(UserError, match=r'classes cats, .* by slim-zoo convert-images'):
+  with pytest.raises(UserError, match=r'classes cats, .* with slim-zoo convert-images'):
     convert('flowers', path, tmp_path / 'out')
 
 
@@ -363,7 +363,7 @@ def test_imagenet_of_one_split_is_converted_and_says_so(tmp_path, imagenet_dir):
 
 
 @pytest.mark.parametrize(('gone', 'message'), [
-    (('imagenet_lsvrc_2015_synsets.txt',), 'tells all 1000 classes, .* put ILSVRC20'),
+    (('imagenet_lsvrc_2015_synsets.txt',), 'lists all 1000 classes, .* put ILSVRC20'),
     (('imagenet_2012_validation_synset_labels.txt',), 'classes of the validation phot'),
     (('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar'), 'neither ILSVRC2012_img'),
 ])
@@ -425,7 +425,7 @@ def test_photo_that_coco_names_but_lacks_is_refused_and_the_rest_is_there(tmp_pa
       f'val2014/{name}': data for name, data in list(photos_stored.items())[13:]})
   report = convert('visualwakewords', tmp_path / 'source', tmp_path / 'out', **VWW)
   assert report.refused == [(
-      'COCO_val2014_000000000500.jpg', 'the annotations name it, but it is not there')]
+      'COCO_val2014_000000000500.jpg', 'the annotations name it, but it is missing')]
   assert report.spec.splits == {'train': 12, 'val': 11}
 
 

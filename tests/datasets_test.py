@@ -178,7 +178,7 @@ def test_empty_folder_name_gives_the_facts_without_files():
 @pytest.mark.parametrize(('name', 'split', 'folder', 'message'), [
     ('flower', 'train', 'full', "no data set 'flower', .*did you mean 'flowers'"),
     ('flowers', 'valid', 'full', "no split 'valid' in flowers; did you mean 'valida"),
-    ('flowers', 'train', None, 'no dataset_dir: name the folder .*flowers'),
+    ('flowers', 'train', None, 'no dataset_dir: give the folder .*flowers'),
     ('flowers', 'train', 'ful', "no folder '.*/ful' .*did you mean 'full'"),
     ('birds', 'train', 'brids', "no folder '.*/brids'"),
     ('flowers', 'train', 'full/labels.txt', 'is a file: dataset_dir is the folder'),

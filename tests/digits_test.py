@@ -102,7 +102,7 @@ def test_second_run_of_the_download_script_does_nothing(tmp_path, written_digits
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['--dataset_name=digit', '--dataset_dir=x'], "did you mean 'digits'"),
     (['--dataset_name=digits'], '--dataset_dir is missing'),
-    (['--dataset_name=imagenet', '--dataset_dir=x'], 'who registers at image-net.org'),
+    (['--dataset_name=imagenet', '--dataset_dir=x'], 'a registration at image-net.org'),
     (['digits'], "'digits' is not understood"),
 ])
 def test_download_script_answers_a_mistake_in_one_line(tmp_path, arguments, message):

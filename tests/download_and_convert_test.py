@@ -167,7 +167,7 @@ def test_killed_run_is_gone_on_with_and_gives_the_same_records(
   (new / 'flowers_train_00000-of-00005.tfrecord.99.partial').write_bytes(b'x')
   done = run('flowers', source, target, num_workers=3 - workers)
   assert done.returncode == 0, done.stderr
-  assert 'went on with an earlier run' in done.stdout
+  assert 'continued an earlier run' in done.stdout
   assert contents(target) == expected
   kept = [name for name in before if name != cut]
   assert all((target / name).stat().st_mtime_ns == before[name] for name in kept)
@@ -185,7 +185,7 @@ def test_run_that_is_stopped_keeps_what_is_finished_and_says_so(
       ' here')
   assert 'Traceback' not in errors
   report = convert('flowers', source, tmp_path, 2)
-  assert 'went on with an earlier run' in report.lines()[1]
+  assert 'continued an earlier run' in report.lines()[1]
   assert contents(tmp_path) == expected
 
 
@@ -331,17 +331,17 @@ def link(name, target, kind=tarfile.SYMTYPE):
 
 
 @pytest.mark.parametrize(('name', 'data', 'message'), [
-    ('../evil.jpg', b'x', 'a name that leads outside'),
-    ('flower_photos/../../evil.jpg', b'x', 'a name that leads outside'),
-    ('/tmp/evil.jpg', b'x', 'a name that leads outside'),
-    ('C:\\evil.jpg', b'x', 'a name that leads outside'),
-    ('..\\evil.jpg', b'x', 'a name that leads outside'),
+    ('../evil.jpg', b'x', 'a path outside of its folder'),
+    ('flower_photos/../../evil.jpg', b'x', 'a path outside of its folder'),
+    ('/tmp/evil.jpg', b'x', 'a path outside of its folder'),
+    ('C:\\evil.jpg', b'x', 'a path outside of its folder'),
+    ('..\\evil.jpg', b'x', 'a path outside of its folder'),
     ('flower_photos/roses/l.jpg', link('flower_photos/roses/l.jpg', '/etc/passwd'),
-     'which is a link'),
+     'a link or device'),
     ('flower_photos/roses/l.jpg', link('flower_photos/roses/l.jpg', '/etc/passwd',
-                                       tarfile.LNKTYPE), 'which is a link'),
+                                       tarfile.LNKTYPE), 'a link or device'),
     ('flower_photos/roses/d', link('flower_photos/roses/d', '', tarfile.CHRTYPE),
-     'or a device'),
+     'a link or device'),
 ])
 def test_tar_file_that_leads_outside_is_refused(tmp_path, name, data, message):
   small_archives.flowers(tmp_path / 'flower_photos.tgz', 1, {name: data})
@@ -354,17 +354,17 @@ def test_tar_file_that_leads_outside_is_refused(tmp_path, name, data, message):
 def test_other_archives_that_lead_outside_are_refused(tmp_path):
   small_archives.coco(tmp_path / 'coco')
   small_archives.zipped(tmp_path / 'coco/val2014.zip', {'../evil.jpg': b'x'})
-  with pytest.raises(UserError, match=r"holds '\.\./evil\.jpg', a name that leads"):
+  with pytest.raises(UserError, match=r"contains '\.\./evil\.jpg', a path outside"):
     convert('visualwakewords', tmp_path / 'coco', tmp_path / 'out', **VWW)
   small_archives.imagenet(tmp_path / 'imagenet')
   small_archives.tar(tmp_path / 'imagenet/ILSVRC2012_img_train.tar', {
       'n01440764.tar': small_archives.tar_bytes({'../../evil.JPEG': b'x'})})
-  with pytest.raises(UserError, match=r'n01440764\.tar. holds .*leads outside'):
+  with pytest.raises(UserError, match=r'n01440764\.tar. contains .*a path outside'):
     convert('imagenet', tmp_path / 'imagenet', tmp_path / 'out')
   path = small_archives.cifar_binary(
       tmp_path / 'c.tgz', small_archives.cifar_batches())
   small_archives.tar(path, {'../data_batch_1.bin': b''}, 'w:gz')
-  with pytest.raises(UserError, match='leads outside'):
+  with pytest.raises(UserError, match='a path outside'):
     convert('cifar10', path, tmp_path / 'out')
   assert not [path for path in tmp_path.rglob('*evil*')]
 
@@ -398,14 +398,14 @@ def test_places_in_a_tar_file_of_tar_files_hold_the_members(tmp_path):
 # --- Mistakes.
 
 @pytest.mark.parametrize(('flags', 'message'), [
-    ({'dataset_name': 'imagenet'}, 'imagenet is given only to who registers at image-'),
+    ({'dataset_name': 'imagenet'}, 'imagenet needs a registration at image-net'),
     ({'dataset_name': 'flowers', 'source': '{}/sorce'}, "there is no '.*/sorce' .*did "
      "you mean 'source'"),
     ({'dataset_name': 'flowers', 'source': '{}/source'}, 'holds no photos in folders'),
     ({'dataset_name': 'mnist', 'source': '{}/source/a'}, 'is a file: name the folder'),
     ({'dataset_name': 'cifar10', 'source': '{}/source/a'}, "/a' is damaged or cut sh"),
     ({'dataset_name': 'digits', 'source': '{}/source'}, '--source has no effect on di'),
-    ({'dataset_name': 'tfds:mnist:3', 'source': ''}, 'is no name of TensorFlow Datase'),
+    ({'dataset_name': 'tfds:mnist:3', 'source': ''}, 'is not a name of TensorFlow'),
 ])
 def test_mistake_gets_one_line_and_leaves_nothing(tmp_path, flags, message):
   (tmp_path / 'source').mkdir()
@@ -555,7 +555,7 @@ def test_damaged_header_in_the_middle_of_a_tar_file_is_not_taken_for_its_end(tmp
   data = bytearray(small_archives.tar_bytes(files))
   data[2 * (512 + 1024) + 148] ^= 1  # In the checksum of the third.
   (tmp_path / 'a.tar').write_bytes(data)
-  with pytest.raises(UserError, match='there is no end mark'):
+  with pytest.raises(UserError, match='it has no end mark'):
     list(archives.tar_places(str(tmp_path / 'a.tar')))
 
 
@@ -611,11 +611,11 @@ def test_prepared_data_set_of_tensorflow_datasets_is_read(tmp_path, name):
 
 
 @pytest.mark.parametrize(('name', 'changes', 'message'), [
-    ('tfds:birds', {}, 'has the configurations small: name one, as in tfds:birds'),
+    ('tfds:birds', {}, 'has the configurations small: give one, such as tfds:birds'),
     ('tfds:brids', {}, 'not prepared in .* slim-zoo download --dataset_name='
      'tfds:brids'),
-    ('tfds:birds/small:2.0.0', {}, 'version 2.0.0 of it is not there, but 1.0.0'),
-    ('tfds:birds small', {}, 'is no name of TensorFlow Datasets'),
+    ('tfds:birds/small:2.0.0', {}, 'version 2.0.0 is missing, there are 1.0.0'),
+    ('tfds:birds small', {}, 'is not a name of TensorFlow Datasets'),
     ('tfds:birds/small', {'fileFormat': 'array_record'}, 'prepared as array_record'),
     ('tfds:birds/small', {'splits': 3}, 'does not describe a data set'),
     ('tfds:birds/small', {'features': {'label': {'pythonClassName': 'a.b.Tensor'}}},

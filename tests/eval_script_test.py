@@ -138,7 +138,7 @@ def test_watching_evaluates_each_new_checkpoint(flags, trained_dir, tmp_path):
 @pytest.mark.parametrize(('changed', 'words'), [
     ({'model_name': 'lennet'}, ["no network 'lennet'", "'lenet'"]),
     ({'dataset_split_name': 'validation'}, ["no split 'validation'", 'train, test']),
-    ({'quantize': True}, ['--quantize', 'keeps no ranges']),
+    ({'quantize': True}, ['--quantize', 'has no ranges']),
     ({'watch_timeout_secs': 3}, ['--watch']),
     ({'batch_size': 0}, ['--batch_size=0']),
 ])

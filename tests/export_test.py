@@ -251,7 +251,7 @@ def test_what_converters_say_is_held_back(capfd):
     ({'dataset_name': '', 'dataset_dir': ''}, ('no images to check',)),
     ({'labels_file': '{tmp}/11.txt'}, ('names 11 classes', 'has 10')),
     ({'model_name': 'cifarnet'}, ('not of cifarnet', 'lenet')),
-    ({'moving_average_decay': 0.9}, ('keeps no moving averages',)),
+    ({'moving_average_decay': 0.9}, ('has no moving averages',)),
 ], ids=lambda value: next(iter(value)) if isinstance(value, dict) else '')
 def test_mistakes_are_answered_in_one_line(digits_dir, trained_dir, tmp_path, changed,
                                            words):

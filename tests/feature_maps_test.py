@@ -131,7 +131,7 @@ def test_images_too_small_for_a_map_are_refused():
 
 @pytest.mark.parametrize('name', VIDEO_NETWORKS)
 def test_video_networks_have_no_feature_maps(name):
-  with pytest.raises(diagnostics.UserError, match=f"'{name}' reads video"):
+  with pytest.raises(diagnostics.UserError, match=f"'{name}' is a video network"):
     nets_factory.feature_map_names(name)
 
 

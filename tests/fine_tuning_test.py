@@ -52,7 +52,7 @@ def test_to_other_classes_and_back(digits_dir, trained_dir, few_dir, tmp_path):
   assert there.returncode == 0, there.stderr
   assert 'restored                       6  ' in there.stdout
   assert 'excluded                       2  LeNet/fc4/weights' in there.stdout
-  assert 'the head LeNet/fc4 starts anew' in there.stdout
+  assert 'the head LeNet/fc4 is initialized' in there.stdout
   begun = checkpoint_files.values_of(tf.train.latest_checkpoint(str(trained_dir)))
   few = checkpoint_files.values_of(tmp_path / 'few' / 'model.ckpt-2')
   np.testing.assert_array_equal(few[CONV], begun[CONV])
@@ -94,7 +94,7 @@ def test_a_torn_checkpoint_costs_its_steps_and_no_more(digits_dir, tmp_path):
     ({'init': 'scratch', 'checkpoint_path': 'a'}, ['--init=scratch', 'leave out one']),
     ({'init': 'resume'}, ['holds no run']),
     ({'checkpoint_rename': 'a=b'}, ['no effect without --checkpoint_path']),
-    ({'checkpoint_rename': 'ab', 'checkpoint_path': 'a'}, ["'ab' is no rule"]),
+    ({'checkpoint_rename': 'ab', 'checkpoint_path': 'a'}, ["'ab' is not a rule"]),
     ({'transfer_classes_from': '/no/labels.txt', 'checkpoint_path': 'a'},
      ['/no/labels.txt', 'no such file']),
 ])

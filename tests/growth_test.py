@@ -26,27 +26,27 @@ def test_records_are_as_many_as_wanted_and_can_be_read(tmp_path):
   assert times['first_batch_seconds'] > 0 < times['seconds'][0]
 
 
-def runs_of(**noted):
+def runs_of(**contenders):
   """Returns runs of a small and a large contender, by their values of each round."""
   runs = paired_runs.Runs('/nonexistent/file')
-  for name, values in noted.items():
+  for name, values in contenders.items():
     for number, value in enumerate(values):
       runs.done[name, number] = {
           'task': TASK, 'contender': name, 'round': number, **value}
   return runs
 
 
-@pytest.mark.parametrize(('noted', 'scales', 'small', 'large', 'cells'), [
+@pytest.mark.parametrize(('key', 'scales', 'small', 'large', 'cells'), [
     # Four times the images take four times as long, on a machine at half its speed too.
     ('seconds', (1e3 / 16, 1e3 / 64), [[0.9, 1.6, 1.7], [3.2]], [[6.4], [12.8]],
      ('small: 150', 'large: 150', '1.000 (2 rounds)', '1.10')),
     ('peak_mib', (1, 1), [100, 200], [110, 180],
      ('small: 150', 'large: 145', '1.000 (2 rounds)', '1.10')),
 ])
-def test_ratios_are_of_each_round_and_of_an_image(noted, scales, small, large, cells):
-  runs = runs_of(small=[{noted: value} for value in small],
-                 large=[{noted: value} for value in large])
-  line = growth.Line('title', 'small', 'large', noted, scales, 1.10)
+def test_ratios_are_of_each_round_and_of_an_image(key, scales, small, large, cells):
+  runs = runs_of(small=[{key: value} for value in small],
+                 large=[{key: value} for value in large])
+  line = growth.Line('title', 'small', 'large', key, scales, 1.10)
   assert growth.cells(runs, TASK, line) == ('title', *cells)
 
 

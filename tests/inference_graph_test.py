@@ -178,7 +178,7 @@ def test_weights_come_into_a_graph_once(trained_dir):
 
 @pytest.mark.parametrize(('changed', 'words'), [
     ({'end_point_names': ['conv9']}, ("no end point 'conv9' in lenet", 'conv1')),
-    ({'moving_averages': True}, ('keeps no moving averages',)),
+    ({'moving_averages': True}, ('has no moving averages',)),
     ({'model_name': 'cifarnet', 'channels': 3},
      ('another network', '--model_name=lenet')),
     ({'num_classes': 11}, ('LeNet/fc4', '[1024, 10]')),

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import paired_runs, photo_records
 from benchmarks.peers import decoding, our_input, our_steps, queue_input
-from benchmarks.peers.reports import NotThereError
+from benchmarks.peers.reports import UnavailableError
 from slim_zoo.input import records
 from tests.conftest import ROOT
 
@@ -49,7 +49,7 @@ def test_training_batches_are_timed(contender, family, photographs):
 def test_evaluation_is_beside_decoding(photographs):
   for contender in (our_input, decoding):
     assert contender.measure(task(photographs, is_training=False))['seconds'][0] > 0
-  with pytest.raises(NotThereError, match='decoding'):
+  with pytest.raises(UnavailableError, match='decoding'):
     queue_input.measure(task(photographs, is_training=False))
 
 

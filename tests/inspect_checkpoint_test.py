@@ -105,7 +105,7 @@ def test_checkpoint_of_the_first_format_is_one_file(tmp_path):
   assert found.match.network == 'lenet'
   assert found.step is None
   assert found.num_bytes == path.stat().st_size > 4 * found.parameters
-  assert dict(described.rows(found))['step'] == 'not kept'
+  assert dict(described.rows(found))['step'] == 'none'
 
 
 def test_damage_is_answered_in_one_line(trained, tmp_path):
@@ -233,7 +233,7 @@ def test_what_the_scripts_cannot_build_is_shown_in_python():
       'build it': "nets_factory.get_network_fn('mobilenet_v1', 5)(images,"
                   ' depth_multiplier=0.6)'}
   assert dict(described.rows(narrow))['network'] == (
-      '--model_name=mobilenet_v1 with depth_multiplier 0.6: not a row of the registry')
+      '--model_name=mobilenet_v1 with depth_multiplier 0.6: not a row of the catalog')
 
 
 def test_unknown_network_shows_the_nearest_and_what_differs(tmp_path):
@@ -252,8 +252,8 @@ def test_unknown_network_shows_the_nearest_and_what_differs(tmp_path):
   assert near['scopes']['LeNet/conv2'] == {
       'missing': ['LeNet/conv2/biases'], 'unexpected': ['LeNet/conv2/extra']}
   lines = '\n'.join(described.difference_lines(inspect(path).nearest[0]))
-  assert ('  LeNet/fc3: 1 other shapes, such as biases [1000] here, [1024] in the'
-          ' network' in lines)
+  assert ('  LeNet/fc3: 1 other shapes, such as biases [1000] in the'
+          ' checkpoint, [1024] in the network' in lines)
 
 
 def test_scripts_take_the_flags_they_are_given():

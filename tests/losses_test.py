@@ -273,7 +273,7 @@ def test_sums_of_losses_are_read(text, terms):
 
 @pytest.mark.parametrize(('text', 'words'), [
     ('sofmax', "no loss 'sofmax'.*did you mean 'softmax'"),
-    ('softmax:0', "weight '0' is no number above 0"),
+    ('softmax:0', "weight '0' is not a number above 0"),
     ('softmax:nan', "weight 'nan' is no number"),
     ('softmax:a', "weight 'a' is no number"),
     ('softmax,softmax:2', "'softmax' twice"),

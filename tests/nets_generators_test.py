@@ -220,16 +220,16 @@ def test_dcgan_discriminator_halves_size_and_doubles_depth(exponent, batch):
 
 
 @pytest.mark.parametrize(('shape', 'final_size', 'message'), [
-    ((5, 32, 32), 32, 'takes noise'), ((5, None), 32, 'takes noise'),
+    ((5, 32, 32), 32, 'needs noise'), ((5, None), 32, 'needs noise'),
     ((3, 2), 30, 'must be a power of 2'), ((3, 2), 0, 'must be a power of 2'),
-    ((3, 2), 4, 'must be greater than 8')])
+    ((3, 2), 4, 'must be at least 8')])
 def test_dcgan_generator_names_mistakes(shape, final_size, message):
   with pytest.raises(ValueError, match=message):
     dcgan.generator(placeholder(*shape), final_size=final_size)
 
 
 @pytest.mark.parametrize(('shape', 'message'), [
-    ((5, 32, 32), 'takes images'), ((5, 32, None, 3), 'known height and width'),
+    ((5, 32, 32), 'needs images'), ((5, 32, None, 3), 'known height and width'),
     ((5, 32, 16, 3), 'not have equal width and height'),
     ((5, 30, 30, 3), 'not a power of 2'), ((5, 1, 1, 3), 'not a power of 2')])
 def test_dcgan_discriminator_names_mistakes(shape, message):

@@ -75,8 +75,9 @@ def test_from_the_callers_table():
 
 @pytest.mark.parametrize(('arguments', 'message'), [
     ({'final_endpoint': 'Conv2d_99'}, 'Conv2d_99'),
-    ({'depth_multiplier': 0}, 'above 0'),
-    ({'depth_multiplier': -0.1}, 'above 0'), ({'output_stride': 9}, '8, 16, 32')])
+    ({'depth_multiplier': 0}, 'greater than 0'),
+    ({'depth_multiplier': -0.1}, 'greater than 0'),
+    ({'output_stride': 9}, '8, 16, 32')])
 def test_wrong_arguments_raise_value_error(arguments, message):
   with pytest.raises(ValueError, match=message):
     mobilenet_v1.mobilenet_v1_base(images(), **arguments)

@@ -73,9 +73,9 @@ def test_logits_are_those_of_pytorchs_network(name):
   number = int(name.rpartition('_')[2])
   pair = pairs.find(f'resnet{number}', 'pytorch')
   assert pair.model_name == name
-  assert (pair.variant, pair.trains_anew) == ('', False)
+  assert (pair.slim_variant, pair.needs_training) == ('', False)
   values = random_weights.values(pair.shapes(7, 3))
-  arrays = engine.to_framework(values, pair.rows(), layers.PYTORCH).arrays
+  arrays = engine.from_slim(values, pair.rows(), layers.PYTORCH).arrays
   images = np.random.default_rng(0).uniform(-2, 2, [2, 64, 53, 3]).astype(np.float32)
   expected = Reference(arrays, architectures.RESNET_UNITS[number]).logits(images)
   actual = slim_networks.run(pair, values, images)

@@ -220,7 +220,7 @@ def test_units_of_both_versions_take_groups(module, stride):
 
 @pytest.mark.parametrize(('channels', 'depth'), [(6, 8), (8, 6)])
 def test_groups_must_divide_both_depths(channels, depth):
-  with pytest.raises(diagnostics.UserError, match='groups 4 cannot share'):
+  with pytest.raises(diagnostics.UserError, match='groups 4 does not divide'):
     grouped_conv2d(tf.zeros([1, 4, 4, channels]), depth, 3, groups=4)
 
 

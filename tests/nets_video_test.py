@@ -108,7 +108,7 @@ def test_one_answer_is_the_mean_over_time():
 
 
 def test_too_large_images_cannot_be_squeezed():
-  with pytest.raises(diagnostics.UserError, match='a map of 2 x 2 logits'):
+  with pytest.raises(diagnostics.UserError, match='2 x 2 logits cannot'):
     i3d_utils.classify(tf.zeros([1, 2, 8, 8, 4]), {}, 5, 0.8, slim.softmax, True)
 
 
@@ -116,7 +116,7 @@ def test_too_large_images_cannot_be_squeezed():
 def test_mistakes_are_named(base):
   with pytest.raises(ValueError, match="did you mean 'Mixed_5c'"):
     base(clips(), final_endpoint='Mixed_5d')
-  with pytest.raises(diagnostics.UserError, match='takes clips'):
+  with pytest.raises(diagnostics.UserError, match='needs clips'):
     base(tf.zeros([1, 224, 224, 3]))
 
 

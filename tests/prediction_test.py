@@ -284,7 +284,7 @@ def test_flags_that_do_not_fit_the_checkpoint_are_refused(
 def test_averages_that_are_not_there_are_not_used(colour_network):
   choice = identified_network.find(
       colour_network[0], NetworkOptions(moving_averages=True))
-  with pytest.raises(diagnostics.UserError, match='keeps no moving averages'):
+  with pytest.raises(diagnostics.UserError, match='has no moving averages'):
     checkpoint_model.CheckpointModel(choice)
 
 

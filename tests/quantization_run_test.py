@@ -97,7 +97,7 @@ def test_training_begins_from_floats(digits_dir, trained_dir, tmp_path, capsys):
 
 
 def test_floats_have_no_ranges(digits_dir, trained_dir):
-  with pytest.raises(diagnostics.UserError, match='keeps no ranges'):
+  with pytest.raises(diagnostics.UserError, match='has no ranges'):
     evaluate(digits_dir, trained_dir, quantize=True)
 
 

@@ -1,9 +1,9 @@
-"""Runs the training script with its loop taken out: the bare rate of its steps.
+"""Times the steps of a training run without the training loop.
 
-Same graph, same input, same flags; but no progress, no summaries, no checkpoints, no
-callbacks: a session that runs the train op again and again. The task has 'flags' for
-the script, how many 'steps' to take, and of how 'every' many to note the time. The
-first fifth does not count.
+Same graph, input and flags, but no progress, summaries, checkpoints or callbacks: a
+session only runs the train op. The task has 'flags' of the command, the number of
+'steps', and 'every', the number of steps between two times. The first fifth is not
+counted.
 """
 
 import itertools
@@ -14,13 +14,13 @@ import time
 
 
 def bare_run(task):
-  """Returns what stands in for `training.loop.run`."""
+  """Returns a replacement of `training.loop.run`."""
   def run(training_graph, options, images, init_fn=None, callbacks=()):
     from slim_zoo.tf_compat import tf
     with tf.Session() as session:
       session.run([tf.global_variables_initializer(),
                    tf.local_variables_initializer(), images.initializer])
-      # The input stops unless it is told what came out.
+      # The input stops unless delivered batches are logged.
       step = session.make_callable([training_graph.train_op, training_graph.numbers])
       times = []
       for number in range(task['steps']):
@@ -31,13 +31,13 @@ def bare_run(task):
     seconds = [(after - before) / task['every']
                for before, after in itertools.pairwise(times)]
     print(json.dumps({'seconds': seconds}), flush=True)
-    # What the script says and writes at the end of a run is of no run here.
+    # Skips everything that the command does at the end of a run.
     os._exit(0)
   return run
 
 
 def main() -> None:
-  """Runs the script on the task's flags."""
+  """Runs the command with the task's flags."""
   from slim_zoo.commands import running
   from slim_zoo.commands import train as train_image_classifier
   from slim_zoo.training import loop

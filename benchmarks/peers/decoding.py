@@ -1,7 +1,7 @@
-"""Times reading and decoding alone, what no input can do without.
+"""Times only reading and decoding, the lower bound for every input.
 
-The task is that of `benchmarks.peers.our_input`; a batch is as many images as it says,
-decoded in parallel, and nothing is made of them.
+The task is that of `benchmarks.peers.our_input`. Batches have the same number of
+images, decoded in parallel and not used.
 """
 
 from benchmarks import photo_records
@@ -28,4 +28,4 @@ def measure(task) -> dict:
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

@@ -1,9 +1,9 @@
 """Times Keras 3's applications, see `benchmarks.peers`.
 
-Keras needs eager mode, which this project leaves for good: nothing of it is imported
-here. What runs is what a user of Keras runs, predict_on_batch and train_on_batch, which
-compile their step; "jit_compile" in the task has XLA do it, else Keras decides. Frozen
-is the model as one function with its weights as constants, as TensorFlow freezes it.
+Keras needs eager mode, which this project turns off, so nothing of the project's graph
+code is imported here. Measured are predict_on_batch and train_on_batch, which compile
+their step; with "jit_compile" in the task XLA compiles it, else Keras decides. Frozen
+is the model as one function with constant weights.
 """
 
 import os
@@ -17,7 +17,7 @@ _MODELS = {'resnet_v2_50': 'ResNet50V2', 'vgg_16': 'VGG16',
 def measure(task) -> dict:
   """Returns the times of an application of Keras."""
   if task['network'] not in _MODELS:
-    raise reports.NotThereError(f"no application of Keras is {task['network']}")
+    raise reports.UnavailableError(f"keras.applications has no {task['network']}")
   os.environ.update(KERAS_BACKEND='tensorflow', TF_CPP_MIN_LOG_LEVEL='2')
   import keras
   import tensorflow as tf
@@ -39,7 +39,7 @@ def measure(task) -> dict:
 
 
 def _frozen(model, images, task):
-  """Returns the function of a model whose weights are constants."""
+  """Returns the model as a function with constant weights."""
   import tensorflow as tf
   from tensorflow.python.framework import convert_to_constants
   function = tf.function(lambda batch: model(batch, training=False),
@@ -49,4 +49,4 @@ def _frozen(model, images, task):
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

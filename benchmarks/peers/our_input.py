@@ -1,7 +1,7 @@
 """Times this project's input pipeline, see `benchmarks.peers`.
 
 The task has 'family', 'is_training', 'image_size' and 'dataset_dir' in place of a
-network; 'cache_dir' is the folder of decoded copies, if they are to be read.
+network; 'cache_dir' is the folder of the cache of decoded images, if it is used.
 """
 
 from benchmarks import photo_records
@@ -12,7 +12,7 @@ from slim_zoo.tf_compat import tf
 
 
 def measure(task) -> dict:
-  """Returns the times of batches that nothing uses."""
+  """Returns the times of batches that are not used."""
   dataset = photo_records.dataset(task['dataset_dir'])
   preprocess = pipeline.preprocess_with(
       preprocessing_factory.get_preprocessing(task['family'], task['is_training']),
@@ -23,10 +23,11 @@ def measure(task) -> dict:
   batch = images.next_batch()
   with tf.Session() as session:
     session.run(images.initializer)
-    # The input stops unless it is told what came out; fetching images would copy them.
+    # The input stops unless delivered batches are logged. Images are not fetched, which
+    # would copy them.
     run = session.make_callable([batch.numbers, tf.shape(batch.images)])
     return reports.batch_times(lambda: images.log.deliver(run()[0]), task)
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

@@ -1,7 +1,7 @@
-"""Times train steps on records, or on images in memory, see `benchmarks.peers`.
+"""Times training steps on records or on images in memory, see `benchmarks.peers`.
 
-The task has 'dataset_dir' beside a network. With 'synthetic' the same step gets random
-images that stay in memory.
+The task also has 'dataset_dir'. With 'synthetic' the same step reads random images from
+memory.
 """
 
 from benchmarks import photo_records
@@ -13,7 +13,7 @@ from slim_zoo.timing import measured_network
 
 
 def measure(task) -> dict:
-  """Returns the times of steps, and for which share of them they waited for images."""
+  """Returns the times of steps, and the share in which they waited for images."""
   dataset = photo_records.dataset(task['dataset_dir'])
   setting = measured_network.Setting(
       task['network'], task['batch_size'], num_classes=dataset.num_classes)
@@ -48,4 +48,4 @@ def _on_records(setting, dataset, task):
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

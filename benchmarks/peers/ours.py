@@ -6,7 +6,7 @@ from slim_zoo.timing import measured_network
 
 
 def measure(task) -> dict:
-  """Returns the times of a network of the zoo."""
+  """Returns the times of a network of this project."""
   setting = measured_network.Setting(
       task['network'], task['batch_size'], num_clones=task.get('num_clones', 1))
   build = {'forward': measured_network.evaluation_operations,
@@ -21,4 +21,4 @@ def measure(task) -> dict:
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

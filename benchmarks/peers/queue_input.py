@@ -1,9 +1,8 @@
-"""Times the queues that fed slim's networks before, see `benchmarks.peers`.
+"""Times slim's input queues, see `benchmarks.peers`.
 
-The records come through `DatasetDataProvider`, the recipes are those of the old scripts
-as TensorFlow 1 had them: the whole image is decoded and converted, operations draw from
-their own random state, `tf.train.batch` makes the batches. The task is that of
-`benchmarks.peers.our_input`.
+Records come from `DatasetDataProvider` with the recipes of slim's scripts in TensorFlow
+1: the whole image is decoded and converted, ops have their own random state, and
+`tf.train.batch` makes the batches. The task is that of `benchmarks.peers.our_input`.
 """
 
 from benchmarks import photo_records
@@ -39,7 +38,7 @@ def inception(image, size):
 
 
 def vgg(image, size):
-  """Returns a random crop of a randomly scaled image, less the mean colour."""
+  """Returns a random crop of a randomly scaled image, minus the mean colour."""
   side = tf.random_uniform([], 256, 513, tf.int32)
   image = tf.to_float(image)
   shape = tf.to_float(tf.shape(image)[:2])
@@ -51,9 +50,9 @@ def vgg(image, size):
 
 
 def measure(task) -> dict:
-  """Returns the times of batches that nothing uses."""
+  """Returns the times of batches that are not used."""
   if not task['is_training']:
-    raise reports.NotThereError('evaluation is compared with decoding')
+    raise reports.UnavailableError('evaluation is compared with decoding')
   dataset = photo_records.dataset(task['dataset_dir'])
   with tf.device('/cpu:0'):
     provider = slim.dataset_data_provider.DatasetDataProvider(
@@ -75,4 +74,4 @@ def measure(task) -> dict:
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

@@ -1,4 +1,4 @@
-"""What all runners share: the task they get, and the answer they give."""
+"""Code that all runners share: reading the task and printing the result."""
 
 import json
 import resource
@@ -9,23 +9,23 @@ from collections.abc import Callable, Mapping
 from slim_zoo.timing import timings
 
 
-class NotThereError(Exception):
-  """The peer does not run here, or does not know the network; the text says why."""
+class UnavailableError(Exception):
+  """The peer does not run on this machine or lacks the network; the text says why."""
 
 
-def answer(measure: Callable[[Mapping], dict]) -> None:
-  """Prints what `measure` makes of the task on the command line, as JSON.
+def print_result(measure: Callable[[Mapping], dict]) -> None:
+  """Prints the result of `measure` for the task on the command line, as JSON.
 
   Args:
-    measure: returns {'seconds': ...} and what else is to be known; a missing package
-      or `NotThereError` becomes {'skipped': why}.
+    measure: returns {'seconds': ...} and further values; a missing package or
+      `UnavailableError` becomes {'skipped': reason}.
   """
   try:
     values = measure(json.loads(sys.argv[1]))
     values['peak_mib'] = peak_mib()
   except ModuleNotFoundError as error:
     values = {'skipped': f"'{error.name}' is not installed"}
-  except NotThereError as reason:
+  except UnavailableError as reason:
     values = {'skipped': str(reason)}
   print(json.dumps(values))
 
@@ -42,21 +42,21 @@ def peak_mib() -> int:
 
 
 def seconds(run: Callable[[], object], task: Mapping) -> list[float]:
-  """Returns the time of each batch that counts."""
+  """Returns the time of each timed batch."""
   return list(timings.timed(run, task['num_batches'], task['burn_in']).seconds)
 
 
 def batch_times(run: Callable[[], object], task: Mapping) -> dict:
   """Returns the seconds of a batch, and the processor seconds of all threads.
 
-  The mean of both is of all batches: what comes out of an input goes on being made
-  while nobody waits for it. It says what others on the same cores cannot change much.
+  Both are means over all batches, because an input also works between two reads.
+  Processor seconds depend little on other processes on the same cores.
   """
   marks = {}
 
-  def mark(done):
+  def mark(count):
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    marks[done] = usage.ru_utime + usage.ru_stime
+    marks[count] = usage.ru_utime + usage.ru_stime
 
   mark(0)
   burn_in, batches = task['burn_in'], task['num_batches']

@@ -1,7 +1,7 @@
 """Times reading a folder of small records for training, see `benchmarks.peers`.
 
-The task has 'dataset_dir' in place of a network. The answer says besides how long the
-first batch took, before which the shuffled records are gathered.
+The task has 'dataset_dir' in place of a network. The result also has the time to the
+first batch, during which the shuffle buffer is filled.
 """
 
 import time
@@ -14,7 +14,7 @@ from slim_zoo.tf_compat import tf
 
 
 def measure(task) -> dict:
-  """Returns the times of batches that nothing uses."""
+  """Returns the times of batches that are not used."""
   images = pipeline.training_input(
       small_records.dataset(task['dataset_dir']),
       pipeline.preprocess_with(
@@ -35,4 +35,4 @@ def measure(task) -> dict:
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

@@ -1,12 +1,12 @@
 """Times PyTorch with timm's networks, see `benchmarks.peers`.
 
-Any interpreter that has torch and timm may run it; nothing else is imported. "frozen"
-is a traced and frozen module, what PyTorch itself offers for inference without Python.
+Any interpreter with torch and timm can run it; nothing else is imported. "frozen" is a
+traced and frozen module.
 """
 
 from benchmarks.peers import reports
 
-# timm's ResNet-50 v2 with batch norm; the others by their own names.
+# timm's ResNet-50 v2 with batch norm; the others have their own names.
 _MODELS = {'resnet_v2_50': 'resnetv2_50', 'vgg_16': 'vgg16',
            'inception_v3': 'inception_v3', 'mobilenet_v2': 'mobilenetv2_100'}
 
@@ -18,12 +18,12 @@ def measure(task) -> dict:
 
   name = _MODELS.get(task['network'])
   if name is None or not timm.is_model(name):
-    raise reports.NotThereError(f"timm has no {task['network']}")
+    raise reports.UnavailableError(f"timm has no {task['network']}")
   is_training = task['what'] == 'step'
   model = timm.create_model(name, pretrained=False).train(is_training)
   size = model.default_cfg['input_size'][-1]
   images = torch.rand(task['batch_size'], 3, size, size)
-  # Channels last is what PyTorch advises for convolutions on CPUs.
+  # PyTorch recommends channels last for convolutions on CPUs.
   model, images = [value.to(memory_format=torch.channels_last)
                    for value in (model, images)]
   run = (_train_step(torch, model, images) if is_training else
@@ -58,4 +58,4 @@ def _train_step(torch, model, images):
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

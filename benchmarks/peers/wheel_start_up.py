@@ -1,10 +1,10 @@
-"""Takes one step of a network of the tf_slim wheel, and nothing else.
+"""Runs one step of a network of the tf_slim wheel, and nothing else.
 
   python -m benchmarks.peers.wheel_start_up NETWORK BATCH_SIZE
 
-It prints a line when the step is done. TensorFlow and the wheel are imported as they
-come; then, of the project, only the door to them, without which no network is built:
-this is what start-up costs at the least. It knows the ResNets.
+It prints a line after the step. TensorFlow and the wheel are imported without changes;
+then the project's tf_compat, without which no network can be built. This is the
+smallest possible start-up time. It supports the ResNets.
 """
 
 import importlib
@@ -12,14 +12,14 @@ import os
 import sys
 
 os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'
-# The door itself would leave parts of them out.
+# tf_compat itself would not import all of their parts.
 for package in ('tensorflow.compat.v1', 'tf_slim'):
   importlib.import_module(package)
 
-from slim_zoo.tf_compat import slim, tf  # noqa: E402, behind them
+from slim_zoo.tf_compat import slim, tf  # noqa: E402, after these imports
 
 
-def take_a_step(name: str, batch_size: int) -> None:
+def run_step(name: str, batch_size: int) -> None:
   """Builds the wheel's train op on random images, and runs it once."""
   module = importlib.import_module(f"tf_slim.nets.{name.rpartition('_')[0]}")
   with slim.arg_scope(module.resnet_arg_scope()):
@@ -35,5 +35,5 @@ def take_a_step(name: str, batch_size: int) -> None:
 
 
 if __name__ == '__main__':
-  take_a_step(sys.argv[1], int(sys.argv[2]))
+  run_step(sys.argv[1], int(sys.argv[2]))
   print('step 1', flush=True)

@@ -1,7 +1,7 @@
 """The measured cost of each network: complexity.json, without TensorFlow.
 
-Building all networks to count takes minutes, so the counts are stored. They are
-written by `slim-zoo networks --measure`, and a test counts them again.
+Building all networks takes minutes, so the counts are stored. `slim-zoo networks
+--measure` writes the file, and a test counts again.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ class Complexity:
   """The cost of a network on one image, or one clip of a video.
 
   Attributes:
-    input_shape: (height, width, channels), for video (frames, height, width,
-      channels); the default size of the network.
-    num_classes: the number of logits it was counted with.
-    parameters: trainable values that the logits depend on.
-    multiply_adds: of convolutions and matrix products that the logits need.
+    input_shape: (height, width, channels), for video (frames, height, width, channels),
+      of the network's default size.
+    num_classes: the number of logits of the measured network.
+    parameters: number of trainable values that the logits depend on.
+    multiply_adds: of convolutions and matrix products that the logits depend on.
   """
 
   input_shape: tuple[int, ...]
@@ -41,7 +41,7 @@ def measure_command(name: str) -> str:
 
 
 def load(path: os.PathLike = PATH) -> dict[str, Complexity]:
-  """Returns the stored costs by network name, for networks that exist.
+  """Returns the stored costs by network name, for networks in the table.
 
   Raises:
     UserError: the file is damaged.
@@ -56,12 +56,12 @@ def load(path: os.PathLike = PATH) -> dict[str, Complexity]:
     return {}
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise diagnostics.UserError(
-        f"'{path}' is damaged ({error}): remove it and write it again with python"
+        f"'{path}' is damaged ({error}): remove it and write it again with"
         ' slim-zoo networks --measure') from error
 
 
 def save(costs: Mapping[str, Complexity], path: os.PathLike = PATH) -> None:
-  """Writes costs, one network a line, in the order of the table.
+  """Writes costs, one network per line, in the order of the table.
 
   Raises:
     OSError: the file cannot be written.

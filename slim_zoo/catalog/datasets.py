@@ -1,7 +1,7 @@
-"""The table of data sets, and how their record files are found.
+"""The table of data sets, and the search for their record files.
 
 A data set is a row of `DATASETS`, or a folder whose dataset.json (written by
-slim-zoo convert-images) says the same things as a row.
+slim-zoo convert-images) has the fields of a row.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ _ADVICE = (
     ' --dataset_name={name} --dataset_dir={}, or make records from a folder of class'
     ' folders with slim-zoo convert-images')
 _MOST_LISTED = 5
-# In place of true for multi_label: labels are a 0 or 1 for each class.
+# The value of multi_label in dataset.json if labels are a 0 or 1 for each class.
 N_HOT = 'n_hot'
 _LABEL_DESCRIPTIONS = {
     False: 'The class of the image, an int from 0.',
@@ -30,29 +30,29 @@ _LABEL_DESCRIPTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-  """Describes the records of a data set and the names of their files.
+  """The content of a data set's records and the names of its files.
 
   Attributes:
-    name: what users type for --dataset_name.
+    name: the value of --dataset_name.
     splits: number of images by split name.
-    num_classes: how many different labels there are.
-    file_pattern: the files of a split; {} stands for the split's name. A mapping
-      gives each split its own pattern.
-    channels: of a decoded image: 1 (gray) or 3 (RGB).
+    num_classes: number of different labels.
+    file_pattern: the files of a split, with {} for the split's name; or a mapping from
+      splits to patterns.
+    channels: channels of decoded images: 1 (gray) or 3 (RGB).
     label_description: the meaning of a label.
-    bounding_boxes: whether records carry image/object/bbox/*.
-    text_labels: whether records carry image/class/text.
+    bounding_boxes: whether records have image/object/bbox/*.
+    text_labels: whether records have image/class/text.
     default_label: the label of a record without one; None: an error.
-    image_size: (height, width) where every image has the same, else None.
-    image_feature: the feature that holds the encoded image.
-    label_feature: the feature that holds the label.
+    image_size: (height, width) if all images have the same size, else None.
+    image_feature: the feature with the encoded image.
+    label_feature: the feature with the label.
     multi_label: whether an image has any number of labels, or none.
-    n_hot: whether the label feature then holds a 0 or 1 for each class, in place of
-      the labels.
+    n_hot: for multi_label: whether the label feature has a 0 or 1 for each class, in
+      place of the labels.
     class_names: the names of the classes by label; None: labels.txt has them.
     made_with: the options of the converter that the records depend on.
-    advice: what to do where the files are missing; {} stands for the folder and
-      {name} for the name.
+    advice: what to do if files are missing, with {} for the folder and {name} for the
+      name.
   """
 
   name: str
@@ -80,15 +80,15 @@ class DatasetSpec:
           'split', split_name, self.splits, where=f' in {self.name}')
 
   def check_labels_offset(self, labels_offset: int) -> None:
-    """Raises UserError unless classes are left when the offset is taken off."""
+    """Raises UserError unless the offset leaves at least one class."""
     if not 0 <= labels_offset < self.num_classes:
       raise diagnostics.UserError(
           f'labels_offset {labels_offset} does not fit {self.name}, whose labels'
-          f' are 0 to {self.num_classes - 1}: it is taken off each label, and is 0'
-          ' or, to leave out a background class, 1')
+          f' are 0 to {self.num_classes - 1}: it is subtracted from each label and'
+          ' is 0, or 1 to leave out a background class')
 
-  def what_to_do(self, dataset_dir: str) -> str:
-    """Returns advice for a folder with missing files."""
+  def missing_files_advice(self, dataset_dir: str) -> str:
+    """Returns what to do if files are missing in a folder."""
     return self.advice.replace('{name}', self.name).replace(
         '{}', shlex.quote(dataset_dir))
 
@@ -128,22 +128,22 @@ DATASETS = {spec.name: spec for spec in (
 
 
 def find_dataset(name: str, dataset_dir: str | None = None) -> DatasetSpec:
-  """Returns the description of the data set `name`.
+  """Returns the data set `name`.
 
-  A folder that describes itself by that name goes before the table, so that a
-  folder of one's own images may be called 'flowers' too.
+  A dataset.json with that name in the folder has priority over the table, so a folder
+  of your own images may be called 'flowers' too.
 
   Args:
-    name: a name of `DATASETS`, or the one in the folder's dataset.json, or tfds:NAME
-      (see `tfds.find`).
-    dataset_dir: the folder of its records, if there is one.
+    name: a name of `DATASETS`, the name in the folder's dataset.json, or tfds:NAME (see
+      `tfds.find`).
+    dataset_dir: the folder of the records, if there is one.
 
   Raises:
-    UserError: there is no such data set; or the folder's dataset.json is
-      damaged, or is that of another data set.
+    UserError: the data set does not exist, or the folder's dataset.json is damaged or
+      describes another data set.
   """
   if name.startswith('tfds:'):
-    from slim_zoo.catalog import tfds  # It needs this module.
+    from slim_zoo.catalog import tfds  # tfds imports this module.
     return tfds.find(name, dataset_dir)
   described = read_description(dataset_dir) if dataset_dir else None
   if described is not None and described.name == name:
@@ -172,13 +172,13 @@ def split_files(spec: DatasetSpec, split_name: str, dataset_dir: str | None,
   Args:
     spec: the data set.
     split_name: one of its splits.
-    dataset_dir: the folder of its records.
-    file_pattern: glob pattern in place of the data set's own; %s or {} stands
-      for the split's name.
+    dataset_dir: the folder of the records.
+    file_pattern: glob pattern in place of the data set's own, with %s or {} for the
+      split's name.
 
   Raises:
-    UserError: there is no such split, folder or file, or files are missing; the
-      message names what was looked for and what is there instead.
+    UserError: the split, folder or files do not exist, or files are missing; the
+      message has the pattern and the content of the folder.
   """
   spec.check_split(split_name)
   _check_folder(dataset_dir, spec.name)
@@ -197,17 +197,17 @@ def split_files(spec: DatasetSpec, split_name: str, dataset_dir: str | None,
 
 
 def _check_folder(dataset_dir, name):
-  """Raises UserError unless `dataset_dir` is a folder with something in it."""
+  """Raises UserError unless `dataset_dir` is an existing folder."""
   if not dataset_dir:
     raise diagnostics.UserError(
-        f'no dataset_dir: name the folder that holds the TFRecords of {name}, as'
-        ' in --dataset_dir=data')
+        f'no dataset_dir: give the folder of the TFRecords of {name}, such as'
+        ' --dataset_dir=data')
   if os.path.isdir(dataset_dir):
     return
   if os.path.exists(dataset_dir):
     raise diagnostics.UserError(
-        f"'{dataset_dir}' is a file: dataset_dir is the folder that holds the"
-        f' TFRecords of {name}')
+        f"'{dataset_dir}' is a file: dataset_dir is the folder of the TFRecords of"
+        f' {name}')
   parent, last = os.path.split(os.path.normpath(dataset_dir))
   siblings = os.listdir(parent or '.') if os.path.isdir(parent or '.') else []
   raise diagnostics.UserError(
@@ -216,9 +216,9 @@ def _check_folder(dataset_dir, name):
 
 
 def _no_files(spec, split_name, dataset_dir, pattern):
-  """Returns why no file of a split was found, and what to do."""
+  """Returns the error for a split without files, with advice."""
   entries = sorted(os.listdir(dataset_dir))
-  looked_for = f"no file '{pattern}' ({split_name} of {spec.name}) in '{dataset_dir}'"
+  problem = f"no file '{pattern}' ({split_name} of {spec.name}) in '{dataset_dir}'"
   if not entries:
     content = 'the folder is empty'
   else:
@@ -227,27 +227,27 @@ def _no_files(spec, split_name, dataset_dir, pattern):
     more = len(entries) - len(shown)
     content = f"it holds {', '.join(shown)}" + f' and {more} more' * bool(more)
   below = glob.glob(os.path.join(glob.escape(dataset_dir), '*', pattern))
-  described = read_description(dataset_dir)
+  description = read_description(dataset_dir)
   if below:
     advice = f'use --dataset_dir={shlex.quote(os.path.dirname(min(below)))}'
-  elif described is not None and described.name != spec.name:
-    advice = f'use --dataset_name={described.name}'
+  elif description is not None and description.name != spec.name:
+    advice = f'use --dataset_name={description.name}'
   else:
-    advice = spec.what_to_do(dataset_dir)
-  return f'{looked_for}: {content}; {advice}'
+    advice = spec.missing_files_advice(dataset_dir)
+  return f'{problem}: {content}; {advice}'
 
 
 def _check_all_shards(files, pattern, spec, dataset_dir):
-  """Raises UserError if the pattern promises more files than there are."""
-  promised = re.search(r'-of-(\d{5})', pattern)
-  if promised and len(files) != int(promised[1]):
+  """Raises UserError if there are fewer files than the pattern names."""
+  total = re.search(r'-of-(\d{5})', pattern)
+  if total and len(files) != int(total[1]):
     raise diagnostics.UserError(
-        f"{len(files)} of the {int(promised[1])} files '{pattern}' are in"
-        f" '{dataset_dir}': {spec.what_to_do(dataset_dir)}")
+        f"{len(files)} of the {int(total[1])} files '{pattern}' are in"
+        f" '{dataset_dir}': {spec.missing_files_advice(dataset_dir)}")
 
 
 def read_description(dataset_dir: str) -> DatasetSpec | None:
-  """Returns the data set that a folder says it holds; None if it says nothing.
+  """Returns the data set in a folder's dataset.json; None without that file.
 
   Raises:
     UserError: its dataset.json is damaged.
@@ -259,10 +259,11 @@ def read_description(dataset_dir: str) -> DatasetSpec | None:
   except (FileNotFoundError, NotADirectoryError):
     return None
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    reason = f'it has no {error}' if isinstance(error, KeyError) else error
+    detail = f'it has no {error}' if isinstance(error, KeyError) else error
     raise diagnostics.UserError(
-        f"'{path}' is not a description of a data set ({reason}): convert the images"
-        ' again with slim-zoo convert-images, or remove it if it is not from there'
+        f"'{path}' is not a description of a data set ({detail}): convert the images"
+        ' again with slim-zoo convert-images, or remove the file if it has another'
+        ' purpose'
     ) from error
 
 
@@ -271,7 +272,7 @@ def description(spec: DatasetSpec, established: bool = False) -> str:
 
   Args:
     spec: the data set.
-    established: whether all but its splits is as its row of `DATASETS` says.
+    established: whether everything except the splits equals the row of `DATASETS`.
   """
   more = {'established': True, 'made_with': spec.made_with} if established else {}
   if spec.multi_label:

@@ -1,8 +1,8 @@
-"""The table of feature maps: the end points that other networks may be built on.
+"""The table of feature maps: end points that other networks can be built on.
 
-A feature map is the deepest output of a whole layer, unit or cell at its resolution.
-Layers inside the unit that halves the resolution do not count. The last one is the last
-layer before the head.
+A feature map is the deepest output of a complete layer, unit or cell at its resolution.
+Layers inside the unit that halves the resolution do not count. The last feature map is
+the last layer before the head.
 """
 
 import dataclasses
@@ -14,14 +14,14 @@ from slim_zoo.catalog import architectures, networks
 
 @dataclasses.dataclass(frozen=True)
 class FeatureMaps:
-  """The feature maps of some networks.
+  """The feature maps of networks whose names match a pattern.
 
   Attributes:
     pattern: glob pattern of the networks' names.
-    by_stride: (stride, end point name) pairs, the shallowest first. '{name}' in
-      an end point stands for the network's name.
-    lost: how many pixels a side may have less than ceil(size / stride), where
-      convolutions without padding eat the border.
+    by_stride: (stride, end point name) pairs, the shallowest first. '{name}' in an end
+      point is replaced by the network's name.
+    lost: the largest difference between ceil(size / stride) and the size of the feature
+      map, caused by convolutions without padding.
   """
 
   pattern: str
@@ -30,7 +30,7 @@ class FeatureMaps:
 
 
 def _row(pattern, end_points, first_stride=2, lost=0):
-  """Returns a row for end points given in words, each at twice the last stride."""
+  """Returns a row for space-separated end points; the stride doubles with each."""
   names = end_points.split()
   strides = [first_stride * 2 ** number for number in range(len(names))]
   return FeatureMaps(pattern, tuple(zip(strides, names, strict=True)), lost)
@@ -47,8 +47,8 @@ def _vgg(name):
 def _resnet(name, unit):
   """Returns a ResNet's row: the last unit before each strided one, then the last map.
 
-  A block's last unit is the strided one, so its name stands for the next scale. The
-  last map of version 2 is that after the batch norm and ReLU that follow block4.
+  A block's last unit is the strided one, so the end point of a block has the next
+  resolution. The last feature map of v2 is after the batch norm and ReLU behind block4.
   """
   last = '{name}/postnorm' if unit == 'bottleneck_v2' else '{name}/block4'
   counts = architectures.RESNET_UNITS[int(name.rpartition('_')[2])]
@@ -65,7 +65,7 @@ def _searched(name, cells):
   return _row(name, ' '.join(last), first_stride=8)
 
 
-# The first row that fits a name is its row.
+# The first row whose pattern matches a name is used.
 FEATURE_MAPS = (
     _row('lenet', 'conv2 pool2'),
     _row('cifarnet', 'conv2 pool2'),
@@ -78,7 +78,7 @@ FEATURE_MAPS = (
       for family, unit in (('resnet_v1', 'bottleneck_v1'),
                            ('resnet_v2', 'bottleneck_v2'))
       for layers in architectures.RESNET_UNITS),
-    # Here a block's first unit is the strided one, so each block ends a scale.
+    # Here a block's first unit is the strided one, so each block is a feature map.
     *(_row(pattern, '{name}/conv1 {name}/block1 {name}/block2 {name}/block3'
            ' {name}/block4')
       for pattern in ('resnet_v1b_*', 'resnext_*', 'se_resnet_*', 'se_resnext_*')),
@@ -87,8 +87,8 @@ FEATURE_MAPS = (
     _row('inception_v3', 'Conv2d_2b_3x3 Conv2d_4a_3x3 Mixed_5d Mixed_6e Mixed_7c',
          lost=4),
     _row('*inception_v4', 'Conv2d_2b_3x3 Mixed_4a Mixed_5e Mixed_6h Mixed_7d', lost=4),
-    # The units of each scale end in an end point only where the head or the next
-    # reduction reads them.
+    # The units of a resolution are an end point only if the head or the next reduction
+    # reads them.
     _row('*inception_resnet_v2',
          'Conv2d_2b_3x3 Conv2d_4a_3x3 Mixed_5b PreAuxLogits Conv2d_7b_1x1', lost=4),
     # The stems of the ImageNet cells have no end points at strides 2 and 4.
@@ -110,28 +110,27 @@ def find_row(name: str) -> FeatureMaps | None:
 
 
 def feature_map_names(name: str) -> dict[int, str]:
-  """Returns the end points of a network to build on: {stride: end point name}.
+  """Returns the feature maps of a network: {stride: end point name}.
 
-  The names are those of a network built under its default scope, as
-  `nets_factory.get_network_fn` does outside of other scopes. The last one of ResNet
-  v2, 'postnorm', is no end point of a network with classes unless it is built with
-  store_postnorm=True; `nets_factory.get_feature_maps_fn` builds all maps.
+  The names are those under the network's default scope, as built by
+  `nets_factory.get_network_fn`. ResNet v2's last one, 'postnorm', is an end point of a
+  network with classes only with store_postnorm=True; `nets_factory.get_feature_maps_fn`
+  builds all feature maps.
 
   Args:
     name: a name of `catalog.networks.NETWORKS`.
 
   Returns:
-    Names by stride, from 2 on, the shallowest first; strides at which the
-    network has no end point are absent. The features are float32 [batch,
-    height, width, depth], with ceil(size / stride) pixels a side, or up to
-    `FeatureMaps.lost` fewer.
+    Names by stride, the shallowest first; strides without an end point are missing. The
+    features are float32 [batch, height, width, depth] with ceil(size / stride) pixels
+    per side, or up to `FeatureMaps.lost` fewer.
 
   Raises:
-    UserError: there is no such network, or it has no feature maps.
+    UserError: the network does not exist, or has no feature maps.
   """
   if networks.get_network(name).frames is not None:
     raise diagnostics.UserError(
-        f"network '{name}' reads video: feature maps are for networks on images")
+        f"network '{name}' is a video network: feature maps are for image networks")
   row = find_row(name)
   if row is None:
     raise diagnostics.UserError(

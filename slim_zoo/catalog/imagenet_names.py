@@ -1,7 +1,7 @@
 """The names of ImageNet's classes; no TensorFlow.
 
-imagenet_labels.txt is of google-coral/test_data, Apache License 2.0: a line for each of
-1001 classes, of which the first is the background.
+imagenet_labels.txt is from google-coral/test_data, Apache License 2.0: one line for
+each of 1001 classes; the first one is the background.
 """
 
 import pathlib
@@ -11,10 +11,10 @@ WITH_BACKGROUND, WITHOUT_BACKGROUND = 1001, 1000
 
 
 def names(num_classes: int) -> list[str] | None:
-  """Returns the names by class: of 1001 with background, of 1000 without it.
+  """Returns the names by class: 1001 with background, 1000 without.
 
   Returns:
-    None for any other number of classes.
+    None for other numbers of classes.
   """
   if num_classes not in (WITH_BACKGROUND, WITHOUT_BACKGROUND):
     return None

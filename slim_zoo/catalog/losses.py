@@ -1,4 +1,4 @@
-"""The names of the losses, for which records each is, and sums of them as text."""
+"""The names of the losses, the records that each fits, and parsing of weighted sums."""
 
 import math
 
@@ -15,8 +15,8 @@ def parse(text: str) -> tuple[tuple[str, float], ...]:
   """Returns the (name, weight) of each loss in NAME or NAME:WEIGHT,NAME:WEIGHT...
 
   Raises:
-    UserError: there is none, a name is unknown or twice there, or a weight is no
-      number above 0.
+    UserError: the text is empty, a name is unknown or occurs twice, or a weight is not
+      a number above 0.
   """
   terms = {}
   for part in filter(None, (part.strip() for part in text.split(','))):
@@ -25,10 +25,10 @@ def parse(text: str) -> tuple[tuple[str, float], ...]:
       raise diagnostics.unknown_name('loss', name, NAMES)
     if name in terms:
       raise diagnostics.UserError(
-          f"--loss={text} names '{name}' twice: add up its weights")
+          f"--loss={text} has '{name}' twice: add up its weights")
     terms[name] = _weight(weight, text) if weight else 1.0
   if not terms:
-    raise diagnostics.UserError(f'--loss is empty: name one of {", ".join(NAMES)}')
+    raise diagnostics.UserError(f'--loss is empty: give one of {", ".join(NAMES)}')
   return tuple(terms.items())
 
 
@@ -39,26 +39,26 @@ def _weight(text, flag):
     value = math.nan
   if not 0 < value < math.inf:
     raise diagnostics.UserError(
-        f"--loss={flag}: the weight '{text}' is no number above 0")
+        f"--loss={flag}: the weight '{text}' is not a number above 0")
   return value
 
 
 def check(terms, dataset_name: str, multi_label: bool) -> None:
-  """Raises UserError where a loss is not for the records of a data set.
+  """Raises UserError if a loss does not fit the records of a data set.
 
-  A sigmoid loss on records with one label is legal: it learns each class against
-  the rest.
+  A sigmoid loss on records with one label is allowed: it learns each class against the
+  rest.
   """
-  wrong = [name for name, _ in terms if name in SOFTMAX]
-  if multi_label and wrong:
-    instead = 'sigmoid_focal' if wrong[0] in FOCAL else 'sigmoid'
+  softmax_names = [name for name, _ in terms if name in SOFTMAX]
+  if multi_label and softmax_names:
+    instead = 'sigmoid_focal' if softmax_names[0] in FOCAL else 'sigmoid'
     raise diagnostics.UserError(
-        f'--loss={wrong[0]} is for images of one class each, but those of'
-        f' {dataset_name} have several, or none: use --loss={instead}')
+        f'--loss={softmax_names[0]} is for images with one class each, but images of'
+        f' {dataset_name} have several or none: use --loss={instead}')
 
 
 def describe(terms) -> str:
-  """Returns a sum of losses in words."""
+  """Returns a weighted sum of losses as text."""
   if len(terms) == 1 and terms[0][1] == 1:
     return terms[0][0]
   return ' + '.join(f'{weight:g} {name}' for name, weight in terms)

@@ -1,28 +1,29 @@
-"""The table of networks: one row each, read by nets, preprocessing and scripts."""
+"""The table of networks: one row each, read by nets, preprocessing and commands."""
 
 import dataclasses
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
 
-# Height or width of a network's images, in pixels. Beyond it tensors exceed what
-# TensorFlow and machines can hold; the usual sizes are 28 to 600.
+# The largest height or width of images, in pixels. Larger tensors exceed the limits of
+# TensorFlow and machines; usual sizes are 28 to 600.
 LARGEST_SIDE = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageSizes:
-  """Which heights and widths a network works with, in pixels; a test measures them.
+  """The image sizes that a network supports, in pixels; a test measures them.
 
-  Most networks pad every convolution and average over the whole image, so they work
-  with every size.
+  Most networks pad every convolution and average over the whole image, so they support
+  every size.
 
   Attributes:
-    smallest: the smallest in evaluation.
+    smallest: the smallest height and width in evaluation.
     smallest_in_training: the smallest in training, where the auxiliary head needs a
       larger feature map.
-    fixed_pool: (smallest, largest) height and width at which the last features fit
-      the pool, or fully connected layer, of the network. At other sizes the features
+    fixed_pool: (smallest, largest) height and width that fit the network's last pool or
+      fully connected layer. At other sizes the features are averaged over the whole
+      image. None: every size fits.
       are averaged over the whole image instead. None: every size fits.
   """
 
@@ -33,23 +34,23 @@ class ImageSizes:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """The facts of a network besides its graph.
+  """A network: its builder and facts about it.
 
   Attributes:
-    name: what users type for --model_name.
-    builder: 'module:function' below nets/, such as 'vgg:vgg_16'. The function
-      takes (images, num_classes, is_training, **kwargs), returns
+    name: the value of --model_name.
+    builder: 'module:function' below nets/, such as 'vgg:vgg_16'. The function has the
+      arguments (images, num_classes, is_training, **kwargs), returns
       (logits, end_points) and has the attribute `default_image_size`.
-    arg_scope: the name, in the builder's module, of the function that takes
-      weight_decay and returns the arg scope to build under.
+    arg_scope: the function in the builder's module that returns the arg scope for a
+      weight_decay.
     preprocessing: the default preprocessing family.
     head_scopes: variable scopes that depend on the number of classes.
-    num_classes: the class count of the published checkpoint; 1001 counts an
-      ImageNet background class 0, 1000 does not (then labels_offset is 1).
+    num_classes: the class count of the published checkpoint; 1001 includes an ImageNet
+      background class 0, 1000 does not (then labels_offset is 1).
     paper: first author, year and arXiv id or venue.
-    channels: image channels the published weights expect.
-    frames: the frames of a clip the network takes; None: single images.
-    sizes: of the images that the network works with.
+    channels: image channels of the published weights.
+    frames: the number of frames of a clip; None: single images.
+    sizes: the supported image sizes.
   """
 
   name: str
@@ -232,9 +233,9 @@ NETWORKS = _table(
 
 # The families that crop images and do not resize them.
 _CROPPING = ('cifarnet', 'lenet')
-# The families that a row's `preprocessing` may name.
+# The values of a row's `preprocessing`.
 PREPROCESSING_FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
-# These families leave a gray image gray. The others make three equal channels of it.
+# The families that keep a gray image gray; the others return three equal channels.
 _KEEPING_GRAY = ('cifarnet', 'lenet')
 
 
@@ -246,10 +247,10 @@ def check_preprocessing(name: str) -> None:
 
 
 def preprocessing_family(name: str) -> str:
-  """Returns the family of a preprocessing: a network stands for its default one.
+  """Returns the family of that name, or the default family of the network `name`.
 
   Raises:
-    UserError: there is no such family or network.
+    UserError: the family or network does not exist.
   """
   check_preprocessing(name)
   return NETWORKS[name].preprocessing if name in NETWORKS else name
@@ -257,12 +258,12 @@ def preprocessing_family(name: str) -> str:
 
 def crop_note(preprocessing_name: str, image_size: int,
               sizes: Sequence[tuple[int, int]]) -> str | None:
-  """Returns a line where preprocessing cuts most of the images off; None elsewhere.
+  """Returns a note if preprocessing crops most images to a small part, else None.
 
   Args:
     preprocessing_name: a preprocessing family or a network.
     image_size: height and width of the network's input, in pixels.
-    sizes: (height, width) of some of the images, in pixels.
+    sizes: (height, width) of some images, in pixels.
   """
   larger = [size for size in sizes if min(size) > image_size]
   if preprocessing_family(preprocessing_name) not in _CROPPING or 2 * len(
@@ -276,22 +277,21 @@ def crop_note(preprocessing_name: str, image_size: int,
 
 def channels_after(preprocessing_name: str, decoded_channels: int,
                    use_grayscale: bool) -> int:
-  """Returns the number of channels that preprocessing gives to a network.
+  """Returns the number of channels of preprocessed images.
 
-  The preprocessing itself, and each script that builds a network for images, takes
-  the number from here.
+  Used by the preprocessing and by everything that builds a network for its images.
 
   Args:
     preprocessing_name: a preprocessing family or a network.
-    decoded_channels: of the images as they are decoded, 1 or 3: the `channels` of
-      their data set.
-    use_grayscale: whether images are turned to gray.
+    decoded_channels: channels of decoded images, 1 or 3: the `channels` of their data
+      set.
+    use_grayscale: whether images are converted to gray.
 
   Returns:
     1 or 3.
 
   Raises:
-    UserError: there is no such preprocessing.
+    UserError: the preprocessing does not exist.
   """
   family = preprocessing_family(preprocessing_name)
   if use_grayscale:
@@ -300,10 +300,10 @@ def channels_after(preprocessing_name: str, decoded_channels: int,
 
 
 def get_network(name: str) -> Network:
-  """Returns the row of the network called `name`.
+  """Returns the row of the network `name`.
 
   Raises:
-    UserError: there is none; the message suggests the nearest name.
+    UserError: it does not exist; the message suggests the nearest name.
   """
   if name not in NETWORKS:
     raise diagnostics.unknown_name('network', name, NETWORKS)
@@ -311,10 +311,10 @@ def get_network(name: str) -> Network:
 
 
 def get_image_network(name: str) -> Network:
-  """Returns the row of the network called `name`, which must take single images.
+  """Returns the row of the image network `name`.
 
   Raises:
-    UserError: there is none, or it takes clips.
+    UserError: it does not exist, or is a video network.
   """
   row = get_network(name)
   if row.frames is not None:
@@ -330,7 +330,7 @@ def check_image_size(name: str, size: int | tuple[int, int], is_training: bool =
 
   Args:
     name: a name of `NETWORKS`.
-    size: of the images: their side, or (height, width).
+    size: side of the images, or (height, width).
     is_training: whether the network is built for training.
     flag: the name of the flag that sets the size, for the message; '' for none.
   """

@@ -1,8 +1,8 @@
-"""Facts of the published checkpoints: a row for each network; no TensorFlow.
+"""Facts of the published checkpoints: one row per network; no TensorFlow.
 
-A checkpoint does not say how large its images were and how they were preprocessed, and
-for some networks that is not what training uses by default. These facts are used where
-no run card says otherwise.
+A checkpoint does not contain the size and preprocessing of its images, and for some
+networks these differ from the defaults of training. These facts are used if there is no
+run card.
 """
 
 import dataclasses
@@ -10,24 +10,24 @@ import os
 import re
 
 _NUMBER = re.compile(r'(?<![\d.])\d+(?![\d.])')
-# How many folders above a checkpoint may carry the name of its archive.
+# The number of folders above a checkpoint whose names are searched.
 _FOLDERS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-  """How the published checkpoints of a network are used.
+  """Use of the published checkpoints of a network.
 
   Attributes:
     network: its name in `catalog.networks.NETWORKS`.
-    num_classes: of their logits; 1001 counts a background class 0.
+    num_classes: number of logits; 1001 includes a background class 0.
     preprocessing: a preprocessing family.
     image_size: height and width of the images.
     top_1: percent of the 50,000 ImageNet validation images, as published.
     top_5: the same; None: not published.
-    archive: the address of the checkpoint.
-    other_sizes: of further checkpoints, whose names say which, such as
-      mobilenet_v1_1.0_160.
+    archive: URL of the checkpoint.
+    other_sizes: image sizes of further checkpoints, which have the size in their names,
+      such as mobilenet_v1_1.0_160.
   """
 
   network: str
@@ -70,7 +70,7 @@ PUBLISHED = _table(
               _MODELS + 'resnet_v1_101_2016_08_28.tar.gz'),
     Published('resnet_v1_152', 1000, 'vgg', 224, 76.8, 93.2,
               _MODELS + 'resnet_v1_152_2016_08_28.tar.gz'),
-    # Training has vgg and 224 by default.
+    # The defaults of training are vgg and 224.
     Published('resnet_v2_50', 1001, 'inception', 299, 75.6, 92.8,
               _MODELS + 'resnet_v2_50_2017_04_14.tar.gz'),
     Published('resnet_v2_101', 1001, 'inception', 299, 77.0, 93.7,
@@ -121,16 +121,16 @@ PUBLISHED = _table(
 
 
 def find(network: str, num_classes: int | None, checkpoint: str) -> Published | None:
-  """Returns the facts that fit a checkpoint, in the size that its name says.
+  """Returns the facts of a checkpoint, with the image size from its name.
 
   Args:
-    network: that the checkpoint is of.
-    num_classes: of its logits.
-    checkpoint: its prefix. The size stands in its name, or in that of a folder above,
+    network: the network of the checkpoint.
+    num_classes: number of its logits.
+    checkpoint: its prefix. The size is in its name, or in the name of a folder above,
       as in the archives: mobilenet_v1_0.25_128/mobilenet_v1_0.25_128.ckpt.
 
   Returns:
-    None if no checkpoint with as many classes is published of the network.
+    None if no checkpoint of the network with this number of classes is published.
   """
   row = PUBLISHED.get(network)
   if row is None or row.num_classes != num_classes:

@@ -1,9 +1,9 @@
-"""Data sets of TensorFlow Datasets, read from the files they were prepared to.
+"""Data sets of TensorFlow Datasets, read from their prepared files.
 
-That package prepares a data set once, to TFRecord files of its own features beside
-which dataset_info.json and features.json say what they are. Reading them needs neither
-the package nor TensorFlow, and all that is known of other records holds for these:
-exact counts, named images, shuffling.
+That package prepares a data set once: TFRecord files with their own features, and
+dataset_info.json and features.json that describe them. Reading them needs neither the
+package nor TensorFlow. Everything else works as for other records: exact counts, named
+images, shuffling.
 """
 
 import json
@@ -21,7 +21,7 @@ _ADVICE = ('prepare it with: slim-zoo download --dataset_name={name}'
 
 
 def is_name(name: str) -> bool:
-  """Returns whether a data set's name is one of TensorFlow Datasets."""
+  """Returns whether a data set's name is a TensorFlow Datasets name."""
   return name.startswith(PREFIX)
 
 
@@ -29,31 +29,31 @@ def parse(name: str) -> tuple[str, str | None]:
   """Returns NAME or NAME/CONFIG, and the version or None.
 
   Raises:
-    UserError: the name is none of TensorFlow Datasets.
+    UserError: the name is not a TensorFlow Datasets name.
   """
-  parsed = _NAME.fullmatch(name.removeprefix(PREFIX))
-  if not parsed:
+  match = _NAME.fullmatch(name.removeprefix(PREFIX))
+  if not match:
     raise diagnostics.UserError(
-        f"'{name}' is no name of TensorFlow Datasets: expected {PREFIX}NAME,"
+        f"'{name}' is not a name of TensorFlow Datasets: expected {PREFIX}NAME,"
         f' {PREFIX}NAME/CONFIG or {PREFIX}NAME/CONFIG:1.0.0, such as {PREFIX}mnist')
-  return parsed['path'], parsed['version']
+  return match['path'], match['version']
 
 
 def find(name: str, dataset_dir: str | None) -> datasets.DatasetSpec:
-  """Returns the description of a prepared data set.
+  """Returns a prepared data set.
 
   Args:
-    name: tfds:NAME, tfds:NAME/CONFIG, each with or without a version: the newest one
-      that was prepared is taken.
+    name: tfds:NAME or tfds:NAME/CONFIG, with or without a version; without one the
+      newest prepared version is used.
     dataset_dir: the data_dir of TensorFlow Datasets.
 
   Raises:
-    UserError: it was not prepared there, or does not hold images with one label.
+    UserError: it is not prepared there, or does not have images with one label.
   """
   path, version = parse(name)
   if not dataset_dir:
     raise diagnostics.UserError(
-        f'no dataset_dir: name the folder that {name} was prepared in, the data_dir of'
+        f'no dataset_dir: give the folder that {name} is prepared in, the data_dir of'
         ' TensorFlow Datasets')
   folder = _prepared(name, path, version, dataset_dir)
   try:
@@ -80,14 +80,14 @@ def _prepared(name, path, version, dataset_dir) -> str:
       entry for entry in entries if not _VERSION.fullmatch(entry)
       and os.path.isdir(os.path.join(parent, entry)))
   if versions:
-    reason = f"version {version} of it is not there, but {', '.join(versions)}"
+    problem = f"version {version} is missing, there are {', '.join(versions)}"
   elif configs and '/' not in path:
-    reason = (f"it has the configurations {', '.join(configs)}: name one, as in"
-             f' {PREFIX}{path}/{configs[0]}')
+    problem = (f"it has the configurations {', '.join(configs)}: give one, such as"
+               f' {PREFIX}{path}/{configs[0]}')
   else:
-    reason = _ADVICE.replace('{name}', name).replace('{}', dataset_dir)
+    problem = _ADVICE.replace('{name}', name).replace('{}', dataset_dir)
   raise diagnostics.UserError(
-      f"{name} is not prepared in '{dataset_dir}': {reason}")
+      f"{name} is not prepared in '{dataset_dir}': {problem}")
 
 
 def _load(dataset_dir, folder, filename):
@@ -125,16 +125,16 @@ def _read(name, dataset_dir, folder) -> datasets.DatasetSpec:
 
 
 def _feature(features, key, kind, name):
-  """Returns the description of a feature; raises UserError if it is not there."""
-  value = features.get(key)
-  if value is None or not value['pythonClassName'].endswith(f'.{kind}'):
+  """Returns the description of a feature; raises UserError if it is missing."""
+  description = features.get(key)
+  if description is None or not description['pythonClassName'].endswith(f'.{kind}'):
     kinds = ', '.join(
-        f"{feature} ({description['pythonClassName'].rsplit('.', 1)[-1]})"
-        for feature, description in features.items())
+        f"{feature} ({value['pythonClassName'].rsplit('.', 1)[-1]})"
+        for feature, value in features.items())
     raise diagnostics.UserError(
         f'{name} has the features {kinds}: expected image (Image) and label'
         ' (ClassLabel), one label for each image')
-  return value
+  return description
 
 
 def _class_names(dataset_dir, folder):

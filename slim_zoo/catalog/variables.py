@@ -1,8 +1,8 @@
 """The variables of every network: variables.json, without TensorFlow.
 
-They are what a checkpoint is recognized by. Building all networks to see them takes
-minutes, so they are stored. The file is written by `slim-zoo networks --measure`, and
-a test builds the networks again.
+Checkpoints are recognized by them. Building all networks takes minutes, so the
+variables are stored. `slim-zoo networks --measure` writes the file, and a test builds
+the networks again.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ from slim_zoo.files import atomic
 
 PATH = pathlib.Path(__file__).with_name('variables.json')
 
-# What stands in a shape for a number that depends on the data: 'classes', 'channels',
-# or a multiple such as '8*channels' behind a depthwise convolution of the image.
+# In a shape, a dimension that depends on the data: 'classes', 'channels', or a multiple
+# such as '8*channels' after a depthwise convolution of the image.
 CLASSES, CHANNELS = 'classes', 'channels'
 
 Shape = tuple[int | str, ...]
@@ -31,7 +31,7 @@ class Variables:
   Attributes:
     shapes: by name; a dimension is a number, 'classes', 'channels' or a multiple of
       them such as '8*channels'.
-    depth_multiplier: the width, for a network whose function takes one; else None.
+    depth_multiplier: the width, if the network's function has this argument; else None.
   """
 
   shapes: Mapping[str, Shape]
@@ -39,7 +39,7 @@ class Variables:
 
 
 def load(path: os.PathLike = PATH) -> dict[str, Variables]:
-  """Returns the stored variables by network name, for networks that exist.
+  """Returns the stored variables by network name, for networks in the table.
 
   Raises:
     UserError: the file is damaged.
@@ -55,20 +55,20 @@ def load(path: os.PathLike = PATH) -> dict[str, Variables]:
     return {}
   except (ValueError, LookupError, TypeError, AttributeError) as error:
     raise diagnostics.UserError(
-        f"'{path}' is damaged ({error!r}): remove it and write it again with python"
+        f"'{path}' is damaged ({error!r}): remove it and write it again with"
         ' slim-zoo networks --measure') from error
 
 
 def save(variables: Mapping[str, Variables], path: os.PathLike = PATH) -> None:
-  """Writes the variables of networks, one network a line, in the order of the table.
+  """Writes the variables of networks, one network per line, in the table's order.
 
-  Scopes whose insides are equal, such as the units of a residual block, are written
-  once: all names and shapes in full would be ten times as long.
+  Scopes with equal content, such as the units of a residual block, are written once;
+  the full names and shapes would be ten times as long.
 
   Raises:
     OSError: the file cannot be written.
   """
-  numbers = {}  # Of each scope, by its text.
+  numbers = {}  # The number of each scope, by its JSON text.
   lines = []
   for name in networks.NETWORKS:
     if name in variables:

@@ -1,6 +1,6 @@
-"""The names of checkpoints, and the checkpoints of a folder; needs no TensorFlow.
+"""Names of checkpoints, and the checkpoints of a folder; needs no TensorFlow.
 
-A checkpoint is named by its prefix: model.ckpt-1000 for model.ckpt-1000.index and
+The name of a checkpoint is its prefix: model.ckpt-1000 for model.ckpt-1000.index and
 model.ckpt-1000.data-00000-of-00001. Before TensorFlow 1.0 it was one file of that name.
 """
 
@@ -11,19 +11,19 @@ import re
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import file_kinds, state_file
 
-# The files of the training loop; a folder may also have those of other programs.
+# Names that the training loop writes; a folder may also contain other checkpoints.
 OF_A_RUN = re.compile(r'model\.ckpt-\d+')
 _ONE_FILE = re.compile(r'.+\.ckpt(-\d+)?')
 _SUFFIX = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 
 
 def prefix_of(path: str) -> str:
-  """Returns the prefix where a path names one of a checkpoint's files."""
+  """Returns the prefix of a checkpoint for one of its files."""
   return _SUFFIX.sub('', path)
 
 
 def step_of(path: str) -> int:
-  """Returns the step in the name of a checkpoint, -1 if it has none."""
+  """Returns the step in the name of a checkpoint, or -1."""
   match = re.search(r'-(\d+)$', path)
   return int(match[1]) if match else -1
 
@@ -40,7 +40,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def holds_run(folder: str) -> bool:
-  """Returns whether a folder has a checkpoint, whole or not, or names one."""
+  """Returns whether a folder has checkpoint files or a state file."""
   return _has_state_file(folder) or any(map(OF_A_RUN.fullmatch, names_in(folder)))
 
 
@@ -48,17 +48,17 @@ def latest(folder: str) -> str | None:
   """Returns the checkpoint that the state file of a folder names as the latest.
 
   Unlike `tf.train.latest_checkpoint` it never leaves the folder. Files that the state
-  file does not name may still be written, and do not count.
+  file does not name are ignored: they may be incomplete.
 
   Returns:
-    A prefix below `folder` that has files; None if there is none.
+    A prefix below `folder` with existing files, or None.
   """
   paths = (os.path.join(folder, name) for name in state_file.names(folder))
   return next(filter(first_file, paths), None)
 
 
 def first_file(prefix: str) -> str | None:
-  """Returns a file of the checkpoint at a prefix; None if it has none."""
+  """Returns an existing file of the checkpoint at a prefix, or None."""
   return next((prefix + suffix for suffix in ('.index', '.data-00000-of-00001', '')
                if os.path.isfile(prefix + suffix)), None)
 
@@ -68,13 +68,13 @@ def _has_state_file(folder):
 
 
 def check_there(path: str) -> None:
-  """Refuses a path at which no checkpoint is; whether it is whole is seen later.
+  """Raises UserError for a path without a checkpoint; does not check the content.
 
   Args:
     path: a prefix, one of its files, or a folder.
 
   Raises:
-    UserError: there is none; the message names the other files.
+    UserError: the message describes what is there instead.
   """
   if os.path.isdir(path):
     if not latest(path) and not names_in(path):
@@ -95,27 +95,27 @@ def check_there(path: str) -> None:
   if kept:
     raise diagnostics.UserError(
         f"the checkpoint '{prefix}' has lost its file '{os.path.basename(prefix)}"
-        f".index': the values cannot be found without it{beside(prefix)}")
+        f".index', which is needed to read it{beside(prefix)}")
   raise none_at(prefix)
 
 
 def check_no_pattern(path: str) -> None:
-  """Refuses a path of checkpoints that TensorFlow takes for a pattern of many.
+  """Raises UserError for a path that TensorFlow would treat as a glob pattern.
 
-  It would find no checkpoint there, or delete those of other folders.
+  It would not find the checkpoint, or delete those of other folders.
 
   Raises:
-    UserError: there is a character of patterns in it.
+    UserError: there is a pattern character in the path.
   """
-  wildcard = next((letter for letter in path if letter in '*?[\\'), None)
-  if wildcard:
+  character = next((other for other in path if other in '*?[\\'), None)
+  if character:
     raise diagnostics.UserError(
-        f"'{path}' has a '{wildcard}' in it, and TensorFlow takes the paths of"
-        ' checkpoints for patterns: choose a name without *, ?, [ and \\')
+        f"'{path}' has a '{character}' in it, and TensorFlow treats the paths of"
+        ' checkpoints as patterns: choose a name without *, ?, [ and \\')
 
 
 def none_in(folder: str) -> diagnostics.UserError:
-  """Returns the answer to a folder that holds no checkpoint of a run."""
+  """Returns the error for a folder without a checkpoint of a run."""
   others, elsewhere = names_in(folder), state_file.elsewhere(folder)
   below = [folder, *_folders_below(folder)]
   saved_models = [path for path in below
@@ -126,7 +126,7 @@ def none_in(folder: str) -> diagnostics.UserError:
     advice = f'it holds {diagnostics.some(others)}: name one of them'
   elif elsewhere:
     advice = (f"its file '{state_file.STATE_FILE}' names '{elsewhere[0]}', in another"
-              ' folder: name that one, if it is meant')
+              ' folder: give that checkpoint')
   elif with_checkpoints:
     advice = (f'there are some in {diagnostics.some(with_checkpoints)}: name one of'
               ' these folders')
@@ -142,7 +142,7 @@ def none_in(folder: str) -> diagnostics.UserError:
 
 
 def _folders_below(folder):
-  """Returns some folders up to two levels below."""
+  """Returns some of the folders up to two levels below."""
   below = []
   for pattern in ('*', '*/*'):
     below += sorted(glob.glob(os.path.join(glob.escape(folder), pattern, '')))[:100]
@@ -150,14 +150,14 @@ def _folders_below(folder):
 
 
 def none_at(prefix: str) -> diagnostics.UserError:
-  """Returns the answer to a prefix that names no checkpoint."""
+  """Returns the error for a prefix without a checkpoint."""
   advice = beside(prefix) or (
       ': name one such as model.ckpt-1000, or a folder that training wrote to')
   return diagnostics.UserError(f"no checkpoint '{prefix}'{advice}")
 
 
 def beside(prefix: str) -> str:
-  """Returns the end of a sentence about the other checkpoints of the folder."""
+  """Returns the end of a message: the other checkpoints of the folder."""
   folder, own = os.path.split(prefix)
   others = [name for name in names_in(folder or '.') if name != own]
   return f"; '{folder or '.'}' holds {', '.join(others)}" if others else ''

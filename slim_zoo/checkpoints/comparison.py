@@ -1,4 +1,4 @@
-"""How the variables of a checkpoint compare with those of one network."""
+"""Compares the variables of a checkpoint with those of one network."""
 
 import collections
 import dataclasses
@@ -10,37 +10,38 @@ from slim_zoo.catalog import complexity, variables
 from slim_zoo.checkpoints import contents
 
 _AUXILIARY = re.compile(r'(?:.*/)?(?:AuxLogits|aux_\d+)(?=/|$)')
-# Inception builds its auxiliary head always, NASNet in training alone.
+# Inception always builds its auxiliary head, NASNet only in training.
 _IN_TRAINING = re.compile(r'(?:.*/)?aux_\d+(?=/|$)')
 _DIMENSION = re.compile(r'(?:(\d+)\*)?([a-z]+)')
-# What a weight counts that has another shape: it is there, so a network of another
-# width is nearer than one of other layers.
+# The score of a weight with another shape: a network of another width is nearer than
+# one with other layers.
 _OTHER_SHAPE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-  """How a checkpoint compares with a network. Names are those of the network.
+  """The result of a comparison with a network. Names are those of the network.
 
   Attributes:
-    network: its name in the registry.
-    scope: the scope that the variables lie below in the checkpoint.
-    own_scope: the scope of the network's own; '' for networks without one.
-    same: how many variables of the body are there and fit. The body is what is left
-      without auxiliary heads and what depends on the classes.
+    network: its name in the catalog.
+    scope: the scope of the variables in the checkpoint.
+    own_scope: the scope of the network's own variables; '' for networks without one.
+    same: number of variables of the body that exist and fit. The body is the network
+      without auxiliary heads and without variables that depend on the classes.
     missing: names of the body that the checkpoint lacks.
     mismatched: (name, shape in the checkpoint, shape in the network).
     unexpected: names in the checkpoint, inside the network's layers, that the network
-      does not have.
-    beside: the names of all others in the checkpoint; they change nothing.
-    num_classes: of the logits; None where the checkpoint has no head.
-    auxiliary: whether all of the auxiliary head is there; None for networks without.
-    heads_mismatched: like `mismatched`, of the auxiliary head and the logits.
-    channels: of the images.
-    image_size: of the images, where the weights are of another than the default.
-    depth_multiplier: the width; None for networks that have but one.
-    arguments: what the network's function has to be given, where it is no row of the
-      registry, such as {'depth_multiplier': 0.5}.
+      lacks.
+    beside: the names of all other variables in the checkpoint; they have no effect.
+    num_classes: number of logits; None if the checkpoint has no head.
+    auxiliary: whether the auxiliary head is complete; None for networks without one.
+    heads_mismatched: like `mismatched`, for the auxiliary head and the logits.
+    channels: channels of the images.
+    image_size: size of the images, if the weights depend on it and differ from the
+      default.
+    depth_multiplier: the width; None for networks with one width.
+    arguments: arguments of the network's function, if it is not a row of the catalog,
+      such as {'depth_multiplier': 0.5}.
   """
 
   network: str
@@ -66,12 +67,12 @@ class Match:
 
   @property
   def renamed(self) -> bool:
-    """Whether the variables lie below another scope than the network's."""
+    """Whether the variables have another scope than the network's."""
     return self.scope != self.own_scope
 
   @property
   def likeness(self) -> float:
-    """From 0, nothing in common, to 1, the body is the same."""
+    """A score from 0 (nothing in common) to 1 (the body is equal)."""
     mismatched = len(self.mismatched)
     return (self.same + _OTHER_SHAPE * mismatched) / max(
         1, self.same + mismatched + len(self.missing) + len(self.unexpected))
@@ -79,15 +80,15 @@ class Match:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-  """The variables of a network, as they are looked for.
+  """The variables of a network, prepared for the comparison.
 
   Attributes:
-    name: of the network.
-    own_scope: the scope that all its variables lie below, or ''.
-    shapes: by the rest of their names.
+    name: name of the network.
+    own_scope: the common scope of all its variables, or ''.
+    shapes: shapes by names below that scope.
     anchors: a few of these names, from the beginning, middle and end of the body.
     tops: the first parts of the body's names.
-    auxiliary: those of an auxiliary head.
+    auxiliary: names in an auxiliary head.
     depth_multiplier: the width.
   """
 
@@ -115,29 +116,29 @@ def known(name: str, stored: variables.Variables) -> Known:
 
 
 def _top_scope(names: Iterable[str]) -> str:
-  """Returns the scope that all names lie below, or ''."""
+  """Returns the common scope of all names, or ''."""
   tops = {name.split('/')[0] for name in names}
   return tops.pop() if len(tops) == 1 else ''
 
 
 class Weights:
-  """The weights of a checkpoint, found by scope and by the end of their names.
+  """The weights of a checkpoint, indexed by scope and by the ends of their names.
 
   Args:
-    shapes: by name.
+    shapes: shapes by name.
   """
 
   def __init__(self, shapes: Mapping[str, tuple[int, ...]]):
     self.shapes = shapes
     self._below = {'': shapes}
-    self._scopes = collections.defaultdict(list)  # Of each ending of a name.
+    self._scopes = collections.defaultdict(list)  # By the end of a name.
     for name in shapes:
       self._scopes[name].append('')
-      for place in (slash.start() for slash in re.finditer('/', name)):
-        self._scopes[name[place + 1:]].append(name[:place])
+      for slash in (match.start() for match in re.finditer('/', name)):
+        self._scopes[name[slash + 1:]].append(name[:slash])
 
   def below(self, scope: str) -> Mapping[str, tuple[int, ...]]:
-    """Returns the shapes below a scope, by the rest of their names."""
+    """Returns the shapes below a scope, by the names below it."""
     if scope not in self._below:
       self._below[scope] = {
           name[len(scope) + 1:]: shape for name, shape in self.shapes.items()
@@ -145,9 +146,9 @@ class Weights:
     return self._below[scope]
 
   def scopes_for(self, known: Known) -> Iterable[str]:
-    """Returns the scopes that may hold a network, its own first.
+    """Returns the scopes that may contain a network, its own first.
 
-    Those are worth comparing that hold two of the three anchors.
+    A scope is a candidate if it contains two of the three anchors.
     """
     counts = collections.Counter(
         scope for anchor in known.anchors for scope in self._scopes.get(anchor, ()))
@@ -156,7 +157,7 @@ class Weights:
 
 
 def matches(known: Known, weights: Weights) -> Iterator[Match]:
-  """Yields a Match for each scope of a checkpoint that may hold the network."""
+  """Yields a `Match` for each scope of a checkpoint that may contain the network."""
   for scope in weights.scopes_for(known):
     yield _compare(known, scope, weights)
 
@@ -164,42 +165,42 @@ def matches(known: Known, weights: Weights) -> Iterator[Match]:
 def _compare(known, scope, weights):
   """Compares a network with the variables of a checkpoint below a scope."""
   shapes = weights.below(scope)
-  above = f'{known.own_scope}/' if known.own_scope else ''
-  below = f'{scope}/' if scope else ''
+  own_prefix = f'{known.own_scope}/' if known.own_scope else ''
+  prefix = f'{scope}/' if scope else ''
   same, missing, mismatched, other_heads, values = 0, [], [], [], {}
   for variable, expected in known.shapes.items():
-    of_auxiliary = variable in known.auxiliary
-    is_head = of_auxiliary or variables.CLASSES in expected
+    is_auxiliary_variable = variable in known.auxiliary
+    is_head = is_auxiliary_variable or variables.CLASSES in expected
     if variable not in shapes:
       if not is_head:
-        missing.append(above + variable)
-    elif _agree(shapes[variable], expected, {} if of_auxiliary else values):
+        missing.append(own_prefix + variable)
+    elif _agree(shapes[variable], expected, {} if is_auxiliary_variable else values):
       same += not is_head
     else:
       (other_heads if is_head else mismatched).append(
-          (above + variable, shapes[variable], expected))
+          (own_prefix + variable, shapes[variable], expected))
   size = _image_size(known.name, mismatched)
   if size:
     same, mismatched = same + 1, []
-  # A head of one's own beside the layers changes nothing; more layers do.
+  # Further variables outside the network's layers have no effect; more layers do.
   unexpected = [variable for variable in shapes if variable not in known.shapes
                 and variable.split('/')[0] in known.tops]
   beside = set(weights.shapes).difference(
-      below + variable for variable in shapes
+      prefix + variable for variable in shapes
       if variable in known.shapes or variable.split('/')[0] in known.tops)
   return Match(
       known.name, scope, known.own_scope, same, missing, mismatched,
-      [above + variable for variable in unexpected], sorted(beside),
+      [own_prefix + variable for variable in unexpected], sorted(beside),
       values.get(variables.CLASSES),
       known.auxiliary <= set(shapes) if known.auxiliary else None, other_heads,
       values.get(variables.CHANNELS), size, known.depth_multiplier)
 
 
 def _agree(shape, expected, values):
-  """Returns whether a shape fits; notes in `values` what the data decided."""
+  """Returns whether a shape fits; stores sizes that depend on the data in `values`."""
   if len(shape) != len(expected):
     return False
-  noted = {}
+  sizes = {}
   for size, dimension in zip(shape, expected, strict=True):
     if isinstance(dimension, int):
       if size != dimension:
@@ -208,16 +209,16 @@ def _agree(shape, expected, values):
     factor, word = _DIMENSION.fullmatch(dimension).groups(default=1)
     if size % int(factor):
       return False
-    noted[word] = size // int(factor)
-  values.update(noted)
+    sizes[word] = size // int(factor)
+  values.update(sizes)
   return True
 
 
 def _image_size(name, mismatched):
-  """Returns the size of the images if weights differ by nothing else; else None.
+  """Returns the image size if it is the only difference of the weights; else None.
 
-  A fully connected layer that sees a whole map has inputs for each of its places, so
-  their number goes with the area of the images.
+  The inputs of a fully connected layer over the whole feature map are its positions, so
+  their number is proportional to the area of the images.
   """
   if len(mismatched) != 1:
     return None
@@ -230,22 +231,22 @@ def _image_size(name, mismatched):
 
 
 def is_auxiliary(name: str) -> bool:
-  """Returns whether a variable or scope is of an auxiliary head."""
+  """Returns whether a variable or scope is in an auxiliary head."""
   return auxiliary_scope(name) is not None
 
 
 def auxiliary_scope(name: str) -> str | None:
-  """Returns the scope of the auxiliary head that `name` lies in, or None."""
+  """Returns the scope of the auxiliary head that contains `name`, or None."""
   match = _AUXILIARY.match(name)
   return match and match[0]
 
 
 def in_training_alone(name: str) -> bool:
-  """Returns whether a variable is of a head that no evaluation builds."""
+  """Returns whether a variable is in a head that only training builds."""
   return _IN_TRAINING.match(name) is not None
 
 
 def averages_complete(content: contents.Contents) -> bool:
-  """Returns whether every weight of an evaluation has a moving average."""
+  """Returns whether every weight of the evaluation graph has a moving average."""
   return bool(content.averages) and all(
       name in content.averages or in_training_alone(name) for name in content.weights)

@@ -1,4 +1,4 @@
-"""The kinds of names in a checkpoint: weights, and the other values of training."""
+"""Classifies the names in a checkpoint: weights, and values that training stores."""
 
 import collections
 import dataclasses
@@ -10,30 +10,30 @@ from slim_zoo.checkpoints import quantization
 AVERAGE = 'ExponentialMovingAverage'
 STEP = 'global_step'
 
-# The names that TensorFlow's optimizers give what they keep for a weight, below the
-# weight's own name; a second and a third of it end in _1 and _2.
+# The names of optimizer slots, below the name of their weight. A second and a third
+# slot end in _1 and _2.
 _SLOTS = ('Adadelta', 'Adagrad', 'Adam', 'Ftrl', 'Momentum', 'RMSProp')
 _SECOND = re.compile(r'_\d+$')
-# Of an optimizer as a whole, such as beta1_power.
+# Values of an optimizer as a whole, such as beta1_power.
 _POWER = re.compile(r'(^|/)beta\d_power(_\d+)?$')
-# Of the run: how the loss is scaled for float16, see `training.loss_scaling`.
+# Values of the run: the loss scale of float16, see `training.updates.loss_scaling`.
 _OF_THE_RUN = ('loss_scaling/',)
-# Of batch norm's averages where they are corrected for their start at zero.
+# Values of batch norm's averages with correction of their start at zero.
 _CORRECTIONS = ('biased', 'local_step')
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-  """The names in a checkpoint, by kind.
+  """The names in a checkpoint by kind.
 
   Attributes:
-    weights: the shape of each variable of the network, batch norm's statistics
-      included. One of which only the moving average is kept counts too.
-    averages: the weights of which there is a moving average (EMA).
+    weights: the shape of each variable of the network, including batch norm's
+      statistics and variables with only a moving average.
+    averages: the weights with a moving average (EMA).
     only_averages: those of them that are not in the checkpoint themselves.
-    slots: what optimizers keep: the weights it is kept for, by its name, such as
-      'Momentum' or 'Adam_1'.
-    others: the rest, such as global_step, beta1_power, loss_scaling/scale and the
+    slots: the weights that have a slot, by the slot's name, such as 'Momentum' or
+      'Adam_1'.
+    others: other names, such as global_step, beta1_power, loss_scaling/scale and the
       ranges of a quantized network.
   """
 
@@ -45,15 +45,15 @@ class Contents:
 
   @property
   def optimizers(self) -> list[str]:
-    """The optimizers that wrote slots, as --optimizer calls them where it has them."""
+    """The optimizers that wrote slots, by their values of --optimizer if possible."""
     return list(dict.fromkeys(_SECOND.sub('', slot).lower() for slot in self.slots))
 
 
 def sort(shapes: Mapping[str, Sequence[int]]) -> Contents:
-  """Sorts the names in a checkpoint by kind.
+  """Classifies each name in a checkpoint.
 
-  A variable of slim has nothing below its name but what was kept for it: slots, as
-  large as it is, and moving averages.
+  Below the name of a slim variable there are only values stored for it: slots of the
+  same shape, and moving averages.
 
   Args:
     shapes: the shape of each variable in the checkpoint, by name.
@@ -80,11 +80,11 @@ def sort(shapes: Mapping[str, Sequence[int]]) -> Contents:
   return Contents(weights, frozenset(averages), only, dict(slots), others)
 
 
-def _is_slot(child, shape, of_parent):
-  """Returns whether a name is a slot, given what it is called below which weight."""
+def _is_slot(child, shape, parent_shape):
+  """Returns whether a name is a slot, by its last part and its parent's shape."""
   if child in _CORRECTIONS:
     return False
-  if of_parent is not None:
-    return tuple(of_parent) == shape
-  # Also of weights that were left out of the checkpoint.
+  if parent_shape is not None:
+    return tuple(parent_shape) == shape
+  # Slots of weights that are not in the checkpoint count too.
   return _SECOND.sub('', child) in _SLOTS

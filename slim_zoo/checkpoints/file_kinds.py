@@ -1,6 +1,6 @@
-"""The kind of a file that was named as a checkpoint; needs no TensorFlow.
+"""Recognizes files that are not checkpoints; needs no TensorFlow.
 
-The content decides. The name helps only where contents of two kinds begin alike.
+The content decides. The name is used only if two kinds start with the same bytes.
 """
 
 import os
@@ -12,7 +12,7 @@ import zipfile
 
 from slim_zoo.checkpoints import state_file
 
-# The last bytes of the tables of keys and values that checkpoints are made of.
+# The last bytes of the key-value tables that checkpoints consist of.
 _TABLE_END = bytes.fromhex('57fb808b247547db')
 _HEAD_BYTES = 4096
 
@@ -26,32 +26,32 @@ _OTHER_STARTS = (
     (b'%PDF', 'a PDF document', 'name the checkpoint'),
     (b'version https://git-lfs', 'a pointer of Git LFS, without the content',
      'run git lfs pull'))
-# Of the pickle that torch.save wrote before it wrote zip files.
+# The pickle format of older versions of torch.save.
 _OF_TORCH = ('.pth', '.pt', '.bin')
 _TORCH_PICKLE = bytes.fromhex('80028a0a6cfc9c46f9')
-# Of protocol buffers: field 1 as bytes, field 1 as a number, field 2 as bytes.
+# Protocol buffers: field 1 as bytes, field 1 as a number, field 2 as bytes.
 _BYTES_1, _NUMBER_1, _BYTES_2 = 0x0a, 0x08, 0x12
 
-# What `describe` calls the weights that slim-zoo convert-weights reads, by framework.
+# Texts of `describe` for the weights that slim-zoo convert-weights reads, by framework.
 _HDF5, _KERAS = 'weights of Keras (HDF5)', 'a model of Keras'
 _TORCH, _SAFETENSORS = 'weights of PyTorch', 'weights in the format safetensors'
 _PICKLE, _ZIP = 'a pickle of Python', 'a zip file'
-_UNKNOWN = 'a file of unknown kind, or a checkpoint that was cut off'
-FOREIGN = {'keras': (_HDF5, _KERAS),
+_UNKNOWN = 'a file of unknown kind, or a truncated checkpoint'
+FRAMEWORK_FILES = {'keras': (_HDF5, _KERAS),
            'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, _UNKNOWN)}
 
 _WEIGHTS = 'name the checkpoint that it was made from: this file has no variables'
 
 
 def is_table(path: str) -> bool:
-  """Returns whether a file ends as an .index file or a checkpoint of one file does."""
+  """Returns whether a file ends like an .index file or a checkpoint of one file."""
   with open(path, 'rb') as file:
     file.seek(max(0, os.path.getsize(path) - len(_TABLE_END)))
     return file.read() == _TABLE_END
 
 
 def describe(path: str) -> tuple[str, str]:
-  """Returns the kind of a file that is no checkpoint, and advice, both as text.
+  """Returns the kind of a file that is not a checkpoint, and advice, as text.
 
   Raises:
     OSError: it cannot be read.
@@ -60,10 +60,10 @@ def describe(path: str) -> tuple[str, str]:
     head = file.read(_HEAD_BYTES)
   if not head:
     return 'an empty file', 'copy or download it again'
-  for find in (_state_file, _weights_of_others, _archive, _graph, _records, _image,
+  for recognize in (_state_file, _weights_of_others, _archive, _graph, _records, _image,
                _other_start, _text):
-    if description := find(path, head):
-      return description
+    if result := recognize(path, head):
+      return result
   return _UNKNOWN, 'copy or download it again'
 
 
@@ -95,12 +95,12 @@ def _weights_of_others(path, head):
 
 
 def _zip(path):
-  """Returns the format of a zip file among the formats that are zip files."""
+  """Returns the kind of a zip file: several formats are zip files."""
   try:
     with zipfile.ZipFile(path) as archive:
       names = archive.namelist()
   except (zipfile.BadZipFile, OSError):
-    return 'a zip file that was cut off', 'copy or download it again'
+    return 'a truncated zip file', 'copy or download it again'
   if 'model.weights.h5' in names:
     return _KERAS, _conversion(path, ('.keras',))
   if any(name.endswith('/data.pkl') for name in names):
@@ -112,9 +112,9 @@ def _zip(path):
 
 
 def _conversion(path, suffixes):
-  """Returns the command that makes a checkpoint of the weights in a file.
+  """Returns the command that converts the weights in a file to a checkpoint.
 
-  slim-zoo convert-weights knows the format by the suffix, which has to be one of these.
+  slim-zoo convert-weights selects the format by the suffix, one of `suffixes`.
   """
   rename, source = '', path
   if not path.endswith(suffixes):
@@ -131,7 +131,7 @@ def _archive(path, head):
   advice = 'unpack it, {} ' + quoted + ', and name the checkpoint in it'
   command = next((command for start, command in _ARCHIVES if head.startswith(start)),
                  None)
-  # Looks into compressed files too.
+  # tarfile reads compressed files too.
   if (head[257:262] == b'ustar' or command) and tarfile.is_tarfile(path):
     return ('a tar archive' if command is None else 'a compressed tar archive',
             advice.format('tar -xf'))
@@ -139,7 +139,7 @@ def _archive(path, head):
 
 
 def _graph(path, head):
-  """Recognizes the protocol buffers in which graphs are kept."""
+  """Recognizes protocol buffers of graphs."""
   if re.match(rb'\s*(node|saved_model_schema_version|meta_info_def)\s*[{:]', head):
     return 'a graph, as text', _WEIGHTS
   if head[0] == _NUMBER_1 and head[2:3] == bytes([_BYTES_2]) and head[1] == 1:
@@ -154,7 +154,7 @@ def _graph(path, head):
     return ('a frozen graph or GraphDef (.pb)',
             'name the checkpoint that it was made from: its weights, if it has any, are'
             ' constants without the names of variables')
-  # The list of its operations stands first.
+  # The list of its operations is first.
   if re.match(rb'\x12.{1,3}?\x0a.{1,2}?\x0a', node, re.DOTALL):
     return ('the graph of a checkpoint (.meta)',
             'the weights are in the files .index and .data beside it: copy these too')
@@ -165,10 +165,10 @@ def _first_message(head):
   """Returns the beginning of field 1 of a protocol buffer; None without one."""
   if head[0] != _BYTES_1:
     return None
-  place = 1
-  while place < min(len(head), 10) and head[place] & 0x80:
-    place += 1
-  return head[place + 1:]
+  position = 1
+  while position < min(len(head), 10) and head[position] & 0x80:
+    position += 1
+  return head[position + 1:]
 
 
 def saved_model_advice(folder: str) -> str:
@@ -181,15 +181,15 @@ def saved_model_advice(folder: str) -> str:
 
 
 def _records(path, head):
-  """Recognizes a chain of records, each with its length before it."""
-  size, place, count = os.path.getsize(path), 0, 0
+  """Recognizes a sequence of records, each with its length before it."""
+  size, position, count = os.path.getsize(path), 0, 0
   with open(path, 'rb') as file:
-    while place + 16 <= size and count < 4:
-      file.seek(place)
+    while position + 16 <= size and count < 4:
+      file.seek(position)
       length, = struct.unpack('<Q', file.read(8))
-      place += 16 + length
+      position += 16 + length
       count += 1
-  if not count or place > size or (place != size and count < 4):
+  if not count or position > size or (position != size and count < 4):
     return None
   if b'brain.Event' in head:
     return 'a file of summaries for TensorBoard', 'name the checkpoint beside it'
@@ -215,6 +215,6 @@ def _text(path, head):
                                 for letter in text):
     return None
   if re.match(r'<!doctype|<html', text, re.IGNORECASE):
-    return ('a web page', 'the download gave a page in place of the file: download it'
+    return ('a web page', 'the download returned a page, not the file: download it'
                           ' again')
   return 'a text file', 'name a checkpoint such as model.ckpt-1000'

@@ -1,4 +1,4 @@
-"""The head of a network: what depends on its classes, and how many a checkpoint has."""
+"""The head of a network: the variables that depend on its classes."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,24 +9,24 @@ from slim_zoo.tf_compat import tf
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-  """Where the classes of a network are.
+  """The head of a network.
 
   Attributes:
-    scopes: the scopes to drop when the classes change, as in the registry.
-    num_classes: how many there are.
+    scopes: the scopes to exclude when the classes change, from the catalog.
+    num_classes: the number of classes.
   """
 
   scopes: tuple[str, ...]
   num_classes: int
 
   def holds(self, name: str) -> bool:
-    """Returns whether a variable lies in the head."""
+    """Returns whether a variable is in the head."""
     return any(variable_scopes.in_scope(name, scope) for scope in self.scopes)
 
   def class_variables(self, variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:
-    """Returns the variables whose last dimension counts classes, by name.
+    """Returns the variables whose last dimension is the classes, by name.
 
-    They are the layers of the head that have biases, one for each class: the others,
+    These are the layers of the head with biases, one for each class; the other layers,
     in auxiliary heads, have batch norm.
     """
     heads = {variable.op.name: variable for variable in variables
@@ -39,10 +39,10 @@ class Head:
 
   def class_count(self, variables: Sequence[tf.Variable],
                   shapes: Mapping[str, Sequence[int]]) -> int | None:
-    """Returns how many classes a checkpoint has; None if it has no head like this.
+    """Returns the number of classes of a checkpoint; None without such a head.
 
     Args:
-      variables: of the network.
+      variables: variables of the network.
       shapes: the shape of each variable in the checkpoint, by name.
     """
     counts = [
@@ -56,16 +56,16 @@ class Head:
                         shapes: Mapping[str, Sequence[int]]) -> list[str]:
     """Returns the scopes that cannot be restored: all if the class counts differ.
 
-    Otherwise those that the checkpoint has nothing of, such as an auxiliary head.
+    Otherwise those that the checkpoint lacks, such as an auxiliary head.
     """
     count = self.class_count(variables, shapes)
     if count is not None and count != self.num_classes:
       return self._own_scopes(variables)
-    return self.absent_scopes(variables, shapes)
+    return self.missing_scopes(variables, shapes)
 
-  def absent_scopes(self, variables: Sequence[tf.Variable],
+  def missing_scopes(self, variables: Sequence[tf.Variable],
                     shapes: Mapping[str, Sequence[int]]) -> list[str]:
-    """Returns the scopes of the head that a checkpoint has nothing of."""
+    """Returns the scopes of the head that a checkpoint lacks."""
     return [scope for scope in self._own_scopes(variables)
             if not any(variable_scopes.in_scope(name, scope) for name in shapes)]
 

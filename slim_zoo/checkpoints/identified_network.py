@@ -16,15 +16,15 @@ from slim_zoo.checkpoints.trained_network import NetworkOptions, TrainedNetwork
 
 
 def find(checkpoint: str, options: NetworkOptions = NetworkOptions()) -> TrainedNetwork:
-  """Returns the network whose variables a checkpoint has, with its classes.
+  """Returns the network of a checkpoint, recognized by its variables.
 
   Args:
     checkpoint: a prefix, or a folder, for its latest.
-    options: of the command.
+    options: options of the command.
 
   Raises:
-    UserError: there is no checkpoint, it is of no network of the zoo that reads
-      images, or not of the one of the options; or an option does not fit it.
+    UserError: there is no checkpoint, its network is unknown, a video network, or not
+      the one of the options; or an option does not fit it.
   """
   path = restore.find(checkpoint)
   shapes = values.shapes_of(path)
@@ -40,32 +40,32 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()) -> Trained
       channels=match.channels or row.channels, weights_size=match.image_size)
   if network.use_grayscale and network.channels != 1:
     raise diagnostics.UserError(
-        f'--use_grayscale, but the network takes images of {network.channels} channels:'
+        f'--use_grayscale, but the network reads images of {network.channels} channels:'
         ' leave the flag out')
   return _complete(network, card_note, shapes, options.quantize)
 
 
 def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
                default_model_name: str) -> TrainedNetwork:
-  """Returns the network that a checkpoint is read into, with the classes of a data set.
+  """Returns the network for the labels of a data set, to restore a checkpoint into it.
 
-  Whether the variables fit is seen when they are restored.
+  The variables are compared later, when they are restored.
 
   Args:
     checkpoint: its prefix.
-    num_labels: the labels that the data set has.
-    options: of the command.
+    num_labels: number of labels of the data set.
+    options: options of the command.
     default_model_name: the network without an option and a run card.
 
   Raises:
-    UserError: there is no such network, or the images are too small for it.
+    UserError: the network does not exist, or the images are too small for it.
   """
   shapes = values.shapes_of(checkpoint)
   card, card_note = trained_network.card_of(checkpoint, shapes)
   if card and options.model_name not in (None, card.model_name):
-    card = None  # What is wrong with that, its variables will show.
+    card = None  # The comparison of the variables shows the difference.
   if card and card.num_classes != num_labels - card.labels_offset:
-    # The offset belongs to the labels of another data set.
+    # The offset is for the labels of another data set.
     card = dataclasses.replace(card, labels_offset=0)
   model_name = card.model_name if card else options.model_name or default_model_name
   labels_offset = options.labels_offset
@@ -80,7 +80,7 @@ def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
 
 
 def _complete(network, card_note, shapes, quantize):
-  """Adds how values are rounded, why a run card is not used, and what else is not."""
+  """Adds the quantization, and notes about unused run cards, ranges and averages."""
   quantized = quantization.choose(shapes, network.card, quantize, network.checkpoint)
   averages = trained_network.averages_note(
       shapes, network.card, network.moving_averages)
@@ -91,9 +91,9 @@ def _complete(network, card_note, shapes, quantize):
 
 
 def _match(path, shapes, model_name, likely_name) -> comparison.Match:
-  """Returns the match that fits: of `model_name`, or of whichever network does.
+  """Returns the matching network: `model_name`, or any without it.
 
-  Where several do, that is the one of `likely_name`.
+  Of several, `likely_name` has priority.
   """
   if model_name:
     networks.get_image_network(model_name)
@@ -107,18 +107,18 @@ def _match(path, shapes, model_name, likely_name) -> comparison.Match:
     advice = identify.advice(shapes, model_name) or 'slim-zoo inspect shows why'
     raise diagnostics.UserError(
         f"the checkpoint '{path}' is not of {model_name}: {advice}")
-  near = f' (it is most like {matches[0].network})' if matches else ''
+  near = f' (the nearest is {matches[0].network})' if matches else ''
   raise diagnostics.UserError(
-      f"the checkpoint '{path}' is of no network of the zoo as it is{near}:"
-      ' slim-zoo inspect shows what differs')
+      f"the network of the checkpoint '{path}' is unknown{near}:"
+      ' slim-zoo inspect shows the differences')
 
 
 def _check_classes(path, match, num_classes):
-  """Raises UserError for a checkpoint without logits, or with other classes."""
+  """Raises UserError for a checkpoint without logits or with other classes."""
   if match.num_classes is None:
     raise diagnostics.UserError(
         f"the checkpoint '{path}' has no logits of {match.network}: it can be"
-        ' fine-tuned, but there is nothing to classify with')
+        ' fine-tuned, but not classify')
   if num_classes not in (None, match.num_classes):
     raise diagnostics.UserError(
         f'--num_classes={num_classes}, but the checkpoint has {match.num_classes}'

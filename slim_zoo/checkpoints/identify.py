@@ -1,7 +1,7 @@
-"""Identifies the network of a checkpoint by its variables.
+"""Recognizes the network of a checkpoint by its variables.
 
-No graph is built: the variables of all networks are in `catalog.variables`. What
-depends on the data fits any number: the classes and the channels of the images.
+No graph is built: the variables of all networks are in `catalog.variables`. Dimensions
+that depend on the data (classes, channels of the images) match any number.
 """
 
 import dataclasses
@@ -15,18 +15,18 @@ from slim_zoo.checkpoints.comparison import Match
 
 def identify(shapes: Mapping[str, Sequence[int]],
              limit: int | None = 3) -> list[Match]:
-  """Returns the networks that a checkpoint is most like, the nearest first.
+  """Returns the networks most similar to a checkpoint, the nearest first.
 
   Args:
-    shapes: of all variables in the checkpoint, by name. Slots, moving averages and
-      the like may be among them.
-    limit: the most networks to return; None: all that have anything in common.
+    shapes: of all variables in the checkpoint, by name; slots, moving averages and
+      others may be included.
+    limit: the largest number of networks; None: all with anything in common.
   """
   weights = comparison.Weights(contents.sort(shapes).weights)
   matches = [match for known in _all_known()
              for match in comparison.matches(known, weights) if match.likeness]
-  # Equals stay in the order of the registry. ResNet v1 and v1b have the same variables:
-  # the scope, also below others, tells them apart.
+  # The sort is stable, so equal matches keep the order of the catalog. ResNet v1 and
+  # v1b have the same variables and differ in the scope, also below other scopes.
   matches.sort(key=lambda match: (
       not match.fits, -match.likeness, match.renamed,
       not f'/{match.scope}'.endswith(f'/{match.own_scope}'), len(match.beside)))
@@ -38,16 +38,16 @@ def identify(shapes: Mapping[str, Sequence[int]],
 
 def find_width(shapes: Mapping[str, Sequence[int]],
                build: Callable[..., variables.Variables]) -> Match | None:
-  """Returns the network of a checkpoint whose width is no row of the registry.
+  """Returns the network of a checkpoint whose width is not in the catalog.
 
   Args:
     shapes: of all variables in the checkpoint, by name.
     build: build(name, **arguments) returns the variables of a network built with
-      arguments, as `nets.variables.measure` does. Called a few times at most, and
-      only for a checkpoint that differs from a network in numbers of channels alone.
+      arguments, like `nets.variables.measure`. It is called a few times, and only for a
+      checkpoint that differs from a network in numbers of channels alone.
 
   Returns:
-    A `Match` that fits, with `arguments`; None if there is none.
+    A `Match` that fits, with `arguments`, or None.
   """
   match = next((match for match in identify(shapes, limit=None)
                 if match.depth_multiplier == 1 and _differs_in_width(match)), None)
@@ -64,12 +64,11 @@ def find_width(shapes: Mapping[str, Sequence[int]],
 
 
 def advice(shapes: Mapping[str, Sequence[int]], model_name: str) -> str | None:
-  """Returns one line on a checkpoint that is not of the network `model_name`.
+  """Returns advice about a checkpoint of another network than `model_name`.
 
   Returns:
-    Such as "this is a checkpoint of mobilenet_v2_140, of width 1.4: use
-    --model_name=mobilenet_v2_140"; None if it is of `model_name`, or of no
-    known network.
+    For example "this is a checkpoint of mobilenet_v2_140, of width 1.4: use
+    --model_name=mobilenet_v2_140"; None for this network or an unknown one.
   """
   best = next(iter(identify(shapes, limit=1)), None)
   if best is None or not best.fits or best.network == model_name:
@@ -86,7 +85,7 @@ def _all_known():
 
 
 def _differs_in_width(match):
-  """Returns whether numbers of channels are all that differs."""
+  """Returns whether only the numbers of channels differ."""
   return bool(match.mismatched) and not match.missing and not match.unexpected and all(
       len(shape) == len(expected) and shape[:-2] == expected[:-2]
       for _, shape, expected in match.mismatched)
@@ -96,7 +95,7 @@ def _widths(match):
   """Returns the widths that a checkpoint may have, the likeliest first."""
   depths = [(shape[-1], expected[-1]) for _, shape, expected in match.mismatched
             if len(shape) == 1]
-  ratio = (sum(shape for shape, _ in depths) / sum(expected for _, expected in depths)
+  ratio = (sum(depth for depth, _ in depths) / sum(expected for _, expected in depths)
            if depths else 0)
   # Depths are rounded, so the width is only nearly the ratio.
   likely = (round(ratio * 20) / 20, ratio, ratio - 0.01, ratio + 0.01)
@@ -105,8 +104,8 @@ def _widths(match):
 
 
 def _arguments(name, width):
-  """Yields the arguments that may give a network its width."""
+  """Yields arguments that may build a network of this width."""
   yield {'depth_multiplier': width}
   if width < 1 and networks.NETWORKS[name].builder.startswith('mobilenet.'):
-    # The last layer may have been left as wide as it is.
+    # The last layer may keep its full width.
     yield {'depth_multiplier': width, 'finegrain_classification_mode': True}

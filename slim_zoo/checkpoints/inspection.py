@@ -1,4 +1,4 @@
-"""Inspects a checkpoint: its network, what training kept, whether it is sound."""
+"""Inspects a checkpoint: its network, stored values and damage."""
 
 import dataclasses
 import functools
@@ -17,25 +17,25 @@ from slim_zoo.checkpoints import (
     values,
 )
 
-# The class counts of ImageNet, with its background class 0 and without.
+# The class counts of ImageNet, with and without the background class 0.
 _IMAGENET, _IMAGENET_WITHOUT_BACKGROUND = 1001, 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-  """The result of an inspection of a checkpoint.
+  """The content of a checkpoint.
 
   Attributes:
     path: its prefix.
     num_bytes: the size of its files.
-    contents: its names, by kind.
-    values: the facts of its values; None if they were not read.
-    step: the global step; None where it keeps none.
-    match: the network it is of; None if that is none of the zoo.
-    nearest: the networks it is most like, the nearest first.
-    card: the facts of its run; None without a run card that can be used.
-    note: why a run card that is there is not used, or None.
-    quantized: how its values are rounded; None if it has no ranges.
+    contents: its names by kind.
+    values: facts about its values; None if they were not read.
+    step: the global step, or None.
+    match: its network; None if it is unknown.
+    nearest: the most similar networks, the nearest first.
+    card: the facts of its run; None without a usable run card.
+    note: why an existing run card is not used, or None.
+    quantized: how its values are rounded; None without ranges.
   """
 
   path: str
@@ -58,24 +58,24 @@ class Inspection:
 
   @property
   def parameters(self) -> int:
-    """How many values the weights have, batch norm's statistics not counted."""
+    """The number of values of the weights, without batch norm's statistics."""
     return sum(math.prod(shape) for name, shape in self.contents.weights.items()
                if not values.is_statistic(name))
 
   @property
   def averages_complete(self) -> bool:
-    """Whether an evaluation finds a moving average of every weight of the network."""
+    """Whether every weight of the evaluation graph has a moving average."""
     return comparison.averages_complete(self.contents)
 
   @property
   def can_be_evaluated(self) -> bool:
-    """Whether it has, under the network's names, all that an evaluation restores."""
+    """Whether it has all variables of an evaluation, under the network's names."""
     match = self.match
     if match is None or match.renamed or match.num_classes is None:
       return False
     if self.contents.only_averages and not self.averages_complete:
       return False
-    # An evaluation reads what the logits need, and so no auxiliary head.
+    # An evaluation reads the variables of the logits, not of auxiliary heads.
     return all(comparison.is_auxiliary(name) for name, *_ in match.heads_mismatched)
 
 
@@ -86,7 +86,7 @@ def inspect(path: str, build: Callable[..., variables.Variables],
   Args:
     path: a prefix, or a folder, for its latest.
     build: builds a network of another width, see `identify.find_width`.
-    read_values: whether every value is read, or the names and shapes alone.
+    read_values: whether to read every value, or only names and shapes.
 
   Raises:
     UserError: there is none, or it is damaged.
@@ -109,12 +109,12 @@ def inspect(path: str, build: Callable[..., variables.Variables],
 
 
 def labels_offset(num_classes: int | None) -> int:
-  """Returns the offset of the labels of ImageNet's records for a class count."""
+  """Returns the labels offset of ImageNet's records for a number of classes."""
   return int(num_classes == _IMAGENET_WITHOUT_BACKGROUND)
 
 
 def datasets_of(num_classes: int | None) -> list[str]:
-  """Returns the names of the data sets that a network with a class count may be for."""
+  """Returns the names of the data sets with this number of classes."""
   if num_classes == _IMAGENET_WITHOUT_BACKGROUND:
     num_classes = _IMAGENET
   return [name for name, spec in datasets.DATASETS.items()
@@ -122,10 +122,10 @@ def datasets_of(num_classes: int | None) -> list[str]:
 
 
 def head_scopes(match: comparison.Match) -> list[str]:
-  """Returns the scopes to leave out when the class count changes.
+  """Returns the scopes to exclude when the class count changes.
 
-  They are the registry's; of an auxiliary head that the checkpoint has not, or has
-  in other shapes, all.
+  These are the catalog's scopes. An auxiliary head that the checkpoint lacks, or has in
+  other shapes, is excluded as a whole.
   """
   scopes = networks.NETWORKS[match.network].head_scopes
   if match.auxiliary and not match.heads_mismatched:

@@ -1,7 +1,7 @@
-"""Classes that keep their weights although the other classes change.
+"""Keeps the weights of classes that exist in the checkpoint and in the new data set.
 
-A class is known by its name: that of the label in the labels file of the data set
-that the checkpoint was trained on, and that in the new data set.
+Classes are matched by name: the label names of the checkpoint's data set and those of
+the new data set.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ FLAG = '--transfer_classes_from'
 
 @dataclasses.dataclass(frozen=True)
 class Transfer:
-  """Which classes go where.
+  """A plan to restore the weights of classes.
 
   Attributes:
-    plan: restores all the rest.
+    plan: restores all other variables.
     variables: the layers of the classes, by the names of the plan's listing.
     pairs: (class in the checkpoint, class in the network).
-    num_classes: of the network.
+    num_classes: number of classes of the network.
   """
 
   plan: restore.RestorePlan
@@ -31,12 +31,12 @@ class Transfer:
   num_classes: int
 
   def describe(self) -> str:
-    """Returns how many classes keep their weights."""
+    """Returns a line with the number of classes that keep their weights."""
     return (f'{len(self.pairs)} of {self.num_classes} classes keep the weights of the'
-            ' class of the same name in the checkpoint, the others begin anew')
+            ' class with the same name in the checkpoint, the others are initialized')
 
   def init_fn(self) -> Callable:
-    """Returns init_fn(session), which sets the weights of the classes kept."""
+    """Returns init_fn(session), which sets the weights of these classes."""
     reader = restore.open_reader(self.plan.path)
     sources = self.plan.listing.sources
     old, new = (list(classes) for classes in zip(*self.pairs, strict=True))
@@ -53,10 +53,10 @@ class Transfer:
 
 def match(old_names: Mapping[int, str], new_names: Mapping[int, str]) -> (
     list[tuple[int, int]]):
-  """Returns (old label, new label) of the classes that have one name.
+  """Returns (old label, new label) of the classes with the same name.
 
-  Names are compared without regard to case, and a blank is as good as '_'. A name
-  that two classes of one side have tells nothing and is left out.
+  The comparison ignores case, and a space equals '_'. A name that occurs twice on one
+  side is ambiguous and is left out.
   """
   old, new = _by_name(old_names), _by_name(new_names)
   return [(old[name], label) for name, label in new.items() if name in old]
@@ -67,14 +67,14 @@ def _by_name(names):
   for label, name in names.items():
     labels.setdefault(' '.join(name.replace('_', ' ').casefold().split()), []).append(
         label)
-  return {name: numbers[0] for name, numbers in labels.items() if len(numbers) == 1}
+  return {name: matching[0] for name, matching in labels.items() if len(matching) == 1}
 
 
 def labels_offset(names: Mapping[int, str], num_classes: int, path: str) -> int:
-  """Returns the offset between labels and the classes of a checkpoint.
+  """Returns the number that is subtracted from labels to get a checkpoint's classes.
 
   Raises:
-    UserError: the labels are of another number of classes.
+    UserError: the number of classes does not fit the labels.
   """
   highest = max(names, default=-1)
   if highest < 0 or highest > num_classes:
@@ -82,25 +82,25 @@ def labels_offset(names: Mapping[int, str], num_classes: int, path: str) -> int:
         f"{FLAG}: its labels end at {highest}, the checkpoint '{path}' has"
         f' {num_classes} classes: name the labels file of the data set that it was'
         ' trained on')
-  # A background class that the checkpoint was trained without.
+  # The checkpoint was trained without the background class.
   return 1 if highest == num_classes else 0
 
 
 def plan_transfer(plan: restore.RestorePlan, head: heads.Head, variables,
                   old_names: Mapping[int, str],
                   new_names: Mapping[int, str]) -> Transfer:
-  """Takes the layers of the classes out of a plan, to restore them class by class.
+  """Moves the layers of the classes out of a plan, to restore them class by class.
 
   Args:
-    plan: of restoring the network.
-    head: of the network.
-    variables: of the network.
+    plan: a plan to restore the network.
+    head: head of the network.
+    variables: variables of the network.
     old_names: names by label, of the checkpoint.
     new_names: names by class, of the network.
 
   Raises:
-    UserError: the checkpoint has no such head, its labels do not fit, or no class
-      has the same name.
+    UserError: the checkpoint has no such head, its labels do not fit, or no class has
+      the same name.
   """
   shapes = plan.listing.shapes
   count = head.class_count(variables, shapes)
@@ -109,16 +109,16 @@ def plan_transfer(plan: restore.RestorePlan, head: heads.Head, variables,
             and list(shapes[name]) == [*variable.shape.as_list()[:-1], count]}
   if not layers:
     raise diagnostics.UserError(
-        f"{FLAG}: no weights of classes are restored from '{plan.path}': its head is"
-        ' another one, or excluded by --checkpoint_exclude_scopes')
+        f"{FLAG}: no weights of classes are restored from '{plan.path}': its head does"
+        ' not fit, or --checkpoint_exclude_scopes excludes it')
   offset = labels_offset(old_names, count, plan.path)
   pairs = match({label - offset: name for label, name in old_names.items()
                  if label >= offset}, new_names)
   if not pairs:
     raise diagnostics.UserError(
-        f'{FLAG}: no class of the data set has the name of one of the checkpoint'
-        f" ('{next(iter(new_names.values()))}' here,"
-        f" '{next(iter(old_names.values()))}' there): leave it out")
+        f'{FLAG}: no class of the data set has the name of a class of the checkpoint'
+        f" ('{next(iter(new_names.values()))}' in the data set,"
+        f" '{next(iter(old_names.values()))}' in the checkpoint): remove the flag")
   rest = dataclasses.replace(
       plan,
       restored={name: variable for name, variable in plan.restored.items()

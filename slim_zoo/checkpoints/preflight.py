@@ -1,7 +1,7 @@
-"""Explains a restore before it: which variables a checkpoint has, which not, and why.
+"""Shows what fine-tuning restores from a checkpoint, and explains differences.
 
-The table says of every variable what becomes of it, and a difference that nobody
-asked for stops the run with its likely cause.
+A table lists every variable. A difference without a flag for it stops the run with the
+likely cause.
 """
 
 import collections
@@ -20,22 +20,22 @@ from slim_zoo.checkpoints import (
     variable_scopes,
 )
 
-# More names than this are counted by scope, in so many scopes on one line.
+# More names than this are counted by scope, with at most this many scopes on a line.
 _NAMES, _SCOPES, _WIDTH = 4, 6, 150
 
-_WITHOUT_EXCUSE = ('leave them out by --checkpoint_exclude_scopes, or begin them anew'
-                   ' by --ignore_missing_vars')
+_ADVICE = ('exclude them with --checkpoint_exclude_scopes, or initialize them with'
+           ' --ignore_missing_vars')
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """The restore to explain.
+  """The network to restore.
 
   Attributes:
-    name: in the registry.
-    head: its classes.
-    variables: what belongs to it.
-    find_width: of `identify.find_width`, with a way to build networks; or None.
+    name: name in the catalog.
+    head: its head.
+    variables: its variables.
+    find_width: `identify.find_width` with a function that builds networks; or None.
   """
 
   name: str
@@ -47,14 +47,14 @@ class Network:
 
 def table(plan: restore.RestorePlan,
           transfer: label_transfer.Transfer | None = None) -> list[str]:
-  """Returns the lines that say what becomes of every variable.
+  """Returns the table of all variables as lines.
 
   Args:
-    plan: of restoring the network.
-    transfer: of classes, if there is one.
+    plan: a plan to restore the network.
+    transfer: the transfer of classes, if there is one.
   """
-  differing = [f'{name} {there} there, {here} here'
-               for name, there, here in plan.mismatched]
+  differing = [f'{name} {in_checkpoint} in the checkpoint, {in_network} in the network'
+               for name, in_checkpoint, in_network in plan.mismatched]
   rows = [
       ('restored', plan.restored, summary(plan.restored)),
       ('excluded', plan.excluded, summary(plan.excluded)),
@@ -72,7 +72,7 @@ def table(plan: restore.RestorePlan,
 
 
 def summary(names: Sequence[str]) -> str:
-  """Returns a few names as they are, and many as scopes with their counts."""
+  """Returns a few names as they are, or many as scopes with their counts."""
   names = list(names)
   if len(names) <= _NAMES:
     return ', '.join(names)
@@ -87,29 +87,30 @@ def summary(names: Sequence[str]) -> str:
 
 
 def notes(plan: restore.RestorePlan, network: Network) -> list[str]:
-  """Returns notes about a restore that is possible."""
+  """Returns further notes about a restore."""
   lines = []
   head, count = network.head, _class_count(plan, network)
   excluded = [scope for scope in head.scopes
               if any(variable_scopes.in_scope(name, scope) for name in plan.excluded)]
   if excluded and count is not None and count != head.num_classes:
-    lines.append(f'{_counts(plan, network)}: the head {", ".join(excluded)} starts'
-                 ' anew')
-  num_new = len(plan.missing) + len(plan.mismatched)
-  if num_new:
-    lines.append(f'WARNING: {num_new} variables begin anew, as --ignore_missing_vars'
-                 f' says: {likely_cause(plan, network) or "the cause is not known"}')
+    lines.append(f'{_counts(plan, network)}: the head {", ".join(excluded)} is'
+                 ' initialized')
+  initialized = len(plan.missing) + len(plan.mismatched)
+  if initialized:
+    lines.append(f'WARNING: --ignore_missing_vars initializes {initialized} variables:'
+                 f' {likely_cause(plan, network) or "the cause is not known"}')
   averaged = set(contents.sort(plan.listing.shapes).averages) & set(plan.restored)
   if averaged:
     lines.append(
-        f'the checkpoint also keeps moving averages of {len(averaged)} of these:'
-        f' --checkpoint_rename=/{contents.AVERAGE}= begins from them')
+        f'the checkpoint also has moving averages of {len(averaged)} of these:'
+        f' --checkpoint_rename=/{contents.AVERAGE}= restores them in place of the'
+        ' weights')
   return lines
 
 
 def check(plan: restore.RestorePlan, network: Network,
           ignore_missing_vars: bool) -> None:
-  """Raises UserError for anything left out that the user did not ask for."""
+  """Raises UserError for a difference that no flag allows."""
   if not plan.restored and (plan.missing or plan.mismatched):
     cause = likely_cause(plan, network)
     problem = (plan.first_mismatch() if plan.mismatched else plan.of_another_network())
@@ -123,11 +124,11 @@ def check(plan: restore.RestorePlan, network: Network,
     problem = (f"'{plan.path}' lacks {len(plan.missing)} variables of the network"
                f' ({diagnostics.some(plan.missing)})')
   raise diagnostics.UserError(
-      f'{problem}: {likely_cause(plan, network) or _WITHOUT_EXCUSE}')
+      f'{problem}: {likely_cause(plan, network) or _ADVICE}')
 
 
 def likely_cause(plan: restore.RestorePlan, network: Network) -> str | None:
-  """Returns the likely cause of what does not fit, with what to do; or None."""
+  """Returns the likely cause of the differences, with advice, or None."""
   mismatched = [name for name, *_ in plan.mismatched]
   body = [name for name in [*plan.missing, *mismatched]
           if not network.head.holds(name)]
@@ -143,13 +144,13 @@ def _other_names(plan, body):
   """Looks for the variables under other names than slim's."""
   shapes, average = plan.listing.shapes, contents.AVERAGE
   if all(f'{name}/{average}' in shapes for name in body):
-    return (f'it holds moving averages only: --checkpoint_rename=/{average}= takes them'
-            ' for the weights')
+    return (f'it has only moving averages: --checkpoint_rename=/{average}= uses them as'
+            ' weights')
   values = '/.ATTRIBUTES/VARIABLE_VALUE'
   if any(name.endswith(values) for name in plan.listing.sources.values()) and any(
       name.endswith(values) for name in plan.unused):
-    return ('it was written by tf.train.Checkpoint or Keras, under names of objects:'
-            f' --checkpoint_rename={values}=,OLD=NEW gives them those of the network')
+    return ('it was written by tf.train.Checkpoint or Keras, with names of objects:'
+            f' --checkpoint_rename={values}=,OLD=NEW renames them')
   return None
 
 
@@ -159,31 +160,31 @@ def _other_network(plan, network):
   fitting = [match for match in matches if match.fits]
   own = next((match for match in fitting if match.network == network.name), None)
   if own and own.renamed:
-    return (f"its variables lie in the scope '{own.scope}':"
+    return (f"its variables are in the scope '{own.scope}':"
             f' --checkpoint_rename={_rule(own.scope, own.own_scope)}')
   if own:
     return _other_images(plan, own)
   if own is None and fitting:
     return identify.advice(plan.listing.shapes, network.name)
-  candidate = network.find_width(plan.listing.shapes)
-  if candidate is not None:
-    width = candidate.arguments['depth_multiplier']
-    return (f'this is a checkpoint of {candidate.network} of width {width:g}, and no'
+  match = network.find_width(plan.listing.shapes)
+  if match is not None:
+    width = match.arguments['depth_multiplier']
+    return (f'this is a checkpoint of {match.network} of width {width:g}, and no'
             ' --model_name has that width')
   return None
 
 
 def _other_images(plan, own):
-  """Explains layers that differ by the size or the channels of the images alone."""
-  if all(len(there) != 2 for _, there, _ in plan.mismatched):
-    return (f'it was trained on images of {own.channels} channels: data set, network'
-            ' and --use_grayscale have to give as many')
+  """Explains layers that differ only by the size or channels of the images."""
+  if all(len(in_checkpoint) != 2 for _, in_checkpoint, _ in plan.mismatched):
+    return (f'it was trained on images of {own.channels} channels: use a data set,'
+            ' network and --use_grayscale with the same number')
   cost = complexity.load().get(own.network)
   size = own.image_size or (cost.input_shape[0] if cost else None)
   if size is None:
     return 'it was trained on images of another size: set --train_image_size'
-  return (f'it was trained on images of {size} x {size}, which its fully connected'
-          f' layers are made for: set --train_image_size={size}')
+  return (f'it was trained on images of {size} x {size}, on which its fully connected'
+          f' layers depend: set --train_image_size={size}')
 
 
 def _rule(old, new):
@@ -192,31 +193,32 @@ def _rule(old, new):
 
 def _size(plan, network):
   """Describes how a checkpoint of unknown kind differs."""
-  ratios = [there[-1] / here[-1] for name, there, here in plan.mismatched
-            if there and len(there) == len(here) and there[-1] != here[-1]
-            and not network.head.holds(name)]
+  ratios = [in_checkpoint[-1] / in_network[-1]
+            for name, in_checkpoint, in_network in plan.mismatched
+            if in_checkpoint and len(in_checkpoint) == len(in_network)
+            and in_checkpoint[-1] != in_network[-1] and not network.head.holds(name)]
   if ratios:
     nearest = next(iter(identify.identify(plan.listing.shapes, limit=1)), None)
-    like = f'; it is most like {nearest.network}' if nearest else ''
+    like = f'; the nearest is {nearest.network}' if nearest else ''
     return (f'its layers have about {statistics.median(ratios):.2g} times the channels'
-            f' of {network.name}, which fits no network of the registry{like}')
+            f' of {network.name}, which fits no network of the catalog{like}')
   if not plan.restored:
     return None
   leaves = {name.rpartition('/')[2] for name in plan.missing}
   if len(leaves) == 1 and len(plan.missing) > 1:
-    return (f"all that it lacks is called '{leaves.pop()}': it was trained with other"
-            f' layers; {_WITHOUT_EXCUSE}')
+    return (f"all missing variables are named '{leaves.pop()}': it was trained with"
+            f' other layers; {_ADVICE}')
   return None
 
 
 def _other_head(plan, network):
-  """Explains a body that fits and a head that does not."""
+  """Explains a head that does not fit while the body fits."""
   head, count = network.head, _class_count(plan, network)
   scopes = head.scopes_to_exclude(network.variables, plan.listing.shapes)
   if not scopes:
     return None
   names = ', '.join(scopes)
-  advice = (f'--checkpoint_exclude_scopes=auto starts the head {names} anew')
+  advice = f'--checkpoint_exclude_scopes=auto initializes the head {names}'
   if count is None:
     return f'it has no head: {advice}'
   if count == head.num_classes:

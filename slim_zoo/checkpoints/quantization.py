@@ -1,4 +1,4 @@
-"""What a checkpoint of a quantized network keeps beside the weights; no TensorFlow.
+"""The ranges in checkpoints of quantized networks. Needs no TensorFlow.
 
 `nets.quantization.fake_quantization` describes the variables.
 """
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import run_card
 
-# How many training steps there were, where rounding begins later.
+# Counts training steps if quantization starts later than the first step.
 STEP = 'fake_quantization_step'
 _RANGE = re.compile(
     r'(^|/)(weights|act|conv|add|post_activation_bypass|activation_\w+)_quant(_\d+)?/'
     r'(min|max)$')
 _WEIGHTS = re.compile(r'(^|/)weights_quant(_\d+)?/(min|max)$')
-# What the moving averages of ranges are computed from.
+# Values for the moving averages of ranges.
 _STATE = re.compile(r'_quant(_\d+)?/.*_quant(_\d+)?/(min|max)/(biased|local_step)$')
 
 
@@ -25,9 +25,9 @@ class Quantized:
   """How the network of a checkpoint is quantized.
 
   Attributes:
-    num_ranges: how many tensors have a range.
-    per_channel: whether each output channel of a layer has a range for its weights.
-    weight_bits: bits of weights, by the run card; 8 without one.
+    num_ranges: number of tensors with a range.
+    per_channel: whether the weights of each output channel have their own range.
+    weight_bits: bits of weights from the run card; 8 without one.
     activation_bits: bits of activations, likewise.
   """
 
@@ -57,17 +57,17 @@ def network_options(quantized: Quantized | None) -> dict[str, object]:
 
 
 def is_range(name: str) -> bool:
-  """Returns whether a variable is one end of a range."""
+  """Returns whether a variable is the minimum or maximum of a range."""
   return bool(_RANGE.search(name))
 
 
 def is_state(name: str) -> bool:
-  """Returns whether only training needs a variable of the quantization."""
+  """Returns whether a variable of the quantization is needed only for training."""
   return name == STEP or bool(_STATE.search(name))
 
 
 def without_ranges(names: Iterable[str]) -> list[str]:
-  """Returns the names that are not of the quantization."""
+  """Returns the names without variables of the quantization."""
   return [name for name in names if not is_range(name) and not is_state(name)]
 
 
@@ -76,8 +76,8 @@ def find(shapes: Mapping[str, Sequence[int]],
   """Returns how a network is quantized; None if its checkpoint has no ranges.
 
   Args:
-    shapes: of all variables in the checkpoint, by name.
-    card: of its run; None without a run card.
+    shapes: shapes of all variables in the checkpoint, by name.
+    card: facts of its run; None without a run card.
   """
   weights = [name for name in shapes if _WEIGHTS.search(name)]
   if not weights:
@@ -90,34 +90,34 @@ def find(shapes: Mapping[str, Sequence[int]],
 
 
 def choose(shapes: Mapping[str, Sequence[int]], card: run_card.RunFacts | None,
-           wanted: bool | None, path: str) -> Quantized | None:
+           quantize: bool | None, path: str) -> Quantized | None:
   """Returns how a checkpoint is evaluated; None: without quantization.
 
   Args:
-    shapes: of all variables in the checkpoint, by name.
-    card: of its run; None without a run card.
-    wanted: what the user says; None: quantized if the checkpoint is.
-    path: of the checkpoint.
+    shapes: shapes of all variables in the checkpoint, by name.
+    card: facts of its run; None without a run card.
+    quantize: the user's choice; None: quantized if the checkpoint is.
+    path: path of the checkpoint.
 
   Raises:
-    UserError: quantization is wanted of a checkpoint without ranges.
+    UserError: the choice is True, but the checkpoint has no ranges.
   """
-  if wanted is False:
+  if quantize is False:
     return None
-  stored = find(shapes, card)
-  if wanted and stored is None:
+  quantized = find(shapes, card)
+  if quantize and quantized is None:
     raise diagnostics.UserError(
-        f"--quantize, but '{path}' keeps no ranges, such as .../act_quant/max: train"
+        f"--quantize, but '{path}' has no ranges, such as .../act_quant/max: train"
         ' with --quantize_delay=0, or leave the flag out')
-  return stored
+  return quantized
 
 
 def note(shapes: Mapping[str, Sequence[int]], card: run_card.RunFacts | None = None,
-         wanted: bool | None = None) -> str | None:
-  """Returns a line that says how a quantized checkpoint is used; None for others."""
-  stored = find(shapes, card)
-  if stored is None:
+         quantize: bool | None = None) -> str | None:
+  """Returns a note on the use of a quantized checkpoint; None for others."""
+  quantized = find(shapes, card)
+  if quantized is None:
     return None
-  if wanted is False:
-    return f'the checkpoint is quantized ({stored}); its ranges are not used'
-  return f'the checkpoint is quantized: {stored}'
+  if quantize is False:
+    return f'the checkpoint is quantized ({quantized}); its ranges are not used'
+  return f'the checkpoint is quantized: {quantized}'

@@ -1,12 +1,12 @@
-"""Rules OLD=NEW that give the variables of other people's checkpoints our names.
+"""Rules OLD=NEW that rename the variables of checkpoints from other programs.
 
-  vgg=vgg_16                      another scope on top
-  module/=   module.=             a prefix less
-  =InceptionV3                    a scope more
-  /ExponentialMovingAverage=      the moving averages in place of the weights
+  vgg=vgg_16                      replaces the scope
+  module/=   module.=             removes a prefix
+  =InceptionV3                    adds a scope
+  /ExponentialMovingAverage=      uses the moving averages as weights
 
-An OLD that begins with '/' is the ending of names, any other one their beginning.
-Needs no TensorFlow.
+An OLD that starts with '/' matches the end of names, any other OLD the beginning. Needs
+no TensorFlow.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ FLAG = '--checkpoint_rename'
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """A rule: a text at one end of a name and its replacement.
+  """A replacement at one end of a name.
 
   Attributes:
-    old: as the user wrote it; matches whole parts of names.
+    old: as the user wrote it; matches complete parts of names.
     new: the replacement; may be empty.
   """
 
@@ -31,11 +31,11 @@ class Rule:
 
   @property
   def at_end(self) -> bool:
-    """Whether the rule is about the ending of names."""
+    """Whether the rule matches the end of names."""
     return self.old.startswith('/')
 
   def apply(self, name: str) -> str | None:
-    """Returns the new name, or None if the rule does not fit."""
+    """Returns the new name, or None if the rule does not match."""
     if self.at_end:
       return (name.removesuffix(self.old) + self.new
               if name.endswith(self.old) else None)
@@ -51,20 +51,20 @@ class Rule:
 
 
 def parse(texts: Iterable[str]) -> list[Rule]:
-  """Returns the rules that are written as OLD=NEW.
+  """Parses rules of the form OLD=NEW.
 
   Raises:
-    UserError: one is written otherwise, or says nothing.
+    UserError: a text is not a rule, or has no effect.
   """
   rules = []
   for text in texts:
     old, equals, new = (part.strip() for part in text.partition('='))
     if not equals or old == new or '=' in new:
       raise diagnostics.UserError(
-          f"{FLAG}: '{text}' is no rule, expected OLD=NEW such as vgg=vgg_16, or"
-          ' module/= to take a prefix off')
+          f"{FLAG}: '{text}' is not a rule, expected OLD=NEW such as vgg=vgg_16, or"
+          ' module/= to remove a prefix')
     if old in [rule.old for rule in rules]:
-      raise diagnostics.UserError(f"{FLAG}: two rules are about '{old}'")
+      raise diagnostics.UserError(f"{FLAG}: two rules for '{old}'")
     rules.append(Rule(old, new))
   return rules
 
@@ -72,21 +72,21 @@ def parse(texts: Iterable[str]) -> list[Rule]:
 def rename(names: Iterable[str], rules: Sequence[Rule], path: str) -> dict[str, str]:
   """Renames the variables of a checkpoint.
 
-  The first rule that fits the beginning of a name and the first that fits its
-  ending apply, each once. A name that an ending is taken off takes the place of
-  another one: with '/ExponentialMovingAverage=' the average of X is X, and the
-  checkpoint's own X is left out.
+  The first rule that matches the beginning of a name and the first that matches its end
+  are applied, once each. A name whose end is removed replaces another name: with
+  '/ExponentialMovingAverage=' the average of X becomes X, and the checkpoint's own X is
+  not used.
 
   Args:
-    names: of all variables in the checkpoint.
-    rules: of `parse`.
+    names: names of all variables in the checkpoint.
+    rules: result of `parse`.
     path: the checkpoint, for messages.
 
   Returns:
     The name in the checkpoint, by the new name.
 
   Raises:
-    UserError: a rule fits no name, or two names would become one.
+    UserError: a rule matches no name, or two names would become equal.
   """
   names = sorted(names)
   for rule in rules:
@@ -120,7 +120,7 @@ def _renamed(name, rules):
 
 
 def _parts(names, at_end):
-  """Returns parts of names that rules could replace, the most common first."""
+  """Returns the parts that rules can match, the most common first."""
   parts = {}
   for name in names:
     pieces = name.split('/')

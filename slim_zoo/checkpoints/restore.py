@@ -1,7 +1,7 @@
-"""Finding and reading checkpoints, comparing them with variables, restoring them.
+"""Finds, reads, compares and restores checkpoints.
 
-A comparison is a `RestorePlan`. A run that resumes and an evaluation accept no
-difference; fine-tuning shows and explains each (`checkpoints.preflight`).
+The result of a comparison is a `RestorePlan`. Resumed runs and evaluations accept no
+difference; fine-tuning shows and explains each one (`checkpoints.preflight`).
 """
 
 import contextlib
@@ -24,21 +24,21 @@ from slim_zoo.checkpoints import (
 )
 from slim_zoo.tf_compat import tf
 
-# The reader of checkpoints turns TensorFlow's errors into these by its own rules.
+# The errors that TensorFlow's checkpoint reader raises.
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
 
 
 def find(path: str) -> str:
-  """Returns the checkpoint that `path` names: a prefix, or a folder's latest.
+  """Returns the checkpoint of a path: a prefix, or the latest of a folder.
 
   Prints a warning if the folder's state file names checkpoints of another folder.
 
   Raises:
-    UserError: there is none; the message names the other files.
+    UserError: there is none; the message describes what is there instead.
   """
   checkpoint_names.check_there(path)
   if not os.path.isdir(path):
-    # People name what they see in the folder.
+    # Users give one of its files.
     return checkpoint_names.prefix_of(path)
   newest = run_checkpoints.newest_first(path)
   if not newest:
@@ -53,7 +53,7 @@ def open_reader(path: str):
   """Returns a reader of the checkpoint at prefix `path`.
 
   Raises:
-    UserError: it is damaged, or no checkpoint.
+    UserError: it is damaged, or not a checkpoint.
   """
   try:
     return tf.train.load_checkpoint(path)
@@ -63,12 +63,12 @@ def open_reader(path: str):
 
 
 def _reason(path, error):
-  """Returns why a checkpoint cannot be opened."""
+  """Returns the reason why a checkpoint cannot be opened."""
   for file in (f'{path}.index', path):
     if os.path.isfile(file) and not file_kinds.is_table(file):
       kind, advice = file_kinds.describe(file)
       return f"'{os.path.basename(file)}' is {kind}: {advice}"
-  # Of a single file TensorFlow goes on with advice for its own developers.
+  # For a single file TensorFlow adds advice for its own developers.
   return first_line(error).split(': perhaps your file')[0]
 
 
@@ -76,32 +76,32 @@ def read_values(path: str, names: Iterable[str]) -> dict[str, np.ndarray]:
   """Returns values in the checkpoint at prefix `path`, by name.
 
   Raises:
-    UserError: it is damaged, or no checkpoint.
+    UserError: it is damaged, or not a checkpoint.
   """
   reader = open_reader(path)
-  with damage_answered(path):
+  with damage_as_user_error(path):
     return {name: np.asarray(reader.get_tensor(name)) for name in names}
 
 
 def verify(path: str) -> None:
-  """Reads every value of a checkpoint, so that damage shows before any work.
+  """Reads every value of a checkpoint, to detect damage before any work.
 
   Raises:
-    UserError: it is damaged; the message names whole ones beside it.
+    UserError: it is damaged; the message lists other checkpoints of the folder.
   """
   reader = open_reader(path)
-  with damage_answered(path):
+  with damage_as_user_error(path):
     for name in reader.get_variable_to_shape_map():
       reader.get_tensor(name)
 
 
 @contextlib.contextmanager
-def damage_answered(path):
-  """Turns what TensorFlow raises while it reads a checkpoint into an answer."""
+def damage_as_user_error(path):
+  """Converts the errors of TensorFlow's checkpoint reader to UserError."""
   try:
     yield
   except _READ_ERRORS as error:
-    # A session tells it in many lines; the reader in one.
+    # The message of a session has many lines, that of the reader one.
     reason = damage_of(path) or first_line(error)
     raise diagnostics.UserError(
         f"the checkpoint '{path}' is damaged: {reason}"
@@ -109,7 +109,7 @@ def damage_answered(path):
 
 
 def damage_of(path: str) -> str | None:
-  """Reads every value of a checkpoint; returns a description of its damage, or None."""
+  """Reads every value of a checkpoint; returns a description of damage, or None."""
   try:
     reader = tf.train.load_checkpoint(path)
     for name in reader.get_variable_to_shape_map():
@@ -126,25 +126,25 @@ def first_line(error: Exception) -> str:
 
 
 def global_step_of(path: str) -> int:
-  """Returns the step of the checkpoint at prefix `path`; 0 if it keeps none.
+  """Returns the step of the checkpoint at prefix `path`, 0 without a step.
 
   Raises:
-    UserError: it is damaged, or no checkpoint.
+    UserError: it is damaged, or not a checkpoint.
   """
   reader = open_reader(path)
-  with damage_answered(path):
+  with damage_as_user_error(path):
     return int(reader.get_tensor('global_step')) if reader.has_tensor(
         'global_step') else 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-  """The content of a checkpoint, by the names of the variables to restore.
+  """The variables of a checkpoint, by their names after renaming.
 
   Attributes:
     path: its prefix.
     shapes: the shape of each variable, by name.
-    sources: the name of each in the file, by name; another one after renaming.
+    sources: the name of each variable in the file, by name.
   """
 
   path: str
@@ -153,7 +153,7 @@ class Listing:
 
 
 def read_listing(path: str, rename: Sequence[renaming.Rule] = ()) -> Listing:
-  """Returns the content of the checkpoint at prefix `path`, renamed.
+  """Returns the listing of the checkpoint at prefix `path`, after renaming.
 
   Raises:
     UserError: it cannot be read, or the rules do not fit it.
@@ -166,15 +166,15 @@ def read_listing(path: str, rename: Sequence[renaming.Rule] = ()) -> Listing:
 
 @dataclasses.dataclass(frozen=True)
 class RestorePlan:
-  """The plan of a restore, by the names of its listing.
+  """The effect of restoring a checkpoint, by the names of its listing.
 
   Attributes:
-    listing: of the checkpoint.
+    listing: listing of the checkpoint.
     restored: the variables that are read, by name.
-    excluded: names left as they are because the user said so.
-    missing: names that the checkpoint does not have.
+    excluded: names that the user excluded.
+    missing: names that the checkpoint lacks.
     mismatched: (name, shape in the checkpoint, shape in the network).
-    unused: names in the checkpoint that the network does not have.
+    unused: names in the checkpoint that the network lacks.
   """
 
   listing: Listing
@@ -190,18 +190,18 @@ class RestorePlan:
     return self.listing.path
 
   def check_complete(self) -> None:
-    """Raises UserError unless the checkpoint holds all that an evaluation needs."""
+    """Raises UserError unless the checkpoint has all variables of an evaluation."""
     if self.mismatched:
       raise diagnostics.UserError(
           f'{self.first_mismatch()}: check --model_name, --dataset_name and'
           ' --labels_offset (1 for networks without a background class)')
     if self.missing and self.missing[0].endswith('/ExponentialMovingAverage'):
       raise diagnostics.UserError(
-          f"'{self.path}' keeps no moving averages: leave out"
+          f"'{self.path}' has no moving averages: leave out"
           ' --moving_average_decay')
     if self.missing and not self.restored:
       raise diagnostics.UserError(
-          f'{self.of_another_network()}: choose the --model_name that it was trained'
+          f'{self.of_another_network()}: give the --model_name that it was trained'
           ' with')
     if self.missing:
       raise diagnostics.UserError(
@@ -209,28 +209,28 @@ class RestorePlan:
           f' ({diagnostics.some(self.missing)}): check --model_name')
 
   def check_resumes(self) -> None:
-    """Raises UserError unless the checkpoint holds the whole state of this run."""
+    """Raises UserError unless the checkpoint has the complete state of this run."""
     if self.missing or self.mismatched:
       names = self.missing + [name for name, *_ in self.mismatched]
       raise diagnostics.UserError(
-          f"'{self.path}' is not of this run: it lacks {diagnostics.some(names)}, in"
-          ' the shapes wanted here. Resume with the flags it was begun with, or name'
+          f"'{self.path}' is not of this run: it lacks {diagnostics.some(names)} in the"
+          ' shapes of this run. Resume with the flags of the first session, or give'
           ' another --train_dir (and this one as --checkpoint_path to fine-tune from'
           ' it)')
 
   def first_mismatch(self) -> str:
-    """Returns the beginning of a sentence about the variables that do not fit."""
+    """Returns the start of a message about variables that do not fit."""
     name, in_checkpoint, in_network = self.mismatched[0]
     others = len(self.mismatched) - 1
     more = f' (and {others} more)' if others else ''
     return (f"'{self.path}' does not fit: {name}{more} has another shape,"
-            f' {in_checkpoint} there and {in_network} here')
+            f' {in_checkpoint} in the checkpoint and {in_network} in the network')
 
   def of_another_network(self) -> str:
-    """Returns the beginning of a sentence about a checkpoint without any use."""
-    return (f"'{self.path}' is a checkpoint of another network: it holds none of the"
-            f' {len(self.missing)} variables wanted (it begins with'
-            f" '{_top_scope(self.unused)}', the network with"
+    """Returns the start of a message about a checkpoint of another network."""
+    return (f"'{self.path}' is a checkpoint of another network: it has none of the"
+            f' {len(self.missing)} variables of this network (its names start with'
+            f" '{_top_scope(self.unused)}', those of the network with"
             f" '{_top_scope(self.missing)}')")
 
 
@@ -246,7 +246,7 @@ def plan_restore(checkpoint: str | Listing, variables,
     checkpoint: its prefix, or its listing.
     variables: the variables to restore; or a dict of them by their names in the
       checkpoint.
-    exclude_scopes: scopes that keep their initial values.
+    exclude_scopes: scopes that are not restored.
 
   Raises:
     UserError: the checkpoint cannot be read, or a scope matches no variable.
@@ -277,7 +277,7 @@ def restore_fn(plan: RestorePlan) -> Callable:
   """Returns init_fn(session), which restores the variables of the plan.
 
   Raises:
-    UserError: the checkpoint has values of another type.
+    UserError: the checkpoint has values of another dtype.
   """
   by_source = {plan.listing.sources[name]: variable
                for name, variable in plan.restored.items()}
@@ -285,12 +285,12 @@ def restore_fn(plan: RestorePlan) -> Callable:
   for source, variable in by_source.items():
     if types[source] != variable.dtype.base_dtype:
       raise diagnostics.UserError(
-          f"'{plan.path}' holds '{source}' as {types[source].name}, the network as"
-          f' {variable.dtype.base_dtype.name}: write it again with values of that type')
+          f"'{plan.path}' has '{source}' as {types[source].name}, the network as"
+          f' {variable.dtype.base_dtype.name}: write it again with this dtype')
   saver = tf.train.Saver(by_source)
 
   def restore(session):
-    with damage_answered(plan.path):
+    with damage_as_user_error(plan.path):
       saver.restore(session, plan.path)
 
   return restore

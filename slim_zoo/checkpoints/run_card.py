@@ -1,8 +1,8 @@
 """Reads the run card beside checkpoints; needs no TensorFlow.
 
 `training.callbacks.run_card` writes it: run_card.json in the folder of the checkpoints.
-`read` returns the whole card to a run that goes on, `facts_of` what those who use a
-checkpoint need of it.
+`read` returns the complete card, for a resumed run; `facts_of` returns the facts about
+one checkpoint.
 """
 
 import dataclasses
@@ -16,29 +16,29 @@ from slim_zoo.catalog import networks
 
 JSON_NAME = 'run_card.json'
 FORMAT = 1
-# A session that a signal 9 or a power cut ended has no last word.
+# The end of a session that was killed by signal 9 or a power failure.
 UNDER_WAY = 'still under way, or killed'
-# The folder of the best checkpoint lies in that of the run.
+# The folder of the best checkpoint is inside that of the run.
 BEST_FOLDER = 'best'
 _PUT_ASIDE = re.compile(rf'{BEST_FOLDER}-before-\d+')
 
-# What training, validation and recalibration write.
+# Names that training, validation and recalibration write.
 _OF_A_RUN = re.compile(r'model\.ckpt(?:-again)?-(\d+)(?:-recalibrated)?')
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFacts:
-  """The facts of a run about the network of its checkpoints.
+  """Facts about the network of a run's checkpoints.
 
   Attributes:
-    path: of the run card.
+    path: path of the run card.
     model_name: the network.
-    num_classes: of its logits; None where an older card does not say.
+    num_classes: number of logits; None if an older card lacks it.
     image_size: height and width of its images; None: the network's own.
     preprocessing_name: a family or a network.
-    use_grayscale: whether images were turned to gray.
-    labels_offset: subtracted from every label.
-    moving_average_decay: of the averages that it kept; None without.
+    use_grayscale: whether images were converted to gray.
+    labels_offset: number that was subtracted from every label.
+    moving_average_decay: decay of the moving averages; None without averages.
     dataset_name: the data set.
     dataset_dir: its folder, as the user typed it.
     weight_bits: bits of the weights of a quantized network.
@@ -60,9 +60,9 @@ class RunFacts:
 
 
 def read(folder: str) -> dict | None:
-  """Returns the card of a run, None where there is none.
+  """Returns the card of a run, or None.
 
-  A card that cannot be read is set aside, as run_card.json.damaged.
+  A card that cannot be read is renamed to run_card.json.damaged.
   """
   path = os.path.join(folder, JSON_NAME)
   try:
@@ -74,20 +74,20 @@ def read(folder: str) -> dict | None:
   except (ValueError, KeyError, TypeError):
     pass
   os.replace(path, path + '.damaged')
-  print(f'{path} cannot be read as a run card: it is kept as {path}.damaged, and a'
-        ' new one begins', flush=True)
+  print(f'{path} cannot be read as a run card: it is renamed to {path}.damaged, and a'
+        ' new one is started', flush=True)
   return None
 
 
 def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
-  """Returns the facts of the run card beside a checkpoint.
+  """Returns the facts in the run card beside a checkpoint.
 
   Args:
     checkpoint: its prefix.
 
   Returns:
-    (facts, note): without a run card both are None; if there is one that cannot be
-    used, the note says why.
+    (facts, note): both are None without a run card; for a card that cannot be used, the
+    note has the reason.
   """
   folder, name = os.path.split(checkpoint)
   own = os.path.basename(os.path.abspath(folder))
@@ -118,7 +118,7 @@ def _load(path):
 
 
 def _other_run(sessions, name) -> str | None:
-  """Returns why a checkpoint is not of the run of a card; None if it is."""
+  """Returns the reason why a checkpoint is not of the card's run, or None."""
   match = _OF_A_RUN.fullmatch(name)
   if not match:
     return f"the checkpoint is '{name}', expected a name such as model.ckpt-1000"
@@ -130,7 +130,7 @@ def _other_run(sessions, name) -> str | None:
 
 
 def _facts(path, card, step) -> RunFacts:
-  """Returns the facts of the checkpoint of a step; raises on anything unexpected."""
+  """Returns the facts of the checkpoint of a step; raises on unexpected values."""
   values = {name: flag['value'] for name, flag in card['flags'].items()}
   size = card['run'].get('image_size', values.get('train_image_size'))
   for name, value in _flags_before(card['sessions'], step).items():
@@ -154,7 +154,7 @@ def _facts(path, card, step) -> RunFacts:
 
 
 def _flags_before(sessions, step) -> Mapping[str, Any]:
-  """Returns the flags that had other values when the checkpoint of a step was saved."""
+  """Returns the flags that had other values when a step's checkpoint was saved."""
   before = {}
   for session in reversed(sessions):
     if session.get('first_step', 0) < step or not session.get('resumed'):

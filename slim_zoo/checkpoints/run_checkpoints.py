@@ -1,8 +1,7 @@
-"""The checkpoints that a run keeps in its folder, and the newest whole one of them.
+"""The checkpoints in the folder of a run, and the newest complete one.
 
-The file `checkpoint` names them, see `state_file`. It may lag behind the files (a kill
-between the two), be torn, or name files that are not there; then the files themselves
-decide.
+The file `checkpoint` names them, see `state_file`. It may be older than the files
+(after a kill), damaged, or name files that do not exist; then the files decide.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ from slim_zoo.checkpoints.checkpoint_names import (
     step_of,
 )
 
-# As many as a tf.train.Saver keeps.
+# The number of checkpoints that a tf.train.Saver keeps.
 KEPT = 5
 
 
@@ -32,12 +31,12 @@ class Newest:
 
   Attributes:
     path: its prefix.
-    damaged: (prefix, description of the damage) of newer ones.
-    kept: prefixes of the run's whole checkpoints, the oldest first; a saver goes
-      on deleting from its front.
-    recorded: whether the state file can stay: it names `path` as the latest, and
+    damaged: (prefix, reason) of newer, damaged checkpoints.
+    kept: prefixes of the run's complete checkpoints, the oldest first; the saver
+      deletes from the front.
+    recorded: whether the state file needs no change: it names `path` as the latest, and
       nothing in another folder.
-    warning: a line on entries of the state file that lie in another folder, or None.
+    warning: a line about entries of the state file in another folder, or None.
   """
 
   path: str
@@ -47,7 +46,7 @@ class Newest:
   warning: str | None = None
 
   def describe_damage(self) -> list[str]:
-    """Returns lines that name the damaged checkpoints and the lost steps."""
+    """Returns lines with the damaged checkpoints and the lost steps."""
     lines = []
     for path, reason in self.damaged:
       lost = step_of(path) - step_of(self.path)
@@ -55,13 +54,13 @@ class Newest:
       if first_file(path):
         lines.append(
             f'WARNING: {os.path.basename(path)} is newer but damaged ({reason})'
-            f'{steps}; its files stay until the run writes that step again')
+            f'{steps}; its files are kept until the run writes that step again')
       else:
-        lines.append(f'WARNING: {os.path.basename(path)} is gone{steps}')
+        lines.append(f'WARNING: {os.path.basename(path)} is missing{steps}')
     return lines
 
   def record(self) -> None:
-    """Makes the state file name `path` as the latest, which is what is restored.
+    """Writes `path`, the restored checkpoint, as the latest to the state file.
 
     Raises:
       OSError: it cannot be written.
@@ -73,10 +72,9 @@ class Newest:
 def newest_first(folder: str) -> list[str]:
   """Returns the prefixes of a run's checkpoints, in the order to try them.
 
-  First what the state file names as the latest, which may be an older one that
-  somebody wrote there by hand; but files that were written after the state file
-  come before it, as the run was then killed between the two. At the end come files
-  that the state file does not name.
+  The first is the latest in the state file, which a user may have set to an older one.
+  But files that were written after the state file come before it: the run was killed
+  between the two. Files that the state file does not name come last.
   """
   recorded = _recorded(folder)
   files = sorted((os.path.join(folder, name) for name in names_in(folder)
@@ -95,14 +93,14 @@ def newest_first(folder: str) -> list[str]:
 
 def new_ones(folder: str, timeout_secs: float | None = None,
              has_ended: Callable[[], bool] = lambda: False) -> Iterator[str]:
-  """Yields the latest checkpoint of a folder, then each later one that is seen.
+  """Yields the latest checkpoint of a folder, then each later one.
 
   Prints a warning if the folder's state file names checkpoints of another folder.
 
   Args:
-    folder: of a run; it need not be there yet.
-    timeout_secs: end after so many seconds without a new one; None: never.
-    has_ended: tells whether the run writes no more.
+    folder: folder of a run; it may not exist yet.
+    timeout_secs: end after this many seconds without a new one; None: never.
+    has_ended: returns whether the run writes no more checkpoints.
   """
   if warning := state_file.warning(folder):
     print(warning, file=sys.stderr, flush=True)
@@ -121,43 +119,44 @@ def new_ones(folder: str, timeout_secs: float | None = None,
 
 def newest_whole(folder: str,
                  damage_of: Callable[[str], str | None]) -> Newest | None:
-  """Finds the checkpoint of a run to go on from; None if there is no run.
+  """Returns the newest complete checkpoint of a run; None if there is no run.
 
   Args:
-    folder: the run's.
-    damage_of: returns the damage of the checkpoint at a prefix, or None.
+    folder: the run's folder.
+    damage_of: returns a description of damage of the checkpoint at a prefix, or None.
 
   Raises:
-    UserError: there are only damaged ones, or only the state file is left.
+    UserError: all are damaged, or only the state file exists.
   """
   if not holds_run(folder):
     return None
   damaged = []
   for path in newest_first(folder):
-    reason = damage_of(path) if first_file(path) else 'its files are not there'
+    reason = damage_of(path) if first_file(path) else 'its files are missing'
     if reason is None:
       return _newest(folder, path, damaged)
     damaged.append((path, reason))
-  advice = ("put whole ones back, or name another --train_dir to begin anew")
+  advice = 'restore complete ones, or give another --train_dir for a new run'
   if not damaged:
     raise diagnostics.UserError(
-        f"'{os.path.join(folder, state_file.STATE_FILE)}' is there, but no"
+        f"'{os.path.join(folder, state_file.STATE_FILE)}' exists, but no"
         f' checkpoint{_elsewhere(folder)}: {advice}, or remove that file')
   reasons = ', '.join(f'{os.path.basename(path)} ({reason})'
                       for path, reason in damaged[:3])
   more = f', and {len(damaged) - 3} more' if len(damaged) > 3 else ''
   raise diagnostics.UserError(
-      f"no checkpoint in '{folder}' is whole: {reasons}{more}; {advice}")
+      f"no checkpoint in '{folder}' is complete: {reasons}{more}; {advice}")
 
 
 def _newest(folder, path, damaged):
   recorded = _recorded(folder)
-  bad = [other for other, _ in damaged]
-  # Without a state file: the checkpoints that a saver would have kept.
-  known = recorded or newest_first(folder)[:KEPT + len(bad)]
+  damaged_paths = [other for other, _ in damaged]
+  # Without a state file these are the checkpoints that a saver would keep.
+  known = recorded or newest_first(folder)[:KEPT + len(damaged_paths)]
   checkpoints = sorted({path, *(other for other in known
-                         if other not in bad and first_file(other))}, key=step_of)
-  # The latest stands last in a state file.
+                                if other not in damaged_paths and first_file(other))},
+                       key=step_of)
+  # The latest is the last entry of a state file.
   checkpoints = [other for other in checkpoints if other != path] + [path]
   is_latest = state_file.names(folder)[:1] == [os.path.basename(path)]
   return Newest(
@@ -173,6 +172,6 @@ def _elsewhere(folder):
 
 
 def _recorded(folder):
-  """Returns the prefixes that the state file names, [] if none of them has files."""
+  """Returns the prefixes in the state file, [] if none of them has files."""
   paths = [os.path.join(folder, name) for name in state_file.names(folder)]
   return paths if any(map(first_file, paths)) else []

@@ -1,8 +1,8 @@
-"""The file `checkpoint`, in which a saver names its checkpoints; needs no TensorFlow.
+"""The file `checkpoint`, in which a saver lists its checkpoints; needs no TensorFlow.
 
-Former runs wrote absolute paths into it. A folder that was copied or moved then names
-the checkpoints of another folder. So of an entry only the name is taken, and it is
-looked up in the folder of the file itself.
+Older runs wrote absolute paths into it. If such a folder is copied or moved, the paths
+are of another folder. So only the name of an entry is used, in the folder of the file
+itself.
 """
 
 import os
@@ -19,32 +19,31 @@ _ENTRY = re.compile(
     r'("(?:[^"\\\n]|\\.)+"|\'(?:[^\'\\\n]|\\.)+\')')
 _ESCAPED = re.compile(r'\\(?:([0-7]{1,3})|(.))')
 _LATEST = 'model_checkpoint_path'
-# What TensorFlow certainly reads in the same way.
+# Lines that TensorFlow reads in the same way.
 _SAVED = re.compile(r'(?:(?:all_model_checkpoint_paths|model_checkpoint_path):'
                     r' "[ !#-\[\]-~]+"'
                     r'|(?:all_model_checkpoint_timestamps|last_preserved_timestamp):'
                     r' [\d.e+-]+)')
-# A saver writes a few lines; more than this is another file of that name.
+# A saver writes a few lines; a larger file is not a state file.
 _MOST_BYTES = 1 << 20
 
 
 def names(folder: str) -> list[str]:
   """Returns the names of the checkpoints in the state file, the latest first.
 
-  A name has no folder. The list is empty without a state file, or if nothing can be
-  read from it.
+  Names have no folder. The list is empty without a state file, or if it cannot be read.
   """
   return list(dict.fromkeys(_name(path) for path in _entries(folder)))
 
 
 def elsewhere(folder: str) -> list[str]:
-  """Returns the entries of the state file that lie in another folder, as written."""
+  """Returns the entries of the state file in another folder, as written."""
   return [path for path in dict.fromkeys(_entries(folder))
-          if _lies_elsewhere(path, folder)]
+          if _is_elsewhere(path, folder)]
 
 
 def warning(folder: str) -> str | None:
-  """Returns one line on the entries that lie in another folder; None without any."""
+  """Returns a line about entries in another folder, or None."""
   others = elsewhere(folder)
   if not others:
     return None
@@ -54,17 +53,17 @@ def warning(folder: str) -> str | None:
 
 
 def is_sound(folder: str) -> bool:
-  """Returns whether the state file is as a saver writes it, and can stay as it is."""
+  """Returns whether the state file is in the form that a saver writes."""
   lines = _content(folder).splitlines()
   return any(line.startswith(_LATEST) for line in lines) and all(
       map(_SAVED.fullmatch, lines))
 
 
 def write(folder: str, checkpoints: Sequence[str]) -> None:
-  """Writes the state file, with names relative to its folder, whole or not at all.
+  """Writes the state file atomically, with names relative to its folder.
 
   Args:
-    folder: of the checkpoints.
+    folder: folder of the checkpoints.
     checkpoints: their prefixes, the oldest first and the latest last.
 
   Raises:
@@ -78,7 +77,7 @@ def write(folder: str, checkpoints: Sequence[str]) -> None:
 
 
 def _escaped(name):
-  """Returns a name as it stands between the quotes of a text proto."""
+  """Returns a name as quoted in a text proto."""
   return ''.join(
       chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f'\\{byte:03o}'
       for byte in os.fsencode(name))
@@ -86,7 +85,7 @@ def _escaped(name):
 
 def _content(folder):
   try:
-    # Latin-1 takes any byte, and the names are bytes.
+    # Latin-1 decodes any bytes, and names are bytes.
     with open(os.path.join(folder, STATE_FILE), encoding='latin-1') as file:
       return file.read(_MOST_BYTES)
   except OSError:
@@ -94,7 +93,7 @@ def _content(folder):
 
 
 def _entries(folder):
-  """Returns the paths in the state file as they are written, the latest first."""
+  """Returns the paths in the state file as written, the latest first."""
   latest, others = [], []
   for line in _content(folder).splitlines():
     if line.lstrip().startswith('#'):
@@ -108,22 +107,22 @@ def _entries(folder):
 
 
 def _unquoted(quoted):
-  """Returns the path in the quotes of a text proto, where bytes may be octal."""
+  """Returns the path in the quotes of a text proto; bytes may be octal."""
   plain = _ESCAPED.sub(
-      lambda escape: chr(int(escape[1], 8) % 256) if escape[1] else escape[2],
+      lambda match: chr(int(match[1], 8) % 256) if match[1] else match[2],
       quoted[1:-1])
   return os.fsdecode(plain.encode('latin-1'))
 
 
 def _name(path):
-  # The run may come from a machine with backslashes in its paths.
+  # The run may be from a machine with backslashes in paths.
   return re.split(r'[/\\]', path)[-1]
 
 
-def _lies_elsewhere(path, folder):
-  """Returns whether an entry lies in another folder, links followed."""
+def _is_elsewhere(path, folder):
+  """Returns whether an entry is in another folder, after resolving links."""
   name = _name(path)
   if path == name:
     return False
-  its_folder = os.path.join(folder, path[:-len(name)])
-  return os.path.realpath(its_folder) != os.path.realpath(folder)
+  entry_folder = os.path.join(folder, path[:-len(name)])
+  return os.path.realpath(entry_folder) != os.path.realpath(folder)

@@ -1,7 +1,7 @@
-"""A trained network: the network of a checkpoint, and the preparation of its images.
+"""A trained network: the network of a checkpoint, and the form of its images.
 
-The options of a command count first, then the run card beside the checkpoint, then the
-facts of the published checkpoints, then the defaults of the catalog. One line says
+The options of a command have priority, then the run card beside the checkpoint, then
+the facts of published checkpoints, then the defaults of the catalog. One line shows
 which of them were used. Needs no TensorFlow; `identified_network` reads checkpoints.
 """
 
@@ -19,20 +19,20 @@ from slim_zoo.checkpoints import (
     run_card,
 )
 
-# Any decay reads the averages; this is the one that most were kept with.
+# Any decay reads the averages; this is the usual one.
 _USUAL_DECAY = 0.9999
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
-  """The options of a command about a network; None: not set.
+  """The options of a command that describe a network; None: not set.
 
   Attributes:
     model_name: a name of `catalog.networks.NETWORKS`.
-    num_classes: of its logits.
+    num_classes: number of classes of its logits.
     image_size: height and width of the images.
-    preprocessing_name: a family or a network.
-    use_grayscale: whether images are turned to gray.
+    preprocessing_name: a preprocessing family or a network.
+    use_grayscale: whether images are converted to gray.
     labels_offset: number that is subtracted from every label.
     moving_averages: whether the moving averages of the weights are used.
     quantize: whether values are rounded; None: if the checkpoint has ranges.
@@ -55,21 +55,21 @@ class TrainedNetwork:
   Attributes:
     checkpoint: the prefix of the checkpoint.
     model_name: a name of `catalog.networks.NETWORKS`.
-    num_classes: of its logits; None for a checkpoint without logits.
-    image_size: height and width of the images; None: the network's own.
-    channels: of the images that the network reads; None: those of its images.
-    preprocessing_name: a family or a network.
-    use_grayscale: whether images are turned to gray.
+    num_classes: number of classes; None for a checkpoint without logits.
+    image_size: height and width of the images; None: the network's default.
+    channels: channels of the network's input; None: those of its images.
+    preprocessing_name: a preprocessing family or a network.
+    use_grayscale: whether images are converted to gray.
     labels_offset: number that is subtracted from every label.
     moving_averages: whether the moving averages of the weights are used.
-    multi_label: whether an image may have several classes, or none: probabilities
-      are then of sigmoids, not of the softmax.
+    multi_label: whether an image may have several classes or none: then probabilities
+      are from sigmoids instead of the softmax.
     quantized: how its values are rounded; None if they are not.
-    class_names: the name of each class; None before they are looked for.
-    card: the facts of its run; None without a run card that can be used.
+    class_names: name of each class; None if not looked up yet.
+    card: the facts of its run; None without a usable run card.
     adopted: options, by name, that come neither from the command nor from defaults.
-    differing_options: options, by name, that a command without the run card needs,
-      since they differ from the defaults of the network.
+    differing_options: options, by name, that a command needs without the run card,
+      because they differ from the network's defaults.
     notes: lines on adopted options, contradictions and unused moving averages.
   """
 
@@ -93,11 +93,11 @@ class TrainedNetwork:
 
 def card_of(checkpoint: str, shapes: Mapping[str, Sequence[int]]
             ) -> tuple[run_card.RunFacts | None, str | None]:
-  """Returns what `run_card.facts_of` does, if the checkpoint is of the card's network.
+  """Returns `run_card.facts_of`, without facts if they are of another network.
 
   Args:
-    checkpoint: its prefix.
-    shapes: of its variables, by name.
+    checkpoint: prefix of the checkpoint.
+    shapes: shapes of its variables, by name.
   """
   card, note = run_card.facts_of(checkpoint)
   if card is None:
@@ -118,19 +118,18 @@ def resolve(checkpoint: str, model_name: str, num_classes: int | None,
             channels: int | None = None, weights_size: int | None = None,
             size_option: str = 'eval_image_size',
             default_model_name: str | None = None) -> TrainedNetwork:
-  """Returns the network of a checkpoint, with all that is known of it.
+  """Returns the network of a checkpoint, with all known options.
 
   Args:
-    checkpoint: its prefix.
+    checkpoint: prefix of the checkpoint.
     model_name: a name of `catalog.networks.NETWORKS`.
-    num_classes: of its logits.
-    card: of its run; None without a run card.
-    options: of the command.
-    channels: of the images that the network reads.
-    weights_size: the size of the images that the weights depend on, where they do.
+    num_classes: number of classes of its logits.
+    card: facts of its run; None without a run card.
+    options: the options of the command.
+    channels: channels of the network's input.
+    weights_size: the image size if the weights depend on it.
     size_option: the name of the command's option for the size.
-    default_model_name: the network that the command reads by default; None: it has no
-      default.
+    default_model_name: the default network of the command; None: it has no default.
   """
   defaults = _defaults(model_name, size_option, default_model_name)
   chosen = {'model_name': options.model_name, size_option: options.image_size,
@@ -164,7 +163,7 @@ def resolve(checkpoint: str, model_name: str, num_classes: int | None,
 
 
 def _defaults(model_name, size_option, default_model_name):
-  """Returns the options of a network of which nothing is known, by name."""
+  """Returns the default options of a network, by name."""
   cost = complexity.load().get(model_name)
   return {'model_name': default_model_name,
           size_option: cost and cost.input_shape[-2], 'preprocessing_name': model_name,
@@ -172,14 +171,14 @@ def _defaults(model_name, size_option, default_model_name):
 
 
 def _recorded(checkpoint, model_name, num_classes, card, size_option, defaults):
-  """Returns (options by name, source in words) of the run card or published facts."""
+  """Returns (options by name, text of their source) of run card or published facts."""
   if card is None:
     row = published.find(model_name, num_classes, checkpoint)
     return ({} if row is None else {
         size_option: row.image_size, 'preprocessing_name': row.preprocessing},
             f'no run card; assuming the published {model_name}:')
-  of_command = {'model_name': card.model_name} if defaults['model_name'] else {}
-  return {**of_command, size_option: card.image_size or defaults[size_option],
+  network_option = {'model_name': card.model_name} if defaults['model_name'] else {}
+  return {**network_option, size_option: card.image_size or defaults[size_option],
           'preprocessing_name': card.preprocessing_name,
           'use_grayscale': card.use_grayscale, 'labels_offset': card.labels_offset
           }, 'from the run card beside the checkpoint:'
@@ -207,11 +206,11 @@ def _is_multi_label(card):
 
 def averages_note(shapes: Mapping[str, Sequence[int]],
                   card: run_card.RunFacts | None, are_used: bool) -> str | None:
-  """Returns a line on moving averages that training kept and nobody uses, or None.
+  """Returns a note about moving averages that are not used, or None.
 
   Args:
-    shapes: of the variables in the checkpoint, by name.
-    card: of its run; None without a run card.
+    shapes: shapes of the checkpoint's variables, by name.
+    card: facts of its run; None without a run card.
     are_used: whether they are used.
   """
   content = contents.sort(shapes)
@@ -222,18 +221,18 @@ def averages_note(shapes: Mapping[str, Sequence[int]],
 
 
 def decay_of(card: run_card.RunFacts | None) -> float:
-  """Returns the decay that moving averages were kept with, as far as it is known."""
+  """Returns the decay of moving averages; a usual one if unknown."""
   return (card and card.moving_average_decay) or _USUAL_DECAY
 
 
 def as_flags(values: Mapping[str, object]) -> str:
-  """Returns values as they are typed: '--eval_image_size=64 --use_grayscale'."""
+  """Returns values as flags: '--eval_image_size=64 --use_grayscale'."""
   return ' '.join(
       (f'--{name}' if value else f'--no{name}') if isinstance(value, bool)
       else f'--{name}={value}' for name, value in values.items())
 
 
 def family(preprocessing_name: str) -> str:
-  """Returns the preprocessing family of a name, which may be a network."""
+  """Returns the preprocessing family of a family or network."""
   row = networks.NETWORKS.get(preprocessing_name)
   return row.preprocessing if row else preprocessing_name

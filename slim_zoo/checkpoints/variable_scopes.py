@@ -1,4 +1,4 @@
-"""Variable scopes that users name: they are prefixes of names, as in slim."""
+"""Variable scopes in flags: prefixes of names, as in slim."""
 
 import difflib
 import re
@@ -7,21 +7,21 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.tf_compat import tf
 
-# How the last layer is called in one network or another.
+# Names of the last layer in various networks.
 _HEAD = re.compile(r'(aux)?logit\w*|fc_?\d*|predictions?\w*|classifier\d*|classes'
                    r'|softmax\d*|(final_)?dense\w*|head|output\w*|linear|top')
 
 
 def in_scope(name: str, scope: str) -> bool:
-  """Returns whether the variable `name` is `scope` or lies below it.
+  """Returns whether the variable `name` is `scope` or below it.
 
-  As in slim, a scope is a prefix of names: 'vgg_16/fc' covers fc6, fc7 and fc8.
+  As in slim, a scope is a prefix of names: 'vgg_16/fc' matches fc6, fc7 and fc8.
   """
   return name.startswith(scope)
 
 
 def check(flag: str, scopes: list[str], variables) -> None:
-  """Raises UserError for a scope that no variable lies in, with the nearest one."""
+  """Raises UserError for a scope without variables, with the nearest one."""
   names = [variable.op.name for variable in variables]
   for scope in scopes:
     if not any(in_scope(name, scope) for name in names):
@@ -31,7 +31,7 @@ def check(flag: str, scopes: list[str], variables) -> None:
 
 
 def _suggestion(scope, names):
-  """Returns "; did you mean 'NEAR'?" for a scope that no variable lies in, or ''."""
+  """Returns "; did you mean 'NEAR'?" for a scope without variables, or ''."""
   heads = _head_scopes(names)
   misspelt = difflib.get_close_matches(scope, heads, n=1, cutoff=0.9)
   is_head = _HEAD.fullmatch(scope.rstrip('/').rpartition('/')[2].lower())
@@ -43,7 +43,7 @@ def _suggestion(scope, names):
 
 
 def _head_scopes(names):
-  """Returns the scopes of the head of the network that has these variables, or ()."""
+  """Returns the head scopes of the network with these variables, or ()."""
   for row in networks.NETWORKS.values():
     if row.head_scopes and all(any(in_scope(name, scope) for name in names)
                                for scope in row.head_scopes):

@@ -6,10 +6,10 @@
       --source=runs/pets --target=se_resnext_50.safetensors
   slim-zoo convert-weights --list
 
-What ends in .keras, .h5, .weights.h5 (Keras) or .pt, .pth, .bin, .safetensors
-(PyTorch) is foreign weights; 'pretrained' lets the framework download the published
-ones; all else is a checkpoint. Each conversion runs both networks on the same images
-and fails if they compute different things.
+Files with the suffix .keras, .h5 or .weights.h5 are weights of Keras, files with .pt,
+.pth, .bin or .safetensors weights of PyTorch. 'pretrained' downloads the framework's
+published weights. Every other path is a checkpoint. Each conversion runs both networks
+on the same images and fails if they compute different functions.
 """
 
 import os
@@ -25,43 +25,43 @@ option_flags.define(ConvertWeightsConfig)
 _PRETRAINED = 'pretrained'
 
 
-def _foreign_framework(options: ConvertedWeights) -> tuple[str, bool]:
-  """Returns (the name of the other framework, whether the way is to slim).
+def _framework_and_direction(options: ConvertedWeights) -> tuple[str, bool]:
+  """Returns (the name of the other framework, whether to convert to slim).
 
   Raises:
-    UserError: the flags do not say.
+    UserError: the flags do not define them.
   """
   from slim_zoo.weight_conversion import layers
   ends = {name: layers.framework_of(path)
           for name, path in (('source', options.source), ('target', options.target))}
   if ends['source'] and ends['target']:
     raise diagnostics.UserError(
-        f"'{options.source}' and '{options.target}' are both foreign weights: one of"
-        ' them must be a checkpoint')
+        f"'{options.source}' and '{options.target}' are both weights of another"
+        ' framework: one of them must be a checkpoint')
   into_slim = bool(ends['source']) or options.source == _PRETRAINED
-  other = ends['source'] or ends['target']
+  framework = ends['source'] or ends['target']
   if into_slim and options.source == _PRETRAINED and ends['target']:
     raise diagnostics.UserError(
-        f"--source={_PRETRAINED} is foreign and '{options.target}' too: name a"
-        ' checkpoint as --target, such as model.ckpt')
-  if other and options.framework and other != options.framework:
+        f"--source={_PRETRAINED} and '{options.target}' are both weights of another"
+        ' framework: give a checkpoint as --target, such as model.ckpt')
+  if framework and options.framework and framework != options.framework:
     raise diagnostics.UserError(
         f'--framework={options.framework} contradicts the suffix of'
-        f" '{options.source if into_slim else options.target}', a file of {other}")
-  if not (other or (options.framework and into_slim)):
+        f" '{options.source if into_slim else options.target}', a file of {framework}")
+  if not (framework or (options.framework and into_slim)):
     if os.path.isfile(options.source):
       checkpoint_names.check_there(options.source)
     raise diagnostics.UserError(
         f"neither '{options.source}' nor '{options.target}' is a file of another"
         ' framework: Keras writes .keras and .weights.h5, PyTorch .pt, .pth and'
         f' .safetensors; or give --source={_PRETRAINED} with --framework')
-  return other or options.framework, into_slim
+  return framework or options.framework, into_slim
 
 
 def _check_paths(options, into_slim):
-  """Raises UserError for a source that is not there or a target that is."""
+  """Raises UserError if the source is missing or the target exists."""
   if into_slim and options.source != _PRETRAINED and not os.path.isfile(options.source):
-    raise diagnostics.UserError(f"no file '{options.source}': name the foreign weights")
+    raise diagnostics.UserError(f"no file '{options.source}': give a file of weights")
   if not into_slim:
     checkpoint_names.check_there(options.source)
   for suffix in ('', '.index') if into_slim else ('',):
@@ -75,12 +75,12 @@ def _check_paths(options, into_slim):
 
 
 def _check_content(options, framework):
-  """Raises UserError for a source whose content is not what its suffix says."""
+  """Raises UserError if the content of the source does not fit its suffix."""
   if options.source == _PRETRAINED:
     return
   what, advice = file_kinds.describe(options.source)
-  if what not in file_kinds.FOREIGN[framework]:
-    if advice.startswith('name '):  # Of a checkpoint, which is not meant here.
+  if what not in file_kinds.FRAMEWORK_FILES[framework]:
+    if advice.startswith('name '):  # Advice for checkpoints does not fit.
       advice = f'name weights of {framework}'
     raise diagnostics.UserError(
         f"cannot read '{options.source}' as weights of {framework}, it is {what}:"
@@ -92,8 +92,8 @@ def _list():
   for pair in pairs.PAIRS:
     name = pair.framework_model + ''.join(
         f'({key}={value})' for key, value in pair.options.items())
-    note = (' only to begin training with' if pair.trains_anew else
-            ' with a small difference' if pair.variant else '')
+    note = (' only as a start for training' if pair.needs_training else
+            ' with a small difference' if pair.slim_variant else '')
     print(f'{pair.model_name:<20} {pair.framework.title:<8} {name}{note}')
   for framework, names in pairs.REFUSED.items():
     for name, reason in names.items():
@@ -101,7 +101,7 @@ def _list():
 
 
 def main(unused_argv):
-  """Converts; prints what was done and the check."""
+  """Converts the weights and prints the result of the check."""
   config = ConvertWeightsConfig.from_options(
       option_flags.given_options(ConvertWeightsConfig))
   options = config.weights
@@ -109,7 +109,7 @@ def main(unused_argv):
     return _list()
   config.check()
   from slim_zoo.weight_conversion import pairs
-  framework, into_slim = _foreign_framework(options)
+  framework, into_slim = _framework_and_direction(options)
   pair = pairs.find(options.model_name, framework)
   if options.image_size:
     networks.check_image_size(pair.model_name, options.image_size, flag='image_size')
@@ -125,7 +125,7 @@ def main(unused_argv):
   converting.check(pair, into_slim, choices)
   if into_slim:
     _check_content(options, framework)
-  convert = converting.to_slim if into_slim else converting.to_framework
+  convert = converting.to_slim if into_slim else converting.from_slim
   print('\n'.join(convert(pair, options.source, options.target, choices)))
   return 0
 

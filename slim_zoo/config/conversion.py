@@ -23,7 +23,7 @@ class ImageFolder(Group):
   image_dir: str | None = option(
       None, 'The folder that holds one folder of images for each class. JPEG and PNG'
       ' are stored byte for byte; BMP, GIF, TIFF, WebP and odd kinds of JPEG and PNG'
-      ' are encoded anew.', str, is_path=True, takes_bytes=True)
+      ' are re-encoded.', str, is_path=True, takes_bytes=True)
   dataset_dir: str | None = option(
       None, 'The folder to write the TFRecords to. An earlier conversion of the same'
       ' name is replaced.', str, is_path=True)
@@ -47,7 +47,7 @@ class ImageFolder(Group):
       ' Photographs of 12 megapixels train many times faster with 640, which is enough'
       ' for networks of 224 to 331 pixels.', int)
   jpeg_quality: int = option(
-      95, 'Quality, 1 to 100, of JPEGs that are encoded anew because they are scaled'
+      95, 'Quality, 1 to 100, of JPEGs that are re-encoded because they are scaled'
       ' down, turned upright or of an odd kind.')
   num_shards: int | None = option(
       None, 'How many files each split has; by default one for every 100 MB.', int)
@@ -129,40 +129,44 @@ class DownloadConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class ConvertedWeights(Group):
-  """Which weights are converted, and how."""
+  """The weights to convert, and the options of the conversion."""
 
   model_name: str | None = option(
-      None, 'Name of the network, here or in the other framework.', str)
+      None, 'Name of the network in slim or in the other framework.', str)
   source: str | None = option(
-      None, 'What to read: a checkpoint, a folder, for its latest, a file of foreign'
-      " weights, or 'pretrained'.", str, is_path=True)
+      None, 'The weights to read: a checkpoint, a folder for its latest checkpoint, a'
+      " file of Keras or PyTorch, or 'pretrained'.", str, is_path=True)
   target: str | None = option(
-      None, 'What to write: a checkpoint or a foreign file.', str, is_path=True)
+      None, 'The file to write: a checkpoint, or weights of Keras or PyTorch.', str,
+      is_path=True)
   framework: str | None = option(
-      None, 'The other framework, where no suffix tells it.', str,
+      None, 'The other framework, if no suffix shows it.', str,
       choices=('keras', 'pytorch'))
-  list: bool = option(False, 'Print what can be converted, and what not and why.')
+  list: bool = option(
+      False, 'Print the networks that can be converted, and the reasons for those that'
+      ' cannot.')
   num_classes: int | None = option(
-      None, 'Classes of the foreign weights, where the file does not tell.', int,
-      lower=1)
+      None, 'Number of classes of the weights of Keras or PyTorch, if the file does not'
+      ' show it.', int, lower=1)
   background_class: str | None = option(
-      None, 'Class 0 of ImageNet here, which the others do not have. By default it is'
-      ' dropped from checkpoints of 1001 classes, and never added.', str,
-      choices=('keep', 'drop', 'add'))
+      None, "Class 0 of slim's ImageNet labels, which the other frameworks do not have."
+      ' By default it is dropped from checkpoints of 1001 classes and never added.',
+      str, choices=('keep', 'drop', 'add'))
   image_size: int | None = option(
       None, 'Height and width of the images of the check.', int, lower=1)
   use_grayscale: bool = option(
-      False, 'The foreign weights are of a network for gray images.')
+      False, 'The weights of Keras or PyTorch are for gray images.')
   use_moving_averages: bool = option(
-      False, 'Take the moving averages of the weights out of the checkpoint.')
+      False, 'Convert the moving averages of the weights in the checkpoint.')
   keep_channel_order: bool = option(
-      False, 'Leave a network of Keras that reads BGR images as it is, and do not make'
-      ' it read RGB in slim.')
+      False, 'Keep BGR images for a network of Keras that reads them, and do not'
+      ' convert it to RGB for slim.')
   fold_normalization: bool = option(
-      False, "Make timm's weights take the images of --preprocessing_name=vgg.")
+      False, "Change timm's weights so that they fit images of"
+      ' --preprocessing_name=vgg.')
   accept_differences: bool = option(
-      False, 'Convert too where the networks differ so much that the weights only serve'
-      ' to begin training with.')
+      False, 'Convert networks that differ so much that the weights are only a start'
+      ' for training.')
   python: str = option(
       '', 'Interpreter that has the other framework, if it is not this one.',
       is_path=True)

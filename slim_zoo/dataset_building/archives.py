@@ -1,11 +1,11 @@
-"""Files inside archives, read where they lie. Needs no TensorFlow.
+"""Reads files inside archives without unpacking them. Needs no TensorFlow.
 
-Nothing is unpacked: a member of an archive is a place in a file, so its name never
-becomes a path on the disk, and 138 GB of tar files need no second 138 GB. A compressed
-tar file, in which there are no places, is decompressed first, into one file.
+A member is read as a part of the archive's file: its name never becomes a path on the
+disk, and 138 GB of tar files need no second 138 GB. A compressed tar file is first
+decompressed into one file.
 
-An archive with a name that leads out of its folder, a link or a device in it is
-refused all the same: no published one has any, so it is another file.
+Names that lead out of the archive's folder, links and devices are errors: published
+archives contain none, so it is another file.
 """
 
 import functools
@@ -32,11 +32,11 @@ _OPEN_FILES = 8
 
 
 class DamagedMemberError(Exception):
-  """A single member that cannot be read; its text is the reason."""
+  """A single member cannot be read. The message is the reason."""
 
 
 class Slice(NamedTuple):
-  """A part of a file. `version` is the file's time of change, in ns."""
+  """A part of a file. `version` is the file's modification time, in ns."""
 
   path: str
   offset: int
@@ -45,7 +45,7 @@ class Slice(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-  """A member of a zip file. `version` is the zip file's time of change, in ns."""
+  """A member of a zip file. `version` is the zip file's modification time, in ns."""
 
   path: str
   name: str
@@ -53,16 +53,16 @@ class ZipMember(NamedTuple):
 
 
 def whole_file(path: str) -> Slice:
-  """Returns the place of a whole file."""
+  """Returns a whole file as a `Slice`."""
   status = os.stat(path)
   return Slice(path, 0, status.st_size, status.st_mtime_ns)
 
 
 def read(place: Slice | ZipMember) -> bytes:
-  """Returns the bytes at a place; files stay open for the next ones.
+  """Returns the bytes of a slice or member; keeps a few files open.
 
   Raises:
-    DamagedMemberError: they are not there, or their checksum is wrong.
+    DamagedMemberError: the bytes are missing, or their checksum is wrong.
     OSError: the file cannot be read.
   """
   if isinstance(place, ZipMember):
@@ -72,7 +72,7 @@ def read(place: Slice | ZipMember) -> bytes:
       raise DamagedMemberError(
           f"it cannot be read from '{os.path.basename(place.path)}': {error}"
       ) from error
-  if place.offset == 0:  # Mostly a file for itself, not to be kept open.
+  if place.offset == 0:  # Mostly a file of its own: not kept open.
     with open(place.path, 'rb') as file:
       data = file.read(place.size)
   else:
@@ -97,7 +97,7 @@ def _opened_zip(path, version):
 def _damaged(path, error):
   reason = str(error) or type(error).__name__
   return diagnostics.UserError(
-      f"'{path}' is damaged or cut short ({reason}): get it again")
+      f"'{path}' is damaged or cut short ({reason}): download it again")
 
 
 def _check_name(path: str, name: str) -> None:
@@ -106,21 +106,21 @@ def _check_name(path: str, name: str) -> None:
   if (plain.startswith('/') or re.match('[A-Za-z]:', plain)
       or '..' in plain.split('/')):
     raise diagnostics.UserError(
-        f"'{path}' holds '{name}', a name that leads outside of it: this is not the"
-        ' published archive, and nothing of it is used')
+        f"'{path}' contains '{name}', a path outside of its folder: it is not the"
+        ' published archive and is not used')
 
 
 def _files_of(archive: tarfile.TarFile, path: str) -> Iterator[tarfile.TarInfo]:
   """Yields the members that are files."""
   while (member := archive.next()) is not None:
-    archive.members.clear()  # Kept for all, they would need gigabytes.
+    archive.members.clear()  # The list of all members would need gigabytes.
     _check_name(path, member.name)
     if member.isdir():
       continue
     if not member.isreg() or member.issparse():
       raise diagnostics.UserError(
-          f"'{path}' holds '{member.name}', which is a link or a device: this is not"
-          ' the published archive, and nothing of it is used')
+          f"'{path}' contains '{member.name}', a link or device: it is not the"
+          ' published archive and is not used')
     yield member
 
 
@@ -128,22 +128,22 @@ def tar_places(path: str, copy: str | None = None) -> Iterator[tuple[str, Slice]
   """Yields (name, place) of each file in a tar file that is not compressed.
 
   Args:
-    path: of the tar file.
-    copy: its copy by `plain_tar`, which is read in its stead.
+    path: the tar file.
+    copy: its copy from `plain_tar`, which is read instead.
 
   Raises:
-    UserError: it is damaged, or holds a link or a name that leads outside.
-    OSError: it cannot be read.
+    UserError: the file is damaged, or contains a link or a path outside of its folder.
+    OSError: the file cannot be read.
   """
   yield from inner_tar_places(path, whole_file(copy or path))
 
 
 def inner_tar_places(path: str, place: Slice) -> Iterator[tuple[str, Slice]]:
-  """Yields (name, place) of each file in a tar file that lies in another.
+  """Yields (name, place) of each file in a tar file inside another.
 
   Args:
-    path: what messages call it.
-    place: where it lies.
+    path: name of the tar file for messages.
+    place: its position.
 
   Raises:
     UserError, OSError: see `tar_places`.
@@ -156,16 +156,16 @@ def inner_tar_places(path: str, place: Slice) -> Iterator[tuple[str, Slice]]:
           yield posixpath.normpath(member.name), Slice(
               place.path, place.offset + member.offset_data, member.size,
               place.version)
-        # A damaged header is taken for the end, which a block of zeros really marks.
+        # tarfile stops at a damaged header; a block of zeros marks the real end.
         window.seek(archive.offset)
         if window.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-          raise _damaged(path, 'there is no end mark')
+          raise _damaged(path, 'it has no end mark')
     except _DAMAGE as error:
       raise _damaged(path, error) from error
 
 
 class _Window(io.RawIOBase):
-  """A part of a file as a file."""
+  """A part of a file, as a file object."""
 
   def __init__(self, file, place):
     self._file, self._start, self._size = file, place.offset, place.size
@@ -186,9 +186,9 @@ class _Window(io.RawIOBase):
     return self._position
 
   def readinto(self, buffer):
-    room = max(0, min(len(buffer), self._size - self._position))
+    size = max(0, min(len(buffer), self._size - self._position))
     self._file.seek(self._start + self._position)
-    data = self._file.read(room)
+    data = self._file.read(size)
     buffer[:len(data)] = data
     self._position += len(data)
     return len(data)
@@ -198,8 +198,8 @@ def tar_members(path: str, scratch: str) -> Iterator[tuple[str, bytes]]:
   """Yields (name, content) of each file in a tar file, compressed or not.
 
   Args:
-    path: of the tar file.
-    scratch: a folder for a decompressed copy.
+    path: the tar file.
+    scratch: folder for a decompressed copy.
 
   Raises:
     UserError, OSError: see `tar_places`.
@@ -212,8 +212,8 @@ def zip_places(path: str) -> Iterator[tuple[str, ZipMember]]:
   """Yields (name, place) of each file in a zip file.
 
   Raises:
-    UserError: it is damaged, or holds a name that leads outside.
-    OSError: it cannot be read.
+    UserError: the file is damaged, or contains a path outside of its folder.
+    OSError: the file cannot be read.
   """
   version = os.stat(path).st_mtime_ns
   try:
@@ -236,8 +236,8 @@ def decompressed_bytes(path: str) -> bytes:
   """Returns the content of a file, decompressed if it is a .gz.
 
   Raises:
-    UserError: it is damaged.
-    OSError: it cannot be read.
+    UserError: the file is damaged.
+    OSError: the file cannot be read.
   """
   try:
     with gzip.open(path) if _is_gzip(path) else open(path, 'rb') as file:
@@ -247,20 +247,20 @@ def decompressed_bytes(path: str) -> bytes:
 
 
 def plain_tar(path: str, folder: str) -> str:
-  """Returns the path of a tar file's decompressed copy; of itself if it is plain.
+  """Returns the path of a tar file's decompressed copy, or the file's if it is plain.
 
   Args:
-    path: of the tar file.
-    folder: where the copy goes. A copy of an earlier run is used again.
+    path: the tar file.
+    folder: folder of the copy. A copy from an earlier run is used again.
 
   Raises:
-    UserError: it is damaged.
+    UserError: the file is damaged.
     OSError: a file cannot be read or written.
   """
   if not _is_gzip(path):
     return path
   status = os.stat(path)
-  # The name tells from which file the copy is, should another take its place.
+  # The name identifies the file, in case another file replaces it.
   copy = os.path.join(folder, f'{os.path.basename(path)}.{status.st_size}'
                               f'.{status.st_mtime_ns}.tar')
   if os.path.exists(copy):
@@ -272,6 +272,6 @@ def plain_tar(path: str, folder: str) -> str:
         shutil.copyfileobj(packed, unpacked, _CHUNK_BYTES)
     except _DAMAGE as error:
       raise _damaged(path, error) from error
-    # Another copy of the same file is the same version of it.
+    # So another copy of the same file has the same `version`.
     os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
   return copy

@@ -1,4 +1,4 @@
-"""A folder of class folders of images: which classes, images and splits it holds.
+"""Lists the classes, images and splits of a folder of class folders.
 
     photos/cat/1.jpg                 photos/train/cat/1.jpg
     photos/cat/more/2.png     or     photos/validation/cat/2.jpg
@@ -23,9 +23,9 @@ class Source:
   """A file in a class folder.
 
   Attributes:
-    path: below the image folder, with '/' between its parts.
-    label: the number of its class.
-    split: the split whose folder it lies in, or None.
+    path: path below the image folder, with '/' as separator.
+    label: label of its class.
+    split: the split of its folder, or None.
   """
 
   path: str
@@ -39,11 +39,11 @@ class ClassFolders:
 
   Attributes:
     root: the image folder.
-    classes: the names of the classes in the order of their labels.
-    splits: the path of each split's folder, by its name; empty if there are none.
+    classes: names of the classes, by label.
+    splits: path of each split's folder, by split; empty without splits.
     sources: all files in class folders, ordered by path.
-    outside: paths of images that lie in no class folder.
-    ignored: paths of other files that lie in no class folder.
+    outside: paths of images outside of class folders.
+    ignored: paths of other files outside of class folders.
     notes: lines for the user.
   """
 
@@ -68,16 +68,16 @@ def survey(image_dir: str, split_folders: str = 'auto',
     class_folders: see `folder_layout.find`.
 
   Raises:
-    UserError: there is no such folder, there are fewer than two class folders, or the
+    UserError: the folder does not exist, has fewer than two class folders, or its
       layout is ambiguous.
     OSError: a folder cannot be read.
   """
   if not os.path.isdir(image_dir):
-    fault = 'is a file' if os.path.exists(image_dir) else 'does not exist'
+    problem = 'is a file' if os.path.exists(image_dir) else 'does not exist'
     raise diagnostics.UserError(
-        f"image_dir '{image_dir}' {fault}: name the folder that holds one folder of"
+        f"image_dir '{image_dir}' {problem}: name the folder that holds one folder of"
         ' images for each class')
-  top, of_systems, thumbnails = folder_tree.read(image_dir)
+  top, system_files, thumbnails = folder_tree.read(image_dir)
   layout = folder_layout.find(top, image_dir, split_folders, class_folders)
   classes = folder_names.in_label_order(
       name for split in layout.splits for name in split.classes)
@@ -98,7 +98,7 @@ def survey(image_dir: str, split_folders: str = 'auto',
       tuple(sorted(sources, key=lambda source: source.path)),
       tuple(path for path in unsorted_files if image_check.has_image_suffix(path)),
       tuple(path for path in unsorted_files if not image_check.has_image_suffix(path)),
-      (*layout.notes, *_notes(layout, classes, of_systems, thumbnails)))
+      (*layout.notes, *_notes(layout, classes, system_files, thumbnails)))
 
 
 def _files(folders, deepest):
@@ -110,7 +110,7 @@ def _files(folders, deepest):
 
 
 def _check_no_shared_folder(layout, labels):
-  """Raises UserError where a link makes one folder a part of two classes."""
+  """Raises UserError if a link makes one folder a part of two classes."""
   if layout.deepest:
     return
   for split in layout.splits:
@@ -121,12 +121,13 @@ def _check_no_shared_folder(layout, labels):
           other, path = owner.setdefault(inner.place, (name, inner.path))
           if other != name:
             raise diagnostics.UserError(
-                f'{some_names([path, inner.path])} are one folder, by a link, but of'
-                f' the classes {some_names([other, name])}: remove the link')
+                f'{some_names([path, inner.path])} are the same folder (one is a link),'
+                f' but belong to the classes {some_names([other, name])}: remove the'
+                ' link')
 
 
 def _check_spelled_alike(layout):
-  """Raises UserError where a class is spelled otherwise in the training split."""
+  """Raises UserError if a class is spelled differently in the training split."""
   trained, *others = layout.splits
   for split in others:
     for name in sorted(set(split.classes) - set(trained.classes)):
@@ -140,13 +141,13 @@ def _check_spelled_alike(layout):
 
 
 def _spelled(name):
-  """Returns a name; with letters that are not ASCII also their code points."""
+  """Returns a quoted name, with code points if it is not ASCII."""
   shown = f"'{diagnostics.printable(name)}'"
   return shown if name.isascii() else f'{shown} ({name!a})'
 
 
-def _notes(layout, classes, of_systems, thumbnails):
-  """Yields lines about the folders for the user."""
+def _notes(layout, classes, system_files, thumbnails):
+  """Yields notes about the folders."""
   for group in folder_names.alike(classes):
     yield (f"warning: {', '.join(map(_spelled, group))} are different classes, but"
            ' differ only by case, spaces or Unicode form')
@@ -160,8 +161,8 @@ def _notes(layout, classes, of_systems, thumbnails):
     if missing:
       kind = 'class' if len(missing) == 1 else f'{len(missing)} classes:'
       yield f'{split.split_name} has no images of {kind} {some_names(missing)}'
-  if of_systems:
-    yield f'system files, skipped: {some_names(of_systems)}'
+  if system_files:
+    yield f'system files, skipped: {some_names(system_files)}'
   if thumbnails:
     count = sum(len(inner.images) for folder in thumbnails for inner in folder.below())
     yield (f"thumbnails, skipped: {count} image{'s' if count != 1 else ''} in"
@@ -178,38 +179,38 @@ def _too_few_classes(top, image_dir, classes):
   if inner is not top and len(inner.folders) > 1:
     advice = (f"; did you mean --image_dir="
               f"'{folder_layout.path_of(image_dir, inner)}'?")
-  held = f"one folder, '{diagnostics.printable(top.folders[0].path)}'"
+  content = f"one folder, '{diagnostics.printable(top.folders[0].path)}'"
   if len(top.folders) > 1:
-    held = f'{len(classes)} class, {some_names(classes)}'
-  return f"image_dir '{image_dir}' holds {held}: {expected}{advice}"
+    content = f'{len(classes)} class, {some_names(classes)}'
+  return f"image_dir '{image_dir}' holds {content}: {expected}{advice}"
 
 
 def in_fixed_order(sources: list[Source]) -> list[Source]:
-  """Returns sources in an order that mixes classes and is always the same."""
+  """Returns sources in a fixed order that mixes classes."""
   return conversion_plan.in_fixed_order(sources, lambda source: source.path)
 
 
 def assign_splits(sources: list[Source],
                   validation_share: float) -> dict[str, list[Source]]:
-  """Returns the sources of each split; a split without any is left out.
+  """Returns the sources of each split, without empty splits.
 
-  A split folder decides. Where there are none, a hash of the path does, so an image
-  stays in its split whatever images come and go. One exception: of a class that
-  would have no image to train on, the image with the largest hash is moved there.
+  Split folders determine the split. Without them, a hash of the path does, so an image
+  keeps its split when other images are added or removed. One exception: if a class has
+  no training image, its validation image with the largest hash becomes one.
 
   Args:
-    sources: the images that can be used.
-    validation_share: the part of them that goes to validation, about.
+    sources: the usable images.
+    validation_share: approximate share of images for validation.
   """
-  splits, waiting = {TRAIN: []}, {}
+  splits, validation = {TRAIN: []}, {}
   for source in sources:
     share = conversion_plan.fraction('split', source.path)
     if source.split is None and share < validation_share:
-      waiting.setdefault(source.label, []).append((share, source.path, source))
+      validation.setdefault(source.label, []).append((share, source.path, source))
     else:
       splits.setdefault(source.split or TRAIN, []).append(source)
   trained = {source.label for source in splits[TRAIN]}
-  for label, shares in waiting.items():
+  for label, shares in validation.items():
     shares.sort(reverse=True)
     if label not in trained:
       splits[TRAIN].append(shares.pop(0)[-1])

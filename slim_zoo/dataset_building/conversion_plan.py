@@ -1,7 +1,7 @@
 """The plan of a converter: the images of each file, their order, and their records.
 
-The order and the split of images depend only on their names, so they are the same on
-every system and in every run. Needs no TensorFlow.
+Order and splits depend only on the names of the images, so they are the same on every
+system and in every run. Needs no TensorFlow.
 """
 
 import dataclasses
@@ -13,30 +13,30 @@ from typing import Any, NamedTuple
 
 from slim_zoo.catalog import datasets as catalog
 
-# Goes up whenever the same plan gives other bytes: work of before is then not used.
+# Increased when the same plan produces other bytes: then earlier work is not reused.
 _FORMAT = 1
 
 
 def fraction(purpose: str, name: str) -> float:
   """Returns a number in [0, 1) for a purpose ('order', 'split') and a name."""
-  # Systems differ in how they spell a name with accents.
+  # Systems normalize accents in names differently.
   spelled = unicodedata.normalize('NFC', name).encode('utf-8', 'surrogateescape')
   digest = hashlib.blake2b(spelled, digest_size=8, person=purpose.encode())
   return int.from_bytes(digest.digest(), 'big') / 2**64
 
 
 def in_fixed_order(items: Iterable, name_of: Callable) -> list:
-  """Returns items in an order that mixes classes and is always the same."""
+  """Returns items in a fixed order that mixes classes."""
   return sorted(
       items, key=lambda item: (fraction('order', name_of(item)), name_of(item)))
 
 
 class Record(NamedTuple):
-  """The record that a converter makes of an image.
+  """The record of an image.
 
   Attributes:
     data: a serialized tf.train.Example.
-    change: why the image was encoded anew, or None.
+    change: why the image was re-encoded, or None.
   """
 
   data: bytes
@@ -45,13 +45,13 @@ class Record(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """A split to be written.
+  """A split to write.
 
   Attributes:
-    items: its images in their order; whatever `Plan.make_record` takes. An item has
-      a `name`, and its repr says all that its record depends on.
-    filename: a file's name, such as '{}-{shard:05d}-of-{shards:05d}'.
-    shards: in how many files.
+    items: its images in order: arguments of `Plan.make_record`. An item has a `name`,
+      and its repr contains everything that its record depends on.
+    filename: pattern of the file names, such as '{}-{shard:05d}-of-{shards:05d}'.
+    shards: number of files.
   """
 
   items: Sequence[Any]
@@ -59,8 +59,8 @@ class Split:
   shards: int
 
   def shard_ranges(self) -> dict[str, tuple[int, int]]:
-    """Returns the range of the items in each file; none is empty if need not be."""
-    # More files than images would leave empty ones, which no reader expects.
+    """Returns the range of items in each file, without empty files if possible."""
+    # Readers do not expect empty files.
     shards = min(self.shards, len(self.items))
     bounds = [len(self.items) * shard // shards for shard in range(shards + 1)]
     return {self.filename.format(shard=shard, shards=shards): (first, end)
@@ -75,19 +75,19 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """All that is to be written.
+  """Everything to write.
 
   Attributes:
-    spec: describes the published data set.
-    splits: by name; those that there are sources for.
-    class_names: by label.
-    make_record: makes a `Record` of an item in any process, so a function of a
-      module; raises image_check.RefusedError or archives.DamagedMemberError for an
-      image that cannot be used.
+    spec: description of the published data set.
+    splits: splits that have sources, by name.
+    class_names: class names by label.
+    make_record: returns the `Record` of an item. It runs in other processes, so it is a
+      function of a module. Raises image_check.RefusedError or
+      archives.DamagedMemberError for an unusable image.
     made_with: the options that the records depend on.
     notes: lines for the user.
-    part_items: the most items that one process takes at a time; None: a whole file.
-      Files of several parts are put together in the end.
+    part_items: maximum number of items that a process converts at a time; None: a whole
+      file. Parts of a file are joined at the end.
   """
 
   spec: catalog.DatasetSpec
@@ -99,7 +99,7 @@ class Plan:
   part_items: int | None = None
 
   def fingerprint(self) -> str:
-    """Returns a digest of all that the bytes depend on."""
+    """Returns a digest of everything that the bytes depend on."""
     digest = hashlib.blake2b(digest_size=16)
     head = (_FORMAT, self.spec.name, sorted(self.made_with.items()), self.part_items)
     digest.update(repr(head).encode())

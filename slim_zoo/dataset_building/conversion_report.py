@@ -1,4 +1,4 @@
-"""The report of a conversion for its user."""
+"""The report of a conversion, for its user."""
 
 import collections
 import dataclasses
@@ -14,7 +14,7 @@ _LONGEST_NAME = 60
 
 
 class RefusedImagesError(diagnostics.UserError):
-  """Everything is written, but some images could not be used."""
+  """All records are written, but some images could not be used."""
 
   exit_code = 3
 
@@ -29,19 +29,19 @@ class Report:
   """The result of a conversion.
 
   Attributes:
-    dataset_dir: where the records are.
+    dataset_dir: folder of the records.
     spec: the data set that was written.
     classes: (name, {split: images}) of each class, by label; empty: not shown.
     notes: lines about the splits.
-    stored: how many images are stored as they are.
-    changes: how many images were encoded anew, by the reason.
-    wrong_suffix: how many images have the suffix of another format.
-    several: how many images are the first of several frames or pages in their file.
+    stored: number of images stored unchanged.
+    changes: number of re-encoded images, by reason.
+    wrong_suffix: number of images with the suffix of another format.
+    several: number of images that are the first of several frames or pages.
     refused: (path, reason) of each file that could not be used.
-    ignored: paths of other files outside class folders.
-    max_side: to which longer images were scaled down, in pixels; None: none was.
-    file_bytes: of the files of all images; 0: not counted.
-    stored_bytes: of all images in the records; 0: not counted.
+    ignored: paths of other files outside of class folders.
+    max_side: longer images were scaled down to this, in pixels; None: not scaled.
+    file_bytes: total size of the image files; 0: not counted.
+    stored_bytes: total size of the images in the records; 0: not counted.
   """
 
   dataset_dir: str
@@ -68,7 +68,7 @@ class Report:
     if self.changes:
       counts = '; '.join(f'{count} {change}' for change, count
                          in sorted(self.changes.items()))
-      lines.append(f'encoded anew: {counts}')
+      lines.append(f're-encoded: {counts}')
     if self.max_side:
       saved = self.file_bytes - self.stored_bytes
       lines.append(
@@ -77,7 +77,7 @@ class Report:
           f' {_megabytes(saved)} ({saved / self.file_bytes:.0%}) saved')
     if self.wrong_suffix:
       lines.append(
-          f'with the suffix of another format, used all the same: {self.wrong_suffix}')
+          f'with the suffix of another format, but used: {self.wrong_suffix}')
     if self.several:
       lines.append('with several frames or pages, of which the first is used:'
                    f' {self.several}')
@@ -106,13 +106,13 @@ class Report:
              f' names are in {self.dataset_dir}/labels.txt')
 
   def check_nothing_refused(self) -> None:
-    """Raises RefusedImagesError if an image could not be used."""
+    """Raises RefusedImagesError if images could not be used."""
     count = len(self.refused)
     if count:
       raise RefusedImagesError(
           f"{count} {'file was' if count == 1 else 'files were'} refused, see"
           f" '{self.dataset_dir}/{REFUSED_FILENAME}'; the records hold all others."
-          ' Repair or remove them and convert again, or accept it with'
+          ' Repair or remove them and convert again, or accept this with'
           ' --allow_refused')
 
 

@@ -1,7 +1,7 @@
-"""Which folders of an image folder are splits, and which are classes.
+"""Finds out which folders of an image folder are splits, and which are classes.
 
-Folders with the name of a split become splits if all others fit to them. An ambiguous
-layout is refused, with the flag that decides. Needs no TensorFlow.
+Folders with names of splits are splits if all other folders fit. An ambiguous layout
+is an error that names the flag for it. Needs no TensorFlow.
 """
 
 import collections
@@ -21,13 +21,13 @@ _CLASSES_OR_SPLITS = ('say what the folders are: --split_folders=yes (splits) or
 
 @dataclasses.dataclass
 class SplitFolder:
-  """The image folder or the folder of a split: it holds class folders.
+  """A folder of class folders: the image folder, or the folder of a split.
 
   Attributes:
-    folder: the image folder, or that of a split.
+    folder: the folder.
     split_name: the name of the split, or None.
-    classes: the folders of each class by the name of the class.
-    unsorted_files: paths of files that lie in no class folder.
+    classes: the folders of each class, by class name.
+    unsorted_files: paths of files outside of class folders.
   """
 
   folder: Folder
@@ -42,7 +42,7 @@ class Layout:
 
   Attributes:
     splits: the image folder, or the folder of each split, the training split first.
-    deepest: whether a class has the files in its folders only, not those below.
+    deepest: whether the files of a class are only those directly in its folders.
     unsorted_files: paths of files at the top, beside the folders of splits.
     notes: lines for the user.
   """
@@ -54,37 +54,37 @@ class Layout:
 
 
 def names(paths: Iterable[str]) -> str:
-  """Returns some names as a message has them."""
+  """Returns the first few names, quoted."""
   return diagnostics.some([f"'{diagnostics.printable(path)}'" for path in paths], 4)
 
 
 def find(top: Folder, image_dir: str, split_folders: str = 'auto',
          class_folders: str = 'auto') -> Layout:
-  """Returns which folders are splits and classes.
+  """Returns the splits and classes.
 
   Args:
     top: the tree of the image folder.
     image_dir: its path, for messages.
     split_folders: whether the folders at the top are splits: 'auto', 'yes' or 'no'.
-    class_folders: which folders are classes, 'auto' or those at the 'top'
-      (of a split), with all below them, or the 'deepest', those that hold images.
+    class_folders: which folders are classes: 'auto', 'top' for those at the top (of a
+      split), 'deepest' for those with images.
 
   Raises:
     UserError: the layout is ambiguous, or there is no training split.
   """
-  where = f"image_dir '{diagnostics.printable(image_dir)}'"
-  kinds = _kinds_of_splits(top, where, split_folders)
+  place = f"image_dir '{diagnostics.printable(image_dir)}'"
+  kinds = _kinds_of_splits(top, place, split_folders)
   if not kinds:
     if split_folders == 'no' and class_folders == 'auto':
       class_folders = 'top'
     if split_folders == 'auto' and class_folders == 'deepest':
-      _check_only_classes(top, where)
-    classes = _classes(top, where, class_folders, image_dir)
+      _check_only_classes(top, place)
+    classes = _classes(top, place, class_folders, image_dir)
     return Layout([SplitFolder(top, None, classes, top.files)],
                   class_folders == 'deepest', [], [])
-  _check_kinds(kinds, where)
+  _check_kinds(kinds, place)
   notes = _notes_of_empty(top, kinds)
-  splits = _splits(top, kinds, where, class_folders, image_dir, notes)
+  splits = _splits(top, kinds, place, class_folders, image_dir, notes)
   if len(splits) == 1:
     notes.append(
         'no other split has labels. To get a validation split, convert only the'
@@ -92,22 +92,22 @@ def find(top: Folder, image_dir: str, split_folders: str = 'auto',
   return Layout(splits, class_folders == 'deepest', top.files, notes)
 
 
-def _splits(top, kinds, where, class_folders, image_dir, notes) -> list[SplitFolder]:
+def _splits(top, kinds, place, class_folders, image_dir, notes) -> list[SplitFolder]:
   """Returns the splits with labels, the training split first; adds to `notes`."""
   folders = {folder.name: folder for folder in top.folders}
   splits, trained = [], ()
   for name, kind in sorted(kinds.items(), key=lambda item: item[1] != TRAIN):
     folder = _unwrapped(folders[name])
     if trained and _is_unlabelled(folder, trained):
-      count = sum(len(one.images) for one in folder.below())
+      count = sum(len(inner.images) for inner in folder.below())
       images = '1 image has no label and is' if count == 1 else (
           f'{count} images have no labels and are')
       notes.append(f"'{name}' has no class folders: its {images} skipped")
       continue
-    classes = _classes(folder, where, class_folders, image_dir)
+    classes = _classes(folder, place, class_folders, image_dir)
     if kind == TRAIN and not classes:
       raise diagnostics.UserError(
-          f"{where}: the training split '{name}' has no class folders: expected"
+          f"{place}: the training split '{name}' has no class folders: expected"
           f' {name}/CLASS/image.jpg; if {names(kinds)} are classes, use'
           ' --split_folders=no')
     trained = trained or tuple(classes)
@@ -118,11 +118,11 @@ def _splits(top, kinds, where, class_folders, image_dir, notes) -> list[SplitFol
   return splits
 
 
-def _kinds_of_splits(top, where, choice) -> dict[str, str]:
-  """Returns the kind of split that each folder at the top is; {} if they are classes.
+def _kinds_of_splits(top, place, choice) -> dict[str, str]:
+  """Returns the kind of split of each folder at the top; {} if they are classes.
 
   Raises:
-    UserError: they may be either.
+    UserError: they may be splits or classes.
   """
   if choice == 'no':
     return {}
@@ -136,7 +136,7 @@ def _kinds_of_splits(top, where, choice) -> dict[str, str]:
   kinds = set(known.values())
   if others and TRAIN in kinds and len(kinds) > 1:
     raise diagnostics.UserError(
-        f'{where} holds {names(known)}, which have names of splits, and'
+        f'{place} holds {names(known)}, which have names of splits, and'
         f' {names(others)}: move the other folders away, or {_CLASSES_OR_SPLITS}')
   if others or len(top.folders) < 2 or (len(known) == 1 and kinds != {TRAIN}):
     return {}
@@ -147,11 +147,11 @@ def _kinds_of_splits(top, where, choice) -> dict[str, str]:
 
 
 def _known_splits(folders) -> dict[str, str]:
-  """Returns the kind of split of each folder that has the name of one.
+  """Returns the kind of split of each folder that is named after one.
 
-  Other words in the name, such as 'seg' in seg_train, have to be in those of another
-  split too: 'train_station' alone is no split. Images to predict, as in
-  single_prediction, are no class beside a training split.
+  Other words in a name, such as 'seg' in seg_train, must also be in the name of another
+  split: 'train_station' alone is no split. A folder of images to predict, such as
+  single_prediction, is no class if there is a training split.
   """
   by_words = {}
   for folder in folders:
@@ -168,23 +168,23 @@ def _known_splits(folders) -> dict[str, str]:
   return known
 
 
-def _check_kinds(kinds, where):
-  """Raises UserError unless each split has one folder, and one is for training."""
+def _check_kinds(kinds, place):
+  """Raises UserError unless each split has one folder and one split is for training."""
   by_kind = {}
   for name, kind in kinds.items():
     by_kind.setdefault(folder_names.name_of_split(name, kind), []).append(name)
   for kind, folders in by_kind.items():
     if len(folders) > 1:
       raise diagnostics.UserError(
-          f'{where}: {names(folders)} would all be the split {kind}: put them into'
+          f'{place}: {names(folders)} would all be the split {kind}: put them into'
           ' one, or use --split_folders=no if they are classes')
     if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]*', kind):
       raise diagnostics.UserError(
-          f"{where}: the folder '{diagnostics.printable(kind)}' gives its split a name"
+          f"{place}: the folder '{diagnostics.printable(kind)}' gives its split a name"
           " that is part of file names: use letters, digits, '_', '-' and '.'")
   if TRAIN not in kinds.values():
     raise diagnostics.UserError(
-        f'{where} holds {names(kinds)}, but no training folder: give the folder'
+        f'{place} holds {names(kinds)}, but no training folder: give the folder'
         ' with the training images the name train, or use'
         ' --split_folders=no if they are classes')
 
@@ -195,33 +195,33 @@ def _notes_of_empty(top, kinds):
 
 
 def _unwrapped(folder):
-  """Returns the folder in which the class folders of a split are."""
+  """Returns the folder that contains the class folders of a split."""
   while (len(folder.folders) == 1 and not folder.images
-         and _says_nothing(folder.folders[0], folder)
+         and _is_wrapper(folder.folders[0], folder)
          and (folder.folders[0].folders or folder.folders[0].images)):
     folder = folder.folders[0]
   return folder
 
 
-def _says_nothing(inner, outer):
-  """Returns whether a folder has the name of its parent, or one such as 'images'."""
+def _is_wrapper(inner, outer):
+  """Returns whether a folder's name is its parent's, or a filler such as 'images'."""
   return inner.name == outer.name or folder_names.is_filler(inner.name)
 
 
 def _is_unlabelled(folder, trained):
-  """Returns whether a split has images, but none in a class folder."""
+  """Returns whether a split has images, but none in class folders."""
   filled = [inner for inner in folder.folders if inner.may_hold_images]
   if not filled:
     return bool(folder.images)
-  return all(inner.name not in trained and _says_nothing(inner, folder)
+  return all(inner.name not in trained and _is_wrapper(inner, folder)
              and not inner.folders for inner in filled)
 
 
-def _classes(folder, where, choice, image_dir) -> dict[str, list[Folder]]:
-  """Returns the folders of each class by its name.
+def _classes(folder, place, choice, image_dir) -> dict[str, list[Folder]]:
+  """Returns the folders of each class, by class name.
 
   Raises:
-    UserError: it is not clear which they are.
+    UserError: it is ambiguous which folders are classes.
   """
   if choice == 'deepest':
     classes = {}
@@ -230,62 +230,62 @@ def _classes(folder, where, choice, image_dir) -> dict[str, list[Folder]]:
         classes.setdefault(inner.name, []).append(inner)
     return classes
   if choice == 'auto':
-    _check_no_masks(folder, where, image_dir)
-    _check_only_classes(folder, where)
-    _check_one_level(folder, where)
+    _check_no_masks(folder, place, image_dir)
+    _check_only_classes(folder, place)
+    _check_one_level(folder, place)
   return {inner.name: [inner] for inner in folder.folders}
 
 
-def _check_no_masks(folder, where, image_dir):
+def _check_no_masks(folder, place, image_dir):
   """Raises UserError for folders of images and of their masks or labels."""
-  pair = folder_names.images_and_notes(inner.name for inner in folder.folders)
+  pair = folder_names.images_and_annotations(inner.name for inner in folder.folders)
   if not pair:
     return
   images = next(inner for inner in folder.folders if inner.name == pair[0])
-  inside = [inner for inner in images.folders if inner.may_hold_images]
-  if len(inside) > 1 and any(
-      inner.folders or not folder_names.split_of(inner.name) for inner in inside):
+  filled = [inner for inner in images.folders if inner.may_hold_images]
+  if len(filled) > 1 and any(
+      inner.folders or not folder_names.split_of(inner.name) for inner in filled):
     advice = f"name the class folders, --image_dir='{path_of(image_dir, images)}', or"
   else:
     advice = 'make one folder of images for each class, or'
   raise diagnostics.UserError(
-      f"{where}: {names(pair)} look like images and their annotations, such as masks"
+      f"{place}: {names(pair)} look like images and their annotations, such as masks"
       f' or boxes: {advice} use --class_folders=top if they are classes')
 
 
-def _check_only_classes(folder, where):
-  """Raises UserError where a folder beside classes may be no class, by its name.
+def _check_only_classes(folder, place):
+  """Raises UserError if the name of a folder beside classes may not be a class's.
 
-  Of two folders each is a class: one class is too few.
+  Two folders are always both classes, because one class is too few.
   """
   uses = {inner.name: folder_names.other_use(inner.name) for inner in folder.folders}
-  odd = {name: use for name, use in uses.items() if use}
+  ambiguous = {name: use for name, use in uses.items() if use}
   classes = [inner for inner in folder.folders
              if not uses[inner.name] and inner.may_hold_images]
-  if not odd or not classes or len(odd) + len(classes) < 3:
+  if not ambiguous or not classes or len(ambiguous) + len(classes) < 3:
     return
   base = f'{folder.path}/' if folder.path else ''
   advice = _advice_for_splits(folder, [
-      name for name, use in odd.items() if use == 'a split'])
+      name for name, use in ambiguous.items() if use == 'a split'])
   if not advice:
-    it = 'it' if len(odd) == 1 else 'them'
+    it = 'it' if len(ambiguous) == 1 else 'them'
     advice = f'move {it} out of image_dir'
   flag = ('--class_folders=top makes each folder in a split a class' if folder.path else
           '--split_folders=no makes each folder a class')
   raise diagnostics.UserError(
-      f'{where}: {names(base + name for name in odd)} beside the class folders'
+      f'{place}: {names(base + name for name in ambiguous)} beside the class folders'
       f' {names(inner.name for inner in classes)} may be'
-      f" {' or '.join(dict.fromkeys([*odd.values(), 'a class']))}: if not a class,"
-      f' {advice}; {flag}')
+      f" {' or '.join(dict.fromkeys([*ambiguous.values(), 'a class']))}: if not a"
+      f' class, {advice}; {flag}')
 
 
-def _advice_for_splits(folder, folders) -> str:
-  """Returns advice if folders beside classes are splits; '' if there are none."""
-  if not folders:
+def _advice_for_splits(folder, splits) -> str:
+  """Returns advice for splits beside classes; '' without such splits."""
+  if not splits:
     return ''
   if folder.path:
-    return f"move {names(folders)} to the top of image_dir, beside the other splits"
-  train = next((name for name in folders if folder_names.split_of(name)[0] == TRAIN),
+    return f"move {names(splits)} to the top of image_dir, beside the other splits"
+  train = next((name for name in splits if folder_names.split_of(name)[0] == TRAIN),
                TRAIN)
   advice = f"put the class folders into {names([train])}"
   if all(inner.folders for inner in folder.folders):
@@ -293,22 +293,22 @@ def _advice_for_splits(folder, folders) -> str:
   return advice
 
 
-def _check_one_level(folder, where):
-  """Raises UserError where classes may be the folders at the top or those below."""
-  below = {inner.path: [one.name for one in inner.folders if one.may_hold_images]
-           for inner in folder.folders}
-  counts = collections.Counter(name for inside in below.values() for name in inside)
+def _check_one_level(folder, place):
+  """Raises UserError if the classes may be the folders at the top or those below."""
+  below = {outer.path: [inner.name for inner in outer.folders if inner.may_hold_images]
+           for outer in folder.folders}
+  counts = collections.Counter(name for inner in below.values() for name in inner)
   nested = {
       inner.path: below[inner.path] for inner in folder.folders
       if len(below[inner.path]) > 1 and (
           not inner.images or sum(counts[name] > 1 for name in below[inner.path]) > 1)}
   if not nested or (not folder.path and len(folder.folders) == 1):
     return  # The caller reports that one folder is too few.
-  path, inside = next(iter(nested.items()))
-  kinds = {split[0] for split in map(folder_names.split_of, inside) if split}
+  path, inner_names = next(iter(nested.items()))
+  kinds = {split[0] for split in map(folder_names.split_of, inner_names) if split}
   if TRAIN in kinds and len(kinds) > 1:
     raise diagnostics.UserError(
-        f"{where}: '{diagnostics.printable(path)}' holds splits, {names(inside)}:"
+        f"{place}: '{diagnostics.printable(path)}' holds splits, {names(inner_names)}:"
         ' expected splits with classes in them, as train/CLASS/image.jpg;'
         ' --class_folders=top makes one class of each folder at the top')
   more = ''
@@ -316,12 +316,13 @@ def _check_one_level(folder, where):
     more = '; or, if those at the top are splits, --split_folders=yes'
   holds = 'holds' if len(nested) == 1 else 'hold'
   raise diagnostics.UserError(
-      f'{where}: {names(nested)} {holds} folders of images, such as {names(inside)}:'
+      f'{place}: {names(nested)} {holds} folders of images, such as'
+      f' {names(inner_names)}:'
       f' choose the classes with --class_folders=top or --class_folders=deepest{more}')
 
 
 def innermost(top: Folder) -> Folder:
-  """Returns the first folder below with more than one folder, or none, in it."""
+  """Returns the first folder, from the top down, without exactly one inner folder."""
   while len(top.folders) == 1 and not top.images and top.folders[0].folders:
     top = top.folders[0]
   return top

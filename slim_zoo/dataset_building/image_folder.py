@@ -1,9 +1,8 @@
 """Converts a folder of class folders of images into TFRecords.
 
-Each image is decoded once to see that it is whole (`image_check`), then everything
-is written, in a fixed order that mixes the classes: the same images give the same
-bytes, whatever the number of workers. The files appear together at the end; what was
-there before stays untouched until then.
+Each image is first decoded to check it (`image_check`). Then all are written in a fixed
+order that mixes the classes: the same images give the same bytes with any number of
+workers. The files appear together at the end, and earlier files stay until then.
 """
 
 import collections
@@ -45,20 +44,20 @@ _SHARD_BYTES = 100 << 20
 _MOST_PAIRS = 5
 _DEPTH = re.compile(r'read as (\d+)-bit values|16-bit PNG(?:, scaled down)?$')
 _SMALLEST_MAX_SIDE = 32
-# Images under way for each worker: enough that none waits for a slow one.
+# Images in progress for each worker, so that no worker waits for a slow one.
 _WINDOW = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class _Image:
-  """An image that can be used.
+  """A usable image.
 
   Attributes:
-    source: where it is.
-    facts: of the image.
-    digest: of its file, tells if it changes later on.
-    file_bytes: of its file.
-    stored_bytes: of the stored image; as `file_bytes` if there is no `max_side`.
+    source: its path, label and split.
+    facts: its properties.
+    digest: digest of its file, to notice later changes.
+    file_bytes: size of its file.
+    stored_bytes: size in the records; `file_bytes` without `max_side`.
   """
 
   source: Source
@@ -75,26 +74,26 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
             storing: image_check.Storing = image_check.Storing()) -> Report:
   """Writes the images of a folder of class folders as TFRecords.
 
-  Besides the records NAME_SPLIT_00000-of-00005.tfrecord it writes labels.txt,
-  refused.txt (only if a file was refused) and last dataset.json, by which
-  `dataset_factory.get_dataset(NAME, ...)` knows the data set. An earlier conversion
-  of the same name is replaced.
+  Writes the records NAME_SPLIT_00000-of-00005.tfrecord, labels.txt, refused.txt (only
+  if a file was refused) and last dataset.json, by which
+  `dataset_factory.get_dataset(NAME, ...)` reads the data set. Replaces an earlier
+  conversion of the same name.
 
   Args:
     image_dir: see `class_folders.survey`.
-    dataset_dir: the folder to write to; made where it does not exist.
+    dataset_dir: the folder to write to; created if missing.
     dataset_name: the name of the data set: letters, digits, '_', '-', '.'.
-    validation_share: the part of the images that goes to the split validation; see
-      `class_folders.assign_splits`. Unused where there are split folders.
+    validation_share: share of images for the split validation, see
+      `class_folders.assign_splits`. Unused with split folders.
     num_shards: record files of each split; None: one for every 100 MB.
-    num_workers: images decoded at the same time; 0: as many as there are cores.
+    num_workers: number of images to decode at the same time; 0: one per CPU core.
     split_folders: whether folders are splits; see `folder_layout.find`.
     class_folders: which folders are classes; see `folder_layout.find`.
-    storing: the longest side of images, and the quality of JPEGs that are encoded anew.
+    storing: longest side of images, and quality of re-encoded JPEGs.
 
   Raises:
-    UserError: an argument does not fit, it is not clear which folders are classes, a
-      class has no image to train on, or `dataset_dir` holds another data set.
+    UserError: an argument is invalid, it is ambiguous which folders are classes, a
+      class has no training image, or `dataset_dir` contains another data set.
     OSError: a folder cannot be read or written, such as on a full disk.
   """
   _check_arguments(image_dir, dataset_dir, dataset_name, validation_share, num_shards)
@@ -103,7 +102,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   staging.remove_abandoned(dataset_dir, catalog.DESCRIPTION_FILENAME)
   folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
   names = dict(enumerate(folders.classes))
-  labels.label_lines(names)  # A name that cannot be written is refused at once.
+  labels.label_lines(names)  # Raises UserError for unwritable names before the work.
   earlier = _earlier_files(dataset_dir, dataset_name, names)
   workers = num_workers or os.cpu_count() or 1
   with staging.replacing(
@@ -136,7 +135,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
 
 def _check_arguments(image_dir, dataset_dir, dataset_name, validation_share,
                      num_shards):
-  """Raises UserError unless the arguments make sense together."""
+  """Raises UserError for invalid arguments."""
   if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]*', dataset_name):
     raise diagnostics.UserError(
         f"dataset_name '{dataset_name}' becomes part of file names: use letters,"
@@ -151,15 +150,15 @@ def _check_arguments(image_dir, dataset_dir, dataset_name, validation_share,
   if os.path.isfile(dataset_dir):
     raise diagnostics.UserError(
         f"dataset_dir '{dataset_dir}' is a file: name the folder to write to")
-  inside = os.path.realpath(image_dir)
-  if os.path.commonpath([inside, os.path.realpath(dataset_dir)]) == inside:
+  source = os.path.realpath(image_dir)
+  if os.path.commonpath([source, os.path.realpath(dataset_dir)]) == source:
     raise diagnostics.UserError(
         f"dataset_dir '{dataset_dir}' lies in image_dir '{image_dir}', where it"
         ' would be taken for a class: name a folder outside')
 
 
 def _check_storing(storing):
-  """Raises UserError unless images can be stored so."""
+  """Raises UserError for an invalid size or quality."""
   if storing.max_side is not None and storing.max_side < _SMALLEST_MAX_SIDE:
     raise diagnostics.UserError(
         f'max_side {storing.max_side} is too small for the longest side of an image:'
@@ -171,11 +170,11 @@ def _check_storing(storing):
 
 
 def _earlier_files(dataset_dir, dataset_name, names):
-  """Returns the names of the files of an earlier conversion, to be replaced."""
+  """Returns the names of an earlier conversion's files, which are replaced."""
   try:
     described = catalog.read_description(dataset_dir)
   except diagnostics.UserError:
-    return [REFUSED_FILENAME]  # A damaged description is mended by a new one.
+    return [REFUSED_FILENAME]  # A new description replaces a damaged one.
   if described is None:
     labels.check_not_others(dataset_dir, names)
     return []
@@ -190,29 +189,29 @@ def _earlier_files(dataset_dir, dataset_name, names):
 
 
 def _in_earlier_order(folders, dataset_dir, dataset_name):
-  """Returns (folders, notes), with the labels of an earlier conversion if it has them.
+  """Returns (folders, notes), with the labels of an earlier conversion if possible.
 
-  Checkpoints trained on it know the classes by these labels.
+  Checkpoints trained on the earlier conversion use its labels.
   """
   try:
     described = catalog.read_description(dataset_dir)
     if described is None or described.name != dataset_name:
       return folders, []
-    before = labels.read_label_file(dataset_dir)
+    earlier = labels.read_label_file(dataset_dir)
   except (diagnostics.UserError, FileNotFoundError):
     return folders, []  # A damaged conversion is replaced.
-  now = list(folders.classes)
-  ordered = [before[label] for label in sorted(before)]
-  if ordered == now:
+  current = list(folders.classes)
+  ordered = [earlier[label] for label in sorted(earlier)]
+  if ordered == current:
     return folders, []
-  if sorted(ordered) == sorted(now) and list(before) == list(range(len(now))):
-    new_label = [ordered.index(name) for name in now]
+  if sorted(ordered) == sorted(current) and list(earlier) == list(range(len(current))):
+    new_label = [ordered.index(name) for name in current]
     sources = tuple(dataclasses.replace(source, label=new_label[source.label])
                     for source in folders.sources)
     return dataclasses.replace(folders, classes=tuple(ordered), sources=sources), [
         'classes keep the labels of the earlier conversion in this folder']
-  moved = [name for label, name in before.items()
-           if name in now and now.index(name) != label]
+  moved = [name for label, name in earlier.items()
+           if name in current and current.index(name) != label]
   if not moved:
     return folders, []
   return folders, [
@@ -221,7 +220,7 @@ def _in_earlier_order(folders, dataset_dir, dataset_name):
 
 
 def _class_counts(classes, splits):
-  """Returns (name of a class, {split: how many images it has there}) by label."""
+  """Returns (class name, {split: number of images}) by label."""
   counts = {split: collections.Counter(image.source.label for image in images)
             for split, images in splits.items()}
   return tuple((name, {split: count[label] for split, count in counts.items()})
@@ -234,10 +233,11 @@ def _write_text(folder, name, text):
 
 
 def _ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
-  """Maps items in threads, in order, with few of them under way.
+  """Maps items in threads, in order, with few items in progress.
 
-  Threads are enough: Pillow lets others run while it decodes. Close it, as by
-  `contextlib.closing`: a signal while the garbage collector does would be lost.
+  Threads are enough, because Pillow releases the GIL while it decodes. Close the
+  generator, for example with `contextlib.closing`: a signal that arrives while the
+  garbage collector closes it would be lost.
   """
   if workers == 1:
     yield from map(function, items)
@@ -256,13 +256,13 @@ def _ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
 
 
 def _check_images(folders: ClassFolders, workers: int, storing: image_check.Storing):
-  """Returns the images that can be used, and (path, reason) of all others."""
+  """Returns the usable images, and (path, reason) of all others."""
   images = []
   refused = [(path, 'it lies in no class folder') for path in folders.outside]
   check = functools.partial(_check_image, folders.root, storing)
   with warnings.catch_warnings(), Progress(
       'checking', len(folders.sources), 'images') as progress:
-    # Of odd metadata and of very large images: no reason to refuse one.
+    # Warnings about unusual metadata and very large images are no reason to refuse one.
     warnings.simplefilter('ignore')
     with contextlib.closing(_ordered_map(check, folders.sources, workers)) as checked:
       for source, result in zip(folders.sources, checked, strict=True):
@@ -286,7 +286,7 @@ def _check_image(root: str, storing: image_check.Storing, source: Source
     if storing.max_side is None:
       stored, facts = data, image_check.examine(data, source.path)
     else:
-      # How small it becomes is known when it is encoded.
+      # The stored size is known only after encoding.
       stored, facts = image_check.prepare(data, source.path, storing)
   except OSError as error:
     return f'it cannot be read: {error.strerror}'
@@ -300,7 +300,7 @@ def _digest(data):
 
 
 def _check_classes(folders, images, refused):
-  """Raises UserError unless each class can be trained and each split is there."""
+  """Raises UserError for a class without training images or a split without images."""
   def reason(top):
     reasons = [f'{path}: {why}' for path, why in refused if path.startswith(top)]
     return f' (refused: {len(reasons)}; the first is {reasons[0]})' if reasons else ''
@@ -312,14 +312,14 @@ def _check_classes(folders, images, refused):
   if empty:
     path = base + empty[0]
     if os.path.isdir(os.path.join(folders.root, path)):
-      fault = f'holds no image that can be used{reason(f"{path}/")}'
+      problem = f'holds no image that can be used{reason(f"{path}/")}'
     else:
       others = [split for split in folders.splits if split != TRAIN]
-      fault = f"is missing, but {' or '.join(others)} has such a class"
-    more = f'; so it is with {some_names(empty[1:])}' if len(empty) > 1 else ''
+      problem = f"is missing, but {' or '.join(others)} has such a class"
+    more = f'; the same applies to {some_names(empty[1:])}' if len(empty) > 1 else ''
     raise diagnostics.UserError(
-        f"class folder '{diagnostics.printable(path)}' in '{folders.root}' {fault}: add"
-        f' images, or remove the folder{more}')
+        f"class folder '{diagnostics.printable(path)}' in '{folders.root}' {problem}:"
+        f' add images, or remove the folder{more}')
   filled = {image.source.split for image in images}
   for split, path in folders.splits.items():
     if split not in filled:
@@ -329,7 +329,7 @@ def _check_classes(folders, images, refused):
 
 
 def _split(images, validation_share):
-  """Returns the images of each split in the order in which they are written."""
+  """Returns the images of each split in their written order."""
   by_source = {image.source: image for image in images}
   assigned = assign_splits(list(by_source), validation_share)
   return {name: [by_source[source] for source in in_fixed_order(sources)]
@@ -337,9 +337,9 @@ def _split(images, validation_share):
 
 
 def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
-  """Writes all records to BASE_*; returns the pattern of each split's files.
+  """Writes all records to BASE_*; returns the file pattern of each split.
 
-  `load` returns the stored form of an image.
+  `load` returns the stored bytes of an image.
   """
   from slim_zoo.datasets import dataset_utils  # TensorFlow: not needed to check images.
 
@@ -373,7 +373,7 @@ def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
 
 
 def _load(root: str, storing: image_check.Storing, image: _Image) -> bytes:
-  """Returns the stored form of an image."""
+  """Returns the stored bytes of an image."""
   path = os.path.join(root, image.source.path)
   with open(path, 'rb') as file:
     data = file.read()
@@ -386,7 +386,7 @@ def _load(root: str, storing: image_check.Storing, image: _Image) -> bytes:
 
 
 def _notes(folders, splits, validation_share):
-  """Yields lines about the splits and the images for the user."""
+  """Yields notes about the splits and images."""
   if folders.splits:
     shown = ', '.join(path if path == split else f'{path} ({split})'
                       for split, path in folders.splits.items())
@@ -406,7 +406,7 @@ def _notes(folders, splits, validation_share):
 
 
 def _notes_of_depths(splits):
-  """Yields a line if images of 16 bits were scaled in several ways."""
+  """Yields a note if 16-bit images were scaled in several ways."""
   depths = collections.Counter()
   for image in (image for images in splits.values() for image in images):
     depth = _DEPTH.search(image.facts.change or '')
@@ -421,7 +421,7 @@ def _notes_of_depths(splits):
 
 
 def _notes_of_contradictions(splits):
-  """Yields a line if pictures are, byte for byte, in two classes."""
+  """Yields a note if identical files are in several classes."""
   by_digest = {}
   for images in splits.values():
     for image in images:

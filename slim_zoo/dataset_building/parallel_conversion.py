@@ -1,8 +1,8 @@
-"""Writes the records of a data set in many processes, and goes on after a kill.
+"""Writes the records of a data set in several processes, and continues after a kill.
 
-What is planned is cut into parts, so that the bytes are the same whatever the number
-of processes. A part that is finished has a note beside it; what has none, or is not as
-its note says, is written again. Needs no TensorFlow.
+A plan is split into parts, so that the bytes do not depend on the number of processes.
+Each finished part has a note beside it; parts without a note, or that differ from their
+note, are written again. Needs no TensorFlow.
 """
 
 import collections
@@ -34,19 +34,19 @@ _LOOK_SECONDS = 0.2
 
 def convert(plan: Plan, dataset_dir: str, work: staging.Unfinished,
             num_workers: int = 0) -> Report:
-  """Writes the files of a plan to `dataset_dir`, where all of them appear together.
+  """Writes a plan to `dataset_dir`, where all files appear together.
 
   Besides the records it writes labels.txt, refused.txt (only if an image could not be
-  used) and last dataset.json, which says how many images there are.
+  used) and last dataset.json, which contains the number of images.
 
   Args:
     plan: what to write.
-    dataset_dir: where the files go in the end.
-    work: its unfinished work, of `staging.resumable(dataset_dir, ...)`.
-    num_workers: how many processes; 0: as many as there are cores.
+    dataset_dir: final folder of the files.
+    work: its unfinished work, from `staging.resumable(dataset_dir, ...)`.
+    num_workers: number of processes; 0: one per CPU core.
 
   Raises:
-    UserError: a split or class is empty, the folder holds another data set, or a
+    UserError: a split or class is empty, the folder contains another data set, or a
       process was ended from outside.
     OSError: a file cannot be read or written, such as on a full disk.
   """
@@ -79,7 +79,7 @@ def convert(plan: Plan, dataset_dir: str, work: staging.Unfinished,
 def _cores() -> int:
   try:
     return len(os.sched_getaffinity(0))
-  except AttributeError:  # Only Linux tells what this process may use.
+  except AttributeError:  # Exists only on Linux.
     return os.cpu_count() or 1
 
 
@@ -88,20 +88,20 @@ def _check(plan):
     if not split.items:
       raise diagnostics.UserError(
           f'there is no image for the split {name} of {plan.spec.name}: is the'
-          ' source whole?')
+          ' source complete?')
 
 
 def check_folder(spec: catalog.DatasetSpec,
                  dataset_dir: str) -> catalog.DatasetSpec | None:
-  """Returns the description that an earlier conversion wrote to a folder, if any.
+  """Returns the description of an earlier conversion in a folder, or None.
 
   Raises:
-    UserError: the folder holds another data set.
+    UserError: the folder contains another data set.
   """
   try:
     described = catalog.read_description(dataset_dir)
   except diagnostics.UserError:
-    return None  # A damaged description is mended by a new one.
+    return None  # A new description replaces a damaged one.
   if described is not None and described.name != spec.name:
     raise diagnostics.UserError(
         f"'{dataset_dir}' holds the data set '{described.name}': name an empty or"
@@ -110,7 +110,7 @@ def check_folder(spec: catalog.DatasetSpec,
 
 
 def _obsolete_files(plan, dataset_dir):
-  """Returns the names of earlier files; raises UserError if they are another's."""
+  """Returns the names of earlier files; raises UserError for another data set's."""
   described = check_folder(plan.spec, dataset_dir)
   labels.check_not_others(dataset_dir, plan.class_names)
   if described is None:
@@ -121,7 +121,7 @@ def _obsolete_files(plan, dataset_dir):
 
 
 def _open_work(plan, work) -> list[part_writer.Part]:
-  """Returns the parts of the plan; removes the parts of another plan."""
+  """Returns the parts of the plan; discards work for another plan."""
   path = os.path.join(work.notes, _PLAN_FILENAME)
   fingerprint = plan.fingerprint()
   try:
@@ -132,25 +132,25 @@ def _open_work(plan, work) -> list[part_writer.Part]:
   if same:
     work.remove_partial()
   else:
-    work.forget()
+    work.discard()
     part_writer.write_json(path, fingerprint)
   parts = []
   for split_name, split in plan.splits.items():
     for filename, (first, end) in split.shard_ranges().items():
       step = plan.part_items or end - first
       for start in range(first, end, step):
-        whole = start == first and start + step >= end
-        # A file of one part is written where it stays.
-        place = (os.path.join(work.new, filename) if whole else
-                 os.path.join(work.notes, f'{filename}.{start:08d}'))
+        is_whole = start == first and start + step >= end
+        # A file of one part needs no copy: it is written to its final name.
+        part_path = (os.path.join(work.new, filename) if is_whole else
+                     os.path.join(work.notes, f'{filename}.{start:08d}'))
         note = os.path.join(work.notes, f'{filename}.{start:08d}.json')
         parts.append(part_writer.Part(
-            place, note, split_name, split.items[start:min(start + step, end)]))
+            part_path, note, split_name, split.items[start:min(start + step, end)]))
   return parts
 
 
 def _finished(part, work) -> part_writer.Outcome | None:
-  """Returns the result of a part in an earlier run; None if it must be written."""
+  """Returns the outcome of a part in an earlier run; None if unfinished."""
   try:
     with open(part.note, encoding='utf-8') as file:
       outcome = part_writer.Outcome(**json.load(file))
@@ -162,7 +162,7 @@ def _finished(part, work) -> part_writer.Outcome | None:
 
 
 def _run(parts, plan, num_workers) -> dict[str, part_writer.Outcome]:
-  """Writes parts; returns what became of them by path."""
+  """Writes parts; returns their outcomes by path."""
   total = sum(len(part.items) for part in parts)
   workers = min(num_workers, len(parts))
   context = multiprocessing.get_context('spawn')
@@ -180,8 +180,8 @@ def _run(parts, plan, num_workers) -> dict[str, part_writer.Outcome]:
       return _collect(pool, parts, counter, progress)
     except BrokenProcessPool as error:
       raise diagnostics.UserError(
-          'a process that converts was ended from outside, maybe for lack of memory:'
-          ' run the same command again to go on, with fewer --num_workers') from error
+          'a worker process was ended from outside, maybe for lack of memory: run the'
+          ' same command again to continue, with fewer --num_workers') from error
     finally:
       stop.set()
       pool.shutdown(cancel_futures=True)
@@ -201,13 +201,13 @@ def _collect(pool, parts, counter, progress):
     finished, waiting = concurrent.futures.wait(
         waiting, _LOOK_SECONDS, concurrent.futures.FIRST_EXCEPTION)
     for future in finished:
-      future.result()  # Raises the error of the process.
+      future.result()  # Raises errors of the process.
     progress.update(counter.value)
   return {part.path: future.result() for future, part in futures.items()}
 
 
 def _join_parts(plan, parts, work):
-  """Puts files of several parts together."""
+  """Joins the parts of files that have several."""
   part_paths = collections.defaultdict(list)
   for part in parts:
     if os.path.dirname(part.path) != work.new:
@@ -241,20 +241,20 @@ def _written_spec(plan, parts, outcomes) -> catalog.DatasetSpec:
 
 
 def _resumed_notes(outcomes):
-  """Returns how much an earlier run had done."""
+  """Returns a note about images of an earlier run, or nothing."""
   done = sum(outcome.records + len(outcome.refused) for outcome in outcomes.values())
-  return [f'went on with an earlier run, which had converted {done} images'][:done]
+  return [f'continued an earlier run, which had converted {done} images'][:done]
 
 
 def _count_notes(published, written):
-  """Yields the differences between the written and the published data set."""
+  """Yields notes about differences from the published data set."""
   for name, count in published.splits.items():
     if name not in written.splits:
       yield f'the split {name} was not written: its archive is not in the source'
     elif written.splits[name] != count:
       yield (f'{name} has {written.splits[name]} images, the published {published.name}'
-             f' has {count}: {catalog.DESCRIPTION_FILENAME} says so to whoever reads'
-             ' them')
+             f' has {count}: readers take the number from'
+             f' {catalog.DESCRIPTION_FILENAME}')
 
 
 def _write_text(folder, name, text):

@@ -1,8 +1,7 @@
-"""The work of each process of a conversion: it writes parts of the records, and notes.
+"""Writes parts of the records, in each process of a conversion.
 
-A part is a row of images that no other part depends on. Its file gets its name when
-it is whole, and its note after that: a killed process leaves no note. Needs no
-TensorFlow.
+A part is a sequence of images. Its file gets its final name when it is complete, and
+after that a note is written: a killed process leaves no note. Needs no TensorFlow.
 """
 
 import collections
@@ -22,7 +21,7 @@ from slim_zoo.input import plain_records
 
 
 class Part(NamedTuple):
-  """Items that one process writes to `path`; `note` says that it did."""
+  """Items that one process writes to `path`; the file `note` marks a finished part."""
 
   path: str
   note: str
@@ -31,7 +30,7 @@ class Part(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """The result of a part; kept as JSON in its note."""
+  """The result of a part, stored as JSON in its note."""
 
   size: int
   records: int
@@ -40,12 +39,12 @@ class Outcome(NamedTuple):
 
 
 class Work(NamedTuple):
-  """The common settings of the parts of a conversion.
+  """The common arguments of all parts.
 
   Attributes:
     make_record: see `conversion_plan.Plan`.
-    stop: an Event: when set, no more images are begun.
-    done: a Value that counts images, of all processes.
+    stop: an Event: when set, processes start no more images.
+    done: a Value: number of images done by all processes.
   """
 
   make_record: Callable[[Any], Any]
@@ -53,23 +52,23 @@ class Work(NamedTuple):
   done: Any
 
 
-# The work of a process of a pool: passed once, not with each part.
+# Set once per process of a pool, not passed with each part.
 _work = None
 
 
 def begin_process(*work) -> None:
-  """Prepares a process of a pool; takes what `Work` is made of."""
+  """Initializes a process of a pool. Arguments are the fields of `Work`."""
   global _work
   if not multiprocessing.parent_process().is_alive():
-    # Killed while this process started: the next run must not meet its files.
+    # The parent was killed during this start: write nothing beside its next run.
     os._exit(1)
   _work = Work(*work)
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
   threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent():
-  """Ends this process as soon as its parent was killed."""
+  """Ends this process when its parent ends."""
   multiprocessing.parent_process().join()
   os._exit(1)
 
@@ -80,7 +79,7 @@ def convert_in_process(part: Part) -> Outcome | None:
 
 
 def convert_part(part: Part, work: Work) -> Outcome | None:
-  """Writes a part and its note; returns None if the work was stopped before.
+  """Writes a part and its note; returns None if the work was stopped.
 
   Raises:
     OSError: an image's file cannot be read, or the part cannot be written.
@@ -88,14 +87,14 @@ def convert_part(part: Part, work: Work) -> Outcome | None:
   with atomic.replacing(part.path, _partial(part.path)) as partial:
     outcome = _write_records(part, work, partial)
     if outcome is None:
-      os.remove(partial)  # So that it does not become the part.
+      os.remove(partial)  # So `replacing` does not rename it.
       return None
   write_json(part.note, outcome._asdict())
   return outcome
 
 
 def _partial(path):
-  # `staging` leaves files of this suffix out. A killed process may still be writing.
+  # `staging` does not publish this suffix. A killed process may still be writing.
   return f'{path}.{os.getpid()}{staging.PARTIAL}'
 
 
@@ -103,7 +102,7 @@ def _write_records(part, work, path):
   """Writes the records of a part to a file; returns None if the work was stopped."""
   refused, changes, records = [], collections.Counter(), 0
   with warnings.catch_warnings(), open(path, 'wb') as file:
-    # Of odd metadata and of very large images: no reason to refuse one.
+    # Warnings about unusual metadata and very large images are no reason to refuse one.
     warnings.simplefilter('ignore')
     for item in part.items:
       if work.stop.is_set():

@@ -1,4 +1,4 @@
-"""The files a data set is published as: fetched, or found in a user's folder.
+"""The published files of a data set: downloads, or files in a user's folder.
 
 Needs no TensorFlow.
 """
@@ -16,9 +16,9 @@ class PublishedFile:
   """A file on the web.
 
   Attributes:
-    filename: of the copy.
-    urls: where it is; each is tried in turn.
-    md5: its checksum in hex, where one is published.
+    filename: the file's name.
+    urls: its addresses, tried in turn.
+    md5: its published checksum in hex, or None.
   """
 
   filename: str
@@ -27,10 +27,10 @@ class PublishedFile:
 
 
 def fetch(file: PublishedFile, folder: str) -> str:
-  """Returns the path of the file's copy in `folder`; downloads the missing part.
+  """Returns the path of a file in `folder`; downloads it if missing.
 
   Raises:
-    UserError: no address gives the file.
+    UserError: no address provides the file.
     OSError: the folder cannot be written.
   """
   path = os.path.join(folder, file.filename)
@@ -51,7 +51,7 @@ def fetch(file: PublishedFile, folder: str) -> str:
 
 
 def _check(file, path):
-  """Raises UserError unless a download is the published file."""
+  """Raises UserError if a download is not the published file."""
   if file.md5 is None:
     return
   digest = hashlib.md5(usedforsecurity=False)
@@ -60,12 +60,12 @@ def _check(file, path):
       digest.update(chunk)
   if digest.hexdigest() != file.md5:
     raise diagnostics.UserError(
-        f"what came as '{file.filename}' is not the published file: its MD5 is"
+        f"the download of '{file.filename}' is not the published file: its MD5 is"
         f' {digest.hexdigest()}, not {file.md5}')
 
 
 class Source:
-  """A folder, or a file, that holds the files of a data set.
+  """The folder or file with the files of a data set.
 
   Raises:
     UserError: it does not exist.
@@ -81,10 +81,10 @@ class Source:
     self.is_file = os.path.isfile(path)
 
   def find(self, *names: str) -> str | None:
-    """Returns the path of the first of `names` that is there, or None.
+    """Returns the path of the first of `names` that exists, or None.
 
-    They are looked for in the folder and in the folders in it. A source that is one
-    file holds that one only.
+    Searches the folder and its direct subfolders. A source that is a file contains only
+    this file.
     """
     if self.is_file:
       return self.path if os.path.basename(self.path) in names else None
@@ -98,7 +98,7 @@ class Source:
     return None
 
   def need(self, *names: str) -> str:
-    """Returns the path of the first of `names`; raises UserError if none is there."""
+    """Returns the path of the first of `names`; raises UserError if none exists."""
     if self.is_file and os.path.basename(self.path) not in names:
       raise diagnostics.UserError(
           f"--source '{self.path}' is a file: name the folder that holds it and"

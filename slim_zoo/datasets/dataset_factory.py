@@ -11,7 +11,7 @@ from slim_zoo.datasets import (
 )
 from slim_zoo.tf_compat import slim
 
-# A module added here, by others too, is found by its name.
+# Modules that are added here, also by other programs, are used by name.
 datasets_map = {
     'cifar10': cifar10,
     'digits': digits,

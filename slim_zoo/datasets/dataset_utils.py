@@ -1,6 +1,6 @@
-"""Functions for converters of data sets: features, record files, downloads.
+"""Common functions of data set converters: features, record files, downloads.
 
-The names and arguments are those of slim's datasets.dataset_utils.
+Names and arguments are those of slim's datasets.dataset_utils.
 """
 
 import contextlib
@@ -32,13 +32,13 @@ __all__ = [
 
 
 def int64_feature(values: int | Sequence[int]) -> tf.train.Feature:
-  """Returns a feature of one int or of several."""
+  """Returns a feature of one or several ints."""
   return tf.train.Feature(
       int64_list=tf.train.Int64List(value=np.ravel(values).tolist()))
 
 
 def float_feature(values: float | Sequence[float]) -> tf.train.Feature:
-  """Returns a feature of one float or of several."""
+  """Returns a feature of one or several floats."""
   return tf.train.Feature(
       float_list=tf.train.FloatList(value=np.ravel(values).tolist()))
 
@@ -66,10 +66,10 @@ def image_to_tfexample(image_data: bytes, image_format: bytes, height: int,
   Args:
     image_data: the encoded image.
     image_format: b'jpeg' or b'png'.
-    height: of the image, in pixels.
-    width: of the image, in pixels.
+    height: height in pixels.
+    width: width in pixels.
     class_id: its label.
-    filename: where the image comes from; left out if None.
+    filename: source of the image; None: left out.
   """
   features = {
       'image/encoded': bytes_feature(image_data),
@@ -90,8 +90,8 @@ def open_sharded_output_tfrecords(
 
   Args:
     exit_stack: closes the files.
-    base_path: their common beginning.
-    num_shards: how many there are.
+    base_path: common prefix of their paths.
+    num_shards: number of files.
 
   Returns:
     The writers in order.
@@ -107,8 +107,8 @@ def write_records(path: str,
   """Writes a record file; the same examples give the same bytes.
 
   Args:
-    path: of the file.
-    examples: the records, or the bytes that are in them.
+    path: the file.
+    examples: the records, or their bytes.
 
   Raises:
     OSError: the file cannot be written, such as on a full disk.
@@ -116,7 +116,7 @@ def write_records(path: str,
   try:
     with tf.io.TFRecordWriter(path) as writer:
       for example in examples:
-        # Features are a map, whose order is random unless asked not to be.
+        # Features are a map, whose order is random without `deterministic`.
         writer.write(example if isinstance(example, bytes) else
                      example.SerializeToString(deterministic=True))
   except tf.errors.OpError as error:

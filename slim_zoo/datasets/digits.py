@@ -1,12 +1,11 @@
-"""Digits: 1,797 handwritten digits, gray, that scikit-learn carries in its wheel.
+"""Digits: 1,797 gray handwritten digits from scikit-learn's wheel.
 
 Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits (UCI Machine
-Learning Repository), the test half of it: 8x8 pixels of 17 levels. Stored in the
-manner of MNIST: scaled to 20x20 by bicubic interpolation, in the middle of 28x28
-black pixels.
+Learning Repository), test part: 8x8 pixels of 17 levels. Stored like MNIST: scaled to
+20x20 by bicubic interpolation, centered in 28x28 black pixels.
 
-The split is fixed: of the images of each digit, in their order in the source, every
-fifth goes to test. That is 1,442 images for train and 355 for test.
+The split is fixed: every fifth image of each digit, in the order of the source, is for
+test. That is 1,442 images for train and 355 for test.
 """
 
 import io
@@ -74,14 +73,13 @@ def encode(image: np.ndarray) -> bytes:
 def convert(dataset_dir: str) -> None:
   """Writes digits_train.tfrecord, digits_test.tfrecord and labels.txt.
 
-  The same bytes each time. All files appear together, or none.
+  Always writes the same bytes. All files appear together, or none.
 
   Args:
-    dataset_dir: the folder to write to; made where it does not exist.
+    dataset_dir: the folder to write to; created if missing.
 
   Raises:
-    UserError: scikit-learn is missing, or the folder holds another data set.
-    OSError: the folder cannot be written.
+    UserError: scikit-learn is missing, or the folder contains another data set.
   """
   names = dict(enumerate(CLASS_NAMES))
   labels.check_not_others(dataset_dir, names)

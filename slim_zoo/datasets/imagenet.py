@@ -2,7 +2,7 @@
 
 Russakovsky 2015, arXiv 1409.0575. Established files: train-00000-of-01024,
 validation-00000-of-00128. Labels are 1 to 1000 in the order of the sorted WordNet
-ids; 0 is the background, which no image shows.
+ids; 0 is the background, which has no images.
 """
 
 import os
@@ -14,12 +14,12 @@ from slim_zoo.datasets import record_dataset
 from slim_zoo.files import downloads
 
 SPLITS_TO_SIZES = dict(DATASETS['imagenet'].splits)
-# False: leave labels.txt unread.
+# False: do not read labels.txt.
 LOAD_READABLE_NAMES = True
 
 _NAMES_URL = ('https://raw.githubusercontent.com/tensorflow/models/master/'
               'research/slim/datasets/')
-# WordNet ids of the classes, one a line in the order of the labels.
+# WordNet ids of the classes, one per line, in the order of the labels.
 _SYNSETS_FILENAME = 'imagenet_lsvrc_2015_synsets.txt'
 # Lines of a WordNet id, a tab and its names, for all of ImageNet.
 _METADATA_FILENAME = 'imagenet_metadata.txt'
@@ -28,8 +28,8 @@ _METADATA_FILENAME = 'imagenet_metadata.txt'
 def get_split(split_name, dataset_dir, file_pattern=None, reader=None):
   """Returns a split; see `record_dataset.read_dataset`.
 
-  The names of the classes are those in the folder's labels.txt. Nothing is
-  downloaded: `create_readable_names_for_imagenet_labels` fetches names.
+  Class names are read from the folder's labels.txt. Nothing is downloaded; for names
+  from the web see `create_readable_names_for_imagenet_labels`.
   """
   return record_dataset.read_dataset(
       'imagenet', split_name, dataset_dir, file_pattern, reader, LOAD_READABLE_NAMES)
@@ -40,10 +40,10 @@ def create_readable_names_for_imagenet_labels(
   """Returns the names of the 1001 classes by label.
 
   Args:
-    folder: where the two text files are; None fetches them from the web.
+    folder: folder of the two text files; None downloads them.
 
   Raises:
-    UserError: they cannot be fetched, or do not hold 1000 classes.
+    UserError: they cannot be downloaded, or do not contain 1000 classes.
     OSError: a file cannot be read.
   """
   if folder is None:

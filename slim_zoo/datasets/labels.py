@@ -1,4 +1,4 @@
-"""labels.txt: the names of the classes, one line `LABEL:NAME` each.
+"""labels.txt: the class names, one line `LABEL:NAME` each.
 
 Needs no TensorFlow.
 """
@@ -15,7 +15,7 @@ def label_lines(labels_to_class_names: Mapping[int, str]) -> str:
   """Returns the text of a labels file, ordered by label.
 
   Raises:
-    UserError: a name has a line break in it.
+    UserError: a name contains a line break.
   """
   for label, name in labels_to_class_names.items():
     if '\n' in name or '\r' in name:
@@ -28,15 +28,15 @@ def label_lines(labels_to_class_names: Mapping[int, str]) -> str:
 def write_label_file(labels_to_class_names: Mapping[int, str],
                      dataset_dir: str | os.PathLike,
                      filename: str = LABELS_FILENAME) -> None:
-  """Writes the names of classes by label.
+  """Writes class names by label.
 
   Args:
-    labels_to_class_names: the name of each label.
+    labels_to_class_names: class names by label.
     dataset_dir: the folder to write to.
-    filename: the file's name in it.
+    filename: the name of the file.
   """
   text = label_lines(labels_to_class_names)
-  # A name that is no UTF-8 comes from a file system and goes back as it was.
+  # Names from a file system may not be UTF-8: they are written unchanged.
   with open(os.path.join(dataset_dir, filename), 'w', encoding='utf-8',
             errors='surrogateescape', newline='\n') as file:
     file.write(text)
@@ -50,12 +50,12 @@ def has_labels(dataset_dir: str | os.PathLike,
 
 def read_label_file(dataset_dir: str | os.PathLike,
                     filename: str = LABELS_FILENAME) -> dict[int, str]:
-  """Returns the name of each label.
+  """Returns class names by label.
 
-  A name may contain colons; empty lines are skipped.
+  Names may contain colons; empty lines are skipped.
 
   Raises:
-    UserError: a line is not LABEL:NAME, or a label comes twice.
+    UserError: a line is not LABEL:NAME, or a label is repeated.
     OSError: the file cannot be read.
   """
   path = os.path.join(dataset_dir, filename)
@@ -80,11 +80,11 @@ def read_label_file(dataset_dir: str | os.PathLike,
 
 def check_not_others(dataset_dir: str | os.PathLike,
                      labels_to_class_names: Mapping[int, str]) -> None:
-  """Raises UserError if the folder has a labels file that names other classes."""
+  """Raises UserError if the folder's labels file names other classes."""
   if not has_labels(dataset_dir):
     return
-  names_in_folder = read_label_file(dataset_dir)
-  if names_in_folder != dict(labels_to_class_names):
+  names = read_label_file(dataset_dir)
+  if names != dict(labels_to_class_names):
     raise diagnostics.UserError(
         f"'{dataset_dir}' holds another data set, whose {LABELS_FILENAME} names"
-        f' {len(names_in_folder)} classes: name an empty or new folder')
+        f' {len(names)} classes: name an empty or new folder')

@@ -1,6 +1,6 @@
-"""From TFRecords in a folder to a `slim.dataset.Dataset`.
+"""Reads TFRecords in a folder as a `slim.dataset.Dataset`.
 
-One builder reads every data set; a module such as flowers.py holds only its names.
+One builder reads every data set; modules such as flowers.py only define names.
 """
 
 import glob
@@ -24,11 +24,11 @@ _DESCRIPTIONS = {
 
 def _decoder(spec: catalog.DatasetSpec, decodes_images: bool = True
              ) -> slim.tfexample_decoder.TFExampleDecoder:
-  """Returns the decoder of one record; PNG and JPEG, gray and colour alike.
+  """Returns the decoder of a record, for PNG and JPEG, gray and colour.
 
   Args:
-    spec: of the data set.
-    decodes_images: whether the item 'image' is decoded; otherwise it is a string.
+    spec: the data set.
+    decodes_images: whether to decode the item 'image'; otherwise it is a string.
   """
   default = {} if spec.default_label is None else {'default_value': spec.default_label}
   label = (tf.VarLenFeature(tf.int64) if spec.multi_label else
@@ -59,7 +59,7 @@ def _decoder(spec: catalog.DatasetSpec, decodes_images: bool = True
 
 
 def _n_hot_labels(spec: catalog.DatasetSpec):
-  """Returns the handler that makes labels of a vector of 0 and 1."""
+  """Returns the handler that converts a vector of 0 and 1 to labels."""
   def to_labels(tensors):
     vector = tf.sparse_tensor_to_dense(tensors[spec.label_feature])
     is_vector = tf.equal(tf.size(vector), spec.num_classes) & tf.reduce_all(
@@ -71,7 +71,7 @@ def _n_hot_labels(spec: catalog.DatasetSpec):
 
 
 def _class_names(spec, dataset_dir):
-  """Returns the names of the classes by label, or None."""
+  """Returns class names by label, or None."""
   if spec.class_names is not None:
     return dict(enumerate(spec.class_names))
   if not labels.has_labels(dataset_dir):
@@ -93,32 +93,31 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
   """Returns a split of a data set.
 
   Args:
-    name: a data set of the catalog, or the one that `dataset_dir` describes.
+    name: a data set of the catalog, or of the dataset.json in `dataset_dir`.
     split_name: one of its splits.
-    dataset_dir: the folder of its record files. With '' nothing is looked for,
-      which tells the number of classes where there are no files.
-    file_pattern: glob pattern in place of the data set's own; %s or {} stands
-      for the split's name.
+    dataset_dir: folder of its record files. '' does not look for files, to get only
+      the properties of the data set.
+    file_pattern: glob pattern instead of the data set's; %s or {} is replaced by the
+      split's name.
     reader: reads the files; the default is tf.TFRecordReader.
-    with_names: whether the names of the classes are read, if they are there.
+    with_names: whether to read class names, if they exist.
 
   Returns:
     A Dataset with the items 'image' (uint8 [height, width, channels]) and 'label'
-    (int64 [], or [labels] if multi_label), and, where the records have them,
-    'label_text' (string []), 'object/bbox' (float32 [boxes, 4]) and 'object/label'
-    (int64 [boxes]); `encoded_decoder` returns the same items, but 'image' as the bytes
-    of its file, and `channels` is the number of channels; labels_to_names is a dict, or
-    None without a labels.txt; multi_label tells whether an image has any number of
-    labels.
+    (int64 [], or [labels] if multi_label), and, if the records have them, 'label_text'
+    (string []), 'object/bbox' (float32 [boxes, 4]) and 'object/label' (int64 [boxes]).
+    `encoded_decoder` returns the same items, but 'image' as the bytes of its file.
+    `channels` is the number of channels, labels_to_names a dict, or None without a
+    labels.txt. multi_label: whether images have any number of labels.
 
   Raises:
-    UserError: there is no such data set, split, folder or file.
+    UserError: the data set, split, folder or files do not exist.
   """
   spec = catalog.find_dataset(name, dataset_dir)
   if dataset_dir == '':
     files = [file_pattern or spec.pattern(split_name)]
   else:
-    # Escaped, since slim takes each for a pattern.
+    # Escaped, because slim treats each as a pattern.
     files = [glob.escape(path) for path in catalog.split_files(
         spec, split_name, dataset_dir, file_pattern)]
   decoder = _decoder(spec)

@@ -1,4 +1,4 @@
-"""Visual Wake Words: COCO photos with and without a person in them.
+"""Visual Wake Words: COCO photos with and without a person.
 
 Chowdhery 2019, arXiv 1906.05721. Established files: train.record-00000-of-00100,
 val.record-00000-of-00010.

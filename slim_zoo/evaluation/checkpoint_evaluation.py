@@ -52,7 +52,7 @@ class Evaluation:
     restore.plan_restore(checkpoint, self.variables).check_complete()
     placement = tf.ConfigProto(allow_soft_placement=True)
     with tf.Session(self.master, config=placement) as session:
-      with restore.damage_answered(checkpoint):
+      with restore.damage_as_user_error(checkpoint):
         self.saver.restore(session, checkpoint)
       return over_split.evaluate(
           session, self.images, self.batch, self.probabilities, self.num_classes,

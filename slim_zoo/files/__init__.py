@@ -1,1 +1,1 @@
-"""Whole files and folders, downloads."""
+"""Atomic writes, staging folders and downloads."""

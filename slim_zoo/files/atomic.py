@@ -1,6 +1,6 @@
-"""Single files that are written completely or not at all, also if a process is killed.
+"""Writes single files completely or not at all, even if the process is killed.
 
-`staging` does the same for several files that belong together.
+For several files that belong together see `staging`.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ def replacing(path: str | os.PathLike, partial: str | None = None) -> Iterator[s
   """Yields the path of a temporary file; at the end of the block it becomes `path`.
 
   The content is on the disk before the name changes. If the block fails, or writes no
-  file, `path` stays as it was. The temporary file is removed, except by a kill.
+  file, `path` is unchanged. The temporary file is removed, except after a kill.
 
   Args:
-    path: of the file to write, in an existing folder.
-    partial: path of the temporary file, in the same folder; by default .NAME.part.
+    path: the file to write, in an existing folder.
+    partial: path of the temporary file, in the same folder; default .NAME.part.
 
   Raises:
     OSError: the file cannot be written.
@@ -41,14 +41,14 @@ def replacing(path: str | os.PathLike, partial: str | None = None) -> Iterator[s
 
 def write_text(path: str | os.PathLike, text: str, encoding: str = 'utf-8',
                partial: str | None = None) -> None:
-  """Writes a text file, see `replacing`; bytes that are not UTF-8 stay as they are."""
+  """Writes a text file, see `replacing`; keeps bytes that are not UTF-8."""
   with replacing(path, partial) as unfinished, open(
       unfinished, 'w', encoding=encoding, errors='surrogateescape') as file:
     file.write(text)
 
 
 def read_json(path: str) -> dict | None:
-  """Returns the JSON object in a file; None without a file or an object in it."""
+  """Returns the JSON object in a file; None if there is no file or no object."""
   try:
     with open(path, encoding='utf-8') as file:
       value = json.load(file)

@@ -1,4 +1,4 @@
-"""Downloads, and unpacking of archives. Needs no TensorFlow."""
+"""Downloads files and unpacks archives. Needs no TensorFlow."""
 
 import http.client
 import os
@@ -23,14 +23,14 @@ _VERSION_SUFFIX = '.version'
 def download_url(url: str, dataset_dir: str) -> str:
   """Downloads a file; returns the path of the copy.
 
-  The copy appears under its name only when it is whole.
+  The copy gets its name when it is complete.
 
   Args:
     url: the address; the last part of its path becomes the file's name.
-    dataset_dir: the folder to write to; made where it does not exist.
+    dataset_dir: the folder to write to; created if missing.
 
   Raises:
-    UserError: the file cannot be fetched, or came incomplete.
+    UserError: the file cannot be downloaded completely.
     OSError: the folder cannot be written.
   """
   filename = os.path.basename(
@@ -45,32 +45,32 @@ def download_url(url: str, dataset_dir: str) -> str:
 
 
 def fetch(url: str, folder: str, filename: str, check: Callable[[str], None]) -> str:
-  """Downloads a file that may be large; returns the path of the copy.
+  """Downloads a large file; returns the path of the copy.
 
-  What came before the connection broke, or the process was killed, is kept in
-  FILENAME.part, and the next try goes on after it if the server still has the same
-  file. The copy appears under its name only when it is whole.
+  If the connection breaks or the process is killed, FILENAME.part stays, and the next
+  try continues it if the server still has the same file. The copy gets its name when it
+  is complete.
 
   Args:
     url: the address.
-    folder: the folder to write to; made where it does not exist.
+    folder: the folder to write to; created if missing.
     filename: the name of the copy.
-    check: called with the path of the file; raises UserError if it is a wrong one.
+    check: called with the path of the download; raises UserError for a wrong file.
 
   Raises:
-    UserError: the file cannot be fetched, or came incomplete.
+    UserError: the file cannot be downloaded completely.
     OSError: the folder cannot be written.
   """
   os.makedirs(folder, exist_ok=True)
   path = os.path.join(folder, filename)
   partial = f'{path}.part'
   while True:
-    before = _size(partial)
+    size = _size(partial)
     try:
-      _fetch(url, partial, filename, go_on=True)
+      _fetch(url, partial, filename, resume=True)
       break
     except diagnostics.UserError:
-      if _size(partial) <= before:  # Else the connection broke: go on from there.
+      if _size(partial) <= size:  # Else the connection broke: continue from there.
         _remove_if_empty(partial)
         raise
       time.sleep(_PAUSE_SECONDS)
@@ -97,20 +97,20 @@ def _remove_if_empty(partial):
     _remove(partial)
 
 
-def _request(url, partial, go_on):
+def _request(url, partial, resume):
   """Returns the request for a file, or for its missing part."""
   request = urllib.request.Request(url)
   version = partial + _VERSION_SUFFIX
-  if go_on and _size(partial) and os.path.exists(version):
+  if resume and _size(partial) and os.path.exists(version):
     with open(version, encoding='latin-1') as file:
       request.add_header('Range', f'bytes={_size(partial)}-')
-      # The whole file comes if it is another one by now.
+      # If the file has changed, the server sends all of it.
       request.add_header('If-Range', file.read())
   return request
 
 
-def _note_version(response, partial):
-  """Notes which version of a file begins to come; removes the old beginning."""
+def _store_version(response, partial):
+  """Stores the version of a new download; removes an earlier part."""
   _remove(partial)
   version = response.headers.get('ETag') or response.headers.get('Last-Modified')
   if version and not version.startswith('W/'):  # A weak tag allows other bytes.
@@ -118,20 +118,20 @@ def _note_version(response, partial):
       file.write(version)
 
 
-def _fetch(url, path, filename, go_on=False):
-  """Downloads `url` to `path`, or the missing part."""
+def _fetch(url, path, filename, resume=False):
+  """Downloads `url` to `path`, or only the missing part."""
   def failed(reason):
-    advice = '' if go_on else '; try again, or fetch it by other means'
+    advice = '' if resume else '; try again, or download it by other means'
     return diagnostics.UserError(f"cannot download '{url}': {reason}{advice}")
 
   try:
     response = urllib.request.urlopen(
-        _request(url, path, go_on), timeout=_TIMEOUT_SECONDS)
+        _request(url, path, resume), timeout=_TIMEOUT_SECONDS)
   except (OSError, ValueError, http.client.HTTPException) as error:
     raise failed(error) from error
-  if go_on and response.status != http.HTTPStatus.PARTIAL_CONTENT:
-    _note_version(response, path)
-  with response, open(path, 'ab' if go_on else 'wb') as file:
+  if resume and response.status != http.HTTPStatus.PARTIAL_CONTENT:
+    _store_version(response, path)
+  with response, open(path, 'ab' if resume else 'wb') as file:
     done = file.tell()
     length = response.headers.get('Content-Length')
     total = done + int(length) if length else None
@@ -151,11 +151,11 @@ def _fetch(url, path, filename, go_on=False):
 
 
 def download_and_uncompress_tarball(tarball_url: str, dataset_dir: str) -> None:
-  """Downloads a tar file, compressed or not, and unpacks it beside itself.
+  """Downloads a tar file, compressed or not, and unpacks it in its folder.
 
   Raises:
-    UserError: it cannot be fetched or is damaged; or a member is a link, or would
-      land outside the folder (then nothing is unpacked).
+    UserError: it cannot be downloaded or is damaged; or a member is a link, or would be
+      outside of the folder (then nothing is unpacked).
   """
   path = download_url(tarball_url, dataset_dir)
   try:
@@ -165,10 +165,10 @@ def download_and_uncompress_tarball(tarball_url: str, dataset_dir: str) -> None:
       for member in members:
         if not (member.isfile() or member.isdir()):
           raise diagnostics.UserError(
-              f"'{path}' holds '{member.name}', which is a link or a device: it is"
-              ' not unpacked')
-      # The data filter also drops owners and odd permissions; the oldest
-      # releases of Python 3.10 and 3.11 lack it.
+              f"'{path}' contains '{member.name}', a link or device: it is not"
+              ' unpacked')
+      # The data filter also drops owners and unusual permissions. The oldest releases
+      # of Python 3.10 and 3.11 lack it.
       safely = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
       archive.extractall(dataset_dir, members, **safely)
   except (tarfile.TarError, EOFError, zlib.error) as error:
@@ -176,10 +176,10 @@ def download_and_uncompress_tarball(tarball_url: str, dataset_dir: str) -> None:
 
 
 def download_and_uncompress_zipfile(zip_url: str, dataset_dir: str) -> None:
-  """Downloads a zip file and unpacks it beside itself.
+  """Downloads a zip file and unpacks it in its folder.
 
   Raises:
-    UserError: it cannot be fetched or is damaged; or a member would land outside
+    UserError: it cannot be downloaded or is damaged; or a member would be outside of
       the folder (then nothing is unpacked).
   """
   path = download_url(zip_url, dataset_dir)
@@ -192,13 +192,13 @@ def download_and_uncompress_zipfile(zip_url: str, dataset_dir: str) -> None:
 
 
 def _check_members(path: str, names: Iterable[str], folder: str) -> None:
-  """Raises UserError if a member would land outside `folder`."""
+  """Raises UserError if a member would be outside of `folder`."""
   root = os.path.realpath(folder)
   for name in names:
-    place = os.path.realpath(os.path.join(root, name))
-    if os.path.commonpath([root, place]) != root:
+    target = os.path.realpath(os.path.join(root, name))
+    if os.path.commonpath([root, target]) != root:
       raise diagnostics.UserError(
-          f"'{path}' holds '{name}', which would land outside '{folder}': it is not"
+          f"'{path}' contains '{name}', which would be outside of '{folder}': it is not"
           ' unpacked')
 
 

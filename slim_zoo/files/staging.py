@@ -1,8 +1,8 @@
-"""Files that replace others together: all of them, or none.
+"""Replaces several files together: all of them, or none.
 
-They are made in a hidden folder beside the place they go to, whose name begins with
-.unfinished- and which its process holds by a lock. One that a killed process left is
-held by nobody: the next run removes it, or goes on with it.
+New files are written to a hidden folder, .unfinished-*, in the target folder. Its
+process locks it. The hidden folder of a killed process has no lock: the next run
+removes or continues it.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ from slim_zoo import diagnostics
 
 try:
   import fcntl
-except ImportError:  # Not on Windows: nothing is known to be left, or held.
+except ImportError:  # Windows: hidden folders of killed processes stay.
   fcntl = None
 
 _HIDDEN = '.unfinished-'
 _LOCK = 'lock'
-PARTIAL = '.partial'  # The suffix of files that are being written.
+PARTIAL = '.partial'  # Suffix of unfinished files.
 
 
 @contextlib.contextmanager
-def _held(folder: str) -> Iterator[bool]:
-  """Holds a hidden folder; yields whether no other process holds it."""
+def _locked(folder: str) -> Iterator[bool]:
+  """Locks a hidden folder; yields False if another process has the lock."""
   if fcntl is None:
     yield True
     return
@@ -37,7 +37,7 @@ def _held(folder: str) -> Iterator[bool]:
       free = True
     except BlockingIOError:
       free = False
-    except OSError:  # Some network file systems know no locks.
+    except OSError:  # Some network file systems have no locks.
       free = True
     yield free
   finally:
@@ -45,38 +45,38 @@ def _held(folder: str) -> Iterator[bool]:
 
 
 def remove_abandoned(folder: str, last: str = '', but: str | None = None) -> None:
-  """Removes the hidden folders of processes that were killed.
+  """Removes the hidden folders of killed processes.
 
-  Where one was killed while it replaced files, the old ones come back first.
+  If one was killed while it replaced files, the old files are restored first.
 
   Args:
-    folder: where they lie.
-    last: of the files that come back this one is the last, see `replacing`.
-    but: the path of one that stays.
+    folder: the target folder.
+    last: name of the file that is restored last, see `replacing`.
+    but: path of a hidden folder to keep.
   """
   if fcntl is None:
     return
   for hidden in glob.glob(os.path.join(glob.escape(folder), f'{_HIDDEN}*')):
     if hidden != but and os.path.isdir(hidden):
-      with _held(hidden) as free:
+      with _locked(hidden) as free:
         if free:
-          _bring_old_back(folder, hidden, last)
+          _restore_old(folder, hidden, last)
           shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _bring_old_back(folder, hidden, last):
-  """Undoes a `_replace` that did not come to its end."""
+def _restore_old(folder, hidden, last):
+  """Undoes an unfinished `_replace`."""
   new, old = (os.path.join(hidden, name) for name in ('new', 'old'))
   if not (os.path.isdir(old) and os.path.isdir(new) and os.listdir(new)):
     return
-  # A new file that says that all are there would come last: it is not there yet.
+  # The new `last` file is moved last, so it is not in the folder yet.
   for name in sorted(os.listdir(old), key=lambda name: (name == last, name)):
     os.replace(os.path.join(old, name), os.path.join(folder, name))
 
 
 @contextlib.contextmanager
-def _made(folder: str) -> Iterator[None]:
-  """Makes a folder; removes it again if the block fails and leaves nothing in it."""
+def _created(folder: str) -> Iterator[None]:
+  """Creates a folder; removes it if the block fails and leaves it empty."""
   existed = os.path.isdir(folder)
   os.makedirs(folder, exist_ok=True)
   try:
@@ -90,27 +90,27 @@ def _made(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[str]:
-  """Yields a hidden folder; at the end its files move to `folder`.
+  """Yields a hidden folder; its files move to `folder` at the end.
 
-  If the block fails, `folder` stays as it was (and is removed where this made it).
+  If the block fails, `folder` is unchanged (a new one is removed).
 
   Args:
-    folder: where the files go; made where it does not exist.
-    last: the name of the file that says that all are there: it is the first of the
-      old files to go and the last of the new ones to come, so that not even a
-      killed process leaves a mixture that looks whole.
-    obsolete: names of old files that are removed in the end.
+    folder: the target folder; created if missing.
+    last: name of the file that marks complete files: the first of the old files to be
+      removed and the last of the new ones to be moved, so that a killed process leaves
+      no mixture that looks complete.
+    obsolete: names of old files to remove.
 
   Raises:
     OSError: the folder cannot be written.
   """
-  with _made(folder):
+  with _created(folder):
     remove_abandoned(folder, last)
-    # Known before it is made, so that a signal at any moment finds it to remove.
+    # The name is chosen before the `try`, so that any later signal removes the folder.
     hidden = os.path.join(folder, f'{_HIDDEN}{secrets.token_hex(4)}')
     try:
       os.mkdir(hidden)
-      with _held(hidden):
+      with _locked(hidden):
         new = os.path.join(hidden, 'new')
         old = os.path.join(hidden, 'old')
         os.mkdir(new)
@@ -122,13 +122,13 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
 
 
 class Unfinished:
-  """The hidden folder of work that is gone on with after a kill.
+  """The hidden folder of work that can be continued after a kill.
 
   Attributes:
-    new: a folder whose files move to the target when the work is done.
-    notes: a folder for the state of the work.
-    fetched: a folder for downloads.
-    scratch: a folder for temporary files.
+    new: folder of files that move to the target when the work is done.
+    notes: folder of files about the progress of the work.
+    fetched: folder of downloads.
+    scratch: folder of files that can be quickly rewritten.
   """
 
   def __init__(self, target: str, hidden: str):
@@ -139,20 +139,20 @@ class Unfinished:
     for folder in (self.new, self.notes, self._old):
       os.makedirs(folder, exist_ok=True)
 
-  def forget(self) -> None:
-    """Removes the files of other work; downloads stay."""
+  def discard(self) -> None:
+    """Removes the files of other work; keeps downloads."""
     for folder in (self.new, self.notes):
       shutil.rmtree(folder)
       os.mkdir(folder)
 
   def remove_partial(self) -> None:
-    """Removes the files that a killed process was writing: *.partial."""
+    """Removes unfinished files of a killed process: *.partial."""
     for folder in (self.new, self.notes):
       for path in glob.glob(os.path.join(glob.escape(folder), f'*{PARTIAL}')):
         os.remove(path)
 
   def bring_back(self, name: str) -> None:
-    """Moves a file back that had moved when the process was killed."""
+    """Moves a file back that had been moved when the process was killed."""
     with contextlib.suppress(FileNotFoundError):
       os.rename(os.path.join(self._target, name), os.path.join(self.new, name))
 
@@ -167,20 +167,20 @@ class Unfinished:
 
 @contextlib.contextmanager
 def resumable(folder: str, name: str) -> Iterator[Unfinished]:
-  """Yields the unfinished work called `name` in `folder`, new or of a killed run.
+  """Yields the unfinished work `name` in `folder`: new, or of a killed run.
 
-  If the block fails, what was made so far stays for the next run; where that is
-  nothing, no trace is left.
+  If the block fails, its files stay for the next run; without files the folder is
+  removed.
 
   Raises:
-    UserError: another process is at it.
+    UserError: another process does the same work.
     OSError: the folder cannot be written.
   """
-  with _made(folder):
+  with _created(folder):
     hidden = os.path.join(folder, f'{_HIDDEN}{name}')
     remove_abandoned(folder, but=hidden)
     os.makedirs(hidden, exist_ok=True)
-    with _held(hidden) as free:
+    with _locked(hidden) as free:
       if not free:
         raise diagnostics.UserError(
             f"another process is writing {name} to '{folder}' now: wait for it, or"
@@ -195,7 +195,7 @@ def resumable(folder: str, name: str) -> Iterator[Unfinished]:
 
 
 def _remove(hidden: str) -> None:
-  """Removes a hidden folder, also where a signal ends the program meanwhile."""
+  """Removes a hidden folder, even if a signal ends the program meanwhile."""
   try:
     shutil.rmtree(hidden, ignore_errors=True)
   except BaseException:
@@ -204,21 +204,21 @@ def _remove(hidden: str) -> None:
 
 
 def _remove_if_empty(hidden: str) -> None:
-  """Removes a hidden folder in which nothing but the lock was made."""
+  """Removes a hidden folder that contains only the lock."""
   if not any(name != _LOCK for _, _, names in os.walk(hidden) for name in names):
     shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _replace(folder, new, old, last, obsolete):
-  """Moves old files out and new ones in; undoes it all if a move fails."""
-  # A process that outlives its killed parent for a moment may just begin to write.
-  arriving = sorted((name for name in os.listdir(new) if not name.endswith(PARTIAL)),
-                    key=lambda name: (name == last, name))
-  leaving = sorted({*arriving, *obsolete}, key=lambda name: (name != last, name))
+  """Moves old files out and new ones in; undoes all moves if one fails."""
+  # A worker process of a killed parent may still write for a moment.
+  new_names = sorted((name for name in os.listdir(new) if not name.endswith(PARTIAL)),
+                     key=lambda name: (name == last, name))
+  old_names = sorted({*new_names, *obsolete}, key=lambda name: (name != last, name))
   moves = [(os.path.join(folder, name), os.path.join(old, name))
-           for name in leaving if os.path.lexists(os.path.join(folder, name))]
+           for name in old_names if os.path.lexists(os.path.join(folder, name))]
   moves += [(os.path.join(new, name), os.path.join(folder, name))
-            for name in arriving]
+            for name in new_names]
   done = []
   try:
     for source, target in moves:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 
 TRAIN, VALIDATION, TEST, UNLABELLED = 'train', 'validation', 'test', 'unlabelled'
-# These spellings are names of splits themselves, and stay.
+# Folders with these names keep them as the name of the split.
 _KEPT_NAMES = (TRAIN, TEST, 'val', 'valid', VALIDATION)
 _SPLIT_WORDS = {
     **dict.fromkeys(('train', 'training', 'trn', 'trainval'), TRAIN),
@@ -25,45 +25,45 @@ _FILLERS = frozenset({
     'dir', 'split', 'sample', 'samples', 'files'})
 _IMAGE_WORDS = frozenset({'image', 'images', 'img', 'imgs', 'photo', 'photos',
                           'picture', 'pictures', 'jpegimages', 'rgb', 'frames'})
-_NOTE_WORDS = frozenset({
+_ANNOTATION_WORDS = frozenset({
     'mask', 'masks', 'label', 'labels', 'annotation', 'annotations', 'gt',
     'groundtruth', 'segmentation', 'segmentations', 'trimap', 'trimaps', 'bbox',
     'bboxes', 'boxes', 'segmentationclass', 'segmentationobject', 'imagesets'})
-# Names that are also those of usual classes.
-_USUAL_CLASSES = frozenset({'boxes', 'unknown'})
+# These words are also common class names.
+_COMMON_CLASSES = frozenset({'boxes', 'unknown'})
 _THUMBNAILS = frozenset({'thumbs', 'thumbnails'})
-_OF_SYSTEMS = frozenset({
+_SYSTEM_NAMES = frozenset({
     '__macosx', '__pycache__', '@eadir', '@recycle', '@tmp', '#recycle', '#snapshot',
     '$recycle.bin', 'lost+found', 'system volume information',
     'thumbs.db', 'thumbs.db:encryptable', 'ehthumbs.db', 'ehthumbs_vista.db',
     'desktop.ini', 'icon\r'})
-_BEGINNINGS_OF_SYSTEMS = ('synophoto_thumb', 'synophoto_film', 'synofile_thumb')
+_SYSTEM_PREFIXES = ('synophoto_thumb', 'synophoto_film', 'synofile_thumb')
 
 
 def is_hidden(name: str) -> bool:
-  """Returns whether a file or folder is hidden, such as .git or ._photo.jpg."""
+  """Returns whether a file or folder is hidden, such as .git and ._photo.jpg."""
   return name.startswith('.')
 
 
-def is_of_a_system(name: str) -> bool:
-  """Returns whether a file or folder is a system's own, in upper or lower case.
+def is_system_name(name: str) -> bool:
+  """Returns whether a name belongs to a system, such as @eaDir and Thumbs.db.
 
-  Examples are @eaDir, $RECYCLE.BIN and Thumbs.db.
+  Ignores case.
   """
   name = name.lower()
-  return name in _OF_SYSTEMS or name.startswith(_BEGINNINGS_OF_SYSTEMS)
+  return name in _SYSTEM_NAMES or name.startswith(_SYSTEM_PREFIXES)
 
 
-def is_of_the_user(name: str) -> bool:
-  """Returns whether a file or folder is neither hidden nor a system's own."""
-  return not is_hidden(name) and not is_of_a_system(name)
+def is_user_name(name: str) -> bool:
+  """Returns whether a file or folder is neither hidden nor a system's."""
+  return not is_hidden(name) and not is_system_name(name)
 
 
 def split_of(name: str) -> tuple[str, tuple[str, ...]] | None:
-  """Returns the split that a folder's name stands for, and the other words in it.
+  """Returns the split that a folder is named after, and other words of the name.
 
-  'Training_Set' gives ('train', ()), 'seg_test' ('test', ('seg',)). Words such as
-  'set' and 'images', and numbers, do not count. None: it names no split, or several.
+  'Training_Set' gives ('train', ()), 'seg_test' gives ('test', ('seg',)). Numbers and
+  words such as 'set' and 'images' are ignored. None: it names no split, or several.
   """
   for words in (_words(name), re.findall(r'[^\W\d_]+|\d+', name.lower())):
     words = [part for word in words for part in _without_filler(word)]
@@ -75,63 +75,64 @@ def split_of(name: str) -> tuple[str, tuple[str, ...]] | None:
   return None
 
 
-def is_of_thumbnails(name: str) -> bool:
-  """Returns whether a folder has the name of one for thumbnails, such as Thumbs."""
+def is_thumbnail_folder(name: str) -> bool:
+  """Returns whether a name is usual for folders of thumbnails, such as Thumbs."""
   return name.lower() in _THUMBNAILS
 
 
 def other_use(name: str) -> str | None:
-  """Returns the likely kind of a folder that is no class; None for usual class names.
+  """Returns the likely use of a folder that may be no class; None for class names.
 
-  The whole name decides: 'test_set' may be 'a split', 'masks' 'annotations', 'Thumbs'
+  The whole name counts: 'test_set' may be 'a split', 'masks' 'annotations' and 'Thumbs'
   'thumbnails', but 'test tube' and 'face mask' are classes.
   """
-  if is_of_thumbnails(name):
+  if is_thumbnail_folder(name):
     return 'thumbnails'
-  if name.lower() in _USUAL_CLASSES:
+  if name.lower() in _COMMON_CLASSES:
     return None
   split = split_of(name)
   if split and not split[1]:
     return 'a split'
   words = [word for word in _words(name) if not word.isdecimal()]
   words = [word for word in words if word not in _FILLERS]
-  notes = words and (_NOTE_WORDS.issuperset(words) or ''.join(words) in _NOTE_WORDS)
-  return 'annotations' if notes else None
+  is_annotations = words and (_ANNOTATION_WORDS.issuperset(words)
+                              or ''.join(words) in _ANNOTATION_WORDS)
+  return 'annotations' if is_annotations else None
 
 
 def name_of_split(folder: str, split: str) -> str:
-  """Returns how the split in a folder is called in the data set."""
+  """Returns the name of a folder's split in the data set."""
   return folder if folder in _KEPT_NAMES else split
 
 
 def is_filler(name: str) -> bool:
-  """Returns whether a name cannot be that of a class, such as 'images' or 'test'."""
+  """Returns whether a name is no class name, such as 'images' and 'test'."""
   split = split_of(name)
   return (split is not None and not split[1]) or all(
       word in _FILLERS for word in _words(name))
 
 
 def _words(name):
-  """Returns the words of a name in lower case, separated at marks and capitals."""
+  """Returns the words of a name in lower case, split at punctuation and capitals."""
   return [word.lower() for word in re.findall(
       r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+', name)]
 
 
 def _without_filler(word):
-  """Returns the parts of a word such as 'trainset'."""
+  """Returns the word, split if it is one such as 'trainset'."""
   for filler in _FILLERS:
     if word.endswith(filler) and word.removesuffix(filler) in _SPLIT_WORDS:
       return [word.removesuffix(filler), filler]
   return [word]
 
 
-def images_and_notes(names: Iterable[str]) -> tuple[str, str] | None:
-  """Returns a folder of images and one of masks or labels of them.
+def images_and_annotations(names: Iterable[str]) -> tuple[str, str] | None:
+  """Returns a folder of images and a folder of their masks or labels.
 
-  None: there are none, or others beside them.
+  None: these do not exist, or other folders exist beside them.
   """
   names = list(names)
-  notes = [name for name in names if _NOTE_WORDS.intersection(_words(name))]
+  notes = [name for name in names if _ANNOTATION_WORDS.intersection(_words(name))]
   images = [name for name in names if name not in notes
             and _IMAGE_WORDS.intersection(_words(name))]
   others = [name for name in names if name not in notes and not is_filler(name)
@@ -140,7 +141,7 @@ def images_and_notes(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def in_label_order(names: Iterable[str]) -> list[str]:
-  """Returns names of classes sorted; by number, where all of them are numbers."""
+  """Returns sorted class names; in numerical order if all are numbers."""
   names = sorted(set(names))
   if all(name.isascii() and name.isdecimal() for name in names):
     return sorted(names, key=lambda name: (int(name), name))
@@ -148,12 +149,12 @@ def in_label_order(names: Iterable[str]) -> list[str]:
 
 
 def _simplified(name):
-  """Returns a name without case, spaces and the ways to write an accent."""
+  """Returns a name without case, spaces and differences of Unicode form."""
   return ''.join(unicodedata.normalize('NFKC', name).casefold().split())
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-  """Returns the groups of names that differ by case, spaces or Unicode form only."""
+  """Returns groups of names that differ only by case, spaces or Unicode form."""
   groups = {}
   for name in names:
     groups.setdefault(_simplified(name), []).append(name)

@@ -1,4 +1,4 @@
-"""The folders below an image folder, read once. Needs no TensorFlow."""
+"""Reads the tree of folders of an image folder. Needs no TensorFlow."""
 
 import dataclasses
 import os
@@ -9,13 +9,13 @@ from slim_zoo.images import folder_names, image_check
 
 @dataclasses.dataclass
 class Folder:
-  """A folder with its contents, but without hidden files and system files.
+  """A folder with its contents, without hidden files and system files.
 
   Attributes:
-    path: below the image folder, with '/' between its parts; '' is the image folder.
-    place: its real path, with links followed.
+    path: path below the image folder, with '/' as separator; '' is the image folder.
+    place: its real path, without links.
     folders: the folders in it, ordered by name.
-    files: paths of the other files in it, as `path`, ordered.
+    files: paths of the other files in it, relative like `path`, ordered.
   """
 
   path: str
@@ -30,68 +30,68 @@ class Folder:
 
   @property
   def images(self) -> list[str]:
-    """The files in it whose names promise an image."""
+    """The files in it with the suffix of an image."""
     return [path for path in self.files if image_check.has_image_suffix(path)]
 
   def below(self) -> Iterator['Folder']:
-    """Yields the folder and all below it, each real folder once."""
-    waiting, seen = [self], set()
-    while waiting:
-      folder = waiting.pop()
+    """Yields the folder and all folders below it, each real folder once."""
+    pending, seen = [self], set()
+    while pending:
+      folder = pending.pop()
       if folder.place not in seen:
         seen.add(folder.place)
         yield folder
-        waiting += reversed(folder.folders)
+        pending += reversed(folder.folders)
 
   @property
   def may_hold_images(self) -> bool:
-    """Whether a file in it, or below, promises an image or has no suffix."""
+    """Whether a file in it, or below, has the suffix of an image or none."""
     return any(image_check.has_image_suffix(path) or not os.path.splitext(path)[1]
                for folder in self.below() for path in folder.files)
 
 
 def read(root: str) -> tuple[Folder, list[str], list[Folder]]:
-  """Returns the tree below a folder, the paths of system files, and thumbnails.
+  """Returns the tree of a folder, the paths of system files, and thumbnail folders.
 
-  A link to a folder is followed, unless it leads to a folder around the link. A folder
-  of thumbnails is not in the tree if images lie beside it, as cat/thumbs and cat/1.jpg:
-  without them, its name may be that of a class.
+  Links to folders are followed, except to parents of the link. A thumbnail folder is
+  left out of the tree only if there are images beside it (cat/thumbs and cat/1.jpg);
+  otherwise it may be a class.
 
   Raises:
     OSError: a folder cannot be read.
   """
   top = Folder('', os.path.realpath(root))
-  of_systems, thumbnails = [], []
-  waiting = [(top, frozenset({top.place}))]
-  while waiting:
-    folder, above = waiting.pop()
+  system_files, thumbnails = [], []
+  pending = [(top, frozenset({top.place}))]
+  while pending:
+    folder, parents = pending.pop()
     with os.scandir(os.path.join(root, folder.path)) as entries:
       entries = sorted(entries, key=lambda entry: entry.name)
     for entry in entries:
       path = f'{folder.path}/{entry.name}' if folder.path else entry.name
       if folder_names.is_hidden(entry.name):
         continue
-      if folder_names.is_of_a_system(entry.name):
-        of_systems.append(path)
+      if folder_names.is_system_name(entry.name):
+        system_files.append(path)
       elif not _is_folder(entry):
         folder.files.append(path)
       else:
         place = (os.path.realpath(os.path.join(root, path)) if entry.is_symlink() else
                  os.path.join(folder.place, entry.name))
-        if place not in above:
+        if place not in parents:
           inner = Folder(path, place)
           folder.folders.append(inner)
-          waiting.append((inner, above | {place}))
+          pending.append((inner, parents | {place}))
     if folder.path and folder.images:
       thumbnails += [inner for inner in folder.folders
-                     if folder_names.is_of_thumbnails(inner.name)]
+                     if folder_names.is_thumbnail_folder(inner.name)]
       folder.folders = [inner for inner in folder.folders
-                        if not folder_names.is_of_thumbnails(inner.name)]
-  return top, sorted(of_systems), sorted(thumbnails, key=lambda inner: inner.path)
+                        if not folder_names.is_thumbnail_folder(inner.name)]
+  return top, sorted(system_files), sorted(thumbnails, key=lambda inner: inner.path)
 
 
 def _is_folder(entry):
   try:
     return entry.is_dir()
-  except OSError:  # A link that leads to itself.
+  except OSError:  # A link to itself.
     return False

@@ -1,8 +1,8 @@
-"""One image file: is it whole, and how is it stored?
+"""Checks an image file, and decides how it is stored in records.
 
-TensorFlow's decoder takes JPEG and PNG of 8 bits, gray or RGB. Such files are stored
-byte for byte; everything else that Pillow reads is encoded anew, and so are images that
-are scaled down. Needs no TensorFlow.
+TensorFlow's decoder reads JPEG and PNG of 8 bits, gray or RGB. Such files are stored
+byte for byte. Everything else that Pillow reads, and images that are scaled down, are
+re-encoded. Needs no TensorFlow.
 """
 
 import dataclasses
@@ -16,53 +16,53 @@ from PIL import Image, UnidentifiedImageError
 
 from slim_zoo.images import plain_pixels
 
-# The most pixels of an image that is decoded. A file of some kB may claim any number,
-# and each takes some 30 bytes of memory while its image is preprocessed.
+# Maximum number of pixels of a decoded image. A file of a few kB may claim any number,
+# and preprocessing needs about 30 bytes of memory per pixel.
 MAX_PIXELS = 100_000_000
-# And the longest side: a row of pixels is made as high as the network's input.
+# Maximum side. A single row of pixels is resized to the height of the network's input.
 MAX_SIDE = 200_000
-# What is read. Some formats that Pillow knows run other programs.
+# Readable formats. Some other formats of Pillow run other programs.
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG', 'PPM', 'TIFF', 'WEBP')
-# An MPO is a JPEG with more pictures behind it.
+# An MPO is a JPEG followed by more pictures.
 _STORED_FORMATS = {'JPEG': 'jpeg', 'MPO': 'jpeg', 'PNG': 'png'}
 _SUFFIXES = {
     '.bmp': 'BMP', '.gif': 'GIF', '.jfif': 'JPEG', '.jpe': 'JPEG', '.jpeg': 'JPEG',
     '.jpg': 'JPEG', '.jp2': 'JPEG2000', '.mpo': 'JPEG', '.pgm': 'PPM', '.png': 'PNG',
     '.pnm': 'PPM', '.ppm': 'PPM', '.tif': 'TIFF', '.tiff': 'TIFF', '.webp': 'WEBP'}
-_FORMATS_OF_SEVERAL = ('GIF', 'PNG', 'TIFF', 'WEBP')
-# (offset, bytes there, kind) of what people take for images that are read.
-_KINDS_NOT_READ = (
+_FORMATS_WITH_FRAMES = ('GIF', 'PNG', 'TIFF', 'WEBP')
+# (offset, bytes, name) of formats that are not supported.
+_UNSUPPORTED_FORMATS = (
     *((4, b'ftyp' + brand, 'HEIC') for brand in (b'hei', b'hev', b'mif1', b'msf1')),
     (4, b'ftypavi', 'AVIF'), (4, b'ftyp', 'video'), (0, b'%PDF', 'PDF'),
     (0, b'8BPS', 'Photoshop'), (0, b'\0\0\1\0', 'icons'), (0, b'PK\3\4', 'ZIP'),
     (0, b'\xff\x0a', 'JPEG XL'), (0, b'\0\0\0\x0cJXL ', 'JPEG XL'))
 _ORIENTATION = 0x0112
-# How an image is turned upright, by the number in its EXIF data.
+# The operation that turns an image upright, by EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90}
-_PNG_END = b'\0\0\0\0IEND\xaeB`\x82'  # A chunk: its length, name and checksum.
-# A JPEG is decoded at the smallest part of its size that has so many times the pixels
-# of a side of the result: fast, and as sharp.
+_PNG_END = b'\0\0\0\0IEND\xaeB`\x82'  # A chunk: length, name and checksum.
+# A JPEG is decoded at the smallest of its sizes that is at least this many times as
+# wide and high as the result: fast, and equally sharp.
 _DECODED_SIDES = 1.5
-# Not zeros and restarts, which are parts of the pixels, and not fill bytes.
+# Without zeros and restarts, which are parts of the pixels, and fill bytes.
 _JPEG_MARKER = re.compile(rb'\xff([^\0\xff\xd0-\xd7])', re.DOTALL)
 _JPEG_END, _JPEG_PIXELS, _JPEG_WITHOUT_LENGTH = b'\xd9', b'\xda', b'\x01'
 
 
 class RefusedError(Exception):
-  """An image that cannot be used; its text is the reason."""
+  """An image cannot be used. The message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Storing:
-  """How images are stored.
+  """How to store images.
 
   Attributes:
-    max_side: the longest side in pixels; larger images are scaled down. None: no limit.
-    jpeg_quality: of JPEGs that are encoded anew, 1 to 100.
+    max_side: longest side in pixels; larger images are scaled down. None: no limit.
+    jpeg_quality: quality of re-encoded JPEGs, 1 to 100.
   """
 
   max_side: int | None = None
@@ -71,15 +71,15 @@ class Storing:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-  """The facts of an image that can be used.
+  """Properties of a usable image.
 
   Attributes:
-    height: as stored, in pixels.
-    width: as stored, in pixels.
+    height: stored height in pixels.
+    width: stored width in pixels.
     gray: whether it is stored with one channel.
-    format: of the stored image, 'jpeg' or 'png'.
-    change: why it is encoded anew, such as 'CMYK'; None: stored as it is.
-    wrong_suffix: whether its name promises another format than its bytes.
+    format: stored format, 'jpeg' or 'png'.
+    change: why it is re-encoded, such as 'CMYK'; None: stored unchanged.
+    wrong_suffix: whether its name has the suffix of another format.
     several: whether it is the first of several frames or pages in its file.
   """
 
@@ -93,12 +93,12 @@ class Facts:
 
 
 def has_image_suffix(name: str) -> bool:
-  """Returns whether a file's name promises an image."""
+  """Returns whether a file has the suffix of an image."""
   return os.path.splitext(name)[1].lower() in _SUFFIXES
 
 
 def readable_formats() -> list[str]:
-  """Returns the names of the formats that are read, for Pillow's `Image.open`."""
+  """Returns Pillow's names of the readable formats, for `Image.open`."""
   Image.init()
   return [name for name in _FORMATS if name in Image.OPEN]
 
@@ -110,11 +110,11 @@ def too_large() -> RefusedError:
 
 
 def check_size(width: int, height: int) -> None:
-  """Raises RefusedError for an image of more pixels than are decoded.
+  """Raises RefusedError for an image that is too large to decode.
 
   Args:
-    width: of the image, in pixels.
-    height: of the image, in pixels.
+    width: width in pixels.
+    height: height in pixels.
   """
   if width * height > MAX_PIXELS:
     raise too_large()
@@ -124,28 +124,27 @@ def check_size(width: int, height: int) -> None:
 
 
 def examine(data: bytes, name: str) -> Facts:
-  """Decodes an image completely and returns its facts.
+  """Decodes an image completely and returns its properties.
 
   Args:
     data: the bytes of the file.
     name: the name of the file.
 
   Raises:
-    RefusedError: it is empty, cut short or damaged, is no image, or has more than
-      MAX_PIXELS.
+    RefusedError: it is empty, incomplete, damaged, no image, or too large.
   """
   return _facts(name, *_to_store(data))
 
 
 def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
-  """Returns the stored form of an image, and its facts.
+  """Returns the stored bytes of an image, and its properties.
 
-  A JPEG stays a JPEG, everything else that is encoded anew becomes a PNG.
+  A re-encoded JPEG stays a JPEG, other formats become PNG.
 
   Args:
     data: the bytes of the file.
     name: the name of the file.
-    storing: how it is stored.
+    storing: how to store it.
 
   Raises:
     RefusedError: see `examine`.
@@ -157,20 +156,20 @@ def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
 
 
 def _facts(name, image, stored, size, change):
-  promised = _SUFFIXES.get(os.path.splitext(name)[1].lower())
+  suffix_format = _SUFFIXES.get(os.path.splitext(name)[1].lower())
   return Facts(
       height=size[1], width=size[0], gray=stored.mode == 'L',
       format=_stored_format(image), change=change,
-      wrong_suffix=promised is not None and
-      promised != {'MPO': 'JPEG'}.get(image.format, image.format),
+      wrong_suffix=suffix_format is not None and
+      suffix_format != {'MPO': 'JPEG'}.get(image.format, image.format),
       several=_several(image))
 
 
 def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
-  """Decodes an image of a published data set; returns its stored form and facts.
+  """Returns the stored bytes and properties of an image of a published data set.
 
-  Boxes and results of others count the pixels as they lie in the file, so an image
-  is not turned upright.
+  An image is not turned upright: boxes and published results refer to the pixels in
+  their order in the file.
 
   Args:
     data: the bytes of the file.
@@ -190,7 +189,7 @@ def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
 
 
 def picture(data: bytes) -> np.ndarray:
-  """Returns the pixels of an image in a record, to be shown.
+  """Returns the pixels of an image in a record, for display.
 
   Args:
     data: the encoded image.
@@ -199,24 +198,24 @@ def picture(data: bytes) -> np.ndarray:
     uint8 [height, width] or [height, width, 3].
 
   Raises:
-    RefusedError: see `examine`; but a damaged end is let pass where Pillow does so.
+    RefusedError: see `examine`; damaged ends are accepted if Pillow accepts them.
   """
   try:
     with warnings.catch_warnings():
-      # Pillow warns of sizes that are checked here.
+      # Pillow warns about sizes that are checked here.
       warnings.simplefilter('ignore', Image.DecompressionBombWarning)
       image = Image.open(io.BytesIO(data))
     with image:
       check_size(image.width, image.height)
       if image.mode.startswith('I'):
-        # As TensorFlow decodes 16 bits: the upper 8.
+        # TensorFlow's decoder also keeps only the upper 8 of 16 bits.
         return (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
       return np.asarray(image.convert('L' if image.mode in ('1', 'L') else 'RGB'))
   except Image.DecompressionBombError as error:
     raise too_large() from error
   except RefusedError:
     raise
-  except Exception as error:  # Damaged files make Pillow raise nearly anything.
+  except Exception as error:  # For damaged files, Pillow raises many kinds.
     raise RefusedError('it is damaged, or no image of a known format') from error
 
 
@@ -241,8 +240,8 @@ def _decode(data: bytes, upright: bool, max_side: int | None
   Args:
     data: the bytes of the file.
     upright: whether it is turned upright.
-    max_side: the longest side in pixels; None: no limit. A larger JPEG is decoded at a
-      part of its size, and the smaller size is that to scale it down to.
+    max_side: longest side in pixels; None: no limit. A larger JPEG is decoded at a
+      fraction of its size; the smaller size is the final one.
 
   Raises:
     RefusedError: see `examine`.
@@ -258,36 +257,36 @@ def _decode(data: bytes, upright: bool, max_side: int | None
       smaller = tuple(max(1, round(side * max_side / longest)) for side in image.size)
       image.draft(None, tuple(int(side * _DECODED_SIDES) for side in smaller))
     elif _stored_format(image) == 'jpeg' and not _change(image, data, upright):
-      # It is stored as it is. All of its data is read at an eighth of its size too.
+      # It is stored unchanged. At an eighth of the size all of its data is still read.
       image.draft(None, (1, 1))
     image.load()
     if image.format == 'PNG':
-      # Pillow does not compare the checksums of pixels when it decodes.
+      # Pillow does not compare checksums when it decodes.
       Image.open(io.BytesIO(data), formats=['PNG']).verify()
       if _PNG_END not in data:
-        # Pillow takes a damaged end, TensorFlow's decoder does not.
+        # Pillow accepts a damaged end, TensorFlow's decoder does not.
         raise EOFError('its end is damaged')
     if _stored_format(image) == 'jpeg' and not _has_jpeg_end(data):
-      # As left by a download into a file of the full size; Pillow fills it in.
+      # Some downloads allocate the full size first. Pillow fills missing pixels.
       raise EOFError('its end is missing')
   except UnidentifiedImageError as error:
-    raise RefusedError(_what_it_is(data)) from error
-  except Image.DecompressionBombError as error:  # Pillow has a limit of its own.
+    raise RefusedError(_unreadable_reason(data)) from error
+  except Image.DecompressionBombError as error:  # Pillow's own limit.
     raise too_large() from error
   except RefusedError:
     raise
   except Exception as error:
-    # Damaged files make Pillow raise nearly anything, struct.error included.
+    # For damaged files, Pillow raises many kinds of exceptions, even struct.error.
     reason = ' '.join(str(error).split()) or type(error).__name__
     raise RefusedError(f'it is damaged: {reason}') from error
   return image, size, smaller
 
 
 def _has_jpeg_end(data: bytes) -> bool:
-  """Returns whether a JPEG's pixels have an end, where a decoder looks for it.
+  """Returns whether a JPEG's pixels have an end where a decoder looks for it.
 
-  A decoder jumps over the length of each segment. In damaged pixels a segment may seem
-  to begin that reaches past the end marker.
+  A decoder skips segments by their length. Damaged pixels may look like the start of a
+  segment that is longer than the rest.
   """
   position, has_pixels = 2, False
   while marker := _JPEG_MARKER.search(data, position):
@@ -300,8 +299,8 @@ def _has_jpeg_end(data: bytes) -> bool:
   return False
 
 
-def _what_it_is(data: bytes) -> str:
-  """Returns the reason to refuse what no decoder knows."""
+def _unreadable_reason(data: bytes) -> str:
+  """Returns the reason to refuse a file that no decoder can read."""
   start = data[:1024].lstrip().lower()
   if start.startswith((b'<!doctype html', b'<html')):
     return 'it is a web page, not an image'
@@ -312,9 +311,9 @@ def _what_it_is(data: bytes) -> str:
                               'ignore')
   except UnicodeDecodeError:
     text = '\0'
-  for place, signature, kind in _KINDS_NOT_READ:
-    if data.startswith(signature, place):
-      return f'it is a file of {kind}, which is not read: convert it to JPEG or PNG'
+  for offset, signature, name in _UNSUPPORTED_FORMATS:
+    if data.startswith(signature, offset):
+      return f'it is a file of {name}, which is not read: convert it to JPEG or PNG'
   if text.isprintable() or all(c.isprintable() or c.isspace() for c in text):
     return 'it is text, not an image'
   return 'it is no image of a known format, or its beginning is damaged'
@@ -323,21 +322,21 @@ def _what_it_is(data: bytes) -> str:
 def _orientation(image) -> int:
   try:
     return image.getexif().get(_ORIENTATION, 1)
-  except Exception:  # Damaged EXIF data is as good as none.
+  except Exception:  # Damaged EXIF data is ignored.
     return 1
 
 
 def _several(image) -> bool:
-  """Returns whether a file holds frames or pages behind its first."""
-  # Behind the picture of an MPO are others of the same scene, for depth or preview.
+  """Returns whether a file has more frames or pages after its first."""
+  # The other pictures of an MPO show the same scene, for depth or preview.
   try:
-    return image.format in _FORMATS_OF_SEVERAL and getattr(image, 'is_animated', False)
-  except Exception:  # What is behind the first is damaged, and not used.
+    return image.format in _FORMATS_WITH_FRAMES and getattr(image, 'is_animated', False)
+  except Exception:  # A later frame is damaged, but it is not used.
     return True
 
 
 def _change(image: Image.Image, data: bytes, upright: bool = True) -> str | None:
-  """Returns why an image cannot be stored as it is, or None."""
+  """Returns why an image must be re-encoded, or None."""
   kind = {'MPO': 'JPEG'}.get(image.format, image.format)
   if image.format not in _STORED_FORMATS:
     return kind
@@ -355,10 +354,10 @@ def _change(image: Image.Image, data: bytes, upright: bool = True) -> str | None
 
 
 def _to_store(data: bytes, upright: bool = True, max_side: int | None = None):
-  """Returns (image as opened, stored image, (its width, height), change or None).
+  """Returns (opened image, stored image, its (width, height), reason of a change).
 
-  The stored image is of mode L or RGB; without a change, it has no use: the file is
-  stored as it is, and the image may have been decoded at a part of its size.
+  The stored image has mode L or RGB. Without a reason the file is stored unchanged, and
+  the image may be decoded at a fraction of its size.
 
   Raises:
     RefusedError: see `examine`.

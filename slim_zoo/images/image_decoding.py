@@ -1,8 +1,8 @@
-"""Decoding of the images in records: whole or in part, with a limit on their pixels.
+"""Decodes images of records, completely or in part, with a limit on their pixels.
 
-The size is read from the header first: a file of some kB may claim any number of
-pixels, and decoding it would take all memory. An image past the limits fails like a
-damaged one, so it is skipped and named (see `record_faults`).
+The size is read from the header first: a file of a few kB may claim any number of
+pixels, and decoding it would use up the memory. Images beyond the limits fail like
+damaged ones, so they are skipped and reported (see `record_faults`).
 """
 
 import dataclasses
@@ -12,12 +12,12 @@ from slim_zoo.tf_compat import slim, tf
 
 # (first byte, offset of the width, of the height, bytes of each): little-endian.
 _HEADERS = {'GIF': (0x47, 6, 8, 2), 'BMP': (0x42, 18, 22, 4)}
-# A side of a WebP has 14 bits, in a place that depends on its kind.
+# A side of a WebP has 14 bits, at an offset that depends on its kind.
 _WEBP_FIRST_BYTE = 0x52
 _HEADER_BYTES = 26
-# JPEGs of more pixels are large: `open_encoded` decodes only a part of them.
+# For JPEGs with more pixels, `open_encoded` decodes only a part.
 LARGE_PIXELS = 2_000_000
-# A JPEG decoder computes every second, fourth or eighth pixel for much less than all.
+# A JPEG decoder computes every second, fourth or eighth pixel much faster than all.
 _REDUCTIONS = (1, 2, 4, 8)
 
 
@@ -25,13 +25,13 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
   """Returns a decoded image.
 
   Args:
-    data: string scalar, a JPEG, PNG, BMP or GIF, or a WebP where TensorFlow decodes
-      it; of a GIF the first frame is taken.
+    data: string scalar: a JPEG, PNG, BMP, the first frame of a GIF, or a WebP if
+      TensorFlow supports it.
     channels: 1 or 3.
 
   Returns:
-    uint8 [height, width, channels]. Where the image cannot be decoded, or is larger
-    than `image_check` allows, running it raises tf.errors.InvalidArgumentError.
+    uint8 [height, width, channels]. Running it raises tf.errors.InvalidArgumentError if
+    the image cannot be decoded or is too large for `image_check`.
   """
   def jpeg():
     with tf.control_dependencies([_check_size(tf.io.extract_jpeg_shape(data)[:2])]):
@@ -49,7 +49,7 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
       image = tf.io.decode_image(data, expand_animations=False)
     sides = tf.shape(image)[:2]
     with tf.control_dependencies([_check_size(sides)]):
-      # Alpha is left out, as it is of a PNG.
+      # Alpha is dropped, as for PNG.
       image = tf.broadcast_to(image[..., :3], tf.concat([sides, [3]], 0))
     return image if channels == 3 else tf.image.rgb_to_grayscale(image)
 
@@ -61,7 +61,7 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _sides_in_header(data):
-  """Returns int64 [2], height and width; too many for what is not decoded."""
+  """Returns int64 [2], height and width; too large values for unsupported formats."""
   header = tf.cast(tf.io.decode_raw(
       tf.strings.substr(data, 0, _HEADER_BYTES), tf.uint8), tf.int64)
   header = tf.pad(header, [[0, _HEADER_BYTES - tf.size(header)]])
@@ -70,7 +70,7 @@ def _sides_in_header(data):
     return tf.reduce_sum(
         header[offset:offset + count] * [256 ** place for place in range(count)])
 
-  # TensorFlow decodes formats too whose size is not known before, such as JPEG XL.
+  # TensorFlow also decodes formats without a size in the header, such as JPEG XL.
   height = width = tf.where_v2(
       tf.equal(header[0], _WEBP_FIRST_BYTE), tf.constant(0, tf.int64),
       image_check.MAX_SIDE + 1)
@@ -78,7 +78,7 @@ def _sides_in_header(data):
     is_this = tf.equal(header[0], first)
     width = tf.where_v2(is_this, number(width_offset, count), width)
     height = tf.where_v2(is_this, number(height_offset, count), height)
-  # The height of a BMP is negative where its first row is at the top.
+  # The height of a BMP is negative if its first row is at the top.
   return tf.stack([tf.minimum(height, 2**32 - height), width])
 
 
@@ -91,7 +91,7 @@ def _check_size(sides):
 
 @dataclasses.dataclass(frozen=True)
 class EncodedImage:
-  """An image whose size is known before it is decoded; a preprocessing.LazyImage.
+  """An image with known size that is decoded later; a preprocessing.LazyImage.
 
   Attributes:
     size: int32 [2], height and width.
@@ -111,14 +111,14 @@ class EncodedImage:
   def decode_window(self, begin, size, smallest) -> tf.Tensor:
     """Returns a part of the image, uint8 [height, width, channels].
 
-    Of a large JPEG, only the part is decoded, in 1/1, 1/2, 1/4 or 1/8 of its size: the
+    Only this part of a large JPEG is decoded, at 1/1, 1/2, 1/4 or 1/8 of its size: the
     smallest that is not below `smallest`. Pixels at its edges may come from outside.
-    Of other images the part is equal to that of `decode`.
+    For other images the part is the same as that of `decode`.
 
     Args:
-      begin: int32 [2], the first row and column.
+      begin: int32 [2], first row and column.
       size: int32 [2], height and width in the image.
-      smallest: int32 [2], height and width that are needed.
+      smallest: int32 [2], minimum height and width of the result.
     """
     end = begin + size
 
@@ -145,8 +145,8 @@ class EncodedImage:
 def open_encoded(data: tf.Tensor, channels: int) -> EncodedImage:
   """Returns an image that decodes its parts; arguments are those of `decode`.
 
-  A large JPEG is not decoded before a part of it is asked for. Damage behind this part
-  is not noticed.
+  Only the requested part of a large JPEG is decoded. Damage after this part goes
+  unnoticed.
   """
   def size_of_jpeg():
     return tf.io.extract_jpeg_shape(data)[:2]
@@ -166,7 +166,7 @@ class ImageHandler(slim.tfexample_decoder.ItemHandler):
   """The image of a record, as `decode` returns it.
 
   Args:
-    image_feature: the feature that holds the encoded image.
+    image_feature: feature of the encoded image.
     channels: 1 or 3.
   """
 

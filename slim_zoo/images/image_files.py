@@ -1,9 +1,8 @@
-"""Reading of image files: checked, and as bytes that TensorFlow decodes.
+"""Reads image files: checks them and returns bytes that TensorFlow decodes.
 
-What is read is what `slim-zoo convert-images` would have stored in records, so that a
-network sees an image as it does in training: photographs that a camera held upright
-by a note in the file are turned upright, of moving pictures the first is taken.
-Needs no TensorFlow.
+Images are prepared as `slim-zoo convert-images` stores them, so a network gets the same
+pixels as in training: photos are turned upright by their EXIF data, and the first frame
+of animations is used. Needs no TensorFlow.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ class ImageFile:
 
   Attributes:
     data: JPEG or PNG, 8 bits, gray or RGB.
-    change: why it is not as in the file, such as 'CMYK JPEG'; None: it is.
+    change: why it differs from the file, such as 'CMYK JPEG'; None: unchanged.
   """
 
   data: bytes
@@ -39,21 +38,21 @@ class ImageFile:
 
 
 class Reader:
-  """Reads image files; for use by several threads."""
+  """Reads image files; can be used by several threads."""
 
   def __init__(self):
     self._one_large = threading.Lock()
-    # Pillow warns of sizes that are taken here, or refused with a reason.
+    # Pillow warns about sizes that are checked here.
     warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 
   @contextlib.contextmanager
   def open(self, path: str) -> Iterator[ImageFile]:
-    """Reads a file; the block gets its image.
+    """Reads a file and yields the image for the block.
 
-    Of images that take much memory one at a time is lent.
+    Only one image that needs much memory is open at a time.
 
     Raises:
-      RefusedError: it is no image that can be read; tells the reason.
+      RefusedError: the file is not a readable image. The message is the reason.
     """
     data = _bytes_of(path)
     pixels = _pixels_of(data)
@@ -67,10 +66,10 @@ class Reader:
 
 
 def sizes_of(paths: Sequence[str]) -> list[tuple[int, int]]:
-  """Returns (height, width) of images in pixels, without those that are not read."""
+  """Returns (height, width) of images in pixels, without unreadable files."""
   sizes = []
   for path in paths:
-    with contextlib.suppress(Exception):  # Why one is not read is told when it is.
+    with contextlib.suppress(Exception):  # `Reader.open` reports the reason.
       with Image.open(io.BytesIO(_bytes_of(path)),
                       formats=image_check.readable_formats()) as image:
         sizes.append((image.height, image.width))
@@ -96,11 +95,11 @@ def _bytes_of(path):
 
 
 def _pixels_of(data):
-  """Returns how many pixels the header promises; 0 if it is unknown."""
+  """Returns the number of pixels in the header; 0 if unknown."""
   try:
     with Image.open(io.BytesIO(data), formats=image_check.readable_formats()) as image:
       return image.width * image.height
   except Image.DecompressionBombError as error:
     raise image_check.too_large() from error
-  except Exception:  # Whatever is wrong with it, `image_check` finds the words.
+  except Exception:  # `image_check` reports the reason.
     return 0

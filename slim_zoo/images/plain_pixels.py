@@ -1,8 +1,8 @@
-"""Pixels of any kind of image as 8 bits, gray or RGB.
+"""Converts pixels of any kind of image to 8 bits, gray or RGB.
 
-A file does not say which value is white in 16 bits, or which background a transparent
-image has. Both are decided here, by the image alone, so that conversion and
-classification agree. Needs TensorFlow for colours of 16 bits only.
+Files define neither the value of white in 16 bits nor the background of transparent
+pixels. Both are decided here from the image alone, so that conversion and
+classification agree. Needs TensorFlow only for 16-bit colours.
 """
 
 import re
@@ -10,24 +10,24 @@ import re
 import numpy as np
 from PIL import Image
 
-# The bits per sample that cameras, scanners and microscopes store in 16.
+# Bits per sample of cameras, scanners and microscopes, stored in 16.
 _SAMPLE_BITS = (8, 10, 12, 14, 16)
 _PNG_BIT_DEPTH_BYTE, _PNG_COLOUR_TYPE_BYTE = 24, 25
 _PNG_WITH_ALPHA = (4, 6)
 _TIFF_BITS = 258
 _PPM_HEADER_OF_16_BITS = re.compile(rb'P[56](?:(?:\s|#[^\n]*\n)+\d+){2}'
                                     rb'(?:\s|#[^\n]*\n)+65535\s')
-# A pixel is visible on white if one of its channels is this far from it.
+# A pixel is visible on white if one of its channels differs by this much.
 _VISIBLE_DIFFERENCE = 32
-# Below this share of visible pixels, white hides the content.
+# If a smaller share of pixels is visible, white hides the content.
 _FEWEST_VISIBLE = 0.05
 
 
 def bits_per_sample(image: Image.Image, data: bytes) -> int:
-  """Returns 16 if the file of an image has 16 bits per sample, else fewer or 32.
+  """Returns 16 if an image file has 16 bits per sample, else fewer or 32.
 
   Args:
-    image: as opened from `data`.
+    image: the image, opened from `data`.
     data: the bytes of the file.
   """
   if image.format == 'PNG':
@@ -35,15 +35,15 @@ def bits_per_sample(image: Image.Image, data: bytes) -> int:
   if image.format == 'TIFF':
     return max(image.tag_v2.get(_TIFF_BITS, (8,)))
   if image.format == 'PPM':
-    # Pillow scales all but the largest range to its own.
+    # Pillow scales other ranges to 8 bits.
     return 16 if _PPM_HEADER_OF_16_BITS.match(data) else 8
   return 16 if image.mode.startswith('I;16') else 8
 
 
 def sample_bits(largest: int) -> int:
-  """Returns how many bits samples have of which the largest has this value.
+  """Returns the bits of samples with this largest value.
 
-  A value just past the range, such as 4096, counts to it.
+  A value one beyond the range, such as 4096, is included.
   """
   return next(bits for bits in _SAMPLE_BITS if largest <= 2**bits)
 
@@ -51,16 +51,16 @@ def sample_bits(largest: int) -> int:
 def plain(image: Image.Image, data: bytes) -> tuple[Image.Image, list[str]]:
   """Returns an image of mode L or RGB, and a remark for each decision.
 
-  Samples of 16 bits are scaled by the smallest of 8, 10, 12, 14 and 16 bits that holds
+  16-bit samples are scaled by the smallest of 8, 10, 12, 14 and 16 bits that contains
   their largest value: 12-bit values would be nearly black in 16 bits. Transparent
-  pixels become white; or black, where nothing of the image is visible on white.
+  pixels become white, or black if nothing of the image is visible on white.
 
   Args:
-    image: decoded.
+    image: the decoded image.
     data: the bytes of its file.
 
   Raises:
-    ValueError: no range of values is agreed for its kind, or its colours are unknown.
+    ValueError: its kind has no defined range of values, or its colours are unknown.
   """
   remarks = []
   if image.mode == 'F' or (image.mode == 'I' and image.format not in ('PNG', 'PPM')):
@@ -93,7 +93,7 @@ def _to_8_bits(samples: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _bits_of(samples, remarks):
-  """Returns the bits of 16-bit samples, and adds a remark if they are fewer."""
+  """Returns the bits of 16-bit samples; adds a remark if they are fewer."""
   largest = int(samples.max())
   bits = sample_bits(largest) if largest else 16
   if bits < 16:
@@ -102,7 +102,7 @@ def _bits_of(samples, remarks):
 
 
 def _scaled(samples, transparent, remarks):
-  """Returns a gray image of 8 bits; `transparent` is the value of clear pixels."""
+  """Returns an 8-bit gray image; `transparent` is the value of transparent pixels."""
   gray = Image.fromarray(_to_8_bits(samples, _bits_of(samples, remarks)))
   if not isinstance(transparent, int):
     return gray
@@ -112,7 +112,7 @@ def _scaled(samples, transparent, remarks):
 
 
 def _uses_low_bits(image):
-  """Returns whether the upper 8 bits, which Pillow keeps of colours, are low."""
+  """Returns whether the upper 8 bits, which Pillow keeps for colours, are low."""
   if image.mode not in ('LA', 'RGB', 'RGBA'):
     return False
   channels = image.getextrema()
@@ -121,7 +121,7 @@ def _uses_low_bits(image):
 
 
 def _deep_colours(data, remarks):
-  """Returns the colours of a PNG of 16 bits, which uses few of them, as 8 bits."""
+  """Returns the colours of a 16-bit PNG with low values as 8 bits."""
   from slim_zoo.tf_compat import tf  # Pillow drops the lower 8 bits.
 
   config = tf.ConfigProto(device_count={'GPU': 0}, inter_op_parallelism_threads=1,
@@ -140,7 +140,7 @@ def _deep_colours(data, remarks):
 
 
 def _without_transparency(image, remarks):
-  """Returns an RGBA image on white, or on black where white hides it."""
+  """Returns an RGBA image on white, or on black if white hides it."""
   pixels = np.asarray(image)
   alpha = pixels[..., 3].astype(np.uint32)
   opaque = int(alpha.sum())
@@ -153,16 +153,16 @@ def _without_transparency(image, remarks):
 
 
 def dropped_by_decoder(data: bytes) -> str | None:
-  """Returns the content that TensorFlow's decoder drops of a PNG in a record, or None.
+  """Returns what TensorFlow's decoder drops from the PNG in a record, or None.
 
   Args:
-    data: the bytes of an image file; only those of a PNG are looked at.
+    data: the bytes of an image file; other formats than PNG give None.
   """
   if not data.startswith(b'\x89PNG') or len(data) <= _PNG_COLOUR_TYPE_BYTE:
     return None
   if data[_PNG_BIT_DEPTH_BYTE] == 16:
     return 'the lower 8 of 16 bits'
-  # The chunk of clear colours comes before the pixels.
+  # The chunk of transparent colours comes before the pixels.
   clear_colours = 0 <= data.find(b'tRNS') < data.find(b'IDAT')
   if data[_PNG_COLOUR_TYPE_BYTE] in _PNG_WITH_ALPHA or clear_colours:
     return 'the transparency'

@@ -1,7 +1,7 @@
 """AlexNet v2, the "one weird trick" variant (Krizhevsky 2014, arXiv 1404.5997).
 
-Without the two towers and the response normalization of 2012, and with
-dropout; trained at 224 without padding in conv1.
+Unlike the network of 2012, it has no two towers and no response normalization. It has
+dropout, and conv1 has no padding at 224.
 """
 
 from slim_zoo.nets import conv_stack

@@ -6,7 +6,7 @@ from slim_zoo.tf_compat import slim, tf
 
 
 def cifarnet_arg_scope(weight_decay=0.004):
-  """Returns the arg scope of CifarNet; only fully connected weights decay."""
+  """Returns the arg scope of CifarNet; only dense layers have weight decay."""
   with slim.arg_scope([slim.conv2d],
                       weights_initializer=trunc_normal(0.05),
                       activation_fn=tf.nn.relu):
@@ -19,7 +19,7 @@ def cifarnet_arg_scope(weight_decay=0.004):
 
 
 def _local_response_norm(net, name):
-  # In float32 whatever `net` is: CPUs have no kernel for bfloat16.
+  # Computed in float32, because CPUs have no kernel for bfloat16.
   normalized = tf.nn.lrn(tf.cast(net, tf.float32), 4, bias=1.0, alpha=0.001 / 9.0,
                          beta=0.75, name=name)
   return tf.cast(normalized, net.dtype)
@@ -31,18 +31,17 @@ def cifarnet(images, num_classes=10, is_training=False, dropout_keep_prob=0.5,
 
   Args:
     images: float32 [batch, height, width, channels]; 32 x 32 x 3 in CIFAR-10. The
-      size fixes the shape of fc3.
+      shape of fc3 depends on the size.
     num_classes: number of logits; 0 or None returns the 192 features of fc4.
     is_training: whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
+    prediction_fn: computes the end point 'Predictions' from the logits.
     scope: variable scope.
-    final_endpoint: the last pool, 'pool2', or the convolution before it, 'conv2', to
-      stop after; None builds everything.
+    final_endpoint: 'pool2' or 'conv2' returns this feature map; None builds all.
 
   Returns:
-    (net, end_points): logits or features, float32 [batch, depth], or with a
-    `final_endpoint` its feature map; end_points by layer name.
+    (net, end_points): logits or features, float32 [batch, depth], or the feature map
+    `final_endpoint`; end_points by layer name.
 
   Raises:
     UserError: there is no such `final_endpoint`; it is a ValueError.

@@ -1,8 +1,8 @@
-"""The cost of a network: its parameters and its multiply-adds, from its graph.
+"""The cost of a network, counted in its graph: parameters and multiply-adds.
 
-One multiply-add is one product of an input value with a weight, as the papers
-of MobileNet, NASNet and ResNet count them. Normalization, activations, pools,
-additions and biases are left out, as they are there.
+One multiply-add is one product of an input value and a weight, as in the papers of
+MobileNet, NASNet and ResNet. Like there, normalization, activations, pools, additions
+and biases are not counted.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ def count_multiply_adds(graph: tf.Graph,
   """Returns the multiply-adds of one run of a graph.
 
   Args:
-    graph: holds convolutions (plain, grouped, depthwise, transposed, in two or
-      three dimensions) and matrix products; other operations count nothing.
-    outputs: count only what these tensors need; None counts the whole graph.
+    graph: convolutions (plain, grouped, depthwise, transposed, two or three dimensions)
+      and matrix products are counted; other ops are not.
+    outputs: count only the ops that these tensors depend on; None counts all.
 
   Raises:
-    ValueError: the shape of a counted operation is not fully known, as when the
-      batch size is open.
+    ValueError: the shape of a counted op is not fully known, for example because the
+      batch size is unknown.
   """
   if outputs is None:
     operations = graph.get_operations()
@@ -37,7 +37,7 @@ def count_parameters(outputs: Sequence[tf.Tensor] | None = None) -> int:
   """Returns the number of trainable values in the default graph.
 
   Args:
-    outputs: count only variables that these tensors need; None counts all.
+    outputs: count only variables that these tensors depend on; None counts all.
   """
   variables = tf.trainable_variables()
   if outputs is not None:
@@ -47,30 +47,30 @@ def count_parameters(outputs: Sequence[tf.Tensor] | None = None) -> int:
 
 
 def needed_operations(outputs: Sequence[tf.Tensor]) -> set[tf.Operation]:
-  """Returns the operations that `outputs` depend on, their own included."""
-  needed, waiting = set(), [tensor.op for tensor in outputs]
-  while waiting:
-    operation = waiting.pop()
+  """Returns the ops that `outputs` depend on, including their own."""
+  needed, queue = set(), [tensor.op for tensor in outputs]
+  while queue:
+    operation = queue.pop()
     if operation not in needed:
       needed.add(operation)
-      waiting.extend(tensor.op for tensor in operation.inputs)
-      waiting.extend(operation.control_inputs)
+      queue.extend(tensor.op for tensor in operation.inputs)
+      queue.extend(operation.control_inputs)
   return needed
 
 
 def evaluation_graph(
     name: str, **options) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-  """Builds a network in a graph of its own, as its cost is counted.
+  """Builds a network in a new graph, in the form in which its cost is counted.
 
-  It is that of evaluation on one image (or clip) of the default size, with the
-  class count of the published checkpoint.
+  This is evaluation of one image (or clip) of the default size, with the class count
+  of the published checkpoint.
 
   Args:
-    name: of the network.
+    name: name of the network.
     **options: go to `nets_factory.get_network_fn`.
 
   Returns:
-    (images, logits, end_points): the placeholder and the results of the network.
+    (images, logits, end_points): the placeholder and the outputs of the network.
 
   Raises:
     UserError: there is no such network.
@@ -85,9 +85,9 @@ def evaluation_graph(
 
 
 def cost(images: tf.Tensor, logits: tf.Tensor) -> complexity.Complexity:
-  """Returns the cost of `logits` from `images`, a batch of one.
+  """Returns the cost of computing `logits` from `images`, a batch of one.
 
-  Auxiliary classifiers, which serve training alone, are left out.
+  Auxiliary classifiers are not counted: they are used in training only.
   """
   with images.graph.as_default():
     return complexity.Complexity(
@@ -116,7 +116,7 @@ def _elements(tensor):
 
 
 def _convolution(operation):
-  # A grouped convolution's weights have the depth of one group: it needs no rule.
+  # The weights of a grouped convolution have the depth of one group: no special case.
   weights = operation.inputs[1]
   return _elements(operation.outputs[0]) * _elements(weights) // int(weights.shape[-1])
 
@@ -127,7 +127,7 @@ def _depthwise_convolution(operation):
 
 
 def _transposed_convolution(operation):
-  """Each value that comes in meets the weights of one input channel."""
+  """Each input value is multiplied by the weights of one input channel."""
   weights, values = operation.inputs[1:3]
   return _elements(values) * _elements(weights) // int(weights.shape[-1])
 

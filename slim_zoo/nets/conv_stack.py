@@ -1,7 +1,7 @@
-"""The classic shape: a stack of convolutions and pools, then fc6, fc7 and fc8.
+"""Classic networks: a stack of convolutions and pools, then fc6, fc7 and fc8.
 
-AlexNet, OverFeat and VGG are tables of `rows.Conv` and `rows.MaxPool`. The
-fully connected layers are convolutions, so a larger image gives a map of logits.
+AlexNet, OverFeat and VGG are tables of `rows.Conv` and `rows.MaxPool`. The fully
+connected layers are convolutions, so a larger image gives logits for each position.
 """
 
 import collections
@@ -11,14 +11,14 @@ from slim_zoo.nets.layers import conv2d_or_product
 from slim_zoo.nets.rows import trunc_normal
 from slim_zoo.tf_compat import slim, tf
 
-# The fully connected part: fc6 sees `kernel` x `kernel`; keyword arguments go to
-# each of its convolutions.
+# The fully connected part: fc6 has a `kernel` x `kernel` window; `arguments` are
+# keyword arguments of each of its convolutions.
 Head = collections.namedtuple(
     'Head', ('kernel', 'depths', 'padding', 'arguments'), defaults=('VALID', None))
 
 
 def arg_scope(weight_decay, biases_initializer, **pool_arguments):
-  """Returns the arg scope of a stack: ReLU, L2 on weights, convolutions 'SAME'."""
+  """Returns the arg scope of a stack: ReLU, weight decay, 'SAME' convolutions."""
   with slim.arg_scope([slim.conv2d, slim.fully_connected],
                       activation_fn=tf.nn.relu,
                       weights_regularizer=slim.l2_regularizer(weight_decay),
@@ -29,7 +29,7 @@ def arg_scope(weight_decay, biases_initializer, **pool_arguments):
 
 
 def narrow_head(kernel, depths):
-  """Returns the `Head` of AlexNet and OverFeat, which begins with small weights."""
+  """Returns the `Head` of AlexNet and OverFeat, with small initial weights."""
   return Head(kernel, depths, arguments={
       'weights_initializer': trunc_normal(0.005),
       'biases_initializer': tf.constant_initializer(0.1)})
@@ -38,31 +38,31 @@ def narrow_head(kernel, depths):
 def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob,
                spatial_squeeze, global_pool, scope, default_scope, reuse=None,
                final_endpoint=None):
-  """Builds the network that `layers` and `head` describe.
+  """Builds the network of `layers` and `head`.
 
   Args:
     inputs: float32 [batch, height, width, channels].
     layers: a sequence of `rows.Conv` and `rows.MaxPool`.
     head: a `Head`.
-    num_classes: number of logits; 0 or None returns the features before them.
+    num_classes: number of logits; 0 or None returns the features before the logits.
     is_training: whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
-    spatial_squeeze: whether 1 x 1 logits lose their two spatial dimensions.
-    global_pool: whether features are averaged over space before the logits, so
-      that any image size gives one answer.
-    scope: variable scope, or None for `default_scope` made unique.
-    default_scope: the name under which a scope of None is built.
+    spatial_squeeze: whether to remove the two spatial dimensions of 1 x 1 logits.
+    global_pool: whether to average features over space before the logits, so that any
+      image size gives one prediction.
+    scope: variable scope; None makes `default_scope` unique.
+    default_scope: the name if `scope` is None.
     reuse: whether the variables exist already.
-    final_endpoint: the convolution or pool to stop after, as its scope below the
-      network's; None builds everything.
+    final_endpoint: the last convolution or pool to build, by its scope below the
+      network's; None builds all.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
-    num_classes] without the squeeze; end_points by scope name. Without classes, or
-    with a `final_endpoint`, the features [batch, height, width, depth].
+    num_classes] without the squeeze; features [batch, height, width, depth] without
+    classes or with a `final_endpoint`. end_points are by scope name.
 
   Raises:
-    UserError: there is no such `final_endpoint`; it is a ValueError.
+    UserError: `final_endpoint` does not exist; it is a ValueError.
   """
   with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse) as sc:
     outputs = sc.original_name_scope + '_end_points'

@@ -1,8 +1,8 @@
 """The generator of CycleGAN (Zhu et al. 2017, arXiv 1703.10593), appendix 7.2.
 
-In the paper's notation c7s1-64, d128, d256, R256 (6 or 9 times), u128, u64, c7s1-3:
-an image is encoded at a quarter of its resolution, changed by residual blocks, and
-decoded. Borders are reflected, so that they leave no trace in the output.
+In the paper's notation c7s1-64, d128, d256, R256 (6 or 9 times), u128, u64, c7s1-3. The
+image is encoded at a quarter of its resolution, passed through residual blocks and
+decoded. Reflection padding avoids artefacts at the borders.
 """
 
 import functools
@@ -16,9 +16,8 @@ def cyclegan_arg_scope(instance_norm_center=True, instance_norm_scale=True,
                        weight_decay=0.0):
   """Returns the arg scope of CycleGAN.
 
-  Instance norm stands after convolutions. After transposed ones, where the paper has
-  it too, there are biases: an arg scope that also covers `slim.conv2d_transpose`
-  changes that.
+  Convolutions have instance norm. Transposed convolutions have biases; in the paper
+  they have instance norm too, which an arg scope of `slim.conv2d_transpose` can add.
 
   Args:
     instance_norm_center: whether instance norm has a beta.
@@ -40,7 +39,7 @@ def cyclegan_arg_scope(instance_norm_center=True, instance_norm_scale=True,
 
 
 def _padded_conv(net, depth, kernel_size, stride=1, pad_mode='REFLECT', **arguments):
-  """Convolves after padding by `pad_mode`, to ceil(size / stride)."""
+  """Pads by `pad_mode` and convolves; the output size is ceil(size / stride)."""
   before = (kernel_size - 1) // 2
   border = [before, kernel_size - 1 - before]
   net = tf.pad(net, [[0, 0], border, border, [0, 0]], pad_mode)
@@ -61,8 +60,8 @@ def _resize_conv(net, num_outputs, stride, pad_mode, resize):
 def _transposed_conv(net, num_outputs):
   """Doubles the resolution by a transposed 3x3 convolution."""
   net = slim.conv2d_transpose(net, num_outputs, [3, 3], stride=2, padding='VALID')
-  # As the mirror of a strided convolution that pads one pixel all around: the
-  # first row and column stand where its padding stood.
+  # The transpose of a strided convolution with one pixel of padding on each side: the
+  # first row and column are its padding.
   return net[:, 1:, 1:, :]
 
 
@@ -77,17 +76,17 @@ def cyclegan_upsample(net, num_outputs, stride, method='conv2d_transpose',
     net: float [batch, height, width, depth].
     num_outputs: depth of the output.
     stride: the factors of height and width; 2 and 2 for 'conv2d_transpose'.
-    method: 'conv2d_transpose', or 'nn_upsample_conv' or 'bilinear_upsample_conv',
-      which resize and then convolve, and so leave no checkerboard (Odena et al.
-      2016, Deconvolution and checkerboard artifacts).
-    pad_mode: how the latter two pad for their convolution, a mode of `tf.pad`.
+    method: 'conv2d_transpose'; or 'nn_upsample_conv' or 'bilinear_upsample_conv', which
+      resize and then convolve and so avoid checkerboard artefacts (Odena et al. 2016,
+      Deconvolution and checkerboard artifacts).
+    pad_mode: padding of the convolution after resizing, a mode of `tf.pad`.
     align_corners: whether bilinear resizing keeps the corner pixels in place.
 
   Returns:
     float [batch, height * stride[0], width * stride[1], num_outputs].
 
   Raises:
-    UserError: there is no such method, or it has no such stride; it is a
+    UserError: the method does not exist or does not support the stride; it is a
       ValueError.
   """
   if method not in _METHODS:
@@ -112,15 +111,15 @@ def _check_size(images):
     length = images.shape.as_list()[axis]
     if length is not None and length % 4:
       raise diagnostics.UserError(
-          f'The input {side} must be a multiple of 4, {length} is not: resize, crop'
-          ' or pad the images')
+          f'The input {side} must be a multiple of 4, not {length}: resize, crop or pad'
+          ' the images')
 
 
 def cyclegan_generator_resnet(images, arg_scope_fn=cyclegan_arg_scope,
                               num_resnet_blocks=6, num_filters=64,
                               upsample_fn=cyclegan_upsample, kernel_size=3,
                               tanh_linear_slope=0.0, is_training=False):
-  """Builds the generator, which turns images into images of another kind.
+  """Builds the generator, a network from images to images.
 
   Args:
     images: float [batch, height, width, channels] in [-1, 1]; height and width may
@@ -131,9 +130,9 @@ def cyclegan_generator_resnet(images, arg_scope_fn=cyclegan_arg_scope,
     num_filters: depth of the first convolution.
     upsample_fn: called as upsample_fn(net, num_outputs=..., stride=[2, 2]).
     kernel_size: of all convolutions between the first and the last.
-    tanh_linear_slope: share of the logits that is added to their tanh, against
+    tanh_linear_slope: factor of the logits that are added to their tanh, against
       vanishing gradients.
-    is_training: makes no difference; generators with dropout take it.
+    is_training: not used; other generators have dropout.
 
   Returns:
     (predictions, end_points): float of the shape of `images`, in [-1, 1] unless

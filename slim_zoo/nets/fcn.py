@@ -1,14 +1,14 @@
-"""FCN: one class for each pixel, on any backbone (Long, Shelhamer and Darrell 2015,
+"""FCN: semantic segmentation on any backbone (Long, Shelhamer and Darrell 2015,
 Fully convolutional networks for semantic segmentation, arXiv 1411.4038).
 
     features at stride 32 -> score -> 2x up -+
     features at stride 16 -> score --------- + -> 2x up -+
     features at stride 8  -> score --------------------- + -> 8x up -> logits
 
-That is FCN-8s, strides (8, 16, 32); (16, 32) is FCN-16s and (32,) is FCN-32s. The
-feature maps are those of `nets_factory.feature_map_names`, so any network that has them
-can be the backbone. On VGG the paper scores fc7 at stride 32; here it is pool5, the
-last feature map, so that the 120 million weights of fc6 and fc7 are not needed.
+This is FCN-8s, strides (8, 16, 32); (16, 32) is FCN-16s and (32,) is FCN-32s. Any
+network with `nets_factory.feature_map_names` can be the backbone. On VGG the paper
+scores fc7 at stride 32. Here the last feature map, pool5, is scored, which saves the
+120 million weights of fc6 and fc7.
 """
 
 import numpy as np
@@ -19,11 +19,11 @@ from slim_zoo.tf_compat import slim, tf
 
 
 def bilinear_initializer(factor: int):
-  """Returns an initializer that makes a transposed convolution a bilinear resize.
+  """Returns an initializer for a transposed convolution that resizes bilinearly.
 
   Args:
-    factor: stride of the transposed convolution. Its kernel must be
-      `bilinear_kernel_size(factor)` wide, and its input and output equally deep.
+    factor: stride of the transposed convolution. The kernel size must be
+      `bilinear_kernel_size(factor)`, and the input and output depths equal.
   """
   def initialize(shape, dtype=tf.float32, partition_info=None):
     del partition_info
@@ -33,7 +33,7 @@ def bilinear_initializer(factor: int):
       raise ValueError(
           f'bilinear weights for factor {factor} have the shape [{size}, {size}, depth,'
           f' depth], not {list(shape)}')
-    # A triangle over the kernel, with its top at the centre.
+    # A triangle over the kernel with the maximum at the centre.
     line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / factor
     plane = line[:, None] * line
     return tf.constant(plane[:, :, None, None] * np.eye(inputs), dtype)
@@ -42,7 +42,7 @@ def bilinear_initializer(factor: int):
 
 
 def bilinear_kernel_size(factor: int) -> int:
-  """Returns the width of the bilinear kernel that enlarges `factor` times."""
+  """Returns the kernel size of bilinear upsampling by `factor`."""
   return 2 * factor - factor % 2
 
 
@@ -52,9 +52,9 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
         **backbone_arguments) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
   """Builds a fully convolutional network for segmentation.
 
-  The backbone's variables keep the names of its classification checkpoint; all
-  that is new stands below `scope`. Its skip scores start at zero, so that at first
-  the deepest features decide alone.
+  The backbone's variables keep the names of its classification checkpoint; all other
+  variables are below `scope`. The skip scores are initialized with zeros, so at first
+  the prediction depends on the deepest features only.
 
   Args:
     images: float32 [batch, height, width, channels]; height and width may be
@@ -63,21 +63,21 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
     backbone_name: a network with feature maps at all `strides`. It is built up to the
       deepest of them.
     is_training: the mode of the backbone's batch norm and dropout.
-    strides: of the feature maps that are scored, in any order.
-    weight_decay: L2 penalty on the backbone's and the scores' weights.
-    reuse: whether the variables below `scope` exist already. The backbone's are
-      shared by the caller's own variable scope, or by a `reuse` of the backbone.
-    scope: variable scope of the layers behind the backbone.
-    **backbone_arguments: passed to the backbone.
+    strides: strides of the scored feature maps, in any order.
+    weight_decay: L2 penalty on the weights of the backbone and of the scores.
+    reuse: whether the variables below `scope` exist already. Sharing the backbone's
+      variables needs `reuse` of the caller's variable scope or of the backbone.
+    scope: variable scope of the layers added to the backbone.
+    **backbone_arguments: go to the backbone.
 
   Returns:
-    (logits, end_points): logits float32 [batch, height, width, num_classes];
-    end_points are the backbone's and, below `scope`, 'score_STRIDE' and
-    'fused_STRIDE', then 'Logits' and 'Predictions' (class probabilities).
+    (logits, end_points): logits float32 [batch, height, width, num_classes]; end_points
+    of the backbone and, below `scope`, 'score_STRIDE', 'fused_STRIDE', 'Logits' and
+    'Predictions' (class probabilities).
 
   Raises:
-    UserError: there is no such network, it has no feature maps, or none at one of
-      `strides`; the images are too small for them; or `num_classes` is less than 1.
+    UserError: the network does not exist or has no feature map at one of `strides`; the
+      images are too small; or `num_classes` is less than 1.
   """
   if num_classes < 1:
     raise diagnostics.UserError(
@@ -91,7 +91,7 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
                         normalizer_fn=None,
                         weights_regularizer=slim.l2_regularizer(weight_decay)):
       net = _fuse(maps, num_classes, end_points, scope)
-    # The last step is not learned, as in the paper.
+    # The last upsampling is not trained, as in the paper.
     net = _resize_like(net, images)
   end_points[f'{scope}/Logits'] = net
   end_points[f'{scope}/Predictions'] = tf.nn.softmax(net)
@@ -99,8 +99,8 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
 
 
 def _fuse(maps, num_classes, end_points, scope):
-  """Scores each feature map and adds the scores up, the deepest first."""
-  net, above = None, None
+  """Scores each feature map and adds up the scores, from the deepest on."""
+  net, previous_stride = None, None
   for stride, features in maps.items():
     deepest = net is None
     score = slim.conv2d(
@@ -111,21 +111,21 @@ def _fuse(maps, num_classes, end_points, scope):
     if deepest:
       net = score
     else:
-      factor = above // stride
+      factor = previous_stride // stride
       net = slim.conv2d_transpose(
           net, num_classes, bilinear_kernel_size(factor), factor,
           biases_initializer=None, scope=f'up_{stride}',
           weights_initializer=bilinear_initializer(factor))
       net = end_points[f'{scope}/fused_{stride}'] = _resize_like(net, score) + score
-    above = stride
+    previous_stride = stride
   return net
 
 
 def _resize_like(net, other):
-  """Returns `net` at the height and width of `other`.
+  """Resizes `net` to the height and width of `other`.
 
-  Twice a map is a pixel more than the next where a size was odd, and a pixel or
-  more less where convolutions ate the border.
+  Upsampling by 2 gives one pixel too many if a size was odd, and a few pixels more or
+  less after convolutions without padding.
   """
   if net.shape[1:3].is_fully_defined() and net.shape[1:3] == other.shape[1:3]:
     return net

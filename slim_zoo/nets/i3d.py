@@ -1,7 +1,7 @@
 """I3D, the inflated Inception v1 (Carreira and Zisserman 2017, arXiv 1705.07750).
 
-Figure 3 of the paper. As published, each 3x3x3 stands where Inception v1 has 3x3
-(and, in the checkpoint, where its paper has 5x5).
+Figure 3 of the paper. As in the published network, Inception v1's 3x3 convolutions (5x5
+in one branch of its paper) become 3x3x3.
 """
 
 from slim_zoo.nets import i3d_utils, inception_heads
@@ -37,11 +37,11 @@ def i3d_arg_scope(weight_decay=1e-7, batch_norm_decay=0.999, batch_norm_epsilon=
 
 
 def i3d_base(inputs, final_endpoint='Mixed_5c', scope='InceptionV1'):
-  """Builds I3D up to a chosen end point.
+  """Builds I3D up to an end point.
 
   Args:
     inputs: float [batch, frames, height, width, 3].
-    final_endpoint: where to stop: the scope of a layer or module.
+    final_endpoint: the last layer to build: the scope of a layer or module.
     scope: variable scope.
 
   Returns:
@@ -49,7 +49,8 @@ def i3d_base(inputs, final_endpoint='Mixed_5c', scope='InceptionV1'):
     width / 32, 1024] for Mixed_5c, and all outputs by scope.
 
   Raises:
-    UserError: no such end point, or no clips; it is a ValueError.
+    UserError: the end point does not exist, or `inputs` are not clips; it is a
+      ValueError.
   """
   rows = [*ROOT, *i3d_utils.modules(lambda scope: 3, lambda scope: None)]
   return i3d_utils.build(inputs, rows, final_endpoint, scope)
@@ -62,13 +63,13 @@ def i3d(inputs, num_classes=1000, dropout_keep_prob=0.8, is_training=True,
 
   Args:
     inputs: float [batch, frames, height, width, 3] in [-1, 1]; 64 frames of 224 x
-      224 in the paper's training. Without `global_pool`, a larger image gives a
-      map of logits.
+      224 in the paper's training. Without `global_pool`, a larger image gives
+      logits for each position.
     num_classes: number of logits; 0 or None returns the pooled features.
     dropout_keep_prob: share of activations that dropout keeps.
     is_training: batch norm's mode, and whether dropout is on.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
     reuse: whether the variables exist already.
     scope: variable scope.
     global_pool: whether to average features over the whole images, of any size.

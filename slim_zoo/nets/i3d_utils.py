@@ -1,9 +1,9 @@
-"""The common parts of the video networks I3D and S3D-G: Inception v1 inflated to clips.
+"""Layers of the video networks I3D and S3D-G: Inception v1 inflated to clips.
 
-Carreira and Zisserman 2017 (arXiv 1705.07750) give each filter of Inception v1 a
-third dimension, time; Xie et al. 2018 (arXiv 1712.04851) split such a filter into
-one over space and one over time. Clips are [batch, frames, height, width, channels]
-('NDHWC'), or with channels second ('NCDHW'), which only some GPUs can run.
+Carreira and Zisserman 2017 (arXiv 1705.07750) add a third dimension, time, to each
+filter of Inception v1; Xie et al. 2018 (arXiv 1712.04851) split such a filter into one
+over space and one over time. Clips are [batch, frames, height, width, channels]
+('NDHWC'), or with channels second ('NCDHW'), which only some GPUs support.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ DATA_FORMATS = ('NDHWC', 'NCDHW')
 
 
 def center_initializer():
-  """Returns an initializer under which a temporal filter passes frames through.
+  """Returns an initializer with which a temporal filter is the identity.
 
-  It takes shapes [frames, 1, 1, in, out]: the identity at the central frame, zeros
-  elsewhere. So a network that was trained on images starts as what it was.
+  The shape is [frames, 1, 1, in, out]: the identity at the central frame, zeros at the
+  others. So an inflated network starts with the outputs of the image network.
   """
 
   def initialize(shape, dtype=tf.float32, partition_info=None):
@@ -51,17 +51,17 @@ def conv3d_spatiotemporal(inputs, num_outputs, kernel_size, stride=1, padding='S
   """Convolves over time and space, at once or one after the other.
 
   Args:
-    inputs: float [batch, frames, height, width, channels], or as `data_format` says.
+    inputs: float [batch, frames, height, width, channels], or in `data_format`.
     num_outputs: depth of the output.
     kernel_size: frames, height and width of the kernel; an int is all three.
     stride: as `kernel_size`.
     padding: 'SAME' or 'VALID'.
     activation_fn: after each convolution, or None.
-    normalizer_fn: after the convolution; where that is split, after the spatial one.
+    normalizer_fn: after the convolution; after the spatial one if it is split.
     normalizer_params: arguments of `normalizer_fn`.
-    weights_regularizer: of the weights, or None.
-    separable: whether a kernel that spans both time and space is split in two: over
-      space under `scope`, then over time under `scope`/temporal.
+    weights_regularizer: regularizer of the weights, or None.
+    separable: whether a kernel over time and space is split in two: over space under
+      `scope`, then over time under `scope`/temporal.
     data_format: 'NDHWC' or 'NCDHW'.
     scope: variable scope.
 
@@ -72,7 +72,7 @@ def conv3d_spatiotemporal(inputs, num_outputs, kernel_size, stride=1, padding='S
   frame_stride, *space_stride = _triple(stride)
   normalizer_params = dict(normalizer_params or {})
   if normalizer_fn is not None and data_format == 'NCDHW':
-    # The normalizers know where channels stand by the names of image layouts.
+    # The normalizers know the channel axis by the names of image formats.
     normalizer_params['data_format'] = 'NCHW'
   common = {'padding': padding, 'activation_fn': activation_fn,
             'weights_regularizer': weights_regularizer, 'data_format': data_format}
@@ -97,15 +97,15 @@ def inception_block_v1_3d(inputs, num_outputs_0_0a, num_outputs_1_0a,
   """Builds a module of Inception v1 on clips.
 
   Args:
-    inputs: float [batch, frames, height, width, depth], or as `data_format` says.
+    inputs: float [batch, frames, height, width, depth], or in `data_format`.
     num_outputs_0_0a: depth of the 1x1 branch.
     num_outputs_1_0a: depth of the 1x1 before the first 3x3.
     num_outputs_1_0b: depth of the first 3x3.
     num_outputs_2_0a: depth of the 1x1 before the second 3x3.
     num_outputs_2_0b: depth of the second 3x3.
     num_outputs_3_0b: depth of the 1x1 after the pool.
-    temporal_kernel_size: frames that the 3x3 convolutions see.
-    self_gating_fn: called as self_gating_fn(net, scope=...) on each branch's end.
+    temporal_kernel_size: frames of the kernels of the 3x3 convolutions.
+    self_gating_fn: called as self_gating_fn(net, scope=...) at the end of each branch.
     data_format: 'NDHWC' or 'NCDHW'.
     scope: variable scope.
 
@@ -127,7 +127,7 @@ def inception_block_v1_3d(inputs, num_outputs_0_0a, num_outputs_1_0a,
                           data_format=data_format, scope='MaxPool_0a_3x3')
     return conv(net, num_outputs_3_0b, 1, 'Conv2d_0b_1x1')
 
-  branches = (  # What builds a branch, and its last layer.
+  branches = (  # The function that builds a branch, and the name of its last layer.
       (lambda: conv(inputs, num_outputs_0_0a, 1, 'Conv2d_0a_1x1'), 'Conv2d_0a_1x1'),
       (lambda: reduced_conv(num_outputs_1_0a, num_outputs_1_0b), 'Conv2d_0b_3x3'),
       (lambda: reduced_conv(num_outputs_2_0a, num_outputs_2_0b), 'Conv2d_0b_3x3'),
@@ -143,15 +143,15 @@ def inception_block_v1_3d(inputs, num_outputs_0_0a, num_outputs_1_0a,
 
 
 def reduced_kernel_size_3d(input_tensor, kernel_size):
-  """Returns `kernel_size`, cut to the frames, height and width where known."""
+  """Returns `kernel_size`, limited to the frames, height and width if known."""
   return [most if length is None else min(length, most) for length, most in zip(
       input_tensor.shape.as_list()[1:4], kernel_size, strict=True)]
 
 
 class Conv(NamedTuple):
-  """A row: a convolution of kernel [frames, height, width], gated or not.
+  """A row: a convolution with kernel [frames, height, width] and an optional gate.
 
-  `separable` of None leaves the choice to the arg scope.
+  separable=None uses the value of the arg scope.
   """
 
   scope: str
@@ -197,7 +197,7 @@ class Mixed(NamedTuple):
                                  self_gating_fn=self.gate, scope=self.scope)
 
 
-# Time is halved later than space, which has more to spare: kernel and stride.
+# Kernel and stride; time is reduced later than space.
 POOLS = {
     'MaxPool_4a_3x3': ([3, 3, 3], [2, 2, 2]),
     'MaxPool_5a_2x2': ([2, 2, 2], [2, 2, 2]),
@@ -205,7 +205,7 @@ POOLS = {
 
 
 def modules(frames_of, gate_of):
-  """Yields the rows from Mixed_3b on: frames and gate as functions of the scope."""
+  """Yields the rows from Mixed_3b on; frames and gate are functions of the scope."""
   for scope in inception_v1.MODULES:
     if scope in inception_v1.POOLS:
       pool = inception_v1.POOLS[scope].scope
@@ -220,14 +220,14 @@ def build(inputs, rows, final_endpoint, scope, width=int, data_format='NDHWC'):
     (net, end_points): the output of that row, and all outputs by scope.
 
   Raises:
-    UserError: no such end point or data format, or `inputs` are no clips; it is a
-      ValueError.
+    UserError: the end point or data format does not exist, or `inputs` are not clips;
+      it is a ValueError.
   """
   if data_format not in DATA_FORMATS:
     raise diagnostics.unknown_name('data_format', data_format, DATA_FORMATS)
   if inputs.shape.rank not in (None, 5):
     raise diagnostics.UserError(
-        f'a video network takes clips [batch, frames, height, width, channels], not'
+        f'a video network needs clips [batch, frames, height, width, channels], not'
         f' inputs of shape {inputs.shape}')
   options = Options(width, data_format.index('C'))
   with tf.variable_scope(scope, 'InceptionV1', [inputs]):
@@ -240,23 +240,23 @@ def build(inputs, rows, final_endpoint, scope, width=int, data_format='NDHWC'):
 
 def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
              spatial_squeeze, global_pool=False):
-  """Puts the head on features: pool, logits of each two frames, mean over time.
+  """Adds the head: pool, logits of each pair of frames, mean over time.
 
   Args:
     net: features, float [batch, frames, height, width, depth].
     end_points: dict that receives the new end points.
-    num_classes: number of logits; 0 or None leaves them out.
+    num_classes: number of logits; 0 or None builds none.
     dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
-    global_pool: whether to average over the whole images, whatever their size.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
+    global_pool: whether to average over the whole images, of any size.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
     num_classes] without the squeeze; without classes, the pooled features.
 
   Raises:
-    UserError: the logits do not suit the squeeze; it is a ValueError.
+    UserError: the logits are not 1 x 1 for the squeeze; it is a ValueError.
   """
   with tf.variable_scope('Logits'):
     if global_pool:
@@ -284,7 +284,7 @@ def arg_scope(weight_decay, batch_norm, **arguments):
   Args:
     weight_decay: L2 penalty on all weights.
     batch_norm: arguments of `slim.batch_norm`.
-    **arguments: further ones of `conv3d_spatiotemporal`.
+    **arguments: further arguments of `conv3d_spatiotemporal`.
   """
   with slim.arg_scope([slim.conv3d, conv3d_spatiotemporal],
                       weights_regularizer=slim.l2_regularizer(weight_decay)):

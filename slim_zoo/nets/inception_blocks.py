@@ -1,4 +1,4 @@
-"""Inception modules as tables: branches as rows of layers, read by one builder.
+"""Inception modules as tables: each branch is a sequence of rows.
 
     Mixed('Mixed_5b', (                                                # scope
         (Conv('Conv2d_0a_1x1', 1, 64),),                               # Branch_0
@@ -6,8 +6,8 @@
         (AvgPool('AvgPool_0a_3x3', 3), Conv('Conv2d_0b_1x1', 1, 32)),  # Branch_2
     ))
 
-A row is any tuple whose first field is its name and that has `build(net, options)`;
-a network may add kinds of its own to those of `rows`.
+A row is a tuple with its name as first field and a method `build(net, options)`; a
+network may define further kinds of rows besides those of `rows`.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from slim_zoo.tf_compat import slim, tf
 
 
 class Fork(NamedTuple):
-  """The end of a branch where layers side by side read the same features."""
+  """The end of a branch: parallel layers with the same input."""
 
   layers: tuple
 
   def build(self, net, options):
-    """Builds all layers on `net` and joins their outputs by depth."""
+    """Builds all layers on `net` and concatenates their outputs by depth."""
     return tf.concat([layer.build(net, options) for layer in self.layers],
                      options.channel_axis)
 
 
 class Mixed(NamedTuple):
-  """An Inception module: branches under 'scope/Branch_N', joined by depth."""
+  """An Inception module: branches under 'scope/Branch_N', concatenated by depth."""
 
   scope: str
   branches: tuple
@@ -43,16 +43,16 @@ class Mixed(NamedTuple):
 @slim.add_arg_scope
 def mixed(net, branches, scope, default_scope=None, reuse=None,
           options=Options(), attention_fn=None):
-  """Builds `branches`, each a sequence of rows, and joins their outputs by depth.
+  """Builds `branches`, sequences of rows, and concatenates their outputs by depth.
 
   Args:
     net: float [batch, height, width, depth].
     branches: a tuple of branches.
-    scope: variable scope, or None for `default_scope` made unique.
-    default_scope: the name under which a scope of None is built.
+    scope: variable scope; None makes `default_scope` unique.
+    default_scope: the name if `scope` is None.
     reuse: whether the variables exist already.
     options: an `Options`.
-    attention_fn: applied to the joined branches, such as
+    attention_fn: applied to the concatenated branches, such as
       `layers.squeeze_excitation`, from NHWC features to features of the same shape.
 
   Returns:
@@ -64,7 +64,7 @@ def mixed(net, branches, scope, default_scope=None, reuse=None,
   """
   if attention_fn is not None and options.channel_axis != 3:
     raise diagnostics.UserError(
-        "attention_fn reads NHWC features and these are NCHW: give data_format='NHWC'")
+        "attention_fn needs NHWC features, not NCHW: give data_format='NHWC'")
   with tf.variable_scope(scope, default_scope, [net], reuse=reuse):
     net = join(net, branches, options)
     return net if attention_fn is None else attention_fn(net)
@@ -84,11 +84,11 @@ def join(net, branches, options=Options()):
 
 def build(net, layers, final_endpoint: str,
           options=Options()) -> tuple[Any, dict[str, Any]]:
-  """Builds `layers` one after the other, up to the one called `final_endpoint`.
+  """Builds `layers` in sequence, up to the one with the name `final_endpoint`.
 
   Args:
     net: float images [batch, height, width, channels], or features.
-    layers: rows; the first field of a row names its end point, None has none.
+    layers: rows; the first field of a row is the name of its end point or None.
     final_endpoint: the name of the last row to build.
     options: an `Options`.
 
@@ -112,13 +112,12 @@ def build(net, layers, final_endpoint: str,
 
 
 def scaled_width(depth_multiplier: float, min_depth: int) -> Callable[[int], int]:
-  """Returns the `Options.width` that scales depths, but not below `min_depth`.
+  """Returns an `Options.width` that scales depths to at least `min_depth`.
 
   Raises:
     UserError: `depth_multiplier` is not positive; it is a ValueError.
   """
   if depth_multiplier <= 0:
     raise diagnostics.UserError(
-        f'depth_multiplier {depth_multiplier} makes no network: give a number'
-        ' greater than 0')
+        f'depth_multiplier is {depth_multiplier}: it must be greater than 0')
   return lambda depth: max(int(depth * depth_multiplier), min_depth)

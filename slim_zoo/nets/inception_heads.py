@@ -1,8 +1,9 @@
-"""The parts of which Inception networks make their heads.
+"""Parts of the heads of Inception networks.
 
-v1 to v3 end in a 1x1 convolution, so that larger images may give a map of logits: each
-has its head in its module. v4 and Inception-ResNet v2 average over the whole image and
-end in a dense layer: their heads are here and differ in scopes alone.
+v1 to v3 end in a 1x1 convolution, so larger images can give logits for each position;
+their heads are in their modules. v4 and Inception-ResNet v2 average over the whole
+image and end in a dense layer; their heads are here, because they differ in scopes
+only.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from slim_zoo.tf_compat import slim, tf
 
 @contextlib.contextmanager
 def network_scope(scope, default_scope, inputs, reuse, is_training):
-  """Enters the scope of a network and sets the mode of batch norm and dropout."""
+  """Opens the scope of a network and sets the mode of batch norm and dropout."""
   with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse) as sc:
     with slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training):
       yield sc
@@ -25,19 +26,19 @@ def average(net):
 
 
 def shrinking_pool(net, size):
-  """Averages over `size` x `size` at stride 2, or over all of smaller features."""
+  """Averages over `size` x `size` at stride 2, or over smaller features as a whole."""
   height, width = fitting_kernel(net, [size, size])
   return slim.avg_pool2d(net, [height, width], stride=2, padding='VALID',
                          scope=f'AvgPool_1a_{height}x{width}')
 
 
 def _size(net):
-  """Returns [height, width]; unknown sizes are None."""
+  """Returns [height, width]; None for an unknown size."""
   return net.shape.as_list()[1:3]
 
 
 def fitting_kernel(net, kernel):
-  """Returns `kernel`, cut to the size of `net` where that is known and smaller."""
+  """Returns `kernel`, limited to the size of `net` if it is known."""
   size = _size(net)
   if None in size:
     return kernel
@@ -45,26 +46,26 @@ def fitting_kernel(net, kernel):
 
 
 def check_size(net, kernel, remedy):
-  """Raises UserError where `net` is known to be smaller than `kernel`."""
+  """Raises UserError if `net` is known to be smaller than `kernel`."""
   height, width = _size(net)
   if any(length is not None and length < kernel for length in (height, width)):
     raise diagnostics.UserError(
         f'{net.op.name}: features of {height} x {width} are smaller than the'
-        f' {kernel} x {kernel} pool on them: give larger images, or {remedy}')
+        f' {kernel} x {kernel} pool: give larger images, or {remedy}')
 
 
 def squeeze(logits, remedy):
-  """Drops the spatial dimensions of `logits`; UserError if they are not 1 x 1."""
+  """Removes the spatial dimensions of `logits`; UserError if they are not 1 x 1."""
   height, width = _size(logits)
   if not {height, width} <= {1, None}:
     raise diagnostics.UserError(
-        f'{logits.op.name}: a map of {height} x {width} logits cannot be squeezed'
-        f' to one answer: give smaller images, or {remedy}')
+        f'{logits.op.name}: {height} x {width} logits cannot be squeezed to one'
+        f' prediction: give smaller images, or {remedy}')
   return tf.squeeze(logits, [1, 2], name='SpatialSqueeze')
 
 
 def auxiliary_stem(net, pool_scope, depth=128):
-  """Begins an auxiliary head: 17 x 17 features become 5 x 5 x `depth`."""
+  """Builds the start of an auxiliary head: from 17 x 17 to 5 x 5 x `depth`."""
   check_size(net, 5, 'create_aux_logits=False')
   net = slim.avg_pool2d(net, [5, 5], stride=3, padding='VALID', scope=pool_scope)
   return slim.conv2d(net, depth, [1, 1], stride=1, padding='SAME',
@@ -80,8 +81,8 @@ def auxiliary_dense_logits(net, num_classes, pool_scope, conv_scope, logits_scop
   """
   if None in _size(net):
     raise diagnostics.UserError(
-        'AuxLogits has weights for one image size: give images of a known height'
-        ' and width, or create_aux_logits=False')
+        'the weights of AuxLogits depend on the image size: give images of a known'
+        ' height and width, or create_aux_logits=False')
   with tf.variable_scope('AuxLogits'):
     net = auxiliary_stem(net, pool_scope)
     net = slim.conv2d(net, 768, _size(net), stride=1, padding='VALID', scope=conv_scope)
@@ -96,7 +97,7 @@ def classify_dense(net, end_points, num_classes, dropout_keep_prob, pool_scope,
   Args:
     net: features, float [batch, height, width, depth].
     end_points: dict that receives the new end points.
-    num_classes: number of logits; 0 or None leaves them out.
+    num_classes: number of logits; 0 or None builds none.
     dropout_keep_prob: share of activations that dropout keeps.
     pool_scope: name of the average pool.
     dropout_scope: name of the dropout.

@@ -1,8 +1,8 @@
 """Inception-ResNet v2 (Szegedy et al. 2017, arXiv 1602.07261), figure 15.
 
-The stem is Inception v3's, with a Mixed_5b of its own. After it come 10, 20 and
-10 residual blocks, whose branches are widened by a linear 1x1 convolution, scaled
-down and added to what they read.
+The stem is Inception v3's with another Mixed_5b. It is followed by 10, 20 and 10
+residual blocks. A linear 1x1 convolution widens the branches of a block; the result is
+scaled down and added to the block's input.
 """
 
 from collections.abc import Callable
@@ -51,17 +51,18 @@ def scaled_residual(net, branches, scale, activation_fn, scope, default_scope, r
 
   Args:
     net: float [batch, height, width, depth].
-    branches: a tuple of branches; a linear 1x1 convolution widens them to depth.
+    branches: a tuple of branches; a linear 1x1 convolution widens them to the depth of
+      `net`.
     scale: factor of the residual.
     activation_fn: of the sum; None is linear.
-    scope: variable scope, or None for `default_scope` made unique.
-    default_scope: the name under which a scope of None is built.
+    scope: variable scope; None makes `default_scope` unique.
+    default_scope: the name if `scope` is None.
     reuse: whether the variables exist already.
-    attention_fn: applied to the residual before the scale, such as
-      `squeeze_excitation`, from features to features of the same shape.
+    attention_fn: applied to the residual before the scaling, such as
+      `squeeze_excitation`; keeps the shape.
 
   Returns:
-    float, of the shape of `net`.
+    float, same shape as `net`.
   """
   with tf.variable_scope(scope, default_scope, [net], reuse=reuse):
     residual = slim.conv2d(
@@ -71,8 +72,8 @@ def scaled_residual(net, branches, scale, activation_fn, scope, default_scope, r
       residual = attention_fn(residual)
     residual = scale * residual
     if activation_fn is tf.nn.relu6:
-      # A bounded activation is chosen for quantized inference, which needs the
-      # linear residual bounded as well.
+      # A bounded activation is meant for quantized inference, which needs bounds on the
+      # linear residual too.
       residual = tf.clip_by_value(residual, -6.0, 6.0)
     net += residual
     return activation_fn(net) if activation_fn else net
@@ -101,8 +102,8 @@ class Residual(NamedTuple):
     block: a block function.
     scale: factor of the residuals.
     activation_fn: after each block, or None.
-    count: how many blocks follow each other, under 'Repeat/BLOCK_N'; None is a
-      single one under its own name.
+    count: the number of blocks, under 'Repeat/BLOCK_N'; None: one block under its own
+      name.
     rate: dilation of the convolutions.
   """
 
@@ -124,7 +125,7 @@ class Residual(NamedTuple):
 
 
 def layers(output_stride, align_feature_maps, activation_fn):
-  """Returns the table of figure 15; resolutions are those at 299."""
+  """Returns the table of figure 15; the resolutions in comments are for 299."""
   padding = 'SAME' if align_feature_maps else 'VALID'
   stride_6a, rate = (2, 1) if output_stride == 16 else (1, 2)
   return (
@@ -162,25 +163,25 @@ def layers(output_stride, align_feature_maps, activation_fn):
 def inception_resnet_v2_base(inputs, final_endpoint='Conv2d_7b_1x1',
                              output_stride=16, align_feature_maps=False, scope=None,
                              activation_fn=tf.nn.relu):
-  """Builds Inception-ResNet v2 up to a chosen end point.
+  """Builds Inception-ResNet v2 up to an end point.
 
   Args:
     inputs: float [batch, height, width, 3], of at least 75 x 75.
-    final_endpoint: where to stop: a named row of `layers`.
+    final_endpoint: the last layer to build, a named row of `layers`.
     output_stride: ratio of input resolution to that of PreAuxLogits: 16, or 8
       with dilated convolutions, which ends at PreAuxLogits.
     align_feature_maps: whether all padding is 'SAME', so that features of all
-      resolutions align, as dense prediction wants it.
+      resolutions are aligned, for dense prediction.
     scope: variable scope.
-    activation_fn: after each residual block; that of the other convolutions is
-      the arg scope's.
+    activation_fn: after each residual block; the arg scope sets the activation of the
+      other convolutions.
 
   Returns:
     (net, end_points): the output of that row, [batch, 8, 8, 1536] for
     Conv2d_7b_1x1 at 299, and all outputs by name.
 
   Raises:
-    UserError: no such end point or output stride; it is a ValueError.
+    UserError: the end point or output stride does not exist; it is a ValueError.
   """
   if output_stride not in (8, 16):
     raise diagnostics.UserError(
@@ -188,8 +189,8 @@ def inception_resnet_v2_base(inputs, final_endpoint='Conv2d_7b_1x1',
   table = layers(output_stride, align_feature_maps, activation_fn)
   if output_stride == 8:
     names = [name for name, *_ in table]
-    past = names[names.index('PreAuxLogits') + 1:]
-    if final_endpoint in past:
+    later_names = names[names.index('PreAuxLogits') + 1:]
+    if final_endpoint in later_names:
       raise diagnostics.UserError(
           f"output_stride 8 ends at PreAuxLogits, before '{final_endpoint}': give"
           ' an earlier final_endpoint, or output_stride 16')
@@ -218,18 +219,18 @@ def inception_resnet_v2(inputs, num_classes=1001, is_training=True,
   """Builds Inception-ResNet v2 for classification.
 
   Args:
-    inputs: float [batch, height, width, 3]. The features are averaged over the
-      whole image; without `create_aux_logits` its size may be unknown.
+    inputs: float [batch, height, width, 3]. The features are averaged over the whole
+      image; the size may be unknown without `create_aux_logits`.
     num_classes: number of logits; 0 or None returns the pooled features.
     is_training: batch norm's mode, and whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
     reuse: whether the variables exist already.
     scope: variable scope.
-    create_aux_logits: whether there is an end point 'AuxLogits' of the shape of
-      the logits, from the 17 x 17 features; it helps training.
+    create_aux_logits: whether to add the end point 'AuxLogits', of the shape of the
+      logits, computed from the 17 x 17 features; it helps training.
     activation_fn: see `inception_resnet_v2_base`.
-    final_endpoint: where to stop, see `inception_resnet_v2_base`; its output is then
-      returned. None builds everything.
+    final_endpoint: the last layer to build and return, see `inception_resnet_v2_base`;
+      None builds all.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or features [batch, 1, 1,
@@ -259,14 +260,14 @@ def inception_resnet_v2_arg_scope(
     weight_decay=0.00004, batch_norm_decay=0.9997, batch_norm_epsilon=0.001,
     activation_fn=tf.nn.relu, batch_norm_updates_collections=tf.GraphKeys.UPDATE_OPS,
     batch_norm_scale=False):
-  """Returns the arg scope of Inception-ResNet v2; biases decay like weights.
+  """Returns the arg scope of Inception-ResNet v2; biases have weight decay too.
 
   Args:
     weight_decay: L2 penalty on weights and biases.
     batch_norm_decay: decay of the moving mean and variance.
     batch_norm_epsilon: added to the variance.
     activation_fn: after each normalized convolution.
-    batch_norm_updates_collections: where the moving averages' updates go.
+    batch_norm_updates_collections: collection of the updates of the moving averages.
     batch_norm_scale: whether batch norm has a gamma.
   """
   penalty = slim.l2_regularizer(weight_decay)

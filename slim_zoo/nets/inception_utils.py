@@ -17,8 +17,8 @@ def inception_arg_scope(weight_decay=0.00004, use_batch_norm=True,
     batch_norm_decay: decay of the moving mean and variance.
     batch_norm_epsilon: added to the variance.
     activation_fn: after each convolution.
-    batch_norm_updates_collections: where the moving averages' updates go.
-    batch_norm_scale: whether batch norm has a gamma; a ReLU does not need one.
+    batch_norm_updates_collections: collection of the updates of the moving averages.
+    batch_norm_scale: whether batch norm has a gamma; before a ReLU it is not needed.
   """
   with slim.arg_scope([slim.conv2d, slim.fully_connected],
                       weights_regularizer=slim.l2_regularizer(weight_decay)):
@@ -40,5 +40,5 @@ def batch_norm_params(decay, epsilon, updates_collections, scale):
       'epsilon': epsilon,
       'updates_collections': updates_collections,
       'scale': scale,
-      'fused': None,  # slim picks the fused kernel wherever it fits.
+      'fused': None,  # slim selects the fused kernel if it supports the inputs.
   }

@@ -1,7 +1,7 @@
 """Inception v1, or GoogLeNet (Szegedy et al. 2015, arXiv 1409.4842), table 1.
 
-With batch norm, without the paper's two auxiliary classifiers, and with 3x3 where
-the paper has 5x5: so the published weights are.
+As in the published weights: with batch norm, without the paper's two auxiliary
+classifiers, and with 3x3 in place of the paper's 5x5.
 """
 
 from slim_zoo.nets import inception_blocks, inception_heads
@@ -33,11 +33,11 @@ MODULES = {
     'Mixed_5b': (256, 160, 320, 32, 128, 128),
     'Mixed_5c': (384, 192, 384, 48, 128, 128),
 }
-# The stride-2 pool that stands before a module.
+# The stride-2 pool before a module.
 POOLS = {'Mixed_4b': MaxPool('MaxPool_4a_3x3', 3, stride=2),
          'Mixed_5b': MaxPool('MaxPool_5a_2x2', 2, stride=2)}
 
-# The old checkpoints have one scope out of line.
+# The published checkpoints have one irregular scope.
 _LAST_OF_BRANCH_2 = {'Mixed_5b': 'Conv2d_0a_3x3'}
 
 
@@ -63,13 +63,13 @@ def _layers(include_root_block):
 
 def inception_v1_base(inputs, final_endpoint='Mixed_5c', include_root_block=True,
                       scope='InceptionV1'):
-  """Builds Inception v1 up to a chosen end point.
+  """Builds Inception v1 up to an end point.
 
   Args:
     inputs: float [batch, height, width, 3]; without the root block, features
       [batch, height / 8, width / 8, 192].
-    final_endpoint: where to stop: a scope of `ROOT`, `MODULES` or `POOLS`.
-    include_root_block: whether to begin with the layers before Mixed_3b.
+    final_endpoint: the last layer to build: a scope of `ROOT`, `MODULES` or `POOLS`.
+    include_root_block: whether to build the layers before Mixed_3b.
     scope: variable scope.
 
   Returns:
@@ -77,7 +77,7 @@ def inception_v1_base(inputs, final_endpoint='Mixed_5c', include_root_block=True
     1024] for Mixed_5c, and all outputs by scope.
 
   Raises:
-    UserError: no such end point; it is a ValueError.
+    UserError: the end point does not exist; it is a ValueError.
   """
   with tf.variable_scope(scope, 'InceptionV1', [inputs]):
     with slim.arg_scope([slim.conv2d], weights_initializer=trunc_normal(0.01)):
@@ -92,19 +92,19 @@ def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
   Args:
     net: features, float [batch, height, width, 1024].
     end_points: dict that receives the new end points.
-    num_classes: number of logits; 0 or None leaves them out.
+    num_classes: number of logits; 0 or None builds none.
     dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
-    global_pool: whether to average over the whole image, whatever its size.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
+    global_pool: whether to average over the whole image, of any size.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
     num_classes] without the squeeze; without classes, the pooled features.
 
   Raises:
-    UserError: the features are smaller than the pool, or the logits are a map
-      that cannot be squeezed; it is a ValueError.
+    UserError: the features are smaller than the pool, or the logits are not 1 x 1 for
+      the squeeze; it is a ValueError.
   """
   with tf.variable_scope('Logits'):
     if global_pool:
@@ -132,22 +132,22 @@ def inception_v1(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
   """Builds Inception v1 for classification.
 
   Args:
-    inputs: float [batch, height, width, 3]. Without `global_pool`, 224 x 224 gives
-      one answer, a larger image a map of them, a smaller one is refused.
+    inputs: float [batch, height, width, 3]. Without `global_pool`, 224 x 224 gives one
+      prediction, a larger image one for each position; a smaller image is an error.
     num_classes: number of logits; 0 or None returns the pooled features.
     is_training: batch norm's mode, and whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
     reuse: whether the variables exist already.
     scope: variable scope.
-    global_pool: whether to average features over the whole image, of any size.
-    final_endpoint: where to stop, see `inception_v1_base`; its output is then
-      returned. None builds everything.
+    global_pool: whether to average over the whole image, of any size.
+    final_endpoint: the last layer to build and return, see `inception_v1_base`;
+      None builds all.
 
   Returns:
-    (net, end_points): logits [batch, num_classes] (or a map of them), or features
-    [batch, 1, 1, 1024]; end_points by scope.
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes]; or features [batch, 1, 1, 1024]. end_points by scope.
 
   Raises:
     UserError: the image is too small for the pool, or too large for the squeeze;

@@ -1,8 +1,8 @@
 """Inception v2, the network of batch norm (Ioffe and Szegedy 2015, arXiv 1502.03167).
 
-The table of the paper's appendix: v1 with two 3x3 convolutions for its 5x5, and
-with modules, Mixed_4a and Mixed_5a, that halve the resolution. As published, the
-last module but one pools by average and the last by maximum.
+The table in the paper's appendix: v1 with two 3x3 convolutions in place of the 5x5, and
+with the modules Mixed_4a and Mixed_5a, which halve the resolution. As in the published
+network, the last module but one has an average pool and the last a max pool.
 """
 
 import functools
@@ -18,7 +18,7 @@ from slim_zoo.tf_compat import slim, tf
 
 
 class SeparableConv(NamedTuple):
-  """A convolution per channel and then a 1x1, without batch norm."""
+  """A depthwise convolution followed by a 1x1 convolution, without batch norm."""
 
   scope: str
   kernel: int
@@ -27,7 +27,7 @@ class SeparableConv(NamedTuple):
   stddev: float
 
   def build(self, net, options):
-    """Convolves `net`, with up to 8 filters for each of its channels."""
+    """Convolves `net`, with up to 8 filters per input channel."""
     depth = options.width(self.depth)
     return slim.separable_conv2d(
         net, depth, self.kernel,
@@ -83,18 +83,18 @@ MODULES = (
 def inception_v2_base(inputs, final_endpoint='Mixed_5c', min_depth=16,
                       depth_multiplier=1.0, use_separable_conv=True,
                       data_format='NHWC', include_root_block=True, scope=None):
-  """Builds Inception v2 up to a chosen end point.
+  """Builds Inception v2 up to an end point.
 
   Args:
     inputs: float [batch, height, width, 3]; without the root block, features
       [batch, height / 8, width / 8, 192]; in NCHW, channels come second.
-    final_endpoint: where to stop: the scope of a layer or module.
-    min_depth: what no depth falls below, where `depth_multiplier` is below 1.
+    final_endpoint: the last layer to build: the scope of a layer or module.
+    min_depth: the smallest depth, if `depth_multiplier` is below 1.
     depth_multiplier: scales the depths of all convolutions.
     use_separable_conv: whether the first convolution is separable, as in the
       published checkpoint.
     data_format: 'NHWC', or 'NCHW' without the separable convolution.
-    include_root_block: whether to begin with the layers before Mixed_3b.
+    include_root_block: whether to build the layers before Mixed_3b.
     scope: variable scope.
 
   Returns:
@@ -102,7 +102,7 @@ def inception_v2_base(inputs, final_endpoint='Mixed_5c', min_depth=16,
     1024] for Mixed_5c, and all outputs by scope.
 
   Raises:
-    UserError: no such end point or data format, or a `depth_multiplier` that is
+    UserError: the end point or data format does not exist, or `depth_multiplier` is
       not positive; it is a ValueError.
   """
   _check_data_format(data_format, use_separable_conv and include_root_block)
@@ -123,8 +123,8 @@ def _check_data_format(data_format, separable):
     raise diagnostics.unknown_name('data_format', data_format, ['NHWC', 'NCHW'])
   if separable and data_format == 'NCHW':
     raise diagnostics.UserError(
-        "data_format 'NCHW' has no separable convolution: pass"
-        ' use_separable_conv=False, or NHWC')
+        "data_format 'NCHW' does not support the separable convolution: give"
+        " use_separable_conv=False or data_format='NHWC'")
 
 
 def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
@@ -134,18 +134,18 @@ def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
   Args:
     net: features, float [batch, height, width, 1024].
     end_points: dict that receives the new end points.
-    num_classes: number of logits; 0 or None leaves them out.
+    num_classes: number of logits; 0 or None builds none.
     dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
-    global_pool: whether to average over the whole image, whatever its size.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
+    global_pool: whether to average over the whole image, of any size.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
     num_classes] without the squeeze; without classes, the pooled features.
 
   Raises:
-    UserError: the logits are a map that cannot be squeezed; it is a ValueError.
+    UserError: the logits are not 1 x 1 for the squeeze; it is a ValueError.
   """
   with tf.variable_scope('Logits'):
     if global_pool:
@@ -173,24 +173,24 @@ def inception_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
   """Builds Inception v2 for classification.
 
   Args:
-    inputs: float [batch, height, width, 3]. Without `global_pool`, sizes up to 224
-      give one answer, larger ones a map of them.
+    inputs: float [batch, height, width, 3]. Without `global_pool`, sizes up to 224 give
+      one prediction, larger ones a prediction for each position.
     num_classes: number of logits; 0 or None returns the pooled features.
     is_training: batch norm's mode, and whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
     min_depth: see `inception_v2_base`.
     depth_multiplier: see `inception_v2_base`.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
     reuse: whether the variables exist already.
     scope: variable scope.
-    global_pool: whether to average features over the whole image, of any size.
-    final_endpoint: where to stop, see `inception_v2_base`; its output is then
-      returned. None builds everything.
+    global_pool: whether to average over the whole image, of any size.
+    final_endpoint: the last layer to build and return, see `inception_v2_base`;
+      None builds all.
 
   Returns:
-    (net, end_points): logits [batch, num_classes] (or a map of them), or features
-    [batch, 1, 1, 1024]; end_points by scope.
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes]; or features [batch, 1, 1, 1024]. end_points by scope.
 
   Raises:
     UserError: the image is too large for the squeeze, or `depth_multiplier` is not

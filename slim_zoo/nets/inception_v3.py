@@ -1,8 +1,8 @@
 """Inception v3 (Szegedy et al. 2016, arXiv 1512.00567), table 1.
 
-Five kinds of modules: figure 5 of the paper at 35 x 35, figure 6 (n = 7) at
-17 x 17, figure 7 at 8 x 8, and two that halve the resolution (figure 10 and its
-longer kin). The auxiliary classifier stands on the last 17 x 17 module.
+Five kinds of modules: figure 5 of the paper at 35 x 35, figure 6 (n = 7) at 17 x 17,
+figure 7 at 8 x 8, and two that halve the resolution (figure 10 and a longer variant).
+The auxiliary classifier reads the last 17 x 17 module.
 """
 
 import functools
@@ -49,7 +49,7 @@ def _figure_7(scope, last_of_branch_1):
   ))
 
 
-# Named 1x1 in the old checkpoints, these two are 3x3.
+# The published checkpoints name these two convolutions 1x1, but they are 3x3.
 _MIXED_6A = Mixed('Mixed_6a', (
     (Conv('Conv2d_1a_1x1', 3, 384, stride=2, padding='VALID'),),
     (Conv('Conv2d_0a_1x1', 1, 64), Conv('Conv2d_0b_3x3', 3, 96),
@@ -89,12 +89,12 @@ LAYERS = (
 
 def inception_v3_base(inputs, final_endpoint='Mixed_7c', min_depth=16,
                       depth_multiplier=1.0, scope=None):
-  """Builds Inception v3 up to a chosen end point.
+  """Builds Inception v3 up to an end point.
 
   Args:
     inputs: float [batch, height, width, 3], of at least 75 x 75.
-    final_endpoint: where to stop: a scope of `LAYERS`.
-    min_depth: what no depth falls below, where `depth_multiplier` is below 1.
+    final_endpoint: the last layer to build: a scope of `LAYERS`.
+    min_depth: the smallest depth, if `depth_multiplier` is below 1.
     depth_multiplier: scales the depths of all convolutions.
     scope: variable scope.
 
@@ -103,8 +103,8 @@ def inception_v3_base(inputs, final_endpoint='Mixed_7c', min_depth=16,
     at 299, and all outputs by scope.
 
   Raises:
-    UserError: no such end point, or a `depth_multiplier` that is not positive; it
-      is a ValueError.
+    UserError: the end point does not exist, or `depth_multiplier` is not positive;
+      it is a ValueError.
   """
   options = Options(
       inception_blocks.scaled_width(depth_multiplier, min_depth))
@@ -119,18 +119,18 @@ def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
   Args:
     net: features, float [batch, height, width, 2048].
     end_points: dict that receives the new end points.
-    num_classes: number of logits; 0 or None leaves them out.
+    num_classes: number of logits; 0 or None builds none.
     dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
-    global_pool: whether to average over the whole image, whatever its size.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
+    global_pool: whether to average over the whole image, of any size.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
     num_classes] without the squeeze; without classes, the pooled features.
 
   Raises:
-    UserError: the logits are a map that cannot be squeezed; it is a ValueError.
+    UserError: the logits are not 1 x 1 for the squeeze; it is a ValueError.
   """
   with tf.variable_scope('Logits'):
     if global_pool:
@@ -158,26 +158,26 @@ def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
   """Builds Inception v3 for classification.
 
   Args:
-    inputs: float [batch, height, width, 3]. Without `global_pool`, sizes up to 299
-      give one answer, larger ones a map of them.
+    inputs: float [batch, height, width, 3]. Without `global_pool`, sizes up to 299 give
+      one prediction, larger ones a prediction for each position.
     num_classes: number of logits; 0 or None returns the pooled features.
     is_training: batch norm's mode, and whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
     min_depth: see `inception_v3_base`.
     depth_multiplier: see `inception_v3_base`.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
     reuse: whether the variables exist already.
-    create_aux_logits: whether there is an end point 'AuxLogits' of the shape of
-      the logits, from the 17 x 17 features; it helps training.
+    create_aux_logits: whether to add the end point 'AuxLogits', of the shape of the
+      logits, computed from the 17 x 17 features; it helps training.
     scope: variable scope.
-    global_pool: whether to average features over the whole image, of any size.
-    final_endpoint: where to stop, see `inception_v3_base`; its output is then
-      returned. None builds everything.
+    global_pool: whether to average over the whole image, of any size.
+    final_endpoint: the last layer to build and return, see `inception_v3_base`;
+      None builds all.
 
   Returns:
-    (net, end_points): logits [batch, num_classes] (or a map of them), or features
-    [batch, 1, 1, 2048]; end_points by scope.
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes]; or features [batch, 1, 1, 2048]. end_points by scope.
 
   Raises:
     UserError: the image is too small for the auxiliary logits or too large for
@@ -202,15 +202,15 @@ def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
 def _auxiliary_logits(net, num_classes, spatial_squeeze, width):
   with tf.variable_scope('AuxLogits'):
     net = inception_heads.auxiliary_stem(net, 'AvgPool_1a_5x5', width(128))  # 5
-    height, breadth = inception_heads.fitting_kernel(net, [5, 5])
-    net = slim.conv2d(net, width(768), [height, breadth], stride=1, padding='VALID',
+    kernel = inception_heads.fitting_kernel(net, [5, 5])
+    net = slim.conv2d(net, width(768), kernel, stride=1, padding='VALID',
                       weights_initializer=trunc_normal(0.01),
-                      scope=f'Conv2d_2a_{height}x{breadth}')  # 1
+                      scope=f'Conv2d_2a_{kernel[0]}x{kernel[1]}')  # 1
     net = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
                       normalizer_fn=None, weights_initializer=trunc_normal(0.001),
                       scope='Conv2d_2b_1x1')
     if spatial_squeeze and max(size or 1 for size in net.shape.as_list()[1:3]) > 1:
-      # Of larger images, where there is one answer for all places.
+      # Larger images: average over the positions to one prediction.
       net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
     if spatial_squeeze:
       net = inception_heads.squeeze(

@@ -105,11 +105,11 @@ def block_inception_c(inputs, scope=None, reuse=None):
 
 
 def inception_v4_base(inputs, final_endpoint='Mixed_7d', scope=None):
-  """Builds Inception v4 up to a chosen end point.
+  """Builds Inception v4 up to an end point.
 
   Args:
     inputs: float [batch, height, width, 3], of at least 75 x 75.
-    final_endpoint: where to stop: a scope of `LAYERS`.
+    final_endpoint: the last layer to build: a scope of `LAYERS`.
     scope: variable scope.
 
   Returns:
@@ -117,7 +117,7 @@ def inception_v4_base(inputs, final_endpoint='Mixed_7d', scope=None):
     at 299, and all outputs by scope.
 
   Raises:
-    UserError: no such end point; it is a ValueError.
+    UserError: the end point does not exist; it is a ValueError.
   """
   with tf.variable_scope(scope, 'InceptionV4', [inputs]):
     return inception_blocks.build(inputs, LAYERS, final_endpoint)
@@ -143,17 +143,17 @@ def inception_v4(inputs, num_classes=1001, is_training=True, dropout_keep_prob=0
   """Builds Inception v4 for classification.
 
   Args:
-    inputs: float [batch, height, width, 3]. The features are averaged over the
-      whole image; without `create_aux_logits` its size may be unknown.
+    inputs: float [batch, height, width, 3]. The features are averaged over the whole
+      image; the size may be unknown without `create_aux_logits`.
     num_classes: number of logits; 0 or None returns the pooled features.
     is_training: batch norm's mode, and whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
     reuse: whether the variables exist already.
     scope: variable scope.
-    create_aux_logits: whether there is an end point 'AuxLogits' of the shape of
-      the logits, from the 17 x 17 features; it helps training.
-    final_endpoint: where to stop, see `inception_v4_base`; its output is then
-      returned. None builds everything.
+    create_aux_logits: whether to add the end point 'AuxLogits', of the shape of the
+      logits, computed from the 17 x 17 features; it helps training.
+    final_endpoint: the last layer to build and return, see `inception_v4_base`;
+      None builds all.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or features [batch, 1, 1,

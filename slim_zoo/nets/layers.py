@@ -1,13 +1,13 @@
 """Layers that several networks share: padding, strides, grouped convolution, SE.
 
-    conv2d_or_product     a convolution, as a matrix product where it is one
-    conv2d_same           a strided convolution whose padding is of its kernel alone
-    grouped_conv2d        a convolution of each group of channels by itself
-    max_pool2d_symmetric  a pool that pads all sides alike
-    fixed_padding         the padding of conv2d_same, before any convolution
+    conv2d_or_product     a convolution, computed as a matrix product if it is one
+    conv2d_same           a strided convolution; its padding depends on the kernel only
+    grouped_conv2d        a convolution of separate groups of channels
+    max_pool2d_symmetric  a max pool with equal padding on all sides
+    fixed_padding         the padding of conv2d_same as a separate op
     subsample             every n-th pixel
-    atrous_strides        strides that stop at a resolution, with dilation after it
-    squeeze_excite        channels scaled by gates that see the whole feature map
+    atrous_strides        strides up to an output stride, then dilation
+    squeeze_excite        scales channels by gates computed from the whole feature map
     squeeze_excitation    the same as an `attention_fn` of units
 """
 
@@ -16,10 +16,10 @@ import functools
 from slim_zoo import diagnostics
 from slim_zoo.tf_compat import slim, tf
 
-# Of a layer that gains by being a product; VGG's smallest has 4,096,000.
+# A layer with fewer weights stays a convolution; VGG's smallest has 4,096,000.
 _MANY_WEIGHTS = 4_000_000
-# The arguments of slim.conv2d that `conv2d_or_product` knows to compute.
-_OF_PRODUCTS = {
+# The arguments of slim.conv2d that `_product` supports.
+_PRODUCT_ARGUMENTS = {
     'stride', 'padding', 'activation_fn', 'normalizer_fn', 'weights_initializer',
     'weights_regularizer', 'biases_initializer', 'biases_regularizer',
     'outputs_collections', 'scope'}
@@ -30,8 +30,8 @@ def make_divisible(value, divisor, min_value=None):
 
   Args:
     value: a float or int.
-    divisor: of the result.
-    min_value: the least result; None means `divisor`.
+    divisor: the result is a multiple of this.
+    min_value: the smallest result; None means `divisor`.
   """
   nearest = int(value + divisor / 2) // divisor * divisor
   result = max(divisor if min_value is None else min_value, nearest)
@@ -39,10 +39,10 @@ def make_divisible(value, divisor, min_value=None):
 
 
 def fixed_padding(inputs, kernel_size, rate=1):
-  """Pads [batch, height, width, depth] with zeros by the kernel alone.
+  """Pads [batch, height, width, depth] with zeros, by the size of the kernel.
 
-  A 'VALID' convolution of this is as large as a 'SAME' one of `inputs`, but what
-  it sees does not depend on whether the size is even.
+  A 'VALID' convolution of the result has the output size of a 'SAME' convolution of
+  `inputs`, but its alignment does not depend on whether the size is even.
   """
   paddings = [(0, 0)]
   for size in slim.utils.two_element_tuple(kernel_size):
@@ -52,13 +52,13 @@ def fixed_padding(inputs, kernel_size, rate=1):
 
 
 def atrous_strides(strides, output_stride):
-  """Yields the (stride, rate) at which to build layers of nominal `strides`.
+  """Yields the (stride, rate) at which to build layers with nominal `strides`.
 
-  Once their product has reached `output_stride`, layers are dilated by the strides
-  that they give up. None changes nothing.
+  When the product of the strides reaches `output_stride`, later layers have stride 1
+  and are dilated by the strides that they lose. None keeps all strides.
 
   Raises:
-    ValueError: a stride leads past `output_stride`.
+    ValueError: a stride exceeds `output_stride`.
   """
   current = rate = 1
   for stride in strides:
@@ -82,48 +82,49 @@ def subsample(inputs, factor, scope=None):
 
 
 def conv2d_or_product(inputs, num_outputs, kernel_size, **arguments):
-  """Convolves as slim.conv2d; a large kernel on the whole feature map by a product.
+  """Convolves like slim.conv2d; a large kernel of the input's size becomes a matmul.
 
-  A convolution puts its weights in another order at every step, which takes longer than
-  the product: for fc6 of VGG and 8 images 0.2 s and 0.025 s on two cores. Layers of few
-  weights stay convolutions, for code that looks for those in a graph.
+  A convolution reorders its weights at every step, which takes longer than the matrix
+  product: 0.2 s and 0.025 s for fc6 of VGG and 8 images on two cores. Small layers stay
+  convolutions, so that code that looks for convolutions in a graph finds them.
 
   Args:
     inputs: float [batch, height, width, channels].
     num_outputs: depth of the output.
     kernel_size: an int, or height and width.
-    **arguments: of slim.conv2d; what is not among them is read from its arg scope.
+    **arguments: of slim.conv2d; missing ones come from its arg scope.
 
   Returns:
-    float [batch, height, width, num_outputs], of slim.conv2d.
+    float [batch, height, width, num_outputs], as from slim.conv2d.
   """
   scoped = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.conv2d), {})
-  chosen = {'padding': 'SAME', **scoped, **arguments}
+  options = {'padding': 'SAME', **scoped, **arguments}
   kernel = slim.utils.two_element_tuple(kernel_size)
   channels = inputs.shape[3]
-  if (channels is None or set(chosen) - _OF_PRODUCTS or chosen.get('normalizer_fn')
-      or chosen.get('biases_initializer', True) is None
+  if (channels is None or set(options) - _PRODUCT_ARGUMENTS
+      or options.get('normalizer_fn')
+      or options.get('biases_initializer', True) is None
       or tuple(inputs.shape[1:3].as_list()) != kernel
-      or (chosen['padding'] != 'VALID' and kernel != (1, 1))
+      or (options['padding'] != 'VALID' and kernel != (1, 1))
       or kernel[0] * kernel[1] * channels * num_outputs < _MANY_WEIGHTS):
     return slim.conv2d(inputs, num_outputs, kernel_size, **arguments)
-  return _product(inputs, num_outputs, kernel, chosen)
+  return _product(inputs, num_outputs, kernel, options)
 
 
-def _product(inputs, num_outputs, kernel, chosen):
-  """Multiplies with the weights of slim.conv2d; `chosen` are its arguments."""
+def _product(inputs, num_outputs, kernel, options):
+  """Multiplies by the weights of slim.conv2d; `options` are its arguments."""
   size = kernel[0] * kernel[1] * inputs.shape[3]
-  activation_fn = chosen.get('activation_fn', tf.nn.relu)
+  activation_fn = options.get('activation_fn', tf.nn.relu)
   dtype = inputs.dtype.base_dtype
-  with tf.variable_scope(chosen.get('scope'), 'Conv', [inputs]) as sc:
+  with tf.variable_scope(options.get('scope'), 'Conv', [inputs]) as sc:
     weights = slim.model_variable(
         'weights', [*kernel, inputs.shape[3], num_outputs], dtype,
-        chosen.get('weights_initializer', slim.xavier_initializer()),
-        chosen.get('weights_regularizer'))
+        options.get('weights_initializer', slim.xavier_initializer()),
+        options.get('weights_regularizer'))
     biases = slim.model_variable(
         'biases', [num_outputs], dtype,
-        chosen.get('biases_initializer', tf.zeros_initializer()),
-        chosen.get('biases_regularizer'))
+        options.get('biases_initializer', tf.zeros_initializer()),
+        options.get('biases_regularizer'))
     net = tf.matmul(tf.reshape(inputs, [-1, size]),
                     tf.reshape(weights, [size, num_outputs]))
     net = tf.reshape(net, [-1, 1, 1, num_outputs], name='Conv2D')
@@ -131,7 +132,7 @@ def _product(inputs, num_outputs, kernel, chosen):
     if activation_fn is not None:
       net = activation_fn(net)
     return slim.utils.collect_named_outputs(
-        chosen.get('outputs_collections'), sc.name, net)
+        options.get('outputs_collections'), sc.name, net)
 
 
 @slim.add_arg_scope
@@ -140,13 +141,13 @@ def grouped_conv2d(inputs, num_outputs: int, kernel_size: int, groups: int,
                    activation_fn=tf.nn.relu, normalizer_fn=None,
                    normalizer_params=None, weights_initializer=None,
                    weights_regularizer=None, outputs_collections=None, scope=None):
-  """Convolves each group of channels by itself, in one operation.
+  """Convolves each group of channels separately, in one op.
 
-  A filter sees 1 / groups of the input (Krizhevsky 2012; Xie et al. 2017, arXiv
-  1611.05431). The layer reads its own arg scope and not that of slim.conv2d. All
+  A filter reads 1 / groups of the input channels (Krizhevsky 2012; Xie et al. 2017,
+  arXiv 1611.05431). The layer has its own arg scope, separate from slim.conv2d's. All
   groups share one variable, 'weights' of [kernel, kernel, channels / groups,
-  num_outputs]: the transpose of what PyTorch stores. Group g reads the g-th slice of
-  the inputs and gives the g-th slice of the outputs.
+  num_outputs], the transpose of PyTorch's. Group g reads the g-th slice of the inputs
+  and writes the g-th slice of the outputs.
 
   Args:
     inputs: float [batch, height, width, channels].
@@ -156,8 +157,8 @@ def grouped_conv2d(inputs, num_outputs: int, kernel_size: int, groups: int,
     stride: stride in height and width.
     padding: 'SAME' or 'VALID'.
     rate: dilation.
-    activation_fn: after the normalization; None is linear.
-    normalizer_fn: instead of biases.
+    activation_fn: applied after the normalization; None is linear.
+    normalizer_fn: replaces the biases.
     normalizer_params: arguments of `normalizer_fn`.
     weights_initializer: None means slim's variance scaling.
     weights_regularizer: penalty on the weights.
@@ -173,15 +174,15 @@ def grouped_conv2d(inputs, num_outputs: int, kernel_size: int, groups: int,
   channels = slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
   if channels % groups or num_outputs % groups:
     raise diagnostics.UserError(
-        f'groups {groups} cannot share {channels} channels in and {num_outputs} out:'
-        ' give a divisor of both')
+        f'groups {groups} does not divide {channels} input and {num_outputs} output'
+        ' channels: give a divisor of both')
   with tf.variable_scope(scope, 'GroupedConv', [inputs]) as sc:
     weights = slim.model_variable(
         'weights', [kernel_size, kernel_size, channels // groups, num_outputs],
         dtype=inputs.dtype.base_dtype,
         initializer=weights_initializer or slim.variance_scaling_initializer(),
         regularizer=weights_regularizer)
-    # TensorFlow reads the number of groups off the depth of the weights.
+    # tf.nn.conv2d infers the number of groups from the depth of the weights.
     net = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding,
                        dilations=rate)
     if normalizer_fn is not None:
@@ -199,10 +200,10 @@ def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None,
                 groups=1):
   """Convolves with 'SAME' padding that does not depend on the image size.
 
-  TensorFlow's own 'SAME' pads a strided convolution by how the stride divides
-  the size, so that a crop of an image sees other pixels than the image did. Here
-  the padding is of the kernel alone: conv2d_same at stride s equals the same
-  convolution at stride 1 followed by `subsample` by s.
+  TensorFlow's 'SAME' padding of a strided convolution depends on the image size, so a
+  crop is sampled at other pixels than the image. Here the padding depends on the kernel
+  only: conv2d_same at stride s equals the convolution at stride 1 followed by
+  `subsample` by s.
 
   Args:
     inputs: float [batch, height, width, channels].
@@ -226,13 +227,13 @@ def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None,
 
 
 def max_pool2d_symmetric(inputs, kernel_size, stride, scope=None):
-  """Pools like 'SAME', but pads all sides alike whatever the size.
+  """Pools like 'SAME', with equal padding on all sides at every size.
 
   Args:
     inputs: float [batch, height, width, channels].
     kernel_size: height and width of the kernel, an odd number.
     stride: output stride.
-    scope: name of the operation.
+    scope: name of the op.
 
   Returns:
     float [batch, ceil(height / stride), ceil(width / stride), channels].
@@ -248,23 +249,23 @@ def max_pool2d_symmetric(inputs, kernel_size, stride, scope=None):
 def squeeze_excite(input_tensor, divisible_by=8, squeeze_factor=3,
                    inner_activation_fn=tf.nn.relu, gating_fn=tf.sigmoid,
                    squeeze_input_tensor=None, pool=None):
-  """Scales each channel by a gate that sees the whole feature map.
+  """Scales each channel by a gate computed from the whole feature map.
 
   Squeeze-and-excitation, Hu et al. 2018, arXiv 1709.01507.
 
   Args:
-    input_tensor: float [batch, height, width, channels], to scale.
-    divisible_by: divisor of the depth of the squeezed layer.
-    squeeze_factor: how many times smaller that depth is.
+    input_tensor: float [batch, height, width, channels], the features to scale.
+    divisible_by: the depth of the squeezed layer is a multiple of this.
+    squeeze_factor: the depth of the input divided by the depth of the squeezed layer.
     inner_activation_fn: activation of the squeezed layer.
     gating_fn: activation of the gates.
-    squeeze_input_tensor: input of the gates; None means `input_tensor`.
-    pool: the height and width, an int or a pair, of windows over which to average
-      instead of the whole feature map; the gates of all windows are resized to the
-      input's size, bilinearly.
+    squeeze_input_tensor: the input of the gates; None means `input_tensor`.
+    pool: height and width, an int or a pair, of average pooling windows in place of the
+      whole feature map. The gates of all windows are resized bilinearly to the input's
+      size.
 
   Returns:
-    float, of the shape of `input_tensor`.
+    float, same shape as `input_tensor`.
   """
   with tf.variable_scope('squeeze_excite', values=[input_tensor]):
     gate_input = input_tensor if squeeze_input_tensor is None else squeeze_input_tensor
@@ -288,27 +289,27 @@ def squeeze_excite(input_tensor, divisible_by=8, squeeze_factor=3,
 
 @slim.add_arg_scope
 def squeeze_excitation(inputs, reduction: int = 16):
-  """Scales each channel by a gate in (0, 1), as an `attention_fn` of any unit.
+  """Scales each channel by a gate in (0, 1): an `attention_fn` for any unit.
 
       with slim.arg_scope([resnet_v2.bottleneck], attention_fn=squeeze_excitation):
         net, end_points = resnet_v2.resnet_v2_50(images)
 
-  These units take an `attention_fn`, a function from features to features of the same
-  shape, and call it on the features that the block scales:
+  These units have an argument `attention_fn`, a function from features to features of
+  the same shape, and apply it to the features that the block scales:
 
       resnet_v1.bottleneck, resnet_v2.bottleneck  the residual, before the addition
       inception_blocks.mixed                      the joined branches of a module
       inception_resnet_v2.scaled_residual         the residual, before it is scaled
 
-  The gates are sigmoid(W2 relu(W1 average + b1) + b2), equations 2 to 4 of the paper,
-  in the variables 'squeeze_excite/Conv' and 'squeeze_excite/Conv_1', the names that
-  MobileNet V3 gave them; the weights are penalized as the arg scope's convolutions.
+  The gates are sigmoid(W2 relu(W1 average + b1) + b2), equations 2 to 4 of the paper.
+  The variables are 'squeeze_excite/Conv' and 'squeeze_excite/Conv_1', as in MobileNet
+  V3; the arg scope of convolutions sets their weight decay.
 
   Args:
     inputs: float [batch, height, width, channels].
-    reduction: how many times fewer units there are between the two layers.
+    reduction: the depth of `inputs` divided by the depth of the first layer.
 
   Returns:
-    float, of the shape of `inputs`.
+    float, same shape as `inputs`.
   """
   return squeeze_excite(inputs, divisible_by=1, squeeze_factor=reduction)

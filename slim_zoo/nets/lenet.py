@@ -19,7 +19,7 @@ def lenet_arg_scope(weight_decay=0.0):
 
 
 def check_final_endpoint(final_endpoint):
-  """Raises UserError unless it is None or one that LeNet and CifarNet stop after."""
+  """Raises UserError for an end point at which LeNet and CifarNet cannot stop."""
   if final_endpoint not in (None, 'conv2', 'pool2'):
     raise diagnostics.unknown_name(
         'final_endpoint', final_endpoint, ['conv2', 'pool2'])
@@ -30,19 +30,18 @@ def lenet(images, num_classes=10, is_training=False, dropout_keep_prob=0.5,
   """Builds LeNet.
 
   Args:
-    images: float32 [batch, height, width, channels]; 28 x 28 x 1 in the paper's
-      use. The size fixes the shape of fc3.
+    images: float32 [batch, height, width, channels]; 28 x 28 x 1 in the paper. The
+      shape of fc3 depends on the size.
     num_classes: number of logits; 0 or None returns the 1024 features of fc3.
     is_training: whether dropout is on.
     dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: turns logits into the end point 'Predictions'.
+    prediction_fn: computes the end point 'Predictions' from the logits.
     scope: variable scope.
-    final_endpoint: the last pool, 'pool2', or the convolution before it, 'conv2', to
-      stop after; None builds everything.
+    final_endpoint: 'pool2' or 'conv2' returns this feature map; None builds all.
 
   Returns:
-    (net, end_points): logits or features, float32 [batch, depth], or with a
-    `final_endpoint` its feature map; end_points by layer name.
+    (net, end_points): logits or features, float32 [batch, depth], or the feature map
+    `final_endpoint`; end_points by layer name.
 
   Raises:
     UserError: there is no such `final_endpoint`; it is a ValueError.

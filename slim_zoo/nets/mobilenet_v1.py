@@ -1,7 +1,7 @@
 """MobileNet V1 (Howard et al. 2017, arXiv 1704.04861).
 
-Table 1 of the paper is `MOBILENETV1_CONV_DEFS` below: a convolution, then thirteen
-separable ones, each a depthwise (the stride) and a 1x1 convolution (the depth).
+Table 1 of the paper is `MOBILENETV1_CONV_DEFS` below: a convolution, then 13 separable
+convolutions: depthwise (with the stride) and 1x1 (with the depth).
 
                       multiply-adds   parameters   at 224
     mobilenet_v1          569M           4.24M
@@ -71,16 +71,15 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
 
   Args:
     inputs: float [batch, height, width, 3].
-    final_endpoint: where to stop: 'Conv2d_0', 'Conv2d_N_depthwise' or
+    final_endpoint: the last layer to build: 'Conv2d_0', 'Conv2d_N_depthwise' or
       'Conv2d_N_pointwise'; None builds all of `conv_defs`.
-    min_depth: least number of channels, for multipliers below 1.
-    depth_multiplier: how many times as many channels there should be.
-    conv_defs: list of `Conv` and `DepthSepConv`; None means
-      `MOBILENETV1_CONV_DEFS`.
-    output_stride: ratio of input to output resolution to keep: 8, 16 or 32. Layers
-      that would lead past it are dilated instead. None changes nothing.
-    use_explicit_padding: whether what a convolution sees does not depend on
-      whether the size is even, see `layers.fixed_padding`.
+    min_depth: smallest number of channels, for multipliers below 1.
+    depth_multiplier: factor of the number of channels.
+    conv_defs: list of `Conv` and `DepthSepConv`; None means `MOBILENETV1_CONV_DEFS`.
+    output_stride: ratio of input to output resolution: 8, 16 or 32. Later layers are
+      dilated in place of their strides. None keeps all strides.
+    use_explicit_padding: whether to pad with `layers.fixed_padding`, so that the
+      alignment does not depend on whether the size is even.
     scope: variable scope.
 
   Returns:
@@ -88,15 +87,15 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
     and all end points by name.
 
   Raises:
-    ValueError: there is no such `final_endpoint`, `depth_multiplier` is not above
-      0, `output_stride` is none of those, or `conv_defs` holds something else.
+    ValueError: `final_endpoint` does not exist, `depth_multiplier` is not above 0,
+      `output_stride` is another number, or `conv_defs` has another element.
   """
   if depth_multiplier <= 0:
     raise diagnostics.UserError(
-        f'depth_multiplier is {depth_multiplier}, it must be above 0')
+        f'depth_multiplier is {depth_multiplier}: it must be greater than 0')
   if output_stride is not None and output_stride not in _OUTPUT_STRIDES:
     raise diagnostics.UserError(
-        f'output_stride is {output_stride}, it must be 8, 16, 32 or None')
+        f'output_stride is {output_stride}: it must be 8, 16, 32 or None')
   conv_defs = MOBILENETV1_CONV_DEFS if conv_defs is None else conv_defs
   depth_of = lambda conv_def: max(int(conv_def.depth * depth_multiplier), min_depth)
   net, end_points = inputs, {}
@@ -117,7 +116,7 @@ def mobilenet_v1_base(inputs, final_endpoint='Conv2d_13_pointwise', min_depth=8,
 
 
 def _pool(net, global_pool, end_points):
-  """Averages over space: over all of it, or over 7 x 7, or what there is."""
+  """Averages over the whole features, or over windows of at most 7 x 7."""
   if global_pool:
     net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
     end_points['global_pool'] = net
@@ -138,24 +137,24 @@ def mobilenet_v1(inputs, num_classes=1000, dropout_keep_prob=0.999, is_training=
     inputs: float [batch, height, width, 3].
     num_classes: number of logits; 0 or None returns the pooled features.
     dropout_keep_prob: share of activations that dropout keeps.
-    is_training: mode of batch norm and dropout; None leaves it to the caller's
+    is_training: mode of batch norm and dropout; None keeps the modes of the caller's
       arg scope.
-    min_depth: least number of channels, for multipliers below 1.
-    depth_multiplier: how many times as many channels there should be.
+    min_depth: smallest number of channels, for multipliers below 1.
+    depth_multiplier: factor of the number of channels.
     conv_defs: see `mobilenet_v1_base`.
-    prediction_fn: turns logits into the end point 'Predictions'; None leaves it
+    prediction_fn: computes the end point 'Predictions' from the logits; None leaves it
       out.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
     reuse: whether the variables exist already.
     scope: variable scope.
-    global_pool: whether to average over the whole map, so that any size gives one
-      answer; else over 7 x 7, the map of an image of 224, or what there is.
-    final_endpoint: where to stop, see `mobilenet_v1_base`; its output is then
-      returned. None builds everything.
+    global_pool: whether to average over the whole features, so that any image size
+      gives one prediction; else over windows of at most 7 x 7, the features at 224.
+    final_endpoint: the last layer to build and return, see `mobilenet_v1_base`; None
+      builds all.
 
   Returns:
-    (net, end_points): logits, float [batch, num_classes] (or a map of them), or
-    features [batch, 1, 1, depth]; end points by name.
+    (net, end_points): logits, float [batch, num_classes], or [batch, height, width,
+    num_classes]; or features [batch, 1, 1, depth]. end_points are by name.
 
   Raises:
     ValueError: `inputs` is not of rank 4; or as `mobilenet_v1_base`.
@@ -201,14 +200,14 @@ def mobilenet_v1_arg_scope(is_training=True, weight_decay=0.00004, stddev=0.09,
   """Returns the arg scope of MobileNet V1.
 
   Args:
-    is_training: batch norm's mode; None leaves it alone.
+    is_training: batch norm's mode; None does not set it.
     weight_decay: L2 penalty on weights.
-    stddev: deviation of the truncated normal that weights are drawn from.
-    regularize_depthwise: whether depthwise weights decay too; they are so few that
-      the paper advises against it.
+    stddev: standard deviation of the initial weights (truncated normal).
+    regularize_depthwise: whether depthwise weights have weight decay; the paper advises
+      against it, because they are few.
     batch_norm_decay: decay of the moving mean and variance.
     batch_norm_epsilon: added to the variance.
-    batch_norm_updates_collections: where the moving averages' updates go.
+    batch_norm_updates_collections: collection of the updates of the moving averages.
     normalizer_fn: normalizer of all convolutions.
   """
   regularizer = slim.l2_regularizer(weight_decay)

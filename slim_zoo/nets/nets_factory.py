@@ -1,6 +1,6 @@
 """Networks by name, built under their arg scopes.
 
-The rows are in `catalog.networks`; here they meet the functions they name.
+The rows are in `catalog.networks`; this module imports the functions that they name.
 """
 
 import contextlib
@@ -39,23 +39,23 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
     weight_decay: L2 penalty on the weights that the network regularizes.
     is_training: whether dropout is on and batch norm uses the batch's statistics.
     frozen_batch_norm_scopes: scopes whose batch norm keeps its moving statistics and
-      normalizes by them in training too, see `normalization.frozen_batch_norm`.
-    compute_dtype: of the computation: tf.float32, or tf.float16 or
-      tf.bfloat16 with float32 variables, see `precision.build`.
-    data_format: 'NHWC', or 'NCHW' for networks that compute channels first. The
-      images are channels last in either case.
-    with_feature_maps: whether the end points contain every one of `feature_map_names`,
-      including those that TF-Slim does not have: ResNet v2's postnorm.
+      uses them in training too, see `normalization.frozen_batch_norm`.
+    compute_dtype: tf.float32, or tf.float16 or tf.bfloat16 with float32 variables, see
+      `precision.build`.
+    data_format: 'NHWC', or 'NCHW' for networks that support channels first. The images
+      are channels last in both.
+    with_feature_maps: whether the end points contain all of `feature_map_names`,
+      including ResNet v2's postnorm, which TF-Slim does not have.
 
   Returns:
-    network_fn(images, **kwargs) -> (logits, end_points), with images float32
-    [batch, height, width, channels] and kwargs as the network's function takes
-    them, and with the attribute `default_image_size`. It raises UserError for
-    images that are too small, see `catalog.networks.ImageSizes`. Images that do not
-    fit the network's last pool are averaged over, see `_fit_to_size`.
+    network_fn(images, **kwargs) -> (logits, end_points), with images float32 [batch,
+    height, width, channels], kwargs of the network's function, and the attribute
+    `default_image_size`. It raises UserError for images that are too small, see
+    `catalog.networks.ImageSizes`. If images do not fit the network's last pool, the
+    features are averaged, see `_fit_to_size`.
 
   Raises:
-    UserError: there is no such network, or it has no such data format; it is a
+    UserError: the network does not exist or does not support the data format; it is a
       ValueError.
   """
   networks.get_network(name)
@@ -88,7 +88,7 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
           return fake_quantization.build(build, images, is_training, quantization)
         return build(images)
 
-  # Some callers ask a network function for its size whatever the network.
+  # Callers may read the size of any network function.
   network_fn.default_image_size = getattr(
       networks_map[name], 'default_image_size', None)
   return network_fn
@@ -109,36 +109,36 @@ def _parameters(name):
 
 
 def _static_size(images) -> tuple[int, int] | None:
-  """Returns the height and width of images or clips; None if they are not known."""
+  """Returns the height and width of images or clips; None if they are unknown."""
   size = images.shape[-3:-1].as_list() if images.shape.rank in (4, 5) else [None]
   return None if None in size else tuple(size)
 
 
 def _fit_to_size(name, images, num_classes, is_training, kwargs):
-  """Returns the arguments with which a network works on images of another size.
+  """Returns the arguments for images of a size other than the default.
 
-  Larger images, which would give a map of logits, are averaged over before the
-  logits. In evaluation, where nothing reads it, the auxiliary head is left out if
-  the images are too small for it. Arguments of the caller come first.
+  For larger images the features are averaged before the logits; without that there are
+  logits for each position. If the images are too small for the auxiliary head, it is
+  left out in evaluation, where it is not used. The caller's arguments have priority.
   """
   size = _static_size(images)
   if size is None or not num_classes:
     return kwargs
   sizes = networks.get_network(name).sizes
-  fitted = {}
+  arguments = {}
   if sizes.fixed_pool and kwargs.get('spatial_squeeze', True):
     smallest, largest = sizes.fixed_pool
     if min(size) < smallest or max(size) > largest:
-      fitted['global_pool'] = True
+      arguments['global_pool'] = True
   if not is_training and min(size) < sizes.smallest_in_training and (
       'create_aux_logits' in _parameters(name)):
-    fitted['create_aux_logits'] = False
-  return fitted | kwargs
+    arguments['create_aux_logits'] = False
+  return arguments | kwargs
 
 
 @contextlib.contextmanager
 def _explained_size(name, images, is_training, kwargs):
-  """Raises UserError with the smallest size if images are too small to build."""
+  """Raises UserError with the smallest size if building fails on too small images."""
   try:
     yield
   except ValueError as error:
@@ -146,65 +146,65 @@ def _explained_size(name, images, is_training, kwargs):
     if size and 'final_endpoint' not in kwargs:
       try:
         networks.check_image_size(name, size, is_training)
-      except diagnostics.UserError as explained:
-        raise explained from error
+      except diagnostics.UserError as size_error:
+        raise size_error from error
     raise
 
 
 def data_formats(name: str) -> tuple[str, ...]:
-  """Returns the data formats that a network can compute in, 'NHWC' before 'NCHW'."""
-  takes_one = hasattr(networks_map[name], 'default_config') or (
+  """Returns the data formats that a network supports, 'NHWC' before 'NCHW'."""
+  has_format = hasattr(networks_map[name], 'default_config') or (
       'data_format' in _parameters(name))
-  return ('NHWC', 'NCHW') if takes_one else ('NHWC',)
+  return ('NHWC', 'NCHW') if has_format else ('NHWC',)
 
 
 def _channels_first(network):
-  """Returns a network that computes channels first, on images channels last."""
-  if hasattr(network, 'default_config'):  # Searched cells, which turn the images.
+  """Returns a network that computes channels first, for images channels last."""
+  if hasattr(network, 'default_config'):  # Searched cells, which transpose the images.
     config = network.default_config()
     config.data_format = 'NCHW'
     return functools.partial(network, config=config)
 
-  def of_clips(images, **kwargs):
+  def clip_network(images, **kwargs):
     return network(
         tf.transpose(images, [0, 4, 1, 2, 3]), data_format='NCDHW', **kwargs)
 
-  return of_clips
+  return clip_network
 
 
 def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
-  """Returns the function that builds a network up to the requested feature maps.
+  """Returns the function that builds a network up to its feature maps.
 
-  Layers behind the maps are not built: no variable, weight decay or batch norm
-  update is left over.
+  Later layers are not built, so there are no variables, weight decay or batch norm
+  updates of them.
 
   Args:
     name: a name of `catalog.networks.NETWORKS`.
-    strides: of the maps, each one of `feature_map_names(name)`.
+    strides: strides of the feature maps, from `feature_map_names(name)`.
     weight_decay: L2 penalty on the weights that the network regularizes.
-    is_training: as for `get_network_fn`.
+    is_training: as in `get_network_fn`.
 
   Returns:
-    feature_maps_fn(images, **kwargs) -> (maps, end_points): {stride: feature map},
-    the deepest first, and all end points up to there. Images and kwargs are those of
+    feature_maps_fn(images, **kwargs) -> (maps, end_points): {stride: feature map}, the
+    deepest first, and all end points up to it. Images and kwargs as in
     `get_network_fn`.
 
   Raises:
-    UserError: there is no such network, it has no feature maps, or none at one of
-      `strides`; it is a ValueError.
+    UserError: the network does not exist or has no feature map at one of `strides`; it
+      is a ValueError.
   """
-  end_points_of = feature_map_names(name)
-  absent = sorted(set(strides) - set(end_points_of))
-  if absent or not strides:
+  end_points_by_stride = feature_map_names(name)
+  missing = sorted(set(strides) - set(end_points_by_stride))
+  if missing or not strides:
     raise diagnostics.UserError(
         f'strides={tuple(strides)}, but {name} has feature maps at strides'
-        f" {', '.join(map(str, end_points_of))}: name one or more of these")
-  # The scopes below the network's own, which may stand in another one.
-  scopes = {stride: end_points_of[stride].removeprefix(f'{name}/')
+        f" {', '.join(map(str, end_points_by_stride))}: give one or more of these")
+  # The scopes below the network's own scope, which may be inside another scope.
+  scopes = {stride: end_points_by_stride[stride].removeprefix(f'{name}/')
             for stride in sorted(set(strides), reverse=True)}
   stop = {'final_endpoint': next(iter(scopes.values()))}
   if 'final_endpoint' not in _parameters(name):
-    stop['base_only'] = True  # MobileNet V2 and V3 would put their head on it.
+    stop['base_only'] = True  # MobileNet V2 and V3: leave out the head.
   network_fn = get_network_fn(name, None, weight_decay, is_training)
 
   def feature_maps_fn(images, **kwargs):
@@ -224,7 +224,7 @@ def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
 
 
 def _end_point(end_points, scope):
-  """Returns the end point at a scope below the network's, whatever that is."""
+  """Returns the end point at a scope below the network's scope."""
   return end_points[min(
       (end_point for end_point in end_points if f'/{end_point}'.endswith(f'/{scope}')),
       key=len)]
@@ -234,6 +234,6 @@ def feature_map_names(name: str) -> dict[int, str]:
   """Returns {stride: end point name} of a network; see `catalog.feature_maps`.
 
   Raises:
-    UserError: there is no such network, or it has no feature maps.
+    UserError: the network does not exist, or has no feature maps.
   """
   return feature_maps.feature_map_names(name)

@@ -1,13 +1,13 @@
 """Batch norm that can be frozen by scope.
 
-Arg scopes give `slim.batch_norm` one mode for a whole network. Fine-tuning often keeps
-the statistics of some layers as the checkpoint has them, because the batches are too
-small or too few to estimate them anew. So networks normalize by the `batch_norm` here,
-which is slim's in all but the mode of the layers below frozen scopes.
+Arg scopes set one mode of `slim.batch_norm` for a whole network. Fine-tuning often
+keeps the checkpoint's statistics of some layers, because the batches are too small or
+too few for new estimates. So networks use the `batch_norm` of this module: slim's,
+except that layers below frozen scopes are in evaluation mode.
 
-A network in evaluation mode can also be built with the statistics of its batches, by
-`batch_statistics`, to see what its moving averages are worth and to estimate them anew.
-Clones and workers that train together share their statistics by `synchronized`.
+`batch_statistics` builds a network in evaluation mode with the statistics of its
+batches, to check its moving averages or to estimate them again. `synchronized` averages
+the statistics of clones and workers that train together.
 """
 
 import contextlib
@@ -16,25 +16,24 @@ import weakref
 from slim_zoo.nets import synchronized_batch_norm
 from slim_zoo.tf_compat import slim, tf
 
-# The default of slim.batch_norm.
+# The default decay of slim.batch_norm.
 _SLIM_DECAY = 0.999
 # The scopes of the `frozen_batch_norm` blocks that are open.
 _frozen_scopes: list[tuple[str, ...]] = []
-# What is to be given to each layer in `batch_statistics` blocks that are open.
+# The arguments that open `batch_statistics` blocks set on each layer.
 _forced: list[dict] = []
-# What averages over replicas, in `synchronized` blocks that are open.
+# The averages over replicas that open `synchronized` blocks set.
 _statistics: list[synchronized_batch_norm.Statistics] = []
-# Graphs, and the decay of each layer in them whose statistics are updated.
+# By graph: the decay of each layer whose statistics are updated.
 _decays: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 @contextlib.contextmanager
 def frozen_batch_norm(scopes):
-  """Freezes the statistics of the batch norm layers that are built in the block.
+  """Freezes the statistics of the batch norm layers built in the block.
 
-  A frozen layer normalizes by its moving mean and variance in training too, and
-  makes no update of them. Its gamma and beta are not touched: whether they are
-  trained is the optimizer's matter.
+  A frozen layer uses its moving mean and variance in training too and does not update
+  them. Gamma and beta are not affected: the optimizer decides whether they are trained.
 
   Args:
     scopes: a sequence of variable scopes. As in slim, each is a prefix of names:
@@ -49,15 +48,15 @@ def frozen_batch_norm(scopes):
 
 @contextlib.contextmanager
 def batch_statistics(decay: float | None = None):
-  """Normalizes by each batch's own statistics, in networks that are built in the block.
+  """Uses each batch's own statistics in networks built in the block.
 
-  As in training; but what else depends on the network's mode, such as dropout, stays
-  as the network is told. Frozen layers go on with their moving averages. The updates
-  go to tf.GraphKeys.UPDATE_OPS.
+  This is as in training, but other parts that depend on the mode, such as dropout,
+  keep the network's mode. Frozen layers still use their moving averages. The updates
+  are added to tf.GraphKeys.UPDATE_OPS.
 
   Args:
-    decay: of the updates, in place of the network's; 0 makes the moving averages
-      those of the last batch.
+    decay: decay of the updates in place of the network's; 0 sets the moving averages to
+      the statistics of the last batch.
   """
   _forced.append({'is_training': True} | ({} if decay is None else {'decay': decay}))
   try:
@@ -68,10 +67,10 @@ def batch_statistics(decay: float | None = None):
 
 @contextlib.contextmanager
 def synchronized(statistics: synchronized_batch_norm.Statistics | None):
-  """Normalizes by the statistics of all replicas, in training networks of the block.
+  """Networks for training that are built in this block share statistics over replicas.
 
   Args:
-    statistics: average over the replicas; None: each has its own.
+    statistics: averages over the replicas; None: each replica has its own statistics.
   """
   if statistics is None:
     yield
@@ -84,25 +83,25 @@ def synchronized(statistics: synchronized_batch_norm.Statistics | None):
 
 
 def decays(graph: tf.Graph | None = None) -> dict[str, float]:
-  """Returns the decay of each layer's statistics, by the layer's scope.
+  """Returns the decay of each layer's statistics, by layer scope.
 
   Args:
-    graph: by default the current one.
+    graph: None means the current one.
 
   Returns:
-    What layers built in training mode have; frozen ones have none.
+    The decays of layers built in training mode; frozen layers are not included.
   """
   return dict(_decays.get(graph or tf.get_default_graph(), {}))
 
 
 def batch_norm(inputs, **kwargs) -> tf.Tensor:
-  """Normalizes as `slim.batch_norm` does, with its arguments and its arg scopes.
+  """Normalizes like `slim.batch_norm`, with its arguments and its arg scopes.
 
   Ioffe and Szegedy 2015, arXiv 1502.03167. Below a scope of `frozen_batch_norm` the
-  layer is in evaluation mode, whatever `is_training` says.
+  layer is always in evaluation mode.
   """
   name = _layer_name(kwargs.get('scope'))
-  # What is given in the call goes before what arg scopes give.
+  # Arguments of the call have priority over arg scopes.
   if any(f'{name}/'.startswith(scopes) for scopes in _frozen_scopes):
     kwargs['is_training'] = False
   elif _forced:
@@ -116,7 +115,7 @@ def batch_norm(inputs, **kwargs) -> tf.Tensor:
   return slim.batch_norm(inputs, **kwargs)
 
 
-# slim.arg_scope takes it for slim.batch_norm, so either name may stand in its list.
+# slim.arg_scope treats it as slim.batch_norm, so both names work in its list.
 batch_norm._key_op = slim.arg_scope_func_key(slim.batch_norm)
 
 
@@ -127,6 +126,6 @@ def _layer_name(scope) -> str:
 
 
 def _options(kwargs):
-  """Returns the arguments of a layer, those of arg scopes included."""
-  defaults = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.batch_norm), {})
-  return {'is_training': True, 'decay': _SLIM_DECAY, **defaults, **kwargs}
+  """Returns the arguments of a layer, including those of arg scopes."""
+  scoped = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.batch_norm), {})
+  return {'is_training': True, 'decay': _SLIM_DECAY, **scoped, **kwargs}

@@ -1,8 +1,8 @@
 """Pix2pix: a U-Net and a PatchGAN (Isola et al. 2017, arXiv 1611.07004), appendix 6.1.
 
-The generator halves the resolution with each block of the encoder and doubles it
-with each of the decoder, which also sees what the encoder had at its resolution.
-The discriminator judges overlapping patches instead of the whole image.
+Each block of the encoder halves the resolution. Each block of the decoder doubles it
+and also reads the encoder's output at its resolution. The discriminator classifies
+overlapping patches, not the whole image.
 """
 
 import collections
@@ -17,17 +17,17 @@ class Block(collections.namedtuple('Block', ('num_filters', 'decoder_keep_prob')
   """A level of the U-Net.
 
   Attributes:
-    num_filters: depth of its convolutions in the encoder and in the decoder.
-    decoder_keep_prob: share of activations that dropout keeps after the
-      decoder's; 0 for no dropout.
+    num_filters: depth of the convolutions in the encoder and in the decoder.
+    decoder_keep_prob: share of activations that dropout keeps after the decoder's
+      convolution; 0 for no dropout.
   """
 
 
 def _default_generator_blocks():
-  """Returns the blocks for images of 256 x 256, from the largest resolution on.
+  """Returns the blocks for 256 x 256 images, from the largest resolution on.
 
-  The paper has one more of 512, down to one pixel, and its dropout at the other end,
-  in the three smallest blocks.
+  The paper has one more block of 512, down to one pixel, and its dropout in the three
+  smallest blocks.
   """
   return [
       Block(64, 0.5),   # 128
@@ -43,7 +43,7 @@ def _default_generator_blocks():
 def pix2pix_arg_scope():
   """Returns the arg scope of both networks: instance norm, weights from N(0, 0.02).
 
-  Instance norm is batch norm at the paper's batch size of 1.
+  At the paper's batch size of 1, instance norm is batch norm.
   """
   with slim.arg_scope(
       [slim.conv2d, slim.conv2d_transpose],
@@ -70,7 +70,7 @@ def upsample(net, num_outputs, kernel_size, method='nn_upsample_conv'):
     float [batch, height * kernel_size[0], width * kernel_size[1], num_outputs].
 
   Raises:
-    UserError: there is no such method; it is a ValueError.
+    UserError: the method does not exist; it is a ValueError.
   """
   if method == 'nn_upsample_conv':
     for axis, factor in enumerate(kernel_size, 1):
@@ -87,7 +87,7 @@ def _check_size(images, num_blocks):
     length = images.shape.as_list()[axis]
     if length is not None and length % 2 ** num_blocks:
       raise diagnostics.UserError(
-          f'{num_blocks} blocks halve the {side} {num_blocks} times, and {length} is'
+          f'{num_blocks} blocks halve the {side} {num_blocks} times, but {length} is'
           f' not a multiple of {2 ** num_blocks}: resize the images or give other'
           ' blocks')
 
@@ -98,7 +98,7 @@ def _encode(net, blocks):
   for number, block in enumerate(blocks):
     arguments = {}
     if number == len(blocks) - 1:
-      # Instance norm would leave nothing of features that are down to one pixel.
+      # Instance norm of a feature map of one pixel would be 0.
       arguments = {'normalizer_fn': None, 'activation_fn': None}
     elif number == 0:
       arguments = {'normalizer_fn': None}
@@ -114,7 +114,7 @@ def _decode(encoded, blocks, upsample_fn, is_training):
   net = None
   for skip, block in zip(reversed(encoded), reversed(blocks), strict=True):
     net = skip if net is None else tf.concat([net, skip], 3)
-    # The ReLU stands before the upsampling: the encoder's features are leaky.
+    # The ReLU is before the upsampling, because the encoder has leaky ReLUs.
     net = upsample_fn(tf.nn.relu(net), block.num_filters, [2, 2])
     if block.decoder_keep_prob > 0:
       net = slim.dropout(net, block.decoder_keep_prob, is_training=is_training)
@@ -127,13 +127,13 @@ def pix2pix_generator(net, num_outputs, blocks=None,
   """Builds the generator, a U-Net. Build it under `pix2pix_arg_scope`.
 
   Args:
-    net: images, float [batch, height, width, channels]; height and width are
-      multiples of 2 to the number of blocks, 128 by default.
+    net: images, float [batch, height, width, channels]; height and width are multiples
+      of 2 to the number of blocks, 128 by default.
     num_outputs: channels of the output.
     blocks: a list of `Block`, the largest resolution first; None for seven of them.
     upsample_method: a method of `upsample`.
-    is_training: whether dropout is on. The paper leaves it on when images are
-      generated, as their only source of chance.
+    is_training: whether dropout is on. The paper also uses dropout when it generates
+      images, as the source of randomness.
 
   Returns:
     (logits, end_points): logits [batch, height, width, num_outputs]; end_points
@@ -141,8 +141,8 @@ def pix2pix_generator(net, num_outputs, blocks=None,
     the tanh of the logits.
 
   Raises:
-    UserError: the images do not suit the number of blocks, or there is no such
-      method; it is a ValueError.
+    UserError: the image size does not fit the number of blocks, or the method does not
+      exist; it is a ValueError.
   """
   blocks = blocks or _default_generator_blocks()
   _check_size(net, len(blocks))
@@ -167,22 +167,21 @@ def pix2pix_discriminator(net, num_filters, padding=2, pad_mode='REFLECT',
   Four depths, 64, 128, 256 and 512, make the paper's patches of 70 x 70.
 
   Args:
-    net: float [batch, height, width, channels]: images, joined by depth with the
-      images that they were made from.
-    num_filters: the depths of its 4x4 convolutions: all but the last have stride 2.
+    net: float [batch, height, width, channels]: images, concatenated by depth with
+      their source images.
+    num_filters: depths of the 4x4 convolutions; all but the last have stride 2.
     padding: pixels added to each side before each convolution.
-    pad_mode: how, a mode of `tf.pad`.
-    activation_fn: after each convolution but the one that makes the logits.
-    is_training: makes no difference; discriminators with dropout take it.
+    pad_mode: a mode of `tf.pad`.
+    activation_fn: after each convolution except the logits.
+    is_training: not used; other discriminators have dropout.
 
   Returns:
     (logits, end_points): logits [batch, height', width', 1], one for each patch;
     end_points conv0, conv1, ..., logits, and predictions, their sigmoid.
 
   Raises:
-    TypeError: `padding` is no integer.
-    UserError: `padding` is negative, or there are no `num_filters`; it is a
-      ValueError.
+    TypeError: `padding` is not an integer.
+    UserError: `padding` is negative, or `num_filters` is empty; it is a ValueError.
   """
   del is_training
   if not isinstance(padding, numbers.Integral):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from slim_zoo.tf_compat import slim, tf
 
-# What losses read besides the logits.
+# The end point that losses read besides the logits.
 _AUXILIARY_LOGITS = 'AuxLogits'
 
 
@@ -29,16 +29,16 @@ def build(network: Callable, images: tf.Tensor, arg_scope: dict,
   Args:
     network: called as network(images), returns (logits, end_points).
     images: float [batch, height, width, channels], cast to `dtype`.
-    arg_scope: of slim, to build it under. Its regularizers are given the float32
-      variables, each once, however many clones share them.
+    arg_scope: slim arg scope to build under. Its regularizers are applied to the
+      float32 variables, once each, however many clones share them.
     dtype: tf.float16 or tf.bfloat16.
 
   Returns:
-    (logits, end_points): float32 logits; end points in `dtype`, but for 'AuxLogits',
-    which are float32.
+    (logits, end_points): float32 logits; end points in `dtype`, except 'AuxLogits',
+    which is float32.
 
   Raises:
-    ValueError: the network penalizes weights otherwise than by its arg scope.
+    ValueError: the network has a regularizer that is not in its arg scope.
   """
   weights = _Weights(dtype)
   penalties = tf.get_collection_ref(tf.GraphKeys.REGULARIZATION_LOSSES)
@@ -49,23 +49,23 @@ def build(network: Callable, images: tf.Tensor, arg_scope: dict,
   for penalty in penalties[before:]:
     if penalty.dtype != tf.float32:
       raise ValueError(
-          f"the penalty '{penalty.name}' is {penalty.dtype.name}: give the regularizer"
-          " by the network's arg scope, where it is made to see float32 weights")
+          f"the penalty '{penalty.name}' is {penalty.dtype.name}: set the regularizer"
+          " in the network's arg scope, so that it reads float32 weights")
   if _AUXILIARY_LOGITS in end_points:
     end_points[_AUXILIARY_LOGITS] = tf.cast(end_points[_AUXILIARY_LOGITS], tf.float32)
   return tf.cast(logits, tf.float32), end_points
 
 
 class _Weights:
-  """Makes float32 variables, and returns casts of them to layers of 16 bits.
+  """Creates float32 variables, and returns casts of them to layers with 16-bit inputs.
 
   Args:
-    dtype: what layers ask for.
+    dtype: the dtype of the layers.
   """
 
   def __init__(self, dtype):
     self._dtype = dtype
-    # By the cast: the variable, and whether this network made it or shares it.
+    # By cast: the variable, and whether this network created it or shares it.
     self._stored = {}
 
   def get(self, getter, name, *args, **kwargs):
@@ -80,18 +80,18 @@ class _Weights:
     return cast
 
   def penalized(self, arg_scope):
-    """Returns an arg scope with regularizers of the float32 variables."""
-    return {layer: {name: self._of_stored(value)
+    """Returns an arg scope whose regularizers read the float32 variables."""
+    return {layer: {name: self._regularizer_of_variable(value)
                     if value is not None and name.endswith('_regularizer') else value
                     for name, value in arguments.items()}
             for layer, arguments in arg_scope.items()}
 
-  def _of_stored(self, regularizer):
+  def _regularizer_of_variable(self, regularizer):
     def penalty(weights):
       variable, is_new = weights, True
       if isinstance(weights, tf.Tensor):
         variable, is_new = self._stored.get(weights.ref(), (weights, True))
-      # Of a variable a layer knows whether it is shared; of a cast it cannot.
+      # slim knows whether a variable is shared, but not whether a cast is.
       return regularizer(variable) if is_new else None
 
     return penalty

@@ -9,14 +9,15 @@
     resolution        28      14       7       7    at the end points, at 224
       of v1b          56      28      14       7
 
-    v1   the stride of a block is in its last unit: the weights are those of the
-         paper, where it is in the next block's first one, and a network can stop at
-         any `output_stride`. From there on convolutions are dilated ("atrous").
-    v1b  the stride is in the 3x3 convolution of a block's first unit, and pool1 pads
-         all sides alike: PyTorch's ResNets, whose weights give the same logits here.
-    v2   strides as in v1. Batch norm and ReLU come before the convolutions of a unit
-         and not after them, so the shortcuts are an identity from end to end; one
-         more batch norm and ReLU, 'postnorm', follow block4.
+    v1   The last unit of a block has the block's stride. In the paper the first unit of
+         the next block has it; the weights are the same. From `output_stride` on,
+         convolutions are dilated ("atrous").
+    v1b  The 3x3 convolution of a block's first unit has the stride, and pool1 pads all
+         sides equally. PyTorch's ResNets do the same, so converted weights give the
+         same logits.
+    v2   Strides as in v1. Batch norm and ReLU come before the convolutions of a unit.
+         The shortcuts are identities. One more batch norm and ReLU, 'postnorm', follow
+         block4.
 """
 
 import collections
@@ -36,7 +37,7 @@ UNITS = architectures.RESNET_UNITS
 
 
 class Block(collections.namedtuple('Block', ('scope', 'unit_fn', 'args'))):
-  """A named run of residual units.
+  """A named sequence of residual units.
 
   Attributes:
     scope: variable scope of the block.
@@ -46,7 +47,7 @@ class Block(collections.namedtuple('Block', ('scope', 'unit_fn', 'args'))):
 
 
 class NoOpScope:
-  """A context manager that changes nothing, where an arg scope is optional."""
+  """A context manager that does nothing, for an optional arg scope."""
 
   def __enter__(self):
     return None
@@ -68,14 +69,14 @@ def resnet_arg_scope(weight_decay=0.0001, batch_norm_decay=0.997,
     batch_norm_scale: whether batch norm has a gamma.
     activation_fn: after each normalized convolution.
     use_batch_norm: whether convolutions are normalized.
-    batch_norm_updates_collections: where the moving averages' updates go.
+    batch_norm_updates_collections: collection of the updates of the moving averages.
   """
   batch_norm = {
       'decay': batch_norm_decay,
       'epsilon': batch_norm_epsilon,
       'scale': batch_norm_scale,
       'updates_collections': batch_norm_updates_collections,
-      'fused': None,  # slim picks the fused kernel wherever it fits.
+      'fused': None,  # slim selects the fused kernel if it supports the inputs.
   }
   with slim.arg_scope([slim.conv2d, grouped_conv2d],
                       weights_regularizer=slim.l2_regularizer(weight_decay),
@@ -104,11 +105,11 @@ def bottleneck_v1(inputs, depth, depth_bottleneck, stride, rate=1,
     rate: dilation of the 3x3 convolution.
     outputs_collections: collection that receives the output.
     scope: variable scope.
-    use_bounded_activations: whether activations stay within [-6, 6], which
-      suits quantized inference.
+    use_bounded_activations: whether activations are limited to [-6, 6], for quantized
+      inference.
     groups: the number of groups of channels of the 3x3 convolution.
-    attention_fn: applied to the residual before the addition, such as
-      `layers.squeeze_excitation`, from features to features of the same shape.
+    attention_fn: applied to the residual before the addition, for example
+      `layers.squeeze_excitation`; keeps the shape.
 
   Returns:
     float [batch, height / stride, width / stride, depth].
@@ -139,7 +140,7 @@ def bottleneck_v2(inputs, depth, depth_bottleneck, stride, rate=1,
                   outputs_collections=None, scope=None, groups=1, attention_fn=None):
   """Builds a unit: shortcut + 1x1, 3x3, 1x1 convolutions of the preactivation.
 
-  Arguments and returns are those of `bottleneck_v1`.
+  Arguments and return value as in `bottleneck_v1`.
   """
   with tf.variable_scope(scope, 'bottleneck_v2', [inputs]) as sc:
     preact = normalization.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
@@ -205,7 +206,7 @@ def four_blocks(block_fn, layers, width=lambda base_depth: base_depth,
     block_fn: a function of (scope, base_depth, num_units, stride), such as
       `resnet_v1_block`.
     layers: a key of `UNITS`.
-    width: turns the nominal base depth of a block into the depth to build.
+    width: maps the nominal base depth of a block to the depth to build.
     strides: the stride of each block.
   """
   return [
@@ -215,16 +216,16 @@ def four_blocks(block_fn, layers, width=lambda base_depth: base_depth,
 
 
 class _Strides:
-  """Follows stride and dilation through a network that may have a target.
+  """Computes the stride and dilation of each unit for an optional output stride.
 
-  Until the target is reached units are strided; after it they are dilated by
-  the product of the strides they gave up.
+  Units are strided until `target` is reached. Later units have stride 1 and are dilated
+  by the product of the strides that they lose.
   """
 
   def __init__(self, target):
     self._target, self._current, self.rate = target, 1, 1
 
-  def take(self, stride):
+  def next(self, stride):
     """Returns the (stride, rate) at which to build a step of nominal `stride`."""
     if self._target is not None and self._current == self._target:
       rate = self.rate
@@ -253,11 +254,11 @@ def stack_blocks_dense(net, blocks, output_stride=None,
   Args:
     net: float [batch, height, width, channels].
     blocks: a list of `Block`.
-    output_stride: ratio of input to output resolution to keep, counted from
-      `net`; None takes the blocks' own strides.
-    store_non_strided_activations: whether a block's last unit is built without
-      its stride and its output subsampled afterwards, so that the end point of
-      the block keeps the higher resolution.
+    output_stride: ratio of input to output resolution, counted from `net`; None uses
+      the strides of the blocks.
+    store_non_strided_activations: whether the last unit of a block is built with stride
+      1 and its output subsampled afterwards, so that the end point of the block keeps
+      the higher resolution.
     outputs_collections: collection that receives the output of each block.
 
   Returns:
@@ -274,17 +275,17 @@ def stack_blocks_dense(net, blocks, output_stride=None,
         unit_stride = unit.get('stride', 1)
         if store_non_strided_activations and number == len(block.args):
           postponed_stride, unit_stride = unit_stride, 1
-        stride, rate = strides.take(unit_stride)
+        stride, rate = strides.next(unit_stride)
         with tf.variable_scope(f'unit_{number}', values=[net]):
           net = block.unit_fn(net, rate=rate, **dict(unit, stride=stride))
       net = slim.utils.collect_named_outputs(outputs_collections, sc.name, net)
-      net = subsample(net, strides.take(postponed_stride)[0])
+      net = subsample(net, strides.next(postponed_stride)[0])
   strides.check_reached()
   return net
 
 
 def _blocks_up_to(blocks, final_endpoint):
-  """Returns the blocks of a network that stops after a block or unit."""
+  """Returns the blocks up to `final_endpoint`, a block or unit."""
   kept = []
   for block in blocks:
     if final_endpoint == block.scope:
@@ -298,7 +299,7 @@ def _blocks_up_to(blocks, final_endpoint):
 
 
 def _blocks_output_stride(output_stride, include_root_block):
-  """Returns the stride left to the blocks; the root block takes 4."""
+  """Returns the output stride of the blocks; the root block has stride 4."""
   if output_stride is None or not include_root_block:
     return output_stride
   if output_stride % 4 != 0:
@@ -323,7 +324,7 @@ def _build(unit_fn, inputs, blocks, num_classes, is_training, global_pool,
                         outputs_collections=outputs), _batch_norm_mode(is_training):
       net = inputs
       if include_root_block:
-        # The first unit of v2 begins with its own batch norm and ReLU.
+        # The first unit of v2 has its own batch norm and ReLU before its convolutions.
         linear = {'activation_fn': None, 'normalizer_fn': None} if is_v2 else {}
         with slim.arg_scope([slim.conv2d], **linear):
           net = conv2d_same(net, 64, 7, stride=2, scope='conv1')  # 112
@@ -349,16 +350,16 @@ def _build(unit_fn, inputs, blocks, num_classes, is_training, global_pool,
 
 
 def _batch_norm_mode(is_training):
-  """Returns the scope that sets batch norm's mode; None leaves it to the caller."""
+  """Returns the scope that sets batch norm's mode; None keeps the caller's mode."""
   if is_training is None:
     return NoOpScope()
   return slim.arg_scope([slim.batch_norm], is_training=is_training)
 
 
 def _classify(net, end_points, num_classes, global_pool, spatial_squeeze, sc):
-  """Builds pool, logits and predictions; returns logits, or without classes features.
+  """Builds pool, logits and predictions; returns logits, or features without classes.
 
-  `sc` is the network's variable scope, whose name the end points begin with.
+  `sc` is the network's variable scope; its name is the prefix of the end points.
   """
   if global_pool:
     net = tf.reduce_mean(net, [1, 2], name='pool5', keepdims=True)
@@ -382,31 +383,29 @@ def resnet_v1(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
   """Builds a ResNet v1 from its blocks.
 
   Args:
-    inputs: float [batch, height, width, 3]; for dense prediction sizes of the
-      form 32 n + 1 align best with the features.
+    inputs: float [batch, height, width, 3]; for dense prediction, sizes of the form
+      32 n + 1 align best with the features.
     blocks: a list of `Block`.
     num_classes: number of logits; 0 or None returns the features.
-    is_training: batch norm's mode; None leaves it to the caller's arg scope.
+    is_training: batch norm's mode; None keeps the mode of the caller's arg scope.
     global_pool: whether to average over space before the logits.
-    output_stride: ratio of input to output resolution to keep, a multiple of 4;
-      None means 32.
-    include_root_block: whether to begin with the 7x7 convolution and pool.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    output_stride: ratio of input to output resolution, a multiple of 4; None means 32.
+    include_root_block: whether to build the 7x7 convolution and the pool first.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
     store_non_strided_activations: see `stack_blocks_dense`.
     reuse: whether the variables exist already.
     scope: variable scope.
-    symmetric_pool: whether pool1 pads all sides alike and not as 'SAME' does.
-    final_endpoint: 'conv1', or the block or unit to stop after, as its scope below
-      the network's, such as 'block2/unit_3/bottleneck_v1'; None builds everything.
+    symmetric_pool: whether pool1 pads all sides equally, unlike 'SAME'.
+    final_endpoint: the last layer to build: 'conv1', or a block or unit by its scope
+      below the network's, such as 'block2/unit_3/bottleneck_v1'; None builds all.
 
   Returns:
-    (net, end_points): logits [batch, num_classes] (or a map of them), or features
-    [batch, 1, 1, depth] (a map without global_pool, or with a `final_endpoint`);
-    end_points by scope name.
+    (net, end_points): logits [batch, num_classes], or features [batch, 1, 1, depth].
+    Without `global_pool` or with a `final_endpoint`, they have a height and width.
+    end_points are by scope name.
 
   Raises:
-    ValueError: `output_stride` cannot be reached, or there is no such
-      `final_endpoint`.
+    ValueError: `output_stride` cannot be reached, or `final_endpoint` does not exist.
   """
   return _build(
       bottleneck_v1, inputs, blocks, num_classes, is_training, global_pool,
@@ -419,11 +418,10 @@ def resnet_v2(inputs, blocks, num_classes=None, is_training=True, global_pool=Tr
               reuse=None, scope=None, final_endpoint=None, store_postnorm=False):
   """Builds a ResNet v2 from its blocks.
 
-  Arguments, returns and errors are those of `resnet_v1`, with two differences.
-  'postnorm' is one more `final_endpoint`: the last feature map, after the batch norm
-  and the ReLU that follow block4. It is an end point of networks without classes, and
-  by `store_postnorm` of those with classes, where the established network has no such
-  end point.
+  Arguments, return value and errors as in `resnet_v1`, with two differences. A further
+  `final_endpoint`, 'postnorm', is the last feature map after batch norm and ReLU. It is
+  an end point of networks without classes; with classes only if `store_postnorm`,
+  because slim's network does not have it.
   """
   return _build(
       bottleneck_v2, inputs, blocks, num_classes, is_training, global_pool,

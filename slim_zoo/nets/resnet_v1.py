@@ -31,7 +31,7 @@ def resnet_v1_50(inputs, num_classes=None, is_training=True, global_pool=True,
                  store_non_strided_activations=False, min_base_depth=8,
                  depth_multiplier=1, reuse=None, scope='resnet_v1_50',
                  final_endpoint=None):
-  """ResNet-50 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
+  """ResNet-50 v1; `depth_multiplier` scales its depths. See `resnet.resnet_v1`."""
   return resnet_v1(
       inputs, _blocks(50, min_base_depth, depth_multiplier), num_classes, is_training,
       global_pool, output_stride, spatial_squeeze=spatial_squeeze,
@@ -44,7 +44,7 @@ def resnet_v1_101(inputs, num_classes=None, is_training=True, global_pool=True,
                   store_non_strided_activations=False, min_base_depth=8,
                   depth_multiplier=1, reuse=None, scope='resnet_v1_101',
                   final_endpoint=None):
-  """ResNet-101 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
+  """ResNet-101 v1; `depth_multiplier` scales its depths. See `resnet.resnet_v1`."""
   return resnet_v1(
       inputs, _blocks(101, min_base_depth, depth_multiplier), num_classes, is_training,
       global_pool, output_stride, spatial_squeeze=spatial_squeeze,
@@ -56,7 +56,7 @@ def resnet_v1_152(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, store_non_strided_activations=False,
                   spatial_squeeze=True, min_base_depth=8, depth_multiplier=1,
                   reuse=None, scope='resnet_v1_152', final_endpoint=None):
-  """ResNet-152 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
+  """ResNet-152 v1; `depth_multiplier` scales its depths. See `resnet.resnet_v1`."""
   return resnet_v1(
       inputs, _blocks(152, min_base_depth, depth_multiplier), num_classes, is_training,
       global_pool, output_stride, spatial_squeeze=spatial_squeeze,
@@ -68,7 +68,7 @@ def resnet_v1_200(inputs, num_classes=None, is_training=True, global_pool=True,
                   output_stride=None, store_non_strided_activations=False,
                   spatial_squeeze=True, min_base_depth=8, depth_multiplier=1,
                   reuse=None, scope='resnet_v1_200', final_endpoint=None):
-  """ResNet-200 v1, narrower by `depth_multiplier`; else as `resnet_v1`."""
+  """ResNet-200 v1; `depth_multiplier` scales its depths. See `resnet.resnet_v1`."""
   return resnet_v1(
       inputs, _blocks(200, min_base_depth, depth_multiplier), num_classes, is_training,
       global_pool, output_stride, spatial_squeeze=spatial_squeeze,

@@ -1,8 +1,8 @@
-"""ResNet v1b with 50 to 152 layers: the weights of PyTorch's ResNets fit, see `resnet`.
+"""ResNet v1b with 50 to 152 layers, for weights of PyTorch's ResNets; see `resnet`.
 
 He et al. 2016, arXiv 1512.03385, with the stride of a block in the 3x3 convolution of
-its first unit. torchvision's and timm's resnet50, resnet101 and resnet152 are these
-networks, and `slim-zoo convert-weights` converts them exactly.
+its first unit. These are resnet50, resnet101 and resnet152 of torchvision and timm;
+`slim-zoo convert-weights` converts their weights exactly.
 """
 
 from slim_zoo.nets.resnet import block_strided_first, four_blocks, resnet_v1

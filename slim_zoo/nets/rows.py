@@ -1,9 +1,9 @@
-"""The rows of architecture tables: convolutions and pools, which build themselves.
+"""Rows of architecture tables: convolutions and pools with a `build` method.
 
     layers = (Conv('conv1', 11, 64, stride=4, padding='VALID'), MaxPool('pool1', 3, 2))
 
-AlexNet, OverFeat, VGG and the Inception networks are tables of these rows. A kernel is
-an int, or a pair (height, width).
+The tables of AlexNet, OverFeat, VGG and the Inception networks consist of these rows. A
+kernel is an int, or a pair (height, width).
 """
 
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from slim_zoo.tf_compat import slim, tf
 
 
 def trunc_normal(stddev):
-  """Returns an initializer that draws from a normal cut off at two deviations."""
+  """Returns a truncated normal initializer: values within two deviations of 0."""
   return tf.truncated_normal_initializer(0.0, stddev)
 
 
 class Options(NamedTuple):
-  """Settings of a whole network.
+  """Options that all rows of a network share.
 
   Attributes:
-    width: turns the nominal depth of a convolution into the depth to build.
-    channel_axis: the axis on which branches are joined: 3 for NHWC, 1 for NCHW.
+    width: maps the nominal depth of a convolution to the depth to build.
+    channel_axis: the axis on which branches are concatenated: 3 for NHWC, 1 for NCHW.
   """
 
   width: Callable[[int], int] = int
@@ -38,8 +38,8 @@ class Conv(NamedTuple):
     depth: depth of the output.
     stride: stride in height and width.
     padding: 'SAME' or 'VALID'.
-    stddev: of the initial weights, drawn from a truncated normal; None leaves
-      the initializer to the arg scope.
+    stddev: standard deviation of the initial weights (truncated normal); None: the
+      initializer of the arg scope.
   """
 
   scope: str
@@ -50,7 +50,7 @@ class Conv(NamedTuple):
   stddev: float | None = None
 
   def build(self, net, options=Options()):
-    """Convolves `net`; normalization and activation are the arg scope's."""
+    """Convolves `net`. The arg scope sets normalization and activation."""
     initializer = {} if self.stddev is None else {
         'weights_initializer': trunc_normal(self.stddev)}
     return slim.conv2d(
@@ -59,13 +59,13 @@ class Conv(NamedTuple):
 
 
 class MaxPool(NamedTuple):
-  """A pool that keeps the maximum.
+  """A max pool.
 
   Attributes:
-    scope: name of the operation.
+    scope: name of the op.
     kernel: an int, or (height, width).
     stride: stride in height and width.
-    padding: 'SAME' or 'VALID'; None leaves it to the arg scope.
+    padding: 'SAME' or 'VALID'; None: the padding of the arg scope.
   """
 
   scope: str
@@ -80,7 +80,7 @@ class MaxPool(NamedTuple):
 
 
 class AvgPool(NamedTuple):
-  """A pool that averages; attributes as for `MaxPool`."""
+  """An average pool; attributes as for `MaxPool`."""
 
   scope: str
   kernel: int | tuple[int, int]

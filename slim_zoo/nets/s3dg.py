@@ -1,8 +1,8 @@
 """S3D-G, a separable I3D with gates (Xie et al. 2018, arXiv 1712.04851).
 
-Convolutions over time and space are split in two, and each module's branches are
-weighted by a gate that has seen the whole clip. Either may start late in the
-network, as in the paper's top-heavy models (figure 3).
+Convolutions over time and space are split in two, and the branches of each module are
+scaled by gates computed from the whole clip. Both may start at a later layer, as in the
+paper's top-heavy models (figure 3).
 """
 
 import functools
@@ -29,18 +29,17 @@ def s3dg_arg_scope(weight_decay=1e-7, batch_norm_decay=0.999,
 
 
 def self_gating(input_tensor, scope, data_format='NDHWC'):
-  """Scales each channel by a gate that depends on the whole clip.
+  """Scales each channel by a gate computed from the whole clip.
 
   The gate of the paper's section 4.4: sigmoid(W mean(x)) * x, without a bias.
 
   Args:
-    input_tensor: float [batch, frames, height, width, depth], or as `data_format`
-      says.
-    scope: of the layer before the gate; its weights are below `scope`/self_gating.
+    input_tensor: float [batch, frames, height, width, depth], or in `data_format`.
+    scope: scope of the gated layer; the gate's weights are below `scope`/self_gating.
     data_format: 'NDHWC' or 'NCDHW'.
 
   Returns:
-    float of the shape of `input_tensor`.
+    float, same shape as `input_tensor`.
   """
   channel_axis = data_format.index('C')
   mean = tf.reduce_mean(
@@ -68,33 +67,33 @@ def _layers(first_frames, frames_of, gate_of):
   yield from i3d_utils.modules(frames_of, gate_of)
 
 
-# The layers that may be given a view over time, and a gate.
+# The layers at which temporal convolutions and gates may start.
 _STARTS = ('Conv2d_2c_3x3', *inception_v1.MODULES)
 
 
 def _from(argument, start, value, before):
-  """Returns the function of a scope: `value` from the layer `start` on."""
+  """Returns a function of the scope: `value` from the layer `start` on."""
   if start is not None and start not in _STARTS:
     raise diagnostics.unknown_name(argument, start, _STARTS)
-  chosen = () if start is None else _STARTS[_STARTS.index(start):]
-  return lambda scope: value if scope in chosen else before
+  later = () if start is None else _STARTS[_STARTS.index(start):]
+  return lambda scope: value if scope in later else before
 
 
 def s3dg_base(inputs, first_temporal_kernel_size=3,
               temporal_conv_startat='Conv2d_2c_3x3', gating_startat='Conv2d_2c_3x3',
               final_endpoint='Mixed_5c', min_depth=16, depth_multiplier=1.0,
               data_format='NDHWC', scope='InceptionV1'):
-  """Builds S3D-G up to a chosen end point.
+  """Builds S3D-G up to an end point.
 
   Args:
     inputs: float [batch, frames, height, width, 3]; in NCDHW, channels second.
-    first_temporal_kernel_size: frames that the first convolution sees, 1 for none
-      but its own; that convolution is never split.
-    temporal_conv_startat: the first layer with convolutions over time, Conv2d_2c_3x3
-      or a module; before it they see single frames. None: there are none.
-    gating_startat: the first layer with gates, likewise. None: there are none.
-    final_endpoint: where to stop: the scope of a layer or module.
-    min_depth: what no depth falls below, where `depth_multiplier` is below 1.
+    first_temporal_kernel_size: frames of the first convolution's kernel; it is never
+      split.
+    temporal_conv_startat: the first layer with temporal convolutions, Conv2d_2c_3x3 or
+      a module; earlier layers read single frames. None: no layer has them.
+    gating_startat: the first layer with gates, likewise. None: no layer has them.
+    final_endpoint: the last layer to build: the scope of a layer or module.
+    min_depth: the smallest depth, if `depth_multiplier` is below 1.
     depth_multiplier: scales the depths of all convolutions.
     data_format: 'NDHWC' or 'NCDHW'.
     scope: variable scope.
@@ -104,8 +103,8 @@ def s3dg_base(inputs, first_temporal_kernel_size=3,
     width / 32, 1024] for Mixed_5c, and all outputs by scope.
 
   Raises:
-    UserError: no such end point, start or data format, a `depth_multiplier` that is
-      not positive, or no clips; it is a ValueError.
+    UserError: the end point, start or data format does not exist, `depth_multiplier` is
+      not positive, or `inputs` are not clips; it is a ValueError.
   """
   frames_of = _from('temporal_conv_startat', temporal_conv_startat, 3, before=1)
   gate_of = _from('gating_startat', gating_startat,
@@ -127,19 +126,19 @@ def s3dg(inputs, num_classes=1000, first_temporal_kernel_size=3,
 
   Args:
     inputs: float [batch, frames, height, width, 3] in [-1, 1]; 64 frames of 224 x
-      224 in the paper's training. Without `global_pool`, a larger image gives a
-      map of logits.
+      224 in the paper's training. Without `global_pool`, a larger image gives
+      logits for each position.
     num_classes: number of logits; 0 or None returns the pooled features.
     first_temporal_kernel_size: see `s3dg_base`.
     temporal_conv_startat: see `s3dg_base`.
     gating_startat: see `s3dg_base`.
-    final_endpoint: the layer that the head stands on.
+    final_endpoint: the layer that the head reads.
     min_depth: see `s3dg_base`.
     depth_multiplier: see `s3dg_base`.
     dropout_keep_prob: share of activations that dropout keeps.
     is_training: batch norm's mode, and whether dropout is on.
-    prediction_fn: turns logits into the end point 'Predictions'.
-    spatial_squeeze: whether 1 x 1 logits lose their spatial dimensions.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
     reuse: whether the variables exist already.
     data_format: 'NDHWC' or 'NCDHW'.
     scope: variable scope.

@@ -1,10 +1,9 @@
 """Inception v4 and Inception-ResNet v2 with squeeze-and-excitation.
 
-Hu et al. 2018, arXiv 1709.01507, figures 2 and 3: the tables are those of
-`inception_v4` and `inception_resnet_v2`. Every module, those of the stem and the
-reductions too, and every residual block gets one SE block. Their variables come on
-top: built under the scope of the plain network, all others restore from its
-checkpoint.
+Hu et al. 2018, arXiv 1709.01507, figures 2 and 3. The tables are those of
+`inception_v4` and `inception_resnet_v2`. Every module (also in stem and reductions) and
+every residual block gets one SE block with additional variables. Built under the scope
+of the plain network, all other variables can be restored from its checkpoint.
 """
 
 from slim_zoo.nets import inception_blocks, inception_resnet_v2, inception_v4
@@ -17,7 +16,7 @@ from slim_zoo.tf_compat import slim, tf
 
 
 def _attention():
-  """Returns the arg scope that puts an SE block on modules and residuals."""
+  """Returns the arg scope that adds an SE block to modules and residuals."""
   return slim.arg_scope(
       [inception_blocks.mixed, inception_resnet_v2.scaled_residual],
       attention_fn=squeeze_excitation)
@@ -37,7 +36,7 @@ def se_inception_resnet_v2(inputs, num_classes=1001, is_training=True,
                            dropout_keep_prob=0.8, reuse=None,
                            scope='SeInceptionResnetV2', create_aux_logits=True,
                            activation_fn=tf.nn.relu, final_endpoint=None):
-  """SE-Inception-ResNet v2; all else as in `inception_resnet_v2`."""
+  """SE-Inception-ResNet v2; arguments as in `inception_resnet_v2`."""
   with _attention():
     return inception_resnet_v2.inception_resnet_v2(
         inputs, num_classes, is_training, dropout_keep_prob, reuse, scope,

@@ -1,4 +1,4 @@
-"""Batch norm over the batches of all replicas, as if one had them all.
+"""Batch norm over the batches of all replicas.
 
 Peng et al. 2018, MegDet, arXiv 1711.07240: batches of a few images are too small for
 their own statistics. The mean and the mean of squares are averaged over the replicas,
@@ -19,9 +19,9 @@ class Statistics:
   """Means over the replicas.
 
   Args:
-    sum_over_replicas: returns the sum of the tensors that all replicas give; each calls
-      it in the same order.
-    count: how many replicas there are.
+    sum_over_replicas: returns the sum of a tensor over all replicas. Each replica calls
+      it for the same tensors in the same order.
+    count: the number of replicas.
   """
 
   def __init__(self, sum_over_replicas: Callable[[tf.Tensor], tf.Tensor], count: int):
@@ -47,15 +47,15 @@ def batch_norm(statistics: Statistics, inputs: tf.Tensor, *, decay: float = 0.99
                data_format: str = 'NHWC', scope=None, **others: Any) -> tf.Tensor:
   """Normalizes a training batch as `slim.batch_norm` does, over all replicas.
 
-  Variables, collections and moving averages are those of `slim.batch_norm`: its fused
-  kernel, which is the default for ranks 2 and 4, keeps the unbiased variance.
+  Variables, collections and moving averages are as in `slim.batch_norm`: its fused
+  kernel, the default for ranks 2 and 4, stores the unbiased variance.
 
   Args:
-    statistics: of the replicas, each of which has a batch of the same size.
+    statistics: averages over the replicas, whose batches have equal sizes.
     inputs: float [batch, ..., channels], or [batch, channels, ...] for 'NCHW'.
 
   Raises:
-    UserError: there is an argument that has no meaning over replicas.
+    UserError: an argument has no meaning over replicas.
   """
   for name in _UNSUPPORTED:
     if others.get(name):
@@ -85,12 +85,12 @@ def batch_norm(statistics: Statistics, inputs: tf.Tensor, *, decay: float = 0.99
     mean, mean_of_squares = tf.unstack(statistics.mean(tf.stack(
         [tf.reduce_mean(values, axes), tf.reduce_mean(tf.square(values), axes)])))
     variance = tf.maximum(mean_of_squares - tf.square(mean), 0.0)
-    kept = variance
+    stored_variance = variance
     if fused is not False and rank in (2, 4):
       size = statistics.count * tf.cast(
           tf.size(values) / tf.shape(values)[channel_axis], tf.float32)
-      kept = variance * (size / tf.maximum(size - 1.0, 1.0))
-    for moving, value in ((moving_mean, mean), (moving_variance, kept)):
+      stored_variance = variance * (size / tf.maximum(size - 1.0, 1.0))
+    for moving, value in ((moving_mean, mean), (moving_variance, stored_variance)):
       tf.add_to_collections(updates_collections, moving.assign_sub(
           (1.0 - decay) * (moving.read_value() - value), read_value=False))
 

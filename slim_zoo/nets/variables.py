@@ -1,4 +1,4 @@
-"""The variables a network has, read off its graph."""
+"""The variables of a network, read from its graph."""
 
 import inspect
 
@@ -6,8 +6,8 @@ from slim_zoo.catalog import networks, variables
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
 
-# Primes that no layer's depth is a multiple of: where they show up in a shape, it
-# depends on the images or on the classes.
+# Primes that do not divide any layer's depth: a dimension that is a multiple of one
+# depends on the images' channels or on the classes.
 _CHANNELS = 1009
 _CLASSES = 1013
 
@@ -27,7 +27,7 @@ def measure(name: str, **kwargs) -> variables.Variables:
   size = network_fn.default_image_size
   frames = [] if row.frames is None else [row.frames]
   with tf.Graph().as_default():
-    # As in training: NASNet's drop path reads it, and would make one of its own.
+    # Training has a global step; NASNet's drop path would create one otherwise.
     step = tf.train.get_or_create_global_step()
     network_fn(tf.placeholder(tf.float32, [2, *frames, size, size, _CHANNELS]),
                **kwargs)
@@ -38,9 +38,9 @@ def measure(name: str, **kwargs) -> variables.Variables:
 
 
 def default_width(name: str) -> float | None:
-  """Returns the depth multiplier of a network; None if its function takes none."""
+  """Returns the depth multiplier of a network; None if it has no such argument."""
   network = nets_factory.networks_map[name]
-  # A row may be another one with some arguments set, which the signature hides.
+  # A network may be a partial of another, which the signature does not show.
   while hasattr(network, 'keywords'):
     if 'depth_multiplier' in network.keywords:
       return float(network.keywords['depth_multiplier'])
@@ -50,7 +50,7 @@ def default_width(name: str) -> float | None:
 
 
 def _dimension(size):
-  """Returns a size, or how it follows from what the data decide."""
+  """Returns a size, or its name if it depends on the channels or classes."""
   for prime, word in ((_CHANNELS, variables.CHANNELS), (_CLASSES, variables.CLASSES)):
     if size % prime == 0:
       return word if size == prime else f'{size // prime}*{word}'

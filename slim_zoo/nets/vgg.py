@@ -1,7 +1,7 @@
 """VGG, configurations A, D and E (Simonyan and Zisserman 2015, arXiv 1409.1556).
 
-Five groups of 3x3 convolutions, each with a pool after it; how many convolutions each
-group has, `catalog.architectures` says for vgg_a, vgg_16 and vgg_19.
+Five groups of 3x3 convolutions, each with a pool after it. `catalog.architectures` has
+the number of convolutions per group of vgg_a, vgg_16 and vgg_19.
 
     scope       conv1  conv2  conv3  conv4  conv5
     depth        64     128    256    512    512
@@ -35,8 +35,8 @@ def _layers(name):
 def _vgg(name, inputs, fc_conv_padding, **arguments):
   """Builds a VGG; arguments and returns as in `conv_stack.conv_stack`.
 
-  `fc_conv_padding` is fc6's padding: 'VALID' sees 7 x 7 whole, 'SAME' keeps the
-  map's size, for dense prediction.
+  `fc_conv_padding` is fc6's padding: 'VALID' reads all of 7 x 7; 'SAME' keeps the size
+  of the feature map, for dense prediction.
   """
   return conv_stack.conv_stack(
       inputs, tuple(_layers(name)), Head(7, (4096, 4096), fc_conv_padding),

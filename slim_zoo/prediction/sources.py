@@ -92,8 +92,8 @@ def _in_folder(folder):
   """
   images, others = [], []
   for place, folders, names in os.walk(folder, onerror=_raise):
-    folders[:] = sorted(filter(folder_names.is_of_the_user, folders))
-    for name in sorted(filter(folder_names.is_of_the_user, names)):
+    folders[:] = sorted(filter(folder_names.is_user_name, folders))
+    for name in sorted(filter(folder_names.is_user_name, names)):
       group = images if image_check.has_image_suffix(name) else others
       group.append(os.path.join(place, name))
   if not images:
@@ -111,7 +111,7 @@ def _raise(error):
 def _fitting(pattern):
   files = [path for path in sorted(glob.glob(pattern, recursive=True))
            if os.path.isfile(path) and not any(
-               folder_names.is_of_a_system(part) and part not in pattern
+               folder_names.is_system_name(part) and part not in pattern
                for part in path.split(os.sep))]
   if not files:
     raise diagnostics.UserError(

@@ -1,7 +1,7 @@
 """Augmentation of single images on top of a family's recipe.
 
-RandAugment works on the cropped and flipped image, before the recipe scales its
-values; random erasing on what the recipe returns.
+RandAugment is applied to the cropped and flipped image, before the recipe scales its
+values; random erasing is applied to the result of the recipe.
 """
 
 from collections.abc import Callable
@@ -11,25 +11,25 @@ from slim_zoo.preprocessing.rand_augment import rand_augment
 from slim_zoo.preprocessing.random_erasing import random_erasing
 from slim_zoo.tf_compat import tf
 
-# Purposes of seeds, besides the recipe itself.
+# Purposes of seeds derived for augmentation, see `randomness.derive_seed`.
 _RAND_AUGMENT, _RANDOM_ERASING = 1, 2
 
 
 def augmented(preprocessing_fn: Callable, layers: int = 0, magnitude: float = 0,
               erasing_probability: float = 0.0) -> Callable:
-  """Returns a training preprocessing with more augmentation.
+  """Returns a preprocessing for training with more augmentation.
 
-  A seed gives the same crop, flip and colours as without it.
+  The recipe's crop, flip and colours for a seed stay the same.
 
   Args:
-    preprocessing_fn: of `preprocessing_factory.get_preprocessing`, for training.
-    layers: operations of RandAugment; 0 leaves it out.
-    magnitude: of RandAugment, 0 to 30.
-    erasing_probability: of random erasing; 0 leaves it out.
+    preprocessing_fn: from `preprocessing_factory.get_preprocessing`, for training.
+    layers: number of RandAugment operations; 0 for none.
+    magnitude: magnitude of RandAugment, 0 to 30.
+    erasing_probability: probability of random erasing; 0 for none.
 
   Returns:
-    A function like `preprocessing_fn`, with its attributes; its `options` have a seed
-    in any case. Or `preprocessing_fn` itself, if there is nothing to add.
+    A function like `preprocessing_fn`, with its attributes and 'seed' in its `options`;
+    or `preprocessing_fn` itself if there is nothing to add.
   """
   if not layers and not erasing_probability:
     return preprocessing_fn

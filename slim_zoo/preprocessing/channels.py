@@ -1,4 +1,4 @@
-"""Checks of an image's shape in every family: its channels and its size."""
+"""Channels and static sizes of images, for all preprocessing families."""
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
@@ -15,8 +15,8 @@ def count_channels(image) -> int:
   The image is a tensor or a `LazyImage`.
 
   Raises:
-    UserError: the image has another rank or another number of channels, or
-      they are not known while the graph is built.
+    UserError: the image has another rank or number of channels, or these are unknown
+      when the graph is built.
   """
   if isinstance(image, lazy_image.LazyImage):
     return image.channels
@@ -31,13 +31,12 @@ def count_channels(image) -> int:
 
 
 def with_channels(image, channels: int | None = None):
-  """Returns an image with the wanted number of channels.
+  """Converts an image to a number of channels.
 
   Args:
-    image: float [height, width, 1 or 3]. An integer image would be rounded on
-      its way to gray.
-    channels: 1 for the luma, 3 for RGB (a gray image gets three equal
-      channels), None for those the image has.
+    image: float [height, width, 1 or 3]; an integer image would be rounded.
+    channels: 1 for the luma, 3 for RGB (three equal channels for a gray image), None
+      to keep the image's channels.
 
   Returns:
     A tensor of the same type, [height, width, channels].
@@ -54,16 +53,16 @@ def with_channels(image, channels: int | None = None):
 
 
 def for_network(image, family: str, use_grayscale: bool):
-  """Returns an image with the channels that a preprocessing family gives to a network.
+  """Converts an image to the channels that a preprocessing family returns.
 
   Args:
     image: float [height, width, 1 or 3].
     family: of `catalog.networks.PREPROCESSING_FAMILIES`.
-    use_grayscale: whether the image is turned to gray.
+    use_grayscale: whether to convert the image to gray.
 
   Returns:
-    A tensor of the same type, [height, width, channels], with as many channels as
-    `catalog.networks.channels_after` says.
+    A tensor of the same type, [height, width, channels], with
+    `catalog.networks.channels_after` channels.
 
   Raises:
     UserError: the image has neither 1 nor 3 channels.
@@ -73,7 +72,7 @@ def for_network(image, family: str, use_grayscale: bool):
 
 
 def with_static_size(image, height, width):
-  """Returns the image with its static shape set, as far as sizes are constants."""
+  """Sets the static shape of an image, if the sizes are constants; returns it."""
   image.set_shape([
       tf.get_static_value(tf.convert_to_tensor(height)),
       tf.get_static_value(tf.convert_to_tensor(width)),

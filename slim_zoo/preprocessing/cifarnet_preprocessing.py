@@ -32,11 +32,11 @@ def preprocess_for_train(image, output_height, output_width, padding: int = 4,
     image: [height, width, 1 or 3], values 0 to 255, any numeric type.
     output_height: height of the result.
     output_width: width of the result.
-    padding: black pixels added on each side before the crop; more are added
-      where the image would still be smaller than the result.
+    padding: black pixels added on each side before the crop; more are added if the
+      image would still be smaller than the result.
     add_image_summaries: whether to show the image before and after in
       TensorBoard; inside a tf.data function nothing is added.
-    use_grayscale: turns RGB into gray; otherwise the channels stay as they are.
+    use_grayscale: converts RGB to gray; otherwise the channels do not change.
     seed: an integer tensor of shape [2] that decides everything random; None
       draws one.
     augment: called with the image after crop and flip, float32 [output_height,
@@ -81,7 +81,7 @@ def preprocess_for_eval(image, output_height, output_width,
     output_width: width of the result.
     add_image_summaries: whether to show the image before and after in
       TensorBoard; inside a tf.data function nothing is added.
-    use_grayscale: turns RGB into gray; otherwise the channels stay as they are.
+    use_grayscale: converts RGB to gray; otherwise the channels do not change.
 
   Returns:
     float32 [output_height, output_width, channels] of mean 0 and standard
@@ -101,10 +101,9 @@ def preprocess_for_eval(image, output_height, output_width,
 def preprocess_image(image, output_height, output_width, is_training: bool = False,
                      add_image_summaries: bool = True, use_grayscale: bool = False,
                      seed=None, augment: Callable | None = None):
-  """Returns `preprocess_for_train` or, unless `is_training`, `preprocess_for_eval`.
+  """Calls `preprocess_for_train` if `is_training`, else `preprocess_for_eval`.
 
-  Arguments, result and errors are theirs; evaluation ignores `seed` and
-  `augment`.
+  Arguments, result and errors as there; evaluation ignores `seed` and `augment`.
   """
   if is_training:
     return preprocess_for_train(

@@ -1,4 +1,4 @@
-"""Images for people: pixels from the input of a network, summaries for TensorBoard."""
+"""Displayable images from preprocessed ones, and image summaries for TensorBoard."""
 
 from slim_zoo.catalog import networks
 from slim_zoo.preprocessing import vgg_preprocessing
@@ -13,7 +13,7 @@ def _stretched(images):
 
 
 _INVERSES = {
-    # Standardization of each image by itself keeps nothing to go back by.
+    # Standardization of single images cannot be inverted.
     'cifarnet': _stretched,
     'inception': lambda images: (images + 1.0) * 127.5,
     'lenet': lambda images: (images + 1.0) * 128.0,
@@ -22,14 +22,12 @@ _INVERSES = {
 
 
 def displayable(images, name: str):
-  """Undoes the scaling of a preprocessing: crops, flips and colours stay in sight.
+  """Inverts the scaling of a preprocessing; crops, flips and colours stay.
 
   Args:
-    images: float32 [batch, height, width, 1 or 3], as `get_preprocessing(name)`
-      returns them.
-    name: a family, or a network, which stands for its default family. Images of
-      any other preprocessing are stretched from their darkest to their brightest
-      value.
+    images: float32 [batch, height, width, 1 or 3], from `get_preprocessing(name)`.
+    name: a family, or a network for its default family. Images of other preprocessing
+      are stretched from their darkest to their brightest value.
 
   Returns:
     uint8 of the same shape.
@@ -40,10 +38,9 @@ def displayable(images, name: str):
 
 
 def add_image_summary(name: str, image) -> None:
-  """Shows one image [height, width, channels] in TensorBoard, as `name`.
+  """Adds an image [height, width, channels] to TensorBoard as `name`.
 
-  Inside a tf.data function nothing is added: a summary operation there reaches
-  no summary writer.
+  Does nothing inside a tf.data function: a summary op there reaches no writer.
   """
   if not tf.get_default_graph().building_function:
     tf.summary.image(name, tf.expand_dims(image, 0))

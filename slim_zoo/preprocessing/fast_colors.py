@@ -1,9 +1,9 @@
 """The colour distortion of the fast recipe, compiled into one pass over an image.
 
-TensorFlow's operations go over the image once each, and take the saturation by way of
-the hue. In the HSV model a pixel's value v is its largest channel and its saturation
-(v - smallest) / v, so to scale the saturation is to scale the distance of each channel
-to v, and the hue is never needed.
+TensorFlow's ops read the image once each and compute saturation from HSV. In the HSV
+model the value v of a pixel is its largest channel and its saturation is
+(v - smallest) / v. So a factor of the saturation is a factor of the distance of each
+channel to v, and the hue is not needed.
 """
 
 import functools
@@ -17,16 +17,16 @@ def distort(image, white: float, brightness, saturation, ordering):
   Args:
     image: float32 [height, width, 3] of known size, values from 0 to `white`.
     white: the value of white in the image.
-    brightness: float32 scalar that is added to the image, as a share of white.
-    saturation: float32 scalar that saturation is multiplied by; it ends at 1.
-    ordering: bool scalar, whether brightness goes first.
+    brightness: float32 scalar added to the image, as a share of white.
+    saturation: float32 scalar factor of the saturation, which is limited to 1.
+    ordering: bool scalar: whether brightness is changed first.
 
   Returns:
-    float32 of the same shape in [-1, 1], black to white, what lies outside cut off.
+    float32 of the same shape in [-1, 1], black to white; values outside are clipped.
   """
-  nothing = tf.zeros_like(brightness)
+  zero = tf.zeros_like(brightness)
   before, after = tf.cond(
-      ordering, lambda: (brightness, nothing), lambda: (nothing, brightness))
+      ordering, lambda: (brightness, zero), lambda: (zero, brightness))
   return _compiled(*image.shape.as_list()[:2])(
       image, tf.constant(1 / white, tf.float32), before, saturation, after)
 
@@ -41,12 +41,12 @@ def _compiled(height: int, width: int):
 
 def _distort(image, scale, before, saturation, after):
   shape = tf.shape(image)
-  # As a list of pixels XLA makes vector instructions of it, as a picture it does not.
+  # XLA vectorizes a list of pixels, but not an image.
   pixels = tf.reshape(image, [-1, 3]) * scale + before
   red, green, blue = tf.unstack(pixels, axis=-1)
   value = tf.maximum(red, tf.maximum(green, blue))
   distance = value - tf.minimum(red, tf.minimum(green, blue))
-  # Up to full saturation; below black, where brightness may lead, there is none.
+  # At most full saturation. Brightness may give values below black, without saturation.
   factor = tf.minimum(saturation, tf.math.divide_no_nan(
       tf.maximum(value, 0.0), distance))
   value, factor = value[:, tf.newaxis], factor[:, tf.newaxis]

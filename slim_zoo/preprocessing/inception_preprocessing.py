@@ -14,10 +14,10 @@ from slim_zoo.tf_compat import tf
 
 _stateless = randomness.stateless_image
 
-# The largest change of brightness, of an image in [0, 1].
+# The largest change of brightness of an image in [0, 1].
 _BRIGHTNESS = 32 / 255
 _SATURATIONS = (0.5, 1.5)
-# What colour distortion does to an image in [0, 1].
+# The colour distortions of an image in [0, 1].
 _DISTORTIONS = {
     'brightness': lambda image, seed: _stateless.stateless_random_brightness(
         image, _BRIGHTNESS, seed),
@@ -27,7 +27,7 @@ _DISTORTIONS = {
     'contrast': lambda image, seed: _stateless.stateless_random_contrast(
         image, 0.5, 1.5, seed),
 }
-# Not all of them commute: another order gives other colours.
+# The distortions do not all commute, so the order is random too.
 _ORDERINGS = (
     ('brightness', 'saturation', 'hue', 'contrast'),
     ('saturation', 'brightness', 'contrast', 'hue'),
@@ -46,15 +46,15 @@ _RESIZE_METHODS = (
 
 
 def apply_with_random_selector(x, func: Callable, num_cases: int, seed=None):
-  """Returns func(x, case) for a case drawn from 0 to num_cases - 1.
+  """Returns func(x, case) for a random case from 0 to num_cases - 1.
 
-  Only the drawn case is computed.
+  Only that case is computed.
 
   Args:
     x: a tensor.
-    func: takes x and the case, a Python int; the results of all cases have the
+    func: function of x and the case, a Python int; the results of all cases have the
       same type.
-    num_cases: how many cases there are, each as likely.
+    num_cases: number of cases, equally likely.
     seed: an integer tensor of shape [2] that decides the case; None draws one.
   """
   if num_cases == 1:
@@ -71,8 +71,8 @@ def distort_color(image, color_ordering: int = 0, fast_mode: bool = True,
 
   Args:
     image: float32 [height, width, 1 or 3] in [0, 1].
-    color_ordering: 0 to 3, one of the orders in which this is done.
-    fast_mode: leaves out hue and contrast of an RGB image, which are slow. A gray
+    color_ordering: order of the distortions, 0 to 3.
+    fast_mode: whether to skip hue and contrast of an RGB image, which are slow. A gray
       image has only brightness and contrast, in both modes.
     scope: name scope, 'distort_color' by default.
     seed: an integer tensor of shape [2] that decides everything random; None
@@ -82,17 +82,17 @@ def distort_color(image, color_ordering: int = 0, fast_mode: bool = True,
     float32 of the same shape, in [0, 1].
 
   Raises:
-    UserError: the image has neither 1 nor 3 channels, or there is no such order.
+    UserError: the image has neither 1 nor 3 channels, or the order does not exist.
   """
   if color_ordering not in range(len(_ORDERINGS)):
     raise diagnostics.UserError(
         f'no color_ordering {color_ordering}: expected 0 to {len(_ORDERINGS) - 1}')
   if channels.count_channels(image) == 1:
-    chosen = _GRAY_DISTORTIONS
+    selected = _GRAY_DISTORTIONS
   else:
-    chosen = _FAST_DISTORTIONS if fast_mode else tuple(_DISTORTIONS)
+    selected = _FAST_DISTORTIONS if fast_mode else tuple(_DISTORTIONS)
   with tf.name_scope(scope, 'distort_color', [image]):
-    names = [name for name in _ORDERINGS[color_ordering] if name in chosen]
+    names = [name for name in _ORDERINGS[color_ordering] if name in selected]
     for name, name_seed in zip(
         names, randomness.split_seed(seed, len(names)), strict=True):
       image = _DISTORTIONS[name](image, name_seed)
@@ -100,7 +100,7 @@ def distort_color(image, color_ordering: int = 0, fast_mode: bool = True,
 
 
 def _distort_color_at_random(image, white, fast_mode, seed):
-  """Returns `distort_color` of image / white in an order that is drawn, in [-1, 1]."""
+  """Returns `distort_color` of image / white in a random order, in [-1, 1]."""
   ordering, color = randomness.split_seed(seed, 2)
   if (not fast_mode or channels.count_channels(image) == 1
       or not image.shape.is_fully_defined()):
@@ -120,7 +120,7 @@ def _distort_color_at_random(image, white, fast_mode, seed):
 
 
 def _to_float(image):
-  """Returns the image as float32, and the value that white has in it."""
+  """Returns the image as float32, and the value of white in it."""
   image = tf.convert_to_tensor(image)
   white = 1.0 if image.dtype.is_floating else float(image.dtype.max)
   return tf.cast(image, tf.float32), white
@@ -131,17 +131,17 @@ def distorted_bounding_box_crop(image, bbox, min_object_covered=0.1,
                                 area_range=(0.05, 1.0), max_attempts=100,
                                 scope: str | None = None, seed=None,
                                 smallest=None):
-  """Crops an image to a random box that shows a part of some object.
+  """Crops an image to a random box that shows a part of an object.
 
   Args:
     image: [height, width, 1 or 3], any numeric type; or a `LazyImage`.
-    bbox: float32 [1, boxes, 4], the objects as (ymin, xmin, ymax, xmax), fractions
-      of the image; what lies outside of the image is cut off. Without boxes, None
-      or 0 of them, the whole image is the object.
-    min_object_covered: the least part of an object that the box must cover.
+    bbox: float32 [1, boxes, 4], the objects as (ymin, xmin, ymax, xmax), fractions of
+      the image; clipped to the image. Without boxes (None or 0), the whole image is the
+      object.
+    min_object_covered: the smallest part of an object that the box must cover.
     aspect_ratio_range: width / height of the box, smallest and largest.
     area_range: the box's share of the image's area, smallest and largest.
-    max_attempts: after as many failures the whole image is the box.
+    max_attempts: after this number of failures the box is the whole image.
     scope: name scope, 'distorted_bounding_box_crop' by default.
     seed: an integer tensor of shape [2] that decides the box; None draws one.
     smallest: int32 [2], height and width that are needed of a `LazyImage`; it may be
@@ -172,7 +172,7 @@ def distorted_bounding_box_crop(image, bbox, min_object_covered=0.1,
 
 
 def _summarize_box(image, bbox, box):
-  """Shows the image with its objects' boxes and the box it is cropped to."""
+  """Adds a summary of the image with its objects' boxes and the crop's box."""
   image = tf.expand_dims(channels.with_channels(
       tf.image.convert_image_dtype(image, tf.float32), 3), 0)
   boxes = box if bbox is None else tf.concat([bbox, box], 1)
@@ -185,16 +185,16 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
                          add_image_summaries: bool = True,
                          random_crop: bool = True, use_grayscale: bool = False,
                          seed=None, augment: Callable | None = None):
-  """Crops an image to a random box, resizes it, flips it, distorts its colours.
+  """Crops an image to a random box, resizes it, flips it and distorts its colours.
 
   Args:
-    image: [height, width, 1 or 3], integers over their type's whole range or
-      floats in [0, 1]; or a `LazyImage`, of which there are no summaries.
+    image: [height, width, 1 or 3], integers over the whole range of their type, or
+      floats in [0, 1]; or a `LazyImage`, for which there are no summaries.
     height: height of the result.
     width: width of the result.
     bbox: objects in the image, as in `distorted_bounding_box_crop`, or None.
-    fast_mode: resizes bilinearly and leaves out the slow colour distortions;
-      otherwise one of four ways to resize is drawn too.
+    fast_mode: bilinear resizing and no slow colour distortions; otherwise one of four
+      resizing methods is drawn.
     scope: name scope, 'distort_image' by default.
     add_image_summaries: whether to show the steps in TensorBoard; inside a
       tf.data function nothing is added.
@@ -222,7 +222,7 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
         _summarize_box(whole, bbox, box)
     else:
       image = lazy_image.whole(image, needed)
-    # The crop comes first, and [0, 1] last: that leaves less to go over.
+    # Crop before the conversion to float: fewer pixels to convert.
     image, white = _to_float(image)
     image = channels.for_network(image, 'inception', use_grayscale)
     image = apply_with_random_selector(
@@ -248,9 +248,9 @@ def preprocess_for_eval(image, height, width, central_fraction=0.875,
   """Crops an image to its centre and resizes it bilinearly.
 
   Args:
-    image: [height, width, 1 or 3], integers over their type's whole range or
+    image: [height, width, 1 or 3], integers over the whole range of their type, or
       floats in [0, 1].
-    height: height of the result; None, as for width, leaves the size.
+    height: height of the result; None (also for width) keeps the size.
     width: width of the result.
     central_fraction: the share of each side that is kept; None keeps all.
     scope: name scope, 'eval_image' by default.
@@ -279,11 +279,11 @@ def preprocess_image(image, height, width, is_training: bool = False, bbox=None,
                      fast_mode: bool = True, add_image_summaries: bool = True,
                      crop_image: bool = True, use_grayscale: bool = False,
                      seed=None, augment: Callable | None = None):
-  """Returns `preprocess_for_train` or, unless `is_training`, `preprocess_for_eval`.
+  """Calls `preprocess_for_train` if `is_training`, else `preprocess_for_eval`.
 
-  Arguments, result and errors are theirs; `crop_image` stands for `random_crop`
-  and `central_crop`, and evaluation ignores `bbox`, `fast_mode`, summaries,
-  `seed` and `augment`.
+  Arguments, result and errors as there. `crop_image` is `random_crop` or
+  `central_crop`; evaluation ignores `bbox`, `fast_mode`, summaries, `seed` and
+  `augment`.
   """
   if is_training:
     return preprocess_for_train(

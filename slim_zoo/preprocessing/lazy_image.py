@@ -1,7 +1,7 @@
-"""Images that are decoded when their crop is known.
+"""Images that are decoded after their crop is chosen.
 
-Of a large photograph most pixels are outside of the crop, or finer than the network
-sees them. So the crop is drawn by the size in the header, and decoded afterwards.
+Most pixels of a large photo are outside of the crop, or finer than the network's input.
+So the crop is chosen with the size in the header, and only then decoded.
 """
 
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from slim_zoo.tf_compat import tf
 
 @runtime_checkable
 class LazyImage(Protocol):
-  """An image in place of a tensor, such as `images.image_decoding.EncodedImage`.
+  """An image that replaces a tensor, such as `images.image_decoding.EncodedImage`.
 
   Attributes:
     size: int32 [2], height and width.
@@ -38,10 +38,10 @@ def window(image, begin, size, smallest) -> tf.Tensor:
 
   Args:
     image: a tensor [height, width, channels] or a `LazyImage`.
-    begin: int32 [2], the first row and column.
+    begin: int32 [2], first row and column.
     size: int32 [2], height and width.
-    smallest: int32 [2], height and width that are needed of the part: a `LazyImage`
-      may return it at 1/2, 1/4 or 1/8 of its size, but not smaller than this.
+    smallest: int32 [2], minimum height and width of the result: a `LazyImage` may
+      return the part at 1/2, 1/4 or 1/8 of its size.
   """
   if isinstance(image, LazyImage):
     return image.decode_window(begin, size, smallest)

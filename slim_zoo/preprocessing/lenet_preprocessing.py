@@ -1,7 +1,7 @@
 """Preprocessing for LeNet: no augmentation, values around zero.
 
-As in the TF-Slim image models for MNIST; LeCun et al. 1998, Proceedings of the
-IEEE 86(11), also pads the digits and scales them.
+As in the TF-Slim image models for MNIST. LeCun et al. 1998, Proceedings of the IEEE
+86(11), also pads and scales the digits.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ def preprocess_image(image, output_height, output_width, is_training,
     image: [height, width, 1 or 3], values 0 to 255, any numeric type.
     output_height: height of the result.
     output_width: width of the result.
-    is_training: whether `augment` is called; it changes nothing else.
-    use_grayscale: turns RGB into gray; otherwise the channels stay as they are.
+    is_training: whether `augment` is called; it has no other effect.
+    use_grayscale: converts RGB to gray; otherwise the channels do not change.
     augment: called with the cropped image, float32 [output_height, output_width,
       channels] with values 0 to 255; returns another such image.
 

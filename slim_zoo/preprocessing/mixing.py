@@ -1,10 +1,10 @@
-"""Mixup and cutmix: training on two images, and both of their labels, at once.
+"""Mixup and cutmix: training on mixtures of two images and of their labels.
 
-Mixup blends them: Zhang et al. 2017, mixup: Beyond empirical risk minimization,
-arXiv 1710.09412. Cutmix puts a box of one into the other: Yun et al. 2019, CutMix:
-Regularization strategy to train strong classifiers with localizable features, arXiv
-1905.04899. A batch is mixed with itself in another order, by one share that is drawn
-for the whole batch.
+Mixup blends two images: Zhang et al. 2017, mixup: Beyond empirical risk minimization,
+arXiv 1710.09412. Cutmix pastes a box of one image into the other: Yun et al. 2019,
+CutMix: Regularization strategy to train strong classifiers with localizable features,
+arXiv 1905.04899. A batch is mixed with a permutation of itself; one share is drawn for
+the whole batch.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from slim_zoo.preprocessing import randomness
 from slim_zoo.tf_compat import tf
 
-# Purposes of seeds; `augmentation` has others.
+# Purpose of the seeds of this module, see `randomness.derive_seed`.
 _MIXING = 3
 
 
@@ -20,12 +20,12 @@ def draw_share(alpha: float, seed):
   """Returns a draw from the Beta(alpha, alpha) distribution, a float32 scalar.
 
   Args:
-    alpha: above 0: small ones give shares near 0 and 1, 1 gives each as likely.
-    seed: an integer tensor of shape [2] that decides it.
+    alpha: greater than 0; small values give shares near 0 and 1, 1 is uniform.
+    seed: an integer tensor of shape [2].
   """
   gamma_seed, power_seed = randomness.split_seed(seed, 2)
-  # Beta is X / (X + Y) of two gamma variables. For a small alpha both may be too
-  # small for a float, so they stay logarithms: Gamma(alpha) is distributed as
+  # Beta is X / (X + Y) of two gamma variables. For a small alpha both may underflow, so
+  # they are computed as logarithms: Gamma(alpha) is distributed as
   # Gamma(alpha + 1) * U ** (1 / alpha) with a uniform U.
   gammas = tf.random.stateless_gamma([2], gamma_seed, alpha + 1.0, dtype=tf.float32)
   uniform = 1.0 - tf.random.stateless_uniform([2], power_seed)
@@ -34,7 +34,7 @@ def draw_share(alpha: float, seed):
 
 
 def _partners(batch, seed):
-  """Returns the order of the batch in which images become partners."""
+  """Returns a random permutation: the index of each image's partner."""
   return tf.argsort(tf.random.stateless_uniform(tf.shape(batch)[:1], seed))
 
 
@@ -43,12 +43,12 @@ def _blend(first, second, share):
 
 
 def mixup(images, targets, alpha: float, seed):
-  """Blends each image of a batch, and its target, with another image of it.
+  """Blends each image of a batch and its target with those of another image.
 
   Args:
     images: float32 [batch, height, width, channels].
     targets: float32 [batch, classes].
-    alpha: of `draw_share`, which says how much of each image is its own.
+    alpha: parameter of `draw_share`, the share of the image itself.
     seed: an integer tensor of shape [2] that decides everything random.
 
   Returns:
@@ -61,15 +61,14 @@ def mixup(images, targets, alpha: float, seed):
 
 
 def draw_box(height, width, share, seed):
-  """Returns a box for another image, float32 (top, left, bottom, right) in pixels.
+  """Returns a random box, float32 (top, left, bottom, right) in pixels.
 
   Args:
-    height: of the images, an int32 scalar.
-    width: of the images.
-    share: of the image that is left, if the box is not cut: its sides are
-      sqrt(1 - share) of the image's. Its centre may be anywhere, and what is
-      beyond the borders is cut off.
-    seed: an integer tensor of shape [2] that decides the place.
+    height: height of the images, an int32 scalar.
+    width: width of the images.
+    share: share of the image outside the box. The sides of the box are sqrt(1 - share)
+      of the image's. Its centre may be anywhere; the box is clipped to the image.
+    seed: an integer tensor of shape [2] that decides the position.
   """
   sides = tf.cast(tf.stack([height, width]), tf.float32)
   center = tf.random.stateless_uniform([2], seed) * sides
@@ -80,15 +79,15 @@ def draw_box(height, width, share, seed):
 
 
 def cutmix(images, targets, alpha: float, seed):
-  """Puts a box of another image of the batch into each image.
+  """Pastes a box of another image of the batch into each image.
 
-  The targets are blended by how many pixels of the box are there.
+  The targets are blended by the share of the box's pixels.
 
   Args:
     images: float32 [batch, height, width, channels].
     targets: float32 [batch, classes].
-    alpha: of `draw_share`, which says how much of each image is its own, as far as
-      the box is not cut.
+    alpha: parameter of `draw_share`, the share of the image itself before the box is
+      clipped.
     seed: an integer tensor of shape [2] that decides everything random.
 
   Returns:
@@ -107,12 +106,12 @@ def cutmix(images, targets, alpha: float, seed):
 
 
 def make_mixer(mixup_alpha: float, cutmix_alpha: float) -> Callable | None:
-  """Returns mix(images, targets, seed) of batches, None if there is nothing to do.
+  """Returns mix(images, targets, seed) for batches, or None if both alphas are 0.
 
   Args:
-    mixup_alpha: of `mixup`; 0 leaves it out.
-    cutmix_alpha: of `cutmix`; 0 leaves it out. With both, each batch draws one of
-      them, each as likely.
+    mixup_alpha: alpha of `mixup`; 0 for none.
+    cutmix_alpha: alpha of `cutmix`; 0 for none. With both, each batch draws one of them
+      with equal probability.
   """
   kinds = [(function, alpha) for function, alpha in (
       (mixup, mixup_alpha), (cutmix, cutmix_alpha)) if alpha]
@@ -123,7 +122,7 @@ def make_mixer(mixup_alpha: float, cutmix_alpha: float) -> Callable | None:
   @tf.autograph.experimental.do_not_convert
   def mix(images, targets, seed):
     with tf.name_scope('mixing'):
-      # An image may have the very same seed.
+      # The seed may also be the seed of an image.
       which, seed = randomness.split_seed(randomness.derive_seed(seed, _MIXING), 2)
       if len(kinds) == 1:
         mixed, mixed_targets = kinds[0][0](images, targets, kinds[0][1], seed)

@@ -24,33 +24,32 @@ _TAKE_LAZY_IMAGES = ('inception', 'vgg')
 
 def get_preprocessing(name: str, is_training: bool = False,
                       use_grayscale: bool = False) -> Callable:
-  """Returns the function that makes an image ready for a network.
+  """Returns the preprocessing function of a network or family.
 
   Args:
     name: a family (cifarnet, inception, lenet, vgg), or a network of
-      `catalog.networks.NETWORKS`, which stands for its default family.
+      `catalog.networks.NETWORKS` for its default family.
     is_training: whether to augment at random.
     use_grayscale: whether the result has one channel. Otherwise vgg and inception
-      return three (equal ones, of a gray image), lenet and cifarnet as many as
-      the image has.
+      return three (equal ones for a gray image), and lenet and cifarnet return the
+      image's channels.
 
   Returns:
-    preprocessing_fn(image, output_height, output_width, **kwargs), which takes an
-    image [height, width, 1 or 3], its sizes known or not, and returns float32
-    [output_height, output_width, channels]. Integer images hold 0 to 255; what
-    floats may hold, and the kwargs, each family's `preprocess_image` says. The
-    attribute `options` is the set of the kwargs' names: ask it before handing
-    over a bbox or a seed. `takes_lazy_images` tells whether the image may be a
-    `lazy_image.LazyImage`.
+    preprocessing_fn(image, output_height, output_width, **kwargs). The image is
+    [height, width, 1 or 3], of known or unknown size; the result is float32
+    [output_height, output_width, channels]. Integer images have values 0 to 255. Each
+    family's `preprocess_image` documents the values of floats and the kwargs. The
+    attribute `options` is the set of the kwargs' names, to check for bbox or seed.
+    `takes_lazy_images` is whether the image may be a `lazy_image.LazyImage`.
 
   Raises:
-    UserError: there is no such family or network; it is a ValueError.
+    UserError: the family or network does not exist; it is a ValueError.
   """
   family = networks.preprocessing_family(name)
   preprocess_image = _FAMILIES[family]
 
-  # No Python control flow here depends on a tensor; conversion would only slow
-  # down tf.data and bury a UserError's line in a trace.
+  # No Python control flow depends on a tensor. AutoGraph would slow down tf.data and
+  # hide the line of a UserError in a trace.
   @tf.autograph.experimental.do_not_convert
   def preprocessing_fn(image, output_height, output_width, **kwargs):
     return preprocess_image(

@@ -1,10 +1,10 @@
-"""RandAugment: a few image operations drawn at random, all of one magnitude.
+"""RandAugment: random image operations with one magnitude.
 
 Cubuk et al. 2019, RandAugment: Practical automated data augmentation with a reduced
-search space, arXiv 1909.13719. The operations, and what magnitude 10 means to each,
-are those of AutoAugment (Cubuk et al. 2018, arXiv 1805.09501, table 6). Past 10 they
-grow on in a straight line, up to 30, as in the paper's experiments; each of them
-stops where an image would be lost.
+search space, arXiv 1909.13719. The operations and their amounts at magnitude 10 are
+those of AutoAugment (Cubuk et al. 2018, arXiv 1805.09501, table 6). Amounts are
+proportional to the magnitude up to 30, as in the paper's experiments; each operation is
+limited so that an image stays visible.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from slim_zoo.tf_compat import tf
 
 MAX_MAGNITUDE = 30
 _FULL_MAGNITUDE = 10
-# What comes into the image from beyond its borders.
+# The value of pixels from outside the image.
 _FILL = 128.0
 _FARTHEST_TRANSLATION = 0.45
 _LEAST_ENHANCEMENT = 0.1
@@ -28,11 +28,11 @@ class Operation:
   """An operation on images.
 
   Attributes:
-    apply: takes an image, uint8 [height, width, 1 or 3], and an amount, a float32
-      scalar; returns the changed image. An amount of 0 changes nothing, except
-      with the operations that have no amount.
+    apply: function of an image, uint8 [height, width, 1 or 3], and an amount, a float32
+      scalar; returns the changed image. An amount of 0 changes nothing, except for
+      operations without an amount.
     full: the amount at magnitude 10; 0 if there is none.
-    either_way: whether the amount may be negative too.
+    either_way: whether the amount may also be negative.
   """
 
   apply: Callable
@@ -52,14 +52,14 @@ def _autocontrast(image, unused_amount):
   values = tf.cast(image, tf.float32)
   low = tf.reduce_min(values, [0, 1], keepdims=True)
   span = tf.reduce_max(values, [0, 1], keepdims=True) - low
-  # A channel of one value stays what it is.
+  # A channel with a single value does not change.
   stretched = (values - low) * tf.math.divide_no_nan(255.0, span)
   return _as_pixels(tf.where_v2(span > 0, stretched, values))
 
 
 def _equalize(image, unused_amount):
   depth = channels.count_channels(image)
-  # Each channel has its own histogram: all of them are counted at once.
+  # Each channel has its own histogram; one op counts all of them.
   bins = tf.cast(image, tf.int32) + 256 * tf.range(depth)
   counts = tf.reshape(tf.math.unsorted_segment_sum(
       tf.ones_like(bins), bins, 256 * depth), [depth, 256])
@@ -85,7 +85,7 @@ def _posterize(image, amount):
 
 
 def _enhance(image, plain, amount):
-  """Moves an image away from its plain version, or for amounts below 0 to it."""
+  """Moves an image away from `plain`, or towards it for negative amounts."""
   values = tf.cast(image, tf.float32)
   factor = tf.maximum(1.0 + amount, _LEAST_ENHANCEMENT)
   return _as_pixels(plain + factor * (values - plain))
@@ -119,14 +119,14 @@ def _sharpness(image, amount):
       [1, 1, 1, 1], 'SAME')[0]
   height, width = tf.unstack(tf.shape(image)[:2])
   row, column = tf.range(height)[:, tf.newaxis], tf.range(width)[tf.newaxis]
-  # The outermost pixels lack neighbours: they stay.
+  # The border pixels lack neighbours and do not change.
   inside = (row > 0) & (row < height - 1) & (column > 0) & (column < width - 1)
   return _enhance(
       image, tf.where_v2(inside[..., tf.newaxis], smooth, values), amount)
 
 
 def _warp(image, matrix, shift=(0.0, 0.0)):
-  """Moves pixels about the centre of an image; each takes its nearest source.
+  """Transforms an image about its centre, with nearest-neighbour sampling.
 
   Args:
     image: uint8 [height, width, channels].
@@ -176,8 +176,8 @@ def _translate_y(image, amount):
                (0.0, _distance(amount, tf.shape(image)[0])))
 
 
-# Angles are in degrees, counter-clockwise; translations are shares of the side, as
-# 150 pixels are of AutoAugment's 331; enhancements are multiplied by 1 + amount.
+# Angles are in degrees, counter-clockwise. Translations are shares of the side (150 of
+# 331 pixels in AutoAugment). Enhancements multiply by 1 + amount.
 OPERATIONS = {
     'identity': Operation(_identity),
     'autocontrast': Operation(_autocontrast),
@@ -197,20 +197,20 @@ OPERATIONS = {
 
 
 def apply_operation(image, name: str, magnitude: float, sign=1.0):
-  """Returns an image after one operation.
+  """Applies one operation to an image.
 
   Args:
     image: uint8 [height, width, 1 or 3].
-    name: one of `OPERATIONS`. 'color' leaves a gray image as it is.
+    name: one of `OPERATIONS`; 'color' does not change a gray image.
     magnitude: 0 to 30.
-    sign: 1 or -1, a number or a float32 scalar: the way of those operations that
-      go either way.
+    sign: 1 or -1, a number or a float32 scalar: the direction of operations with
+      `either_way`.
 
   Returns:
     uint8 of the same shape.
 
   Raises:
-    UserError: there is no such operation, the magnitude is out of its range, or
+    UserError: the operation does not exist, the magnitude is out of its range, or
       the image has neither 1 nor 3 channels.
   """
   if name not in OPERATIONS:
@@ -227,14 +227,14 @@ def apply_operation(image, name: str, magnitude: float, sign=1.0):
 
 
 def rand_augment(image, layers: int, magnitude: float, seed=None):
-  """Applies some of the `OPERATIONS` to an image, one after the other.
+  """Applies random `OPERATIONS` to an image in sequence.
 
-  Each is drawn from all of them, and each that goes either way draws its way.
+  Each is drawn from all operations; those with `either_way` draw their direction.
 
   Args:
     image: uint8 [height, width, 1 or 3].
-    layers: how many operations.
-    magnitude: of all of them, 0 to 30.
+    layers: number of operations.
+    magnitude: magnitude of all operations, 0 to 30.
     seed: an integer tensor of shape [2] that decides everything random; None
       draws one.
 

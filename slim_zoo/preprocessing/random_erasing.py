@@ -1,7 +1,7 @@
-"""Random erasing: noise in place of a box of the image.
+"""Random erasing: a box of the image is replaced by noise.
 
-Zhong et al. 2017, Random erasing data augmentation, arXiv 1708.04896; the ranges
-are those of its experiments.
+Zhong et al. 2017, Random erasing data augmentation, arXiv 1708.04896, with the ranges
+of its experiments.
 """
 
 import math
@@ -11,24 +11,23 @@ from slim_zoo.tf_compat import tf
 
 _AREA_RANGE = (0.02, 0.4)
 _ASPECT_RANGE = (0.3, 1 / 0.3)
-# Of the boxes 3% do not fit into a square: that all do not is out of the question.
+# 3% of boxes do not fit into a square, so one of this many fits.
 _CANDIDATES = 32
 
 
 def draw_box(height, width, seed, area_range=_AREA_RANGE, aspect_range=_ASPECT_RANGE):
-  """Returns a random box inside of an image, (top, left, height, width), int32.
+  """Returns a random box inside an image, (top, left, height, width), int32.
 
-  The size is drawn again until the box fits, then it is put anywhere, each place
-  as likely.
+  The size is drawn again until the box fits; its position is uniform.
 
   Args:
-    height: of the image, an int32 scalar.
-    width: of the image.
+    height: height of the image, an int32 scalar.
+    width: width of the image.
     seed: an integer tensor of shape [2] that decides the box.
     area_range: the box's share of the image, smallest and largest.
-    aspect_range: height / width of the box. It is drawn on a logarithmic scale, so
-      that a box is as often upright as lying; on the paper's, which is linear,
-      three of four would be upright.
+    aspect_range: height / width of the box. It is drawn on a logarithmic scale, so that
+      upright and lying boxes are equally frequent; with the paper's linear scale three
+      of four are upright.
   """
   size_seed, place_seed = randomness.split_seed(seed, 2)
   sides = tf.cast(tf.stack([height, width]), tf.float32)
@@ -39,7 +38,7 @@ def draw_box(height, width, seed, area_range=_AREA_RANGE, aspect_range=_ASPECT_R
   sizes = tf.maximum(tf.round(tf.sqrt(
       tf.stack([area * aspect, area / aspect], 1))), 1.0)
   first = tf.argmax(tf.cast(tf.reduce_all(sizes <= sides, 1), tf.int32))
-  # In a strip of pixels none may fit; then the first is cut.
+  # In an image that is a few pixels wide none may fit; then the first is cut.
   size = tf.minimum(sizes[first], sides)
   place = tf.floor(tf.random.stateless_uniform([2], place_seed) * (sides - size + 1))
   # A draw just below 1 may be rounded up.
@@ -48,14 +47,14 @@ def draw_box(height, width, seed, area_range=_AREA_RANGE, aspect_range=_ASPECT_R
 
 
 def random_erasing(image, probability: float, seed=None):
-  """Fills a random box of an image with noise, or leaves the image as it is.
+  """Fills a random box of an image with noise, or returns the image unchanged.
 
-  The noise is drawn for each value by itself, evenly between the smallest and the
-  largest value of the image: so it suits every way of scaling.
+  Each value of the noise is uniform between the smallest and the largest value of the
+  image, so it fits every scaling.
 
   Args:
     image: float32 [height, width, 1 or 3].
-    probability: of a box.
+    probability: probability of a box.
     seed: an integer tensor of shape [2] that decides everything random; None
       draws one.
 

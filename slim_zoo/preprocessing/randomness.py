@@ -1,23 +1,22 @@
-"""Where the random numbers of training preprocessing come from.
+"""Random numbers for preprocessing in training.
 
-Everything random is a function of a seed, one draw per image. So a parallel
-input pipeline that numbers its images repeats itself exactly, whichever thread
-gets which image.
+Everything random is a function of a seed, and each image has its own seed. So a
+parallel input pipeline with numbered images is reproducible in every thread order.
 """
 
 from slim_zoo.tf_compat import tf
 
-# The v1 interface has only random image operations with a hidden state.
+# The v1 API has only random image ops with a hidden state.
 stateless_image = tf.compat.v2.image
 
 
 def split_seed(seed, count: int) -> list:
-  """Returns `count` independent seeds, made from one.
+  """Returns `count` independent seeds derived from one.
 
   Args:
-    seed: an integer tensor of shape [2], or None to draw one, which follows
+    seed: an integer tensor of shape [2]; None draws one, which depends on
       tf.set_random_seed.
-    count: how many are wanted.
+    count: number of seeds.
 
   Returns:
     A list of int32 tensors of shape [2].
@@ -29,10 +28,10 @@ def split_seed(seed, count: int) -> list:
 
 
 def derive_seed(seed, purpose: int):
-  """Returns another seed of shape [2], made from a seed and its purpose.
+  """Returns another seed of shape [2], derived from a seed and a purpose.
 
-  It has nothing to do with those of `split_seed`, so what is drawn by them stays as
-  it is when something else is drawn too.
+  It is independent of those of `split_seed`, so further random choices do not change
+  the existing ones.
   """
   return tf.random.experimental.stateless_fold_in(seed, purpose)
 
@@ -42,11 +41,11 @@ def random_flip(image, seed):
   return stateless_image.stateless_random_flip_left_right(image, seed)
 
 
-def random_offsets(room, seed):
-  """Returns int32 values like `room`, each from 0 to the one there, as likely."""
+def random_offsets(largest, seed):
+  """Returns uniform random int32 values from 0 to `largest`, in its shape."""
   drawn = tf.random.stateless_uniform(
-      tf.shape(room), seed, 0, tf.int32.max, dtype=tf.int32)
-  return drawn % (room + 1)
+      tf.shape(largest), seed, 0, tf.int32.max, dtype=tf.int32)
+  return drawn % (largest + 1)
 
 
 def random_crop(image, height, width, seed):

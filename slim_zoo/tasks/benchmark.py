@@ -99,7 +99,7 @@ class _Measurements:
 def _time_all(config, settings, stored) -> list[str]:
   """Times all settings; returns the names of the networks that failed."""
   facts = {**machine.describe(), 'busy_before': machine.busy_share()}
-  print(machine.in_words(machine.describe()))
+  print(machine.description(machine.describe()))
   if (facts['busy_before'] or 0) > _BUSY:
     print(f"note: the machine is {facts['busy_before']:.0%} busy with other things:"
           ' these times are worth little', flush=True)
@@ -162,7 +162,7 @@ def _time(config, setting, matrix_rate) -> list[dict]:
     rows.append(network_timing.row(
         measured, kind, what, times, multiply_adds, matrix_rate))
     print(times.classic_line(network_timing.TITLES[what]))
-    print(network_timing.in_words(rows[-1]), flush=True)
+    print(network_timing.details(rows[-1]), flush=True)
   if 'records' in times_of:
     slowest = network_timing.name_bottleneck(setting, times_of)
     print('\n'.join(f'  {line}' for line in slowest.pop('lines')), flush=True)
@@ -220,5 +220,5 @@ def _draw(path, rows) -> None:
   rates = [row['images_per_second'] for row in rows]
   charts.write_bars(
       path, 'Images a second', groups, 'images/s, of the median batch',
-      machine.in_words(machine.describe()), log=max(rates) > 20 * min(rates))
+      machine.description(machine.describe()), log=max(rates) > 20 * min(rates))
   print(f'the picture: {path}')

@@ -1,6 +1,6 @@
-"""The machine of a measurement: its hardware, its releases, its speed.
+"""The machine of a measurement: processor, memory, software and matrix product rate.
 
-No name of it, of its user or of a folder is told.
+Names of the machine, its user or folders are not included.
 """
 
 import importlib.metadata
@@ -10,58 +10,58 @@ import platform
 import re
 import time
 
-# Side lengths of the matrices; small ones live in the caches, large ones use all cores.
+# Side lengths of the matrices; small ones fit in the caches, large ones use all cores.
 MATRIX_SIZES = (256, 512, 1024, 2048)
 _SECONDS_PER_SIZE = 0.4
-# What makes one CPU many times as fast as another at convolutions.
+# Instruction sets that speed up convolutions.
 _INSTRUCTIONS = ('avx2', 'fma', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16',
                  'asimd', 'sve')
 
 
 def cores() -> int:
-  """Returns how many cores this process may use."""
+  """Returns the number of cores that this process may use."""
   return (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
           else os.cpu_count() or 1)
 
 
 def describe(packages=('tensorflow',)) -> dict:
-  """Returns cores, memory, processor and releases, as plain values.
+  """Returns cores, memory, processor and software versions, as plain values.
 
   Args:
-    packages: whose releases are returned, if installed.
+    packages: packages whose versions are included, if installed.
   """
   cpu = _read('/proc/cpuinfo')
   name = re.search(r'^model name\s*:\s*(.+)$', cpu, re.MULTILINE)
   flags = re.search(r'^(?:flags|Features)\s*:\s*(.+)$', cpu, re.MULTILINE)
-  offered = set(flags[1].split()) if flags else set()
+  instructions = set(flags[1].split()) if flags else set()
   memory = re.search(r'^MemTotal:\s*(\d+) kB', _read('/proc/meminfo'), re.MULTILINE)
   return {
       'cores': cores(),
       'memory_gib': round(int(memory[1]) / 2**20, 1) if memory else None,
       'processor': name[1].strip() if name else platform.machine(),
-      'instructions': [word for word in _INSTRUCTIONS if word in offered],
+      'instructions': [word for word in _INSTRUCTIONS if word in instructions],
       'system': platform.system(),
       'python': platform.python_version(),
-      **{name: release for name in packages if (release := _release(name))},
+      **{name: version for name in packages if (version := _version(name))},
   }
 
 
-def in_words(machine: dict) -> str:
+def description(machine: dict) -> str:
   """Returns the result of `describe` as one line."""
   memory = machine['memory_gib']
   known = {'cores', 'memory_gib', 'processor', 'instructions', 'system', 'python'}
-  releases = [f'{name} {value}' for name, value in machine.items() if name not in known]
+  versions = [f'{name} {value}' for name, value in machine.items() if name not in known]
   return ', '.join([
       f"{machine['cores']} cores of {machine['processor']}"
       + (f" ({', '.join(machine['instructions'])})" if machine['instructions'] else ''),
       *([f'{memory} GiB of memory'] if memory else []),
-      machine['system'], f"Python {machine['python']}", *releases])
+      machine['system'], f"Python {machine['python']}", *versions])
 
 
 def busy_share(seconds: float = 0.3) -> float | None:
-  """Returns which share of all cores is busy now, by whomever; None if not known.
+  """Returns the share of all cores that is busy now; None if unknown.
 
-  Ask while this process and what it started are still.
+  This process and its subprocesses must be idle during the call.
   """
   before = _processor_times()
   time.sleep(seconds)
@@ -73,14 +73,14 @@ def busy_share(seconds: float = 0.3) -> float | None:
 
 def matrix_multiply_rate(sizes=MATRIX_SIZES,
                          dtype: str = 'float32') -> dict[int, float]:
-  """Returns the multiplications and additions a second, by the size of the matrices.
+  """Returns multiplications and additions per second, by the size of the matrices.
 
-  They are of square matrices, by TensorFlow on its default device, in this process;
-  each rate is that of the fastest run.
+  Square matrices are multiplied by TensorFlow on its default device; the rate is that
+  of the fastest run.
 
   Args:
     sizes: side lengths of the matrices.
-    dtype: name of their type.
+    dtype: name of their dtype.
   """
   from slim_zoo.tf_compat import tf
   rates = {}
@@ -108,7 +108,7 @@ def _read(path):
     return ''
 
 
-def _release(package):
+def _version(package):
   try:
     return importlib.metadata.version(package)
   except importlib.metadata.PackageNotFoundError:
@@ -116,7 +116,7 @@ def _release(package):
 
 
 def _processor_times():
-  """Returns (idle, all) ticks of all cores together, None where it is not told."""
+  """Returns (idle, all) ticks of all cores together; None if unknown."""
   line = _read('/proc/stat').partition('\n')[0].split()
   if not line:
     return None

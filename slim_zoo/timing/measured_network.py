@@ -1,7 +1,7 @@
-"""Networks in the form in which they are timed: operations and a session to run them.
+"""Builds networks for timing: ops and a session to run them.
 
-Images that do not come from records stand in variables: constants would let the
-runtime compute the whole network once, and images that are fed are copied each time.
+Images that do not come from records are variables. With constants the runtime could
+compute the whole network once, and fed images are copied each time.
 """
 
 import collections
@@ -19,15 +19,14 @@ from slim_zoo.tf_compat import tf
 from slim_zoo.training import losses
 from slim_zoo.training.updates import learning_rates, updates
 
-# A backward pass has one product for the gradient of the input and one for that of
-# the weights, where the forward pass has one. The images need none: with large first
-# layers (CifarNet, AlexNet) that makes this 3 to 5% too much, mostly 1% or less.
+# The backward pass has two products for each product of the forward pass: for the
+# gradient of the input and of the weights. The images need no gradient, so this is 3 to
+# 5% too much for networks with large first layers (CifarNet, AlexNet), else at most 1%.
 PASSES = {'forward': 1, 'forward_backward': 3, 'step': 3}
 WEIGHT_DECAY = 4e-5
 
-# What a session is to run, by name. No groups of operations: TensorFlow leaves out of a
-# run what has no other effect than to be waited for, and XLA even operations that are
-# named themselves, unless their value is fetched.
+# The ops and tensors to run, by name. They are not grouped: TensorFlow prunes ops
+# without other effects, and XLA also prunes named ops whose value is not fetched.
 Fetches = dict[str, list]
 
 Batch = collections.namedtuple('Batch', ('images', 'labels'))
@@ -35,18 +34,18 @@ Batch = collections.namedtuple('Batch', ('images', 'labels'))
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-  """A network, and how it is run.
+  """A network and the options of its execution.
 
   Attributes:
-    name: of the network.
+    name: name of the network.
     batch_size: images of each clone.
     image_size: height and width; None: the network's own.
     data_format: 'NHWC', or 'NCHW' for a network that computes channels first.
-    num_clones: copies of the network, each on a logical CPU of its own.
-    num_classes: logits; None: those of the published weights.
-    channels: of the images; None: those of the published weights.
-    xla: whether XLA compiles what it can.
-    mixed_precision: 'none', or the type of 16 bits that the network computes in.
+    num_clones: number of clones, each on its own logical CPU.
+    num_classes: number of logits; None: as in the published weights.
+    channels: channels of the images; None: as in the published weights.
+    xla: whether XLA compiles the parts that it can.
+    mixed_precision: 'none', or the 16-bit dtype of the network's computation.
   """
 
   name: str
@@ -83,7 +82,7 @@ class Setting:
         self.name, self.classes, weight_decay, is_training, **options)
 
   def multiply_adds(self) -> int:
-    """Returns those of one image: as stored, or counted if they are not."""
+    """Returns the multiply-adds of one image, stored or counted."""
     shape = self.image_shape()
     stored = complexity.load().get(self.name)
     if stored and (stored.input_shape, stored.num_classes) == (shape, self.classes):
@@ -95,7 +94,7 @@ class Setting:
 
 
 def synthetic_batches(setting: Setting) -> Callable[[], Batch]:
-  """Returns next_batch(): the same random images and labels at every run."""
+  """Returns next_batch(): the same random images and labels in every run."""
   def next_batch():
     shape = [setting.batch_size, *setting.image_shape()]
     images = tf.Variable(tf.random.uniform(shape, -1, 1, seed=1), trainable=False,
@@ -111,17 +110,17 @@ def synthetic_batches(setting: Setting) -> Callable[[], Batch]:
 
 
 def deployment(setting: Setting) -> model_deploy.DeploymentConfig:
-  """Returns where the clones go: one by TensorFlow's choice, several on CPUs."""
+  """Returns the devices of the clones: the default device, or one CPU for each."""
   count = setting.num_clones
   devices = [''] if count == 1 else [f'/device:CPU:{i}' for i in range(count)]
   return model_deploy.DeploymentConfig(count, clone_devices=devices)
 
 
 def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
-  """Builds a train step, by momentum, as the training script's graph has it.
+  """Builds a training step with momentum, as the training command does.
 
   Returns:
-    {'forward', 'forward_backward', 'step'}: each runs the one before it and more.
+    {'forward', 'forward_backward', 'step'}: each includes the one before it.
   """
   network_fn = setting.network_fn(WEIGHT_DECAY, is_training=True)
   recipe = losses.Recipe(setting.classes)
@@ -142,14 +141,14 @@ def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
   with tf.device(config.variables_device()):
     tf.train.get_or_create_global_step()
   clones = model_deploy.create_clones(config, build_clone)
-  # The rate is small, for random labels and any number of steps.
+  # A small rate, because labels are random and the number of steps is not limited.
   update = updates.make_train_op(
       clones, config, learning_rates.Schedule('fixed', 1e-4),
       lambda rate: Optimizer(rate, 0.9),
       updates.UpdateOptions(scales_loss=setting.mixed_precision == 'float16'))
   return {
       'forward': [clone.outputs[1] for clone in clones],
-      # Fetched from a GPU, gradients would be copied.
+      # Fetching gradients from a GPU would copy them.
       'forward_backward': [update.total_loss, *(
           gradients if setting.xla else [tensor.op for tensor in gradients])],
       'step': [update.train_op]}
@@ -172,8 +171,8 @@ def random_checkpoint(setting: Setting, folder: str) -> str:
     images = tf.placeholder(tf.float32, [None, *setting.image_shape()])
     nets_factory.get_network_fn(setting.name, setting.classes)(images)
     session.run(tf.global_variables_initializer())
-    # Additions of constant zeros, as biases begin, would be left out of the run, and
-    # with them the kernels that join biases to convolutions.
+    # Additions of constant zeros, the initial biases, would be optimized away, and so
+    # would the kernels that fuse biases and convolutions.
     session.run([tf.assign(variable, tf.random.uniform(variable.shape, 0.5, 1.5))
                  for variable in tf.global_variables() if variable.shape.rank == 1])
     return tf.train.Saver().save(
@@ -183,14 +182,13 @@ def random_checkpoint(setting: Setting, folder: str) -> str:
 def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
   """Builds the forward pass with the weights in the graph; returns {'forward'}.
 
-  The weights are random ones, taken the way of trained ones: through a checkpoint.
+  The weights are random and pass through a checkpoint, like trained ones.
   """
   row = networks.get_image_network(setting.name)
   with tempfile.TemporaryDirectory() as folder:
     frozen = inference_graph.build(
         setting.name, setting.classes, random_checkpoint(setting, folder),
-        setting.image_size,
-        setting.channels or row.channels)
+        setting.image_size, setting.channels or row.channels)
   clones = model_deploy.create_clones(
       deployment(setting), lambda: frozen.attach(next_batch().images)[0])
   return {'forward': [clone.outputs for clone in clones]}
@@ -201,7 +199,7 @@ def session(setting: Setting, *initializers: tf.Operation) -> Iterator[tf.Sessio
   """Opens a session on the default graph, with its variables initialized.
 
   Args:
-    setting: says how many devices there are.
+    setting: has the number of devices.
     *initializers: run after those of the variables.
   """
   config = tf.ConfigProto(device_count={'CPU': setting.num_clones},
@@ -214,7 +212,7 @@ def session(setting: Setting, *initializers: tf.Operation) -> Iterator[tf.Sessio
 
 
 def kernels(opened: tf.Session, fetches: list) -> list[str]:
-  """Runs something; returns the types of all operations that it took."""
+  """Runs fetches; returns the types of all ops that were executed."""
   metadata = tf.RunMetadata()
   opened.run(fetches, options=tf.RunOptions(output_partition_graphs=True),
              run_metadata=metadata)

@@ -9,18 +9,18 @@ from slim_zoo.tf_compat import tf
 from slim_zoo.timing import measured_network, timings
 from slim_zoo.timing.measured_network import Setting
 
-# The names of the measurements in the classic line.
+# Names of the measurements in slim's benchmark line.
 TITLES = {'forward': 'Forward', 'forward_backward': 'Forward-backward',
           'step': 'Train step', 'input': 'Input', 'records': 'Step on records'}
 
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-  """How often each thing is run.
+  """The numbers of runs.
 
   Attributes:
-    num_batches: runs that count.
-    burn_in: runs before them that do not.
+    num_batches: timed runs.
+    burn_in: runs before them that are not timed.
   """
 
   num_batches: int = 100
@@ -35,23 +35,23 @@ def time_operation(setting: Setting, what: str, run: Callable,
     return timings.timed(run, runs.num_batches, runs.burn_in, shown.update)
 
 
-def passes(setting: Setting, kind: str, parts: tuple[str, ...],
+def passes(setting: Setting, kind: str, names: tuple[str, ...],
            runs: Runs) -> Iterator[tuple[str, timings.Timings]]:
-  """Times passes of a network on images that stay in memory.
+  """Times passes of a network on images in memory.
 
   Args:
     setting: the network.
-    kind: 'frozen', 'evaluation' or 'training': the graph that they are of.
-    parts: which of its operations, in this order.
-    runs: how often.
+    kind: the graph: 'frozen', 'evaluation' or 'training'.
+    names: the operations to time, in this order.
+    runs: the numbers of runs.
 
   Yields:
-    (operation, its timings), as soon as they are there.
+    (operation, its timings), after each operation.
   """
   with tf.Graph().as_default():
     operations = _build(setting, kind, measured_network.synthetic_batches(setting))
     with measured_network.session(setting) as opened:
-      for name in parts:
+      for name in names:
         if setting.xla:
           _check_compiled(setting, opened, operations[name])
         yield name, time_operation(
@@ -65,9 +65,9 @@ def on_records(setting: Setting, kind: str, whole: str, make_input: Callable,
   Args:
     setting: the network, with the classes and channels of the records.
     kind: as for `passes`.
-    whole: the operation that a step is.
-    make_input: returns a `datasets.pipeline.Input` in the default graph.
-    runs: how often.
+    whole: the operation of a step.
+    make_input: returns an `input.pipeline.Input` in the default graph.
+    runs: the numbers of runs.
 
   Yields:
     ('input', timings), then ('records', timings).
@@ -76,7 +76,7 @@ def on_records(setting: Setting, kind: str, whole: str, make_input: Callable,
     images = make_input()
     batches = [images.next_batch() for _ in range(setting.num_clones)]
     with measured_network.session(setting, images.initializer) as opened:
-      run = _delivering(
+      run = _with_input_log(
           opened, images, batches, [batch.images.op for batch in batches])
       yield 'input', time_operation(setting, 'input', run, runs)
   with tf.Graph().as_default():
@@ -88,7 +88,7 @@ def on_records(setting: Setting, kind: str, whole: str, make_input: Callable,
 
     operations = _build(setting, kind, next_batch)[whole]
     with measured_network.session(setting, images.initializer) as opened:
-      run = _delivering(opened, images, batches, operations)
+      run = _with_input_log(opened, images, batches, operations)
       yield 'records', time_operation(setting, 'records', run, runs)
 
 
@@ -100,26 +100,28 @@ def on_records_setting(setting: Setting, make_input: Callable,
   return dataclasses.replace(setting, num_classes=num_classes, channels=int(channels))
 
 
-def name_bottleneck(setting: Setting, times: dict[str, timings.Timings]) -> dict:
-  """Returns {'shares', 'bottleneck', 'lines'} of the times on records."""
-  parts = {name: times[name] for name in timings.PARTS if name in times}
-  shares = timings.shares(parts, times['records'])
+def name_bottleneck(setting: Setting, measurements: dict[str, timings.Timings]) -> dict:
+  """Returns {'shares', 'bottleneck', 'lines'} of measurements on records."""
+  parts = {name: measurements[name] for name in timings.PARTS
+           if name in measurements}
+  shares = timings.shares(parts, measurements['records'])
   num_images = setting.batch_size * setting.num_clones
-  lines = timings.bottleneck_lines(shares, num_images, times['input'], times['records'])
+  lines = timings.bottleneck_lines(
+      shares, num_images, measurements['input'], measurements['records'])
   return {'shares': shares, 'bottleneck': max(shares, key=shares.get), 'lines': lines}
 
 
 def row(setting: Setting, kind: str, what: str, times: timings.Timings,
         multiply_adds: int, matrix_rate: float) -> dict:
-  """Returns the stored form of a measurement, as plain values.
+  """Returns a measurement as plain values, to store it.
 
   Args:
     setting: the network.
     kind: the graph, as for `passes`.
     what: the operation; 'input' has no GFLOP/s.
     times: its times.
-    multiply_adds: of one image.
-    matrix_rate: the machine's, in operations a second.
+    multiply_adds: multiply-adds of one image.
+    matrix_rate: the machine's rate of matrix products, in operations per second.
   """
   num_images = setting.batch_size * setting.num_clones
   values = {
@@ -139,8 +141,8 @@ def row(setting: Setting, kind: str, what: str, times: timings.Timings,
   return values
 
 
-def in_words(values: dict) -> str:
-  """Returns the line after the classic line, with more numbers."""
+def details(values: dict) -> str:
+  """Returns the second line of a measurement: median, p95, rates."""
   line = (f"  median {values['median']:.4f}, p95 {values['p95']:.4f} sec / batch;"
           f" {values['images_per_second']:,.1f} images/s")
   if values['gflops'] is not None:
@@ -161,12 +163,12 @@ def _check_compiled(setting, opened, operations):
   kernels = measured_network.kernels(opened, operations)
   if not computation.COMPILED & set(kernels):
     raise diagnostics.UserError(
-        f'--xla: XLA compiled no part of {setting.name}; these times would be those'
-        ' without it')
+        f'--xla: XLA compiled no part of {setting.name}, so the times would be the same'
+        ' as without it')
 
 
-def _delivering(opened, images, batches, operations):
-  """Returns a function that runs operations and keeps the input's books."""
+def _with_input_log(opened, images, batches, operations):
+  """Returns a function that runs operations and logs the batches of the input."""
   call = opened.make_callable(
       [operations, tf.concat([batch.numbers for batch in batches], 0)])
 

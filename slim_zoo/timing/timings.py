@@ -1,4 +1,4 @@
-"""Times of many runs of the same thing, and which part of a step takes them."""
+"""Times of many runs of a function, and the shares of the parts of a step."""
 
 import dataclasses
 import statistics
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Timings:
-  """The seconds that each run took.
+  """The time of each run.
 
   Attributes:
     seconds: in the order of the runs; at least one.
@@ -33,7 +33,7 @@ class Timings:
 
   @property
   def p95(self) -> float:
-    """The time within which 95% of the runs ended: the smallest such one."""
+    """The 95th percentile: the smallest time that 95% of the runs do not exceed."""
     ordered = sorted(self.seconds)
     return ordered[-(-95 * len(ordered) // 100) - 1]
 
@@ -43,70 +43,70 @@ class Timings:
             f' {self.deviation:.3f} sec / batch')
 
   def values(self) -> dict[str, float]:
-    """Returns the stored values."""
+    """Returns the statistics to store."""
     return {name: getattr(self, name)
             for name in ('mean', 'deviation', 'median', 'p95')}
 
 
 def timed(run: Callable[[], object], runs: int, burn_in: int = 0,
-          after_run: Callable[[int], None] = lambda done: None) -> Timings:
-  """Runs something again and again.
+          after_run: Callable[[int], None] = lambda count: None) -> Timings:
+  """Runs a function repeatedly and times it.
 
   Args:
-    run: the function to time.
-    runs: how many of its runs count.
-    burn_in: how many before them do not.
-    after_run: called, between the runs, with how many there were.
+    run: the function.
+    runs: number of timed runs.
+    burn_in: number of runs before them that are not timed.
+    after_run: called after each run, outside the timing, with the number of runs.
   """
   seconds = []
-  for done in range(1, burn_in + runs + 1):
+  for count in range(1, burn_in + runs + 1):
     start = time.perf_counter()
     run()
     seconds.append(time.perf_counter() - start)
-    after_run(done)
+    after_run(count)
   return Timings(seconds[burn_in:])
 
 
-# Nested parts of a step, each with the work that it adds to the part before it.
+# Nested parts of a step, and the share that each adds to the one before it.
 PARTS = {'forward': 'forward', 'forward_backward': 'backward', 'step': 'update'}
 
 
 def shares(parts: Mapping[str, Timings], whole: Timings) -> dict[str, float]:
   """Returns the share of each part in the median time of a step; their sum is 1.
 
-  The input works beside the network, so what counts as its share is what reading
-  records adds to a step: all of it on cores that both need, nothing where it is
-  hidden behind the network. What is below nothing by the noise of the timing is 0.
+  The input runs in parallel with the network. So its share is the time that reading
+  records adds to a step: all of its time if both need the same cores, none if the
+  network takes longer. Differences below 0, from noise, count as 0.
 
   Args:
-    parts: of steps on images that stay in memory, nested, from the smallest:
-      'forward', then 'forward_backward', then 'step'; or only the first of them.
+    parts: steps on images in memory, nested, from the smallest: 'forward', then
+      'forward_backward', then 'step'; or only the first of them.
     whole: the largest of the parts, on records.
   """
-  seconds_of_parts, before = {}, 0.0
+  seconds_by_part, before = {}, 0.0
   for name in PARTS:
     if name in parts:
-      seconds_of_parts[PARTS[name]] = max(0.0, parts[name].median - before)
+      seconds_by_part[PARTS[name]] = max(0.0, parts[name].median - before)
       before = max(before, parts[name].median)
-  seconds_of_parts = {'input': max(0.0, whole.median - before), **seconds_of_parts}
-  total = sum(seconds_of_parts.values())
-  return {name: seconds / total for name, seconds in seconds_of_parts.items()}
+  seconds_by_part = {'input': max(0.0, whole.median - before), **seconds_by_part}
+  total = sum(seconds_by_part.values())
+  return {part: seconds / total for part, seconds in seconds_by_part.items()}
 
 
-def bottleneck_lines(part_shares: Mapping[str, float], num_images: int,
+def bottleneck_lines(step_shares: Mapping[str, float], num_images: int,
                      input_alone: Timings, whole: Timings) -> Sequence[str]:
   """Returns the lines that name the bottleneck.
 
   Args:
-    part_shares: of `shares`.
-    num_images: of a step.
-    input_alone: batches of records without any network.
+    step_shares: result of `shares`.
+    num_images: images of a step.
+    input_alone: batches of records without a network.
     whole: steps on records.
   """
-  largest = max(part_shares, key=part_shares.get)
-  parts = '  '.join(f'{name} {share:.0%}' for name, share in part_shares.items())
+  largest = max(step_shares, key=step_shares.get)
+  parts = '  '.join(f'{name} {share:.0%}' for name, share in step_shares.items())
   return [
-      f'of a step on records: {parts}',
-      f'the bottleneck: {largest} (the input alone gives'
-      f' {num_images / input_alone.median:,.1f} images/s, the step takes'
+      f'shares of a step on records: {parts}',
+      f'bottleneck: {largest} (the input alone delivers'
+      f' {num_images / input_alone.median:,.1f} images/s, the step processes'
       f' {num_images / whole.median:,.1f})']

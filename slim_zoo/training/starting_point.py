@@ -181,7 +181,7 @@ def _plan(path, network, how):
   scopes = [scope for scope in how.exclude_scopes if scope != 'auto']
   if 'auto' in how.exclude_scopes:
     head_scopes = (network.head.scopes_to_exclude if how.old_class_names is None
-                   else network.head.absent_scopes)
+                   else network.head.missing_scopes)
     scopes += head_scopes(network.variables, listing.shapes)
   variables = network.variables
   if quantization.find(listing.shapes) is None:

@@ -1,1 +1,1 @@
-"""Weights to other frameworks and back: mapping tables, one engine, numeric checks."""
+"""Conversion of weights from and to other frameworks, with numeric checks."""

@@ -1,17 +1,17 @@
-"""A process that runs the network of Keras or PyTorch in a conversion.
+"""Runs a network of Keras or PyTorch in a separate process.
 
-Its request is a JSON object with
+The process reads a request, a JSON object with
 
-  model, options, classes, size, channels   what to build; classes may be null
-  weights   a file to read, 'pretrained' for the published ones, or null
-  arrays    an .npz of tensors to write into the network, or null; and
-  optional  names of those that the network may lack
+  model, options, classes, size, channels   the network to build; classes may be null
+  weights   a file, 'pretrained' for the published weights, or null
+  arrays    an .npz of tensors to write into the network, or null
+  optional  names of arrays that the network may lack
   save      a file to write, or null
   images    an .npz with float32 images [batch, height, width, channels]
-  variant   what to change for a second run; '' for none
+  slim_variant  a change of the network for a second run; '' for none
 
-and writes to `result` an .npz with logits, variant_logits and, where it read weights,
-every tensor under 'w:NAME'. For a user's mistake it exits with 3 and one line.
+and writes to `result` an .npz with logits, variant_logits and, if it reads weights,
+each tensor under 'w:NAME'. On a user error it prints one line and exits with 3.
 """
 
 import dataclasses
@@ -28,17 +28,17 @@ from slim_zoo import diagnostics
 from slim_zoo.weight_conversion import engine, pairs
 
 _RUNNERS = pathlib.Path(__file__).with_name('runners')
-_MISTAKE = 3
+_USER_ERROR = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """The result of the other framework.
+  """The result of the framework's process.
 
   Attributes:
-    arrays: the network's tensors by name, where weights were read.
+    arrays: the network's tensors by name, if weights are read.
     logits: float64 [batch, classes].
-    variant_logits: those of the network with slim's padding and strides, or None.
+    variant_logits: logits of the network with slim's padding and strides, or None.
   """
 
   arrays: dict[str, np.ndarray]
@@ -47,62 +47,62 @@ class Outcome:
 
 
 def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
-        weights: str | None = None, tensors: engine.Foreign | None = None,
+        weights: str | None = None, tensors: engine.FrameworkTensors | None = None,
         save: str | None = None, python: str = '') -> Outcome:
-  """Builds the framework's network, with weights of a file or arrays, and runs it.
+  """Builds the network in its framework, with weights read or passed, and runs it.
 
   Args:
-    pair: of the networks.
+    pair: the pair of networks.
     images: float32 [batch, height, width, channels].
-    classes: of the network; None: those of the weights.
+    classes: number of classes; None means that of the weights.
     weights: a file, or 'pretrained'.
-    tensors: to write into the network, in their place.
+    tensors: tensors to write into the network, in place of `weights`.
     save: a file to write.
-    python: the interpreter that has the framework; '' for this one.
+    python: an interpreter that has the framework; '' for this one.
 
   Raises:
-    UserError: the process failed; the message is its error.
+    UserError: the process failed; the message is its last line.
   """
   with tempfile.TemporaryDirectory() as folder:
-    place = lambda name: os.path.join(folder, name)
-    np.savez(place('images.npz'), images=images)
+    path_of = lambda name: os.path.join(folder, name)
+    np.savez(path_of('images.npz'), images=images)
     if tensors:
-      np.savez(place('arrays.npz'), **tensors.arrays)
+      np.savez(path_of('arrays.npz'), **tensors.arrays)
     request = {
         'model': pair.framework_model, 'options': pair.options, 'classes': classes,
         'size': images.shape[1], 'channels': images.shape[3],
         'weights': weights if weights in (None, 'pretrained') else (
             os.path.abspath(weights)),
-        'arrays': place('arrays.npz') if tensors else None,
+        'arrays': path_of('arrays.npz') if tensors else None,
         'optional': tensors.optional if tensors else [],
         'save': os.path.abspath(save) if save else None,
-        'images': place('images.npz'), 'variant': pair.variant,
-        'result': place('result.npz')}
-    pathlib.Path(place('request.json')).write_text(
+        'images': path_of('images.npz'), 'slim_variant': pair.slim_variant,
+        'result': path_of('result.npz')}
+    pathlib.Path(path_of('request.json')).write_text(
         json.dumps(request), encoding='utf-8')
-    _call(pair, python, place('request.json'))
-    with np.load(place('result.npz')) as result:
+    _call(pair, python, path_of('request.json'))
+    with np.load(path_of('result.npz')) as result:
       return Outcome(
           {name[2:]: result[name] for name in result.files if name.startswith('w:')},
-          result['logits'], result['variant_logits'] if pair.variant else None)
+          result['logits'], result['variant_logits'] if pair.slim_variant else None)
 
 
 def _call(pair, python, request):
   """Runs the framework's runner.
 
   Raises:
-    UserError: it failed; the message is its error.
+    UserError: it failed; the message is its last line.
   """
   runner = str(_RUNNERS / pair.framework.runner)
   try:
-    done = subprocess.run([python or sys.executable, runner, request], text=True,
-                          capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    process = subprocess.run([python or sys.executable, runner, request], text=True,
+                             capture_output=True, check=False, stdin=subprocess.DEVNULL)
   except OSError as error:
     raise diagnostics.UserError(
         f"--python='{python}' cannot be run: {error.strerror}") from error
-  if done.returncode:
-    lines = done.stderr.strip().splitlines() or [f'exit code {done.returncode}']
-    if done.returncode == _MISTAKE:
+  if process.returncode:
+    lines = process.stderr.strip().splitlines() or [f'exit code {process.returncode}']
+    if process.returncode == _USER_ERROR:
       raise diagnostics.UserError(lines[-1])
     raise diagnostics.UserError(
         f'{pair.framework.title} failed on {pair.framework_model}: {lines[-1]}')

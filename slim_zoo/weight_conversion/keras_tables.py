@@ -1,7 +1,7 @@
-"""The mapping tables of Keras applications: rows of layers, by network.
+"""Tables of layers for the networks of keras.applications.
 
-Scopes stand below the network's own. Layers that Keras numbers as they are made,
-such as 'conv2d_7', are counted from the beginning of the program.
+Scopes are below the network's scope. Layers that Keras numbers when they are created,
+such as 'conv2d_7', are numbered from the start of the program.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from slim_zoo.weight_conversion.layers import Row
 
 
 def vgg(counts: Sequence[int]) -> list[Row]:
-  """Returns the rows of a VGG of so many convolutions in each block."""
+  """Returns the rows of a VGG with `counts` convolutions in the blocks."""
   rows = [Row(f'conv{block}/conv{block}_{number}', f'block{block}_conv{number}')
           for block, count in enumerate(counts, 1) for number in range(1, count + 1)]
   return [*rows, Row('fc6', 'fc1', kind='dense'), Row('fc7', 'fc2', kind='dense'),
@@ -18,14 +18,14 @@ def vgg(counts: Sequence[int]) -> list[Row]:
 
 
 def _units(counts):
-  """Yields (slim scope, Keras prefix, whether it is a block's first) of units."""
+  """Yields (slim scope, Keras prefix, whether it is the block's first) of each unit."""
   for block, count in enumerate(counts, 1):
     for unit in range(1, count + 1):
       yield f'block{block}/unit_{unit}', f'conv{block + 1}_block{unit}', unit == 1
 
 
 def resnet_v1(counts: Sequence[int]) -> list[Row]:
-  """Returns the rows of a ResNet of so many units in each block."""
+  """Returns the rows of a ResNet with `counts` units in the blocks."""
   rows = [Row('conv1', 'conv1_conv', 'conv1_bn')]
   for scope, prefix, is_first in _units(counts):
     names = {'shortcut': 0} if is_first else {}
@@ -36,7 +36,7 @@ def resnet_v1(counts: Sequence[int]) -> list[Row]:
 
 
 def resnet_v2(counts: Sequence[int]) -> list[Row]:
-  """Returns the rows of a ResNet v2 of so many units in each block."""
+  """Returns the rows of a ResNet v2 with `counts` units in the blocks."""
   rows = [Row('conv1', 'conv1_conv')]
   for scope, prefix, is_first in _units(counts):
     unit = f'{scope}/bottleneck_v2'
@@ -75,14 +75,14 @@ def mobilenet_v2() -> list[Row]:
 
 
 def _numbered(scopes: Sequence[str]) -> Iterator[Row]:
-  """Yields rows of normalized convolutions that Keras only numbers, in order."""
+  """Yields rows of normalized convolutions that have only numbers in Keras."""
   for number, scope in enumerate(scopes):
     suffix = f'_{number}' if number else ''
     yield Row(scope, f'conv2d{suffix}', f'batch_normalization{suffix}')
 
 
 def _branches(module, *branches):
-  """Returns the scopes of an Inception module, from the ends of their names."""
+  """Returns the scopes of an Inception module; branches are layer names as text."""
   return [f'{module}/Branch_{number}/{layer}' for number, branch in enumerate(branches)
           for layer in branch.split()]
 
@@ -138,10 +138,10 @@ def inception_resnet_v2() -> list[Row]:
                           'Conv2d_0a_1x1 Conv2d_0b_3x3 Conv2d_1a_3x3'),
   }
   scopes, ends = [], []
-  for kind, places in blocks.items():
+  for kind, block_scopes in blocks.items():
     scopes += before[kind]
-    for number, place in enumerate(places, 1):
-      scopes += _branches(place, *branches[kind])
-      ends.append(Row(f'{place}/Conv2d_1x1', f'{kind}_{number}_conv'))
+    for number, block_scope in enumerate(block_scopes, 1):
+      scopes += _branches(block_scope, *branches[kind])
+      ends.append(Row(f'{block_scope}/Conv2d_1x1', f'{kind}_{number}_conv'))
   return [*_numbered(scopes), *ends, Row('Conv2d_7b_1x1', 'conv_7b', 'conv_7b_bn'),
           Row('Logits/Logits', 'predictions', kind='dense')]

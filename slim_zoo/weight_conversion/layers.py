@@ -1,4 +1,4 @@
-"""Rows of mapping tables, and how a framework names and lays out its tensors."""
+"""Rows of conversion tables, and the names and layouts of tensors in a framework."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Names of kernels in slim, by the kind of row, where it is not 'weights'.
+# Names of kernels in slim by kind of row, if not 'weights'.
 _KERNELS = {'depthwise': 'depthwise_weights', 'spatial': 'depthwise_weights',
             'pointwise': 'pointwise_weights'}
 
 
 class Row(NamedTuple):
-  """One layer of a network, where it stands here and there.
+  """A layer in slim and in another framework.
 
   Attributes:
-    scope: the layer's variable scope in slim, below the network's own.
-    layer: its name in the other framework; '' for a batch norm that stands alone.
+    scope: the layer's variable scope in slim, below the network's scope.
+    layer: its name in the other framework; '' for a batch norm without a convolution.
     norm: the name of its batch norm there; '' if it has none.
-    kind: 'conv' (grouped ones too), 'depthwise', 'dense', 'spatial' and 'pointwise',
-      the halves of a separable convolution, or 'norm', a batch norm alone, whose
-      variables lie in the scope itself.
+    kind: 'conv' (also grouped), 'depthwise', 'dense'; 'spatial' and 'pointwise', the
+      parts of a separable convolution; or 'norm', a batch norm without a convolution,
+      whose variables are in `scope`.
   """
 
   scope: str
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 class Layout(NamedTuple):
-  """How a kernel is stored: functions of (array, shape in slim)."""
+  """The layout of a kernel: functions of (array, shape in slim) and of array."""
 
   to_slim: Callable[[np.ndarray, tuple], np.ndarray]
   from_slim: Callable[[np.ndarray], np.ndarray]
@@ -51,23 +51,23 @@ def _transposed(axes):
                 lambda array: array.transpose(np.argsort(axes)))
 
 
-_AS_IN_SLIM = Layout(lambda array, shape: array, lambda array: array)
+_SAME_AS_SLIM = Layout(lambda array, shape: array, lambda array: array)
 
 
 @dataclasses.dataclass(frozen=True)
 class Framework:
-  """How a framework names and stores the tensors of its layers.
+  """Names and layouts of the tensors of a framework.
 
   Attributes:
     name: 'keras' or 'pytorch'.
-    title: as users write it.
+    title: the name for messages.
     separator: between the name of a layer and that of its tensor.
-    kernels: the names of kernels by the kind of row; under '' that of all others.
+    kernels: the names of kernels by kind of row; under '' for all other kinds.
     bias: the name of a bias.
     norm: the names of gamma, beta, moving_mean and moving_variance, by these.
-    layouts: of kernels, by the kind of row.
-    suffixes: of the files it reads.
-    runner: the file below conversion/runners that runs it.
+    layouts: layouts of kernels by kind of row.
+    suffixes: suffixes of its files.
+    runner: the file below weight_conversion/runners that runs it.
   """
 
   name: str
@@ -94,8 +94,9 @@ KERAS = Framework(
     {'': 'kernel', 'spatial': 'depthwise_kernel', 'pointwise': 'pointwise_kernel'},
     'bias',
     {name: name for name in ('gamma', 'beta', 'moving_mean', 'moving_variance')},
-    {**dict.fromkeys(('conv', 'depthwise', 'spatial', 'pointwise'), _AS_IN_SLIM),
-     # A dense layer here is a convolution in slim, of 1 x 1 or of the whole map.
+    {**dict.fromkeys(('conv', 'depthwise', 'spatial', 'pointwise'), _SAME_AS_SLIM),
+     # A dense layer in Keras is a convolution in slim, of 1 x 1 or the whole feature
+     # map.
      'dense': Layout(lambda array, shape: array.reshape(shape),
                      lambda array: array.reshape(-1, array.shape[-1]))},
     ('.keras', '.h5', '.hdf5'), 'keras_runner.py')
@@ -114,7 +115,7 @@ FRAMEWORKS = {framework.name: framework for framework in (KERAS, PYTORCH)}
 
 
 def framework_of(path: str) -> str | None:
-  """Returns the name of the framework whose weights a file has by its suffix."""
+  """Returns the name of the framework of a file, by its suffix, or None."""
   for framework in FRAMEWORKS.values():
     if path.endswith(framework.suffixes):
       return framework.name

@@ -1,7 +1,7 @@
-"""The mapping tables of NASNet-A (Zoph et al. 2018, arXiv 1707.07012).
+"""Tables of NASNet-A (Zoph et al. 2018, arXiv 1707.07012) for Keras and timm.
 
-One table of the parts of a cell, with a column for slim, one for Keras and one for
-timm, which names them nearly as slim does.
+One table of the parts of a cell has columns for slim, Keras and timm; timm's names are
+similar to slim's.
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from slim_zoo.weight_conversion.layers import Row
 
-# Of each kind of cell, its separable convolutions: the block and the side they stand
-# in, the size of the kernel, and what Keras calls the place.
+# The separable convolutions by kind of cell: block, side, kernel size, and Keras' name
+# of the position.
 _SEPARABLE = {
     'normal': ((0, 'left', 5, 'left1'), (0, 'right', 3, 'right1'),
                (1, 'left', 5, 'left2'), (1, 'right', 3, 'right2'),
@@ -22,13 +22,13 @@ _SEPARABLE = {
 
 
 class _Cell(NamedTuple):
-  """Where a cell stands, and how it fits the output of the cell before the last.
+  """A cell, and its adjustment of the output of the cell before the last.
 
   Attributes:
-    scope: in slim; timm's name for it too.
-    keras: what its layers' names end in there.
+    scope: the scope in slim, and the name in timm.
+    keras: suffix of its layers' names in Keras.
     kind: a key of `_SEPARABLE`.
-    fit: 'paths' to another size, 'projection' to another depth, or 'none'.
+    fit: 'paths' for another size, 'projection' for another depth, or 'none'.
   """
 
   scope: str
@@ -62,21 +62,21 @@ def _parts(kind: str, fit: str) -> Iterator[_Part]:
   yield from _FITS[fit]
   yield _Part('conv', '1x1', f'{kind}_conv_1', 'conv_1x1.conv')
   yield _Part('norm', 'beginning_bn', f'{kind}_bn_1', 'conv_1x1.bn')
-  for block, side, size, place in _SEPARABLE[kind]:
+  for block, side, size, position in _SEPARABLE[kind]:
     slim, timm = f'comb_iter_{block}/{side}', f'comb_iter_{block}_{side}'
     for layer in (1, 2):
       name = f'{size}x{size}_{layer}'
       for half, module in (('spatial', 'depthwise'), ('pointwise', 'pointwise')):
         yield _Part(half, f'{slim}/separable_{name}',
-                    f'separable_conv_{layer}_{kind}_{place}',
+                    f'separable_conv_{layer}_{kind}_{position}',
                     f'{timm}.separable_{layer}.{module}_conv2d')
       yield _Part('norm', f'{slim}/bn_sep_{name}',
-                  f'separable_conv_{layer}_bn_{kind}_{place}',
+                  f'separable_conv_{layer}_bn_{kind}_{position}',
                   f'{timm}.bn_sep_{layer}')
 
 
 def _cells(run: int) -> Iterator[_Cell]:
-  """Yields the cells of a network with three runs of so many normal cells."""
+  """Yields the cells of a network with three runs of `run` normal cells."""
   yield _Cell('cell_stem_0', 'stem_1', 'reduction', 'none')
   yield _Cell('cell_stem_1', 'stem_2', 'reduction', 'paths')
   for number in range(3 * run):
@@ -84,7 +84,7 @@ def _cells(run: int) -> Iterator[_Cell]:
     if number and number % run == 0:
       yield _Cell(f'reduction_cell_{before - 1}', f'reduce_{number}', 'reduction',
                   'projection')
-    # Keras counts a reduction as one of the cells, though only the first of the two.
+    # Keras counts the first reduction as a cell, but not the second.
     yield _Cell(f'cell_{number}', str(number + min(before, 1)), 'normal',
                 'projection' if number % run else 'paths')
 
@@ -95,7 +95,7 @@ def _row(part: _Part, scope: str, layer: str) -> Row:
 
 
 def keras(run: int) -> list[Row]:
-  """Returns the rows of Keras' NASNet with three runs of so many normal cells."""
+  """Returns the rows of Keras' NASNet with three runs of `run` normal cells."""
   return [Row('conv0', 'stem_conv1'), Row('conv0_bn', '', 'stem_bn1', 'norm'),
           *(_row(part, f'{cell.scope}/{part.slim}', f'{part.keras}_{cell.keras}')
             for cell in _cells(run) for part in _parts(cell.kind, cell.fit)),
@@ -103,7 +103,7 @@ def keras(run: int) -> list[Row]:
 
 
 def timm(run: int) -> list[Row]:
-  """Returns the rows of timm's NASNet with three runs of so many normal cells."""
+  """Returns the rows of timm's NASNet with three runs of `run` normal cells."""
   return [Row('conv0', 'conv0.conv'), Row('conv0_bn', '', 'conv0.bn', 'norm'),
           *(_row(part, f'{cell.scope}/{part.slim}', f'{cell.scope}.{part.timm}')
             for cell in _cells(run) for part in _parts(cell.kind, cell.fit)),

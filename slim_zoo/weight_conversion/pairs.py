@@ -1,4 +1,4 @@
-"""Which networks are the same here and in other frameworks, and which are not."""
+"""Pairs of equal networks in slim and other frameworks, and networks without a pair."""
 
 import dataclasses
 import functools
@@ -17,22 +17,22 @@ from slim_zoo.weight_conversion import (
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """A network of the zoo and the same network of another framework.
+  """A network of this project and the same network of another framework.
 
   Attributes:
-    model_name: in the zoo.
+    model_name: name in this project.
     framework: a `layers.Framework`.
-    framework_model: of the class in keras.applications, or of the model in timm.
+    framework_model: name of the class in keras.applications, or of the model in timm.
     table: returns the rows.
-    options: arguments of that network.
-    reads_bgr: whether that network reads BGR images: the input channels of the
-      first kernel are then turned round.
-    variant: name of the change that makes that network compute the same as slim, for
-      the check of the weights; '' if it does so as it is.
-    difference: the text about the two networks where there is a variant.
-    trains_anew: whether the difference is so large that the weights only serve to
-      begin training with.
-    preprocessing: the text about the images of the published weights.
+    options: keyword arguments to build the framework's network.
+    reads_bgr: whether the framework's network reads BGR images; the conversion reverses
+      the input channels of the first kernel.
+    slim_variant: the change with which the framework's network computes the same as
+      slim's, for the check of the weights; '' if it already does.
+    difference: message about the difference, if there is a `slim_variant`.
+    needs_training: whether the difference is so large that the weights are only a start
+      for training.
+    preprocessing: message about the images of the published weights.
   """
 
   model_name: str
@@ -41,18 +41,18 @@ class Pair:
   table: Callable[[], list[layers.Row]]
   options: dict = dataclasses.field(default_factory=dict)
   reads_bgr: bool = False
-  variant: str = ''
+  slim_variant: str = ''
   difference: str = ''
-  trains_anew: bool = False
+  needs_training: bool = False
   preprocessing: str = ''
 
   @property
   def scope(self) -> str:
-    """The variable scope of the zoo's network; '' for those without one."""
+    """The variable scope of slim's network, or ''."""
     return networks.NETWORKS[self.model_name].head_scopes[0].rpartition('/')[0]
 
   def rows(self) -> list[layers.Row]:
-    """Returns the mapping table, with full scopes."""
+    """Returns the table with full scopes."""
     above = f'{self.scope}/' if self.scope else ''
     return [row._replace(scope=above + row.scope) for row in self.table()]
 
@@ -68,7 +68,7 @@ class Pair:
             if not comparison.is_auxiliary(name)}
 
   def auxiliary_scope(self) -> str | None:
-    """Returns the scope of the auxiliary head, which the others lack, if it has one."""
+    """Returns the scope of the auxiliary head, which other frameworks lack, or None."""
     return next(filter(None, map(comparison.auxiliary_scope,
                                  variables_of(self.model_name))), None)
 
@@ -81,19 +81,18 @@ def variables_of(model_name: str) -> dict[str, variables.Shape]:
   return _all_variables()[model_name].shapes
 
 
-_POOL1 = ('Keras pads pool1 on all sides, slim on one side only where the size is'
-          ' even')
-_STRIDES = ("PyTorch strides in the 3x3 convolution of a block's first unit, slim"
-            ' before it, and they pad pool1 differently; resnet_v1b_{} is the same as'
-            " PyTorch's")
-_CAFFE = "images: RGB less the channels' means, --preprocessing_name=vgg"
+_POOL1 = 'Keras pads pool1 on all sides, slim on one side for even sizes'
+_STRIDES = ("in PyTorch the 3x3 convolution of a block's first unit has the stride, in"
+            ' slim the last unit of the block before, and pool1 is padded differently;'
+            " resnet_v1b_{} is the same as PyTorch's")
+_CAFFE = 'images: RGB minus channel means, --preprocessing_name=vgg'
 _INCEPTION = 'images: in [-1, 1], --preprocessing_name=inception'
-_NORMALIZED = ('images: timm scales them to [0, 1] and normalizes by mean (0.485,'
-               ' 0.456, 0.406) and deviation (0.229, 0.224, 0.225), which no'
-               ' preprocessing here does: fold it in with --fold_normalization, then'
-               ' --preprocessing_name=vgg')
+_NORMALIZED = ('images: timm scales them to [0, 1] and normalizes them by mean (0.485,'
+               ' 0.456, 0.406) and deviation (0.229, 0.224, 0.225). No preprocessing'
+               ' does this: fold it into the first kernel with --fold_normalization and'
+               ' use --preprocessing_name=vgg')
 
-# The sizes that the other frameworks have; a searched network has three runs of cells.
+# The variants in other frameworks; a searched network has three runs of cells.
 _VGG = {layers: architectures.VGG_CONVOLUTIONS[f'vgg_{layers}'] for layers in (16, 19)}
 _NASNET = {size: architectures.NASNET_CELLS[f'nasnet_{size}'] // 3
            for size in ('mobile', 'large')}
@@ -109,13 +108,13 @@ def _keras_pairs():
   for depth, counts in _RESNET.items():
     yield keras(f'resnet_v1_{depth}', framework_model=f'ResNet{depth}', reads_bgr=True,
                 table=functools.partial(keras_tables.resnet_v1, counts),
-                variant='pool1',
-                difference=f'{_POOL1}; on 225 x 225 they do the same',
+                slim_variant='pool1',
+                difference=f'{_POOL1}; at 225 x 225 they are equal',
                 preprocessing=_CAFFE)
     yield keras(f'resnet_v2_{depth}', framework_model=f'ResNet{depth}V2',
-                variant='pool1',
+                slim_variant='pool1',
                 table=functools.partial(keras_tables.resnet_v2, counts),
-                difference=f'{_POOL1}, and Keras pads with zeros, which are larger'
+                difference=f'{_POOL1}, and Keras pads with zeros, which are greater'
                            ' than negative features',
                 preprocessing=_INCEPTION)
   yield keras('inception_v3', framework_model='InceptionV3',
@@ -124,10 +123,10 @@ def _keras_pairs():
               table=keras_tables.inception_resnet_v2, preprocessing=_INCEPTION)
   for name, run in _NASNET.items():
     yield keras(f'nasnet_{name}', framework_model=f'NASNet{name.title()}',
-                variant='pools',
+                slim_variant='pools',
                 table=functools.partial(nasnet_tables.keras, run),
-                difference="where a reduction cell's pools reach past the border, Keras"
-                           ' puts zeros, slim leaves them out',
+                difference='at the border, Keras includes zeros of the padding in the'
+                           " pools of reduction cells, slim does not",
                 preprocessing=_INCEPTION)
   for version, table, widths in (
       ('1', keras_tables.mobilenet_v1, {'': 1.0, '_075': .75, '_050': .5, '_025': .25}),
@@ -144,55 +143,57 @@ def _pytorch_pairs():
     yield pytorch(f'vgg_{depth}', framework_model=f'vgg{depth}',
                   table=functools.partial(pytorch_tables.vgg, counts),
                   preprocessing=_NORMALIZED)
-  for ours, theirs, depths in (
+  for slim_prefix, framework_model, depths in (
       ('resnet_v1b_', 'resnet{}', (50, 101, 152)),
       ('se_resnet_v1_', 'seresnet{}', (50, 101, 152)),
       ('resnext_', 'resnext{}_32x4d', (50, 101)),
       ('se_resnext_', 'seresnext{}_32x4d', (50, 101))):
     for depth in depths:
-      yield pytorch(f'{ours}{depth}', framework_model=theirs.format(depth),
+      yield pytorch(f'{slim_prefix}{depth}',
+                    framework_model=framework_model.format(depth),
                     table=functools.partial(pytorch_tables.resnet, _RESNET[depth],
-                                            ours.startswith('se_')),
+                                            slim_prefix.startswith('se_')),
                     preprocessing=_NORMALIZED)
   for depth, counts in _RESNET.items():
     yield pytorch(f'resnet_v1_{depth}', framework_model=f'resnet{depth}',
                   table=functools.partial(pytorch_tables.resnet, counts),
-                  variant='strides', difference=_STRIDES.format(depth),
-                  trains_anew=True, preprocessing=_NORMALIZED)
+                  slim_variant='strides', difference=_STRIDES.format(depth),
+                  needs_training=True, preprocessing=_NORMALIZED)
   yield pytorch('inception_v4', framework_model='inception_v4',
                 table=pytorch_tables.inception_v4, preprocessing=_INCEPTION)
   yield pytorch('inception_resnet_v2', framework_model='inception_resnet_v2',
                 table=pytorch_tables.inception_resnet_v2, preprocessing=_INCEPTION)
-  yield pytorch('nasnet_large', framework_model='nasnetalarge', variant='average pools',
+  yield pytorch('nasnet_large', framework_model='nasnetalarge',
+                slim_variant='average pools',
                 table=functools.partial(nasnet_tables.timm, _NASNET['large']),
-                difference="where a reduction cell's average pool reaches past the"
-                           ' border, timm counts zeros, slim leaves them out',
+                difference='at the border, timm includes zeros of the padding in the'
+                           ' average pools of reduction cells, slim does not',
                 preprocessing=_INCEPTION)
 
 
 PAIRS = (*_keras_pairs(), *_pytorch_pairs())
 
-# By framework and name, here or there: why there is no conversion.
+# By framework and name (of slim or the framework): why there is no conversion.
 REFUSED = {
     'keras': {
         **dict.fromkeys(('mobilenet_v3_small', 'mobilenet_v3_large', 'MobileNetV3Small',
-                         'MobileNetV3Large'), 'there is no table for it yet'),
+                         'MobileNetV3Large'), 'there is no table for it'),
     },
     'pytorch': {
-        'inception_v3': "its 3x3 average pools count the padding as pixels, slim's do"
+        'inception_v3': 'its 3x3 average pools include the padding, those of slim do'
                         ' not: every module differs at the border',
-        **{name: 'it strides in the first unit of a block, slim in the last, and its'
-                 " convolutions have no biases where slim's have"
+        **{name: "in PyTorch a block's first unit has the stride, in slim its last"
+                 " unit; and its convolutions have no biases, slim's have"
            for depth in _RESNET
            for name in (f'resnet_v2_{depth}', f'resnetv2_{depth}')},
         **dict.fromkeys(
             ('mobilenet_v1', 'mobilenetv1_100', 'mobilenet_v2', 'mobilenetv2_100'),
             "its strided convolutions pad both sides, slim's one side, and batch norm"
-            ' adds 1e-5 to the variance, slim 1e-3; convert from Keras instead'),
+            ' adds 1e-5 to the variance, in slim 1e-3; convert from Keras instead'),
         **dict.fromkeys(
             ('pnasnet_large', 'pnasnet5large'),
-            'its strided convolutions and pools pad both sides of an even size,'
-            " slim's one side"),
+            'its strided convolutions and pools pad both sides of an even size, those'
+            ' of slim one side'),
     },
 }
 
@@ -201,17 +202,17 @@ def find(name: str, framework: str) -> Pair:
   """Returns the pair of a network.
 
   Args:
-    name: of the network, in the zoo or in the other framework.
+    name: name of the network in slim or in the framework.
     framework: 'keras' or 'pytorch'.
 
   Raises:
-    UserError: there is none; the message says why, where the graphs differ.
+    UserError: there is none; the message says why, if the graphs differ.
   """
   title = layers.FRAMEWORKS[framework].title
   matches = [pair for pair in PAIRS if pair.framework.name == framework
            and name in (pair.model_name, pair.framework_model)]
   if matches:
-    # Widths share a name in Keras: the first is of width 1.
+    # In Keras all widths have one name; the first pair has width 1.
     return matches[0]
   if name in REFUSED[framework]:
     raise diagnostics.UserError(
@@ -220,6 +221,6 @@ def find(name: str, framework: str) -> Pair:
   known = [pair.model_name for pair in PAIRS if pair.framework.name == framework]
   if name in networks.NETWORKS:
     raise diagnostics.UserError(
-        f"'{name}' has no table for {title} (there are tables for:"
-        f' {", ".join(known)})')
+        f"'{name}' has no table for {title}; there are tables for"
+        f' {", ".join(known)}')
   raise diagnostics.unknown_name('network', name, known)

@@ -1,6 +1,6 @@
-"""The mapping tables of PyTorch's networks, as the timm library names their layers.
+"""Tables of layers for PyTorch networks, with the layer names of timm.
 
-Scopes stand below the network's own.
+Scopes are below the network's scope.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from slim_zoo.weight_conversion.layers import Row
 
 
 def resnet(counts: Sequence[int], attention: bool = False) -> list[Row]:
-  """Returns the rows of a ResNet or ResNeXt of so many units in each layer.
+  """Returns the rows of a ResNet or ResNeXt with `counts` units in the layers.
 
   Args:
     counts: the number of units of each of the four layers.
@@ -32,7 +32,7 @@ def resnet(counts: Sequence[int], attention: bool = False) -> list[Row]:
 
 
 def vgg(counts: Sequence[int]) -> list[Row]:
-  """Returns the rows of a VGG of so many convolutions in each block."""
+  """Returns the rows of a VGG with `counts` convolutions in the blocks."""
   rows, number = [], 0
   for block, count in enumerate(counts, 1):
     for unit in range(1, count + 1):
@@ -53,16 +53,17 @@ def _branches(module, layer, *branches):
   Args:
     module: its scope.
     layer: its name in PyTorch.
-    *branches: the ends of the scopes of a branch's layers; 'pool' stands for one
-      without weights, which is counted there.
+    *branches: per branch the last parts of its layers' scopes, separated by spaces;
+      'pool' is a layer without weights, which PyTorch counts.
   """
   rows = []
   for number, branch in enumerate(branches):
     names = branch.split()
     for position, name in enumerate(names):
       if name != 'pool':
-        place = f'branch{number}' + (f'.{position}' if len(names) > 1 else '')
-        rows.append(_normalized(f'{module}/Branch_{number}/{name}', f'{layer}.{place}'))
+        suffix = f'branch{number}' + (f'.{position}' if len(names) > 1 else '')
+        rows.append(_normalized(
+            f'{module}/Branch_{number}/{name}', f'{layer}.{suffix}'))
   return rows
 
 
@@ -92,7 +93,7 @@ def inception_v4() -> list[Row]:
         _POOLED)
   rows += _branches('Mixed_7a', 'features.18', 'Conv2d_0a_1x1 Conv2d_1a_3x3',
                     'Conv2d_0a_1x1 Conv2d_0b_1x7 Conv2d_0c_7x1 Conv2d_1a_3x3')
-  # The ends of these branches fork.
+  # These branches end in two parallel layers.
   forked = {'Branch_0/Conv2d_0a_1x1': 'branch0', 'Branch_1/Conv2d_0a_1x1': 'branch1_0',
             'Branch_1/Conv2d_0b_1x3': 'branch1_1a',
             'Branch_1/Conv2d_0c_3x1': 'branch1_1b',

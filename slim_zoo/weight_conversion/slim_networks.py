@@ -1,4 +1,4 @@
-"""The slim side of a conversion: checkpoints read, written and run."""
+"""Networks of slim in a conversion: reads, writes and runs checkpoints."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
 
   Args:
     path: the checkpoint's prefix.
-    pair: whose network of the zoo it is of.
-    moving_averages: whether to read the averages that training kept of the weights.
+    pair: the pair of networks.
+    moving_averages: whether to read the moving averages of the weights.
 
   Raises:
-    UserError: there is no checkpoint, it is damaged, or of another network.
+    UserError: there is no checkpoint, it is damaged, or it is of another network.
   """
   shapes = restore.open_reader(path).get_variable_to_shape_map()
   names = pair.shapes(0, 0)
@@ -26,12 +26,12 @@ def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
   if missing:
     raise diagnostics.UserError(
         f"'{path}' lacks {len(missing)} variables of {pair.model_name}"
-        f' ({diagnostics.some(missing)}): check --model_name, python'
-        f' slim-zoo inspect --checkpoint_path={path} knows the network')
+        f' ({diagnostics.some(missing)}): check --model_name;'
+        f' slim-zoo inspect --checkpoint_path={path} shows the network')
   averages = {name: f'{name}/ExponentialMovingAverage' for name in names}
   if moving_averages and not any(name in shapes for name in averages.values()):
     raise diagnostics.UserError(
-        f"'{path}' keeps no moving averages: leave out --use_moving_averages")
+        f"'{path}' has no moving averages: leave out --use_moving_averages")
   sources = {name: averages[name] if moving_averages and averages[name] in shapes
              else name for name in names}
   values = restore.read_values(path, sources.values())
@@ -50,11 +50,11 @@ def image_size(model_name: str) -> int:
 
 
 def run(pair: pairs.Pair, values: dict, images: np.ndarray) -> np.ndarray:
-  """Runs the network of the zoo in float64.
+  """Runs slim's network in float64.
 
   Args:
-    pair: whose network it is.
-    values: of all its variables but those of auxiliary heads.
+    pair: the pair of networks.
+    values: all its variables, without those of auxiliary heads.
     images: float32 [batch, height, width, channels].
 
   Returns:
@@ -74,10 +74,10 @@ def run(pair: pairs.Pair, values: dict, images: np.ndarray) -> np.ndarray:
 
 
 def write(values: dict, path: str) -> None:
-  """Writes a checkpoint of these values at the prefix `path`.
+  """Writes a checkpoint with `values` at the prefix `path`.
 
   Raises:
-    UserError: the values that are read back differ from the written ones.
+    UserError: the file read back differs from the values.
   """
   with tf.Graph().as_default(), tf.Session() as session:
     variables = {name: tf.get_variable(name, value.shape, tf.float32)
@@ -89,11 +89,11 @@ def write(values: dict, path: str) -> None:
   for name, value in values.items():
     if not np.array_equal(reader.get_tensor(name), value, equal_nan=True):
       raise diagnostics.UserError(
-          f"'{path}' was not written rightly: {name} reads back with other values")
+          f"'{path}' was not written correctly: {name} has other values when read back")
 
 
 def _assign(session, variables, values):
-  # Fed through their initializers, no value becomes a constant of the graph.
+  # Fed to the initializers, so the values are not constants of the graph.
   session.run([variable.initializer for variable in variables.values()],
               {variable.initializer.inputs[1]: values[name]
                for name, variable in variables.items()})

@@ -363,7 +363,7 @@ def test_link_to_another_class_is_refused_with_both_names(tmp_path, link):
   message = refusal(images)
   assert "'cat'" in message
   assert link in message
-  assert 'by a link' in message
+  assert 'is a link' in message
 
 
 def test_links_that_lead_round_end_nothing(tmp_path):

@@ -101,7 +101,7 @@ def test_images_that_are_scaled_in_several_ways_are_counted(tmp_path):
           ramp(10, 1)), 'dog/16.png': png_of_16_bits(ramp(16, 1))})
   text = '\n'.join(convert(images, tmp_path / 'records').lines())
   assert 'its own largest value: 1 of 10 bits, 1 of 12 bits, 1 of 16 bits' in text
-  assert 'encoded anew: 1 16-bit PNG; 1 16-bit PNG, read as 10-bit values; ' in text
+  assert 're-encoded: 1 16-bit PNG; 1 16-bit PNG, read as 10-bit values; ' in text
 
 
 @pytest.mark.parametrize(('shade', 'background'), [(0, 255), (4095, 0)])

@@ -1,11 +1,11 @@
-"""Converters of the published data sets: from their archives to a plan of records.
+"""Converters of published data sets: from their archives to a plan of records.
 
 Each module has
-  FILES        the files to download if the user names no source; () if none can be
-  OPTIONS      the names of the options that `plan` takes
+  FILES        the files to download if the user gives no source; () if impossible
+  OPTIONS      the names of the options of `plan`
   plan(source, scratch, **options)
-               returns the `conversion_plan.Plan` of what `source` holds; `scratch` is
-               a folder for decompressed copies
+               returns the `conversion_plan.Plan` of `source`; `scratch` is a folder for
+               decompressed copies
 Needs no TensorFlow.
 """
 

@@ -1,9 +1,9 @@
-"""CIFAR-10 from its archive, the binary or the Python version.
+"""CIFAR-10 from its binary or Python archive.
 
 Krizhevsky 2009, Learning multiple layers of features from tiny images (technical
-report). An image is 3072 uint8: the red plane of 32 rows, then green, then blue. The
-binary version has the label's byte before each; the Python version is pickled arrays,
-of which nothing but the arrays is ever made.
+report). An image is 3072 uint8: the red plane of 32 rows, then green, then blue. In the
+binary version the label is a byte before each image. The Python version is pickled
+arrays; only these types are unpickled.
 """
 
 import io
@@ -37,11 +37,11 @@ _PIXELS = 3 * _SIDE * _SIDE
 
 
 class _ArrayType:
-  """Stands in a pickle for numpy's array type, and can do nothing."""
+  """Replaces numpy's array type in a pickle."""
 
 
 class _Array:
-  """Receives a pickled array: its state is checked, then used."""
+  """Replaces a pickled array: its state is checked, then stored in `values`."""
 
   values = None
 
@@ -49,14 +49,14 @@ class _Array:
     _, shape, dtype, by_columns, content = state
     if not isinstance(dtype, _Uint8):
       raise pickle.UnpicklingError('an array is not of uint8')
-    if isinstance(content, str):  # The bytes of Python 2.
+    if isinstance(content, str):  # A bytes object of Python 2.
       content = content.encode('latin1')
     self.values = np.frombuffer(content, np.uint8).reshape(
         shape, order='F' if by_columns else 'C')
 
 
 class _Uint8:
-  """Receives a pickled dtype."""
+  """Replaces a pickled dtype."""
 
   def __setstate__(self, state):
     pass
@@ -79,14 +79,14 @@ def _array_from_buffer(content, dtype, shape, order):
 
 
 def _encode(text, encoding):
-  """Does what Python 3 writes for bytes in the pickles of old."""
+  """Replaces the call by which Python 3 pickles bytes in old protocols."""
   if type(text) is not str or encoding != 'latin1':
-    raise pickle.UnpicklingError('bytes are coded in an unknown way')
+    raise pickle.UnpicklingError('the encoding of bytes is unknown')
   return text.encode('latin1')
 
 
-# The only names that a pickle may load, and their replacements.
-_STAND_INS = {
+# The functions and types that a pickle may use, and their replacements.
+_REPLACEMENTS = {
     ('multiarray', '_reconstruct'): _make_array,
     ('numeric', '_frombuffer'): _array_from_buffer,
     ('numpy', 'ndarray'): _ArrayType,
@@ -98,16 +98,16 @@ _MODULES = {f'{core}.{name}': name for core in ('numpy.core', 'numpy._core')
 
 
 class _ArraysOnly(pickle.Unpickler):
-  """Reads pickles of arrays, lists, dicts and text; refuses to run anything."""
+  """Reads pickles of arrays, lists, dicts and text; runs no other code."""
 
   def find_class(self, module, name):
-    stand_in = _STAND_INS.get((_MODULES.get(module, module), name))
-    if stand_in is None or module in ('multiarray', 'numeric'):
+    replacement = _REPLACEMENTS.get((_MODULES.get(module, module), name))
+    if replacement is None or module in ('multiarray', 'numeric'):
       raise pickle.UnpicklingError(f'it wants to run {module}.{name}')
-    return stand_in
+    return replacement
 
 
-def _from_pickle(data: bytes, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _from_pickle(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
   """Returns labels [n] and pixels [n, 3072]; raises UserError for anything else."""
   try:
     batch = _ArraysOnly(io.BytesIO(data), encoding='latin1').load()
@@ -116,44 +116,44 @@ def _from_pickle(data: bytes, what: str) -> tuple[np.ndarray, np.ndarray]:
     labels = np.array(by_name['labels'], np.int64)
     images = by_name['data'].values
   except Exception as error:
-    # A damaged pickle raises nearly any exception.
+    # Invalid pickles raise many kinds of exceptions.
     raise diagnostics.UserError(
-        f'{what} is no batch of CIFAR-10, and not read on: {error}') from error
+        f'{source} is no batch of CIFAR-10 and is not used: {error}') from error
   if images is None or images.shape != (len(labels), _PIXELS):
     raise diagnostics.UserError(
-        f'{what} is no batch of CIFAR-10: it holds {len(labels)} labels and an array'
+        f'{source} is no batch of CIFAR-10: it has {len(labels)} labels and an array'
         f' {[] if images is None else list(images.shape)}')
   return labels, images
 
 
-def _from_binary(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _from_binary(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
   if len(data) % (_PIXELS + 1):
     raise diagnostics.UserError(
-        f'{name} is no whole batch of CIFAR-10: {len(data)} bytes are not a multiple of'
-        f' {_PIXELS + 1}')
+        f'{source} is no whole batch of CIFAR-10: {len(data)} bytes are not a multiple'
+        f' of {_PIXELS + 1}')
   rows = np.frombuffer(data, np.uint8).reshape(-1, _PIXELS + 1)
   return rows[:, 0].astype(np.int64), rows[:, 1:]
 
 
 def _batches(source: Source, scratch: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """Returns labels and pixels by the name of the batch."""
-  expected = {name for names in _BATCHES.values() for name in names}
+  """Returns labels and pixels by batch name."""
+  names = {name for batch_names in _BATCHES.values() for name in batch_names}
   if not source.is_file and (folder := source.find(
       'data_batch_1.bin', 'data_batch_1', 'test_batch.bin', 'test_batch')):
     path = os.path.dirname(folder)
     files = [(name, os.path.join(path, name)) for name in sorted(os.listdir(path))]
     members = ((name, archives.decompressed_bytes(place)) for name, place in files
-               if name.removesuffix('.bin') in expected)
+               if name.removesuffix('.bin') in names)
   else:
     path = source.path if source.is_file else source.need(_BINARY, _PICKLED)
     members = archives.tar_members(path, scratch)
   batches = {}
   for member, data in members:
     name = posixpath.basename(member)
-    if name.removesuffix('.bin') in expected:
+    if name.removesuffix('.bin') in names:
       read = _from_binary if name.endswith('.bin') else _from_pickle
       batches[name.removesuffix('.bin')] = read(data, f"'{member}' in '{path}'")
-  missing = expected - set(batches)
+  missing = names - set(batches)
   if missing:
     raise diagnostics.UserError(
         f"'{path}' has no {', '.join(sorted(missing))}: expected {_BINARY} or"

@@ -1,7 +1,7 @@
 """Flowers from flower_photos.tgz: a folder of photos for each of five classes.
 
-The TensorFlow authors 2019. Of the 3,670 photos 350 are drawn for validation, always
-the same ones: by a hash of their names. Of another number the same share is.
+The TensorFlow authors 2019. 350 of the 3,670 photos are for validation, always the
+same, chosen by a hash of their names. Other numbers of photos are split in proportion.
 """
 
 import os
@@ -45,20 +45,20 @@ def make_record(item: Item) -> Record:
 
 
 def _photos(source: Source, scratch: str) -> dict[str, archives.Slice]:
-  """Returns the places of all files in class folders by CLASS/FILE."""
+  """Returns the places of all files in class folders, by CLASS/FILE."""
   if source.is_file or (archive := source.find(_ARCHIVE)):
     path = source.path if source.is_file else archive
-    photos = archives.tar_places(path, archives.plain_tar(path, scratch))
+    files = archives.tar_places(path, archives.plain_tar(path, scratch))
   else:
     path = source.find(_FOLDER) or source.path
-    photos = ((f'{name}/{entry.name}', archives.whole_file(entry.path))
+    files = ((f'{name}/{entry.name}', archives.whole_file(entry.path))
              for name in sorted(os.listdir(path))
              if os.path.isdir(os.path.join(path, name))
              for entry in os.scandir(os.path.join(path, name)) if entry.is_file())
   places = {}
-  for member, place in photos:
+  for member, place in files:
     parts = member.removeprefix(f'{_FOLDER}/').split('/')
-    if len(parts) == 2 and all(map(folder_names.is_of_the_user, parts)):
+    if len(parts) == 2 and all(map(folder_names.is_user_name, parts)):
       places['/'.join(parts)] = place
   if not places:
     raise diagnostics.UserError(
@@ -68,13 +68,13 @@ def _photos(source: Source, scratch: str) -> dict[str, archives.Slice]:
 
 
 def _class_names(places, path) -> tuple[str, ...]:
-  """Returns the names of the classes by label."""
-  folders = {name.split('/')[0] for name in places}
-  if folders <= set(CLASS_NAMES):
+  """Returns the class names by label; raises UserError for other classes."""
+  classes = {name.split('/')[0] for name in places}
+  if classes <= set(CLASS_NAMES):
     return CLASS_NAMES
   raise diagnostics.UserError(
-      f"'{path}' has the classes {', '.join(sorted(folders))}, but flowers has"
-      f" {', '.join(CLASS_NAMES)}: photos of other classes are converted by"
+      f"'{path}' has the classes {', '.join(sorted(classes))}, but flowers has"
+      f" {', '.join(CLASS_NAMES)}: convert photos of other classes with"
       ' slim-zoo convert-images')
 
 

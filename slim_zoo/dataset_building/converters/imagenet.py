@@ -1,8 +1,8 @@
-"""ImageNet (ILSVRC 2012) from its archives, which stay as they are.
+"""ImageNet (ILSVRC 2012) from its archives, without unpacking them.
 
 Russakovsky 2015, arXiv 1409.0575. The training photos are a tar file of tar files, one
-for each class; the validation photos are one tar file. Folders that they unpack to are
-taken too. Photos are stored as they are but for the few that are no RGB or gray JPEG.
+for each class; the validation photos are one tar file. Unpacked folders can be used
+too. Photos are stored unchanged, except the few that are not RGB or gray JPEGs.
 """
 
 import os
@@ -27,7 +27,7 @@ OPTIONS = ()
 TRAIN = 'ILSVRC2012_img_train.tar'
 VALIDATION = 'ILSVRC2012_img_val.tar'
 HOW_TO_GET = (
-    'imagenet is given only to who registers at image-net.org: put'
+    'imagenet needs a registration at image-net.org: put'
     f' {TRAIN}, {VALIDATION}, {imagenet_classes.DEVELOPMENT_KIT} and, for boxes,'
     f' {imagenet_classes.BOX_ARCHIVES[0]} in a folder and name it with --source=FOLDER')
 
@@ -68,7 +68,7 @@ def _is_photo(name: str) -> bool:
 
 
 def _in_folder(folder: str) -> Iterator[tuple[str, archives.Slice]]:
-  """Yields (path from the folder on, place) of the files in it and one below."""
+  """Yields (relative path, place) of the files in a folder and its subfolders."""
   for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
     if entry.is_file():
       yield entry.name, archives.whole_file(entry.path)
@@ -81,7 +81,7 @@ def _in_folder(folder: str) -> Iterator[tuple[str, archives.Slice]]:
 def _train_photos(path: str) -> list[tuple[str, archives.Slice, str]]:
   """Returns (name, place, WordNet id) of the training photos."""
   top = (_in_folder(path) if os.path.isdir(path) else archives.tar_places(path))
-  photos = []
+  all_photos = []
   with Progress('finding photos', None, 'photos') as progress:
     for name, place in top:
       if name.endswith('.tar'):
@@ -89,38 +89,38 @@ def _train_photos(path: str) -> list[tuple[str, archives.Slice, str]]:
         inner = archives.inner_tar_places(f'{path}/{name}', place)
       else:
         synset, inner = posixpath.basename(posixpath.dirname(name)), [(name, place)]
-      photos += [(posixpath.basename(photo), where, synset)
-                for photo, where in inner if _is_photo(photo)]
-      progress.update(len(photos))
-  return photos
+      all_photos += [(posixpath.basename(photo), photo_place, synset)
+                     for photo, photo_place in inner if _is_photo(photo)]
+      progress.update(len(all_photos))
+  return all_photos
 
 
 def _validation_photos(path: str, source: Source, kit):
   """Returns (name, place, WordNet id) of the validation photos."""
   places = dict(_in_folder(path) if os.path.isdir(path) else archives.tar_places(path))
   in_folders = [name for name in places if re.match(r'n\d+/', name)]
-  if in_folders:  # As many people sort them.
+  if in_folders:  # A common way to sort them.
     return [(posixpath.basename(name), places[name], name.split('/')[0])
             for name in in_folders if _is_photo(name)]
   synsets = imagenet_classes.read_validation_synsets(source, kit)
-  photos = []
+  all_photos = []
   for name, place in places.items():
     if not _is_photo(name):
       continue
     number = re.search(r'_(\d+)\.\w+$', name)
     if not number or not 1 <= int(number[1]) <= len(synsets):
       raise diagnostics.UserError(
-          f"'{name}' in '{path}' is none of the {len(synsets)} validation photos whose"
-          ' classes are told: expected names such as ILSVRC2012_val_00000001.JPEG')
-    photos.append((posixpath.basename(name), place, synsets[int(number[1]) - 1]))
-  return photos
+          f"'{name}' in '{path}' is none of the {len(synsets)} validation photos with"
+          ' known classes: expected names such as ILSVRC2012_val_00000001.JPEG')
+    all_photos.append((posixpath.basename(name), place, synsets[int(number[1]) - 1]))
+  return all_photos
 
 
-def _items(photos, synsets, words, boxes) -> list[Item]:
-  """Returns the photos in their order; raises UserError if a class is unknown."""
+def _items(split_photos, synsets, words, boxes) -> list[Item]:
+  """Returns the photos in order; raises UserError if a class is unknown."""
   labels = {synset: label for label, synset in enumerate(synsets, start=1)}
   items = []
-  for name, place, synset in photos:
+  for name, place, synset in split_photos:
     if synset not in labels:
       raise diagnostics.UserError(
           f"'{name}' is of the class '{synset}', which is none of the {len(synsets)}"
@@ -132,14 +132,14 @@ def _items(photos, synsets, words, boxes) -> list[Item]:
 
 
 def plan(source: Source, scratch: str) -> Plan:
-  """Returns the plan of the splits whose archives are there.
+  """Returns the plan of the splits whose archives exist.
 
   Arguments are those of the package.
 
   Raises:
-    UserError: both are missing, or nothing tells the classes.
+    UserError: both archives are missing, or the classes are unknown.
   """
-  if source.is_file:  # The classes lie beside it.
+  if source.is_file:  # The files with the classes are in its folder.
     source = Source(os.path.dirname(os.path.abspath(source.path)))
   train = source.find(TRAIN, 'train')
   validation = source.find(VALIDATION, 'validation', 'val')
@@ -148,19 +148,19 @@ def plan(source: Source, scratch: str) -> Plan:
         f"neither {TRAIN} nor {VALIDATION} is in '{source.path}', nor a folder train"
         f' or validation: {HOW_TO_GET}')
   kit = imagenet_classes.read_kit(source, scratch)
-  photos = {}
+  split_photos = {}
   if train:
-    photos['train'] = _train_photos(train)
+    split_photos['train'] = _train_photos(train)
   if validation:
-    photos['validation'] = _validation_photos(validation, source, kit)
+    split_photos['validation'] = _validation_photos(validation, source, kit)
   synsets = imagenet_classes.read_synsets(
-      source, kit, (synset for *_, synset in photos.get('train', ())))
+      source, kit, (synset for *_, synset in split_photos.get('train', ())))
   words = imagenet_classes.read_words(source, kit)
   boxes, left_out = imagenet_classes.read_boxes(source, scratch)
   return Plan(
-      SPEC, {split: Split(_items(photos_found, synsets, words, boxes),
+      SPEC, {split: Split(_items(entries, synsets, words, boxes),
                           _FILENAME.format(split=split), _SHARDS[split])
-             for split, photos_found in photos.items()},
+             for split, entries in split_photos.items()},
       {0: _BACKGROUND, **{label: words.get(synset, synset)
                           for label, synset in enumerate(synsets, start=1)}},
       make_record, notes=tuple(_notes(synsets, words, boxes, left_out)))
@@ -171,9 +171,9 @@ def _notes(synsets, words, boxes, left_out):
     yield (f'{imagenet_classes.SYNSETS} names {len(synsets)} classes, ImageNet has'
            f' {imagenet_classes.NUM_CLASSES}')
   if not words:
-    yield (f'classes are called by their WordNet ids: {imagenet_classes.METADATA} or'
+    yield (f'classes are named by their WordNet ids: {imagenet_classes.METADATA} or'
            f' {imagenet_classes.DEVELOPMENT_KIT} in the source would name them')
   if not boxes:
-    yield f'there are no boxes: {imagenet_classes.BOX_ARCHIVES[0]} would tell them'
+    yield f'there are no boxes: {imagenet_classes.BOX_ARCHIVES[0]} has them'
   elif left_out:
     yield f'{left_out} boxes of other classes or without area are left out'

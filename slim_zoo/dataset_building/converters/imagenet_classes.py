@@ -1,8 +1,8 @@
-"""The classes of ImageNet and the annotations of its photos.
+"""ImageNet's classes, boxes and validation labels.
 
 Russakovsky 2015, arXiv 1409.0575. Labels are 1 to 1000 in the order of the sorted
 WordNet ids. The development kit numbers the classes in another order; its meta.mat
-says which number is which WordNet id.
+contains the WordNet id of each number.
 """
 
 import io
@@ -31,11 +31,11 @@ _GROUND_TRUTH = 'ILSVRC2012_validation_ground_truth.txt'
 
 
 class Kit(NamedTuple):
-  """The content of the development kit.
+  """The data of the development kit.
 
   Attributes:
-    words: the names of a class by its WordNet id.
-    validation: the WordNet id of each validation photo, in their order.
+    words: names of each class, by WordNet id.
+    validation: WordNet id of each validation photo, in order.
   """
 
   words: dict[str, str]
@@ -48,10 +48,10 @@ def _lines(path: str) -> list[str]:
 
 
 def read_kit(source: Source, scratch: str) -> Kit | None:
-  """Returns the content of the development kit; None if it is not in the source.
+  """Returns the data of the development kit; None if it is not in the source.
 
   Raises:
-    UserError: it is damaged, or scipy, which reads meta.mat, is not installed.
+    UserError: the kit is damaged, or scipy, which reads meta.mat, is not installed.
   """
   path = source.find(DEVELOPMENT_KIT)
   if path is None:
@@ -72,9 +72,10 @@ def read_kit(source: Source, scratch: str) -> Kit | None:
             for row in table if int(row['ILSVRC2012_ID']) <= NUM_CLASSES}
     validation = [rows[int(number)][0] for number in files[_GROUND_TRUTH].split()]
   except Exception as error:
-    # A damaged MATLAB file makes scipy raise nearly anything.
+    # For damaged MATLAB files, scipy raises many kinds of exceptions.
     raise diagnostics.UserError(
-        f"'{path}' is not the development kit of ILSVRC 2012 ({error!r}): get it again"
+        f"'{path}' is not the development kit of ILSVRC 2012 ({error!r}): download it"
+        ' again'
     ) from error
   return Kit(dict(rows.values()), validation)
 
@@ -84,12 +85,13 @@ def read_synsets(source: Source, kit: Kit | None,
   """Returns the WordNet ids in the order of their labels.
 
   Args:
-    source: may hold the list.
-    kit: tells the ids too.
-    train_classes: so do the training photos, if there are all classes.
+    source: may contain the list.
+    kit: used without the list.
+    train_classes: WordNet ids of the training photos, used without list and kit if
+      they are complete.
 
   Raises:
-    UserError: nothing tells all ids.
+    UserError: there is no complete list.
   """
   if path := source.find(SYNSETS):
     synsets = [line.strip() for line in _lines(path) if line.strip()]
@@ -104,12 +106,12 @@ def read_synsets(source: Source, kit: Kit | None,
   if len(synsets) == NUM_CLASSES:
     return synsets
   raise diagnostics.UserError(
-      f"nothing in '{source.path}' tells all {NUM_CLASSES} classes, whose sorted"
-      f' WordNet ids the labels count: put {DEVELOPMENT_KIT} or {SYNSETS} there')
+      f"no file in '{source.path}' lists all {NUM_CLASSES} classes, which labels number"
+      f' by their sorted WordNet ids: put {DEVELOPMENT_KIT} or {SYNSETS} there')
 
 
 def read_words(source: Source, kit: Kit | None) -> dict[str, str]:
-  """Returns the names of classes by WordNet id; {} if nothing tells them."""
+  """Returns the names of classes by WordNet id; {} if unknown."""
   if path := source.find(METADATA):
     return dict(line.split('\t', 1) for line in _lines(path) if '\t' in line)
   return kit.words if kit else {}
@@ -119,20 +121,20 @@ def read_validation_synsets(source: Source, kit: Kit | None) -> list[str]:
   """Returns the WordNet id of each validation photo, in the order of their numbers.
 
   Raises:
-    UserError: nothing tells them.
+    UserError: no file contains them.
   """
   if path := source.find(VALIDATION_SYNSETS):
     return [line.strip() for line in _lines(path) if line.strip()]
   if kit is not None:
     return kit.validation
   raise diagnostics.UserError(
-      f"nothing in '{source.path}' tells the classes of the validation photos: put"
+      f"no file in '{source.path}' has the classes of the validation photos: put"
       f' {DEVELOPMENT_KIT} or {VALIDATION_SYNSETS} there')
 
 
 def read_boxes(source: Source,
                scratch: str) -> tuple[dict[str, list[photos.Box]], int]:
-  """Returns the boxes of photos by name without suffix, and how many were left out.
+  """Returns the boxes of photos by name without suffix, and the number left out.
 
   A box is left out if it is of another class than the photo, or has no area.
 
@@ -141,11 +143,11 @@ def read_boxes(source: Source,
   """
   boxes, left_out = {}, 0
   if path := source.find(BOX_TABLE):
-    named_boxes = _boxes_of_table(path)
+    all_boxes = _boxes_of_table(path)
   else:
     paths = [path for name in BOX_ARCHIVES if (path := source.find(name))]
-    named_boxes = (box for path in paths for box in _boxes_of_archive(path, scratch))
-  for name, box in named_boxes:
+    all_boxes = (box for path in paths for box in _boxes_of_archive(path, scratch))
+  for name, box in all_boxes:
     if box is None:
       left_out += 1
     else:
@@ -175,12 +177,13 @@ def _boxes_of_archive(path: str,
       yield from ((name, box) for box in _boxes_of_xml(data, name))
     except (ElementTree.ParseError, ValueError, TypeError) as error:
       raise diagnostics.UserError(
-          f"'{member}' in '{path}' holds no boxes ({error}): get it again") from error
+          f"'{member}' in '{path}' holds no boxes ({error}): download it again"
+      ) from error
 
 
 def _boxes_of_xml(data: bytes, name: str) -> list[photos.Box | None]:
   """Returns the boxes of an annotation; None for one that is left out."""
-  if b'<!ENTITY' in data:  # Entities can make a short text endless.
+  if b'<!ENTITY' in data:  # Entities can expand a short text without limit.
     raise ValueError('it defines entities')
   root = ElementTree.fromstring(data)
   width, height = (float(root.findtext(f'size/{side}')) for side in ('width', 'height'))

@@ -1,8 +1,8 @@
-"""MNIST from its four files of bare pixels and labels.
+"""MNIST from its four files of raw pixels and labels.
 
-LeCun 1998, Proceedings of the IEEE 86(11). A file begins with two zero bytes, the type
-of its values (8: uint8), the number of dimensions and each dimension as an int of 32
-bits, all big-endian; the values follow.
+LeCun 1998, Proceedings of the IEEE 86(11). A file starts with two zero bytes, the type
+of its values (8: uint8), the number of dimensions, and each dimension as a 32-bit int,
+all big-endian; then the values.
 """
 
 import math
@@ -40,15 +40,15 @@ _UINT8 = 8
 
 
 def _read(path: str, dimensions: int) -> np.ndarray:
-  """Returns the values of a file; raises UserError unless it is whole."""
+  """Returns the values of a file; raises UserError if it is incomplete."""
   data = archives.decompressed_bytes(path)
   start = 4 + 4 * dimensions
   shape = struct.unpack(f'>{dimensions}I', data[4:start]) if len(data) >= start else ()
   if (data[:4] != bytes([0, 0, _UINT8, dimensions])
       or len(data) != start + math.prod(shape)):
     raise diagnostics.UserError(
-        f"'{path}' is not a whole file of MNIST, uint8 in {dimensions} dimensions: get"
-        ' it again')
+        f"'{path}' is not a whole file of MNIST, uint8 in {dimensions} dimensions:"
+        ' download it again')
   return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
@@ -77,9 +77,9 @@ def plan(source: Source, scratch: str) -> Plan:
   """Returns the plan; see the package for arguments.
 
   Raises:
-    UserError: a file is missing or damaged, or is of another data set.
+    UserError: a file is missing, damaged or of another data set.
   """
-  del scratch  # Everything fits in memory.
+  del scratch  # The data set fits in memory.
   return Plan(SPEC, {name: _split(source, name) for name in SPEC.splits},
               dict(enumerate(CLASS_NAMES)), pixels.make_record,
               part_items=pixels.PART_ITEMS)

@@ -1,4 +1,4 @@
-"""Records of published photos, stored as they are where a decoder takes them."""
+"""Records of published photos, unchanged if the decoder supports them."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -12,7 +12,7 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 
 
 class Box(NamedTuple):
-  """Corners of a box as parts of the image's width and height, 0 to 1."""
+  """Corners of a box as fractions of the image's width and height, 0 to 1."""
 
   xmin: float
   ymin: float
@@ -22,7 +22,7 @@ class Box(NamedTuple):
 
 def box_in_pixels(xmin: float, ymin: float, xmax: float, ymax: float, width: float,
                   height: float) -> Box | None:
-  """Returns a box cut at the borders of its image; None if nothing is left of it."""
+  """Returns a box cropped to its image; None if it is empty."""
   if not (width > 0 and height > 0):
     return None
   box = Box(*(min(max(value, 0.0), 1.0) for value in (
@@ -42,15 +42,15 @@ def make_record(name: str, place: archives.Slice | archives.ZipMember, label: in
   """Returns the record of a photo.
 
   Args:
-    name: of the photo.
+    name: name of the photo.
     place: where its bytes are.
-    label: of its class.
-    format_names: how the data set spells 'jpeg' and 'png'.
+    label: label of its class.
+    format_names: the data set's names of 'jpeg' and 'png'.
     only_jpeg: whether other formats are stored as JPEG.
     more: further features.
 
   Raises:
-    RefusedError, DamagedMemberError: it cannot be used.
+    RefusedError, DamagedMemberError: the photo cannot be used.
   """
   data, facts = image_check.as_published(archives.read(place), only_jpeg)
   features = plain_records.image_features(

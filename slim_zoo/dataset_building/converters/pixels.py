@@ -1,4 +1,4 @@
-"""Images that are published as bare pixels, stored as PNG."""
+"""Images that are published as raw pixels, stored as PNG."""
 
 import hashlib
 import io
@@ -11,12 +11,12 @@ from slim_zoo.dataset_building.conversion_plan import Record
 from slim_zoo.input import plain_records
 
 CHANGE = 'bare pixels as PNG'
-# Small images: this many keep a process busy for about half a second.
+# The images are small: a process needs about half a second for this many.
 PART_ITEMS = 4096
 
 
 class Content(bytes):
-  """Bytes whose repr is their digest."""
+  """Bytes with a digest as repr."""
 
   def __repr__(self):
     return hashlib.blake2b(self, digest_size=8).hexdigest()

@@ -1,8 +1,8 @@
 """Visual Wake Words from COCO 2014: is there a person in the photo?
 
-Chowdhery 2019, arXiv 1906.05721, section 3: a photo is labelled 1 if it shows an object
-of the class that covers more than a share of its area, 0.5% there. Photos and objects
-are those of COCO (Lin 2014, arXiv 1405.0312).
+Chowdhery 2019, arXiv 1906.05721, section 3: a photo has label 1 if an object of the
+class covers more than a share of its area, 0.5% there. Photos and objects are from COCO
+(Lin 2014, arXiv 1405.0312).
 """
 
 import json
@@ -35,7 +35,7 @@ _FORMAT_NAMES = {'jpeg': b'jpeg', 'png': b'png'}
 
 
 class Item(NamedTuple):
-  """A photo; `boxes` are those of the objects that count."""
+  """A photo; `boxes` are the boxes of objects that count."""
 
   name: str
   identity: int
@@ -48,7 +48,7 @@ class Item(NamedTuple):
 def make_record(item: Item) -> Record:
   """Returns the record of a photo; see `photos.make_record`."""
   if item.place is None:
-    raise image_check.RefusedError('the annotations name it, but it is not there')
+    raise image_check.RefusedError('the annotations name it, but it is missing')
   return photos.make_record(item.name, item.place, item.label, _FORMAT_NAMES, more={
       'image/source_id': plain_records.texts(str(item.identity).encode()),
       'image/class/text': plain_records.texts(item.class_name.encode()),
@@ -57,13 +57,13 @@ def make_record(item: Item) -> Record:
 
 
 def _without_outline(values: dict) -> dict:
-  # The outlines of objects are most of the file, and would fill gigabytes.
+  # The outlines of objects are most of the file and would need gigabytes.
   values.pop('segmentation', None)
   return values
 
 
 def _annotations(source: Source, split: str) -> dict:
-  """Returns the parsed annotations of a split; raises UserError if there are none."""
+  """Returns the parsed annotations of a split; raises UserError if missing."""
   name = f'instances_{split}2014.json'
   path = source.find(name, _ANNOTATIONS) or source.need(_ANNOTATIONS)
   if path.endswith('.json'):
@@ -72,23 +72,24 @@ def _annotations(source: Source, split: str) -> dict:
     members = {posixpath.basename(member): place
                for member, place in archives.zip_places(path)}
     if name not in members:
-      raise diagnostics.UserError(f"there is no {name} in '{path}': get it again")
+      raise diagnostics.UserError(f"there is no {name} in '{path}': download it again")
     try:
       data = archives.read(members[name])
     except archives.DamagedMemberError as error:
       raise diagnostics.UserError(
-          f"'{name}' in '{path}' is damaged ({error}): get it again") from error
+          f"'{name}' in '{path}' is damaged ({error}): download it again") from error
   try:
     parsed = json.loads(data, object_hook=_without_outline)
     return {key: parsed[key] for key in ('images', 'annotations', 'categories')}
   except (ValueError, KeyError, TypeError) as error:
     raise diagnostics.UserError(
-        f"'{name}' in '{path}' holds no annotations of COCO ({error}): get it again"
+        f"'{name}' in '{path}' holds no annotations of COCO ({error}): download it"
+        ' again'
     ) from error
 
 
 def _places(source: Source, split: str) -> dict[str, archives.ZipMember]:
-  """Returns where the photos of a split are, by file name."""
+  """Returns the places of a split's photos, by file name."""
   folder = f'{split}2014'
   path = source.need(f'{folder}.zip', folder)
   if os.path.isdir(path):
@@ -100,16 +101,16 @@ def _places(source: Source, split: str) -> dict[str, archives.ZipMember]:
 
 def _items(source: Source, split: str, threshold: float,
            class_name: str) -> list[Item]:
-  """Returns the photos of a split in their order."""
-  annotations = _annotations(source, split)
-  categories = {entry['name']: entry['id'] for entry in annotations['categories']}
+  """Returns the photos of a split in order."""
+  content = _annotations(source, split)
+  categories = {entry['name']: entry['id'] for entry in content['categories']}
   if class_name not in categories:
     raise diagnostics.unknown_name(
         'class of COCO', class_name, categories,
         where=' (--foreground_class_of_interest)')
-  images = {entry['id']: entry for entry in annotations['images']}
+  images = {entry['id']: entry for entry in content['images']}
   boxes = {}
-  for entry in annotations['annotations']:
+  for entry in content['annotations']:
     image = images.get(entry['image_id'])
     if image is None or entry['category_id'] != categories[class_name]:
       continue
@@ -132,16 +133,16 @@ def plan(source: Source, scratch: str, small_object_area_threshold: float,
   """Returns the plan; see the package for the first two arguments.
 
   Args:
-    source: holds the zip files of COCO 2014, or the folders they unpack to.
+    source: contains the zip files of COCO 2014, or their unpacked folders.
     scratch: not used.
-    small_object_area_threshold: an object counts if its area is a larger part of
-      its photo than this.
-    foreground_class_of_interest: the class of COCO that is looked for.
+    small_object_area_threshold: an object counts if it covers a larger share of its
+      photo than this.
+    foreground_class_of_interest: the class of COCO to detect.
 
   Raises:
-    UserError: a file is missing or damaged, or an option does not fit.
+    UserError: a file is missing or damaged, or an option is invalid.
   """
-  del scratch  # The members of a zip file can be read where they are.
+  del scratch  # Members of zip files are read in place.
   if not 0 <= small_object_area_threshold < 1:
     raise diagnostics.UserError(
         f'--small_object_area_threshold={small_object_area_threshold} is not a part'

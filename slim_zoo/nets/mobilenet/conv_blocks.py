@@ -1,12 +1,12 @@
-"""The blocks that MobileNets are made of.
+"""The blocks of MobileNets.
 
     split_separable_conv2d  depthwise, then 1x1: MobileNet V1
                             (Howard et al. 2017, arXiv 1704.04861)
-    expanded_conv           1x1 up, depthwise, 1x1 down, and the input added:
-                            MobileNet V2's inverted residual
+    expanded_conv           1x1 expansion, depthwise, 1x1 projection, and the input
+                            added: MobileNet V2's inverted residual
                             (Sandler et al. 2018, arXiv 1801.04381)
-    squeeze_excite          channels scaled by means over the feature map: MobileNet V3
-                            (Howard et al. 2019, arXiv 1905.02244)
+    squeeze_excite          channels scaled by gates computed from the whole feature
+                            map: MobileNet V3 (Howard et al. 2019, arXiv 1905.02244)
 """
 
 import contextlib
@@ -27,10 +27,10 @@ def _depth(net):
 
 @contextlib.contextmanager
 def _separable_prefix(scope):
-  """Yields what names the two convolutions start with.
+  """Yields the prefix of the names of the two convolutions.
 
-  With a name they are NAME_depthwise and NAME_pointwise, as in the checkpoints of
-  MobileNet V1; without one they stand in a scope of their own.
+  With a scope they are SCOPE_depthwise and SCOPE_pointwise, as in the checkpoints of
+  MobileNet V1; without one they are in a scope of their own.
   """
   if scope is not None:
     yield f'{scope}_'
@@ -51,9 +51,9 @@ def split_separable_conv2d(input_tensor, num_outputs, scope=None, normalizer_fn=
     scope: prefix of the names of the two convolutions.
     normalizer_fn: normalizer of both.
     stride: stride of the depthwise convolution.
-    rate: its dilation.
-    endpoints: dict that receives both outputs by their names, such as
-      'Conv2d_1_depthwise' and 'Conv2d_1_pointwise' for the scope 'Conv2d_1'.
+    rate: dilation of the depthwise convolution.
+    endpoints: dict that receives both outputs by name, such as 'Conv2d_1_depthwise' and
+      'Conv2d_1_pointwise' for the scope 'Conv2d_1'.
     use_explicit_padding: whether to pad with `layers.fixed_padding`.
 
   Returns:
@@ -74,9 +74,9 @@ def split_separable_conv2d(input_tensor, num_outputs, scope=None, normalizer_fn=
 
 
 def split_divisible(total, num_ways, divisible_by=8):
-  """Returns `num_ways` sizes that add up to `total`, as even as multiples can be.
+  """Returns `num_ways` sizes that add up to `total` and are as equal as possible.
 
-  Every size but the last is a multiple of `divisible_by`.
+  All sizes but the last are multiples of `divisible_by`.
   """
   ends = [min(total, math.ceil(total * way / num_ways / divisible_by) * divisible_by)
           for way in range(num_ways + 1)]
@@ -84,7 +84,7 @@ def split_divisible(total, num_ways, divisible_by=8):
 
 
 def expand_input_by_factor(n, divisible_by=8):
-  """Returns a function of the number of inputs: `n` times it, made divisible."""
+  """Returns a function from num_inputs to num_inputs * n, made divisible."""
   return lambda num_inputs, **_: make_divisible(num_inputs * n, divisible_by)
 
 
@@ -94,10 +94,10 @@ def split_conv(input_tensor, num_outputs, num_ways, scope, divisible_by=8, **kwa
   Args:
     input_tensor: float [batch, height, width, channels].
     num_outputs: depth of the output.
-    num_ways: number of groups. There is one where a group would have fewer than
+    num_ways: number of groups; 1 is used if a group would have fewer than
       `divisible_by` inputs or outputs.
     scope: name of the convolution; group i is NAME_part_i.
-    divisible_by: divisor of the depths of groups.
+    divisible_by: the depths of groups are multiples of this.
     **kwargs: go to slim.conv2d.
 
   Returns:
@@ -119,20 +119,20 @@ def split_conv(input_tensor, num_outputs, num_ways, scope, divisible_by=8, **kwa
 def _check_expanded_conv(depthwise_location, use_explicit_padding, padding, fused):
   if depthwise_location not in DEPTHWISE_LOCATIONS:
     raise TypeError(
-        f'depthwise_location is {depthwise_location!r}, not one of'
+        f'depthwise_location is {depthwise_location!r}, expected one of'
         f' {DEPTHWISE_LOCATIONS}')
   if use_explicit_padding and padding != 'SAME':
     raise TypeError(
-        f"use_explicit_padding replaces padding 'SAME', it is {padding!r}")
+        f"use_explicit_padding needs padding 'SAME', not {padding!r}")
   if fused and depthwise_location is not None:
     raise TypeError(
-        'expansion_fn=slim.conv2d stands for the depthwise convolution too:'
-        f' depthwise_location must be None, it is {depthwise_location!r}')
+        'expansion_fn=slim.conv2d replaces the depthwise convolution:'
+        f' depthwise_location must be None, not {depthwise_location!r}')
 
 
 def _spatial_conv(kernel_size, stride, rate, padding, use_explicit_padding,
                   normalizer_fn):
-  """Returns the function that builds the one convolution that sees neighbours."""
+  """Returns the function that builds the one convolution larger than 1x1."""
   def build(convolution, net, depth, **kwargs):
     if use_explicit_padding:
       net = fixed_padding(net, kernel_size, rate)
@@ -144,14 +144,14 @@ def _spatial_conv(kernel_size, stride, rate, padding, use_explicit_padding,
 
 
 def _pointwise_conv(function, num_ways, divisible_by, normalizer_fn):
-  """Returns the function that builds the expansion or the projection."""
+  """Returns the function that builds the expansion or the projection, both 1x1."""
   groups = {'num_ways': num_ways, 'divisible_by': divisible_by, 'stride': 1}
   return functools.partial(function, normalizer_fn=normalizer_fn,
                            **groups if function is split_conv else {})
 
 
 def _activation(function):
-  """Returns the argument that sets an activation; None leaves it to the scope."""
+  """Returns the argument that sets an activation; None keeps the arg scope's."""
   return {} if function is None else {'activation_fn': function}
 
 
@@ -172,36 +172,37 @@ def expanded_conv(input_tensor, num_outputs,
   Args:
     input_tensor: float [batch, height, width, channels].
     num_outputs: depth of the output.
-    expansion_size: depth inside, an int or a function of num_inputs. There is no
-      expansion where it is not above the depth of the input.
+    expansion_size: inner depth, an int or a function of num_inputs. If it is not above
+      the depth of the input, there is no expansion.
     stride: stride of the depthwise convolution.
-    rate: its dilation.
-    kernel_size: its kernel.
-    residual: whether the input is added, where stride and depth allow; or a
-      function of input_tensor and output_tensor that returns the output.
+    rate: dilation of the depthwise convolution.
+    kernel_size: kernel of the depthwise convolution.
+    residual: whether to add the input if stride and depth allow it; or a function of
+      input_tensor and output_tensor that returns the output.
     normalizer_fn: normalizer of all convolutions.
     split_projection: number of groups of the projection, see `split_conv`.
     split_expansion: number of groups of the expansion.
-    split_divisible_by: divisor of the depths of groups.
+    split_divisible_by: the depths of groups are multiples of this.
     expansion_transform: function of expansion_tensor (the input of the projection) and
-      input_tensor, such as a `squeeze_excite`; None leaves it as it is.
-    depthwise_location: where the depthwise convolution is: at the 'input', after
-      the 'expansion', or at the 'output'; None leaves it out. It is activated
-      only after the expansion: narrow layers stay linear.
-    depthwise_channel_multiplier: outputs per channel of the depthwise one.
+      input_tensor, such as a `squeeze_excite`; None for none.
+    depthwise_location: place of the depthwise convolution: at the 'input', after the
+      'expansion', or at the 'output'; None leaves it out. It has an activation only
+      after the expansion: narrow layers stay linear.
+    depthwise_channel_multiplier: outputs per channel of the depthwise convolution.
     endpoints: dict that receives 'expansion_output', 'depthwise_output',
-      'expansion_transform' and 'projection_output', each where there is one.
+      'expansion_transform' and 'projection_output', if built.
     use_explicit_padding: whether to pad with `layers.fixed_padding`.
     padding: padding of the depthwise convolution.
-    inner_activation_fn: activation of expansion and depthwise convolution; None
-      means the arg scope's.
-    depthwise_activation_fn: the same for the depthwise convolution alone.
+    inner_activation_fn: activation of expansion and depthwise convolution; None means
+      the arg scope's.
+    depthwise_activation_fn: activation of the depthwise convolution; None means
+      `inner_activation_fn`.
     project_activation_fn: activation of the projection.
     depthwise_fn: builds the depthwise convolution, called like
       slim.separable_conv2d.
     expansion_fn: builds the expansion from (net, depth, scope, normalizer_fn).
-      slim.conv2d means a full convolution of `kernel_size` and `stride`, in the
-      place of the depthwise one.
+      slim.conv2d builds a full convolution of `kernel_size` and `stride` in place of
+      the depthwise one.
     projection_fn: builds the projection in the same way.
     scope: variable scope; None means expanded_conv, made unique.
 
@@ -209,8 +210,8 @@ def expanded_conv(input_tensor, num_outputs,
     float [batch, height / stride, width / stride, num_outputs].
 
   Raises:
-    TypeError: `depthwise_location` is unknown, or is not None beside a full
-      convolution; or `use_explicit_padding` comes with another padding than 'SAME'.
+    TypeError: `depthwise_location` does not exist or is not None with a full
+      convolution; or `use_explicit_padding` with a padding other than 'SAME'.
   """
   fused = expansion_fn is slim.conv2d
   _check_expanded_conv(depthwise_location, use_explicit_padding, padding, fused)

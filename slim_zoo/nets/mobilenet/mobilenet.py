@@ -1,14 +1,14 @@
-"""Reads a table of operations and builds the MobileNet that it describes.
+"""Builds a MobileNet from a table of operations.
 
 A table is a dict:
 
     spec       list of `op(function, **arguments)`, one per layer
     defaults   {(function, ...): arguments}, set as arg scopes around the layers
-    overrides  the same, set inside of the defaults; may be absent
+    overrides  like defaults, set inside of them; optional
 
-An argument that stands in the spec itself goes before both. The layers become the
-end points layer_1, layer_2, ... and any tensor of a layer whose name ends with
-'output' becomes layer_N/NAME.
+Arguments in the spec have priority over both. The outputs of the layers are the end
+points layer_1, layer_2, ... A tensor inside a layer whose name ends with 'output' is
+the end point layer_N/NAME.
 """
 
 import collections
@@ -21,27 +21,27 @@ from slim_zoo.nets import layers, normalization
 from slim_zoo.nets.resnet_utils import NoOpScope as NoOpScope
 from slim_zoo.tf_compat import slim, tf
 
-# One layer: its function, arguments, and what fits the arguments to a multiplier.
+# A layer: its function, its arguments, and a function that scales the arguments.
 Op = collections.namedtuple('Op', ('op', 'params', 'multiplier_func'))
 
 
 @slim.add_arg_scope
 def apply_activation(x, name=None, activation_fn=None):
-  """Returns `activation_fn(x, name=name)`, or `x` where there is none."""
+  """Returns `activation_fn(x, name=name)`, or `x` without a function."""
   return activation_fn(x, name=name) if activation_fn else x
 
 
 @slim.add_arg_scope
 def depth_multiplier(output_params, multiplier, divisible_by=8, min_depth=8,
                      **unused_kwargs):
-  """Scales output_params['num_outputs'], if there is one, in place.
+  """Scales output_params['num_outputs'] in place, if it exists.
 
   Args:
     output_params: the arguments of a layer.
-    multiplier: how many times as many outputs there should be.
-    divisible_by: divisor of the number of outputs.
-    min_depth: the least number of outputs.
-    **unused_kwargs: for those that call another multiplier function too.
+    multiplier: factor of the number of outputs.
+    divisible_by: the number of outputs is a multiple of this.
+    min_depth: the smallest number of outputs.
+    **unused_kwargs: ignored, for callers that support several multiplier functions.
   """
   if 'num_outputs' in output_params:
     output_params['num_outputs'] = layers.make_divisible(
@@ -49,7 +49,7 @@ def depth_multiplier(output_params, multiplier, divisible_by=8, min_depth=8,
 
 
 def op(opfunc, multiplier_func=depth_multiplier, **params):
-  """Returns the layer of a table that calls `opfunc(net, **params)`.
+  """Returns a layer of a table, built by `opfunc(net, **params)`.
 
   `multiplier_func(params, multiplier)` changes a copy of `params` in place.
   """
@@ -57,7 +57,7 @@ def op(opfunc, multiplier_func=depth_multiplier, **params):
 
 
 def safe_arg_scope(funcs, **kwargs):
-  """Returns the arg scope of those of `kwargs` that are not None, if any."""
+  """Returns the arg scope of the `kwargs` that are not None, if any."""
   arguments = {name: value for name, value in kwargs.items() if value is not None}
   return slim.arg_scope(funcs, **arguments) if arguments else NoOpScope()
 
@@ -76,12 +76,12 @@ def _arg_scopes(table):
     yield
 
 
-def _takes(function, argument):
+def _has_parameter(function, argument):
   return argument in inspect.signature(function).parameters
 
 
 def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
-  """Calls the function of one `Op` with its fitted arguments."""
+  """Calls the function of one `Op` with its scaled arguments."""
   params = dict(layer.params)
   layer.multiplier_func(params, multiplier)
   if 'stride' in params:
@@ -92,7 +92,7 @@ def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
   if rate > 1 and not is_pointwise:
     params['rate'] = rate
   if use_explicit_padding:
-    if _takes(layer.op, 'use_explicit_padding'):
+    if _has_parameter(layer.op, 'use_explicit_padding'):
       params['use_explicit_padding'] = True
     elif kernel_size is not None and not is_pointwise:
       net = layers.fixed_padding(net, kernel_size, rate)
@@ -101,7 +101,7 @@ def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
 
 
 def _inner_end_points(layer_of_scope):
-  """Returns the tensors called *output inside of layers, by layer_N/NAME."""
+  """Returns the tensors named *output inside layers, by layer_N/NAME."""
   end_points = {}
   for operation in tf.get_default_graph().get_operations():
     scope, _, name = operation.name.rpartition('/')
@@ -113,11 +113,11 @@ def _inner_end_points(layer_of_scope):
 def _check_arguments(multiplier, output_stride, last_layer, num_layers):
   if multiplier <= 0:
     raise diagnostics.UserError(
-        f'the depth multiplier is {multiplier}, it must be above 0')
+        f'the depth multiplier is {multiplier}: it must be greater than 0')
   if output_stride is not None and output_stride != 1 and (
       output_stride < 1 or output_stride % 2):
     raise diagnostics.UserError(
-        f'output_stride is {output_stride}, it must be None, 1 or a multiple of 2')
+        f'output_stride is {output_stride}: it must be None, 1 or a multiple of 2')
   known = [f'layer_{number}' for number in range(1, num_layers + 1)]
   if last_layer is not None and last_layer not in known:
     raise diagnostics.unknown_name('end point', last_layer, known)
@@ -132,22 +132,22 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
   Args:
     inputs: float [batch, height, width, channels].
     conv_defs: the table, see above.
-    multiplier: the width of the network; each layer's multiplier_func gets it.
-    final_endpoint: where to stop, such as 'layer_14' or, inside of that layer,
-      'layer_14/expansion_output'; None builds all.
-    output_stride: ratio of input to output resolution to keep: None, 1 or a
-      multiple of 2. Layers that would lead past it are dilated instead.
+    multiplier: the width of the network, argument of each layer's multiplier_func.
+    final_endpoint: the last layer to build, such as 'layer_14', or a tensor inside it,
+      such as 'layer_14/expansion_output'; None builds all.
+    output_stride: ratio of input to output resolution: None, 1 or a multiple of 2.
+      Later layers are dilated in place of their strides.
     use_explicit_padding: whether to pad with `layers.fixed_padding`.
     scope: variable scope; None means Mobilenet, made unique.
-    is_training: batch norm's mode; None leaves it to the caller's arg scope.
+    is_training: batch norm's mode; None keeps the mode of the caller's arg scope.
 
   Returns:
     (net, end_points): the features, float [batch, height / 32, width / 32, depth]
     for the tables here, and all end points by name.
 
   Raises:
-    ValueError: `multiplier` is not above 0, `output_stride` cannot be kept, or
-      there is no such `final_endpoint`.
+    ValueError: `multiplier` is not above 0, `output_stride` cannot be reached, or
+      `final_endpoint` does not exist.
   """
   spec = conv_defs['spec']
   last_layer = None if final_endpoint is None else final_endpoint.partition('/')[0]
@@ -182,9 +182,9 @@ def global_pool(input_tensor, use_reduce_mean_for_pooling=False,
 
   Args:
     input_tensor: the features; height and width may be unknown.
-    use_reduce_mean_for_pooling: whether to take the mean with one reduction.
-    pool_op: what pools otherwise, called like tf.nn.avg_pool. An average over an
-      unknown size is a reduction in any case: its kernel must be known.
+    use_reduce_mean_for_pooling: whether to use one reduction.
+    pool_op: the pool otherwise, called like tf.nn.avg_pool. An average over an unknown
+      size is always a reduction: a pool needs a known kernel.
   """
   _, height, width, depth = input_tensor.get_shape().as_list()
   known = height is not None and width is not None
@@ -202,18 +202,18 @@ def global_pool(input_tensor, use_reduce_mean_for_pooling=False,
 def mobilenet(inputs, num_classes=1001, prediction_fn=slim.softmax, reuse=None,
               scope='Mobilenet', base_only=False, use_reduce_mean_for_pooling=False,
               **mobilenet_args):
-  """Builds a MobileNet from a table. Inference mode is created by default.
+  """Builds a MobileNet from a table, in inference mode by default.
 
   To train, build it under `training_scope`.
 
   Args:
     inputs: float [batch, height, width, channels].
     num_classes: number of logits; 0 or None returns the pooled features.
-    prediction_fn: turns logits into the end point 'Predictions', called with a
+    prediction_fn: computes the end point 'Predictions' from the logits, called with a
       scope; None leaves it out.
     reuse: whether the variables exist already.
     scope: variable scope.
-    base_only: whether to stop after the layers of the table.
+    base_only: whether to build only the layers of the table.
     use_reduce_mean_for_pooling: see `global_pool`.
     **mobilenet_args: go to `mobilenet_base`: conv_defs, multiplier and others.
 
@@ -252,19 +252,19 @@ def mobilenet(inputs, num_classes=1001, prediction_fn=slim.softmax, reuse=None,
 
 def scaled_mobilenet(input_tensor, conv_defs, depth_multiplier,
                      finegrain_classification_mode, **kwargs):
-  """Builds `mobilenet` at a width, its last layer kept wide if so wanted.
+  """Builds `mobilenet` at a width, with an optional full-width last layer.
 
   Args:
     input_tensor: float [batch, height, width, channels].
     conv_defs: the table.
-    depth_multiplier: how many times as many channels there should be.
-    finegrain_classification_mode: whether a multiplier below 1 leaves the last
-      layer of the table as it is (section 5 of arXiv 1801.04381).
+    depth_multiplier: factor of the number of channels.
+    finegrain_classification_mode: whether a multiplier below 1 leaves the last layer of
+      the table unchanged (section 5 of arXiv 1801.04381).
     **kwargs: go to `mobilenet`.
   """
   if 'multiplier' in kwargs:
     raise diagnostics.UserError(
-        "the argument 'multiplier' is not taken here: use depth_multiplier")
+        "'multiplier' is not an argument of this function: use depth_multiplier")
   if finegrain_classification_mode and depth_multiplier < 1:
     *layers, last = conv_defs['spec']
     last = last._replace(multiplier_func=lambda params, multiplier: None)
@@ -275,13 +275,13 @@ def scaled_mobilenet(input_tensor, conv_defs, depth_multiplier,
 
 def training_scope(is_training=True, weight_decay=0.00004, stddev=0.09,
                    dropout_keep_prob=0.8, bn_decay=0.997):
-  """Returns the arg scope to build any of these networks under.
+  """Returns the arg scope of any of these networks.
 
   Args:
-    is_training: mode of batch norm and dropout; None leaves both alone.
-    weight_decay: L2 penalty on weights that are not depthwise.
-    stddev: deviation of the truncated normal that weights are drawn from; below 0
-      means Xavier's initializer.
+    is_training: mode of batch norm and dropout; None sets neither.
+    weight_decay: L2 penalty on all weights except depthwise ones.
+    stddev: standard deviation of the initial weights (truncated normal); below 0 means
+      Xavier's initializer.
     dropout_keep_prob: share of activations that dropout keeps.
     bn_decay: decay of batch norm's moving averages.
   """

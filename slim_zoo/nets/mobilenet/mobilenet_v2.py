@@ -1,7 +1,7 @@
 """MobileNet V2 (Sandler et al. 2018, arXiv 1801.04381).
 
 Table 2 of the paper is `_BOTTLENECKS` below: t is the expansion, c the number of
-outputs, n how often the row is repeated, s the stride of the first time.
+outputs, n the number of repetitions, s the stride of the first one.
 """
 
 from slim_zoo.nets import normalization
@@ -28,7 +28,7 @@ _BOTTLENECKS = (
 
 
 def _bottleneck(t, c, s):
-  # Without an expansion nothing may be rounded up, or there would be one.
+  # Without an expansion nothing may be rounded up: the inner depth would be larger.
   divisible_by = 1 if t == 1 else 8
   return op(ops.expanded_conv, expansion_size=expand_input(t, divisible_by),
             stride=s, num_outputs=c)
@@ -63,7 +63,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
               scope='MobilenetV2', conv_defs=None,
               finegrain_classification_mode=False, min_depth=None, divisible_by=None,
               activation_fn=None, **kwargs):
-  """Builds MobileNet V2. Inference mode is created by default.
+  """Builds MobileNet V2, in inference mode by default.
 
   To train, build it under `training_scope`, such as
     with slim.arg_scope(mobilenet_v2.training_scope(is_training=True)):
@@ -72,13 +72,13 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
   Args:
     input_tensor: float [batch, height, width, 3].
     num_classes: number of logits; 0 or None returns the pooled features.
-    depth_multiplier: how many times as many channels there should be.
+    depth_multiplier: factor of the number of channels.
     scope: variable scope.
     conv_defs: the table of layers; None means `V2_DEF`.
     finegrain_classification_mode: whether a multiplier below 1 leaves the last
       layer at 1280 channels, as the paper does.
-    min_depth: least number of outputs of a layer; None means the arg scope's.
-    divisible_by: what numbers of outputs are multiples of; None the same.
+    min_depth: smallest number of outputs of a layer; None means the arg scope's.
+    divisible_by: numbers of outputs are multiples of this; None means the arg scope's.
     activation_fn: activation of convolutions; None means the table's, ReLU6.
     **kwargs: go to `mobilenet.mobilenet` and `mobilenet.mobilenet_base`:
       prediction_fn, reuse, base_only, use_reduce_mean_for_pooling, is_training,
@@ -89,7 +89,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
     by name.
 
   Raises:
-    ValueError: as `mobilenet.mobilenet`; or 'multiplier' is among the arguments.
+    ValueError: as `mobilenet.mobilenet`, or for an argument 'multiplier'.
   """
   conv_defs = V2_DEF if conv_defs is None else conv_defs
   if activation_fn is not None:

@@ -1,11 +1,10 @@
 """MobileNet V3 (Howard et al. 2019, arXiv 1905.02244) and MobileNet EdgeTPU.
 
-Tables 1 and 2 of the paper are `_LARGE` and `_SMALL` below. The minimalistic
-networks have no squeeze-and-excitation, no hard swish and no 5 x 5 kernels. The
-detection ones end where a detector takes over, with half as many channels in what
-leads to the last stride (section 6.3 of the paper). EdgeTPU (Howard and Gupta 2019,
-Google AI blog) has full 3 x 3 expansions in place of depthwise convolutions where
-the map is large.
+Tables 1 and 2 of the paper are `_LARGE` and `_SMALL` below. The minimalistic networks
+have no squeeze-and-excitation, no hard swish and no 5 x 5 kernels. The detection
+networks have no head, and half as many channels in the last stage (section 6.3 of the
+paper). EdgeTPU (Howard and Gupta 2019, Google AI blog) has full 3 x 3 expansions in
+place of depthwise convolutions at high resolutions.
 """
 
 import functools
@@ -50,13 +49,13 @@ def reduce_to_1x1(input_tensor, default_size=7, **kwargs):
 
   Args:
     input_tensor: the features.
-    default_size: the side of the window on a map that is known not to be square.
+    default_size: the side of the window on features that are known not to be square.
     **kwargs: go to slim.avg_pool2d.
 
   Returns:
-    float [batch, 1, 1, depth]; of a map that is not square, one value per window.
+    float [batch, 1, 1, depth]; one value per window if the features are not square.
   """
-  # The window is the map: a dilation has nothing to skip.
+  # The window covers the features: a dilation has no effect.
   kwargs.pop('rate', None)
   height, width = input_tensor.get_shape().as_list()[1:3]
   if height is None or width is None:
@@ -70,11 +69,11 @@ def mbv3_op(ef, n, k, s=1, act=tf.nn.relu, se=None, **kwargs):
   """Returns the `op` of one bottleneck.
 
   Args:
-    ef: how many times as deep the inside is as the input.
+    ef: expansion factor: inner depth divided by the depth of the input.
     n: number of outputs.
     k: kernel size, an int or a pair.
     s: stride.
-    act: activation inside.
+    act: activation of the inner layers.
     se: squeeze-and-excitation before the projection, or None.
     **kwargs: go to `conv_blocks.expanded_conv`.
   """
@@ -173,12 +172,12 @@ def _table(rows, act, last_conv, head=None):
   """Returns the table of operations: stem, bottlenecks, last convolution, head."""
   depth, spec = 16, [_conv(16, 3, 2, activation_fn=act)]
   for expanded, kernel, num_outputs, se, row_act, stride in rows:
-    # A ratio, so that any depth multiplier leaves the shape of the network alone.
+    # A ratio, so that the table does not depend on the depth multiplier.
     spec.append(mbv3_op(expanded / depth, num_outputs, kernel, stride, row_act, se))
     depth = num_outputs
   spec.append(_conv(last_conv, activation_fn=act))
   if head is not None:
-    # The paper's "efficient last stage": pool first, then the widest layer.
+    # The paper's "efficient last stage": the pool comes before the widest layer.
     spec += [op(reduce_to_1x1, default_size=7, stride=1),
              _conv(head, normalizer_fn=None, activation_fn=act)]
   return {'defaults': DEFAULTS, 'spec': spec}
@@ -219,7 +218,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
               scope='MobilenetV3', conv_defs=None,
               finegrain_classification_mode=False, use_groupnorm=False, groups=8,
               **kwargs):
-  """Builds MobileNet V3. Inference mode is created by default.
+  """Builds MobileNet V3, in inference mode by default.
 
   To train, build it under `training_scope`, such as
     with slim.arg_scope(mobilenet_v3.training_scope(is_training=True)):
@@ -228,13 +227,13 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
   Args:
     input_tensor: float [batch, height, width, 3].
     num_classes: number of logits; 0 or None returns the pooled features.
-    depth_multiplier: how many times as many channels there should be.
+    depth_multiplier: factor of the number of channels.
     scope: variable scope.
     conv_defs: the table of layers; None means `V3_LARGE`.
-    finegrain_classification_mode: whether a multiplier below 1 leaves the last
-      layer as wide as it is.
-    use_groupnorm: whether group norm takes the place of batch norm.
-    groups: its number of groups of channels.
+    finegrain_classification_mode: whether a multiplier below 1 leaves the last layer
+      unchanged.
+    use_groupnorm: whether to use group norm in place of batch norm.
+    groups: the number of groups of channels of group norm.
     **kwargs: go to `mobilenet.mobilenet` and `mobilenet.mobilenet_base`:
       prediction_fn, reuse, base_only, use_reduce_mean_for_pooling, is_training,
       final_endpoint, output_stride, use_explicit_padding.
@@ -244,7 +243,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
     by name.
 
   Raises:
-    ValueError: as `mobilenet.mobilenet`; or 'multiplier' is among the arguments.
+    ValueError: as `mobilenet.mobilenet`, or for an argument 'multiplier'.
   """
   conv_defs = V3_LARGE if conv_defs is None else conv_defs
   if use_groupnorm:
@@ -266,7 +265,7 @@ def mobilenet_base(input_tensor, depth_multiplier=1.0, **kwargs):
 
 
 def wrapped_partial(func, new_defaults=None, **kwargs):
-  """Returns a partial of `func`; callers may override all that is set here."""
+  """Returns a partial of `func`; callers can override its keyword arguments."""
   return lib.wrapped_partial(func, **{**(new_defaults or {}), **kwargs})
 
 

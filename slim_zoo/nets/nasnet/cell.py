@@ -1,12 +1,12 @@
-"""The searched cell (Zoph et al. 2018, arXiv 1707.07012): a table of operations.
+"""The searched cell (Zoph et al. 2018, arXiv 1707.07012) as a table of operations.
 
-A cell makes one map of the outputs of the two cells before it. Each of its blocks
-adds two operations, and an operation takes one of the hidden states so far:
+The inputs of a cell are the outputs of the two cells before it. Each of its blocks adds
+the results of two operations; the input of an operation is one of the hidden states:
 
     0  the output of the previous cell      2  the sum of the first block
     1  the output of the cell before it     3  the sum of the second, and so on
 
-The states that are not marked as used are concatenated.
+The output of the cell is the concatenation of the states that are not marked as used.
 """
 
 import functools
@@ -17,7 +17,7 @@ from slim_zoo.nets import normalization
 from slim_zoo.nets.nasnet import layers
 from slim_zoo.tf_compat import slim, tf
 
-# The cap of bounded activations, that of relu6.
+# The limit of bounded activations, as in relu6.
 CLIP_BY_VALUE_CAP = 6
 
 _OPERATION = re.compile(
@@ -26,10 +26,10 @@ _OPERATION = re.compile(
 
 
 class _HiddenState:
-  """The input of an operation of a cell: a feature map, and its stride.
+  """An input of operations of a cell.
 
   Attributes:
-    net: the map.
+    net: float, a batch of feature maps.
     stride: the stride of operations on it.
   """
 
@@ -38,29 +38,29 @@ class _HiddenState:
 
   @functools.cached_property
   def activated(self):
-    """The activation of the map, one op for all operations that begin with it."""
+    """The activation of `net`: one op for all operations that start with it."""
     return self._activation_fn(self.net)
 
 
 class NasNetABaseCell:
-  """Builds cells of one table, at any width and stride.
+  """Builds cells of one table, with any width and stride.
 
   Args:
     num_conv_filters: depth of each operation, before `filter_scaling`.
-    operations: two names per block: 'separable_KxK_N' (N times activation,
-      separable convolution and batch norm), 'avg_pool_KxK', 'max_pool_KxK' or
-      'none' (the identity).
-    used_hiddenstates: one flag per hidden state; those not set are the output.
-    hiddenstate_indices: which hidden state each operation takes.
-    drop_path_keep_prob: the share of paths kept in the last cell at the end of
-      training; from 1, it falls to this both with depth and with time.
+    operations: two names per block: 'separable_KxK_N' (N times activation, separable
+      convolution and batch norm), 'avg_pool_KxK', 'max_pool_KxK' or 'none' (the
+      identity).
+    used_hiddenstates: one flag per hidden state; the output is made of those not set.
+    hiddenstate_indices: the hidden state that each operation reads.
+    drop_path_keep_prob: the share of paths that the last cell keeps at the end of
+      training. The share falls linearly from 1, with depth and with the step.
     total_num_cells: the number of cells of the network.
-    total_training_steps: the step at which dropping is at its full strength.
-    use_bounded_activation: whether activations stay within [-6, 6], which suits
-      quantized inference.
+    total_training_steps: the step at which path dropping reaches its maximum.
+    use_bounded_activation: whether activations are limited to [-6, 6], for quantized
+      inference.
 
   Raises:
-    UserError: there is no such operation; it is a ValueError.
+    UserError: an operation does not exist; it is a ValueError.
   """
 
   def __init__(self, num_conv_filters, operations, used_hiddenstates,
@@ -80,21 +80,21 @@ class NasNetABaseCell:
                cell_num=-1, current_step=None, prev_is_larger=None):
     """Builds a cell.
 
-    The arg scope must give this module's functions their `data_format`.
+    The arg scope must set the `data_format` of this module's functions.
 
     Args:
-      net: the previous cell's output, a float batch of maps.
+      net: the previous cell's output, a float batch of feature maps.
       scope: variable scope.
-      filter_scaling: factor on `num_conv_filters`.
+      filter_scaling: factor of `num_conv_filters`.
       stride: stride of the operations on hidden states 0 and 1.
-      prev_layer: the output of the cell before the previous one; None for `net`.
-      cell_num: the cell's number from 0, for its share of dropped paths.
+      prev_layer: the output of the cell before the previous one; None means `net`.
+      cell_num: the cell's number from 0; the share of dropped paths depends on it.
       current_step: training step; None for the global step.
-      prev_is_larger: whether `prev_layer` has twice the resolution of `net`;
-        read only where their heights and widths are unknown.
+      prev_is_larger: whether `prev_layer` has twice the resolution of `net`; used only
+        if their heights and widths are unknown.
 
     Returns:
-      float, a batch of maps of size ceil(size / stride).
+      float, a batch of feature maps of size ceil(size / stride).
     """
     filters = int(self._num_conv_filters * filter_scaling)
     keep_prob = functools.cache(lambda: self._keep_prob(cell_num, current_step))
@@ -118,14 +118,14 @@ class NasNetABaseCell:
         return self._concat_unused(states, filters)
 
   def _fit_previous(self, previous, net, filters, is_larger):
-    """Returns the output of the cell before: size of `net`, `filters` channels."""
+    """Brings the output of the cell before to the size of `net` and depth `filters`."""
     sizes, previous_sizes = layers.static_sizes(net), layers.static_sizes(previous)
     if None not in sizes + previous_sizes:
       is_larger = sizes != previous_sizes
     elif is_larger is None:
       raise diagnostics.UserError(
-          'the height and width of the images are unknown: a cell then needs the'
-          ' argument prev_is_larger')
+          'the height and width of the images are unknown: give the cell the argument'
+          ' prev_is_larger')
     if is_larger:
       return self._bound(layers.factorized_reduction(
           self._activation_fn(previous), filters, stride=2))
@@ -135,7 +135,7 @@ class NasNetABaseCell:
     return previous
 
   def _operate(self, operation, state, filters, keep_prob):
-    """Builds one operation; a path may be dropped, the identity is not."""
+    """Builds one operation. Paths may be dropped, except identities."""
     net = state.activated if self._bounded else state.net
     same_depth = layers.get_channel_dim(net.shape) == filters
     if operation['layers']:
@@ -180,7 +180,7 @@ class NasNetABaseCell:
   def _keep_prob(self, cell_num, current_step):
     """Returns the share of paths that a cell keeps at a step, a scalar tensor."""
     if current_step is None:
-      # The step may have to be made in a scope whose other variables exist.
+      # The global step may not exist yet, although the other variables do.
       with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         current_step = tf.train.get_or_create_global_step()
     depth = (cell_num + 1) / self._total_num_cells
@@ -189,7 +189,7 @@ class NasNetABaseCell:
     return 1 - time * (depth * (1 - self._drop_path_keep_prob))
 
   def _concat_unused(self, states, filters):
-    """Joins the states not marked as used, at one size and depth."""
+    """Concatenates the states not marked as used, at one size and depth."""
     nets = []
     for index, state in enumerate(states):
       if self._used_hiddenstates[index]:
@@ -203,7 +203,7 @@ class NasNetABaseCell:
 
 
 def _parse_operation(name):
-  """Returns the parts of an operation's name, None for those it has not."""
+  """Returns the parts of an operation's name; None for parts that it lacks."""
   match = _OPERATION.fullmatch(name)
   if match is None:
     raise diagnostics.unknown_name(
@@ -213,11 +213,11 @@ def _parse_operation(name):
 
 
 class TabledCell(NasNetABaseCell):
-  """A cell whose table stands in its class.
+  """A cell whose class holds the table.
 
   Attributes:
     BLOCKS: per block (left operation, its state, right operation, its state).
-    USED: one flag per hidden state, as `used_hiddenstates`.
+    USED: one flag per hidden state, see `used_hiddenstates`.
   """
 
   BLOCKS = ()

@@ -1,7 +1,7 @@
-"""The network around searched cells: NASNet and PNASNet differ in cells and plan.
+"""Networks of searched cells: NASNet and PNASNet differ in cells and plan.
 
-A convolution, on large images two strided stem cells, the cells of the plan, and
-the logits; in training a second, auxiliary classifier half-way.
+A network is a convolution, two strided stem cells for large images, the cells of the
+plan and the logits. Training adds an auxiliary classifier at about two thirds.
 """
 
 import contextlib
@@ -19,25 +19,24 @@ _AUX_POOL = 5
 
 @dataclasses.dataclass(slots=True)
 class Hyperparameters:
-  """The settings of a network of searched cells.
+  """The options of a network of searched cells.
 
   Attributes:
-    num_cells: the number of cells, without those of the stem and without NASNet's
-      reduction cells.
+    num_cells: the number of cells, without the stem and NASNet's reduction cells.
     num_conv_filters: depth of an operation before the first reduction.
     stem_multiplier: width of the stem's convolution.
     drop_path_keep_prob: the share of paths that the last cell keeps at the end of
       training; 1 drops none.
     dense_dropout_keep_prob: the share of features kept before the logits.
-    total_training_steps: the step at which path dropping is at its full strength.
-    skip_reduction_layer_input: NASNet: 1 lets the cell after a reduction skip the
-      reduction's input, and take the cell before that. PNASNet: 0 makes a
-      reduction itself reach back one cell further.
-    filter_scaling_rate: how much deeper the cells get at each reduction.
-    num_reduction_layers: how often the resolution is halved after the stem.
+    total_training_steps: the step at which path dropping reaches its maximum.
+    skip_reduction_layer_input: NASNet: with 1, the second input of the cell after a
+      reduction is one cell earlier than the reduction's input. PNASNet: with 0, the
+      second input of a reduction is one cell earlier.
+    filter_scaling_rate: factor of the depth of cells at each reduction.
+    num_reduction_layers: the number of reductions after the stem.
     use_aux_head: whether training has the auxiliary classifier.
     data_format: 'NHWC', or 'NCHW' for GPUs; images are NHWC in both.
-    use_bounded_activation: whether activations stay within [-6, 6].
+    use_bounded_activation: whether activations are limited to [-6, 6].
   """
 
   num_cells: int
@@ -54,10 +53,10 @@ class Hyperparameters:
   use_bounded_activation: bool = False
 
   def set_hparam(self, name: str, value) -> None:
-    """Sets the hyperparameter called `name`.
+    """Sets the hyperparameter `name`.
 
     Raises:
-      UserError: there is none; it is a ValueError.
+      UserError: it does not exist; it is a ValueError.
     """
     if name not in self.__slots__:
       raise diagnostics.unknown_name('hyperparameter', name, self.__slots__)
@@ -65,10 +64,10 @@ class Hyperparameters:
 
 
 class Stem(NamedTuple):
-  """The stem of a network: one convolution and `num_cells` strided cells.
+  """The start of a network: one convolution and `num_cells` strided cells.
 
-  `base_filters` times the stem multiplier is the convolution's depth; None stands
-  for num_conv_filters.
+  The depth of the convolution is `base_filters` times the stem multiplier; None means
+  num_conv_filters.
   """
 
   scope: str
@@ -90,10 +89,10 @@ class Step(NamedTuple):
 
   Attributes:
     scope: variable scope.
-    end_point: name of its output.
-    level: power of the filter scaling rate that its depth has.
+    end_point: name of its output, or None.
+    level: exponent of the filter scaling rate.
     stride: 1, or 2 for a reduction.
-    second_input: which output so far is the cell's second input, from the end.
+    second_input: index into the outputs so far of the cell's second input.
   """
 
   scope: str
@@ -108,7 +107,7 @@ class Family(NamedTuple):
 
   Attributes:
     cells: the cell class by stride, such as {1: normal, 2: reduction}.
-    plan: called with the hyperparameters, gives the steps after the stem.
+    plan: function from the hyperparameters to the steps after the stem.
   """
 
   cells: Mapping[int, type]
@@ -118,7 +117,7 @@ class Family(NamedTuple):
 def calc_reduction_layers(num_cells: int, num_reduction_layers: int) -> list[int]:
   """Returns the numbers of the cells at which the resolution is halved.
 
-  They part `num_cells` cells into num_reduction_layers + 1 equal runs.
+  They divide `num_cells` cells into num_reduction_layers + 1 equal runs.
   """
   return [number * num_cells // (num_reduction_layers + 1)
           for number in range(1, num_reduction_layers + 1)]
@@ -154,21 +153,19 @@ def build(family, stem, images, num_classes, is_training, config,
     images: float32 [batch, height, width, 3]. Height and width may be unknown,
       except in training with the auxiliary classifier.
     num_classes: number of logits; 0 or None returns the features before them.
-    is_training: whether batch norm uses the batch's statistics, paths and features
-      are dropped, and the auxiliary classifier is built.
+    is_training: whether batch norm uses batch statistics, paths and features are
+      dropped, and the auxiliary classifier is built.
     config: a `Hyperparameters`.
-    final_endpoint: name of the end point to stop at; None builds all.
-    current_step: training step that path dropping grows with; None for the global
-      step.
+    final_endpoint: name of the last end point to build; None builds all.
+    current_step: training step for path dropping; None for the global step.
 
   Returns:
-    (net, end_points): the final end point, which is the logits float32
-    [batch, num_classes] if nothing else is asked for, or without classes the
-    features [batch, depth]; end_points by name.
+    (net, end_points): the final end point: by default the logits, float32 [batch,
+    num_classes], or without classes the features [batch, depth]; end_points by name.
 
   Raises:
-    UserError: there is no such `final_endpoint` or data format, or the images are
-      too small to train the auxiliary classifier; it is a ValueError.
+    UserError: the `final_endpoint` or data format does not exist, or the images are too
+      small for the auxiliary classifier; it is a ValueError.
   """
   stem = STEMS[stem]
   plan = [*_stem_plan(stem), *family.plan(config)]
@@ -194,7 +191,7 @@ def build(family, stem, images, num_classes, is_training, config,
 
 
 def _features(images, stem, plan, cells, config, is_training, current_step):
-  """Builds layer by layer, as far as asked: gives (end point or None, output)."""
+  """Builds layer by layer while the caller iterates: (end point or None, output)."""
   net = _stem_convolution(images, stem, config)
   yield None if stem.num_cells else 'Stem', net
   cells = {
@@ -263,13 +260,13 @@ def _auxiliary_cell(config):
 
 
 def _auxiliary_logits(net, num_classes, activation_fn, scope):
-  """Builds the auxiliary classifier: one convolution over the whole map."""
+  """Builds the auxiliary classifier: one convolution over the whole feature map."""
   sizes = layers.static_sizes(net)
   if None in sizes or min(sizes) < _AUX_POOL:
     raise diagnostics.UserError(
-        'the auxiliary classifier of training needs a map of known size from'
-        f' {_AUX_POOL}x{_AUX_POOL}, and has {sizes[0]}x{sizes[1]}: give larger images'
-        ' of known size, or a config with use_aux_head 0')
+        'the auxiliary classifier needs features of a known size of at least'
+        f' {_AUX_POOL}x{_AUX_POOL}, not {sizes[0]}x{sizes[1]}: give larger images of'
+        ' known size, or a config with use_aux_head 0')
   with tf.variable_scope(scope), tf.variable_scope('aux_logits'):
     net = slim.avg_pool2d(
         activation_fn(net), _AUX_POOL, stride=3, padding='VALID')

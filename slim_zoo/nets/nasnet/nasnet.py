@@ -21,10 +21,10 @@ from slim_zoo.nets.nasnet.cell_stack import Hyperparameters, Step
 
 
 class NasNetANormalCell(TabledCell):
-  """The cell that keeps the resolution (figure 4); 6 times as deep as a block."""
+  """The cell that keeps the resolution (figure 4); output depth 6 times a block's."""
 
-  # State 0 is the previous cell's output, 1 that of the cell before it, 2 the first
-  # block's, and so on. A block is the sum of two operations, each on a state.
+  # State 0 is the output of the previous cell, 1 of the cell before it, 2 of the first
+  # block, and so on. A block is the sum of two operations, each on a state.
   BLOCKS = (
       ('separable_5x5_2', 0, 'separable_3x3_2', 1),  # state 2
       ('separable_5x5_2', 1, 'separable_3x3_2', 1),  # 3
@@ -32,12 +32,12 @@ class NasNetANormalCell(TabledCell):
       ('avg_pool_3x3', 1, 'avg_pool_3x3', 1),        # 5
       ('separable_3x3_2', 0, 'none', 0),             # 6
   )
-  # The output joins the states that are not marked.
+  # The output is the concatenation of the states that are not marked.
   USED = (1, 0, 0, 0, 0, 0, 0)
 
 
 class NasNetAReductionCell(TabledCell):
-  """The cell that halves the resolution (figure 4); 4 times as deep as a block."""
+  """The cell that halves the resolution (figure 4); output depth 4 times a block's."""
 
   BLOCKS = (
       ('separable_5x5_2', 0, 'separable_7x7_2', 1),  # state 2
@@ -50,7 +50,7 @@ class NasNetAReductionCell(TabledCell):
 
 
 def _plan(config):
-  """Yields the cells after the stem: a reduction cell before all runs but one."""
+  """Yields the cells after the stem; a reduction cell is before all runs but one."""
   reductions = cell_stack.calc_reduction_layers(
       config.num_cells, config.num_reduction_layers)
   level = 0

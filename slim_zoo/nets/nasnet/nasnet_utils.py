@@ -1,4 +1,4 @@
-"""The parts of searched cells under the module name that slim gave them."""
+"""slim's module name for the building blocks of searched cells."""
 
 from slim_zoo.nets.nasnet.cell import CLIP_BY_VALUE_CAP, NasNetABaseCell
 from slim_zoo.nets.nasnet.cell_stack import calc_reduction_layers

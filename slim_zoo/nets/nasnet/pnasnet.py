@@ -6,8 +6,8 @@
     resolution at 224                            28          14           7
                   331                            42          21          11
 
-There is one cell; with stride 2 it reduces, as the first of the second and of the
-third run do, and the filters of an operation double.
+There is one cell. With stride 2 it reduces: the first cell of the second and of the
+third run does, and the filters of an operation double.
 """
 
 import functools
@@ -19,10 +19,10 @@ from slim_zoo.nets.nasnet.cell_stack import Hyperparameters, Step
 
 
 class PNasNetNormalCell(TabledCell):
-  """The cell of PNASNet-5 (figure 1); 5 times as deep as a block."""
+  """The cell of PNASNet-5 (figure 1); output depth 5 times a block's."""
 
-  # State 0 is the previous cell's output, 1 that of the cell before it, 2 the first
-  # block's, and so on. A block is the sum of two operations, each on a state.
+  # State 0 is the output of the previous cell, 1 of the cell before it, 2 of the first
+  # block, and so on. A block is the sum of two operations, each on a state.
   BLOCKS = (
       ('separable_5x5_2', 1, 'max_pool_3x3', 1),     # state 2
       ('separable_7x7_2', 0, 'max_pool_3x3', 0),     # 3
@@ -30,12 +30,12 @@ class PNasNetNormalCell(TabledCell):
       ('separable_3x3_2', 4, 'max_pool_3x3', 0),     # 5
       ('separable_3x3_2', 1, 'none', 0),             # 6
   )
-  # The output joins the states that are not marked.
+  # The output is the concatenation of the states that are not marked.
   USED = (1, 1, 0, 0, 0, 0, 0)
 
 
 def _plan(config):
-  """Yields the cells after the stem: all runs but one begin with stride 2."""
+  """Yields the cells after the stem; all runs but the first start with stride 2."""
   reductions = cell_stack.calc_reduction_layers(
       config.num_cells, config.num_reduction_layers)
   level = 0

@@ -1,1 +1,1 @@
-"""Programs that run another framework, and import nothing of the project."""
+"""Programs that run another framework and import nothing of the project."""

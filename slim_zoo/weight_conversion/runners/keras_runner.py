@@ -1,10 +1,11 @@
-"""Runs a network of keras.applications, in a process of its own.
+"""Runs a network of keras.applications in a separate process.
 
   python keras_runner.py REQUEST.json
 
-The one place that imports Keras: it needs TensorFlow's eager mode, which tf_compat
-turns off for the whole program. So nothing of the project is imported here, and
-`weight_conversion.framework_process` talks to it by files; see there for the request.
+This is the only program that imports Keras. Keras needs TensorFlow's eager mode, which
+tf_compat turns off, so this program imports nothing of the project.
+`weight_conversion.framework_process` communicates with it by files and documents the
+request.
 """
 
 import json
@@ -13,7 +14,7 @@ import sys
 
 import numpy as np
 
-_MISTAKE = 3  # The exit code of an answer in one line.
+_USER_ERROR = 3  # The exit code for an error message of one line.
 
 
 def main(path):
@@ -24,10 +25,10 @@ def main(path):
   try:
     import keras
   except ImportError as error:
-    return mistake(f'Keras is missing ({error}): python -m pip install "keras>=3,<4"')
+    return fail(f'Keras is missing ({error}): python -m pip install "keras>=3,<4"')
   if int(keras.__version__.split('.')[0]) < 3:
-    return mistake(f'Keras {keras.__version__} is too old, 3 is needed: python -m pip'
-                   ' install "keras>=3,<4"')
+    return fail(f'Keras {keras.__version__} is too old, 3 is needed: python -m pip'
+                ' install "keras>=3,<4"')
   weights = request['weights']
   pretrained = 'imagenet' if weights == 'pretrained' else None
   try:
@@ -36,13 +37,13 @@ def main(path):
     else:
       model = build(keras, request, request['classes'] or 1000, pretrained)
   except Exception as error:
-    return mistake(f"cannot read '{weights}' as {request['model']}:"
-                   f' {first_line(error)}')
+    return fail(f"cannot read '{weights}' as {request['model']}:"
+                f' {first_line(error)}')
   result = {}
   if request['arrays']:
     problem = assign(model, np.load(request['arrays']), request['optional'])
     if problem:
-      return mistake(problem)
+      return fail(problem)
   else:
     result = {f'w:{name}': weight.numpy() for name, weight in named(model).items()}
   if request['save']:
@@ -50,16 +51,16 @@ def main(path):
     save(request['save'])
   images = np.load(request['images'])['images']
   result['logits'] = logits(keras, model, images)
-  if request['variant']:
+  if request['slim_variant']:
     result['variant_logits'] = logits(keras, model, images, pools_of_slim=True)
   np.savez(request['result'], **result)
   return 0
 
 
-def mistake(text):
-  """Prints the answer to a user's mistake; returns the exit code."""
+def fail(text):
+  """Prints an error message; returns the exit code."""
   print(text, file=sys.stderr)
-  return _MISTAKE
+  return _USER_ERROR
 
 
 def first_line(error):
@@ -68,7 +69,7 @@ def first_line(error):
 
 
 def build(keras, request, classes, weights=None):
-  """Returns the network, with softmax as Keras users have it."""
+  """Returns the network, with a softmax as usual in Keras."""
   size = request['size']
   return getattr(keras.applications, request['model'])(
       weights=weights, classes=classes,
@@ -79,10 +80,10 @@ def load(keras, request):
   """Returns the network with the weights of a file."""
   path = request['weights']
   if path.endswith('.keras'):
-    whole = keras.models.load_model(path, compile=False)
-    model = build(keras, request, whole.output_shape[-1])
-    # Numbered layers may be called by other numbers there, their order is the same.
-    model.set_weights(whole.get_weights())
+    saved = keras.models.load_model(path, compile=False)
+    model = build(keras, request, saved.output_shape[-1])
+    # Numbers of layers may differ in the file; their order does not.
+    model.set_weights(saved.get_weights())
     return model
   model = build(keras, request, request['classes'] or classes_in(path))
   model.load_weights(path)
@@ -90,7 +91,7 @@ def load(keras, request):
 
 
 def classes_in(path):
-  """Returns the number of classes in a file of weights: of its last dense layer's."""
+  """Returns the number of classes in a file of weights, from its last dense layer."""
   import h5py
   layers = {}
 
@@ -124,13 +125,13 @@ def named(model):
 
 
 def assign(model, arrays, optional):
-  """Sets all weights of the model; returns an error text, or None."""
+  """Sets all weights of the model; returns an error message, or None."""
   weights = named(model)
   missing = [name for name in weights if name not in arrays]
-  beside = [name for name in arrays if name not in weights and name not in optional]
-  if missing or beside:
-    return ('the table does not fit this Keras: no values for'
-            f' {missing[:3]}, no place for {beside[:3]}')
+  unexpected = [name for name in arrays if name not in weights and name not in optional]
+  if missing or unexpected:
+    return ('the table does not fit this version of Keras: no values for'
+            f' {missing[:3]}, no weights for {unexpected[:3]}')
   for name, weight in weights.items():
     if tuple(weight.shape) != arrays[name].shape:
       return (f'{name} is {list(weight.shape)} in Keras and'
@@ -140,13 +141,13 @@ def assign(model, arrays, optional):
 
 
 def logits(keras, model, images, pools_of_slim=False):
-  """Returns the logits of the network, computed in float64.
+  """Returns the logits in float64.
 
   Args:
     keras: the module.
     model: the network.
     images: float32 [batch, height, width, channels].
-    pools_of_slim: whether pools pad as slim's do, and not with zeros before them.
+    pools_of_slim: whether pools are padded as in slim, not with zeros before the pool.
   """
   pools = keras.layers.MaxPooling2D, keras.layers.AveragePooling2D
 

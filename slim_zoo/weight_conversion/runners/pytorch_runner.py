@@ -1,10 +1,10 @@
-"""Runs a network of timm, in a process of its own.
+"""Runs a network of timm in a separate process.
 
   python pytorch_runner.py REQUEST.json
 
-PyTorch may be installed in another environment than TensorFlow, so nothing of the
-project is imported here. `weight_conversion.framework_process` writes the request and
-describes it.
+PyTorch may be installed in another environment than TensorFlow, so this program imports
+nothing of the project. `weight_conversion.framework_process` communicates with it by
+files and documents the request.
 """
 
 import json
@@ -12,9 +12,9 @@ import sys
 
 import numpy as np
 
-_MISTAKE = 3  # The exit code of an answer in one line.
-_COUNTER = 'num_batches_tracked'  # Of batch norm, used in training alone.
-# How torchvision names the dense layers of VGG.
+_USER_ERROR = 3  # The exit code for an error message of one line.
+_COUNTER = 'num_batches_tracked'  # A counter of batch norm, used in training only.
+# torchvision's names of the dense layers of VGG.
 _TORCHVISION = {'classifier.0.': 'pre_logits.fc1.', 'classifier.3.': 'pre_logits.fc2.',
                 'classifier.6.': 'head.fc.'}
 
@@ -27,9 +27,9 @@ def main(path):
     import timm
     import torch
   except ImportError as error:
-    return mistake(f'PyTorch or timm is missing ({error}): python -m pip install'
-                   ' "torch>=2,<3" "timm>=1,<2", or name with --python another'
-                   ' interpreter that has them')
+    return fail(f'PyTorch or timm is missing ({error}): python -m pip install'
+                ' "torch>=2,<3" "timm>=1,<2", or give with --python another'
+                ' interpreter that has them')
   weights, state = request['weights'], None
   pretrained = weights == 'pretrained'
   classes = request['classes']
@@ -44,14 +44,14 @@ def main(path):
     if state:
       model.load_state_dict(state)
   except Exception as error:
-    return mistake(f"cannot read '{weights}' as {request['model']}:"
-                   f' {" ".join(str(error).split())[:300]}')
+    return fail(f"cannot read '{weights}' as {request['model']}:"
+                f' {" ".join(str(error).split())[:300]}')
   model.eval()
   result = {}
   if request['arrays']:
     problem = assign(torch, model, np.load(request['arrays']), request['optional'])
     if problem:
-      return mistake(problem)
+      return fail(problem)
   else:
     result = {f'w:{name}': value.numpy() for name, value in model.state_dict().items()
               if not name.endswith(_COUNTER)}
@@ -62,21 +62,21 @@ def main(path):
   model.double()
   with torch.no_grad():
     result['logits'] = model(images).numpy()
-    if request['variant']:
-      VARIANTS[request['variant']](torch, model)
+    if request['slim_variant']:
+      SLIM_VARIANTS[request['slim_variant']](torch, model)
       result['variant_logits'] = model(images).numpy()
   np.savez(request['result'], **result)
   return 0
 
 
-def mistake(text):
-  """Prints the answer to a user's mistake; returns the exit code."""
+def fail(text):
+  """Prints an error message; returns the exit code."""
   print(text, file=sys.stderr)
-  return _MISTAKE
+  return _USER_ERROR
 
 
 def read(torch, path):
-  """Returns the state dict in a file, by timm's names."""
+  """Returns the state dict of a file, with timm's names."""
   if path.endswith('.safetensors'):
     from safetensors.torch import load_file
     state = load_file(path)
@@ -87,9 +87,9 @@ def read(torch, path):
   renamed = {}
   for name, value in state.items():
     name = name.removeprefix('module.')
-    for theirs, ours in _TORCHVISION.items():
-      if name.startswith(theirs):
-        name = ours + name[len(theirs):]
+    for torchvision_prefix, timm_prefix in _TORCHVISION.items():
+      if name.startswith(torchvision_prefix):
+        name = timm_prefix + name[len(torchvision_prefix):]
     if name == 'pre_logits.fc1.weight' and value.ndim == 2:
       value = value.reshape(value.shape[0], -1, 7, 7)
     elif name == 'pre_logits.fc2.weight' and value.ndim == 2:
@@ -109,14 +109,14 @@ def save(torch, model, path):
 
 
 def assign(torch, model, arrays, optional):
-  """Sets all weights of the model; returns an error text, or None."""
+  """Sets all weights of the model; returns an error message, or None."""
   state = {name: value for name, value in model.state_dict().items()
            if not name.endswith(_COUNTER)}
   missing = [name for name in state if name not in arrays]
-  beside = [name for name in arrays if name not in state and name not in optional]
-  if missing or beside:
-    return ('the table does not fit this timm: no values for'
-            f' {missing[:3]}, no place for {beside[:3]}')
+  unexpected = [name for name in arrays if name not in state and name not in optional]
+  if missing or unexpected:
+    return ('the table does not fit this version of timm: no values for'
+            f' {missing[:3]}, no weights for {unexpected[:3]}')
   for name, value in state.items():
     if tuple(value.shape) != arrays[name].shape:
       return (f'{name} is {list(value.shape)} in PyTorch and'
@@ -126,7 +126,7 @@ def assign(torch, model, arrays, optional):
 
 
 def use_strides_of_slim(torch, model):
-  """Changes a ResNet to slim's strides and padding of the first pool."""
+  """Sets slim's strides and padding of pool1 in a ResNet."""
   model.maxpool = torch.nn.Sequential(
       torch.nn.ConstantPad2d((0, 1, 0, 1), float('-inf')), torch.nn.MaxPool2d(3, 2))
   for layer in (model.layer2, model.layer3, model.layer4):
@@ -134,7 +134,7 @@ def use_strides_of_slim(torch, model):
 
 
 def leave_out_padding(torch, model):
-  """Makes the strided average pools of a NASNet average the pixels alone."""
+  """Makes the strided average pools of a NASNet exclude the padding."""
   def pool(images):
     odd = images.shape[-1] % 2
     return torch.nn.functional.avg_pool2d(
@@ -145,8 +145,8 @@ def leave_out_padding(torch, model):
       module.forward = pool
 
 
-# What makes a network compute what slim's does, by the name in the request.
-VARIANTS = {'strides': use_strides_of_slim, 'average pools': leave_out_padding}
+# Changes with which a network computes the same as slim's, by name in the request.
+SLIM_VARIANTS = {'strides': use_strides_of_slim, 'average pools': leave_out_padding}
 
 
 if __name__ == '__main__':
