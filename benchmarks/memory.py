@@ -55,14 +55,14 @@ def contenders() -> list[paired_runs.Contender]:
 
 def line(runs: paired_runs.Runs, task: dict, names: list[str]) -> tuple[str, ...]:
   """Returns a line of the table."""
-  ours = runs.noted(task, OURS, 'peak_mib')
+  ours = runs.values(task, OURS, 'peak_mib')
   cells = [f'{statistics.median(ours.values()):,.0f}' if ours
            else str(runs.skipped(task, OURS))]
   for name in names:
-    theirs = runs.noted(task, name, 'peak_mib')
+    theirs = runs.values(task, name, 'peak_mib')
     ratio = ratios.of_rounds(ours, theirs)
     cells.append('-' if ratio is None else
-                 f'{statistics.median(theirs.values()):,.0f}: {ratio.in_words()}')
+                 f'{statistics.median(theirs.values()):,.0f}: {ratio.text()}')
   return (f"{task['network']}, {WHATS[task['what']]}", *cells)
 
 
@@ -85,7 +85,7 @@ def main(_):
   """Runs what is missing, then prints or writes the table."""
   from slim_zoo.catalog import networks
   from slim_zoo.diagnostics import unknown_name
-  paired_runs.check_given(FLAGS['output'])
+  paired_runs.check_flags_set(FLAGS['output'])
   for name in FLAGS.networks:
     networks.get_image_network(name)
   for what in FLAGS.what:

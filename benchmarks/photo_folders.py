@@ -1,4 +1,4 @@
-"""Photographs of 12 megapixels: training on them, classifying and evaluating them.
+"""Training, classification and evaluation with photos of 12 megapixels.
 
   python -m benchmarks.photo_folders --work_dir=phone --docs=docs
 
@@ -29,13 +29,13 @@ _IMAGES_PER_BATCH = 8
 
 flags.DEFINE_integer('num_photos', 48, 'Photographs in the folder.', lower_bound=16)
 flags.DEFINE_string('network', 'mobilenet_v2', 'The network.')
-flags.DEFINE_integer('rounds', 5, 'How often each runs.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'Number of runs of each contender.', lower_bound=1)
 path_flags.DEFINE_path('work_dir', None, 'Folder for photographs, records and runs.')
 path_flags.DEFINE_path('docs', None, 'Folder to write photo_folders.md to.')
 
 
 def make_data() -> dict[str, str]:
-  """Writes what is missing; returns the folders by their content."""
+  """Writes missing photos and records; returns the folders by content."""
   from slim_zoo.dataset_building import image_folder
   folders = {name: os.path.abspath(os.path.join(FLAGS.work_dir, name))
              for name in ('photos', 'records', 'scaled_records')}
@@ -74,7 +74,7 @@ def overlap(folders: dict[str, str]) -> list[tuple[dict, list]]:
 
 
 def training_line(runs: paired_runs.Runs, task: dict, name: str) -> tuple[str, ...]:
-  """Returns a line of the table about training."""
+  """Returns a row of the table about training."""
   # The control is the first contender again.
   other = CONVERTED if name == paired_runs.CONTROL else WHOLE
   return (f"{task['family']}, {name}, beside {other}",
@@ -83,7 +83,7 @@ def training_line(runs: paired_runs.Runs, task: dict, name: str) -> tuple[str, .
 
 
 def overlap_line(runs: paired_runs.Runs, task: dict, name: str) -> tuple[str, ...]:
-  """Returns a line of the table about classification and evaluation."""
+  """Returns a row of the table about classification and evaluation."""
   if name == paired_runs.CONTROL:
     return (f"{task['what']}, {name}", _milliseconds(runs, task, name), '-', '-',
             paired_runs.ratio_cell(runs.ratio(task, name, BOTH)))
@@ -129,8 +129,8 @@ def report(runs: paired_runs.Runs, trained: list, overlapped: list) -> str:
 
 
 def main(_):
-  """Runs what is missing, then prints or writes the table."""
-  paired_runs.check_given(FLAGS['work_dir'])
+  """Runs the missing measurements, then prints or writes the table."""
+  paired_runs.check_flags_set(FLAGS['work_dir'])
   folders = make_data()
   runs = paired_runs.Runs(os.path.join(FLAGS.work_dir, 'photo_folders.jsonl'))
   trained, overlapped = (

@@ -205,9 +205,9 @@ def line(runs: paired_runs.Runs, task: dict, mode: str, workers: int
     return (task['network'], name, f'{rate:,.2f}', '1', '-', '-', '-',
             f'the same again: {paired_runs.ratio_cell(control)}')
   share = ratios.of_rounds(runs.medians(task, name_of(APART, workers)), medians)
-  numbers = next(iter(runs.noted(task, name, 'numbers').values()))
+  numbers = next(iter(runs.values(task, name, 'numbers').values()))
   measured = statistics.median(
-      runs.noted(task, name, 'loopback_bytes').values() or [0])
+      runs.values(task, name, 'loopback_bytes').values() or [0])
   return (task['network'], name, f'{rate:,.2f}',
           paired_runs.ratio_cell(runs.ratio(task, name, ONE)),
           f'{bytes_of_model(mode, workers, numbers) / 1e6:,.0f}',
@@ -229,7 +229,7 @@ def fitted(runs: paired_runs.Runs, tasks: list[dict], counts: list[int]
       apart = runs.medians(task, name_of(APART, workers))
       both = [job[number] - apart[number] for number in job if number in apart]
       if both:
-        numbers = next(iter(runs.noted(
+        numbers = next(iter(runs.values(
             task, name_of(ALL_REDUCE, workers), 'numbers').values()))
         rows.append([1.0, bytes_of_model(ALL_REDUCE, workers, numbers) / workers])
         times.append(statistics.median(both))
@@ -269,7 +269,7 @@ def report(runs: paired_runs.Runs, tasks: list[dict], modes: list[str],
           texts=2)]
   model = fitted(runs, tasks, counts)
   if model:
-    numbers = next(iter(runs.noted(
+    numbers = next(iter(runs.values(
         tasks[0], name_of(ALL_REDUCE, counts[0]), 'numbers').values()))
     parts += [
         '## A model, not a measurement',
@@ -287,7 +287,7 @@ def report(runs: paired_runs.Runs, tasks: list[dict], modes: list[str],
 def main(_):
   """Runs what is missing, then prints or writes the table."""
   from slim_zoo.catalog import datasets, networks
-  paired_runs.check_given(FLAGS['output'])
+  paired_runs.check_flags_set(FLAGS['output'])
   for name in FLAGS.networks:
     networks.get_image_network(name)
   for mode in FLAGS.modes:

@@ -120,7 +120,7 @@ def draw(runs: paired_runs.Runs, rivals: list[str], path: str) -> bool:
   groups = {}
   for task in tasks():
     ratios = {rival: charts.Interval(ratio.median, ratio.low, ratio.high,
-                                     ratio.in_words(), ratio.is_equal)
+                                     ratio.text(), ratio.is_equal)
               for rival in rivals
               if (ratio := runs.ratio(task, OURS, rival)) is not None}
     if ratios:

@@ -1,7 +1,6 @@
-"""Times training on large photographs, and their classification and evaluation.
+"""Times training, classification and evaluation of large photos.
 
-See `benchmarks.peers` and `benchmarks.photo_folders`. The answer's seconds are those of
-a batch.
+See `benchmarks.peers` and `benchmarks.photo_folders`. Prints seconds per batch.
 """
 
 import os
@@ -29,7 +28,7 @@ def measure(task) -> dict:
 
 
 def training(task) -> dict:
-  """Returns the times of training batches that nothing uses."""
+  """Returns the times of training batches without a network."""
   images = pipeline.training_input(
       _records(task), pipeline.preprocess_with(
           preprocessing_factory.get_preprocessing(task['family'], True),
@@ -43,11 +42,11 @@ def training(task) -> dict:
 
 
 class Part:
-  """A model of which only a part works, or whose network waits.
+  """A model that prepares images, but waits instead of predicting.
 
   Args:
-    model: the whole one.
-    seconds: for which each batch waits; None: it is not predicted.
+    model: the complete model.
+    seconds: seconds to wait for each batch; None: no wait.
   """
 
   def __init__(self, model, seconds):
@@ -55,7 +54,7 @@ class Part:
     self.num_classes, self.prepare = model.num_classes, model.prepare
 
   def predict(self, images):
-    """Returns the first prediction again."""
+    """Waits and returns the first prediction."""
     time.sleep(self._seconds or 0)
     if self._prediction is None or len(self._prediction.probabilities) != len(images):
       self._prediction = self._model.predict(images)
@@ -111,9 +110,9 @@ def evaluation(task) -> dict:
     run()
     start = time.perf_counter()
     for _ in range(batches - 1):
-      found = run()
+      values = run()
       if task['part'] != 'network alone':
-        images.log.deliver(found[0])
+        images.log.deliver(values[0])
     return {'seconds': [(time.perf_counter() - start) / (batches - 1)]}
 
 
@@ -122,7 +121,7 @@ def _records(task):
 
 
 def _trained(task, folder):
-  """Returns the network of a task with random weights, of a checkpoint in a folder."""
+  """Returns the network of a task with random weights, in a checkpoint in `folder`."""
   setting = measured_network.Setting(task['network'], task['batch_size'])
   return TrainedNetwork(
       measured_network.random_checkpoint(setting, folder), task['network'],
@@ -132,4 +131,4 @@ def _trained(task, folder):
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

@@ -13,7 +13,7 @@ def measure(task) -> dict:
   """Returns the times of a network."""
   setting = measured_network.Setting(task['network'], task['batch_size'])
   if task['what'] == 'frozen':
-    raise reports.NotThereError('a plain graph is not frozen')
+    raise reports.UnavailableError('a plain graph is not frozen')
   with tf.Graph().as_default():
     batch = measured_network.synthetic_batches(setting)()
     if task['what'] == 'forward':
@@ -38,4 +38,4 @@ def train_op(setting, batch):
 
 
 if __name__ == '__main__':
-  reports.answer(measure)
+  reports.print_result(measure)

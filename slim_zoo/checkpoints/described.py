@@ -25,7 +25,8 @@ def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
       *([('quantized', str(inspected.quantized))] if inspected.quantized else []),
       ('step', step),
       ('size', f'{inspected.parameters:,} parameters in'
-               f' {len(names_by_kind.weights)} variables, {inspected.num_bytes / 1e6:,.1f} MB on disk'),
+               f' {len(names_by_kind.weights)} variables,'
+               f' {inspected.num_bytes / 1e6:,.1f} MB on disk'),
       ('values', _values_text(inspected.values)),
       *[('note', note) for note in notes(inspected)]]
 
