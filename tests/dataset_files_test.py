@@ -84,7 +84,7 @@ def three_records(tmp_path):
 def test_records_are_counted_and_found(tmp_path, three_records):
   files = [write(tmp_path / 'b.tfrecord'), three_records]
   assert records.count_records(files) == 3
-  assert records.read_labels(files, 1, 2) == [2]
+  assert records.labels_of(records.read_features(files, 1, 2)) == [2]
   np.testing.assert_array_equal(records.read_image(files, 1, 1), picture(1))
   assert records.describe(files, 1, 2) == f"record 2 of '{three_records}' (cat/2.png)"
   assert records.describe(files, 1, 3) == f"record 3 of '{three_records}'"
@@ -100,7 +100,7 @@ def test_gray_image_of_a_record_is_read_gray(tmp_path):
   for position in (1, 2):
     with pytest.raises(UserError, match=f'record {position} of .*cannot be decoded'):
       records.read_image([path], 0, position)
-  assert records.read_labels([path], 0, 2) == []
+  assert records.labels_of(records.read_features([path], 0, 2)) == []
 
 
 @pytest.mark.parametrize(('damage', 'message'), [
@@ -141,7 +141,7 @@ def test_record_that_is_no_example_is_named(tmp_path):
   with tf.io.TFRecordWriter(path) as writer:
     writer.write(b'\xff no example')
   with pytest.raises(UserError, match=r'record 0 of .* is no tf\.train\.Example'):
-    records.read_labels([path], 0, 0)
+    records.labels_of(records.read_features([path], 0, 0))
 
 
 # --- What converters use.

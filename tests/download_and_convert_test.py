@@ -605,7 +605,7 @@ def test_prepared_data_set_of_tensorflow_datasets_is_read(tmp_path, name):
   assert (dataset.num_samples, dataset.num_classes) == (9, 3)
   assert dataset.labels_to_names == {0: 'wren', 1: 'robin', 2: 'tit'}
   files = sorted(str(path) for path in tmp_path.rglob('1.0.0/*train*'))
-  assert records.read_labels(files, 1, 2) == [2]
+  assert records.labels_of(records.read_features(files, 1, 2)) == [2]
   assert records.read_image(files, 1, 2)[0, 0] == 2
   assert tfds.find('tfds:birds/small', str(tmp_path)).splits == {'train': 9, 'test': 3}
 

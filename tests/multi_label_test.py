@@ -150,7 +150,7 @@ def test_labels_are_counted_from_the_records(tmp_path, capsys):
   spec = catalog.find_dataset('things', str(tmp_path))
   assert label_counts.count(files, spec).tolist() == [2, 3, 2, 3]
   assert 'counting labels: 6/6 images' in capsys.readouterr().err
-  assert records.read_labels(files, 0, 3) == [1, 1, 3]
+  assert records.labels_of(records.read_features(files, 0, 3)) == [1, 1, 3]
   for is_held_out in (True, False):
     part = held_out.Part(0.5, is_held_out)
     kept = [LABELS[position] for _, position in part.keys(files)]

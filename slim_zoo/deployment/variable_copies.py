@@ -93,8 +93,8 @@ class CopiedVariables:
     Raises:
       UserError: they differ.
     """
-    found = session.run(self._checksums)
-    different = (found != found[:1]).any(axis=2)
+    checksums = session.run(self._checksums)
+    different = (checksums != checksums[:1]).any(axis=2)
     if different.any():
       clone, variable = np.argwhere(different)[0]
       raise UserError(

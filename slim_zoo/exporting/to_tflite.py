@@ -101,14 +101,14 @@ def _check_input(model, scale, zero_point):
   with quiet.held_back():
     interpreter = tf.lite.Interpreter(model_content=model)
     (details,) = interpreter.get_input_details()
-  found = details['quantization']
-  if details['dtype'] != np.uint8 or found[1] != zero_point or not np.isclose(
-      found[0], scale, rtol=1e-6):
+  quantization = details['quantization']
+  if details['dtype'] != np.uint8 or quantization[1] != zero_point or not np.isclose(
+      quantization[0], scale, rtol=1e-6):
     raise diagnostics.UserError(
         f"the input of the tflite_int8 model is {details['dtype'].__name__} of scale"
-        f' {found[0]:.6g} and zero point {found[1]}, expected uint8 of {scale:.6g} and'
-        f' {zero_point}: the version of TensorFlow converts it in another way; use'
-        ' --format=tflite_dynamic_range')
+        f' {quantization[0]:.6g} and zero point {quantization[1]}, expected uint8 of'
+        f' {scale:.6g} and {zero_point}: the version of TensorFlow converts it in'
+        ' another way; use --format=tflite_dynamic_range')
 
 
 def _set_kind(converter, kind, calibration):

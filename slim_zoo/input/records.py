@@ -261,14 +261,6 @@ def is_whole(path: str, position: int) -> bool:
     return masked_crc32c(data) == int.from_bytes(file.read(_CHECKSUM_BYTES), 'little')
 
 
-def read_labels(files: Sequence[str], file_index: int, position: int) -> list[int]:
-  """Returns all labels of one record.
-
-  Arguments and errors are those of `read_features`.
-  """
-  return labels_of(read_features(files, file_index, position))
-
-
 def labels_of(features: Mapping[str, list], n_hot: bool = False) -> list[int]:
   """Returns the labels in the features of a record, see `features_of`.
 

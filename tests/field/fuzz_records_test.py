@@ -80,7 +80,8 @@ def _read_all(path):
   files = [str(path)]
   for position in range(records.count_records(files)):
     assert records.describe(files, 0, position)
-    for read in (records.read_labels, records.read_image):
+    for read in (lambda *key: records.labels_of(records.read_features(*key)),
+                 records.read_image):
       try:
         read(files, 0, position)
       except diagnostics.UserError as error:
