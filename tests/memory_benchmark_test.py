@@ -36,5 +36,5 @@ def test_a_plain_graph_runs(what):
 
 
 def test_a_plain_graph_is_not_frozen():
-  with pytest.raises(reports.NotThereError, match='not frozen'):
+  with pytest.raises(reports.UnavailableError, match='not frozen'):
     plain_graph.measure({**TASK, 'what': 'frozen'})
