@@ -45,6 +45,8 @@ def test_commands_follow_each_other_in_one_process(digits_dir, tmp_path, capsys)
         eval_dir=run / 'eval', max_num_batches=1)
     assert (result.step, result.num_images) == (2, 100)
     assert result.accuracy == result.num_correct / 100
+    assert str(result).startswith(f'{result.num_correct}.00%, {result.num_correct} of')
+    assert len(repr(result)) < 1000
     assert sum(row['images'] for row in result.per_class) == 100
     assert result.per_class[3]['name'] == 'three'
     written = json.loads((run / 'eval' / 'report' / 'report.json').read_text())

@@ -21,13 +21,13 @@ from slim_zoo.config.options import options_of
 from slim_zoo.deployment import unused_gpus
 from slim_zoo.evaluation import (
   checkpoint_evaluation,
-  metrics,
   multi_label,
   multi_label_report,
   recalibration,
   report,
   summaries,
 )
+from slim_zoo.evaluation import metrics as metrics_lib
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import (
   batch_labels,
@@ -57,8 +57,12 @@ class EvaluationResult:
 
   checkpoint: str
   step: int
-  metrics: metrics.Metrics | multi_label.Metrics
+  metrics: metrics_lib.Metrics | multi_label.Metrics = dataclasses.field(repr=False)
   report_dir: str
+
+  def __str__(self):
+    return (f'{self.accuracy:.2%}, {self.num_correct} of {self.num_images} images are'
+            f' right: {self.checkpoint}, step {self.step}')
 
   @property
   def is_multi_label(self) -> bool:
