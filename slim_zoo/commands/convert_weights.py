@@ -4,6 +4,8 @@
       --source=pretrained --target=resnet_v1_50.ckpt
   slim-zoo convert-weights --model_name=se_resnext_50 \
       --source=runs/pets --target=se_resnext_50.safetensors
+  slim-zoo convert-weights --from=tflite --model_name=mobilenet_v2 \
+      --source=mobilenet_v2_1.0_224_quant.tflite --target=mobilenet_v2_quant.ckpt
   slim-zoo convert-weights --list
 
 Files with the suffix .keras, .h5 or .weights.h5 are weights of Keras, files with .pt,
@@ -14,6 +16,8 @@ on the same images and fails if they compute different functions.
 
 import os
 
+from absl import flags
+
 from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds
@@ -21,6 +25,7 @@ from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertedWeights, ConvertWeightsConfig
 
 option_flags.define(ConvertWeightsConfig)
+flags.DEFINE_alias('from', 'framework')
 
 _PRETRAINED = 'pretrained'
 
@@ -87,6 +92,34 @@ def _check_content(options, framework):
         f' {advice}')
 
 
+def _is_tflite(options):
+  """Returns whether the source is an 8-bit TensorFlow Lite file.
+
+  Raises:
+    UserError: the flags contradict each other.
+  """
+  if options.target.endswith('.tflite'):
+    raise diagnostics.UserError(
+        f"'{options.target}' is written by slim-zoo export --format=tflite_int8")
+  by_suffix = options.source.endswith('.tflite')
+  if by_suffix and options.framework not in (None, 'tflite'):
+    raise diagnostics.UserError(
+        f'--framework={options.framework} contradicts the suffix of'
+        f" '{options.source}', a file of TensorFlow Lite")
+  return by_suffix or options.framework == 'tflite'
+
+
+def _from_tflite(options):
+  """Converts an 8-bit TensorFlow Lite file to a quantized checkpoint."""
+  networks.get_image_network(options.model_name)
+  _check_paths(options, into_slim=True)
+  start_up.load_tensorflow()
+  from slim_zoo.weight_conversion import from_tflite
+  print('\n'.join(from_tflite.convert(
+      options.model_name, options.source, options.target)))
+  return 0
+
+
 def _list():
   from slim_zoo.weight_conversion import pairs
   for pair in pairs.PAIRS:
@@ -108,6 +141,8 @@ def main(unused_argv):
   if options.list:
     return _list()
   config.check()
+  if _is_tflite(options):
+    return _from_tflite(options)
   from slim_zoo.weight_conversion import pairs
   framework, into_slim = _framework_and_direction(options)
   pair = pairs.find(options.model_name, framework)

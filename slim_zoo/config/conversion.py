@@ -140,8 +140,8 @@ class ConvertedWeights(Group):
       None, 'The file to write: a checkpoint, or weights of Keras or PyTorch.', str,
       is_path=True)
   framework: str | None = option(
-      None, 'The other framework, if no suffix shows it.', str,
-      choices=('keras', 'pytorch'))
+      None, 'The other framework, if no suffix shows it. --from is the same.', str,
+      choices=('keras', 'pytorch', 'tflite'))
   list: bool = option(
       False, 'Print the networks that can be converted, and the reasons for those that'
       ' cannot.')

@@ -69,7 +69,7 @@ def run(pair: pairs.Pair, values: dict, images: np.ndarray) -> np.ndarray:
                  if not comparison.is_auxiliary(variable.op.name)}
     assert set(variables) == set(values), set(variables) ^ set(values)
     assert logits.dtype == tf.float64, logits.dtype
-    _assign(session, variables, values)
+    assign(session, variables, values)
     return session.run(logits, {placeholder: images})
 
 
@@ -82,7 +82,7 @@ def write(values: dict, path: str) -> None:
   with tf.Graph().as_default(), tf.Session() as session:
     variables = {name: tf.get_variable(name, value.shape, tf.float32)
                  for name, value in values.items()}
-    _assign(session, variables, values)
+    assign(session, variables, values)
     tf.train.Saver(variables).save(session, path, write_meta_graph=False,
                                    write_state=False)
   reader = restore.open_reader(path)
@@ -92,7 +92,8 @@ def write(values: dict, path: str) -> None:
           f"'{path}' was not written correctly: {name} has other values when read back")
 
 
-def _assign(session, variables, values):
+def assign(session, variables, values):
+  """Gives variables their values, both by name."""
   # Fed to the initializers, so the values are not constants of the graph.
   session.run([variable.initializer for variable in variables.values()],
               {variable.initializer.inputs[1]: values[name]

@@ -1,0 +1,68 @@
+"""Published 8-bit TensorFlow Lite files become quantized checkpoints."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import identified_network
+from slim_zoo.inference import inference_graph
+from slim_zoo.weight_conversion import from_tflite
+
+FILES = pathlib.Path(__file__).parent / 'data' / 'tflite'
+
+
+def photographs(size, channels):
+  """Returns uint8 images [6, size, size, channels]: whole ones and parts of them."""
+  images = []
+  for path in sorted(FILES.glob('*.bmp')):
+    image = Image.open(path).convert('L' if channels == 1 else 'RGB')
+    for box in (None, (0, 0, 64, 64), (24, 24, 88, 88)):
+      part = image.resize((size, size), Image.Resampling.BILINEAR, box)
+      images.append(np.asarray(part, np.uint8).reshape(size, size, channels))
+  return np.stack(images)
+
+
+@pytest.mark.parametrize(('name', 'size', 'channels', 'classes', 'per_channel'), [
+    ('mobilenet_v1_0.25_128_quant', 128, 3, 1001, False),
+    ('person_detect', 96, 1, 2, True)])
+def test_a_published_file_becomes_a_checkpoint(
+    name, size, channels, classes, per_channel, tmp_path):
+  file, target = str(FILES / f'{name}.tflite'), str(tmp_path / 'model.ckpt')
+  lines = from_tflite.convert('mobilenet_v1_025', file, target)
+  assert f'{classes} classes, images of {size} x {size} x {channels}' in lines[0]
+
+  network = identified_network.find(target)
+  assert (network.model_name, network.num_classes) == ('mobilenet_v1_025', classes)
+  assert network.quantized.per_channel == per_channel
+  images = photographs(size, channels)
+  graph = inference_graph.of_network(
+      dataclasses.replace(network, image_size=size, channels=channels))
+  with graph.session() as session:
+    logits = session.run(graph.logits, {graph.images: images / 127.5 - 1})
+  expected = from_tflite._File(file).logits(images)
+  step = np.diff(np.unique(np.round(logits, 4))).min()
+  assert np.abs(logits - expected).max() <= 4.5 * step
+  # The file's class is the checkpoint's, but for classes a step or two apart.
+  best = np.take_along_axis(logits, expected.argmax(1)[:, None], 1)[:, 0]
+  assert (best >= logits.max(1) - 2.01 * step).all()
+  assert np.mean(logits.argmax(1) == expected.argmax(1)) >= 0.8
+
+
+@pytest.mark.parametrize(('model_name', 'message'), [
+    ('mobilenet_v1', 'check --model_name'), ('mobilenet_v2', 'check --model_name'),
+    ('mobilenet_v3_small', 'does not keep'), ('resnet_v1_50', 'vgg preprocessing')])
+def test_another_network(model_name, message, tmp_path):
+  with pytest.raises(diagnostics.UserError, match=message):
+    from_tflite.convert(model_name, str(FILES / 'person_detect.tflite'),
+                        str(tmp_path / 'model.ckpt'))
+
+
+def test_what_is_no_file(tmp_path):
+  (tmp_path / 'text.tflite').write_text('text')
+  with pytest.raises(diagnostics.UserError, match='cannot read'):
+    from_tflite.convert('mobilenet_v1_025', str(tmp_path / 'text.tflite'),
+                        str(tmp_path / 'model.ckpt'))
