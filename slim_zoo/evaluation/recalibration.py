@@ -1,4 +1,4 @@
-"""Batch norm statistics of a checkpoint, estimated anew over training images.
+"""Batch norm statistics of a checkpoint, estimated again on training images.
 
 The weights stay. A moving average lags behind weights that change, and a short run
 leaves it near where it began; the mean over many batches at fixed weights does not.

@@ -1,7 +1,7 @@
 """Fingerprints of the records of a split, without reading them.
 
 Each TFRecord file gives its size and the checksums of its first and last record; the
-names of the classes are taken in whole. So a file that was converted anew, cut short,
+names of the classes are taken in whole. So a file that was converted again, cut short,
 reordered or replaced is noticed, in a few reads per file. A change inside a file that
 keeps its size and both ends is not.
 

@@ -210,7 +210,7 @@ def _image_fault(features: Features, expected: Expected) -> Fault | None:
 
 def _unknown_format(name):
   return Fault(f'{name} image', f'its image cannot be decoded: it is {name}, expected'
-               ' JPEG or PNG', advice='encode the images anew')
+               ' JPEG or PNG', advice='encode the images again')
 
 
 def _raw_fault(data, name, features):

@@ -51,7 +51,7 @@ def seeds_of(seed: int, origin: str, step: int, task: int = 0,
     step: the global step to begin at.
     task: the number of the worker.
     first_record: where the input goes on. None, for a run that need not repeat
-      itself: the input begins anew, in another order, and so does dropout.
+      itself: the input starts again, in another order, and so does dropout.
   """
   if first_record is None:
     return Seeds(seed, origin, seed + step + task, seed + step + task)
@@ -90,7 +90,7 @@ def generators(train_op: tf.Tensor) -> list[tf.Operation]:
 class Winder(Callback):
   """Runs the random number generators of a step as often as they ran before.
 
-  Their kernels start anew in every process; after it they go on as if the run had
+  Their kernels start again in every process; after this they continue as if the run had
   never been interrupted. It takes a small part of the time of those steps.
 
   Args:

@@ -26,7 +26,7 @@ class FineTuning:
   Attributes:
     exclude_scopes: scopes not to restore; 'auto' stands for the head if the classes
       are others.
-    ignore_missing_vars: whether variables that do not fit may begin anew.
+    ignore_missing_vars: whether variables that do not fit keep their initial values.
     rename: rules for the names in the checkpoint.
     old_class_names: names of the checkpoint's classes by label; with them the classes
       of the same name keep their weights.
@@ -100,7 +100,7 @@ class StartingPoint:
       if self.not_used:
         lines.append(f'--checkpoint_path={self.not_used} is not used, nor are the flags'
                      ' about it: this run has its own checkpoints; another --train_dir'
-                     ' starts anew')
+                     ' starts a new run')
       return lines, None
     if self.restored:
       return _fine_tune(self.restored, network, how)
@@ -172,7 +172,7 @@ def _check_folder(train_dir, init):
     run = f'a run ({os.path.basename(newest)})' if newest else 'a run'
     raise diagnostics.UserError(
         f"--init={init}: '{train_dir}' already holds {run}: name another --train_dir"
-        ' to begin anew, or go on with that run by --init=resume')
+        ' to start a new run, or continue with that run by --init=resume')
 
 
 def _plan(path, network, how):

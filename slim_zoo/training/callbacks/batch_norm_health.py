@@ -23,7 +23,7 @@ _HARMLESS = 0.1
 # In accuracy; smaller gaps are noise, or what evaluation really costs.
 _GAP = 0.1
 _FEWEST_MISSED = 5
-_CURE = ('slim-zoo eval --recalibrate_batch_norm estimates them anew for a checkpoint')
+_CURE = ('slim-zoo eval --recalibrate_batch_norm estimates them again for a checkpoint')
 
 
 def share_left(decay: float, steps: int) -> float:
