@@ -65,7 +65,7 @@ def assert_near(found, expected, relative=1e-4):
                          ids=[name for name, *_ in NETWORKS])
 def test_every_kind_of_network_folds_to_the_same_logits(name, size, left):
   graph, tensors = inference_graph._evaluation_graph(
-      name, 7, size, None, None, (), False)
+      name, 7, size, None, None, (), False, None)
   frozen, folded = freeze_and_fold(graph, ['logits', 'probabilities'])
   channels = int(tensors['images'].shape[-1])
   images = np.random.default_rng(1).uniform(-1, 1, [2, size, size, channels])
