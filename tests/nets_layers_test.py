@@ -5,6 +5,7 @@ import pytest
 
 from slim_zoo.nets import layers
 from slim_zoo.tf_compat import slim, tf
+from tests import recipe
 
 
 def outputs_and_gradients(size, kernel, **arguments):
@@ -96,3 +97,18 @@ def test_other_layers_stay_convolutions(monkeypatch, arguments):
     layers.conv2d_or_product(tf.ones([1, 1, 1, 4]), 5, 1)
   assert 'MatMul' not in [
       operation.type for operation in tf.get_default_graph().get_operations()]
+
+
+@pytest.mark.parametrize(('activation', 'pad'), [
+    (tf.nn.relu, 'Pad'), (tf.identity, 'PadV2')])
+def test_symmetric_pool_pads_with_what_is_never_the_maximum(activation, pad):
+  """With zeros after a ReLU, else with the lowest number, which 8 bits cannot hold."""
+  images = activation(tf.constant(recipe.images([2, 7, 8, 3], 0)))
+  pooled = layers.max_pool2d_symmetric(images, 3, 2)
+  types = [operation.type for operation in tf.get_default_graph().get_operations()]
+  assert [name for name in types if name.startswith('Pad')] == [pad]
+  lowest = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]],
+                  constant_values=tf.float32.min)
+  expected = tf.nn.max_pool2d(lowest, 3, 2, 'VALID')
+  with tf.Session() as session:
+    np.testing.assert_array_equal(*session.run([pooled, expected]))

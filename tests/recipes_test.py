@@ -10,7 +10,8 @@ from tests.conftest import ROOT
 
 RECIPES = sorted((ROOT / 'recipes').glob('*.flags'))
 # The networks of the others take longer to build and to compute.
-QUICK = ('digits_lenet', 'visual_wake_words_mobilenet_v1_025')
+QUICK = ('digits_lenet', 'digits_lenet_quantized',
+         'visual_wake_words_mobilenet_v1_025')
 
 
 @pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)

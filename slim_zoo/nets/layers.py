@@ -239,9 +239,10 @@ def max_pool2d_symmetric(inputs, kernel_size, stride, scope=None):
     float [batch, ceil(height / stride), ceil(width / stride), channels].
   """
   sides = [kernel_size // 2] * 2
-  # Pads with the dtype's minimum, so padding is never the maximum.
-  inputs = tf.pad(inputs, [[0, 0], sides, sides, [0, 0]],
-                  constant_values=inputs.dtype.min)
+  # Padding must never be the maximum. After a ReLU 0 never is, and the range of the
+  # values stays small enough for 8 bits.
+  lowest = 0 if inputs.op.type in ('Relu', 'Relu6') else inputs.dtype.min
+  inputs = tf.pad(inputs, [[0, 0], sides, sides, [0, 0]], constant_values=lowest)
   return slim.max_pool2d(inputs, kernel_size, stride, padding='VALID', scope=scope)
 
 
