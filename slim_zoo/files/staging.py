@@ -7,12 +7,15 @@ removes or continues it.
 
 import contextlib
 import glob
+import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 
 from slim_zoo import diagnostics
+from slim_zoo.files import owners
 
 try:
   import fcntl
@@ -21,16 +24,24 @@ except ImportError:  # Windows: hidden folders of killed processes stay.
 
 _HIDDEN = '.unfinished-'
 _LOCK = 'lock'
+_ABANDONED_SECONDS = 24 * 3600
 PARTIAL = '.partial'  # Suffix of unfinished files.
 
 
 @contextlib.contextmanager
-def _locked(folder: str) -> Iterator[bool]:
-  """Locks a hidden folder; yields False if another process has the lock."""
+def _locked(folder: str, is_new: bool = False) -> Iterator[bool]:
+  """Locks a hidden folder; yields False if another process has the lock.
+
+  Args:
+    folder: the hidden folder.
+    is_new: whether this process has just made it.
+  """
   if fcntl is None:
     yield True
     return
-  descriptor = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT, 0o666)
+  path = os.path.join(folder, _LOCK)
+  owner = owners.read(path)
+  descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
   try:
     try:
       fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,10 +49,35 @@ def _locked(folder: str) -> Iterator[bool]:
     except BlockingIOError:
       free = False
     except OSError:  # Some network file systems have no locks.
-      free = True
-    yield free
+      free = is_new or _is_abandoned(folder, owner)
+    if free:
+      _write_owner(descriptor, owners.this_process())
+    try:
+      yield free
+    finally:
+      if free:
+        _write_owner(descriptor, {})
   finally:
     os.close(descriptor)
+
+
+def _write_owner(descriptor, owner):
+  os.ftruncate(descriptor, 0)
+  os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+
+
+def _is_abandoned(folder, owner):
+  """Tells whether the process of a hidden folder is gone, where locks do not tell.
+
+  A process of another machine counts as gone when nothing was written for a day.
+  """
+  if owner == {}:
+    return True  # It was left in order.
+  alive = owners.is_alive(owner) if owner else None
+  if alive is not None:
+    return not alive
+  newest = max(os.path.getmtime(path) for path, _, _ in os.walk(folder))
+  return time.time() - newest > _ABANDONED_SECONDS
 
 
 def remove_abandoned(folder: str, last: str = '', but: str | None = None) -> None:
@@ -110,7 +146,7 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
     hidden = os.path.join(folder, f'{_HIDDEN}{secrets.token_hex(4)}')
     try:
       os.mkdir(hidden)
-      with _locked(hidden):
+      with _locked(hidden, is_new=True):
         new = os.path.join(hidden, 'new')
         old = os.path.join(hidden, 'old')
         os.mkdir(new)
@@ -179,8 +215,9 @@ def resumable(folder: str, name: str) -> Iterator[Unfinished]:
   with _created(folder):
     hidden = os.path.join(folder, f'{_HIDDEN}{name}')
     remove_abandoned(folder, but=hidden)
+    is_new = not os.path.isdir(hidden)
     os.makedirs(hidden, exist_ok=True)
-    with _locked(hidden) as free:
+    with _locked(hidden, is_new) as free:
       if not free:
         raise diagnostics.UserError(
             f"another process is writing {name} to '{folder}' now: wait for it, or"

@@ -1,11 +1,13 @@
 """Training: `train(config)` reads from top to bottom as the steps of a run."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import servers
 from slim_zoo.deployment.cluster import EVALUATOR
+from slim_zoo.files import owners
 from slim_zoo.nets import normalization
 from slim_zoo.tasks import (
     evaluator,
@@ -67,10 +69,17 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
     servers.serve_parameters(server, config.distribution.own_cluster)
     return TrainResult(
         config.run.train_dir, None, 'the job has ended', was_finished=True)
-  with tf.Graph().as_default():
+  with tf.Graph().as_default(), _alone(config):
     result = _train(config, repeat, server)
   job.end(config, server)
   return result
+
+
+def _alone(config):
+  """Returns a context in which no other process trains in the run's folder."""
+  if not config.distribution.is_chief:
+    return contextlib.nullcontext()
+  return owners.working_in(config.run.train_dir)
 
 
 def _train(config, repeat, server):
