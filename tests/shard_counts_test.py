@@ -1,11 +1,14 @@
 """Validation by several workers: exact counts that add up, whoever counts a shard."""
 
+import contextlib
 import types
 
 import pytest
 
 from slim_zoo.tasks import validation
+from slim_zoo.training import job_state
 from slim_zoo.training.callbacks.validation import ValidationStoppedError
+from slim_zoo.training.team import Team
 
 # Right images, images, readable ones, and their cross entropy.
 SHARDS = [[3, 5, 5, 2.0], [4, 4, 3, 0.5], [0, 2, 2, 3.5]]
@@ -53,3 +56,16 @@ def test_a_shard_that_is_stopped_stops_the_validation():
   counting = Counting([None, SHARDS[1], SHARDS[2]])
   with pytest.raises(ValidationStoppedError):
     counting.finding_of_shards(None, 7, lambda: True, team([1, 2]), 3)
+
+
+@pytest.mark.parametrize(('purpose', 'validating'), [
+    (job_state.WAIT, []), (job_state.VALIDATE, [1, 2])])
+def test_workers_that_only_wait_bring_no_numbers(purpose, validating):
+  """Another worker may take the step that is due while the chief asks for a pause."""
+  state = types.SimpleNamespace(
+      ask=lambda session, purpose: None,
+      held=lambda *arguments: contextlib.nullcontext([1, 2]))
+  workers = Team(state)
+  with workers.at_rest(None, purpose):
+    assert workers.held == validating
+  assert workers.held == []

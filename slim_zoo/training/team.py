@@ -29,7 +29,7 @@ class Team:
     state: as above.
     sync: as above.
     is_to_stop: tells whether the run is to end soon; the loop sets it.
-    held: the tasks of the workers that a pause holds now.
+    held: the tasks of the workers that validate in the pause that is now.
     work: what this worker does in a pause to validate, called as work(session); returns
       numbers for the chief, or None. None: it only waits.
     has_ended: why the chief has ended the job, or None.
@@ -67,13 +67,17 @@ class Team:
       yield
       return
     self._is_at_rest = True
-    if not self.is_asked:
+    if self.is_asked:
+      purpose = job_state.VALIDATE
+    else:
       self.state.ask(session, purpose)
     self.is_asked, release = False, None
     if self.sync is not None and not self._waits_for_all:
       release = lambda: self.sync.release(session)
     try:
-      with self.state.held(session, self.is_to_stop, release) as self.held:
+      with self.state.held(session, self.is_to_stop, release) as held:
+        # In another pause they only wait, and bring no numbers.
+        self.held = held if purpose == job_state.VALIDATE else []
         yield
     finally:
       self.held, self._is_at_rest = [], False
