@@ -91,7 +91,8 @@ def main(folder, network, steps, clip, clones, sync, copies):
           for device in devices] if sync else ())
   log = types.SimpleNamespace(deliver=lambda numbers: None, take_lost=lambda: [])
   images = types.SimpleNamespace(
-      initializer=tf.no_op(), log=log, failure=lambda error: None)
+      initializer=tf.no_op(), log=log, failure=lambda error: None,
+      make_ender=tf.no_op)
   loop.run(
       built, loop.LoopOptions(
           os.path.join(folder, 'train'), steps, 0, 0, 0, IMAGES,

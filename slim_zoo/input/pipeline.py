@@ -60,6 +60,8 @@ class Input:
     faults: says why records were skipped.
     part: the part of their records that is read; None: all.
     shard: what this worker reads of them; None: all.
+    make_ender: returns an op that ends the pipeline. A server keeps pipelines beyond
+      their sessions, and their threads, which call Python, abort a process that exits.
     copies: the files that are read in their place; see `decoded_copies`.
   """
 
@@ -71,6 +73,7 @@ class Input:
   part: held_out.Part | None = None
   copies: list[str] = dataclasses.field(default_factory=list)
   shard: held_out.Shard | None = None
+  make_ender: Callable[[], tf.Operation] | None = None
 
   def count_records(self, shard: held_out.Shard | None = None) -> int:
     """Returns how many records an epoch has; raises UserError for a damaged file.
@@ -268,7 +271,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     return Batch(images, labels, numbers, keys, after - before)
 
   return Input(next_batch, log, iterator.initializer, files, faults, part, copies,
-               shard)
+               shard, lambda: iterator.make_initializer(batches.take(0)))
 
 
 def _as_stored(image, **unused):

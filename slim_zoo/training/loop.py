@@ -513,7 +513,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
         place, options.train_dir, loop.saver, servers.session_config(
             agreement and agreement.workers.cluster, place.device_filters,
             place.num_cpus),
-        init_fn, team.sync, team.state)
+        init_fn, team.sync, team.state,
+        images.make_ender() if place.master else None)
     try:
       with _summary_writer(options) as writer:
         loop.train(opened, writer)

@@ -67,12 +67,15 @@ class Sessions:
     init_fn: called with the session if there is none, after the initial values are set.
     sync: of synchronous replicas, or None.
     state: of a job with parameter servers, or None.
+    ender: the op that ends the input pipeline before a session closes, or None.
   """
 
   def __init__(self, place: Place, train_dir: str, saver: savers.CheckpointSaver,
                config: tf.ConfigProto,
                init_fn: Callable | None = None, sync: 'Synchronization | None' = None,
-               state: job_state.JobState | None = None):
+               state: job_state.JobState | None = None,
+               ender: tf.Operation | None = None):
+    self._ender = ender
     self._place, self._train_dir, self._saver = place, train_dir, saver
     self._init_fn, self._sync, self._state = init_fn, sync, state
     self._config = config
@@ -204,7 +207,7 @@ class Sessions:
   def _close(self, session):
     if self._state is not None:
       self._state.stop_signs()
-    if not self._place.master:
+    if not self._place.servers:
       self._end(session)
       return
     # It waits for every server of the session, also for one that is lost.
@@ -216,6 +219,9 @@ class Sessions:
     with contextlib.suppress(tf.errors.OpError, RuntimeError):
       if self._sync is not None:
         self._sync.stop(session)
+      if self._ender is not None:
+        session.run(self._ender)
+    with contextlib.suppress(tf.errors.OpError, RuntimeError):
       session.close()
 
 
