@@ -1,4 +1,4 @@
-"""What all-reduce workers agree on: the first weights, equal weights, a common stop."""
+"""Agreement of all-reduce workers: first weights, equal weights, a common last step."""
 
 import dataclasses
 from collections.abc import Sequence, Set
@@ -10,9 +10,9 @@ from slim_zoo.deployment.cluster import WORKER, Cluster
 from slim_zoo.diagnostics import UserError
 from slim_zoo.tf_compat import tf
 
-# What a worker may ask of all of them, as numbers that are added up.
+# Requests of a worker to all workers: positions in a vector that is added up over them.
 STOP_BY_SIGNAL, STOP_WITH_REASON, SAVE = range(3)
-_WISHES = 3
+_NUM_REQUESTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Workers:
   """The all-reduce workers of a job, as one of them sees them.
 
   Attributes:
-    cluster: which one this is, and where the others are.
-    timeout_seconds: how long it waits for the others; 0: forever.
+    cluster: the addresses of all workers, and the number of this one.
+    timeout_seconds: how long this worker waits for the others; 0: forever.
   """
 
   cluster: Cluster
@@ -29,7 +29,7 @@ class Workers:
 
   @property
   def count(self) -> int:
-    """How many there are."""
+    """The number of workers."""
     return len(self.cluster.workers)
 
   @property
@@ -45,20 +45,24 @@ class Workers:
             if task != self.cluster.task}
 
   def replica(self, group_key: int, device: str) -> collectives.Replica:
-    """Returns the replica of this worker in a group of which each worker has one."""
+    """Returns this worker's member of a group with one member in each worker."""
     return collectives.Replica(group_key, self.count, device, self.timeout_seconds)
 
   def explain(self, error: tf.errors.OpError) -> UserError | None:
-    """Returns which worker is gone; None if the error is none of a collective."""
+    """Returns the error for the user: which worker does not answer, or what to do.
+
+    Args:
+      error: of `Session.run`. None is returned if a lost worker cannot be its cause.
+    """
     if not isinstance(error, (
         tf.errors.UnavailableError, tf.errors.DeadlineExceededError,
         tf.errors.CancelledError, tf.errors.AbortedError)):
       return None
-    gone = peers.silent_soon(
+    unreachable = peers.silent_soon(
         self.others, 0 if isinstance(error, tf.errors.DeadlineExceededError) else 3.0)
-    if gone:
-      return UserError(f'{", ".join(gone)} has ended: start all workers again, they go'
-                       ' on from the last checkpoint')
+    if unreachable:
+      return UserError(f'{", ".join(unreachable)} has ended: start all workers again,'
+                       ' they go on from the last checkpoint')
     if isinstance(error, tf.errors.DeadlineExceededError):
       return UserError(
           f'another worker took no step for {self.timeout_seconds:g} s: look at what'
@@ -68,17 +72,17 @@ class Workers:
         ' from the last checkpoint')
 
   def meet(self, target: str, facts: Sequence[int]) -> np.ndarray:
-    """Waits for the other workers, and returns what each brings.
+    """Waits until all workers call this, and returns the numbers of each.
 
     Args:
       target: of the server of this worker.
-      facts: int64 numbers of this worker, as many as the others have.
+      facts: int64 numbers of this worker; each worker has the same number of them.
 
     Returns:
       int64 [workers, len(facts)].
 
     Raises:
-      UserError: a worker does not come.
+      UserError: a worker does not start, or ends.
     """
     peers.wait_for(self.others, self.timeout_seconds,
                    lambda line: print(line, flush=True))
@@ -87,7 +91,7 @@ class Workers:
           tf.constant([list(facts)], tf.int64))
 
       def gather():
-        # The default graph is that of a thread.
+        # Another thread has another default graph: the session gets this one.
         with tf.Session(target, gathered.graph, servers.session_config(
             self.cluster)) as session:
           return session.run(gathered)
@@ -99,47 +103,50 @@ class Workers:
 
 
 class Agreement:
-  """The operations by which workers agree. Make it when all variables are there.
+  """The operations by which workers agree. Make it after all variables are created.
 
   Args:
-    workers: who agrees.
-    wishes: of `make_wishes`.
+    workers: the workers of the job.
+    requests: of `make_requests`.
   """
 
-  def __init__(self, workers: Workers, wishes: tf.Variable):
+  def __init__(self, workers: Workers, requests: tf.Variable):
     self.workers = workers
-    self._asked = frozenset()
+    self._requested = frozenset()
     variables = tf.global_variables()
     self._names = [variable.op.name for variable in variables]
     replica = workers.replica(collectives.CONTROL, '/device:CPU:0')
     with tf.name_scope('agreement'), tf.device('/device:CPU:0'):
-      self._new_wishes = tf.placeholder(tf.float32, [_WISHES])
-      self._set_wishes = wishes.assign(self._new_wishes, read_value=False)
+      self._new_requests = tf.placeholder(tf.float32, [_NUM_REQUESTS])
+      self._set_requests = requests.assign(self._new_requests, read_value=False)
       self._broadcast = _broadcast(replica, variables, workers.is_chief)
       self._checksums = replica.gather(checksums(variables)[tf.newaxis])
 
-  def decide(self, session: tf.Session, agreed: np.ndarray, wishes: Set[int]
+  def decide(self, session: tf.Session, agreed: np.ndarray, requests: Set[int]
              ) -> frozenset[int]:
-    """Returns what all workers do after a step, and asks for more after the next.
+    """Returns what all workers do after this step; stores the requests of this worker.
+
+    The next step adds them up over the workers, so all workers decide the same.
 
     Args:
       session: of the run.
-      agreed: float32 [wishes], how many workers asked before the step.
-      wishes: what this worker asks: `STOP_BY_SIGNAL`, `STOP_WITH_REASON`, `SAVE`.
+      agreed: float32 [requests], the number of workers with each request in this step.
+      requests: of this worker: `STOP_BY_SIGNAL`, `STOP_WITH_REASON`, `SAVE`.
     """
-    decided = frozenset(wish for wish in range(_WISHES) if agreed[wish])
-    asked = (self._asked | wishes) - decided
-    if asked != self._asked:
-      session.run(self._set_wishes, {
-          self._new_wishes: [float(wish in asked) for wish in range(_WISHES)]})
-    self._asked = asked
+    decided = frozenset(request for request in range(_NUM_REQUESTS) if agreed[request])
+    requested = (self._requested | requests) - decided
+    if requested != self._requested:
+      session.run(self._set_requests, {
+          self._new_requests: [float(request in requested)
+                               for request in range(_NUM_REQUESTS)]})
+    self._requested = requested
     return decided
 
   def broadcast(self, session: tf.Session) -> None:
-    """Gives all workers the values of the chief's variables.
+    """Sets the variables of all workers to the values of the chief.
 
     Raises:
-      UserError: a worker is gone.
+      UserError: a worker has ended.
     """
     self._run(session, self._broadcast)
 
@@ -151,7 +158,7 @@ class Agreement:
       step: the global step, for the message.
 
     Raises:
-      UserError: they differ, or a worker is gone.
+      UserError: they differ, or a worker has ended.
     """
     checksums = self._run(session, self._checksums)
     different = (checksums != checksums[:1]).any(axis=2)
@@ -171,17 +178,17 @@ class Agreement:
       raise self.workers.explain(error) or error from error
 
 
-def make_wishes() -> tf.Variable:
-  """Returns the variable that holds the wishes of this worker."""
+def make_requests() -> tf.Variable:
+  """Returns the variable that holds the requests of this worker."""
   return tf.Variable(
-      lambda: tf.zeros([_WISHES]), trainable=False, name='wishes',
+      lambda: tf.zeros([_NUM_REQUESTS]), trainable=False, name='requests',
       collections=[tf.GraphKeys.LOCAL_VARIABLES])
 
 
 def _broadcast(replica, variables, is_chief):
   """Returns the op that sets all variables to those of the chief."""
   values = [variable.read_value() for variable in variables]
-  # The others add zeros: a sum is all that the ring needs to know.
+  # The others add zeros, so the sum is the value of the chief.
   sums = replica.sum_packed(
       values if is_chief else [tf.zeros_like(value) for value in values])
   return tf.group(*[variable.assign(value, read_value=False)
@@ -189,7 +196,10 @@ def _broadcast(replica, variables, is_chief):
 
 
 def checksums(variables: Sequence[tf.Variable]) -> tf.Tensor:
-  """Returns int32 [variables, 2]: sums of the bits of each variable, with overflow."""
+  """Returns int32 [variables, 2]: checksums of the bits of each variable.
+
+  They are a sum and a sum of squares of whole numbers, which may overflow.
+  """
   rows = []
   for variable in variables:
     value = variable.read_value()

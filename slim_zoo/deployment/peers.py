@@ -1,4 +1,4 @@
-"""The other processes of a job, as far as their ports tell: which are there."""
+"""The other processes of a job: which listen at their ports, and the wait for them."""
 
 import socket
 import threading
@@ -33,16 +33,19 @@ def silent(peers: Mapping[str, str]) -> list[str]:
 
 
 def silent_soon(peers: Mapping[str, str], seconds: float) -> list[str]:
-  """Returns the names of the first peers that do not answer; [] if all go on to.
+  """Asks peers again and again; returns the names of the first ones without an answer.
 
-  The port of a process that is killed may be open for a moment after its connections.
+  The port of a killed process may stay open for a moment after its connections end.
 
   Args:
     peers: addresses by name.
-    seconds: how long to look.
+    seconds: how long to ask.
+
+  Returns:
+    The names; [] if all peers answer for all this time.
   """
-  overdue = time.monotonic() + seconds
-  while not (names := silent(peers)) and time.monotonic() < overdue:
+  deadline = time.monotonic() + seconds
+  while not (names := silent(peers)) and time.monotonic() < deadline:
     time.sleep(0.1)
   return names
 
@@ -54,7 +57,7 @@ def wait_for(peers: Mapping[str, str], seconds: float,
   Args:
     peers: addresses by name.
     seconds: how long; 0: forever.
-    report: is told every half minute which are missing.
+    report: gets a line with the missing peers, every half minute.
 
   Raises:
     UserError: some do not answer in time.

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from slim_zoo.deployment.agreement import make_wishes
+from slim_zoo.deployment.agreement import make_requests
 from slim_zoo.deployment.collectives import Replica
 from slim_zoo.deployment.optimizer_wrapper import OptimizerWrapper
 from slim_zoo.deployment.variable_copies import VariableCopies
@@ -49,13 +49,14 @@ class ReducingOptimizer(OptimizerWrapper):
 
   The loss of a worker is the sum over its members; that of all is the mean over the
   workers. Batch norm's moving averages, which each replica updates with its own images,
-  become their means. The loss and the wishes travel in the same buffers.
+  become their means. The loss and the requests are in the same buffers.
 
   Attributes:
     mean_loss: float32 scalar, the mean loss of the workers; made by
       `compute_gradients`, as is `agreed`.
-    wishes: local variable, float32 [wishes], 1 or 0 each: what this worker asks of all.
-    agreed: float32 [wishes], how many replicas have each wish.
+    requests: local variable, float32 [requests], 1 or 0 each: what
+      this worker asks all workers to do.
+    agreed: float32 [requests], the number of replicas with each request.
 
   Args:
     members: of this process.
@@ -68,7 +69,7 @@ class ReducingOptimizer(OptimizerWrapper):
     super().__init__(members[0].optimizer)
     self._members, self._num_workers = list(members), num_workers
     self._statistics = list(statistics)
-    self.wishes = make_wishes()
+    self.requests = make_requests()
     self.mean_loss = self.agreed = None
     self._updates_of_statistics = []
     self._counts = []
@@ -106,7 +107,7 @@ class ReducingOptimizer(OptimizerWrapper):
       # The backward pass gives the gradients of the last layers first.
       values += [*[gradient for gradient, _ in reversed(pairs)],
                  member.mean_loss() if member.mean_loss else own_loss,
-                 self.wishes.read_value()]
+                 self.requests.read_value()]
       sums = replica.sum_packed(values)
       # No update begins before all sums are there: if one fails, nothing has changed.
       with tf.control_dependencies(sums):

@@ -34,7 +34,7 @@ class TrainingGraph:
     finite_check: looks for variables that are not finite.
     scaling: what scales the loss, or None.
     agreement: of all-reduce workers, else None.
-    agreed: float32, how many workers have each wish in the step; empty without others.
+    agreed: float32, number of workers with each request; () if there is one worker.
     copies: the variables of the other clones, if they have their own.
   """
 
@@ -130,6 +130,6 @@ def build(config: model_deploy.DeploymentConfig,
       accumulate_steps=update_options.accumulate_steps,
       accumulate_op=update.accumulate_op,
       finite_check=numerics.FiniteCheck(), scaling=update.scaling,
-      agreement=workers and Agreement(workers, reduction.wishes),
+      agreement=workers and Agreement(workers, reduction.requests),
       agreed=reduction.agreed if workers else (),
       copies=CopiedVariables(copies) if copies else None)

@@ -397,17 +397,17 @@ class TrainingLoop:
   def _decide(self, session, has_reason, saves):
     """Returns whether the step was the last one, and whether to save.
 
-    All-reduce workers decide together: what one wishes, all do after the next step.
+    All-reduce workers decide together: all do the request of one after the next step.
     """
-    wishes = {STOP_BY_SIGNAL} if self._stop_request.signal is not None else set()
+    requests = {STOP_BY_SIGNAL} if self._stop_request.signal is not None else set()
     if has_reason or self.callbacks.failure is not None:
-      wishes.add(STOP_WITH_REASON)
+      requests.add(STOP_WITH_REASON)
     if saves:
-      wishes.add(SAVE)
-    decided = wishes
+      requests.add(SAVE)
+    decided = requests
     if self._graph.agreement is not None:
-      decided = self._graph.agreement.decide(session, self._agreed, wishes)
-      self.is_stopped_by_others = bool({STOP_BY_SIGNAL} & (decided - wishes))
+      decided = self._graph.agreement.decide(session, self._agreed, requests)
+      self.is_stopped_by_others = bool({STOP_BY_SIGNAL} & (decided - requests))
       if STOP_WITH_REASON in decided and self.end == 'done':
         self.end = 'another worker ended the run'
     return bool(decided - {SAVE}) or self._is_last_step(), SAVE in decided
