@@ -1,4 +1,4 @@
-"""The Python interface: functions whose arguments are the flags of the commands.
+"""The Python interface: functions that take the flags of the commands as arguments.
 
   import slim_zoo
   result = slim_zoo.train(model_name='lenet', dataset_name='digits',
@@ -7,11 +7,11 @@
   slim_zoo.evaluate(checkpoint_path='runs/lenet', dataset_name='digits',
                     dataset_dir='data/digits', eval_dir='runs/lenet/eval').accuracy
 
-All of them raise `UserError`, a ValueError, where an option, the data or the checkpoint
-does not fit. Its text is the one line that the command prints; it says what to do.
+All of them raise `UserError`, a ValueError, if an option, the data or the checkpoint
+cannot be used. Its text is the one line that the command prints; it says what to do.
 
 The first call turns TensorFlow's eager mode off for the whole process: slim needs graph
-mode. Use a process of its own beside code for TensorFlow 2. The functions work several
+mode. Run code for TensorFlow 2 in another process. The functions can be called several
 times in one process, in any order and in any thread.
 """
 
@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable
 from inspect import Parameter, Signature, signature
 
-# Each function imports TensorFlow, which takes seconds, when its options are right.
+# Importing TensorFlow takes seconds, so each function first checks its options.
 from slim_zoo import start_up
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.classification import ClassifyConfig, find_images, image_paths
@@ -32,7 +32,7 @@ from slim_zoo.config.training import TrainConfig
 
 
 def _arguments_of(config: type[Config]) -> Callable:
-  """Returns a decorator: the options of a config become the signature of a function.
+  """Returns a decorator: it makes the options of a config the signature of a function.
 
   Editors and help() then show the names and the defaults.
   """
@@ -54,8 +54,8 @@ def _arguments_of(config: type[Config]) -> Callable:
 def train(**options):
   """Trains a network; the arguments are those of `slim-zoo train --help`.
 
-  Only the first call of a process can turn XLA on. In the main thread, Ctrl-C and
-  SIGTERM save a checkpoint and raise the error that ends the run.
+  XLA is a setting of the process: only the first call can turn it on. In the main
+  thread, Ctrl-C and SIGTERM save a checkpoint and raise the error that ends the run.
 
   Args:
     **options: `model_name='lenet'`, `train_dir='runs/lenet'` and so on.
@@ -93,7 +93,8 @@ def evaluate(**options):
 
   Returns:
     The `slim_zoo.tasks.evaluate.EvaluationResult`: accuracy, counts, numbers of each
-    class, the folder of the report. With `watch=True` that of the last checkpoint.
+    class, the folder of the report. With `watch=True`, the result of the last
+    checkpoint.
 
   Raises:
     UserError: an option, the data or the checkpoint does not fit.
@@ -116,11 +117,11 @@ def classify(images, **options):
 
   Returns:
     A list of `slim_zoo.tasks.classify.ClassifiedImage`, one for each file, in order:
-    the likeliest classes with their names and probabilities, or why it was skipped.
+    its most probable classes with names and probabilities, or why it was skipped.
 
   Raises:
-    UserError: an option or the checkpoint does not fit, there is no such file, or none
-      of several could be classified.
+    UserError: an option or the checkpoint does not fit, a file does not exist, or no
+      file could be classified.
   """
   config = ClassifyConfig.from_options(options)
   paths = image_paths(images)
@@ -141,12 +142,12 @@ def export(**options):
       `format=['saved_model', 'tflite']` and so on.
 
   Returns:
-    The `slim_zoo.tasks.export.ExportResult`: the files, and how the answers of each
-    compare with those of the checkpoint.
+    The `slim_zoo.tasks.export.ExportResult`: the files, and the comparison of the
+    logits of each with those of the checkpoint.
 
   Raises:
     UserError: an option, the checkpoint or the images do not fit; or a format could not
-      be written, or gave other answers: the others are there.
+      be written or its logits differ too much. The other formats are written.
   """
   config = ExportConfig.from_options(options)
   config.check()
@@ -163,8 +164,8 @@ def inspect(**options):
     **options: `checkpoint_path='runs/lenet'` and so on.
 
   Returns:
-    The `slim_zoo.tasks.inspect.CheckpointFacts`: network, classes, images, what the
-    training kept, whether all values are finite, and the commands that fit it.
+    The `slim_zoo.tasks.inspect.CheckpointFacts`: network, classes, image size,
+    variables of the training, whether all values are finite, and commands for it.
 
   Raises:
     UserError: there is no checkpoint, or it is damaged.
@@ -177,7 +178,7 @@ def inspect(**options):
 
 
 def _call(function, options):
-  """Returns the Python code that calls a function of this module."""
+  """Returns the Python code of a call, for the run card and the report."""
   values = {name: os.fspath(value) if hasattr(value, '__fspath__') else value
             for name, value in options.items()}
   arguments = ', '.join(f'{name}={value!r}' for name, value in values.items())

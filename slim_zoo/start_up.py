@@ -1,9 +1,9 @@
-"""Loads TensorFlow: without notes about its own parts, and for a command in less time.
+"""Imports TensorFlow without its notes, and for a command in less time.
 
-A library that imports `tf_compat` gets TensorFlow as it is. The functions of the Python
-interface leave out the notes. A command is a whole program, so it may also delay
-garbage collection and leave out modules that no command uses. The notes are lines of
-native code on stderr, which no log level stops.
+Notes are lines about TensorFlow's own parts, which its native code writes to stderr at
+every log level. A library that imports `tf_compat` gets them. The functions of the
+Python interface remove them. A command is a whole program, so it also makes garbage
+collection rarer and leaves out modules that no command uses.
 """
 
 import contextlib
@@ -13,13 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-# Python's own 700 (2000 from 3.13 on) cost a tenth of the time that a graph takes.
+# With Python's default, 700 (2000 from 3.13 on), garbage collection takes a tenth of
+# the time to build a graph.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
-# TensorFlow imports all of Keras 3, a quarter of its own import, only to register
-# optimizers; slim imports scikit-learn for the metrics of one loss.
+# TensorFlow imports all of Keras 3, a quarter of its import time, only to register
+# optimizers. Slim imports scikit-learn for the metrics of one loss.
 _UNUSED_MODULES = ('keras.src.optimizers', 'sklearn.metrics')
 
-# About processors, libraries of GPUs that are not installed, and log files.
+# Lines about processors, GPU libraries that are not installed, and log files.
 _NOTES = (
     r'absl::InitializeLog|port\.cc:|cudart_stub|cuda_(platform|fft|dnn|blas)'
     r'|failed call to cuInit|computation_placer|cpu_feature_guard'
@@ -27,7 +28,7 @@ _NOTES = (
     r'|Could not find cuda drivers|TF-TRT Warning'
     r'|Attempting to register factory for plugin|oneDNN supports DT_\w+ only on'
     r'|^=== Source Location Trace|cuda_status\.cc:\d+$|^$')
-# A process of its own, so that the last lines of a crash reach the terminal.
+# A program for another process, so that the last lines of a crash reach the terminal.
 _FILTER = '''
 import re, sys
 notes = re.compile(sys.argv[1])
@@ -39,9 +40,8 @@ for line in sys.stdin.buffer:
 
 
 def load_tensorflow() -> None:
-  """Prepares TensorFlow for a command. Call it before modules that import `tf_compat`.
-
-  Environment variables that TensorFlow reads must be set before.
+  """Prepares TensorFlow for a command. Call it before the import of modules that
+  import `tf_compat`. Set the environment variables that TensorFlow reads before it.
   """
   import_tensorflow()
   write_processor_notes()
@@ -68,10 +68,10 @@ def import_tensorflow() -> None:
 
 
 def write_processor_notes() -> None:
-  """Lets TensorFlow write, unseen, its notes on types that the processor lacks.
+  """Makes TensorFlow write its notes on types that the processor lacks; removes them.
 
   TensorFlow writes each note once in a process, when it first optimizes a graph with
-  such an operation.
+  an operation of the type. After this call no later graph writes them.
   """
   from slim_zoo.tf_compat import tf
   with without_notes(), tf.Graph().as_default(), tf.device('/cpu:0'):
@@ -88,11 +88,11 @@ def without_notes() -> Iterator[None]:
   """Removes TensorFlow's notes from stderr; every other line passes at once."""
   try:
     stderr = os.dup(2)
-  except OSError:  # No stderr at all, as under some service managers.
+  except OSError:  # There is no stderr, for example under some service managers.
     yield
     return
   sys.stderr.flush()
-  # In a session of its own: Ctrl-C of a terminal must not end it.
+  # In a new session, so that Ctrl-C in a terminal does not end it.
   with subprocess.Popen([sys.executable, '-I', '-S', '-c', _FILTER, _NOTES],
                         stdin=subprocess.PIPE, start_new_session=True) as process:
     os.dup2(process.stdin.fileno(), 2)
@@ -124,7 +124,7 @@ def _without_garbage_collection():
 
 @contextlib.contextmanager
 def _without_modules(names):
-  """Makes the import of modules fail, unless they are imported already."""
+  """Makes the import of modules fail, except those that are already imported."""
   blocked = [name for name in names if name not in sys.modules]
   sys.modules.update(dict.fromkeys(blocked))
   try:

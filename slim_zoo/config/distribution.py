@@ -1,4 +1,4 @@
-"""The machines: clones on the devices of one, or several that train together."""
+"""Options of the machines: clones on the devices of one machine, several processes."""
 
 import dataclasses
 import os
@@ -16,11 +16,11 @@ class Distribution(Group):
   """How many clones and workers train, and where."""
 
   cluster: str = option(
-      '', 'Workers of the job: HOST:PORT,HOST:PORT, the same for each process, which'
-      ' then has its own --task; or slurm, for processes that srun starts. Without'
+      '', 'Workers of the job: HOST:PORT,HOST:PORT, the same list in each process, with'
+      ' its number as --task. Or slurm, for processes that srun starts. Without'
       ' flags, the environment variable TF_CONFIG names the processes.')
   worker_hosts: str = option(
-      '', 'HOST:PORT of each worker, comma-separated, beside --ps_hosts.')
+      '', 'HOST:PORT of each worker, comma-separated, together with --ps_hosts.')
   ps_hosts: str = option(
       '', 'HOST:PORT of each parameter server, comma-separated.')
   job_name: str = option(
@@ -39,7 +39,7 @@ class Distribution(Group):
       ' does. By default each GPU has its own copy: reading them from the CPU takes'
       ' longer than adding up the gradients. Clones on the CPU always share.')
   worker_replicas: int = option(
-      1, 'Worker processes of the whole job; the addresses of a cluster count too.',
+      1, 'Worker processes of the whole job; a cluster sets it by its addresses.',
       lower=1)
   num_ps_tasks: int = option(
       0, 'Parameter servers; 0 keeps variables in the worker.', lower=0)
@@ -53,18 +53,18 @@ class Distribution(Group):
       lower=1)
 
   layer_devices: str | None = option(
-      None, 'Layers on other GPUs, or on other parts of a CPU, than the rest of the'
-      ' network: SCOPE:NUMBER,..., such as vgg_16/fc6:1,vgg_16/fc7:1; 0 has the rest.',
+      None, 'Layers that run on other GPUs, or logical CPUs, than the rest of the'
+      ' network: SCOPE:NUMBER,..., such as vgg_16/fc6:1,vgg_16/fc7:1; the rest: 0.',
       str)
   sync_batch_norm: bool = option(
       False, 'Normalize by the statistics of the batches of all clones and workers'
       ' together.')
   worker_timeout_secs: int = option(
       1800, 'Seconds that a worker waits for the other processes of its job, at the'
-      ' beginning and in a step, where the chief may validate; 0: forever.',
+      ' beginning and in each step, also while the chief validates; 0: forever.',
       lower=0)
 
-  # The processes, once `config.clusters` has read them from the flags or from
+  # The processes of the job, which `config.clusters` reads from the flags or from
   # TF_CONFIG. None: this process starts no server.
   own_cluster: Cluster | None = None
 
@@ -85,28 +85,28 @@ class Distribution(Group):
 
   @property
   def num_cpus(self) -> int:
-    """The logical devices of a CPU: for the clones of collectives, or for layers."""
+    """The number of logical CPUs, for --sync_batch_norm or --layer_devices."""
     return max(self.num_clones if self.sync_batch_norm else 1,
                *[number + 1 for number in self.numbers_of_layers.values()], 1)
 
   @property
   def numbers_of_layers(self) -> dict[str, int]:
-    """The numbers of the devices on which layers stand, by their scopes."""
+    """The number of the device of each layer in --layer_devices, by scope."""
     return {scope: int(number) for scope, number in pairs(
         'layer_devices', self.layer_devices, 'SCOPE:NUMBER')}
 
   @property
   def aggregated_replicas(self) -> int | None:
-    """The replicas whose gradients make one update; None: each makes its own."""
+    """The number of replicas of one update; None: each replica updates alone."""
     if not self.sync_replicas or self.all_reduces:
       return None
     return self.replicas_to_aggregate or self.worker_replicas
 
   @property
   def replicas_per_step(self) -> int:
-    """The workers whose images are read while the global step rises by one.
+    """The number of workers whose images are used while the global step rises by one.
 
-    With parameter servers, each asynchronous worker raises it by itself.
+    It is 1 for asynchronous workers: each raises the global step by itself.
     """
     if not self.all_reduces:
       return self.aggregated_replicas or 1
@@ -114,19 +114,19 @@ class Distribution(Group):
 
   @property
   def device_filters(self) -> tuple[str, ...]:
-    """The devices that this process may see; all if empty."""
-    # Otherwise '/job:worker' may be the device of any worker.
+    """The devices of the job that this process uses; empty: all."""
+    # Without filters, '/job:worker' may be the device of any worker.
     return (('/job:ps', f'/job:worker/task:{self.task}') if self.num_ps_tasks else ())
 
   def set_environment(self) -> None:
-    """Sets what TensorFlow reads when it is imported."""
+    """Sets environment variables that TensorFlow reads when it is imported."""
     if self.own_cluster is not None or self.cluster == SLURM:
-      # Native code writes many lines about a peer that is gone. Errors come as Python
-      # exceptions all the same.
+      # Native code writes many lines about a process that has ended. The error is also
+      # a Python exception.
       os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
   def check(self) -> None:
-    """Refuses options that make no sense.
+    """Refuses options that do not fit together.
 
     Raises:
       UserError: the first fault.
@@ -163,14 +163,14 @@ class Distribution(Group):
       if number != int(number):
         raise diagnostics.UserError(
             f'--layer_devices={scope}:{number:g}: expected the number of a device')
-    for name, least in (('num_clones', 1), ('num_ps_tasks', 0)):
-      if self.layer_devices and getattr(self, name) > least:
+    for name, largest in (('num_clones', 1), ('num_ps_tasks', 0)):
+      if self.layer_devices and getattr(self, name) > largest:
         raise diagnostics.UserError(
             f'--layer_devices with --{name}={getattr(self, name)}: the layers of one'
-            ' clone stand on several devices; take a worker for each clone')
+            ' clone run on several devices; start a worker for each clone instead')
 
   def without_effect(self) -> dict[str, str]:
-    """Returns the cause for each option that changes nothing."""
+    """Returns the options without effect, each with the reason."""
     if self.all_reduces:
       cause = 'no parameter servers: the update takes the gradients of all workers'
       return {'sync_replicas': cause, 'replicas_to_aggregate': cause}

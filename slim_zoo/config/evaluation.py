@@ -1,4 +1,4 @@
-"""Evaluation: which checkpoint, on which images, and where the report goes."""
+"""Options of an evaluation: the checkpoint, the images, the folder of the report."""
 
 import dataclasses
 import os
@@ -30,9 +30,9 @@ class EvaluatedCheckpoint(Group):
   train_dir: str | None = option(
       None, 'Not used: --checkpoint_path names what is evaluated.', str, is_path=True)
   quantize: bool | None = option(
-      None, 'Evaluate with weights and activations rounded, as training with'
-      ' --quantize_delay left their ranges in the checkpoint; --noquantize does not'
-      ' round. By default: if the checkpoint has ranges.', bool)
+      None, 'Round weights and activations by the ranges that training with'
+      ' --quantize_delay stored in the checkpoint; --noquantize does not round. By'
+      ' default values are rounded if the checkpoint has ranges.', bool)
 
   @property
   def uses_averages(self) -> bool:
@@ -40,7 +40,7 @@ class EvaluatedCheckpoint(Group):
     return bool(self.moving_average_decay)
 
   def check(self) -> None:
-    """Refuses options that make no sense.
+    """Refuses options that do not fit together.
 
     Raises:
       UserError: the first fault.
@@ -54,16 +54,16 @@ class EvaluatedCheckpoint(Group):
           ' checkpoint')
 
   def check_there(self) -> None:
-    """Refuses a checkpoint that is not there; a watched folder may still be empty.
+    """Refuses a missing checkpoint; with --watch the folder may still be empty.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no checkpoint.
     """
     if not self.watch:
       checkpoint_names.check_there(self.checkpoint_path)
 
   def notes(self) -> list[str]:
-    """Returns a line for every option without effect."""
+    """Returns a line for each option without effect."""
     if self.train_dir is None:
       return []
     return [f'--train_dir={self.train_dir} is not used: --checkpoint_path='
@@ -72,24 +72,26 @@ class EvaluatedCheckpoint(Group):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedNetwork(Network):
-  """The network, and the form of its images."""
+  """The network, and the size of its images."""
 
   eval_image_size: int | None = option(
-      None, 'Height and width of the images; by default as the run card beside the'
-      ' checkpoint says, or those of the network.', int, lower=1)
+      None, 'Height and width of the images; by default those in the run card beside'
+      ' the checkpoint, or those of the network.', int, lower=1)
   train_image_size: int | None = option(
-      None, 'The same as --eval_image_size, as training calls it.', int, lower=1)
+      None, 'The same as --eval_image_size; the name of the flag of training.', int,
+      lower=1)
 
   @property
   def image_size(self) -> int | None:
-    """Height and width of the images, by either name."""
+    """Height and width of the images, from either option."""
     return self.eval_image_size or self.train_image_size
 
   def check_image_size(self, model_name_is_given: bool) -> None:
-    """Refuses two sizes, and one that is too small for the network.
+    """Refuses two different sizes, and a size that is too small for the network.
 
     Args:
-      model_name_is_given: if not, a run card may name another network.
+      model_name_is_given: whether the user set the network; a run card may name another
+        one, whose sizes are checked later.
 
     Raises:
       UserError: the first fault.
@@ -108,7 +110,7 @@ class EvaluatedNetwork(Network):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedRecords(Records):
-  """The images that are evaluated on."""
+  """The images of the evaluation."""
 
   dataset_split_name: str = option('test', 'Split of the data set.')
   cache_dir: str | None = option(
@@ -126,18 +128,19 @@ class Recalibration(Group):
   """New statistics of batch norm before the evaluation."""
 
   recalibrate_batch_norm: bool = option(
-      False, 'First estimate the statistics of batch norm anew, over training images,'
-      ' and write them with everything else of the checkpoint to one of the same name'
-      ' and -recalibrated, which is evaluated. It is kept only if it does better on'
-      ' those images.')
-  recalibration_split_name: str = option('train', 'Split of the images for that.')
+      False, 'First estimate the statistics of batch norm again, over training images.'
+      ' They are written, with all other variables, to a checkpoint whose name ends in'
+      ' -recalibrated, which is evaluated. It is kept only if it is better on those'
+      ' images.')
+  recalibration_split_name: str = option(
+      'train', 'Split of the images for --recalibrate_batch_norm.')
   recalibration_images: int = option(
-      5000, 'How many of them, in batches of --batch_size; no more than the split has.',
-      lower=1)
+      5000, 'Number of images for --recalibrate_batch_norm, in batches of --batch_size;'
+      ' at most all images of the split.', lower=1)
 
   def check(self, records: Records, is_watching: bool,
             user_options: frozenset[str]) -> None:
-    """Refuses options that make no sense, and files that are not there.
+    """Refuses options that do not fit together, and missing files.
 
     Args:
       records: of the evaluation.
@@ -188,7 +191,7 @@ class Server(Group):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig(Config):
-  """Everything that decides what an evaluation does; groups in the order of --help.
+  """All options of an evaluation; the groups are in the order of --help.
 
   Attributes:
     user_options: names of the options that the user set; others have their defaults.
@@ -203,7 +206,7 @@ class EvaluateConfig(Config):
   user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
-    """Refuses options that make no sense, and names and files that are not there.
+    """Refuses options that do not fit together, unknown names and missing files.
 
     Raises:
       UserError: the first fault.
@@ -216,7 +219,7 @@ class EvaluateConfig(Config):
     self.recalibration.check(self.data, self.checkpoint.watch, self.user_options)
 
   def make_eval_dir(self) -> None:
-    """Makes the folder of the results: a fault is better shown now.
+    """Makes the folder of the results now, so that an error is reported early.
 
     Raises:
       OSError: it cannot be made.
@@ -225,7 +228,7 @@ class EvaluateConfig(Config):
 
   @property
   def network_options(self) -> trained_network.NetworkOptions:
-    """What the user set of the network; the rest is for the run card."""
+    """The network options that the user set; the run card has the others."""
     values = self.user_values()
     return trained_network.NetworkOptions(
         model_name=values['model_name'], image_size=self.network.image_size,
@@ -237,12 +240,12 @@ class EvaluateConfig(Config):
 
   def header(self, network: trained_network.TrainedNetwork, step: int, command: str
              ) -> dict[str, object]:
-    """Returns what was evaluated, as the head of the report shows it.
+    """Returns the lines at the top of the report: what was evaluated.
 
     Args:
-      network: with the weights of a checkpoint.
+      network: the network, with the weights of a checkpoint.
       step: the global step of the checkpoint.
-      command: repeats the evaluation.
+      command: the command that repeats the evaluation.
     """
     part = ({'part': f'the first {self.data.max_num_batches} batches only'}
             if self.data.max_num_batches else {})

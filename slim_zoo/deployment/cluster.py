@@ -1,4 +1,4 @@
-"""The cluster of a job: the addresses of its processes, and which one this is.
+"""The cluster of a job: the addresses of its processes, and the place of this one.
 
 Imports no TensorFlow: a command refuses a wrong address before TensorFlow is loaded.
 `deployment.servers` starts the server of a process.
@@ -13,7 +13,7 @@ from slim_zoo.diagnostics import UserError
 
 WORKER, PS, EVALUATOR = 'worker', 'ps', 'evaluator'
 JOBS = (WORKER, PS, EVALUATOR)
-# Jobs of TF_CONFIG whose only task is the chief; older services write 'master'.
+# Names of the chief's job in TF_CONFIG; older services write 'master'.
 _CHIEFS = ('chief', 'master')
 
 
@@ -23,14 +23,14 @@ class Cluster:
 
   Attributes:
     workers: 'HOST:PORT' of each worker; worker 0 is the chief.
-    parameter_servers: 'HOST:PORT' of each parameter server; empty: the workers reduce
-      their gradients among themselves.
+    parameter_servers: 'HOST:PORT' of each parameter server; empty: the workers add
+      up their gradients among themselves.
     job_name: the job of this process, one of `JOBS`.
     task: its number in the job.
 
   Raises:
-    UserError: a ValueError; an address is wrong or is there twice, there are no
-      workers, or no such task.
+    UserError: a ValueError; an address is wrong or occurs twice, there are no
+      workers, or the job has no such task.
   """
 
   workers: tuple[str, ...]
@@ -42,12 +42,13 @@ class Cluster:
     if not self.workers and self.job_name != EVALUATOR:
       raise UserError(
           'the cluster has no worker: name the HOST:PORT of at least one, the chief')
-    every = [*self.workers, *self.parameter_servers]
-    for address in every:
+    all_addresses = [*self.workers, *self.parameter_servers]
+    for address in all_addresses:
       _check_address(address)
-      if every.count(address) > 1:
+      count = all_addresses.count(address)
+      if count > 1:
         raise UserError(
-            f"the address '{address}' is {every.count(address)} times in the cluster:"
+            f"the address '{address}' is {count} times in the cluster:"
             ' each process needs its own HOST:PORT')
     count = len(self.tasks(self.job_name))
     if self.job_name != EVALUATOR and not 0 <= self.task < count:
@@ -70,7 +71,7 @@ class Cluster:
 
 
 def addresses(text: str) -> tuple[str, ...]:
-  """Returns the parts of 'HOST:PORT,HOST:PORT', without blanks and empty ones."""
+  """Returns the parts of 'HOST:PORT,HOST:PORT', without blanks and empty parts."""
   return tuple(part.strip() for part in text.split(',') if part.strip())
 
 
@@ -89,14 +90,14 @@ def from_tf_config(text: str | None) -> Cluster | None:
   chief, if there is one, becomes worker 0, and the first worker is worker 1.
 
   Args:
-    text: of the variable, as JSON: {"cluster": {"chief": ["HOST:PORT"],
+    text: the value of the variable, JSON: {"cluster": {"chief": ["HOST:PORT"],
       "worker": [...], "ps": [...]}, "task": {"type": "worker", "index": 0}}.
 
   Returns:
     The cluster; None if TF_CONFIG is absent or describes a single process.
 
   Raises:
-    UserError: a ValueError; it is not of this form.
+    UserError: a ValueError; the text is not of this form.
   """
   if not text or not text.strip():
     return None
@@ -140,7 +141,7 @@ def _section(content: Any, name: str) -> Mapping:
 
 
 def _job(jobs: Mapping, name: str) -> Sequence[str]:
-  """Returns the addresses of a job: a list, or an object of them by index."""
+  """Returns the addresses of a job: a list, or a JSON object by index."""
   tasks = jobs.get(name) or []
   if isinstance(tasks, Mapping):
     tasks = [tasks[index] for index in sorted(tasks, key=int)]

@@ -1,9 +1,9 @@
 """Sums over the replicas of a job: the workers, and the GPUs of each.
 
-TensorFlow's collective operations meet by number: the n-th sum of each replica is one
-sum. So every replica makes the same calls in the same order, in which they also run:
-NCCL, which adds up on GPUs, waits forever for operations that come in another order. On
-CPUs the replicas form a ring.
+TensorFlow matches collective operations by number: the n-th calls of all replicas make
+one sum. So every replica must make the same calls in the same order. They also run in
+this order: NCCL, which adds up on GPUs, waits forever if the orders differ. On CPUs the
+replicas form a ring.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from slim_zoo.tf_compat import tf
 
-# Of the buffers that several tensors are packed into.
+# The size of the buffers that several tensors are packed into.
 BUFFER_BYTES = 32 * 2**20
 # Groups of replicas, each with its own numbers.
 GRADIENTS, BATCH_NORM, CONTROL, MEETING = 1, 2, 3, 4
@@ -22,11 +22,11 @@ class Replica:
   """One member of a group of replicas.
 
   Args:
-    group_key: which group.
-    group_size: members of the group in all processes.
-    device: where this member computes; each needs its own.
-    timeout_seconds: after which a collective fails if another member does not come; 0:
-      never.
+    group_key: the number of the group, such as `GRADIENTS`.
+    group_size: number of members of the group in all processes.
+    device: the device of this member; no other member may have the same.
+    timeout_seconds: a collective fails if another member takes longer; 0: it waits
+      forever.
   """
 
   def __init__(self, group_key: int, group_size: int, device: str,
@@ -36,17 +36,17 @@ class Replica:
     self._calls, self._last = 0, []
 
   def follow(self, others: Sequence['Replica']) -> None:
-    """Lets the collectives from now on wait for those of other groups.
+    """Makes all later collectives wait for the collectives of other groups.
 
     NCCL needs one order of all collectives of a GPU.
 
     Args:
-      others: replicas whose collectives have been made.
+      others: replicas whose collectives are already in the graph.
     """
     self._last = [*self._last, *(tensor for other in others for tensor in other._last)]
 
   def sum(self, tensor: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of the tensors that all members give; bit-equal in all."""
+    """Returns the sum of the tensors of all members, equal bit for bit in each."""
     return self._collective(
         tf.raw_ops.CollectiveReduceV2, tensor, merge_op='Add', final_op='Id')
 
@@ -64,17 +64,17 @@ class Replica:
     """
     sums = [None] * len(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-      chosen = [index for index, tensor in enumerate(tensors) if tensor.dtype == dtype]
-      flat = [tf.reshape(tensors[index], [-1]) for index in chosen]
-      sizes = [tensors[index].shape.num_elements() for index in chosen]
-      parts = [[] for _ in chosen]
+      indices = [index for index, tensor in enumerate(tensors) if tensor.dtype == dtype]
+      flat = [tf.reshape(tensors[index], [-1]) for index in indices]
+      sizes = [tensors[index].shape.num_elements() for index in indices]
+      parts = [[] for _ in indices]
       for buffer in plan_buffers(sizes, max(1, buffer_bytes // dtype.size)):
         packed = self.sum(_concat([_slice(flat[piece.tensor], piece, sizes)
                                    for piece in buffer]))
         lengths = [piece.stop - piece.start for piece in buffer]
         for piece, part in zip(buffer, _split(packed, lengths), strict=True):
           parts[piece.tensor].append(part)
-      for index, part in zip(chosen, parts, strict=True):
+      for index, part in zip(indices, parts, strict=True):
         sums[index] = tf.reshape(_concat(part), tensors[index].shape)
     return sums
 
@@ -100,26 +100,26 @@ class Piece:
 
 
 def plan_buffers(sizes: Sequence[int], limit: int) -> list[list[Piece]]:
-  """Returns which pieces of tensors go into each buffer, in the order of the tensors.
+  """Returns the pieces of tensors in each buffer, in the order of the tensors.
 
-  A tensor goes into one buffer if it fits; larger ones have buffers of their own.
+  A tensor is one piece if it fits into a buffer; a larger one is cut into equal pieces.
 
   Args:
-    sizes: numbers in each tensor.
-    limit: numbers in a buffer.
+    sizes: number of elements of each tensor.
+    limit: largest number of elements of a buffer.
   """
-  buffers, open_buffer, used = [], [], 0
+  buffers, buffer, used = [], [], 0
   for tensor, size in enumerate(sizes):
     count = max(1, math.ceil(size / limit))
     length = math.ceil(size / count)
     for start in range(0, max(size, 1), max(length, 1)):
       stop = min(start + length, size)
-      if open_buffer and used + stop - start > limit:
-        buffers.append(open_buffer)
-        open_buffer, used = [], 0
-      open_buffer.append(Piece(tensor, start, stop))
+      if buffer and used + stop - start > limit:
+        buffers.append(buffer)
+        buffer, used = [], 0
+      buffer.append(Piece(tensor, start, stop))
       used += stop - start
-  return [*buffers, open_buffer] if open_buffer else buffers
+  return [*buffers, buffer] if buffer else buffers
 
 
 def _slice(flat, piece, sizes):

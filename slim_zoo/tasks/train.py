@@ -1,4 +1,4 @@
-"""Training: `train(config)` reads from top to bottom as the steps of a run."""
+"""Training: `_train` has the stages of a run in order, from top to bottom."""
 
 import contextlib
 import dataclasses
@@ -24,16 +24,17 @@ from slim_zoo.training import graph, loop
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-  """What a run ended with.
+  """The result of a run.
 
   Attributes:
     train_dir: folder of the checkpoints.
-    step: the last global step; None for a parameter server, or if other workers took
-      the last one before this worker took any.
+    step: the last global step; None for a parameter server, and for a worker that took
+      no step because the others took the last one.
     end: why the run ended, in words.
-    was_finished: whether there were no steps to do: the run had all of them before,
+    was_finished: whether this call had no step to take: the run was complete before,
       or this process is a parameter server or an evaluator.
-    validation: the last and the best validation, as in the run card; {} without.
+    validation: the last and the best validation, as in the run card; {} without
+      validation.
     is_chief: whether this process saved the checkpoints.
   """
 
@@ -49,11 +50,12 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
   """Trains until the last step, a signal or a failure. Prints the progress.
 
   Args:
-    config: what to do; `config.check()` has been called. It is not changed.
-    repeat: returns the command or the code that repeats the run with a seed.
+    config: the options; `config.check()` has been called. It is not changed.
+    repeat: gets a seed, and returns the command or the Python code that repeats the run
+      with it.
 
   Returns:
-    The last step and why the run ended.
+    The last step, why the run ended, and the last validation.
 
   Raises:
     UserError: the data, the checkpoint or the device does not fit, or the run failed;
@@ -83,53 +85,54 @@ def _alone(config):
 
 
 def _train(config, repeat, server):
-  begun = job.begin(config, server)
-  start = begun.start
-  if begun.is_finished:
+  job_start = job.begin(config, server)
+  start = job_start.start
+  if job_start.is_finished:
     return TrainResult(
         config.run.train_dir, start.step,
         f'{start.resumed or "the run"} is at step {start.step} of'
         f' {config.run.max_number_of_steps}: nothing is left to do',
         was_finished=True)
-  seeds = training_input.seed(config, start, begun.seed, begun.origin)
+  seeds = training_input.seed(config, start, job_start.seed, job_start.origin)
   dataset, num_classes = training_input.find_dataset(config.data)
   network_fn, image_size = training_input.network(config, num_classes)
   devices = training_updates.deployment(config)
-  slow = training_updates.check_devices(config, devices)
+  precision_notes = training_updates.check_devices(config, devices)
   batches = training_input.batches(config, dataset, image_size, seeds, devices)
   loss = training_updates.loss(config, num_classes, batches)
   schedule = training_updates.schedule(config, dataset.num_samples)
   training_graph = graph.build(
       devices, batches.next_batch, network_fn, loss.add, schedule,
       training_updates.optimizer_fn(config), training_updates.update_options(config),
-      training_input.displayable(config), loss.cross_entropy, begun.workers,
+      training_input.displayable(config), loss.cross_entropy, job_start.workers,
       training_updates.batch_norm_replicas(config, devices),
       training_updates.layer_devices(config, devices))
   team = job.team(config.distribution, training_graph)
-  source = training_updates.weights_source(config, dataset, num_classes)
-  beginning, init_fn = start.prepare(*source)
-  fresh = start.fresh(normalization.decays(), *source)
+  weights_source = training_updates.weights_source(config, dataset, num_classes)
+  weights_lines, init_fn = start.prepare(*weights_source)
+  fresh_batch_norm = start.fresh(normalization.decays(), *weights_source)
   callbacks = training_callbacks.make(
       config, training_graph, dataset, num_classes, image_size, devices, batches)
   validators = validation.callbacks(
-      config, start, dataset, num_classes, image_size, devices, batches, fresh, team)
+      config, start, dataset, num_classes, image_size, devices, batches,
+      fresh_batch_norm, team)
   card = training_report.run_card(
       config, start, seeds, training_graph, batches, dataset, schedule, loss,
       image_size, num_classes, repeat(seeds.seed), [*validators, *callbacks])
   training_report.show_banner(
-      config, dataset, num_classes, image_size, batches, schedule, beginning, fresh,
-      loss, seeds, card, slow)
+      config, dataset, num_classes, image_size, batches, schedule,
+      weights_lines, fresh_batch_norm, loss, seeds, card, precision_notes)
   with card:
-    finished = loop.run(
+    loop_result = loop.run(
         training_graph, training_callbacks.loop_options(
             config, server.target if server else config.distribution.master),
         batches, init_fn, [*callbacks, *validators, card], team)
-    card.stopped_by(finished.end)
+    card.stopped_by(loop_result.end)
   if batches.faults.summary():
     print(f'records skipped: {batches.faults.summary()}')
   return TrainResult(
       config.run.train_dir,
-      None if finished.step is None else int(finished.step), finished.end,
+      None if loop_result.step is None else int(loop_result.step), loop_result.end,
       {key: value for validator in validators for key, value in
        validator.report().get('validation', {}).items()},
       is_chief=config.distribution.is_chief)

@@ -1,4 +1,4 @@
-"""Callbacks: what runs between the steps of a training run."""
+"""Callbacks: the code that runs between the steps of a training run."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,16 +12,16 @@ class InputFailure(diagnostics.UserError):
 class Callback:
   """Base class. The loop calls its methods between steps.
 
-  All variables are of one step then.
-
-  A subclass overrides the methods that it needs. An error in a method ends the run,
-  after the methods of the other callbacks were called and, unless the error is a
-  `numerics.BadNumbers`, the weights were saved. A `UserError` is an answer to the user.
+  Between steps, this process does not change variables: their values are those after
+  the last step. A subclass overrides the methods that it needs. An error in a method
+  ends the run. Before that, the methods of the other callbacks are called, and the
+  weights are saved unless the error is a `numerics.BadNumbers`. A `UserError` is a
+  message for the user.
 
   Attributes:
-    is_asked_to_stop: returns whether the run ends soon: by a signal, which a second
-      one may follow that kills the process, or by weights that are not saved. The loop
-      sets it.
+    is_asked_to_stop: returns whether the run ends soon: after a signal (a second one
+      may kill the process), or because of weights that are not saved. The loop sets
+      it.
   """
 
   is_asked_to_stop: Callable[[], bool] = staticmethod(lambda: False)
@@ -29,8 +29,8 @@ class Callback:
   def begin(self, session, step: int, writer) -> None:
     """Runs before the first step in a session.
 
-    Usually there is one session. With servers in other processes there is another one
-    after a server was lost: the run goes on from its last checkpoint.
+    Usually there is one session. If a server in another process is lost, a new session
+    begins, and the run goes on from its last checkpoint.
 
     Args:
       session: the session of the run.
@@ -39,7 +39,7 @@ class Callback:
     """
 
   def measured(self, step: int, loss: float, waited: float) -> None:
-    """Runs after every step, before `after_step`.
+    """Gets the measurements of every step, before `after_step`.
 
     Args:
       step: the global step after it.
@@ -48,7 +48,9 @@ class Callback:
     """
 
   def needs_rest(self, step: int) -> bool:
-    """Tells whether `after_step` reads variables that no worker may change meanwhile.
+    """Returns whether all workers have to pause during `after_step` at a step.
+
+    A callback needs this if it reads variables that other workers would change.
 
     Args:
       step: a global step, which this process may not have reached yet.
@@ -67,23 +69,22 @@ class Callback:
   def end(self, session, step: int) -> None:
     """Runs at the end of the run, before its last checkpoint.
 
-    It runs whatever ended the run, also if `begin` or `after_step` did not run or
-    raised an error.
+    It always runs, also if `begin` or `after_step` did not run or raised an error.
     """
 
 
 class CallbackList:
-  """Calls the callbacks of a run in their order, and leaves none out.
+  """Calls all callbacks of a run in order, also if one of them raises an error.
 
-  A validation may fail, a disk may be full: an error of one callback prevents neither
-  the calls of the others nor the checkpoint. The loop reads the first failure and ends
-  the run by it.
+  A validation may fail, or a disk may be full: the other callbacks are still called,
+  and the checkpoint is still written. The loop reads the first error and ends the run
+  with it.
 
   Args:
     callbacks: the callbacks.
 
   Attributes:
-    failure: the first error, of a callback or noted by the loop; None without.
+    failure: the first error of a callback or of the loop; None if there is none.
   """
 
   def __init__(self, callbacks: Sequence[Callback] = ()):
@@ -112,7 +113,7 @@ class CallbackList:
     self._call('measured', step, loss, waited)
 
   def needs_rest(self, step: int) -> bool:
-    """Tells whether any `needs_rest`."""
+    """Returns whether any callback's `needs_rest` is true."""
     return any(self._call('needs_rest', step))
 
   def after_step(self, session, step: int) -> list[str]:
@@ -137,7 +138,7 @@ class CallbackList:
     for callback in self._callbacks:
       try:
         results.append(getattr(callback, method)(*arguments))
-      # Ctrl-C too: the weights are saved before it ends the run.
+      # Also KeyboardInterrupt: the weights are saved before it ends the run.
       except BaseException as error:
         self.note(error, f'{type(callback).__name__}.{method}')
     return results
