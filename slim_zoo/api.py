@@ -29,6 +29,7 @@ from slim_zoo.config.export import ExportConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.options import Config, options_of
 from slim_zoo.config.training import TrainConfig
+from slim_zoo.diagnostics import UserError
 
 
 def _arguments_of(config: type[Config]) -> Callable:
@@ -171,6 +172,9 @@ def inspect(**options):
     UserError: there is no checkpoint, or it is damaged.
   """
   config = InspectConfig.from_options(options)
+  if config.checkpoint.json:
+    raise UserError('--json is for the command: leave it out, the values() of the'
+                    ' result are the same JSON object')
   config.check()
   start_up.load_without_notes()
   from slim_zoo.tasks import inspect as task

@@ -138,6 +138,7 @@ def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
     ('export', {'format': 3}, '--format=3: expected a text'),
     ('inspect', {'weights': 'x'}, "did you mean 'checkpoint_path'?"),
     ('inspect', {}, 'no --checkpoint_path'),
+    ('inspect', {'checkpoint_path': 'x', 'json': True}, '--json is for the command'),
 ])
 def test_a_mistake_raises_an_error_of_one_line(
     function, options, words, tmp_path, monkeypatch):

@@ -129,7 +129,7 @@ def test_every_process_of_a_job_may_end_and_come_back(
     saved = step_in(tf.train.latest_checkpoint(str(folder)))
     chief = started.start('chief')
     assert chief.wait_for(f'resumes step {saved} ', SECONDS)
-    assert worker.wait_for('the chief has stopped or begins anew', SECONDS)
+    assert worker.wait_for('the chief has stopped or restarts', SECONDS)
     more_steps(chief, worker)
 
     # The worker is killed.

@@ -1,7 +1,7 @@
 """The sessions of a run: opened, made ready to train, and closed.
 
 A run on this machine has one. With servers in other processes a session may be lost:
-a server ends, or the chief begins anew. Then the next one is opened, and the run goes
+a server ends, or the chief restarts. Then the next one is opened, and the run goes
 on from its last checkpoint.
 """
 
@@ -20,7 +20,7 @@ from slim_zoo.training import job_state, savers
 
 # What TensorFlow raises in the others if a server of a session ends.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError)
-# What may come of a chief that begins anew, or of something else.
+# What may come of a chief that restarts, or of something else.
 _PERHAPS_LOST = (
     tf.errors.CancelledError, tf.errors.FailedPreconditionError,
     tf.errors.NotFoundError, tf.errors.OutOfRangeError, tf.errors.InternalError,
@@ -125,8 +125,8 @@ class Sessions:
       run = None
     if run != self._state.run:
       raise SessionLostError(
-          'a parameter server has begun anew' if self._place.is_chief else
-          'the chief has stopped or begins anew') from error
+          'a parameter server has restarted' if self._place.is_chief else
+          'the chief has stopped or restarts') from error
 
   def _silent_servers(self, is_lost):
     """Returns the servers that do not answer; a port outlives its process a little."""

@@ -141,7 +141,7 @@ class Team:
 
     Raises:
       UserError: it has failed.
-      SessionLostError: the chief begins anew.
+      SessionLostError: the chief restarts.
     """
     if self.state is None:
       return False
@@ -153,7 +153,7 @@ class Team:
       if control.run != self.state.run:
         raise sessions.SessionLostError(
             'there are two chiefs' if self._is_chief else
-            'the chief has stopped or begins anew')
+            'the chief has stopped or restarts')
       if self._is_chief:
         return False
       if control.job == job_state.IS_DONE:
