@@ -15,7 +15,7 @@ from slim_zoo.deployment import servers
 from slim_zoo.deployment.agreement import SAVE, STOP_BY_SIGNAL, STOP_WITH_REASON
 from slim_zoo.input import pipeline
 from slim_zoo.progress import clock
-from slim_zoo.tf_compat import tf
+from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import (
     failures,
     graph,
@@ -121,11 +121,15 @@ class TrainingLoop:
         that is `callbacks.failure`.
     """
     self._sessions = opened
+    if not self._options.place.master:
+      self._train_by_slim(opened, writer)
+      return
     while True:
       try:
         with opened.opened() as session, contextlib.ExitStack() as rest:
           self._watch.release = lambda session=session: self._team.release(session)
-          self._train_in(session, writer, rest)
+          for _ in self._steps(session, writer, rest):
+            pass
         return
       except sessions.SessionLostError as lost:
         self._stop_request.has_progress, self.step = False, None
@@ -134,13 +138,41 @@ class TrainingLoop:
           raise self._stop_request.answer(None) from lost
         print(lost, flush=True)
 
-  def _train_in(self, session, writer, rest):
-    """Trains in a session to the end; `rest` is a pause of the other workers."""
+  def _train_by_slim(self, opened, writer):
+    """Trains in this process: `slim.learning.train` opens the session and takes steps.
+
+    Its Supervisor has no logdir: a checkpoint of its threads would mix several steps,
+    and it would follow paths in the file `checkpoint` into other folders.
+    """
+    with contextlib.ExitStack() as rest:
+      steps = None
+
+      def train_step(session, *unused):
+        nonlocal steps
+        steps = steps or self._steps(session, writer, rest)
+        goes_on = next(steps, False)
+        return self.step, not goes_on
+
+      slim.learning.train(
+          self._graph.train_op, logdir=None, train_step_fn=train_step,
+          train_step_kwargs={}, init_op=None, ready_op=None,
+          local_init_op=opened.initialize_local,
+          init_fn=opened.restore_or_initialize, session_config=opened.config)
+
+  def _steps(self, session, writer, rest):
+    """Takes the steps of a session, and yields after each of them.
+
+    Args:
+      session: ready to train.
+      writer: of the summaries, or None.
+      rest: an ExitStack that holds a pause of the other workers.
+    """
     try:
       last, begin = self._options.max_number_of_steps, self._begin(session, writer)
       stop = last is not None and begin >= last
       while not stop:
         stop = self._train_step(session, rest)
+        yield True
       self._finish(session, rest)
     except BaseException as error:
       if not isinstance(error, sessions.SessionLostError):

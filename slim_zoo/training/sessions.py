@@ -63,11 +63,14 @@ class Sessions:
     place: where.
     train_dir: of the checkpoints.
     saver: restores the newest one.
-    config: of the sessions.
+    config: of the sessions; an attribute, too.
     init_fn: called with the session if there is none, after the initial values are set.
     sync: of synchronous replicas, or None.
     state: of a job with parameter servers, or None.
     ender: the op that ends the input pipeline before a session closes, or None.
+
+  Attributes:
+    initialize_local: op that initializes the local variables and the tables.
   """
 
   def __init__(self, place: Place, train_dir: str, saver: savers.CheckpointSaver,
@@ -78,10 +81,10 @@ class Sessions:
     self._ender = ender
     self._place, self._train_dir, self._saver = place, train_dir, saver
     self._init_fn, self._sync, self._state = init_fn, sync, state
-    self._config = config
+    self.config = config
     with tf.name_scope('init_ops'):
       self._initialize = tf.global_variables_initializer()
-      self._initialize_local = tf.group(
+      self.initialize_local = tf.group(
           tf.local_variables_initializer(), tf.tables_initializer())
     self._graph = tf.get_default_graph()
     self._has_begun = False
@@ -100,7 +103,7 @@ class Sessions:
     try:
       if place.is_chief and self._state is not None:
         self._clear()
-      session = tf.Session(place.master, graph=self._graph, config=self._config)
+      session = tf.Session(place.master, graph=self._graph, config=self.config)
     except _LOST as error:
       raise SessionLostError('a server was lost while the session began') from error
     try:
@@ -150,29 +153,30 @@ class Sessions:
     """Removes what an earlier chief left on the servers."""
     place = self._place
     if self._sync is not None:
-      with tf.Session(place.master, graph=self._graph, config=self._config) as session:
+      with tf.Session(place.master, graph=self._graph, config=self.config) as session:
         # Workers that wait for its tokens would do so for ever.
         self._sync.close_queue(session)
-    tf.Session.reset(place.master, config=self._config)
+    tf.Session.reset(place.master, config=self.config)
 
   def _prepare(self, session):
     if not self._place.is_chief and self._state is not None:
       self._await_chief(session)
-      session.run(self._initialize_local)
+      session.run(self.initialize_local)
       if self._sync is not None:
         self._sync.begin_worker(session)
       self._state.enter(session)
       return
     if self._state is not None:
       self._state.open(session)
-    self._restore_or_initialize(session)
-    session.run(self._initialize_local)
+    self.restore_or_initialize(session)
+    session.run(self.initialize_local)
     if self._sync is not None:
       self._sync.begin_chief(session)
     if self._state is not None:
       self._state.say_ready(session)
 
-  def _restore_or_initialize(self, session):
+  def restore_or_initialize(self, session: tf.Session) -> None:
+    """Restores the newest checkpoint, or initializes the variables without one."""
     folder = self._train_dir
     # Without shared variables the chief sends its own to the others.
     newest = checkpoint_names.latest(folder) if self._place.is_chief else None

@@ -17,7 +17,7 @@ import pytest
 from slim_zoo import diagnostics, training
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import graph, loop, stopping
-from slim_zoo.training.callbacks import graph_files, summaries, validation
+from slim_zoo.training.callbacks import graph_files, profile, summaries, validation
 from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import numerics
 from tests import records_for_tests, scripts
@@ -200,15 +200,16 @@ def kinds():
 def test_every_kind_is_one_that_is_tested_here():
   assert {kind.__name__ for kind in kinds()} == {
       'AugmentationPictures', 'CheckpointGuard', 'ExplosionGuard', 'GraphFiles',
-      'ProgressSummaries', 'Report', 'RunCard', 'SamplePredictions', 'Validator',
-      'WeightsComparison', 'Winder'}
+      'Profile', 'ProgressSummaries', 'Report', 'RunCard', 'SamplePredictions',
+      'Validator', 'WeightsComparison', 'Winder'}
 
 
 @pytest.mark.parametrize('kind', [
     lambda folder: graph_files.GraphFiles(str(folder)),
+    lambda folder: profile.Profile(str(folder), 2, 3),
     lambda folder: summaries.ProgressSummaries(600, 2),
     lambda folder: numerics.ExplosionGuard(1e4)],
-                         ids=['GraphFiles', 'ProgressSummaries', 'ExplosionGuard'])
+    ids=['GraphFiles', 'Profile', 'ProgressSummaries', 'ExplosionGuard'])
 def test_a_callback_that_nothing_was_called_of_may_end(kind, tmp_path):
   kind(tmp_path).end(None, 0)
 
