@@ -47,7 +47,7 @@ LAYERS = {
     'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
                               'exporting', 'prediction', 'weight_conversion', 'timing',
                               'config'},
-    'api': {'config', 'start_up', 'tasks'},
+    'api': {'config', 'diagnostics', 'start_up', 'tasks'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
 WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',

@@ -274,8 +274,8 @@ def test_sums_of_losses_are_read(text, terms):
 @pytest.mark.parametrize(('text', 'words'), [
     ('sofmax', "no loss 'sofmax'.*did you mean 'softmax'"),
     ('softmax:0', "weight '0' is not a number above 0"),
-    ('softmax:nan', "weight 'nan' is no number"),
-    ('softmax:a', "weight 'a' is no number"),
+    ('softmax:nan', "weight 'nan' is not a number above 0"),
+    ('softmax:a', "weight 'a' is not a number above 0"),
     ('softmax,softmax:2', "'softmax' twice"),
     (' ,', 'is empty'),
 ])
