@@ -203,7 +203,7 @@ def test_wrong_checkpoints_are_told_in_one_line(digit_files, trained_dir, tmp_pa
     variable = tf.Variable([1.0], name='lonely')
     session.run(variable.initializer)
     tf.train.Saver([variable]).save(session, str(path))
-  with pytest.raises(diagnostics.UserError, match='no network of the zoo'):
+  with pytest.raises(diagnostics.UserError, match='is unknown: slim-zoo inspect'):
     identified_network.find(str(path))
 
 
