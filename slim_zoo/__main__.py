@@ -43,7 +43,8 @@ def main() -> None:
   """Runs the command that the first argument names; exits with its code."""
   arguments = sys.argv[1:]
   if not arguments or arguments[0] in ('--help', '-h', '-help', 'help'):
-    print(usage())
+    from slim_zoo.commands import running
+    running.print_to_end(usage())
     sys.exit(0 if arguments else 2)
   if arguments[0] == '--version':
     print(f'slim-zoo {slim_zoo.__version__}')

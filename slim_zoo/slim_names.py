@@ -39,7 +39,10 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
   def find_spec(self, fullname, path=None, target=None):
     if fullname.split('.')[0] not in self._packages:
       return None
-    original = importlib.util.find_spec(f'slim_zoo.{fullname}')
+    try:
+      original = importlib.util.find_spec(f'slim_zoo.{fullname}')
+    except ModuleNotFoundError:  # The parent is a module of another package.
+      return None
     if original is None:
       return None
     return importlib.machinery.ModuleSpec(
@@ -83,5 +86,7 @@ def _is_another(name: str) -> bool:
   module = sys.modules.get(name)
   if module is None:
     return False
-  folder = os.path.dirname(os.path.abspath(getattr(module, '__file__', None) or '.'))
-  return folder != os.path.join(_checkout(), name)
+  # The package of a checkout imports this module before it becomes an alias. A folder
+  # does not tell it from another package: in site-packages both have the same.
+  return f'alias of slim_zoo.{name}' not in (module.__doc__ or '') and (
+      module is not sys.modules.get(f'slim_zoo.{name}'))

@@ -147,8 +147,17 @@ def make_deterministic() -> None:
   _deterministic = True
 
 
+def end_determinism() -> None:
+  """Ends `make_deterministic`: operations may differ again, and need no seed."""
+  global _deterministic
+  # TensorFlow has no public function for this.
+  config = importlib.import_module('tensorflow.python.framework.config')
+  config.disable_op_determinism()
+  _deterministic = False
+
+
 def is_deterministic() -> bool:
-  """Returns whether `make_deterministic` was called."""
+  """Returns whether `make_deterministic` is in effect."""
   return _deterministic
 
 
@@ -162,4 +171,4 @@ _leave_eager_mode(tf)
 _silence_deprecation_notes(tf)
 slim = importlib.import_module('tf_slim')
 
-__all__ = ['is_deterministic', 'make_deterministic', 'slim', 'tf']
+__all__ = ['end_determinism', 'is_deterministic', 'make_deterministic', 'slim', 'tf']

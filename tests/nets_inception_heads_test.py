@@ -44,8 +44,8 @@ def test_logits_of_many_sizes(head, size, scope, map_size):
 
 @pytest.mark.parametrize(('head', 'size', 'message'), [
     ('v1', 4, 'features of 4 x 4 are smaller than the 7 x 7 pool.*global_pool=True'),
-    ('v1', 9, 'map of 3 x 3 logits.*global_pool=True or spatial_squeeze=False'),
-    ('v2', 14, 'map of 4 x 4 logits'), ('v3', 10, 'map of 2 x 2 logits')])
+    ('v1', 9, '3 x 3 logits cannot.*global_pool=True or spatial_squeeze=False'),
+    ('v2', 14, '4 x 4 logits cannot'), ('v3', 10, '2 x 2 logits cannot')])
 def test_sizes_that_do_not_give_one_answer_are_explained(head, size, message):
   with pytest.raises(diagnostics.UserError, match=message):
     classify(images(size), head)

@@ -183,7 +183,7 @@ def test_training_can_do_without_the_auxiliary_logits():
 
 def test_an_image_too_small_for_the_auxiliary_logits_is_told():
   with pytest.raises(diagnostics.UserError,
-                     match=r'from 5x5, and has 4x4: .* use_aux_head 0'):
+                     match=r'at least 5x5, not 4x4: .* use_aux_head 0'):
     build_cifar(tf.zeros([2, 8, 8, 3]), is_training=True, num_reduction_layers=2)
 
 

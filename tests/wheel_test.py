@@ -122,6 +122,18 @@ def test_another_package_named_datasets_keeps_working(installed, tmp_path, first
     assert 'write slim_zoo.datasets' in lines[0]
 
 
+def test_another_package_in_the_same_folder_keeps_its_modules(installed, tmp_path):
+  """As in site-packages, where both packages have one parent."""
+  (tmp_path / 'slim_zoo').symlink_to(installed / 'slim_zoo')
+  (tmp_path / 'datasets' / 'io').mkdir(parents=True)
+  for name in ('__init__', 'io/__init__', 'io/sql'):
+    (tmp_path / 'datasets' / f'{name}.py').write_text('whose = "another"\n')
+  done = run(tmp_path, '-c', 'import datasets; import slim_zoo; import datasets.io.sql;'
+             ' print(datasets.io.sql.whose)')
+  assert done.stdout == 'another\n', done.stderr
+  assert len(own_lines(done)) == 1
+
+
 def test_a_users_own_module_of_a_slim_package_is_found(installed, tmp_path):
   (tmp_path / 'nets').mkdir()
   (tmp_path / 'nets' / 'mynet.py').write_text('from nets import vgg\nlayers = 3\n')

@@ -12,6 +12,7 @@ Every image is decoded; what cannot be used is listed in refused.txt with the re
 The exit code is 3 if anything was refused.
 """
 
+from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertImagesConfig
 from slim_zoo.dataset_building import image_folder
@@ -26,6 +27,8 @@ def main(unused_argv):
       option_flags.given_options(ConvertImagesConfig))
   config.check()
   options = config.images
+  # Without a session: threads of TensorFlow would be lost in forked workers.
+  start_up.import_tensorflow()
   report = image_folder.convert(
       options.image_dir, options.dataset_dir, options.dataset_name,
       options.validation_share, options.num_shards, options.num_workers,

@@ -10,6 +10,7 @@ accuracy of evaluations.
 
 import os
 
+from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.listing import CurvesConfig
 from slim_zoo.config.options import expanded_paths
@@ -23,6 +24,7 @@ def main(argv):
   folders, output = expanded_paths(argv[1:]), config.picture.output
   config.check(folders)
   config.make_folder()
+  start_up.load_tensorflow()
   from slim_zoo.evaluation import learning_curves
   learning_curves.draw(output, {
       os.path.normpath(folder): learning_curves.read(folder) for folder in folders})

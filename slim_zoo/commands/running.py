@@ -1,6 +1,5 @@
 """Runs a command: flags, signals, and one clear line instead of a traceback."""
 
-import contextlib
 import logging
 import os
 import re
@@ -205,6 +204,15 @@ def _help(command) -> str:
   return '\n'.join(parts)
 
 
+def print_to_end(text: str) -> None:
+  """Prints a text; ends the program quietly if its reader, such as `head`, has enough.
+  """
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:
+    os._exit(0)
+
+
 def _nearest_flag(name: str) -> str | None:
   """Returns the flag that a name is likely to mean; those of absl come last."""
   own, of_absl = [], []
@@ -219,11 +227,8 @@ def _parse_flags(argv, command):
   name = argv[0].rsplit('/', 1)[-1]
   if {'--help', '-help', '--helpshort', '-h', '-?'} & set(argv[1:]):
     # absl's own shows the flags of the script's module only.
-    with contextlib.suppress(BrokenPipeError):
-      print(_help(command), flush=True)
-      sys.exit(0)
-    # The reader, such as `head`, has enough.
-    os._exit(0)
+    print_to_end(_help(command))
+    sys.exit(0)
   try:
     return flags.FLAGS(argv)
   except flags.UnrecognizedFlagError as error:
@@ -231,6 +236,9 @@ def _parse_flags(argv, command):
     near = f"; did you mean '{near}'?" if near else ''
     print(f'{name}: no flag --{error.flagname}{near} (--help lists them all)',
           file=sys.stderr)
+  except UnicodeDecodeError as error:
+    print(f'{name}: --flagfile: a file is not text ({error.reason}): name a file of'
+          ' flags, such as run_card.flags', file=sys.stderr)
   except flags.Error as error:
     print(f'{name}: {diagnostics.printable(_explained(str(error)))}', file=sys.stderr)
   sys.exit(2)

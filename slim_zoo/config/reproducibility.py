@@ -13,7 +13,8 @@ class Reproducibility(Group):
 
   seed: int | None = option(
       None, 'Makes the order of images, augmentation and initial weights repeatable; by'
-      ' default each run draws its own, and keeps it in its run_card.json.', int)
+      ' default each run draws its own, and keeps it in its run_card.json.', int,
+      lower=-2**63, upper=2**63 - 1)
   deterministic: bool = option(
       False, 'Repeat a run bit for bit: the same seed, flags and machine give the same'
       ' losses and weights, interrupted or not. Measured on two CPU cores, a step takes'

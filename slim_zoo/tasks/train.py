@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 
+from slim_zoo import tf_compat
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import servers
 from slim_zoo.deployment.cluster import EVALUATOR
@@ -71,8 +72,13 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
     servers.serve_parameters(server, config.distribution.own_cluster)
     return TrainResult(
         config.run.train_dir, None, 'the job has ended', was_finished=True)
-  with tf.Graph().as_default(), _alone(config):
-    result = _train(config, repeat, server)
+  try:
+    with tf.Graph().as_default(), _alone(config):
+      result = _train(config, repeat, server)
+  finally:
+    # Other functions of the Python interface do not set seeds.
+    if config.reproducibility.deterministic:
+      tf_compat.end_determinism()
   job.end(config, server)
   return result
 

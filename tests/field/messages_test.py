@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from slim_zoo import diagnostics
+from slim_zoo.dataset_building import converters
 from slim_zoo.training import failures
 from tests import scripts
 from tests.conftest import ROOT
@@ -85,3 +86,29 @@ def test_no_message_puts_a_full_stop_behind_an_error():
   assert [path.name for path in ROOT.rglob('*.py')
           if not {'.venv', 'tests'} & set(path.relative_to(ROOT).parts)
           and behind_an_error.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize('arguments', [('help',), ('--help',), ('train', '--help')])
+def test_help_ends_quietly_where_its_reader_has_enough(arguments):
+  reader, writer = os.pipe()
+  os.close(reader)
+  done = subprocess.run([sys.executable, '-m', 'slim_zoo', *arguments], cwd=ROOT,
+                        stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+  os.close(writer)
+  assert (done.returncode, done.stderr) == (0, '')
+
+
+@pytest.mark.parametrize(('flag', 'answer'), [
+    ('--seed=99999999999999999999', 'is not an integer in the range'),
+    (f'--flagfile={sys.executable}', '--flagfile: a file is not text')])
+def test_wrong_values_of_any_size_are_one_line(flag, answer):
+  done = subprocess.run([sys.executable, '-m', 'slim_zoo', 'train', flag], cwd=ROOT,
+                        capture_output=True, text=True, check=False)
+  assert done.returncode == 2
+  assert answer in done.stderr
+  assert done.stderr.count('\n') == 1
+
+
+def test_a_data_set_without_converter_is_one_line():
+  with pytest.raises(diagnostics.UserError, match='=hues: there is no con'):
+    converters.find('hues')

@@ -12,10 +12,20 @@ Needs no TensorFlow.
 import importlib
 import types
 
-_NAMES = ('cifar10', 'flowers', 'imagenet', 'mnist', 'visualwakewords')
+from slim_zoo import diagnostics
+
+NAMES = ('cifar10', 'flowers', 'imagenet', 'mnist', 'visualwakewords')
 
 
-def find(name: str) -> types.ModuleType | None:
-  """Returns the converter of a data set, or None."""
-  return (importlib.import_module(f'slim_zoo.dataset_building.converters.{name}')
-          if name in _NAMES else None)
+def find(name: str) -> types.ModuleType:
+  """Returns the converter of a data set.
+
+  Raises:
+    UserError: there is none.
+  """
+  if name not in NAMES:
+    raise diagnostics.UserError(
+        f"--dataset_name={name}: there is no converter from a published archive (there"
+        f" is one for {', '.join(NAMES)}): write the TFRecords with slim-zoo"
+        ' convert-images, or add a module to slim_zoo/dataset_building/converters')
+  return importlib.import_module(f'slim_zoo.dataset_building.converters.{name}')

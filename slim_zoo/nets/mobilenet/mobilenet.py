@@ -202,7 +202,7 @@ def global_pool(input_tensor, use_reduce_mean_for_pooling=False,
 def mobilenet(inputs, num_classes=1001, prediction_fn=slim.softmax, reuse=None,
               scope='Mobilenet', base_only=False, use_reduce_mean_for_pooling=False,
               **mobilenet_args):
-  """Builds a MobileNet from a table, in inference mode by default.
+  """Builds a MobileNet from a table. Inference mode is created by default.
 
   To train, build it under `training_scope`.
 

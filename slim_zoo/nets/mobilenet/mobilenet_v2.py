@@ -63,7 +63,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
               scope='MobilenetV2', conv_defs=None,
               finegrain_classification_mode=False, min_depth=None, divisible_by=None,
               activation_fn=None, **kwargs):
-  """Builds MobileNet V2, in inference mode by default.
+  """Builds MobileNet V2. Inference mode is created by default.
 
   To train, build it under `training_scope`, such as
     with slim.arg_scope(mobilenet_v2.training_scope(is_training=True)):

@@ -218,7 +218,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
               scope='MobilenetV3', conv_defs=None,
               finegrain_classification_mode=False, use_groupnorm=False, groups=8,
               **kwargs):
-  """Builds MobileNet V3, in inference mode by default.
+  """Builds MobileNet V3. Inference mode is created by default.
 
   To train, build it under `training_scope`, such as
     with slim.arg_scope(mobilenet_v3.training_scope(is_training=True)):
