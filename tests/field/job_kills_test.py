@@ -43,7 +43,7 @@ def wait_for_step(job, step):
     time.sleep(0.02)
 
 
-@pytest.mark.parametrize('sync_replicas', [False], ids=['async'])
+@pytest.mark.parametrize('sync_replicas', [False, True], ids=['async', 'sync'])
 def test_a_job_whose_processes_are_killed_comes_to_its_end(
     digits_dir, tmp_path, sync_replicas):
   chance = random.Random(SEED)
