@@ -21,7 +21,6 @@ _SECONDS_UNTIL_AWAY = 15.0
 _SECONDS_BETWEEN_READS = 0.05
 # A run that is to end waits no longer than this for the answers.
 _SECONDS_AT_THE_END = 3.0
-_SECONDS_UNTIL_RELEASE = 2.0
 # Why a pause is asked for: only to wait, or to validate a shard.
 WAIT, VALIDATE = 0, 1
 # What the chief says of the job.
@@ -110,25 +109,27 @@ class JobState:
 
   @contextlib.contextmanager
   def held(self, session: tf.Session, is_to_stop: Callable[[], bool],
-           release: Callable[[], None] | None = None) -> Iterator[list[int]]:
+           release: Callable[[], None] | None = None,
+           release_after: float = 0) -> Iterator[list[int]]:
     """Holds the other workers, after `ask`, so that no variable changes.
 
     Args:
       session: of the run.
       is_to_stop: tells whether the run is to end soon.
       release: lets one worker go on that waits inside a step; or None.
+      release_after: seconds until it is called for each worker that does not answer.
 
     Yields:
       The tasks of the workers that are held. Those that are away are not.
     """
     try:
-      yield self._wait_for_answers(session, is_to_stop, release)
+      yield self._wait_for_answers(session, is_to_stop, release, release_after)
     finally:
       # A server that is lost is noticed in the next step.
       with contextlib.suppress(tf.errors.OpError, RuntimeError):
         self._set(session)
 
-  def _wait_for_answers(self, session, is_to_stop, release):
+  def _wait_for_answers(self, session, is_to_stop, release, release_after):
     start, is_released = time.monotonic(), False
     while True:
       answered = session.run(self._answers)[:, 0]
@@ -137,7 +138,7 @@ class JobState:
       waited = time.monotonic() - start
       if not missing or (is_to_stop() and waited > _SECONDS_AT_THE_END):
         return held
-      if release and not is_released and waited > _SECONDS_UNTIL_RELEASE:
+      if release and not is_released and waited > release_after:
         is_released = True
         for _ in missing:
           release()
@@ -189,10 +190,15 @@ class JobState:
     """Tells whether the chief has initialized or restored the weights."""
     return bool(session.run(self._is_initialized)) and self.read(session).run != 0
 
-  def enter(self, session: tf.Session) -> None:
-    """Gives a first sign of life, and goes on giving them."""
+  def enter(self, session: tf.Session) -> bool:
+    """Gives a first sign of life, and goes on giving them.
+
+    Returns:
+      Whether the chief is still ready.
+    """
     self._give_signs(session)
     self.run = self.read(session).run
+    return self.run != 0
 
   def read(self, session: tf.Session) -> Control:
     """Returns what the chief says now."""

@@ -169,7 +169,7 @@ class TrainingLoop:
     """
     try:
       last, begin = self._options.max_number_of_steps, self._begin(session, writer)
-      stop = last is not None and begin >= last
+      stop = (last is not None and begin >= last) or self._team.joins(session)
       while not stop:
         stop = self._train_step(session, rest)
         yield True

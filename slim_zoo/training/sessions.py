@@ -147,6 +147,10 @@ class Sessions:
       yield
     except tf.errors.OpError as error:
       self.check(session, error)
+      if not self._place.is_chief and self._state is not None and isinstance(
+          error, _PERHAPS_LOST):
+        # Another chief began after this worker saw that the weights were ready.
+        raise SessionLostError('the chief has stopped or begins anew') from error
       raise
 
   def _clear(self):
@@ -164,7 +168,8 @@ class Sessions:
       session.run(self.initialize_local)
       if self._sync is not None:
         self._sync.begin_worker(session)
-      self._state.enter(session)
+      if not self._state.enter(session):
+        raise SessionLostError('the chief has stopped or begins anew')
       return
     if self._state is not None:
       self._state.open(session)

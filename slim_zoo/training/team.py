@@ -11,6 +11,8 @@ from slim_zoo.tf_compat import tf
 from slim_zoo.training import job_state, sessions
 
 _SECONDS_BETWEEN_READS = 0.1
+# A worker may be within a step; whether the update waits for all of them.
+_SECONDS_UNTIL_RELEASE = {False: 2.0, True: 10.0}
 # A chief that releases the steps of others then says why.
 _READS_AFTER_RELEASE = 100
 
@@ -72,10 +74,14 @@ class Team:
     else:
       self.state.ask(session, purpose)
     self.is_asked, release = False, None
-    if self.sync is not None and not self._waits_for_all:
+    if self.sync is not None:
+      # A worker that was killed left tokens of earlier steps: gradients of these do not
+      # count, and another worker may wait for ever.
       release = lambda: self.sync.release(session)
     try:
-      with self.state.held(session, self.is_to_stop, release) as held:
+      with self.state.held(
+          session, self.is_to_stop, release,
+          _SECONDS_UNTIL_RELEASE[self._waits_for_all]) as held:
         # In another pause they only wait, and bring no numbers.
         self.held = held if purpose == job_state.VALIDATE else []
         yield
@@ -166,6 +172,16 @@ class Team:
         self._answer(session, control)
       time.sleep(_SECONDS_BETWEEN_READS)
       control = self.state.read(session)
+
+  def joins(self, session: tf.Session) -> bool:
+    """Follows the chief before the first step, which may come in a pause.
+
+    Returns:
+      Whether the job has ended.
+    """
+    if self.state is None or self._is_chief:
+      return False
+    return self.follow(session, self.state.read(session))
 
   def _answer(self, session, control):
     self.state.answer(session, control.call)
