@@ -150,7 +150,7 @@ class Sessions:
       if not self._place.is_chief and self._state is not None and isinstance(
           error, _PERHAPS_LOST):
         # Another chief began after this worker saw that the weights were ready.
-        raise SessionLostError('the chief has stopped or begins anew') from error
+        raise SessionLostError('the chief has stopped or restarts') from error
       raise
 
   def _clear(self):
@@ -169,7 +169,7 @@ class Sessions:
       if self._sync is not None:
         self._sync.begin_worker(session)
       if not self._state.enter(session):
-        raise SessionLostError('the chief has stopped or begins anew')
+        raise SessionLostError('the chief has stopped or restarts')
       return
     if self._state is not None:
       self._state.open(session)
