@@ -1,7 +1,7 @@
 """Processes of a job are killed at random moments, each followed by the same command.
 
-  python -m pytest tests/field/job_kills_test.py                       # a few, asynchronous
-  JOB_KILLS=20 python -m pytest -rP tests/field/job_kills_test.py      # and synchronous
+  python -m pytest tests/field/job_kills_test.py                  # a few, asynchronous
+  JOB_KILLS=20 python -m pytest -rP tests/field/job_kills_test.py  # and synchronous
   JOB_KILLS=20 KILLS_SEED=3 python -m pytest tests/field/job_kills_test.py
 
 JOB_KILLS is the number of kills of a job. The seed decides who is killed, and when.
