@@ -124,7 +124,7 @@ def test_mistakes_are_named(base):
     ('temporal_conv_startat', 'Mixed_4', "no temporal_conv_startat 'Mixed_4'; did"),
     ('gating_startat', 'MaxPool_4a_3x3', "no gating_startat 'MaxPool_4a_3x3'"),
     ('data_format', 'NHWC', "did you mean 'NDHWC'"),
-    ('depth_multiplier', 0, 'depth_multiplier 0')])
+    ('depth_multiplier', 0, 'depth_multiplier is 0')])
 def test_s3dg_names_wrong_arguments(argument, value, message):
   with pytest.raises(ValueError, match=message):
     s3dg.s3dg_base(clips(), **{argument: value})

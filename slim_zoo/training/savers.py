@@ -41,7 +41,7 @@ class CheckpointSaver(tf.train.Saver):
     self._size = sum(variable.shape.num_elements() * variable.dtype.size
                      for variable in tf.global_variables())
 
-  def save(self, sess, save_path, *args, **kwargs):
+  def save(self, sess, save_path, **kwargs):
     """Saves as tf.train.Saver does; returns the checkpoint's prefix.
 
     The checkpoint is named after the global step that it contains.
@@ -55,7 +55,7 @@ class CheckpointSaver(tf.train.Saver):
     step = int(sess.run(tf.train.get_global_step(sess.graph)))
     self._callbacks.before_save(sess, step)
     left_by_the_dead = unfinished_files(folder)
-    path = super().save(sess, save_path, step, *args, **kwargs)
+    path = super().save(sess, save_path, step, **kwargs)
     for file in left_by_the_dead:
       with contextlib.suppress(FileNotFoundError):
         os.remove(file)

@@ -55,7 +55,7 @@ def resume_and_save(folder, steps):
       resumed = int(session.run(step))
       for number in steps:
         session.run(step.assign(number))
-        saver.save(session, os.path.join(folder, 'model.ckpt'), number)
+        saver.save(session, os.path.join(folder, 'model.ckpt'))
   return newest, resumed
 
 
@@ -181,11 +181,12 @@ def test_the_folder_of_a_state_file_is_none_of_a_saver_to_delete(run_a, tmp_path
   mine = tmp_path / 'mine'
   mine.mkdir()
   with tf.Session() as session:
-    tf.train.get_or_create_global_step()
+    step = tf.train.get_or_create_global_step()
     saver = savers.CheckpointSaver(str(mine))
     session.run(tf.global_variables_initializer())
     saver.recover_last_checkpoints([str(run_a / f'model.ckpt-{step}')
                                     for step in STEPS])
     for number in range(70, 130, 10):
-      saver.save(session, str(mine / 'model.ckpt'), number)
+      session.run(step.assign(number))
+      saver.save(session, str(mine / 'model.ckpt'))
   assert steps_in(run_a) == STEPS
