@@ -86,7 +86,7 @@ def test_cost_of_records_is_of_each_round(tmp_path):
       [sys.executable, '-m', 'benchmarks.records_cost', '--networks=lenet',
        '--num_images=1024', f'--dataset_dir={tmp_path}', f'--output={tmp_path}/runs'],
       cwd=ROOT, text=True, capture_output=True, check=True)
-  assert ('| lenet, beside on images in memory | 8 | 1,100.0 | 1,000.0 |'
+  assert ('| lenet, compared with images in memory | 8 | 1,100.0 | 1,000.0 |'
           ' 1.100 (1.030 to 1.200) | 2.0% |') in done.stdout
-  assert ('| lenet, beside the same code again | 8 | 1,100.0 | 1,100.0 |'
+  assert ('| lenet, compared with the same code again | 8 | 1,100.0 | 1,100.0 |'
           ' equal (1.000 to 1.000) | 2.0% |') in done.stdout
