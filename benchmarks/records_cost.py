@@ -45,7 +45,8 @@ def line(runs: paired_runs.Runs, task: dict, other: str) -> tuple[str, ...]:
     why = runs.skipped(task, RECORDS) or runs.skipped(task, other)
     return (task['network'], str(task['batch_size']), *'---', str(why))
   waited = runs.values(task, RECORDS, 'waited_share').values()
-  return (f"{task['network']}, compared with {other}", str(task['batch_size']),
+  label = f"{task['network']}, compared with {other.removeprefix('on ')}"
+  return (label, str(task['batch_size']),
           *(f'{statistics.median(values.values()) * 1e3:,.1f}' for values in seconds),
           paired_runs.ratio_cell(ratios.of_rounds(*seconds), 3),
           f'{statistics.median(waited):.1%}')
