@@ -276,7 +276,7 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(digits_dir, tmp_path
     file.truncate(1000)
   before = sorted(os.listdir(tmp_path))
   scripts.answer(train(**dict(flags, max_number_of_steps=9)),
-                 'model.ckpt-6', 'is whole', 'another --train_dir')
+                 'model.ckpt-6', 'is complete', 'another --train_dir')
   assert sorted(os.listdir(tmp_path)) == before
 
 

@@ -121,7 +121,8 @@ class TrainingLoop:
         that is `callbacks.failure`.
     """
     self._sessions = opened
-    if not self._options.place.master:
+    # Synchronous replicas need a thread beside the steps, even in one process.
+    if not self._options.place.master and self._team.sync is None:
       self._train_by_slim(opened, writer)
       return
     while True:
