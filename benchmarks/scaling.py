@@ -4,8 +4,8 @@
 
 Real processes on this machine, each on its part of the cores, so that all of them
 together have as many threads as the one. Beside each job run as many processes that
-train the same parts and do not talk to each other: what the job takes beyond them is
-its reduction. The model at the end is fitted to these times; it is no measurement.
+train the same parts without a reduction. The additional time of the job is its
+reduction. The model at the end is fitted to these times; it is no measurement.
 """
 
 import contextlib

@@ -126,7 +126,7 @@ def test_the_order_of_a_seed_stays_what_it_was_in_earlier_versions(folder):
 
 
 class CountingPart:
-  """A part that keeps every record, and counts those that were read."""
+  """A part that keeps every record and counts the records that were read."""
 
   def __init__(self):
     self.records_read = 0

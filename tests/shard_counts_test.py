@@ -1,4 +1,4 @@
-"""Validation by several workers: exact counts that add up, whoever counts a shard."""
+"""Validation by several workers: the counts of the shards add up exactly."""
 
 import contextlib
 import types

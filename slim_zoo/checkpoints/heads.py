@@ -56,7 +56,7 @@ class Head:
                         shapes: Mapping[str, Sequence[int]]) -> list[str]:
     """Returns the scopes that cannot be restored: all if the class counts differ.
 
-    Otherwise those that the checkpoint lacks, such as an auxiliary head.
+    With equal counts: the scopes that the checkpoint lacks, such as an auxiliary head.
     """
     count = self.class_count(variables, shapes)
     if count is not None and count != self.num_classes:

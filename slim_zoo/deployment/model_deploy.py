@@ -211,9 +211,8 @@ def create_clones(config: DeploymentConfig, model_fn: Callable,
   """Calls the model function once per clone, under the clone's scope and device.
 
   The first call creates the variables, the others share them, or have copies of them
-  with `variables_on_clones`. Those that slim
-  creates, in its layers, slim.model_variable and slim.variable, are placed on
-  config.variables_device().
+  with `variables_on_clones`. The variables that slim creates, in its layers,
+  slim.model_variable and slim.variable, are placed on config.variables_device().
 
   Args:
     config: a DeploymentConfig.

@@ -120,7 +120,7 @@ class JobState:
       release_after: seconds until it is called for each worker that does not answer.
 
     Yields:
-      The tasks of the workers that are held. Those that are away are not.
+      The tasks of the held workers. A worker that is away is not held.
     """
     try:
       yield self._wait_for_answers(session, is_to_stop, release, release_after)

@@ -21,7 +21,7 @@ class StepWatch:
   """Watches the steps of a run on servers in other processes.
 
   Args:
-    servers: addresses, by name, of those that a step needs.
+    servers: addresses of the servers that a step needs, by name.
     absent: returns the names of workers that gave no sign of life lately.
     timeout_secs: how long a step may wait for a server or a worker; 0: forever.
     is_shared: whether the variables are on the servers: a step that does not end may
