@@ -18,6 +18,9 @@ _SLURM_PORTS, _SLURM_PORT_COUNT = 20000, 10000
 # A worker that is away when the chief has ended the job gets so many seconds to return.
 _SECONDS_FOR_THE_LAST = 30.0
 _QUEUE = 'slim_zoo_ended_workers'
+# Workers send each other buffers in pieces of this size. TensorFlow's default of 4 kB
+# made the sum of 94 MB on two workers take 1.5 times as long.
+_PIECE_BYTES = 4 * 2**20
 
 
 def from_slurm(num_ps_tasks: int = 0) -> Cluster | None:
@@ -86,6 +89,7 @@ def session_config(cluster: Cluster | None, device_filters: Sequence[str] = (),
   if cluster is not None and not cluster.parameter_servers:
     config.experimental.collective_group_leader = f'/job:{WORKER}/replica:0/task:0'
     config.experimental.collective_nccl = True
+    config.experimental.recv_buf_max_chunk = _PIECE_BYTES
     # Sessions need not wait for the other workers; collectives reach them all the same.
     config.device_filters[:] = [f'/job:{WORKER}/task:{cluster.task}']
   return config
