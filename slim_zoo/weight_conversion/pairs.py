@@ -130,7 +130,8 @@ def _keras_pairs():
                 preprocessing=_INCEPTION)
   for version, table, widths in (
       ('1', keras_tables.mobilenet_v1, {'': 1.0, '_075': .75, '_050': .5, '_025': .25}),
-      ('2', keras_tables.mobilenet_v2, {'': 1.0, '_140': 1.4, '_035': .35})):
+      ('2', keras_tables.mobilenet_v2, {
+          '': 1.0, '_140': 1.4, '_130': 1.3, '_075': .75, '_050': .5, '_035': .35})):
     for suffix, alpha in widths.items():
       yield keras(f'mobilenet_v{version}{suffix}',
                   framework_model='MobileNetV2' if version == '2' else 'MobileNet',

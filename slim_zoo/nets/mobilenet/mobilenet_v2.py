@@ -106,6 +106,9 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0,
 mobilenet.default_image_size = 224
 
 mobilenet_v2_140 = wrapped_partial(mobilenet, depth_multiplier=1.4)
+mobilenet_v2_130 = wrapped_partial(mobilenet, depth_multiplier=1.3)
+mobilenet_v2_075 = wrapped_partial(
+    mobilenet, depth_multiplier=0.75, finegrain_classification_mode=True)
 mobilenet_v2_050 = wrapped_partial(
     mobilenet, depth_multiplier=0.50, finegrain_classification_mode=True)
 mobilenet_v2_035 = wrapped_partial(

@@ -271,6 +271,12 @@ def wrapped_partial(func, new_defaults=None, **kwargs):
 
 large = wrapped_partial(mobilenet, conv_defs=V3_LARGE)
 small = wrapped_partial(mobilenet, conv_defs=V3_SMALL)
+large_075 = wrapped_partial(
+    mobilenet, conv_defs=V3_LARGE, depth_multiplier=0.75,
+    finegrain_classification_mode=True)
+small_075 = wrapped_partial(
+    mobilenet, conv_defs=V3_SMALL, depth_multiplier=0.75,
+    finegrain_classification_mode=True)
 large_minimalistic = wrapped_partial(mobilenet, conv_defs=V3_LARGE_MINIMALISTIC)
 small_minimalistic = wrapped_partial(mobilenet, conv_defs=V3_SMALL_MINIMALISTIC)
 edge_tpu = wrapped_partial(
