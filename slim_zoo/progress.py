@@ -25,16 +25,18 @@ class Progress:
     unit: what is counted, such as 'images'.
     interval: seconds between lines; the default is 0.2 on a terminal, else 10.
     stream: where to write; the default is stderr.
+    first: how many units were finished before; the rate is without them.
   """
 
   def __init__(self, label: str, total: int | None, unit: str,
-               interval: float | None = None, stream=None):
+               interval: float | None = None, stream=None, first: int = 0):
     self._label, self._total, self._unit = label, total, unit
+    self._first = first
     self._stream = stream or sys.stderr
     self._rewrites = self._stream.isatty()
     self._interval = interval or (0.2 if self._rewrites else 10.0)
     self._start = self._last = time.monotonic()
-    self._done = 0
+    self._done = first
 
   def update(self, done: int) -> None:
     """Tells that `done` units are finished by now."""
@@ -45,14 +47,20 @@ class Progress:
       self._write(self._line(now - self._start), end='' if self._rewrites else '\n')
 
   def _line(self, elapsed: float) -> str:
-    of_total = f'/{self._total}' if self._total else ''
-    line = f'{self._label}: {self._done}{of_total} {self._unit}'
-    if self._done and elapsed > 0:
-      rate = self._done / elapsed
-      line += f', {rate:.4g}/s'
+    line = f'{self._label}: {self._counts()}'
+    if self._done > self._first and elapsed > 0:
+      rate = (self._done - self._first) / elapsed
+      line += f', {rate / 1e6:.3g} MB/s' if self._unit == 'bytes' else f', {rate:.4g}/s'
       if self._total and self._total > self._done:
         line += f', {clock((self._total - self._done) / rate)} left'
     return line
+
+  def _counts(self) -> str:
+    """Returns the units that are done, of all: large numbers of bytes as MB."""
+    counts, unit = [self._done, *([self._total] if self._total else [])], self._unit
+    if unit == 'bytes' and max(counts) >= 1e6:
+      return f'{"/".join(f"{count / 1e6:,.1f}" for count in counts)} MB'
+    return f'{"/".join(map(str, counts))} {unit}'
 
   def _write(self, line: str, end: str) -> None:
     # \x1b[K clears what a longer line left behind.

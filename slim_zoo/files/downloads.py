@@ -2,8 +2,10 @@
 
 import http.client
 import os
+import re
 import tarfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
@@ -18,6 +20,8 @@ _TIMEOUT_SECONDS = 60
 _CHUNK_BYTES = 1 << 20
 _PAUSE_SECONDS = 1
 _VERSION_SUFFIX = '.version'
+# What a server may send as the version of a file.
+_VERSION = re.compile(r'[\x20-\x7e]{1,200}')
 
 
 def download_url(url: str, dataset_dir: str) -> str:
@@ -44,7 +48,8 @@ def download_url(url: str, dataset_dir: str) -> str:
   return path
 
 
-def fetch(url: str, folder: str, filename: str, check: Callable[[str], None]) -> str:
+def fetch(url: str, folder: str, filename: str, check: Callable[[str], None],
+          most_bytes: int | None = None) -> str:
   """Downloads a large file; returns the path of the copy.
 
   If the connection breaks or the process is killed, FILENAME.part stays, and the next
@@ -56,6 +61,7 @@ def fetch(url: str, folder: str, filename: str, check: Callable[[str], None]) ->
     folder: the folder to write to; created if missing.
     filename: the name of the copy.
     check: called with the path of the download; raises UserError for a wrong file.
+    most_bytes: the largest size of the file; None: any.
 
   Raises:
     UserError: the file cannot be downloaded completely.
@@ -67,7 +73,7 @@ def fetch(url: str, folder: str, filename: str, check: Callable[[str], None]) ->
   while True:
     size = _size(partial)
     try:
-      _fetch(url, partial, filename, resume=True)
+      _fetch(url, partial, filename, resume=True, most_bytes=most_bytes)
       break
     except diagnostics.UserError:
       if _size(partial) <= size:  # Else the connection broke: continue from there.
@@ -113,12 +119,13 @@ def _store_version(response, partial):
   """Stores the version of a new download; removes an earlier part."""
   _remove(partial)
   version = response.headers.get('ETag') or response.headers.get('Last-Modified')
-  if version and not version.startswith('W/'):  # A weak tag allows other bytes.
+  # A weak tag allows other bytes.
+  if version and not version.startswith('W/') and _VERSION.fullmatch(version):
     with open(partial + _VERSION_SUFFIX, 'w', encoding='latin-1') as file:
       file.write(version)
 
 
-def _fetch(url, path, filename, resume=False):
+def _fetch(url, path, filename, resume=False, most_bytes=None):
   """Downloads `url` to `path`, or only the missing part."""
   def failed(reason):
     advice = '' if resume else '; try again, or download it by other means'
@@ -127,18 +134,25 @@ def _fetch(url, path, filename, resume=False):
   try:
     response = urllib.request.urlopen(
         _request(url, path, resume), timeout=_TIMEOUT_SECONDS)
+    is_part = resume and response.status == http.HTTPStatus.PARTIAL_CONTENT
+    if is_part and not _begins_at(response, _size(path)):
+      raise ValueError('the server sent another part of the file than it was asked for')
   except (OSError, ValueError, http.client.HTTPException) as error:
+    if resume and _size(path) and _is_about_part(error):
+      _remove(path)
+      return _fetch(url, path, filename, resume, most_bytes)
     raise failed(error) from error
-  if resume and response.status != http.HTTPStatus.PARTIAL_CONTENT:
+  if resume and not is_part:
     _store_version(response, path)
   with response, open(path, 'ab' if resume else 'wb') as file:
-    done = file.tell()
-    length = response.headers.get('Content-Length')
-    total = done + int(length) if length else None
-    with Progress(f'downloading {filename}', total, 'bytes') as progress:
+    first = done = file.tell()
+    total = _total(response, first)
+    if most_bytes is not None and (total or 0) > most_bytes:
+      raise failed(f'it has {total:,} bytes, expected at most {most_bytes:,}')
+    with Progress(f'downloading {filename}', total, 'bytes', first=first) as progress:
       while True:
         try:
-          chunk = response.read(_CHUNK_BYTES)
+          chunk = response.read1(_CHUNK_BYTES)
         except (OSError, http.client.HTTPException) as error:
           raise failed(error) from error
         if not chunk:
@@ -146,8 +160,30 @@ def _fetch(url, path, filename, resume=False):
         file.write(chunk)
         done += len(chunk)
         progress.update(done)
+        if most_bytes is not None and done > most_bytes:
+          _remove(path)  # Else it would be continued.
+          raise failed(f'more than {most_bytes:,} bytes came')
   if total is not None and done != total:
     raise failed(f'{done} of {total} bytes came')
+
+
+def _is_about_part(error):
+  """Returns whether the server did not send the missing part of a file."""
+  if isinstance(error, urllib.error.HTTPError):
+    return error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+  return type(error) is ValueError
+
+
+def _begins_at(response, first):
+  """Returns whether a part of a file begins at a byte, as far as the server says."""
+  place = response.headers.get('Content-Range')
+  return place is None or place.startswith(f'bytes {first}-')
+
+
+def _total(response, first):
+  """Returns the size of the whole file; None if the server does not say it."""
+  length = response.headers.get('Content-Length') or ''
+  return first + int(length) if length.isascii() and length.isdecimal() else None
 
 
 def download_and_uncompress_tarball(tarball_url: str, dataset_dir: str) -> None:

@@ -22,6 +22,10 @@ try:
 except ImportError:  # Windows: hidden folders of killed processes stay.
   fcntl = None
 
+class BusyError(diagnostics.UserError):
+  """Another process does the same work now."""
+
+
 _HIDDEN = '.unfinished-'
 _LOCK = 'lock'
 _ABANDONED_SECONDS = 24 * 3600
@@ -192,6 +196,10 @@ class Unfinished:
     with contextlib.suppress(FileNotFoundError):
       os.rename(os.path.join(self._target, name), os.path.join(self.new, name))
 
+  def drop(self) -> None:
+    """Removes the hidden folder: the work is not needed."""
+    _remove(self._hidden)
+
   def publish(self, last: str, obsolete: Iterable[str] = ()) -> None:
     """Moves the files to the target and removes the hidden folder.
 
@@ -209,7 +217,7 @@ def resumable(folder: str, name: str) -> Iterator[Unfinished]:
   removed.
 
   Raises:
-    UserError: another process does the same work.
+    BusyError: another process does the same work; it is a UserError.
     OSError: the folder cannot be written.
   """
   with _created(folder):
@@ -219,7 +227,7 @@ def resumable(folder: str, name: str) -> Iterator[Unfinished]:
     os.makedirs(hidden, exist_ok=True)
     with _locked(hidden, is_new) as free:
       if not free:
-        raise diagnostics.UserError(
+        raise BusyError(
             f"another process is writing {name} to '{folder}' now: wait for it, or"
             ' name another folder')
       work = Unfinished(folder, hidden)

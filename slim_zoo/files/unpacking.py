@@ -1,0 +1,139 @@
+"""Unpacks tar archives from anywhere: nothing outside of the folder is written.
+
+Names that lead out of the folder, links, devices and sparse files are errors, and so
+is an archive that becomes much larger than its file. Needs no TensorFlow.
+"""
+
+import gzip
+import io
+import os
+import posixpath
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable
+
+from slim_zoo import diagnostics
+
+_GZIP = b'\x1f\x8b'
+_CHUNK_BYTES = 1 << 20
+# Weights are hardly compressible, texts about twenty times.
+_LARGEST_RATIO, _ALWAYS_ALLOWED = 20, 64 << 20
+_MOST_MEMBERS = 10_000
+_DAMAGE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error,
+           # Of tarfile, for numbers and names that make no sense.
+           ValueError, OverflowError, KeyError, IndexError)
+
+
+def unpack(path: str, folder: str, is_wanted: Callable[[str], bool]) -> list[str]:
+  """Unpacks files of a tar archive, compressed by gzip or not.
+
+  Args:
+    path: the archive.
+    folder: the folder to write to; created if missing.
+    is_wanted: tells of a member's name whether it is unpacked.
+
+  Returns:
+    The names of the unpacked files, relative to the folder.
+
+  Raises:
+    UserError: the archive is damaged; or it contains a link, a device, a path outside
+      of the folder or too much data. Some files may have been written then.
+    OSError: the archive cannot be read, or the folder cannot be written.
+  """
+  names, limit = [], _LARGEST_RATIO * os.path.getsize(path) + _ALWAYS_ALLOWED
+  with open(path, 'rb') as file:
+    is_compressed = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    # Not kept open by gzip.open: the file is closed here.
+    stream = _Limited(gzip.GzipFile(fileobj=file) if is_compressed else file, limit)
+    try:
+      with tarfile.open(fileobj=stream, mode='r|') as archive:
+        for number, member in enumerate(archive):
+          archive.members.clear()  # The list of all members takes memory.
+          _check(path, member, number)
+          if member.isdir() or not is_wanted(member.name):
+            continue
+          name = posixpath.normpath(member.name)
+          _write(archive.extractfile(member), member.size, os.path.join(folder, name))
+          names.append(name)
+      stream.read_to_end()
+    except _TooLargeError as error:
+      raise diagnostics.UserError(
+          f"'{path}' contains more than {limit:,} bytes, {_LARGEST_RATIO} times its own"
+          ' size: it is not unpacked') from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+      raise _damaged(path, f"two members have the name '{error.filename}'") from error
+    except _DAMAGE as error:
+      if isinstance(error, diagnostics.UserError):
+        raise
+      raise _damaged(path, str(error) or type(error).__name__) from error
+  if not stream.ends_with_zeros:
+    raise _damaged(path, 'it has no end mark')
+  return names
+
+
+def _check(path, member, number):
+  """Raises UserError for a member that a published archive does not have."""
+  plain = member.name.replace('\\', '/')
+  if (plain.startswith('/') or re.match('[A-Za-z]:', plain)
+      or '..' in plain.split('/') or '\x00' in plain):
+    raise diagnostics.UserError(
+        f"'{path}' contains '{member.name}', a path outside of its folder: it is not"
+        ' unpacked')
+  if not (member.isdir() or (member.isreg() and not member.issparse())):
+    raise diagnostics.UserError(
+        f"'{path}' contains '{member.name}', a link, a device or a sparse file: it is"
+        ' not unpacked')
+  if number >= _MOST_MEMBERS:
+    raise diagnostics.UserError(
+        f"'{path}' contains more than {_MOST_MEMBERS:,} files: it is not unpacked")
+
+
+def _write(content, size, path):
+  """Writes a new file; raises FileExistsError if there is one."""
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  with open(path, 'xb') as file:
+    shutil.copyfileobj(content, file, _CHUNK_BYTES)
+    if file.tell() != size:
+      raise EOFError(f"it ends within '{os.path.basename(path)}'")
+
+
+def _damaged(path, reason):
+  return diagnostics.UserError(f"'{path}' cannot be unpacked: {reason}")
+
+
+class _TooLargeError(Exception):
+  """A stream has more bytes than expected."""
+
+
+class _Limited(io.RawIOBase):
+  """The bytes of a stream, up to a limit.
+
+  Attributes:
+    ends_with_zeros: whether the last block was of zeros: the end mark of tar.
+  """
+
+  def __init__(self, stream, limit):
+    self._stream, self._left, self._last = stream, limit, b''
+
+  @property
+  def ends_with_zeros(self):
+    return self._last == bytes(tarfile.BLOCKSIZE)
+
+  def readable(self):
+    return True
+
+  def read(self, size=-1):
+    data = self._stream.read(size)
+    self._left -= len(data)
+    if self._left < 0:
+      raise _TooLargeError
+    self._last = (self._last + data[-tarfile.BLOCKSIZE:])[-tarfile.BLOCKSIZE:]
+    return data
+
+  def read_to_end(self):
+    """Reads the rest: gzip compares its checksum only at the end."""
+    while self.read(_CHUNK_BYTES):
+      pass
