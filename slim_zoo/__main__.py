@@ -19,6 +19,7 @@ COMMANDS = {
         'export_inference_graph', 'write a graph without weights, for freeze_graph'),
     'inspect': ('inspect', 'show which network a checkpoint is of'),
     'networks': ('networks', 'list the networks with their costs'),
+    'weights': ('weights', 'list and download the published checkpoints'),
     'convert-weights': (
         'convert_weights', 'convert weights from and to Keras and PyTorch'),
     'convert-images': (

@@ -29,6 +29,7 @@ from slim_zoo.config.export import ExportConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.options import Config, options_of
 from slim_zoo.config.training import TrainConfig
+from slim_zoo.config.weights import WeightsConfig
 from slim_zoo.diagnostics import UserError
 
 
@@ -179,6 +180,34 @@ def inspect(**options):
   start_up.load_without_notes()
   from slim_zoo.tasks import inspect as task
   return task.inspect(config)
+
+
+@_arguments_of(WeightsConfig)
+def weights(**options):
+  """Downloads a published checkpoint; `slim-zoo weights --list` shows all.
+
+  Every function takes `checkpoint_path='published:NAME'` and downloads it by itself.
+
+  Args:
+    **options: `get='mobilenet_v1_1.0_224'`, and `framework='keras'` or 'timm' for the
+      weights of another framework, which are not the published ones.
+
+  Returns:
+    The `slim_zoo.tasks.weights.FoundWeights`: `checkpoint`, `facts` (network, image
+    size, classes, preprocessing, accuracy), `is_published`.
+
+  Raises:
+    UserError: there is no such checkpoint, no address has it, or the cache cannot be
+      written.
+  """
+  config = WeightsConfig.from_options(options)
+  if config.weights.list:
+    raise UserError('list is for the command: leave it out,'
+                    ' slim_zoo.catalog.published.PUBLISHED has the rows')
+  config.check()
+  start_up.load_without_notes()
+  from slim_zoo.tasks import weights as task
+  return task.get(config, os.environ)
 
 
 def _call(function, options):

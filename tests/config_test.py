@@ -22,6 +22,7 @@ from slim_zoo.config.export import ExportConfig, ExportGraphConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.listing import CurvesConfig, NetworksConfig
 from slim_zoo.config.training import TrainConfig
+from slim_zoo.config.weights import WeightsConfig
 from tests.conftest import ROOT
 
 # The config of each command, by its module.
@@ -30,7 +31,7 @@ CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig, 'classify': ClassifyCon
            'inspect': InspectConfig, 'benchmark': BenchmarkConfig,
            'networks': NetworksConfig, 'curves': CurvesConfig,
            'convert_images': ConvertImagesConfig, 'download': DownloadConfig,
-           'convert_weights': ConvertWeightsConfig}
+           'convert_weights': ConvertWeightsConfig, 'weights': WeightsConfig}
 # Defaults of the established training script.
 ESTABLISHED = {
     'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,

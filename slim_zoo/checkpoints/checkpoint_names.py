@@ -9,6 +9,7 @@ import os
 import re
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import published
 from slim_zoo.checkpoints import file_kinds, state_file
 
 # Names that the training loop writes; a folder may also contain other checkpoints.
@@ -71,11 +72,16 @@ def check_there(path: str) -> None:
   """Raises UserError for a path without a checkpoint; does not check the content.
 
   Args:
-    path: a prefix, one of its files, or a folder.
+    path: a prefix, one of its files, a folder, or 'published:NAME', which may still
+      have to be downloaded.
 
   Raises:
     UserError: the message describes what is there instead.
   """
+  name = published.name_in(path)
+  if name is not None:
+    published.get(name)
+    return
   if os.path.isdir(path):
     if not latest(path) and not names_in(path):
       raise none_in(path)

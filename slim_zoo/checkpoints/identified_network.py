@@ -3,7 +3,7 @@
 import dataclasses
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, published
 from slim_zoo.checkpoints import (
     comparison,
     identify,
@@ -67,16 +67,29 @@ def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
   if card and card.num_classes != num_labels - card.labels_offset:
     # The offset is for the labels of another data set.
     card = dataclasses.replace(card, labels_offset=0)
-  model_name = card.model_name if card else options.model_name or default_model_name
+  row = None if card else _published(checkpoint, shapes, options.model_name)
+  model_name = (card.model_name if card else row.network if row else
+                options.model_name or default_model_name)
   labels_offset = options.labels_offset
   if labels_offset is None:
-    labels_offset = card.labels_offset if card else 0
+    labels_offset = (card.labels_offset if card else
+                     row.labels_offset(num_labels) if row else 0)
   network = trained_network.resolve(
       checkpoint, model_name, num_labels - labels_offset, card, options,
-      default_model_name=default_model_name)
+      default_model_name=default_model_name, num_labels=num_labels)
   if network.image_size:
     networks.check_image_size(model_name, network.image_size, flag='eval_image_size')
   return _complete(network, card_note, shapes, options.quantize)
+
+
+def _published(checkpoint, shapes, model_name):
+  """Returns the row of the archive that a folder is named after, if they fit."""
+  row = published.of_path(checkpoint)
+  if row is None or model_name not in (None, row.network):
+    return None
+  fits = any(match.fits and (match.network, match.num_classes) == (
+      row.network, row.num_classes) for match in identify.identify(shapes, limit=None))
+  return row if fits else None
 
 
 def _complete(network, card_note, shapes, quantize):

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import published
 from slim_zoo.checkpoints import (
     checkpoint_names,
     contents,
     file_kinds,
+    published_weights,
     renaming,
     run_checkpoints,
     state_file,
@@ -33,9 +35,17 @@ def find(path: str) -> str:
 
   Prints a warning if the folder's state file names checkpoints of another folder.
 
+  Args:
+    path: also 'published:NAME': such a checkpoint is downloaded unless it is in the
+      cache, see `published_weights`.
+
   Raises:
     UserError: there is none; the message describes what is there instead.
   """
+  name = published.name_in(path)
+  if name is not None:
+    return published_weights.get(
+        published.get(name), published_weights.places(os.environ), shapes_of)
   checkpoint_names.check_there(path)
   if not os.path.isdir(path):
     # Users give one of its files.
@@ -47,6 +57,15 @@ def find(path: str) -> str:
     print(warning, file=sys.stderr, flush=True)
   checkpoint_names.check_there(newest[0])
   return newest[0]
+
+
+def shapes_of(path: str) -> dict[str, list[int]]:
+  """Returns the shape of each variable of the checkpoint at a prefix, by name.
+
+  Raises:
+    UserError: it is damaged, or not a checkpoint.
+  """
+  return open_reader(path).get_variable_to_shape_map()
 
 
 def open_reader(path: str):

@@ -117,11 +117,12 @@ def resolve(checkpoint: str, model_name: str, num_classes: int | None,
             options: NetworkOptions = NetworkOptions(), *,
             channels: int | None = None, weights_size: int | None = None,
             size_option: str = 'eval_image_size',
-            default_model_name: str | None = None) -> TrainedNetwork:
+            default_model_name: str | None = None,
+            num_labels: int | None = None) -> TrainedNetwork:
   """Returns the network of a checkpoint, with all known options.
 
   Args:
-    checkpoint: prefix of the checkpoint.
+    checkpoint: prefix of the checkpoint, or 'published:NAME'.
     model_name: a name of `catalog.networks.NETWORKS`.
     num_classes: number of classes of its logits.
     card: facts of its run; None without a run card.
@@ -130,14 +131,17 @@ def resolve(checkpoint: str, model_name: str, num_classes: int | None,
     weights_size: the image size if the weights depend on it.
     size_option: the name of the command's option for the size.
     default_model_name: the default network of the command; None: it has no default.
+    num_labels: number of labels of the data set; None: it is unknown.
   """
   defaults = _defaults(model_name, size_option, default_model_name)
   chosen = {'model_name': options.model_name, size_option: options.image_size,
             'preprocessing_name': options.preprocessing_name,
             'use_grayscale': options.use_grayscale,
             'labels_offset': options.labels_offset}
-  recorded, source = _recorded(
-      checkpoint, model_name, num_classes, card, size_option, defaults)
+  recorded, source = (
+      _of_card(card, size_option, defaults) if card else _of_published(
+          published.find(model_name, num_classes, checkpoint), size_option, defaults,
+          num_labels))
   if weights_size:
     recorded[size_option] = weights_size
   values = {name: _first(chosen[name], recorded.get(name), default)
@@ -170,18 +174,24 @@ def _defaults(model_name, size_option, default_model_name):
           'use_grayscale': False, 'labels_offset': 0}
 
 
-def _recorded(checkpoint, model_name, num_classes, card, size_option, defaults):
-  """Returns (options by name, text of their source) of run card or published facts."""
-  if card is None:
-    row = published.find(model_name, num_classes, checkpoint)
-    return ({} if row is None else {
-        size_option: row.image_size, 'preprocessing_name': row.preprocessing},
-            f'no run card; assuming the published {model_name}:')
+def _of_card(card, size_option, defaults):
+  """Returns (options by name, text of their source) of a run card."""
   network_option = {'model_name': card.model_name} if defaults['model_name'] else {}
   return {**network_option, size_option: card.image_size or defaults[size_option],
           'preprocessing_name': card.preprocessing_name,
           'use_grayscale': card.use_grayscale, 'labels_offset': card.labels_offset
           }, 'from the run card beside the checkpoint:'
+
+
+def _of_published(row, size_option, defaults, num_labels):
+  """Returns (options by name, text of their source) of published facts, if any."""
+  if row is None:
+    return {}, ''
+  network_option = {'model_name': row.network} if defaults['model_name'] else {}
+  return {**network_option, size_option: row.image_size,
+          'preprocessing_name': row.preprocessing,
+          'labels_offset': row.labels_offset(num_labels)
+          }, f'no run card; assuming the published {row.name}:'
 
 
 def _first(*values):

@@ -12,13 +12,12 @@ checkpoints are recognized by; after adding or changing a network store both wit
   slim-zoo networks --measure --filter=my_net
 """
 
-import fnmatch
 import json
 import os
 
-from slim_zoo import diagnostics, start_up
+from slim_zoo import start_up
 from slim_zoo.catalog import complexity, networks, published, variables
-from slim_zoo.commands import option_flags, running
+from slim_zoo.commands import option_flags, running, tables
 from slim_zoo.config.listing import NetworksConfig
 
 option_flags.define(NetworksConfig)
@@ -35,17 +34,8 @@ def select(pattern: str) -> list[networks.Network]:
   Raises:
     UserError: there is none.
   """
-  if any(character in pattern for character in '*?['):
-    fits = lambda name: fnmatch.fnmatchcase(name, pattern.lower())
-  else:
-    fits = lambda name: pattern.lower() in name
-  rows = [row for name, row in networks.NETWORKS.items() if fits(name)]
-  if not rows:
-    raise diagnostics.UserError(
-        f"--filter='{pattern}' fits no network's name: expected part of a name or a"
-        " pattern, as in --filter='resnet_v?_50'"
-        f'{diagnostics.suggestion(pattern, networks.NETWORKS)}')
-  return rows
+  return [networks.NETWORKS[name] for name in tables.fitting(
+      pattern, networks.NETWORKS, 'network', 'resnet_v?_50')]
 
 
 def record(row: networks.Network, cost: complexity.Complexity | None) -> dict:
@@ -64,8 +54,8 @@ def record(row: networks.Network, cost: complexity.Complexity | None) -> dict:
 
 
 def _published(name):
-  """Returns the facts of the published checkpoint as plain values, or None."""
-  facts = published.PUBLISHED.get(name)
+  """Returns the facts of the main published checkpoint, or None."""
+  facts = published.main_of(name)
   return facts and {
       'num_classes': facts.num_classes, 'preprocessing': facts.preprocessing,
       'image_size': facts.image_size, 'top_1': facts.top_1, 'top_5': facts.top_5,
@@ -118,20 +108,12 @@ def as_json(records: list[dict]) -> str:
 
 def as_text(records: list[dict]) -> str:
   """Returns the records as aligned columns."""
-  lines = [_HEADINGS, *map(cells, records)]
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  return '\n'.join(
-      '  '.join(text.rjust(width) if heading in _RIGHT_ALIGNED else text.ljust(width)
-                for heading, text, width in zip(_HEADINGS, line, widths, strict=True)
-                ).rstrip()
-      for line in lines)
+  return tables.as_text(_HEADINGS, _RIGHT_ALIGNED, map(cells, records))
 
 
 def as_markdown(records: list[dict]) -> str:
   """Returns the records as a Markdown table."""
-  rule = ['---:' if heading in _RIGHT_ALIGNED else '---' for heading in _HEADINGS]
-  return '\n'.join(f"| {' | '.join(line)} |"
-                   for line in (_HEADINGS, rule, *map(cells, records)))
+  return tables.as_markdown(_HEADINGS, _RIGHT_ALIGNED, map(cells, records))
 
 
 def measure(rows: list[networks.Network], costs: dict[str, complexity.Complexity],

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 
+from slim_zoo import diagnostics
+from slim_zoo.catalog import published
 from slim_zoo.checkpoints import (
   checkpoint_names,
   run_card,
@@ -17,8 +19,9 @@ from slim_zoo.config.training import TrainConfig
 def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
   """Returns a config whose unset options are as the run card has them.
 
-  The card is of the run in the train_dir, which continues, or of checkpoint_path. Call
-  it before `config.check()`: faults in the paths are for the check.
+  The card is of the run in the train_dir, which continues, or of checkpoint_path. For a
+  published checkpoint, 'published:NAME', the facts of the catalog are taken. Call it
+  before `config.check()`: faults in the paths are for the check.
 
   Args:
     config: of the new run.
@@ -29,25 +32,39 @@ def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
   """
   checkpoint = _first_checkpoint(
       config.run.train_dir, config.initialization.checkpoint_path)
-  card, note = run_card.facts_of(checkpoint) if checkpoint else (None, None)
-  if card is None:
+  name = published.name_in(checkpoint) if checkpoint else None
+  row = published.PUBLISHED.get(name)
+  card, note = (
+      run_card.facts_of(checkpoint) if checkpoint and name is None else (None, None))
+  known = card or row
+  if known is None:
     return config, note
-  options = _network_options(config)
-  if options.model_name not in (None, card.model_name):
+  options, model_name = _network_options(config), (
+      card.model_name if card else row.network)
+  if options.model_name not in (None, model_name):
     return config, None  # The table of restored variables says what is restored.
-  if (options.labels_offset is None
+  if (card and options.labels_offset is None
       and card.dataset_name != config.data.dataset_name):
     # The offset belongs to the labels of another data set.
     card = dataclasses.replace(card, labels_offset=config.data.labels_offset)
   network = trained_network.resolve(
-      checkpoint, card.model_name, card.num_classes, card, options,
+      checkpoint, model_name, known.num_classes, card, options,
       size_option='train_image_size',
-      default_model_name=options_of(Network)['model_name'].default)
+      default_model_name=options_of(Network)['model_name'].default,
+      num_labels=_num_labels(config.data))
   adopted = dict(network.adopted)
   data = {name: adopted.pop(name) for name in ('labels_offset',) if name in adopted}
   return dataclasses.replace(
       config, network=dataclasses.replace(config.network, **adopted),
       data=dataclasses.replace(config.data, **data)), next(iter(network.notes), None)
+
+
+def _num_labels(data):
+  """Returns the number of labels of the data set; None if there is none."""
+  try:
+    return data.spec().num_classes
+  except diagnostics.UserError:
+    return None
 
 
 def _network_options(config):
@@ -61,7 +78,10 @@ def _network_options(config):
 
 
 def _first_checkpoint(train_dir, checkpoint_path):
-  """Returns the prefix of the checkpoint that the run begins from, as far as seen."""
+  """Returns the checkpoint that the run begins from, as far as seen.
+
+  It is a prefix, or 'published:NAME'.
+  """
   for path in filter(None, (train_dir, checkpoint_path)):
     if os.path.isdir(path):
       newest = run_checkpoints.newest_first(path)

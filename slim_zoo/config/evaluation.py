@@ -5,7 +5,7 @@ import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, published
 from slim_zoo.checkpoints import checkpoint_names, trained_network
 from slim_zoo.config.data import Network, Records
 from slim_zoo.config.options import Config, Group, option
@@ -47,8 +47,10 @@ class EvaluatedCheckpoint(Group):
     """
     if self.watch_timeout_secs and not self.watch:
       raise diagnostics.UserError('--watch_timeout_secs has no effect without --watch')
-    if self.watch and any(os.path.isfile(self.checkpoint_path + suffix)
-                          for suffix in ('', '.index')):
+    if self.watch and (
+        published.name_in(self.checkpoint_path) is not None
+        or any(os.path.isfile(self.checkpoint_path + suffix)
+               for suffix in ('', '.index'))):
       raise diagnostics.UserError(
           f'--watch needs a folder of checkpoints, {self.checkpoint_path} is one'
           ' checkpoint')
