@@ -186,7 +186,7 @@ def table_of_arguments():
   rows = ['| function | part of its config | arguments |', '|---|---|---|']
   for function, command in (('train', 'train'), ('evaluate', 'eval'),
                             ('classify', 'classify'), ('export', 'export'),
-                            ('inspect', 'inspect')):
+                            ('inspect', 'inspect'), ('weights', 'weights')):
     for field, group in CONFIGS[command].groups().items():
       names = ', '.join(f'`{name}`' for name in options.options_of(group))
       rows.append(f'| `{function}` | {field.replace("_", " ")} | {names} |')

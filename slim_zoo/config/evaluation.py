@@ -16,8 +16,8 @@ class EvaluatedCheckpoint(Group):
   """Which weights are evaluated."""
 
   checkpoint_path: str = option(
-      '/tmp/tfmodel/', 'Checkpoint to evaluate, or a folder: its latest checkpoint.',
-      is_path=True)
+      '/tmp/tfmodel/', 'Checkpoint to evaluate, or a folder: its latest checkpoint; or'
+      ' published:NAME, as slim-zoo weights --list shows it.', is_path=True)
   moving_average_decay: float | None = option(
       None, 'Evaluate the moving averages of the weights, which training kept. Any'
       ' value above 0 reads them, such as 0.9999.', float, lower=0, upper=1)

@@ -18,7 +18,8 @@ class Initialization(Group):
       ' run, on --checkpoint_path or on random weights, and never write over a run.',
       choices=('auto', 'resume', 'finetune', 'scratch'))
   checkpoint_path: str | None = option(
-      None, 'Checkpoint, or folder of checkpoints, to begin from.', str, is_path=True)
+      None, 'Checkpoint, or folder of checkpoints, to begin from; or published:NAME, as'
+      ' slim-zoo weights --list shows it.', str, is_path=True)
   checkpoint_exclude_scopes: str | None = option(
       None, 'Scopes of the checkpoint, separated by commas, that are not restored;'
       ' auto: the head of the network if its classes are others.', str)

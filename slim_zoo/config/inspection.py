@@ -12,8 +12,8 @@ class InspectedCheckpoint(Group):
   """What is inspected."""
 
   checkpoint_path: str | None = option(
-      None, 'Checkpoint, any of its files, or a folder, for the latest in it.', str,
-      is_path=True)
+      None, 'Checkpoint, any of its files, or a folder, for the latest in it; or'
+      ' published:NAME, as slim-zoo weights --list shows it.', str, is_path=True)
   json: bool = option(
       False, 'Print one JSON object, with null for what is not there.')
   check_values: bool = option(

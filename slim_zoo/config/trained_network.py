@@ -14,7 +14,8 @@ class TrainedCheckpoint(Group):
   """Which checkpoint, and what it does not say of itself."""
 
   checkpoint_path: str | None = option(
-      None, 'Checkpoint, or a folder: its latest checkpoint.', str, is_path=True)
+      None, 'Checkpoint, or a folder: its latest checkpoint; or published:NAME, as'
+      ' slim-zoo weights --list shows it.', str, is_path=True)
   model_name: str | None = option(
       None, 'Name of the network; by default read from the checkpoint.', str)
   num_classes: int | None = option(

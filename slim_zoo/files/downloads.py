@@ -158,6 +158,7 @@ def _fetch(url, path, filename, resume=False, most_bytes=None):
         if not chunk:
           break
         file.write(chunk)
+        file.flush()  # A killed process has written what came.
         done += len(chunk)
         progress.update(done)
         if most_bytes is not None and done > most_bytes:
