@@ -48,7 +48,8 @@ def checkpoint(network='lenet', classes=10, name='lenet.ckpt', extra=()):
 
 
 def shapes_of(prefix):
-  with open(f'{prefix}.index') as file:
+  path = f'{prefix}.index' if os.path.exists(f'{prefix}.index') else prefix
+  with open(path) as file:
     return json.load(file)
 
 
@@ -166,6 +167,20 @@ def test_of_several_checkpoints_the_averages_are_taken(tmp_path, server):
   assert get(tmp_path, server.url) == str(tmp_path / 'cache/lenet_28/model-9')
   assert shapes_of(tmp_path / 'cache/lenet_28/model-9').keys() == (
       variables.load()['lenet'].shapes.keys())
+
+
+def test_a_checkpoint_of_one_file(tmp_path, server):
+  """Before TensorFlow 1.0 there was no .index file."""
+  content = checkpoint()['lenet.ckpt.index']
+  server.files['/lenet_28.tgz'] = packed({'lenet.ckpt': content, 'eval.graph': b''})
+  assert get(tmp_path, server.url) == str(tmp_path / 'cache/lenet_28/lenet.ckpt')
+  assert below(tmp_path / 'cache/lenet_28') == ['lenet.ckpt', 'published.json']
+
+
+def test_a_cache_whose_path_is_a_pattern(tmp_path, server):
+  """TensorFlow would not find a checkpoint there."""
+  with pytest.raises(UserError, match=r"has a '\[' in it"):
+    get(tmp_path / 'a[1]', server.url)
 
 
 @pytest.mark.parametrize('knows_ranges', [True, False])

@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog.published import Published
@@ -95,44 +95,61 @@ def get(row: Published, where: Places, shapes_of: Callable[[str], Shapes]) -> st
   Args:
     row: of the catalog.
     where: the cache, and mirrors.
-    shapes_of: returns the shape of each variable of the checkpoint at a prefix, by
-      name; raises UserError if it cannot be read.
+    shapes_of: reads the checkpoint at a prefix and returns the shape of each variable
+      by name; raises UserError if it is not whole.
 
   Raises:
     UserError: no address has the archive, or the cache cannot be written.
   """
-  folder, is_waiting, failures = os.path.join(where.cache, row.name), False, 0
+  checkpoint_names.check_no_pattern(where.cache)
+  is_waiting = False
   while (prefix := cached(row, where)) is None:
     try:
-      with staging.resumable(folder, row.name) as work:
-        if cached(row, where):
-          work.drop()  # Another process was faster.
-        else:
-          _fill(row, where, work, shapes_of)
+      with writing(where.cache):
+        _fill_alone(row, where, shapes_of)
     except staging.BusyError:
       if not is_waiting:
         _say(f'another process downloads {row.name}: waiting for it')
       is_waiting = True
       time.sleep(_PAUSE_SECONDS)
-    except FileNotFoundError as error:
-      # The other process has just removed its hidden folder.
-      failures += 1
-      if failures > _MOST_FAILURES:
-        raise _no_cache(where.cache, error) from error
-    except OSError as error:
-      raise _no_cache(where.cache, error) from error
   return prefix
+
+
+def _fill_alone(row, where, shapes_of):
+  """Downloads an archive, unless another process has done it meanwhile.
+
+  Raises:
+    BusyError: another process does it.
+  """
+  folder = os.path.join(where.cache, row.name)
+  for failures in range(_MOST_FAILURES):
+    try:
+      with staging.resumable(folder, row.name) as work:
+        if cached(row, where):
+          work.drop()
+        else:
+          _fill(row, where, work, shapes_of)
+      return
+    except FileNotFoundError:
+      # The other process has just removed its hidden folder.
+      if failures == _MOST_FAILURES - 1:
+        raise
 
 
 def _say(text):
   print(text, file=sys.stderr, flush=True)
 
 
-def _no_cache(cache, error):
-  return diagnostics.UserError(
-      f"cannot write to the cache '{cache}' ({error.strerror or error}): free some"
-      f' space, or set {CACHE_VARIABLE} to another folder, and run the same command'
-      ' again')
+@contextlib.contextmanager
+def writing(cache: str) -> Iterator[None]:
+  """Raises UserError if the block cannot write to the cache."""
+  try:
+    yield
+  except OSError as error:
+    raise diagnostics.UserError(
+        f"cannot write to the cache '{cache}' ({error.strerror or error}): free some"
+        f' space, or set {CACHE_VARIABLE} to another folder, and run the same command'
+        ' again') from error
 
 
 def _fill(row, where, work, shapes_of):

@@ -45,7 +45,7 @@ def find(path: str) -> str:
   name = published.name_in(path)
   if name is not None:
     return published_weights.get(
-        published.get(name), published_weights.places(os.environ), shapes_of)
+        published.get(name), published_weights.places(os.environ), verify)
   checkpoint_names.check_there(path)
   if not os.path.isdir(path):
     # Users give one of its files.
@@ -57,15 +57,6 @@ def find(path: str) -> str:
     print(warning, file=sys.stderr, flush=True)
   checkpoint_names.check_there(newest[0])
   return newest[0]
-
-
-def shapes_of(path: str) -> dict[str, list[int]]:
-  """Returns the shape of each variable of the checkpoint at a prefix, by name.
-
-  Raises:
-    UserError: it is damaged, or not a checkpoint.
-  """
-  return open_reader(path).get_variable_to_shape_map()
 
 
 def open_reader(path: str):
@@ -102,16 +93,21 @@ def read_values(path: str, names: Iterable[str]) -> dict[str, np.ndarray]:
     return {name: np.asarray(reader.get_tensor(name)) for name in names}
 
 
-def verify(path: str) -> None:
+def verify(path: str) -> dict[str, list[int]]:
   """Reads every value of a checkpoint, to detect damage before any work.
+
+  Returns:
+    The shape of each variable, by name.
 
   Raises:
     UserError: it is damaged; the message lists other checkpoints of the folder.
   """
   reader = open_reader(path)
+  shapes = reader.get_variable_to_shape_map()
   with damage_as_user_error(path):
-    for name in reader.get_variable_to_shape_map():
+    for name in shapes:
       reader.get_tensor(name)
+  return shapes
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def get(config: WeightsConfig, environment: Mapping[str, str]) -> FoundWeights:
   where = published_weights.places(environment, options.mirrors)
   if options.framework:
     return convert(row, options.framework, where.cache, options.python)
-  checkpoint = published_weights.get(row, where, restore.shapes_of)
+  checkpoint = published_weights.get(row, where, restore.verify)
   top_5 = '' if row.top_5 is None else f', top-5 {row.top_5}'
   return FoundWeights(checkpoint, row, True, (
       f"'{checkpoint}': {row.network}, {row.num_classes} classes, images of"
@@ -73,9 +73,8 @@ def convert(row: published.Published, framework: str, cache: str, python: str = 
     to_slim: converts weights, like `converting.to_slim`.
 
   Raises:
-    UserError: the framework has no network that computes the same, or its weights
-      cannot be downloaded.
-    OSError: the cache cannot be written.
+    UserError: the framework has no network that computes the same, its weights cannot
+      be downloaded, or the cache cannot be written.
   """
   pair = pairs.find(row.network, _FRAMEWORKS[framework])
   if pair.needs_training:
@@ -90,7 +89,8 @@ def convert(row: published.Published, framework: str, cache: str, python: str = 
         background='add' if row.num_classes == _WITH_BACKGROUND else 'keep',
         image_size=row.image_size, python=python,
         fold_normalization='fold' in pair.preprocessing)
-    with staging.replacing(folder, f'{file}.index') as new:
+    with published_weights.writing(cache), staging.replacing(
+        folder, f'{file}.index') as new:
       unfinished = os.path.join(new, file)
       lines = [line.replace(unfinished, target)
                for line in to_slim(pair, 'pretrained', unfinished, options)]

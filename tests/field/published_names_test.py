@@ -1,9 +1,11 @@
 """published:NAME as --checkpoint_path, and the command slim-zoo weights."""
 
+import io
 import json
 import os
 import re
 import signal
+import tarfile
 import time
 
 import pytest
@@ -11,7 +13,12 @@ from PIL import Image
 
 import slim_zoo
 from slim_zoo.catalog import published, variables
-from slim_zoo.checkpoints import identified_network, trained_network
+from slim_zoo.checkpoints import (
+    identified_network,
+    published_weights,
+    restore,
+    trained_network,
+)
 from slim_zoo.checkpoints.trained_network import NetworkOptions
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.training import TrainConfig
@@ -102,6 +109,21 @@ def test_a_command_downloads_what_is_not_in_the_cache(server, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)['image_size'] == 128
   assert len(server.asked) == asked + 1
+
+
+def test_an_archive_without_values_is_not_taken(archive, tmp_path):
+  with tarfile.open(fileobj=io.BytesIO(archive)) as whole:
+    files = {member.name: whole.extractfile(member).read() for member in whole}
+  with archive_server() as damaged:
+    for path, suffix in (('/a', '.index'), ('/b', '')):
+      damaged.files[f'{path}/{ROW.file}'] = packed({
+          name: data if name.endswith('.index') else data[:1000]
+          for name, data in files.items() if name.endswith(suffix)})
+    where = published_weights.Places(
+        str(tmp_path), (f'{damaged.url}/a', f'{damaged.url}/b', damaged.url))
+    damaged.files[f'/{ROW.file}'] = archive
+    assert published_weights.get(ROW, where, restore.verify)
+    assert len(damaged.asked) == 3
 
 
 def test_the_list_shows_what_is_cached(cache, tmp_path):
