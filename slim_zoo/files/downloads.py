@@ -141,7 +141,7 @@ def _fetch(url, path, filename, resume=False, most_bytes=None):
     if resume and _size(path) and _is_about_part(error):
       _remove(path)
       return _fetch(url, path, filename, resume, most_bytes)
-    raise failed(error) from error
+    raise failed(_reason(error)) from error
   if resume and not is_part:
     _store_version(response, path)
   with response, open(path, 'ab' if resume else 'wb') as file:
@@ -166,6 +166,13 @@ def _fetch(url, path, filename, resume=False, most_bytes=None):
           raise failed(f'more than {most_bytes:,} bytes came')
   if total is not None and done != total:
     raise failed(f'{done} of {total} bytes came')
+
+
+def _reason(error):
+  """Returns an error as text; urllib puts the cause of some into brackets."""
+  is_packed = isinstance(error, urllib.error.URLError) and not isinstance(
+      error, urllib.error.HTTPError)
+  return error.reason if is_packed else error
 
 
 def _is_about_part(error):
