@@ -67,7 +67,9 @@ FORMATS = {
     'tflite_int8': Format(
         'model_int8.tflite', Tolerance(0.6, 0.85),
         'TensorFlow Lite, whole numbers of 8 bits throughout'),
-    'onnx': Format('model.onnx', _EXACT, 'ONNX, float32'),
+    'onnx': Format(
+        'model.onnx', _EXACT,
+        'ONNX, float32, or 8 bits of a quantized checkpoint'),
 }
 
 

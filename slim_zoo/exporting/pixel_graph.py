@@ -108,11 +108,13 @@ class PixelGraph:
     graph: holds nothing else.
     images: the placeholder 'input', float32 [batch, height, width, channels], values
       0 to 255.
+    logits: float32 [batch, classes].
     probabilities: 'probabilities', float32 [batch, classes].
   """
 
   graph: tf.Graph
   images: tf.Tensor
+  logits: tf.Tensor
   probabilities: tf.Tensor
 
 
@@ -123,9 +125,9 @@ def build(trained: TrainedNetwork, network: inference_graph.InferenceGraph,
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(
         tf.float32, [batch_size, size, size, trained.channels], INPUT)
-    _, probabilities = network.attach(scaled(images, trained))
+    logits, probabilities = network.attach(scaled(images, trained))
     outputs = answers(probabilities, trained)
-  return PixelGraph(graph, images, outputs['probabilities'])
+  return PixelGraph(graph, images, logits, outputs['probabilities'])
 
 
 def answers(probabilities: tf.Tensor, trained: TrainedNetwork) -> dict[str, tf.Tensor]:

@@ -28,27 +28,30 @@ class QuantizedGraph:
 
   Attributes:
     graph: holds nothing else.
-    images: the placeholder 'input', float32 [1, height, width, channels]: what the
+    images: the placeholder 'input', float32 [batch, height, width, channels]: what the
       pixels stand for.
-    probabilities: float32 [1, classes].
+    logits: float32 [batch, classes].
+    probabilities: float32 [batch, classes].
     scale: of a pixel in `images`.
     zero_point: the pixel that stands for 0.
   """
 
   graph: tf.Graph
   images: tf.Tensor
+  logits: tf.Tensor
   probabilities: tf.Tensor
   scale: float
   zero_point: int
 
 
-def build(trained: TrainedNetwork, network: inference_graph.InferenceGraph
-          ) -> QuantizedGraph:
-  """Returns the graph of a quantized network for one image.
+def build(trained: TrainedNetwork, network: inference_graph.InferenceGraph,
+          batch_size: int | None = 1) -> QuantizedGraph:
+  """Returns the graph of a quantized network.
 
   Args:
     trained: says the preprocessing.
     network: of `trained`, with its ranges.
+    batch_size: None leaves it open.
 
   Raises:
     UserError: the preprocessing is not the same for each pixel.
@@ -59,24 +62,29 @@ def build(trained: TrainedNetwork, network: inference_graph.InferenceGraph
   size = trained.image_size
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(
-        tf.float32, [1, size, size, trained.channels], pixel_graph.INPUT)
-    _, probabilities = network.attach(images)
+        tf.float32, [batch_size, size, size, trained.channels], pixel_graph.INPUT)
+    logits, probabilities = network.attach(images)
     probabilities = tf.identity(probabilities, 'probabilities')
   if np.abs(left).max() < 1e-6 * scale:
-    return QuantizedGraph(graph, images, probabilities, scale, zero_point)
+    return QuantizedGraph(
+        graph, images, logits, probabilities, scale, zero_point)
   graph_def = graph.as_graph_def()
   _add_to_first_bias(graph_def, left)
   with tf.Graph().as_default() as graph:
     tf.import_graph_def(graph_def, name='')
   return QuantizedGraph(
-      graph, graph.get_tensor_by_name(images.name),
-      graph.get_tensor_by_name(probabilities.name), scale, zero_point)
+      graph, *(graph.get_tensor_by_name(tensor.name)
+               for tensor in (images, logits, probabilities)), scale, zero_point)
+
+
+def takes_pixels(trained: TrainedNetwork) -> bool:
+  """Returns whether preprocessing is the same for each pixel, as `build` needs it."""
+  return networks.preprocessing_family(trained.preprocessing_name) != 'cifarnet'
 
 
 def _preprocessing(trained):
   """Returns (scale, shift of each channel): values are pixels * scale + shift."""
-  family = networks.preprocessing_family(trained.preprocessing_name)
-  if family == 'cifarnet':
+  if not takes_pixels(trained):
     raise diagnostics.UserError(
         f'{trained.model_name} has cifarnet preprocessing, which scales each image by'
         ' its own pixels: an 8-bit input cannot; train with'

@@ -11,7 +11,7 @@ import sys
 REACHED = 77
 # TensorFlow itself, what imports it, and what downloads or starts processes.
 _HEAVY = {'tensorflow', 'tf_keras', 'tf_slim', 'tensorflow_datasets',
-          'sklearn', 'torch', 'timm', 'onnxruntime', 'tf2onnx', 'matplotlib',
+          'sklearn', 'torch', 'timm', 'onnxruntime', 'onnx', 'matplotlib',
           'benchmarks'}
 _HEAVY_PARTS = {'urllib.request', 'slim_zoo.tf_compat', 'slim_zoo.files.downloads'}
 

@@ -1,0 +1,1 @@
+"""ONNX models of frozen networks: a table of operations, written with `onnx`."""

@@ -1,0 +1,120 @@
+"""From a frozen TensorFlow graph to the nodes of an ONNX graph."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.exporting.onnx_graph import builder, known, layout
+from slim_zoo.tf_compat import tf
+
+# They are made of constants and names when an image graph is attached.
+_PREFIXES = ('frozen/', 'weights/')
+
+
+def refuse(operation: tf.Operation, reason: str) -> diagnostics.UserError:
+  """Returns the error for an operation that cannot be translated."""
+  return diagnostics.UserError(
+      f"--format=onnx has no translation of the layer '{name_of(operation)}':"
+      f' {operation.type} {reason}; use --format=saved_model')
+
+
+def name_of(operation: tf.Operation) -> str:
+  """Returns the name of an operation in the network."""
+  name = operation.name
+  for prefix in _PREFIXES:
+    name = name.removeprefix(prefix)
+  return name
+
+
+class Translation:
+  """The ONNX values of the tensors of one graph, as far as they are translated.
+
+  Attributes:
+    builder: has the nodes.
+    grids: the `quantized.Grid` of each value that is rounded to 8 bits, by its name.
+  """
+
+  def __init__(self, output_operations: Sequence[tf.Operation]):
+    self.builder = builder.Builder()
+    self.grids: dict[str, object] = {}
+    self._values: dict[str, str] = {}
+    self._needed = known.needed(output_operations)
+
+  def operations(self) -> list[tf.Operation]:
+    """Returns the operations that the outputs need, each after its inputs."""
+    graph = next(iter(self._needed)).graph
+    return [operation for operation in graph.get_operations()
+            if operation in self._needed]
+
+  def set_value(self, tensor: tf.Tensor, name: str) -> None:
+    """Says that `name` is the value of a tensor."""
+    self._values[tensor.name] = name
+
+  def value(self, tensor: tf.Tensor) -> str:
+    """Returns the value of a tensor that is no constant, channels first."""
+    return self._values[tensor.name]
+
+  def operand(self, tensor: tf.Tensor, rank: int) -> str:
+    """Returns the value of a tensor or constant that meets tensors of `rank`."""
+    constant = known.value(tensor)
+    if constant is None:
+      return self.value(tensor)
+    return self.builder.constant(
+        layout.broadcastable(constant, rank), name_of(tensor.op))
+
+  def reader(self, tensor: tf.Tensor) -> tf.Operation | None:
+    """Returns the operation that reads a tensor, if it is only one."""
+    readers = [operation for operation in tensor.consumers()
+               if operation in self._needed]
+    return readers[0] if len(readers) == 1 else None
+
+  def reshaped(self, value: str, before: Sequence[int | None],
+               after: Sequence[int | None], name: str) -> str:
+    """Adds what makes a value one of another shape, as TensorFlow orders the axes.
+
+    Args:
+      value: its name.
+      before: its shape in TensorFlow; one dimension may be None.
+      after: the new shape in TensorFlow; likewise.
+      name: of the result.
+    """
+    value = self.in_order(
+        value, layout.held(len(before)), range(len(before)), before, name)
+    order = layout.held(len(after))
+    if layout.moves(range(len(after)), order, after):
+      value = self._with_shape(value, after, name)
+      return self.in_order(value, range(len(after)), order, after, name)
+    return self._with_shape(value, layout.permuted(after, len(after)), name)
+
+  def in_order(self, value: str, order: Sequence[int], wanted: Sequence[int],
+               shape: Sequence[int | None], name: str) -> str:
+    """Adds a transposition, unless the order of the axes makes no difference.
+
+    The shape of the value may have other places for axes of size 1 afterwards; a
+    Reshape must follow where that is not wanted.
+    """
+    order, wanted = list(order), list(wanted)
+    if not layout.moves(order, wanted, shape):
+      return value
+    return self.builder.node('Transpose', [value], f'{name}/transposed',
+                             perm=[order.index(axis) for axis in wanted])
+
+  def _with_shape(self, value, shape, name):
+    sizes = np.array([-1 if size is None else size for size in shape], np.int64)
+    return self.builder.node(
+        'Reshape', [value, self.builder.constant(sizes, f'{name}/shape')], name)
+
+
+def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
+  """Returns the shape of a tensor, of which only the batch may be unknown.
+
+  Raises:
+    UserError: more is unknown.
+  """
+  if tensor.shape.rank is None:
+    raise refuse(operation, 'with a value of unknown rank')
+  shape = tensor.shape.as_list()
+  if None in shape[1:]:
+    raise refuse(operation, f'with an unknown size in {shape}: it needs the image size')
+  return shape
