@@ -11,6 +11,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 
 PACKAGES = ('nets', 'datasets', 'preprocessing', 'deployment')
 
@@ -35,6 +36,10 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
 
   def __init__(self, packages):
     self._packages = packages
+
+  def leave(self, names):
+    """Finds packages of these names no more."""
+    self._packages = [name for name in self._packages if name not in set(names)]
 
   def find_spec(self, fullname, path=None, target=None):
     if fullname.split('.')[0] not in self._packages:
@@ -66,6 +71,17 @@ def install() -> None:
             f" 'import {name}' stays that package: write slim_zoo.{name} for this"
             ' one', file=sys.stderr)
   sys.meta_path.insert(0, _AliasFinder(free))
+
+
+def leave_to_programs(names: Iterable[str]) -> None:
+  """Lets packages of a program have these names, in place of the project's own.
+
+  Args:
+    names: of `PACKAGES`; not imported yet.
+  """
+  for finder in sys.meta_path:
+    if isinstance(finder, _AliasFinder):
+      finder.leave(names)
 
 
 def _add_other_folders(module, name: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 os.environ['TF_FORCE_GPU_ALLOW_GROWTH'] = 'true'
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+# Programs for TensorFlow 1 and their tests, which `slim_zoo.contrib` runs.
+collect_ignore = ['data']
 
 
 @pytest.fixture(autouse=True)

@@ -48,6 +48,7 @@ LAYERS = {
                               'exporting', 'prediction', 'weight_conversion', 'timing',
                               'config'},
     'api': {'config', 'diagnostics', 'start_up', 'tasks'},
+    'contrib': {'diagnostics', 'nets', 'slim_names', 'start_up', 'tf_compat'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
 WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',

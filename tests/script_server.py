@@ -22,9 +22,9 @@ def run_script(command: list[str], stdout: str, stderr: str,
   for path, descriptor in ((stdout, 1), (stderr, 2)):
     os.dup2(os.open(path, os.O_WRONLY), descriptor)
   try:
-    if command[:2] == ['-m', 'slim_zoo']:
+    if command[0] == '-m':
       sys.argv = command[1:]
-      runpy.run_module('slim_zoo', run_name='__main__')
+      runpy.run_module(command[1], run_name='__main__')
     else:
       sys.argv = command
       sys.path[0] = os.path.dirname(command[0])

@@ -43,6 +43,11 @@ def run(script, *arguments, **flags):
   return _run(command(script, *arguments, **flags))
 
 
+def run_module(module, *arguments):
+  """Runs `python -m module arguments...` as `run` does."""
+  return _run([sys.executable, '-m', module, *map(str, arguments)])
+
+
 def run_killed(when, script, *arguments, **flags):
   """Runs a script as `run` does, and kills it (SIGKILL) as soon as `when` is true.
 

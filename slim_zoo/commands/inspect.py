@@ -2,13 +2,15 @@
 
   slim-zoo inspect --checkpoint_path=inception_v3.ckpt
   slim-zoo inspect --checkpoint_path=runs/pets --json
+  slim-zoo inspect --checkpoint_path=model.ckpt-18 --dump=model.npz
 
 Knows the network by its variables, whatever its class count, with and without
-auxiliary head, moving averages and optimizer slots. Reads every value.
+auxiliary head, moving averages and optimizer slots. Reads every value. --dump writes
+the values of any checkpoint of TensorFlow 1 to a file that NumPy or safetensors reads.
 
 Exit codes: 0, a network of the zoo and sound; 1, no checkpoint, or a damaged one, or
 values that are not finite; 2, a wrong flag; 3, no network of the zoo: the nearest and
-what differs are shown.
+what differs are shown. With --dump, the code is 0 for any network.
 """
 
 import json
@@ -37,7 +39,7 @@ def main(unused_argv):
     for purpose, command in facts.commands.items():
       print(f'\n{purpose}:\n{command}')
   facts.check_finite()
-  return 0 if facts.network else _NO_NETWORK
+  return 0 if facts.network or config.checkpoint.dump else _NO_NETWORK
 
 
 def run_command() -> None:

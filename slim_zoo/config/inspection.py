@@ -1,10 +1,14 @@
 """Inspection: which checkpoint, how thoroughly, and how the facts are printed."""
 
 import dataclasses
+import os
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import checkpoint_names
 from slim_zoo.config.options import Config, Group, option
+
+# The formats of `checkpoints.dumping`.
+DUMP_SUFFIXES = ('.npz', '.safetensors')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +22,9 @@ class InspectedCheckpoint(Group):
       False, 'Print one JSON object, with null for what is not there.')
   check_values: bool = option(
       True, 'Read every value: shows damage, and what is not finite.')
+  dump: str | None = option(
+      None, 'Write all values, with their names, to this file: .npz or .safetensors.',
+      str, is_path=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +42,7 @@ class InspectConfig(Config):
     """Refuses a checkpoint that is not there.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none, or the file of --dump cannot be written.
     """
     path = self.checkpoint.checkpoint_path
     if not path:
@@ -43,3 +50,18 @@ class InspectConfig(Config):
           'no --checkpoint_path: name a checkpoint such as model.ckpt-1000, or a'
           ' folder')
     checkpoint_names.check_there(path)
+    if self.checkpoint.dump is not None:
+      _check_dump(self.checkpoint.dump)
+
+
+def _check_dump(path):
+  """Raises UserError for a path to which no values can be written."""
+  if not path.endswith(DUMP_SUFFIXES):
+    raise diagnostics.UserError(
+        f"--dump='{path}': expected a name that ends in {' or '.join(DUMP_SUFFIXES)}")
+  if os.path.isdir(path):
+    raise diagnostics.UserError(f"--dump='{path}' is a folder: name a file")
+  folder = os.path.dirname(path)
+  if folder and not os.path.isdir(folder):
+    raise diagnostics.UserError(
+        f"--dump='{path}': there is no folder '{folder}': make it, or name another")

@@ -1,10 +1,20 @@
-"""Inspection: `inspect(config)` returns the facts of a checkpoint."""
+"""Inspection: `inspect(config)` returns the facts of a checkpoint.
+
+It also writes the values to a file, if the config names one.
+"""
 
 import dataclasses
+import sys
 from typing import Any
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import described, inspection, trained_network
+from slim_zoo.checkpoints import (
+    described,
+    dumping,
+    inspection,
+    restore,
+    trained_network,
+)
 from slim_zoo.checkpoints.inspection import Inspection
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.nets import variables
@@ -106,9 +116,12 @@ def inspect(config: InspectConfig) -> CheckpointFacts:
   Raises:
     UserError: there is none, or it is damaged.
   """
+  options = config.checkpoint
+  if options.dump:
+    dump = dumping.write(restore.find(options.checkpoint_path), options.dump)
+    print('\n'.join(dump.lines), file=sys.stderr, flush=True)
   return facts_of(inspection.inspect(
-      config.checkpoint.checkpoint_path, variables.measure,
-      config.checkpoint.check_values))
+      options.checkpoint_path, variables.measure, options.check_values))
 
 
 def facts_of(inspected: Inspection) -> CheckpointFacts:

@@ -81,6 +81,24 @@ def build(network, images, is_training: bool, quantization: Quantization):
       logits, end_points)
 
 
+def quantize_operations(operations, is_training: bool,
+                        quantization: Quantization) -> None:
+  """Quantizes a network that is built already.
+
+  Operations that read its tensors, such as a loss, then read the rounded ones. Call it
+  before the gradients are built.
+
+  Args:
+    operations: of the network, in the order of their creation.
+    is_training: as for `build`.
+    quantization: how.
+
+  Raises:
+    UserError: there is no layer that can be quantized.
+  """
+  _Network(operations, is_training, quantization).quantized(None, {})
+
+
 class _Network:
   """One network while it is changed."""
 
