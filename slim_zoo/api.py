@@ -71,7 +71,7 @@ def train(**options):
   config = TrainConfig.from_options(options)
   config.precision.set_environment()
   if config.run.smoke:
-    start_up.load_without_notes()
+    start_up.load_without_notes(config.devices.settings)
     from slim_zoo.tasks import smoke
     return smoke.smoke_test(config)
   config, note = adopt_run_facts(adopt_cluster(config, os.environ))
@@ -81,7 +81,7 @@ def train(**options):
   if config.distribution.is_worker:
     config.run.make_train_dir()
   config.distribution.set_environment()
-  start_up.load_without_notes()
+  start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import train as task
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 
@@ -104,7 +104,7 @@ def evaluate(**options):
   config = EvaluateConfig.from_options(options)
   config.check()
   config.make_eval_dir()
-  start_up.load_without_notes()
+  start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import evaluate as task
   return task.evaluate(config, _call('evaluate', options))
 
@@ -130,7 +130,7 @@ def classify(images, **options):
   config.check()
   config.answers.make_folders()
   files = find_images(paths)
-  start_up.load_without_notes()
+  start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import classify as task
   return list(task.classify(config, files))
 
@@ -153,7 +153,7 @@ def export(**options):
   """
   config = ExportConfig.from_options(options)
   config.check()
-  start_up.load_without_notes()
+  start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import export as task
   return task.export(config)
 

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from slim_zoo.deployment.session_settings import SessionSettings
+
 # With Python's default, 700 (2000 from 3.13 on), garbage collection takes a tenth of
 # the time to build a graph.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -39,22 +41,43 @@ for line in sys.stdin.buffer:
 '''
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(settings: SessionSettings | None = None) -> None:
   """Prepares TensorFlow for a command. Call it before the import of modules that
   import `tf_compat`. Set the environment variables that TensorFlow reads before it.
+
+  Args:
+    settings: of the devices; None: the command opens no session of its own.
   """
   import_tensorflow()
+  if settings is not None:
+    open_devices(settings)
   write_processor_notes()
 
 
-def load_without_notes() -> None:
-  """Prepares TensorFlow for a function of the Python interface, unless it is loaded."""
-  if 'slim_zoo.tf_compat' in sys.modules:
-    return
+def load_without_notes(settings: SessionSettings | None = None) -> None:
+  """Prepares TensorFlow for a function of the Python interface.
+
+  Args:
+    settings: as for `load_tensorflow`. They have no effect on a program that has opened
+      a session before; a line says so.
+  """
+  is_loaded = 'slim_zoo.tf_compat' in sys.modules
   with without_notes():
     from slim_zoo.tf_compat import tf
     tf.config.list_physical_devices()  # The search for GPUs writes notes too.
-  write_processor_notes()
+  if settings is not None:
+    open_devices(settings)
+  if not is_loaded:
+    write_processor_notes()
+
+
+def open_devices(settings: SessionSettings) -> None:
+  """Opens the devices of this process; prints a line for a setting without effect."""
+  with without_notes():
+    from slim_zoo.deployment import session_configs
+    lines = session_configs.open_devices(settings)
+  for line in lines:
+    print(f'note: {line}', file=sys.stderr, flush=True)
 
 
 def import_tensorflow() -> None:

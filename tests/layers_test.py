@@ -15,7 +15,7 @@ LEFT = {'diagnostics', 'drawing', 'progress', 'files', 'tf_compat', 'catalog'}
 MODULES_OF_CONFIG = {
     'checkpoints': {'checkpoint_names', 'renaming', 'run_card', 'run_checkpoints',
                     'trained_network'},
-    'deployment': {'cluster'}, 'exporting': {'formats'},
+    'deployment': {'cluster', 'session_settings'}, 'exporting': {'formats'},
     'prediction': {'class_names', 'sources'}}
 # Each module or package of slim_zoo, and those that it may import besides itself.
 LAYERS = {
@@ -26,7 +26,7 @@ LAYERS = {
     'progress': set(),
     'files': {'diagnostics', 'progress'},
     'tf_compat': set(),
-    'start_up': {'tf_compat'},
+    'start_up': {'tf_compat', 'deployment'},
     'catalog': {'diagnostics', 'files'},
     'checkpoints': LEFT,
     'nets': LEFT,

@@ -24,7 +24,7 @@ def main(unused_argv):
   config.check()
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import benchmark
   benchmark.benchmark(config)
 

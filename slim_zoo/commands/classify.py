@@ -37,7 +37,7 @@ def main(argv):
   config.answers.make_folders()
   files = find_images(images, sys.stdin.buffer)
   # Takes seconds: only now, when the flags are right.
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import classify
   # A path that is no UTF-8 goes out as it came in.
   sys.stdout.reconfigure(errors=diagnostics.BYTES_OR_ESCAPED)

@@ -23,6 +23,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertedWeights, ConvertWeightsConfig
+from slim_zoo.deployment import session_settings
 
 option_flags.define(ConvertWeightsConfig)
 flags.DEFINE_alias('from', 'framework')
@@ -113,7 +114,7 @@ def _from_tflite(options):
   """Converts an 8-bit TensorFlow Lite file to a quantized checkpoint."""
   networks.get_image_network(options.model_name)
   _check_paths(options, into_slim=True)
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(session_settings.DEFAULTS)
   from slim_zoo.weight_conversion import from_tflite
   print('\n'.join(from_tflite.convert(
       options.model_name, options.source, options.target)))
@@ -150,7 +151,7 @@ def main(unused_argv):
     networks.check_image_size(pair.model_name, options.image_size, flag='image_size')
   _check_paths(options, into_slim)
   # Takes seconds: only now, when the flags are right.
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(session_settings.DEFAULTS)
   from slim_zoo.weight_conversion import converting
   choices = converting.Options(
       options.num_classes, options.background_class, options.image_size,

@@ -23,7 +23,7 @@ def main(unused_argv):
   config.check()
   config.make_eval_dir()
   # Takes seconds: only now, when the flags are right.
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import evaluate
   evaluate.evaluate(config, shlex.join(running.command_line(sys.argv)))
 

@@ -23,7 +23,7 @@ def main(unused_argv):
   config = ExportConfig.from_options(option_flags.given_options(ExportConfig))
   config.check()
   # Takes seconds: only now, when the flags are right.
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import export
   export.export(config)
 

@@ -32,7 +32,7 @@ def main(unused_argv):
   config.distribution.set_environment()
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import train
   words = option_flags.repeating_words(TrainConfig, without=['seed'])
   result = train.train(config, lambda seed: shlex.join(
@@ -43,7 +43,7 @@ def main(unused_argv):
 def _smoke_test(config):
   """Tries the flags on generated images."""
   config.precision.set_environment()
-  start_up.load_tensorflow()
+  start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import smoke
   result = smoke.smoke_test(config)
   print(f'smoke test passed: {result.step} steps on generated images; nothing is kept')

@@ -6,6 +6,7 @@ import fnmatch
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
+from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.precision import Precision
 
@@ -169,6 +170,7 @@ class BenchmarkConfig(Config):
   networks: TimedNetworks
   records: TimedRecords
   precision: Precision
+  devices: Devices
   measurements: Measurements
   user_options: frozenset[str] = frozenset()
 

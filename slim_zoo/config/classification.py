@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 
 from slim_zoo import diagnostics
+from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import (
     Config,
     Group,
@@ -166,6 +167,7 @@ class ClassifyConfig(Config):
   exported: ExportedModel
   prediction: Prediction
   answers: Answers
+  devices: Devices
   user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:

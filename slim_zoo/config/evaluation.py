@@ -8,6 +8,7 @@ from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks, published
 from slim_zoo.checkpoints import checkpoint_names, trained_network
 from slim_zoo.config.data import Network, Records
+from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
 
 
@@ -205,6 +206,7 @@ class EvaluateConfig(Config):
   recalibration: Recalibration
   results: Results
   server: Server
+  devices: Devices
   user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
@@ -219,6 +221,11 @@ class EvaluateConfig(Config):
     self.network.check_image_size('model_name' in self.user_options)
     self.checkpoint.check_there()
     self.recalibration.check(self.data, self.checkpoint.watch, self.user_options)
+
+  def notes(self) -> list[str]:
+    """Returns a line for each option without effect."""
+    return [*self.checkpoint.notes(), *self.lines_without_effect(
+        self.devices.without_effect(self.server.master))]
 
   def make_eval_dir(self) -> None:
     """Makes the folder of the results now, so that an error is reported early.

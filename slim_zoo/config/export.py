@@ -6,6 +6,7 @@ import os
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
+from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.trained_network import TrainedCheckpoint
 from slim_zoo.exporting import formats
@@ -105,6 +106,7 @@ class ExportConfig(Config):
   network: TrainedCheckpoint
   files: ExportedFiles
   samples: SampleImages
+  devices: Devices
   user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:

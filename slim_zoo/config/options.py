@@ -199,6 +199,16 @@ class Config:
     return {name: value if name in self.user_options else None
             for name, value in self.values().items()}
 
+  def lines_without_effect(self, causes: Mapping[str, str]) -> list[str]:
+    """Returns a line for each option that the user set and that changes nothing.
+
+    Args:
+      causes: the reasons by option name.
+    """
+    values = self.values()
+    return [f'--{name}={values[name]} has no effect with {cause}'
+            for name, cause in causes.items() if name in self.user_options]
+
 
 def comma_separated(text: str | None) -> tuple[str, ...]:
   """Returns the parts of an option's value, without blanks and empty ones."""

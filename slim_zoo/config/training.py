@@ -4,6 +4,7 @@ import dataclasses
 
 from slim_zoo.config.augmentation import Augmentation
 from slim_zoo.config.data import Data, TrainingNetwork
+from slim_zoo.config.devices import Devices
 from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.initialization import Initialization
 from slim_zoo.config.learning_rate import LearningRate
@@ -38,6 +39,7 @@ class TrainConfig(Config):
   learning_rate: LearningRate
   optimizer: Optimizer
   distribution: Distribution
+  devices: Devices
   precision: Precision
   quantization: Quantization
   validation: Validation
@@ -71,22 +73,19 @@ class TrainConfig(Config):
     """Returns a line for every option that does nothing, or less than one expects."""
     return [
         *self.augmentation.notes(self.network.use_grayscale),
-        *self._without_effect(
+        *self.lines_without_effect(
             {} if self.initialization.checkpoint_path else
             {'ignore_missing_vars': 'no --checkpoint_path'}),
         *self.loss.notes(self.network.model_name, self.user_options),
-        *self._without_effect(self.learning_rate.without_effect(
+        *self.lines_without_effect(self.learning_rate.without_effect(
             self.distribution.num_clones, self.user_options)),
-        *self._without_effect(self.optimizer.without_effect()),
+        *self.lines_without_effect(self.optimizer.without_effect()),
         *self.optimizer.notes(self.loss.weight_decay, self.user_options),
-        *self._without_effect(self.quantization.without_effect()),
-        *self._without_effect(self.distribution.without_effect()),
-        *self._without_effect(self.logging.without_effect())]
-
-  def _without_effect(self, causes):
-    values = self.values()
-    return [f'--{name}={values[name]} has no effect with {cause}'
-            for name, cause in causes.items() if name in self.user_options]
+        *self.lines_without_effect(self.quantization.without_effect()),
+        *self.lines_without_effect(self.distribution.without_effect()),
+        *self.lines_without_effect(
+            self.devices.without_effect(self.distribution.master)),
+        *self.lines_without_effect(self.logging.without_effect())]
 
   # --- Derived values. Each is defined here and nowhere else.
 

@@ -92,7 +92,7 @@ class Workers:
 
       def gather():
         # Another thread has another default graph: the session gets this one.
-        with tf.Session(target, gathered.graph, servers.session_config(
+        with tf.Session(target, gathered.graph, servers.job_config(
             self.cluster)) as session:
           return session.run(gathered)
 

@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from slim_zoo.deployment import session_configs, session_settings
 from slim_zoo.deployment.cluster import PS, WORKER, Cluster
+from slim_zoo.deployment.session_settings import SessionSettings
 from slim_zoo.diagnostics import UserError
 from slim_zoo.tf_compat import tf
 
@@ -74,8 +76,9 @@ def _check_slurm_node(cluster, node):
         ' --cluster=HOST:PORT,HOST:PORT in the order of SLURM_PROCID')
 
 
-def session_config(cluster: Cluster | None, device_filters: Sequence[str] = (),
-                   num_cpus: int = 1) -> tf.ConfigProto:
+def job_config(cluster: Cluster | None, device_filters: Sequence[str] = (),
+               num_cpus: int = 1,
+               settings: SessionSettings = session_settings.DEFAULTS) -> tf.ConfigProto:
   """Returns the configuration of sessions, and of the server that they run on.
 
   Args:
@@ -83,9 +86,10 @@ def session_config(cluster: Cluster | None, device_filters: Sequence[str] = (),
     device_filters: the devices that the process may see; by default all, but of
       workers without parameter servers only their own.
     num_cpus: logical devices that the CPU is divided into.
+    settings: memory of GPUs, threads.
   """
-  config = tf.ConfigProto(allow_soft_placement=True, device_filters=device_filters,
-                          device_count={'CPU': num_cpus})
+  config = session_configs.session_config(
+      settings, num_cpus=num_cpus, device_filters=device_filters)
   if cluster is not None and not cluster.parameter_servers:
     config.experimental.collective_group_leader = f'/job:{WORKER}/replica:0/task:0'
     config.experimental.collective_nccl = True
@@ -95,12 +99,14 @@ def session_config(cluster: Cluster | None, device_filters: Sequence[str] = (),
   return config
 
 
-def start(cluster: Cluster, num_cpus: int = 1) -> tf.train.Server:
+def start(cluster: Cluster, num_cpus: int = 1,
+          settings: SessionSettings = session_settings.DEFAULTS) -> tf.train.Server:
   """Starts the server of this process.
 
   Args:
     cluster: of which this process is a worker or a parameter server.
-    num_cpus: as for `session_config`.
+    num_cpus: as for `job_config`.
+    settings: as for `job_config`.
 
   Returns:
     The server; sessions run on its `target`.
@@ -111,7 +117,7 @@ def start(cluster: Cluster, num_cpus: int = 1) -> tf.train.Server:
   jobs = {WORKER: list(cluster.workers)}
   if cluster.parameter_servers:
     jobs[PS] = list(cluster.parameter_servers)
-  config = session_config(cluster, num_cpus=num_cpus)
+  config = job_config(cluster, num_cpus=num_cpus, settings=settings)
   del config.device_filters[:]  # They are for sessions.
   try:
     _check_port(int(cluster.address.rpartition(':')[2]))

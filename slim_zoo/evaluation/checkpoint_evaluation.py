@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from slim_zoo.checkpoints import restore
+from slim_zoo.deployment import session_configs, session_settings
 from slim_zoo.evaluation import over_split
 from slim_zoo.input import pipeline
 from slim_zoo.tf_compat import slim, tf
@@ -23,6 +24,7 @@ class Evaluation:
     labels_offset: subtracted from the labels of the records.
     multi_label: whether an image may have several classes, or none.
     master: the address of the TensorFlow server to run on; '': this process.
+    settings: of the session: memory of GPUs, threads.
   """
 
   images: pipeline.Input
@@ -34,6 +36,7 @@ class Evaluation:
   labels_offset: int
   multi_label: bool = False
   master: str = ''
+  settings: session_settings.SessionSettings = session_settings.DEFAULTS
 
   def run(self, checkpoint: str, max_num_batches: int | None = None):
     """Evaluates one checkpoint.
@@ -50,8 +53,8 @@ class Evaluation:
     """
     restore.verify(checkpoint)
     restore.plan_restore(checkpoint, self.variables).check_complete()
-    placement = tf.ConfigProto(allow_soft_placement=True)
-    with tf.Session(self.master, config=placement) as session:
+    config = session_configs.session_config(self.settings)
+    with tf.Session(self.master, config=config) as session:
       with restore.damage_as_user_error(checkpoint):
         self.saver.restore(session, checkpoint)
       return over_split.evaluate(
@@ -73,6 +76,7 @@ class FrozenEvaluation:
     num_classes: how many classes there are.
     labels_offset: subtracted from the labels of the records.
     multi_label: whether an image may have several classes, or none.
+    settings: of the sessions: memory of GPUs, threads.
     images: the input pipeline of the last run.
   """
 
@@ -81,6 +85,7 @@ class FrozenEvaluation:
   num_classes: int
   labels_offset: int
   multi_label: bool = False
+  settings: session_settings.SessionSettings = session_settings.DEFAULTS
   images: pipeline.Input | None = None
 
   def run(self, checkpoint: str, max_num_batches: int | None = None):
@@ -93,8 +98,8 @@ class FrozenEvaluation:
       self.images = self.make_images()
       batch = self.images.next_batch()
       probabilities = self.classify(checkpoint, batch.images)
-      placement = tf.ConfigProto(allow_soft_placement=True)
-      with tf.Session(config=placement) as session:
+      config = session_configs.session_config(self.settings)
+      with tf.Session(config=config) as session:
         return over_split.evaluate(
             session, self.images, batch, probabilities, self.num_classes,
             self.labels_offset, max_num_batches, multi_label=self.multi_label)
@@ -103,7 +108,9 @@ class FrozenEvaluation:
 def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
           labels_offset: int = 0,
           moving_average_decay: float | None = None, master: str = '',
-          multi_label: bool = False) -> Evaluation:
+          multi_label: bool = False,
+          settings: session_settings.SessionSettings = session_settings.DEFAULTS
+          ) -> Evaluation:
   """Builds a network in evaluation mode over an input, in the default graph.
 
   Args:
@@ -116,6 +123,7 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
     master: the address of the TensorFlow server to run on; '': this process.
     multi_label: whether an image may have several classes, or none: probabilities
       are then of sigmoids, not of the softmax.
+    settings: of the session: memory of GPUs, threads.
   """
   tf.train.get_or_create_global_step()
   batch = images.next_batch()
@@ -127,4 +135,4 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
   probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(logits)
   return Evaluation(images, probabilities, batch, variables,
                     tf.train.Saver(variables), num_classes, labels_offset, multi_label,
-                    master)
+                    master, settings)

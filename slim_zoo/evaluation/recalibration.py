@@ -16,6 +16,7 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
+from slim_zoo.deployment import session_configs, session_settings
 from slim_zoo.evaluation import predictions
 from slim_zoo.input import pipeline
 from slim_zoo.nets import normalization
@@ -68,13 +69,16 @@ class Recalibration:
       self._of_batch = {
           name: variable.read_value() for name, variable in self._statistics.items()}
 
-  def run(self, checkpoint: str, num_batches: int, master: str = '') -> str:
+  def run(self, checkpoint: str, num_batches: int, master: str = '',
+          settings: session_settings.SessionSettings = session_settings.DEFAULTS
+          ) -> str:
     """Writes a checkpoint with the new statistics beside one; returns its prefix.
 
     Args:
       checkpoint: its prefix; it is not changed.
       num_batches: how many batches of images to use.
       master: the address of a TensorFlow server; '': this process.
+      settings: of the session: memory of GPUs, threads.
 
     Raises:
       UserError: the checkpoint or the records cannot be read, there is such a
@@ -87,8 +91,8 @@ class Recalibration:
           ' --recalibrate_batch_norm, or remove it')
     restore.verify(checkpoint)
     restore.plan_restore(checkpoint, self._variables).check_complete()
-    placement = tf.ConfigProto(allow_soft_placement=True)
-    with tf.Session(master, config=placement) as session:
+    config = session_configs.session_config(settings)
+    with tf.Session(master, config=config) as session:
       self._saver.restore(session, checkpoint)
       statistics = self._estimate(session, num_batches)
     _write(checkpoint, target, statistics)

@@ -200,7 +200,9 @@ def run(kind: str, path: str, inputs: dict[str, np.ndarray]) -> dict[str, Answer
     done = subprocess.run(
         [sys.executable, _RUNTIME, kind, path, inputs_path, outputs_path], text=True,
         check=False,
-        capture_output=True, env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'})
+        # It shares the GPU with this process.
+        capture_output=True, env={'TF_FORCE_GPU_ALLOW_GROWTH': 'true', **os.environ,
+                                  'TF_CPP_MIN_LOG_LEVEL': '3'})
     if done.returncode:
       lines = [line for line in done.stderr.splitlines() if line.strip()]
       raise diagnostics.UserError(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
+from slim_zoo.deployment import session_configs, session_settings
 from slim_zoo.images import image_decoding
 from slim_zoo.inference import inference_graph
 from slim_zoo.prediction import classifier, explanation
@@ -91,6 +92,7 @@ class CheckpointModel:
     trained: the network. With `use_grayscale` images are turned to gray as they were
       in training.
     extras: the results to compute besides probabilities.
+    settings: of the session: memory of GPUs, threads.
 
   Attributes:
     num_classes: as many as there are probabilities.
@@ -102,7 +104,8 @@ class CheckpointModel:
     UserError: the checkpoint cannot be read, or lacks one of the extras.
   """
 
-  def __init__(self, trained: TrainedNetwork, extras: Extras = Extras()):
+  def __init__(self, trained: TrainedNetwork, extras: Extras = Extras(),
+               settings: session_settings.SessionSettings = session_settings.DEFAULTS):
     self.num_classes = trained.num_classes
     self.preprocessing_name = trained.preprocessing_name
     self.heat_end_point = None
@@ -115,7 +118,8 @@ class CheckpointModel:
     self.image_size = network.images.shape.as_list()[1]
     self._fetches = self._tensors(network, extras)
     self._prepare = _preparation(network, trained)
-    self._session = tf.Session(graph=network.graph)
+    self._session = tf.Session(
+        graph=network.graph, config=session_configs.session_config(settings))
 
   def _tensors(self, network, extras):
     """Returns the tensors of a `classifier.Predictions`, by attribute."""

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from slim_zoo import diagnostics
+from slim_zoo.deployment import session_configs, session_settings
 from slim_zoo.exporting import to_saved_model
 from slim_zoo.prediction import classifier
 from slim_zoo.tf_compat import tf
@@ -38,6 +39,7 @@ class ExportedModel:
 
   Args:
     folder: of `find`.
+    settings: of the session: memory of GPUs, threads.
 
   Attributes:
     num_classes: as many as there are probabilities.
@@ -47,9 +49,11 @@ class ExportedModel:
     UserError: it cannot be read, or takes no image files.
   """
 
-  def __init__(self, folder: str):
+  def __init__(self, folder: str, settings: session_settings.SessionSettings =
+               session_settings.DEFAULTS):
     self.labels_folder = os.path.join(folder, _LABELS_FOLDER)
-    self._session = tf.Session(graph=tf.Graph())
+    self._session = tf.Session(
+        graph=tf.Graph(), config=session_configs.session_config(settings))
     try:
       with self._session.graph.as_default():
         meta = tf.saved_model.load(

@@ -46,7 +46,8 @@ def benchmark(config: BenchmarkConfig) -> list[dict]:
   settings = [
       Setting(name, size, config.networks.image_size, precision.data_format,
               config.networks.num_clones, xla=precision.xla,
-              mixed_precision=precision.mixed_precision)
+              mixed_precision=precision.mixed_precision,
+              session=config.devices.settings)
       for name in names for size in config.networks.sizes_of_batches()]
   failed = _time_all(config, settings, stored)
   if config.measurements.plot and stored.rows:

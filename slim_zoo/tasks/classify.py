@@ -104,7 +104,8 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
 def _exported_model(config):
   """Returns (model, names of the classes) of an export."""
   options = config.network
-  model = exported_model.ExportedModel(exported_model.find(config.exported.export))
+  model = exported_model.ExportedModel(
+      exported_model.find(config.exported.export), config.devices.settings)
   names, notes = class_names.of_classes(
       model.num_classes, options.labels_file, options.labels_offset or 0,
       [model.labels_folder], needs_labels=bool(options.labels_offset))
@@ -123,7 +124,8 @@ def _checkpoint_model(config, paths):
     _print_notes(['as the data set in the run card is: --multi_label'])
   model = checkpoint_model.CheckpointModel(network, checkpoint_model.Extras(
       features=bool(options.features), feature_end_point=options.feature_end_point,
-      heat=bool(options.explain), heat_end_point=options.explain_end_point))
+      heat=bool(options.explain), heat_end_point=options.explain_end_point),
+      config.devices.settings)
   crop = networks.crop_note(
       model.preprocessing_name, model.image_size, image_files.sizes_of(paths[:_SIZED]))
   _print_notes([crop] if crop else [])

@@ -119,7 +119,7 @@ def evaluate(config: EvaluateConfig, command: str,
     UserError: the records or the checkpoint cannot be read; one line that says what
       to do.
   """
-  _print_notes(config.checkpoint.notes())
+  _print_notes(config.notes())
   _print_notes(unused_gpus.notes(), sys.stderr)
   with tf.Graph().as_default():
     if config.checkpoint.watch:
@@ -250,10 +250,12 @@ def _evaluation(config, dataset, network, part=None):
   if not master:
     return checkpoint_evaluation.FrozenEvaluation(
         make_images, _classify_with(network, is_multi_label),
-        network.num_classes, network.labels_offset, is_multi_label)
+        network.num_classes, network.labels_offset, is_multi_label,
+        config.devices.settings)
   return checkpoint_evaluation.build(
       make_images(), _network_fn(network), network.num_classes, network.labels_offset,
-      config.checkpoint.moving_average_decay, master, is_multi_label)
+      config.checkpoint.moving_average_decay, master, is_multi_label,
+      config.devices.settings)
 
 
 def _classify_with(network, is_multi_label):
@@ -286,7 +288,7 @@ def _recalibrated(config, checkpoint, network):
         runs_here=not master, cache_dir=data.cache_dir)
     target = recalibration.Recalibration(
         images, _network_fn(network), config.checkpoint.moving_average_decay).run(
-            checkpoint, num_batches, master)
+            checkpoint, num_batches, master, config.devices.settings)
   share = recalibration.MOST_JUDGED / dataset.num_samples
   part = held_out.Part(share, is_held_out=True) if share < 1 else None
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from slim_zoo.checkpoints import run_card
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.training import TrainConfig
+from slim_zoo.deployment import session_settings
 from slim_zoo.tasks import evaluate
 
 # Options that training and evaluation have in common.
 _SHARED = ('dataset_name', 'dataset_dir', 'labels_offset', 'model_name',
            'preprocessing_name', 'use_grayscale', 'train_image_size',
-           'moving_average_decay')
+           'moving_average_decay', *session_settings.NAMES)
 _FOLDER = 'eval'
 
 

@@ -8,7 +8,7 @@ from slim_zoo.config import clusters
 from slim_zoo.config.distribution import SLURM, Distribution
 from slim_zoo.config.global_batch import divide_global_batch
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.deployment import agreement, cluster, servers
+from slim_zoo.deployment import agreement, cluster, servers, session_settings
 from slim_zoo.tasks import training_input
 from slim_zoo.training import job_state, sessions, starting_point
 from slim_zoo.training.team import Team
@@ -18,7 +18,8 @@ _MAY_DIFFER = frozenset({
     'train_dir', 'dataset_dir', 'cache_dir', 'checkpoint_path', 'init', 'cluster',
     'worker_hosts', 'ps_hosts', 'job_name', 'task', 'num_readers', 'seed',
     'num_preprocessing_threads', 'log_every_n_steps', 'save_summaries_secs',
-    'save_interval_secs', 'sample_predictions'})
+    'save_interval_secs', 'sample_predictions',
+    *session_settings.NAMES})
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
@@ -44,7 +45,7 @@ def start_server(config: TrainConfig):
   own = config.distribution.own_cluster
   if own is None:
     return None
-  server = servers.start(own, config.distribution.num_cpus)
+  server = servers.start(own, config.distribution.num_cpus, config.devices.settings)
   served = (f' and {len(own.parameter_servers)} parameter servers'
             if own.parameter_servers else '')
   print(f'{own.describe(own.job_name, own.task)} of {len(own.workers)} workers{served}',
@@ -137,12 +138,14 @@ def end(config: TrainConfig, server) -> None:
     servers.say_that_a_worker_ended(server.target, config.distribution.own_cluster)
 
 
-def place(machines: Distribution, master: str) -> sessions.Place:
+def place(machines: Distribution, master: str,
+          settings: session_settings.SessionSettings) -> sessions.Place:
   """Returns where the sessions of a run are.
 
   Args:
     machines: of the config.
     master: the address of the TensorFlow server to run on; '': this process.
+    settings: memory of GPUs, threads.
   """
   own, needed, chief = machines.own_cluster, {}, 'the chief'
   if own is not None:
@@ -153,7 +156,7 @@ def place(machines: Distribution, master: str) -> sessions.Place:
     needed = {f'the server --master={master}': master.removeprefix('grpc://')}
   return sessions.Place(
       master, machines.is_chief, machines.device_filters, machines.num_cpus, needed,
-      chief, machines.worker_timeout_secs)
+      chief, machines.worker_timeout_secs, settings)
 
 
 def team(machines: Distribution, training_graph) -> Team:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from slim_zoo.catalog import complexity, networks
-from slim_zoo.deployment import model_deploy
+from slim_zoo.deployment import model_deploy, session_configs, session_settings
 from slim_zoo.inference import inference_graph
 from slim_zoo.nets import complexity as counting
 from slim_zoo.nets import nets_factory
@@ -46,6 +46,7 @@ class Setting:
     channels: channels of the images; None: as in the published weights.
     xla: whether XLA compiles the parts that it can.
     mixed_precision: 'none', or the 16-bit dtype of the network's computation.
+    session: memory of GPUs, threads.
   """
 
   name: str
@@ -57,6 +58,7 @@ class Setting:
   channels: int | None = None
   xla: bool = False
   mixed_precision: str = 'none'
+  session: session_settings.SessionSettings = session_settings.DEFAULTS
 
   @property
   def classes(self) -> int:
@@ -202,8 +204,8 @@ def session(setting: Setting, *initializers: tf.Operation) -> Iterator[tf.Sessio
     setting: has the number of devices.
     *initializers: run after those of the variables.
   """
-  config = tf.ConfigProto(device_count={'CPU': setting.num_clones},
-                          allow_soft_placement=True)
+  config = session_configs.session_config(
+      setting.session, num_cpus=setting.num_clones)
   with tf.Session(config=config) as opened:
     opened.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     for initializer in initializers:

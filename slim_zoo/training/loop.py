@@ -543,9 +543,9 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     # Of each session, before its first step.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
     opened = sessions.Sessions(
-        place, options.train_dir, loop.saver, servers.session_config(
+        place, options.train_dir, loop.saver, servers.job_config(
             agreement and agreement.workers.cluster, place.device_filters,
-            place.num_cpus),
+            place.num_cpus, place.settings),
         init_fn, team.sync, team.state,
         images.make_ender() if place.master else None)
     try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import checkpoint_names, state_file
-from slim_zoo.deployment import peers
+from slim_zoo.deployment import peers, session_settings
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import job_state, savers
 
@@ -45,6 +45,7 @@ class Place:
     servers: addresses, by name, of the servers that a step needs.
     chief: a name for the chief, for messages.
     timeout_secs: how long to wait for a server or for the chief; 0: forever.
+    settings: memory of GPUs, threads.
   """
 
   master: str = ''
@@ -54,6 +55,7 @@ class Place:
   servers: Mapping[str, str] = dataclasses.field(default_factory=dict)
   chief: str = 'the chief'
   timeout_secs: float = 0
+  settings: session_settings.SessionSettings = session_settings.DEFAULTS
 
 
 class Sessions:

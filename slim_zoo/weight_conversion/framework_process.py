@@ -96,7 +96,9 @@ def _call(pair, python, request):
   runner = str(_RUNNERS / pair.framework.runner)
   try:
     process = subprocess.run([python or sys.executable, runner, request], text=True,
-                             capture_output=True, check=False, stdin=subprocess.DEVNULL)
+                             capture_output=True, check=False, stdin=subprocess.DEVNULL,
+                             # It shares the GPU with this process.
+                             env={'TF_FORCE_GPU_ALLOW_GROWTH': 'true', **os.environ})
   except OSError as error:
     raise diagnostics.UserError(
         f"--python='{python}' cannot be run: {error.strerror}") from error

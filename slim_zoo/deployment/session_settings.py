@@ -1,0 +1,36 @@
+"""What sessions may take of a machine: memory of GPUs, threads. Without TensorFlow."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionSettings:
+  """Settings of all sessions of a process; the fields have the names of the options.
+
+  Attributes:
+    allow_growth: whether memory of a GPU is reserved when it is needed, not at once.
+    gpu_memory_fraction: the largest part of a GPU's memory to reserve, above 0 and up
+      to 1; None: all that is free.
+    inter_op_parallelism_threads: operations that run at the same time; 0: one for each
+      core.
+    intra_op_parallelism_threads: threads of one operation; 0: one for each core.
+  """
+
+  allow_growth: bool = True
+  gpu_memory_fraction: float | None = None
+  inter_op_parallelism_threads: int = 0
+  intra_op_parallelism_threads: int = 0
+
+
+# Settings that are about GPUs only.
+OF_GPUS = ('allow_growth', 'gpu_memory_fraction')
+NAMES = tuple(field.name for field in dataclasses.fields(SessionSettings))
+DEFAULTS = SessionSettings()
+
+
+def as_flag(settings: SessionSettings, name: str) -> str:
+  """Returns a setting as a user types it, such as --noallow_growth."""
+  value = getattr(settings, name)
+  if isinstance(value, bool):
+    return f"--{'' if value else 'no'}{name}"
+  return f'--{name}={value}'
