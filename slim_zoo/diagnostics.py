@@ -9,7 +9,8 @@ import errno
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class UserError(ValueError):
@@ -142,19 +143,24 @@ def explain_os_error(error: OSError) -> str:
 _NO_MEMORY = re.compile(
     r'OOM when allocating|out of memory|OUT_OF_MEMORY|STATUS_ALLOC_FAILED|bad_alloc'
     r'|[Ff]ailed to allocate|[Uu]nable to allocate|[Cc]annot allocate memory')
-# Flags whose values take memory, in the order to lower them.
-_MEMORY_FLAGS = ('batch_size', 'batch_sizes', 'train_image_size', 'eval_image_size',
-                 'image_size', 'num_clones')
+# Options whose values take memory, in the order to lower them.
+_MEMORY_OPTIONS = ('batch_size', 'batch_sizes', 'train_image_size', 'eval_image_size',
+                   'image_size', 'num_clones')
+# Options that choose the type of a computation, and their values for 32 bits.
+_PRECISION_OPTIONS = {'precision': 'float32', 'mixed_precision': 'none'}
 
 
-def explain_memory_error(error: BaseException) -> str | None:
+def explain_memory_error(error: BaseException,
+                         options: Mapping[str, object] = MappingProxyType({})
+                         ) -> str | None:
   """Returns one line for a computation without memory; None for another error.
 
-  It names the tensor, if the error does, and those flags of the running script that
-  take memory, with their values.
+  It names the tensor, if the error does, and those options that take memory, with
+  their values.
 
   Args:
     error: of Python or of TensorFlow, which this module does not import.
+    options: of the computation, by name; those without a limit have the value None.
   """
   text = str(error)
   is_one = isinstance(error, MemoryError) or (
@@ -164,24 +170,29 @@ def explain_memory_error(error: BaseException) -> str | None:
     return None
   tensor = re.search(r'shape ?\[([\d, ]+)\]', text)
   device = re.search(r'device:(GPU:\d+|CPU:\d+)', text)
+  advice = _memory_advice(options)
+  if device and device[1].startswith('GPU') and options.get('gpu_memory_fraction'):
+    advice.append(f"raise --gpu_memory_fraction={options['gpu_memory_fraction']}")
+  advice.append('end other programs that use the same memory')
   return ('out of memory' + (f' on {device[1]}' if device else '')
           + (f' for a tensor of shape [{tensor[1]}]' if tensor else '')
-          + f': {_memory_advice()}, or end other programs that use the same memory')
+          + f": {', '.join(advice[:-1])}, or {advice[-1]}")
 
 
-def _memory_advice():
-  from absl import flags
-
-  known = flags.FLAGS if flags.FLAGS.is_parsed() else {}
+def _memory_advice(options):
+  """Returns what a user can do, each as a part of a sentence."""
   settings = []
-  for name in _MEMORY_FLAGS:
-    if name in known:
-      value = known[name].value
-      value = ','.join(value) if isinstance(value, list) else value
+  for name in _MEMORY_OPTIONS:
+    if name in options:
+      value = options[name]
+      value = ','.join(value) if isinstance(value, (list, tuple)) else value
       # One clone or one image cannot be less.
       if value not in (1, '1') and not (name == 'num_clones' and value is None):
         settings.append(f'--{name}' + ('' if value is None else f'={value}'))
-  advice = f"lower {' or '.join(settings)}" if settings else 'use less memory'
-  if 'accumulate_steps' in known and '--batch_size' in advice:
-    advice += ' (with --accumulate_steps a step takes as many images as before)'
+  advice = [f"lower {' or '.join(settings)}" if settings else 'use less memory']
+  if 'accumulate_steps' in options and '--batch_size' in advice[0]:
+    advice[0] += ' (with --accumulate_steps a step takes as many images as before)'
+  name = next((name for name in _PRECISION_OPTIONS if name in options), None)
+  if name and options[name] == _PRECISION_OPTIONS[name] and not options.get('frozen'):
+    advice.append(f'try 16 bits by --{name}=bfloat16')
   return advice

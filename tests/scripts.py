@@ -155,10 +155,9 @@ def _run(line, kill_when=None, signal_number=signal.SIGKILL, server=None):
   return subprocess.CompletedProcess(line, returncode, *outputs)
 
 
-def may_have_gpu(signs=unused_gpus.SIGNS):
+def may_have_gpu(driver=functools.cache(unused_gpus.driver)):
   """Returns whether TensorFlow may use a GPU here, without asking it."""
-  return any(map(os.path.exists, signs)) and os.environ.get(
-      'CUDA_VISIBLE_DEVICES') not in ('', '-1')
+  return os.environ.get('CUDA_VISIBLE_DEVICES') not in ('', '-1') and bool(driver())
 
 
 def _fork(server, line, stdout, stderr, environment=None):

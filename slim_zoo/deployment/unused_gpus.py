@@ -14,7 +14,7 @@ from slim_zoo.tf_compat import tf
 
 # The devices of NVIDIA's driver.
 SIGNS = ('/dev/nvidia0', '/proc/driver/nvidia/version')
-_ASK_SECONDS = 120
+_ASK_SECONDS, _DRIVER_SECONDS = 120, 20
 _ABOUT_GPUS = re.compile(r'cuda|cudnn|cublas|dlopen|dynamic library|gpu|nvidia', re.I)
 # Time, level and place: '2026-01-31 12:00:00.123456: W tensorflow/a/b.cc:12] '.
 _PREFIX = re.compile(
@@ -26,16 +26,16 @@ def notes(signs: Sequence[str] = SIGNS, ask: Callable | None = None) -> list[str
   """Returns lines about GPUs that are there and are not used; none if all is well.
 
   Args:
-    signs: files of which one is there on a machine with a GPU.
+    signs: as for `driver`.
     ask: returns what TensorFlow says when it looks for GPUs; by default
       `what_tensorflow_says`, which takes seconds and is called only if needed.
   """
   if tf.config.list_physical_devices('GPU') or _are_hidden():
     return []
-  sign = next((path for path in signs if os.path.exists(path)), None)
-  if sign is None:
+  shown = driver(signs)
+  if shown is None:
     return []
-  first = f'no GPU is used, though there is the driver of one ({sign})'
+  first = f'no GPU is used, though there is the driver of one ({shown})'
   if not tf.test.is_built_with_cuda():
     return [f'{first}: this TensorFlow is built without CUDA, install tensorflow in'
             ' place of tensorflow-cpu']
@@ -43,6 +43,28 @@ def notes(signs: Sequence[str] = SIGNS, ask: Callable | None = None) -> list[str
   if not reasons:
     return [f'{first}, and TensorFlow does not say why']
   return [f'{first}; TensorFlow says:', *reasons]
+
+
+def driver(signs: Sequence[str] = SIGNS) -> str | None:
+  """Returns what shows that there is a GPU and its driver: its name, or a file.
+
+  Args:
+    signs: files of which one is there on a machine with a GPU.
+
+  Returns:
+    Such as 'NVIDIA A100-SXM4-40GB' or '/dev/nvidia0'; None if there is no GPU.
+  """
+  try:
+    listed = subprocess.run(
+        ['nvidia-smi', '-L'], capture_output=True, text=True, errors='replace',
+        check=False, timeout=_DRIVER_SECONDS)
+  except (OSError, subprocess.TimeoutExpired):
+    listed = None
+  # The program may be there without a GPU; then it fails.
+  names = re.findall(r'^GPU \d+: (.+?)(?: \(UUID.*)?$', listed.stdout, re.MULTILINE) if (
+      listed is not None and listed.returncode == 0) else []
+  return ', '.join(dict.fromkeys(names)) or next(
+      (path for path in signs if os.path.exists(path)), None)
 
 
 def what_tensorflow_says() -> str:

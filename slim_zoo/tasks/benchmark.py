@@ -116,8 +116,8 @@ def _time_all(config, settings, stored) -> list[str]:
       rows = _time(config, setting, matrix_rate)
     except Exception as error:
       # Whatever stops one network, the others are still to be timed.
-      line = (diagnostics.explain_memory_error(error) or str(error).strip()
-              or repr(error)).splitlines()[0]
+      line = (diagnostics.explain_memory_error(error, config.values())
+              or str(error).strip() or repr(error)).splitlines()[0]
       print(f'{setting.name}: skipped: {line}', file=sys.stderr, flush=True)
       failed.append(setting.name)
     else:

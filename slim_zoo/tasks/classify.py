@@ -22,7 +22,7 @@ from slim_zoo.prediction import (
     feature_file,
 )
 from slim_zoo.prediction.sources import NamedFiles
-from slim_zoo.tasks import trained_networks
+from slim_zoo.tasks import memory, trained_networks
 
 # The sizes of so many images are looked at before all are read.
 _SIZED = 8
@@ -79,7 +79,7 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
       could be classified.
   """
   skipped = answers.Tally(program)
-  with contextlib.ExitStack() as stack:
+  with memory.explained(config), contextlib.ExitStack() as stack:
     model, names = _exported_model(config) if config.exported.export else (
         _checkpoint_model(config, files.files))
     stack.enter_context(model)

@@ -40,6 +40,7 @@ from slim_zoo.input import (
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.tasks import memory
 from slim_zoo.tf_compat import tf
 
 
@@ -121,7 +122,7 @@ def evaluate(config: EvaluateConfig, command: str,
   """
   _print_notes(config.notes())
   _print_notes(unused_gpus.notes(), sys.stderr)
-  with tf.Graph().as_default():
+  with tf.Graph().as_default(), memory.explained(config):
     if config.checkpoint.watch:
       return _watch(config, command, has_ended)
     checkpoint = restore.find(config.checkpoint.checkpoint_path)

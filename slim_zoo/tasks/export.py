@@ -14,7 +14,7 @@ from slim_zoo.inference import inference_graph, network_graph
 from slim_zoo.input import image_samples
 from slim_zoo.nets import nets_factory
 from slim_zoo.prediction import answers, sources
-from slim_zoo.tasks import trained_networks
+from slim_zoo.tasks import memory, trained_networks
 from slim_zoo.tf_compat import tf
 
 
@@ -62,6 +62,11 @@ def export(config: ExportConfig) -> ExportResult:
     UserError: the checkpoint or the images do not fit; or a format could not be
       written, or is off: the others are there.
   """
+  with memory.explained(config):
+    return _export(config)
+
+
+def _export(config):
   if 'onnx' in config.files.format:
     to_onnx.check_installed()
   network = _network(config)

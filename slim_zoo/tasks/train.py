@@ -13,6 +13,7 @@ from slim_zoo.nets import normalization
 from slim_zoo.tasks import (
     evaluator,
     job,
+    memory,
     training_callbacks,
     training_input,
     training_report,
@@ -73,7 +74,7 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
     return TrainResult(
         config.run.train_dir, None, 'the job has ended', was_finished=True)
   try:
-    with tf.Graph().as_default(), _alone(config):
+    with tf.Graph().as_default(), _alone(config), memory.explained(config):
       result = _train(config, repeat, server)
   finally:
     # Other functions of the Python interface do not set seeds.

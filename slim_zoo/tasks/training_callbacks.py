@@ -31,7 +31,8 @@ def loop_options(config: TrainConfig, master: str) -> loop.LoopOptions:
   return loop.LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
-      config.images_per_step, job.place(machines, master, config.devices.settings))
+      config.images_per_step, job.place(machines, master, config.devices.settings),
+      config.values())
 
 
 def make(config: TrainConfig, training_graph, dataset, num_classes: int,

@@ -5,6 +5,8 @@ import errno
 import os
 import re
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import checkpoint_names
@@ -16,13 +18,15 @@ _OF_KERNELS = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError,
                tf.errors.UnimplementedError, tf.errors.InternalError)
 
 
-def answer(failure: BaseException, step: int | None, train_dir: str) -> BaseException:
+def answer(failure: BaseException, step: int | None, train_dir: str,
+           options: Mapping[str, object] = MappingProxyType({})) -> BaseException:
   """Returns what the user is to read of what ended a run; a fault of ours as it is.
 
   Args:
     failure: the first error.
     step: the last step taken; None if there was none.
     train_dir: where the run writes.
+    options: of the run by name, for what takes memory.
   """
   if isinstance(failure, diagnostics.UserError) and not isinstance(
       failure, stopping.Stopped):
@@ -30,12 +34,13 @@ def answer(failure: BaseException, step: int | None, train_dir: str) -> BaseExce
     described.exit_code = failure.exit_code
     return described
   if isinstance(failure, (tf.errors.OpError, RuntimeError, OSError, MemoryError)):
-    return explain(failure, step, train_dir) or failure
+    return explain(failure, step, train_dir, options) or failure
   return failure
 
 
-def explain(error: Exception, step: int | None,
-            train_dir: str) -> diagnostics.UserError | None:
+def explain(error: Exception, step: int | None, train_dir: str,
+            options: Mapping[str, object] = MappingProxyType({})
+            ) -> diagnostics.UserError | None:
   """Returns the user's view of what ended a run, None if it is a fault of ours.
 
   Args:
@@ -43,6 +48,7 @@ def explain(error: Exception, step: int | None,
     step: the last step taken; None if there was none.
     train_dir: where the run writes; unfinished checkpoints are removed from a
       disk that is full.
+    options: of the run by name, for what takes memory.
   """
   at = 'in the first step' if step is None else f'after step {step}'
   text = str(error)
@@ -53,7 +59,7 @@ def explain(error: Exception, step: int | None,
       place = getattr(error, 'filename', None) or train_dir
       reason = diagnostics.explain_os_error(OSError(code, '', place))
       return diagnostics.UserError(with_last_checkpoint(f'{reason} ({at})', train_dir))
-  memory = diagnostics.explain_memory_error(error)
+  memory = diagnostics.explain_memory_error(error, options)
   if memory:
     return diagnostics.UserError(with_last_checkpoint(f'{memory} ({at})', train_dir))
   return _not_computable(error) if step is None else None

@@ -8,7 +8,7 @@ workers meanwhile, if their steps would change the variables.
 import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from slim_zoo import diagnostics
 from slim_zoo.deployment import servers
@@ -46,6 +46,8 @@ class LoopOptions:
     save_interval_secs: seconds between checkpoints; 0: only at the end.
     images_per_step: that are read while the global step rises by one.
     place: where the sessions are, and whether this process is the chief.
+    memory_options: the options of the run by name; those that take memory are named
+      where it is too small.
   """
 
   train_dir: str
@@ -55,6 +57,7 @@ class LoopOptions:
   save_interval_secs: float
   images_per_step: int
   place: sessions.Place = dataclasses.field(default_factory=sessions.Place)
+  memory_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
   @property
   def is_chief(self) -> bool:
@@ -561,7 +564,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
       loop.callbacks.note(error, 'the end of the run')
     failure = loop.callbacks.failure
     if failure is not None:
-      answer = failures.answer(failure, loop.step, options.train_dir)
+      answer = failures.answer(
+          failure, loop.step, options.train_dir, options.memory_options)
       if answer is failure:
         raise failure
       raise answer from failure

@@ -6,10 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
 
+import slim_zoo
 from slim_zoo import diagnostics
 from slim_zoo.deployment import unused_gpus
+from slim_zoo.evaluation import over_split
+from slim_zoo.inference import inference_graph
+from slim_zoo.prediction import checkpoint_model
+from slim_zoo.tasks import training_callbacks
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import failures
 from tests import scripts
@@ -56,40 +60,90 @@ def test_other_errors_are_not_called_so(error):
   assert diagnostics.explain_memory_error(error) is None
 
 
-def script_without_memory(script, error):
-  """Runs a script's own answer to an error; its flags are those of the process."""
-  return subprocess.run(
+ALL = {'batch_size': 7, 'train_image_size': None, 'num_clones': 2, 'accumulate_steps': 1,
+       'mixed_precision': 'none', 'frozen': False, 'gpu_memory_fraction': 0.25}
+
+
+@pytest.mark.parametrize(('options', 'words', 'others'), [
+    (ALL, ['lower --batch_size=7 or --train_image_size or --num_clones=2 (with'
+           ' --accumulate_steps a step takes as many images as before), try 16 bits'
+           ' by --mixed_precision=bfloat16, or end other programs'], ['gpu_memory']),
+    # One image or one clone cannot be less.
+    ({'batch_size': 1, 'batch_sizes': ('1', '32'), 'num_clones': 1, 'image_size': None},
+     ['lower --batch_sizes=1,32 or --image_size, or end'], ['16 bits']),
+    ({**ALL, 'mixed_precision': 'bfloat16'}, ['--batch_size=7'], ['16 bits']),
+    ({**ALL, 'precision': 'bfloat16'}, ['--batch_size=7'], ['16 bits']),
+    ({**ALL, 'frozen': True}, ['--batch_size=7'], ['16 bits']),
+    ({}, ['out of memory: use less memory, or end other'], ['lower', '16 bits'])])
+def test_options_that_take_memory_are_named(options, words, others):
+  line = diagnostics.explain_memory_error(MemoryError(), options)
+  for word in words:
+    assert word in line
+  for word in others:
+    assert word not in line
+
+
+def test_a_limit_of_the_options_is_named():
+  line = diagnostics.explain_memory_error(
+      error_of(tf.errors.ResourceExhaustedError, OF_GPU), ALL)
+  assert ', raise --gpu_memory_fraction=0.25, or end' in line
+
+
+def test_a_command_without_such_options_answers_in_one_line():
+  done = subprocess.run(
       [sys.executable, '-c', f"""
 import sys
 sys.path.insert(0, {str(scripts.ROOT)!r})
-import slim_zoo.commands.{script}
 from slim_zoo.commands import running
 def main(argv):
-  {error}
+  raise MemoryError
 running.run(main)
-""", '--batch_size=7'], text=True, capture_output=True, check=False,
-      cwd=scripts.ROOT, timeout=scripts.TIMEOUT_SECS)
+"""], text=True, capture_output=True, check=False, timeout=scripts.TIMEOUT_SECS)
+  scripts.answer(done, 'out of memory: use less memory', code=1)
 
 
-@pytest.mark.parametrize(('script', 'words'), [
-    ('train', ['--batch_size=7', '--train_image_size', '--accumulate_steps']),
-    ('eval', ['--batch_size=7', '--eval_image_size']),
-    ('classify', ['--batch_size=7'])])
-def test_each_script_names_its_flags_that_take_memory(script, words):
-  done = script_without_memory(script, 'raise MemoryError("no more")')
-  scripts.answer(done, 'out of memory: lower', *words, code=1)
+def fail(*unused, **unused_too):
+  raise error_of(tf.errors.ResourceExhaustedError, OF_GPU)
 
 
-def test_advice_leaves_out_what_cannot_be_lower(monkeypatch):
-  values = flags.FlagValues()
-  flags.DEFINE_integer('batch_size', 1, '', flag_values=values)
-  flags.DEFINE_list('batch_sizes', ['1', '32'], '', flag_values=values)
-  flags.DEFINE_integer('num_clones', 1, '', flag_values=values)
-  flags.DEFINE_integer('image_size', None, '', flag_values=values)
-  values(['a'])
-  monkeypatch.setattr(flags, 'FLAGS', values)
-  line = diagnostics.explain_memory_error(MemoryError())
-  assert 'lower --batch_sizes=1,32 or --image_size, or end' in line
+# The function, where it runs out of memory, and a part of the message.
+FAILING = {
+    'train': (training_callbacks, 'make', '--batch_size=7 or --train_image_size'),
+    'evaluate': (over_split, 'evaluate', '--batch_size=7 or --eval_image_size'),
+    'classify': (checkpoint_model.CheckpointModel, 'predict', '--batch_size=7'),
+    'export': (inference_graph, 'of_network', 'lower --eval_image_size')}
+
+
+@pytest.mark.parametrize('name', FAILING)
+def test_each_function_names_its_options(
+    name, digits_dir, trained_dir, tmp_path, monkeypatch):
+  place, function, words = FAILING[name]
+  monkeypatch.setattr(place, function, fail)
+  digits = {'dataset_name': 'digits', 'dataset_dir': digits_dir}
+  calls = {
+      'train': lambda: slim_zoo.train(
+          **on_digits(digits_dir), train_dir=tmp_path, batch_size=7),
+      'evaluate': lambda: slim_zoo.evaluate(
+          **digits, checkpoint_path=trained_dir, eval_dir=tmp_path, batch_size=7),
+      'classify': lambda: slim_zoo.classify(
+          scripts.ROOT / 'docs' / 'step_rates.png', checkpoint_path=trained_dir,
+          batch_size=7),
+      'export': lambda: slim_zoo.export(
+          **digits, checkpoint_path=trained_dir, export_dir=tmp_path)}
+  with pytest.raises(diagnostics.UserError, match='out of memory on GPU:0') as raised:
+    calls[name]()
+  assert words in str(raised.value)
+
+
+def test_a_step_without_memory_names_the_options_and_the_checkpoint(
+    digits_dir, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+      training_callbacks, 'make', lambda *unused: [Recorder('after_step', 2, fail)])
+  with pytest.raises(diagnostics.UserError, match='out of memory on GPU:0') as raised:
+    slim_zoo.train(**on_digits(digits_dir), train_dir=tmp_path, batch_size=7,
+                   max_number_of_steps=5)
+  for words in ('lower --batch_size=7', '(after step 2). The last good checkpoint is'):
+    assert words in str(raised.value)
 
 
 # --- In a run: in a step, in a validation, and a disk that is full.
@@ -97,9 +151,6 @@ def test_advice_leaves_out_what_cannot_be_lower(monkeypatch):
 @pytest.mark.parametrize(('place', 'step'), [('after_step', 1), ('after_step', 3),
                                              ('end', 4)])
 def test_a_validation_without_memory_saves_the_weights(place, step, tmp_path):
-  def fail():
-    raise error_of(tf.errors.ResourceExhaustedError, OF_GPU)
-
   with pytest.raises(diagnostics.UserError, match='out of memory on GPU:0') as raised:
     run(tmp_path, [Recorder(place, step, fail)])
   assert f'(after step {step}). The last good checkpoint is' in str(raised.value)
@@ -156,6 +207,33 @@ def test_a_tensorflow_without_cuda_is_the_reason(sign, monkeypatch):
   assert 'built without CUDA' in line
 
 
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+  """Returns a function that makes a program in the place of the driver's."""
+  def make(prints, code=0):
+    path = tmp_path / 'nvidia-smi'
+    path.write_text(f'#!/bin/sh\ncat <<END\n{prints}\nEND\nexit {code}\n')
+    path.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+  return make
+
+
+@pytest.mark.parametrize(('prints', 'code', 'shown'), [
+    ('GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-1)\nGPU 1: Tesla T4 (UUID: GPU-2)', 0,
+     'NVIDIA A100-SXM4-40GB, Tesla T4'),
+    ('NVIDIA-SMI has failed because it could not communicate with the driver', 9, None),
+    ('No devices found.', 0, None)])
+def test_the_program_of_the_driver_is_asked(prints, code, shown, nvidia_smi, sign):
+  nvidia_smi(prints, code)
+  assert unused_gpus.driver([]) == shown
+  # The files of the driver show a GPU even if its program fails.
+  assert unused_gpus.driver([sign]) == (shown or sign)
+  lines = unused_gpus.notes([], lambda: SAID)
+  assert bool(lines) == bool(shown)
+  for line in lines[:1]:
+    assert f'the driver of one ({shown}); TensorFlow says:' in line
+
+
 @pytest.mark.parametrize(
     'reason', ['no driver', 'a GPU is used', 'hidden', 'hidden: -1'])
 def test_nothing_is_said_where_all_is_as_it_should_be(reason, sign, monkeypatch):
@@ -177,9 +255,10 @@ def test_tensorflow_is_asked_in_a_process_of_its_own():
 
 def test_scripts_are_not_forked_where_there_may_be_a_gpu(
     sign, digits_dir, tmp_path, monkeypatch):
-  assert scripts.may_have_gpu([sign])
+  assert scripts.may_have_gpu(lambda: sign)
+  assert not scripts.may_have_gpu(lambda: None)
   monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-  assert not scripts.may_have_gpu([sign])
+  assert not scripts.may_have_gpu(lambda: sign)
   assert os.environ['TF_FORCE_GPU_ALLOW_GROWTH'] == 'true'
   monkeypatch.setattr(scripts, 'may_have_gpu', lambda: True)
   monkeypatch.setattr(scripts, '_server', lambda: pytest.fail('it would be forked'))
