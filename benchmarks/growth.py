@@ -17,9 +17,10 @@ import statistics
 
 from absl import flags
 
-from benchmarks import paired_runs, ratios
+from benchmarks import paired_runs
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
+from slim_zoo.timing import ratios
 
 FLAGS = flags.FLAGS
 WHEEL = 'tf_slim wheel'

@@ -14,8 +14,9 @@ import sys
 
 from absl import flags
 
-from benchmarks import paired_runs, ratios
+from benchmarks import paired_runs
 from slim_zoo.commands import path_flags, running
+from slim_zoo.timing import ratios
 
 FLAGS = flags.FLAGS
 OURS, PLAIN, WHEEL = 'this project', 'plain graph', 'tf_slim wheel'

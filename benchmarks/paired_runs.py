@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from absl import flags
 
-from benchmarks import ratios
 from slim_zoo import diagnostics, progress
-from slim_zoo.timing import machine
+from slim_zoo.timing import machine, ratios
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TIMEOUT_SECS = 1800

@@ -25,9 +25,10 @@ import time
 import numpy as np
 from absl import flags
 
-from benchmarks import paired_runs, ratios
+from benchmarks import paired_runs
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
+from slim_zoo.timing import ratios
 
 FLAGS = flags.FLAGS
 ONE, APART = 'one process', 'apart'

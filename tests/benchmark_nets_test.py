@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from benchmarks import paired_runs, ratios
+from benchmarks import paired_runs
 from slim_zoo.drawing import charts
-from slim_zoo.timing import machine, timings
+from slim_zoo.timing import machine, ratios, timings
 from slim_zoo.timing.timings import Timings, timed
 from tests import scripts
 from tests.conftest import ROOT

@@ -6,6 +6,11 @@ import sys
 
 import pytest
 
+# The tests compare numbers of a CPU, and start processes by forks, which CUDA does not
+# survive. So a GPU is hidden from all but tests/gpu_test.py; with USE_GPU=1 it is not.
+VISIBLE_GPUS = os.environ.get('CUDA_VISIBLE_DEVICES')
+if not os.environ.get('USE_GPU'):
+  os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 # The processes of a parallel run share a GPU: none may take all of its memory.
 os.environ['TF_FORCE_GPU_ALLOW_GROWTH'] = 'true'
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -46,7 +46,7 @@ LAYERS = {
     'config': {'diagnostics', 'paths', 'catalog', *MODULES_OF_CONFIG},
     'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
                               'exporting', 'prediction', 'weight_conversion', 'timing',
-                              'config'},
+                              'config', 'start_up'},
     'api': {'config', 'diagnostics', 'start_up', 'tasks'},
     'contrib': {'diagnostics', 'nets', 'slim_names', 'start_up', 'tf_compat'},
 }
@@ -108,7 +108,7 @@ def test_imports_go_to_the_left(path):
     path.relative_to(ROOT)))
 def test_flags_stay_in_the_commands(path):
   layer = layer_of(path)
-  if layer in LAYERS and layer != 'diagnostics':
+  if layer in LAYERS:
     assert 'absl' not in {
         name.split('.')[0] for name in imports(ast.parse(path.read_text()))}
 

@@ -2,6 +2,7 @@
 
   slim-zoo benchmark --networks=resnet_v2_50,mobilenet_v2 --batch_sizes=1,32
   slim-zoo benchmark --networks='resnet_v?_50' --frozen --output=times.jsonl
+  slim-zoo benchmark --networks=resnet_v1_50 --compare=precision,xla,data_format
   slim-zoo benchmark --networks=lenet --dataset_name=digits \\
       --dataset_dir=demo/data
 
@@ -22,9 +23,14 @@ def main(unused_argv):
   """Reads the flags into a config, checks it, and times the networks."""
   config = BenchmarkConfig.from_options(option_flags.given_options(BenchmarkConfig))
   config.check()
+  if config.comparison.compare:
+    # It loads TensorFlow in processes of its own, one with XLA and one without.
+    from slim_zoo.tasks import comparison
+    comparison.compare(config)
+    return
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.
-  start_up.load_tensorflow(config.devices.settings)
+  start_up.load_tensorflow(config.session_settings)
   from slim_zoo.tasks import benchmark
   benchmark.benchmark(config)
 

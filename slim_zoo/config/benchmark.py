@@ -9,6 +9,13 @@ from slim_zoo.catalog import networks
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.precision import Precision
+from slim_zoo.deployment import session_settings
+
+# What --compare varies, and the values in the order of the table.
+COMPARED = {'precision': ('float32', 'bfloat16', 'float16'), 'xla': (False, True),
+            'data_format': ('NHWC', 'NCHW')}
+# The options that set it, if they are not of the same name.
+OPTIONS_OF = {'precision': ('precision', 'mixed_precision')}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +37,8 @@ class TimedNetworks(Group):
       False, 'Time the graph that classification runs on: weights as constants, batch'
       ' norm folded. Implies --mode=forward.')
   num_clones: int = option(
-      1, 'Copies of the network, each on a logical CPU device of its own.', lower=1)
+      1, 'Copies of the network, each on a device of its own: a GPU, a part of the GPU'
+      ' if there is one only, or a logical CPU.', lower=1)
   num_batches: int = option(100, 'Batches that are timed.', lower=1)
   num_batches_burn_in: int = option(
       10, 'Batches before them that do not count.', lower=0)
@@ -160,6 +168,52 @@ class Measurements(Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class Comparison(Group):
+  """Comparison of the ways to compute a network."""
+
+  compare: tuple[str, ...] = option(
+      (), 'Time every combination of the values of these options, of precision, xla,'
+      ' data_format, in turn, and print one table with the rates relative to the first'
+      ' combination. A combination that this device cannot run is listed with the'
+      ' reason.')
+  rounds: int = option(
+      7, 'With --compare: rounds, in each of which every combination runs an equal part'
+      ' of --num_batches. An interval needs five.', lower=5)
+
+  def values(self) -> dict[str, tuple]:
+    """Returns the values of each compared option by name."""
+    return {name: COMPARED[name] for name in dict.fromkeys(self.compare)}
+
+  def check(self, user_options: frozenset[str]) -> None:
+    """Refuses options that make no sense.
+
+    Args:
+      user_options: names of the options that the user set.
+
+    Raises:
+      UserError: the first fault.
+    """
+    if not self.compare:
+      if 'rounds' in user_options:
+        raise diagnostics.UserError(f'--rounds={self.rounds} has no effect without'
+                                    ' --compare')
+      return
+    for name in self.compare:
+      if name not in COMPARED:
+        raise diagnostics.unknown_name('option to compare', name, COMPARED)
+      for given in OPTIONS_OF.get(name, (name,)):
+        if given in user_options:
+          raise diagnostics.UserError(
+              f'--{given} and --compare={name}: a comparison has all values of {name},'
+              ' leave one of them out')
+    for name in ('dataset_dir', 'output', 'plot'):
+      if name in user_options:
+        raise diagnostics.UserError(
+            f'--{name} with --compare: a comparison is on images in memory and prints'
+            ' one table; leave one of them out')
+
+
+@dataclasses.dataclass(frozen=True)
 class BenchmarkConfig(Config):
   """Everything that decides what is timed; groups in the order of --help.
 
@@ -172,6 +226,7 @@ class BenchmarkConfig(Config):
   precision: Precision
   devices: Devices
   measurements: Measurements
+  comparison: Comparison
   user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
@@ -181,4 +236,11 @@ class BenchmarkConfig(Config):
       UserError: the first fault.
     """
     self.networks.check(self.precision, self.user_options)
+    self.comparison.check(self.user_options)
     self.records.check(self.networks.names(), self.user_options)
+
+  @property
+  def session_settings(self) -> session_settings.SessionSettings:
+    """The settings of all sessions of this process."""
+    return dataclasses.replace(
+        self.devices.settings, num_gpus=self.networks.num_clones)

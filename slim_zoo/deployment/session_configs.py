@@ -5,9 +5,12 @@ first session asks. Later sessions share them, whatever their configurations say
 `open_devices` opens the first session, before any other part of the project opens one.
 """
 
+import functools
 import glob
 import os
 import pathlib
+import re
+import subprocess
 from collections.abc import Sequence
 
 from slim_zoo.deployment import session_settings
@@ -19,6 +22,10 @@ _ENVIRONMENT = 'TF_FORCE_GPU_ALLOW_GROWTH'
 _FORCED = {'true': True, 'false': False}
 # The name that TensorFlow gives the threads of its first session.
 _THREADS = 'tf_Compute'
+# Of the free memory of a GPU, logical GPUs get so much. What they get of a GPU whose
+# memory is not known.
+_SHARE_OF_FREE, _UNKNOWN_MIB = 0.8, 4096
+_DRIVER_SECONDS = 20
 # What the first session of this process asked for; None: `open_devices` opened none.
 _opened: SessionSettings | None = None
 
@@ -40,9 +47,34 @@ def session_config(settings: SessionSettings = session_settings.DEFAULTS, *,
       intra_op_parallelism_threads=settings.intra_op_parallelism_threads)
   memory = config.gpu_options
   memory.allow_growth = settings.allow_growth
-  if settings.gpu_memory_fraction is not None:
+  if 0 < len(tf.config.list_physical_devices('GPU')) < settings.num_gpus:
+    # TensorFlow refuses a fraction beside the sizes of logical GPUs.
+    share = (settings.gpu_memory_fraction or _SHARE_OF_FREE) / settings.num_gpus
+    memory.visible_device_list = '0'
+    memory.experimental.virtual_devices.add(
+        memory_limit_mb=[int(_free_mib() * share)] * settings.num_gpus)
+  elif settings.gpu_memory_fraction is not None:
     memory.per_process_gpu_memory_fraction = settings.gpu_memory_fraction
   return config
+
+
+@functools.cache
+def _free_mib():
+  """Returns the free memory of the first GPU when it is first asked for."""
+  return free_mib()
+
+
+def free_mib() -> int:
+  """Returns the free memory of the first GPU in MiB, as the driver's program says."""
+  try:
+    printed = subprocess.run(
+        ['nvidia-smi', '--query-gpu=memory.free', '--format=csv,noheader,nounits'],
+        capture_output=True, text=True, errors='replace', check=False,
+        timeout=_DRIVER_SECONDS).stdout
+  except (OSError, subprocess.TimeoutExpired):
+    return _UNKNOWN_MIB
+  numbers = re.match(r'\s*(\d+)', printed)
+  return int(numbers[1]) if numbers else _UNKNOWN_MIB
 
 
 def open_devices(settings: SessionSettings) -> list[str]:

@@ -14,17 +14,21 @@ class SessionSettings:
     inter_op_parallelism_threads: operations that run at the same time; 0: one for each
       core.
     intra_op_parallelism_threads: threads of one operation; 0: one for each core.
+    num_gpus: GPUs that are needed. If the machine has one or more, but fewer, its first
+      GPU is divided into so many logical ones.
   """
 
   allow_growth: bool = True
   gpu_memory_fraction: float | None = None
   inter_op_parallelism_threads: int = 0
   intra_op_parallelism_threads: int = 0
+  num_gpus: int = 1
 
 
 # Settings that are about GPUs only.
 OF_GPUS = ('allow_growth', 'gpu_memory_fraction')
-NAMES = tuple(field.name for field in dataclasses.fields(SessionSettings))
+# Settings that users set by options.
+NAMES = (*OF_GPUS, 'inter_op_parallelism_threads', 'intra_op_parallelism_threads')
 DEFAULTS = SessionSettings()
 
 

@@ -20,6 +20,8 @@ _ABOUT_GPUS = re.compile(r'cuda|cudnn|cublas|dlopen|dynamic library|gpu|nvidia',
 _PREFIX = re.compile(
     r'^(\d{4}-\d\d-\d\d [\d:.]+: )?[IWEF](\d{4} [\d:.]+ +\d+)? ?\S*\.cc:\d+\] ')
 _LINES = 6
+# A line of nvidia-smi -L: 'GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-1)'.
+_LISTED = re.compile(r'^GPU \d+: (.+?)(?: \(UUID.*)?$', re.MULTILINE)
 
 
 def notes(signs: Sequence[str] = SIGNS, ask: Callable | None = None) -> list[str]:
@@ -61,10 +63,17 @@ def driver(signs: Sequence[str] = SIGNS) -> str | None:
   except (OSError, subprocess.TimeoutExpired):
     listed = None
   # The program may be there without a GPU; then it fails.
-  names = re.findall(r'^GPU \d+: (.+?)(?: \(UUID.*)?$', listed.stdout, re.MULTILINE) if (
-      listed is not None and listed.returncode == 0) else []
+  lists = listed is not None and listed.returncode == 0
+  names = _LISTED.findall(listed.stdout) if lists else []
   return ', '.join(dict.fromkeys(names)) or next(
       (path for path in signs if os.path.exists(path)), None)
+
+
+def used() -> list[str]:
+  """Returns the names of the GPUs that TensorFlow uses."""
+  return [
+      tf.config.experimental.get_device_details(gpu).get('device_name', 'a GPU')
+      for gpu in tf.config.list_physical_devices('GPU')]
 
 
 def what_tensorflow_says() -> str:

@@ -42,20 +42,25 @@ def benchmark(config: BenchmarkConfig) -> list[dict]:
   # What is slow is what a benchmark is to measure.
   for note in training_updates.check_computation(config.precision, refuses_slow=False):
     print(f'note: {note}', flush=True)
-  names, precision = config.networks.names(), config.precision
-  settings = [
-      Setting(name, size, config.networks.image_size, precision.data_format,
-              config.networks.num_clones, xla=precision.xla,
-              mixed_precision=precision.mixed_precision,
-              session=config.devices.settings)
-      for name in names for size in config.networks.sizes_of_batches()]
-  failed = _time_all(config, settings, stored)
+  failed = _time_all(config, settings(config), stored)
   if config.measurements.plot and stored.rows:
     _draw(config.measurements.plot, stored.rows)
   if failed:
     raise diagnostics.UserError(
-        f"{len(failed)} of {len(names)} networks failed: {', '.join(failed)}")
+        f'{len(failed)} of {len(config.networks.names())} networks failed:'
+        f" {', '.join(failed)}")
   return stored.rows
+
+
+def settings(config: BenchmarkConfig) -> list[Setting]:
+  """Returns what is timed: each network with each size of a batch."""
+  options, precision = config.networks, config.precision
+  return [
+      Setting(name, size, options.image_size, precision.data_format,
+              options.num_clones, xla=precision.xla,
+              mixed_precision=precision.mixed_precision,
+              session=config.session_settings)
+      for name in options.names() for size in options.sizes_of_batches()]
 
 
 class _Measurements:
@@ -146,10 +151,7 @@ def _matrix_rate(config) -> float:
 def _time(config, setting, matrix_rate) -> list[dict]:
   """Times a network; prints the lines as they come, and returns the rows."""
   precision = config.precision
-  computation.check_data_format(
-      precision.data_format, setting.name,
-      precision.data_format in nets_factory.data_formats(setting.name),
-      tf.as_dtype(precision.dtype), '')
+  check_data_format(config, setting)
   clones = f' for each of {setting.num_clones} clones' if setting.num_clones > 1 else ''
   bits = (f', in {precision.mixed_precision}'
           if precision.mixed_precision != 'none' else '')
@@ -169,6 +171,15 @@ def _time(config, setting, matrix_rate) -> list[dict]:
     print('\n'.join(f'  {line}' for line in slowest.pop('lines')), flush=True)
     rows[-1].update(slowest)
   return rows
+
+
+def check_data_format(config: BenchmarkConfig, setting: Setting) -> None:
+  """Raises UserError if a network will not be computed in the data format."""
+  precision = config.precision
+  computation.check_data_format(
+      precision.data_format, setting.name,
+      precision.data_format in nets_factory.data_formats(setting.name),
+      tf.as_dtype(precision.dtype), '')
 
 
 def _measurements(config, setting):

@@ -41,12 +41,12 @@ class Setting:
     batch_size: images of each clone.
     image_size: height and width; None: the network's own.
     data_format: 'NHWC', or 'NCHW' for a network that computes channels first.
-    num_clones: number of clones, each on its own logical CPU.
+    num_clones: number of clones, each on its own GPU, logical GPU or logical CPU.
     num_classes: number of logits; None: as in the published weights.
     channels: channels of the images; None: as in the published weights.
     xla: whether XLA compiles the parts that it can.
     mixed_precision: 'none', or the 16-bit dtype of the network's computation.
-    session: memory of GPUs, threads.
+    session: memory of GPUs, threads; with as many GPUs as clones.
   """
 
   name: str
@@ -112,9 +112,10 @@ def synthetic_batches(setting: Setting) -> Callable[[], Batch]:
 
 
 def deployment(setting: Setting) -> model_deploy.DeploymentConfig:
-  """Returns the devices of the clones: the default device, or one CPU for each."""
+  """Returns the devices of the clones: the default device, or one of each's own."""
   count = setting.num_clones
-  devices = [''] if count == 1 else [f'/device:CPU:{i}' for i in range(count)]
+  kind = 'GPU' if tf.config.list_physical_devices('GPU') else 'CPU'
+  devices = [''] if count == 1 else [f'/device:{kind}:{i}' for i in range(count)]
   return model_deploy.DeploymentConfig(count, clone_devices=devices)
 
 

@@ -1,5 +1,6 @@
 """Times one network: its passes on images in memory, and its steps on records."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 
@@ -49,13 +50,30 @@ def passes(setting: Setting, kind: str, names: tuple[str, ...],
     (operation, its timings), after each operation.
   """
   with tf.Graph().as_default():
-    operations = _build(setting, kind, measured_network.synthetic_batches(setting))
-    with measured_network.session(setting) as opened:
+    with prepared(setting, kind) as function_of:
       for name in names:
-        if setting.xla:
-          _check_compiled(setting, opened, operations[name])
-        yield name, time_operation(
-            setting, name, opened.make_callable(operations[name]), runs)
+        yield name, time_operation(setting, name, function_of(name), runs)
+
+
+@contextlib.contextmanager
+def prepared(setting: Setting, kind: str) -> Iterator[Callable]:
+  """Builds a network on images in memory in the default graph, and opens its session.
+
+  Args:
+    setting: the network.
+    kind: as for `passes`.
+
+  Yields:
+    function_of(operation), which returns the function that runs an operation.
+  """
+  operations = _build(setting, kind, measured_network.synthetic_batches(setting))
+  with measured_network.session(setting) as opened:
+    def function_of(name):
+      if setting.xla:
+        _check_compiled(setting, opened, operations[name])
+      return opened.make_callable(operations[name])
+
+    yield function_of
 
 
 def on_records(setting: Setting, kind: str, whole: str, make_input: Callable,

@@ -60,14 +60,16 @@ def test_other_errors_are_not_called_so(error):
   assert diagnostics.explain_memory_error(error) is None
 
 
-ALL = {'batch_size': 7, 'train_image_size': None, 'num_clones': 2, 'accumulate_steps': 1,
-       'mixed_precision': 'none', 'frozen': False, 'gpu_memory_fraction': 0.25}
+ALL = {'batch_size': 7, 'train_image_size': None, 'num_clones': 2,
+       'accumulate_steps': 1, 'mixed_precision': 'none', 'frozen': False,
+       'gpu_memory_fraction': 0.25}
 
 
 @pytest.mark.parametrize(('options', 'words', 'others'), [
     (ALL, ['lower --batch_size=7 or --train_image_size or --num_clones=2 (with'
            ' --accumulate_steps a step takes as many images as before), try 16 bits'
-           ' by --mixed_precision=bfloat16, or end other programs'], ['gpu_memory']),
+           ' by --mixed_precision=bfloat16, or end other programs'],
+     ['gpu_memory']),
     # One image or one clone cannot be less.
     ({'batch_size': 1, 'batch_sizes': ('1', '32'), 'num_clones': 1, 'image_size': None},
      ['lower --batch_sizes=1,32 or --image_size, or end'], ['16 bits']),
