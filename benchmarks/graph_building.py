@@ -1,11 +1,13 @@
 """Measures the time in which Python builds each network, and tf_slim's own network.
 
   python -m benchmarks.graph_building
-  python -m benchmarks.graph_building --filter=resnet_v2_152 --rounds=5
+  python -m benchmarks.graph_building --filter=resnet_v2_152 --rounds=9
 
-Both are built in turn in one process, in training mode, under their own arg scopes. The
-medians and their ratio are printed as a Markdown table. tf_slim's networks are built
-with this project's tf_compat, because they do not start without it.
+Both are built in turn in one process, in training mode, under their own arg scopes, and
+then the first one again: the control, which shows how much two times of the same code
+differ. The medians are printed as a Markdown table, and the ratios with an interval. A
+network that tf_slim does not have is built once. tf_slim's networks are built with this
+project's tf_compat, because they do not start without it.
 """
 
 import fnmatch
@@ -18,10 +20,11 @@ from absl import flags
 
 from slim_zoo import diagnostics
 from slim_zoo.commands import running
+from slim_zoo.timing import ratios
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('filter', '*', 'Glob pattern of the names of the networks.')
-flags.DEFINE_integer('rounds', 3, 'Number of rounds.', lower_bound=1)
+flags.DEFINE_integer('rounds', 5, 'Number of rounds.', lower_bound=1)
 
 
 def wheel_network_fn(name: str):
@@ -57,8 +60,8 @@ def seconds_to_build(build, shape) -> float:
     return time.perf_counter() - start
 
 
-def measure(name: str) -> tuple[float, float | None]:
-  """Returns the median times of this project's network and of tf_slim's."""
+def measure(name: str) -> dict[str, dict[int, float]]:
+  """Returns the times by round, of 'own', 'peer', and 'again': the first once more."""
   from slim_zoo.catalog import networks
   from slim_zoo.nets import nets_factory
   row = networks.NETWORKS[name]
@@ -66,13 +69,25 @@ def measure(name: str) -> tuple[float, float | None]:
   frames = [row.frames] if row.frames else []
   shape = [None, *frames, *[own.default_image_size] * 2, row.channels]
   peer = wheel_network_fn(name)
-  times = {own: [], peer: []}
-  for _ in range(FLAGS.rounds):
-    for build in (own, peer):
-      if build is not None:
-        times[build].append(seconds_to_build(build, shape))
-  return statistics.median(times[own]), (
-      statistics.median(times[peer]) if peer else None)
+  if peer is None:
+    return {'own': {0: seconds_to_build(own, shape)}}
+  builders = {'own': own, 'peer': peer, 'again': own}
+  times = {key: {} for key in builders}
+  for number in range(FLAGS.rounds):
+    for key, build in builders.items():
+      times[key][number] = seconds_to_build(build, shape)
+  return times
+
+
+def line(name: str, times: dict[str, dict[int, float]]) -> str:
+  """Returns the line of a network; a ratio above 1 is for a slower build here."""
+  own = statistics.median(times['own'].values())
+  if 'peer' not in times:
+    return f'| {name} | {own:.2f} | - | - | - |'
+  peer = statistics.median(times['peer'].values())
+  cells = [ratios.of_rounds(times[key], times[other]).text() for key, other in (
+      ('own', 'peer'), ('again', 'own'))]
+  return f"| {name} | {own:.2f} | {peer:.2f} | {' | '.join(cells)} |"
 
 
 def main(_):
@@ -81,12 +96,10 @@ def main(_):
   names = [name for name in networks.NETWORKS if fnmatch.fnmatch(name, FLAGS.filter)]
   if not names:
     raise diagnostics.UserError(f"--filter='{FLAGS.filter}' matches no network")
-  print('| network | this project, s | tf_slim.nets, s | ratio |')
-  print('|---|---:|---:|---:|')
+  print('| network | this project, s | tf_slim.nets, s | ratio | the same code again |')
+  print('|---|---:|---:|---:|---:|')
   for name in names:
-    own, peer = measure(name)
-    cells = f'{peer:.2f} | {own / peer:.2f}' if peer else '- | -'
-    print(f'| {name} | {own:.2f} | {cells} |', flush=True)
+    print(line(name, measure(name)), flush=True)
 
 
 if __name__ == '__main__':
