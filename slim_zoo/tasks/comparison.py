@@ -141,12 +141,13 @@ class _Comparison:
     options = self._config.networks
     rounds = self._config.comparison.rounds
     batches = max(1, options.num_batches // rounds)
+    label = f'{self._name}, batch {self._size}, {_TITLES[self._what]}'
+    print(f'{label}: {len(combinations)} combinations', flush=True)
     reasons = [self._prepare(number, values)
                for number, values in enumerate(combinations)]
     order = [number for number, reason in enumerate(reasons) if reason is None]
     turns = [*order, *([_CONTROL] if order and order[0] == 0 else [])]
     times = {turn: {} for turn in turns}
-    label = f'{self._name}, batch {self._size}, {_TITLES[self._what]}'
     with progress.Progress(label, rounds * len(turns), 'runs') as shown:
       for done, (number, turn) in enumerate(itertools.product(range(rounds), turns), 1):
         index = 0 if turn == _CONTROL else turn
@@ -277,7 +278,8 @@ class _Worker:
     return self
 
   def __exit__(self, *unused):
-    self._process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+      self._process.stdin.close()
     try:
       self._process.wait(10)
     except subprocess.TimeoutExpired:

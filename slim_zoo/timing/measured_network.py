@@ -116,7 +116,10 @@ def deployment(setting: Setting) -> model_deploy.DeploymentConfig:
   count = setting.num_clones
   kind = 'GPU' if tf.config.list_physical_devices('GPU') else 'CPU'
   devices = [''] if count == 1 else [f'/device:{kind}:{i}' for i in range(count)]
-  return model_deploy.DeploymentConfig(count, clone_devices=devices)
+  # As in training: each GPU has its own copy, and clones on CPUs share the variables.
+  return model_deploy.DeploymentConfig(
+      count, clone_devices=devices,
+      variables_on_clones=count > 1 and kind == 'GPU')
 
 
 def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
