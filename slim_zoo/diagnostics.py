@@ -144,8 +144,10 @@ _NO_MEMORY = re.compile(
     r'OOM when allocating|out of memory|OUT_OF_MEMORY|STATUS_ALLOC_FAILED|bad_alloc'
     r'|[Ff]ailed to allocate|[Uu]nable to allocate|[Cc]annot allocate memory')
 # Options whose values take memory, in the order to lower them.
-_MEMORY_OPTIONS = ('batch_size', 'batch_sizes', 'train_image_size', 'eval_image_size',
+_MEMORY_OPTIONS = ('batch_size', 'batch_sizes', 'eval_image_size', 'train_image_size',
                    'image_size', 'num_clones')
+# Names of the size of the images; a command may have two for the same.
+_IMAGE_SIZES = ('eval_image_size', 'train_image_size', 'image_size')
 # Options that choose the type of a computation, and their values for 32 bits.
 _PRECISION_OPTIONS = {'precision': 'float32', 'mixed_precision': 'none'}
 
@@ -182,8 +184,11 @@ def explain_memory_error(error: BaseException,
 def _memory_advice(options):
   """Returns what a user can do, each as a part of a sentence."""
   settings = []
+  # The size that is set, else the first name for it.
+  sizes = sorted((name for name in _IMAGE_SIZES if name in options),
+                 key=lambda name: options[name] is None)
   for name in _MEMORY_OPTIONS:
-    if name in options:
+    if name in options and name not in sizes[1:]:
       value = options[name]
       value = ','.join(value) if isinstance(value, (list, tuple)) else value
       # One clone or one image cannot be less.
