@@ -28,7 +28,7 @@ def test_options_that_do_not_fit_are_refused(options, words):
 
 
 def test_all_combinations_are_in_one_table(tmp_path):
-  done = scripts.run('benchmark_nets', **LENET, **FEW, mode='forward',
+  done = scripts.run('benchmark_nets', **LENET, **FEW, mode='train',
                      compare='xla,data_format')
   assert done.returncode == 0, done.stderr
   assert 'Traceback' not in done.stderr
