@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from slim_zoo.deployment import agreement, cluster, collectives, model_deploy, servers
 from slim_zoo.nets import lenet, normalization
+from slim_zoo.nets.quantization import fake_quantization
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import graph, loop, losses, sessions
 from slim_zoo.training.callbacks.callback import Callback
@@ -40,7 +41,12 @@ def normalized(images):
       tf.reduce_mean(features, [1, 2]), CLASSES, activation_fn=None, scope='logits'), {}
 
 
-NETWORKS = {'lenet': small_lenet, 'normalized': normalized}
+def quantized(images):
+  return fake_quantization.build(
+      normalized, images, True, fake_quantization.Quantization(delay=2))
+
+
+NETWORKS = {'lenet': small_lenet, 'normalized': normalized, 'quantized': quantized}
 
 
 class Keep(Callback):

@@ -61,9 +61,19 @@ def is_range(name: str) -> bool:
   return bool(_RANGE.search(name))
 
 
+def is_range_of_weights(name: str) -> bool:
+  """Returns whether a variable is the minimum or maximum of weights."""
+  return bool(_WEIGHTS.search(name))
+
+
 def is_state(name: str) -> bool:
   """Returns whether a variable of the quantization is needed only for training."""
   return name == STEP or bool(_STATE.search(name))
+
+
+def is_sum(name: str) -> bool:
+  """Returns whether a variable is the sum behind the moving average of a range."""
+  return bool(_STATE.search(name)) and name.endswith('/biased')
 
 
 def without_ranges(names: Iterable[str]) -> list[str]:

@@ -24,6 +24,7 @@ from slim_zoo.tf_compat import tf
 
 _DECAY = 0.999
 _STEP = 'fake_quantization_step'
+_ENDS = ('min', 'max')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,8 +190,9 @@ class _Network:
   def _quantize_activation(self, tensor, scope):
     stored = _stored_range(scope, [], 0.0, 6.0)
     if self._is_training:
-      stored = [_moving_average(variable, scope, value) for variable, value in zip(
-          stored, _range_with_zero(tensor), strict=True)]
+      stored = [_moving_average(variable, scope, end, value)
+                for variable, end, value in zip(
+                    stored, _ENDS, _range_with_zero(tensor), strict=True)]
     return tf.quantization.fake_quant_with_min_max_vars(
         tensor, *stored, num_bits=self._options.activation_bits)
 
@@ -202,7 +204,8 @@ class _Network:
     if self._step is None:
       variable = tf.get_variable(
           _STEP, [], tf.int64, tf.zeros_initializer(), trainable=False)
-      with tf.name_scope(f'{_STEP}/'):
+      # Below the scope of the clone: only the first clone's update is made.
+      with tf.name_scope(_STEP):
         self._step = variable + 1
         _update(variable, self._step)
     return self._step
@@ -245,7 +248,7 @@ def _stored_range(scope, shape, lowest, highest):
       f'{scope}/{name}', shape, tf.float32, tf.constant_initializer(value),
       trainable=False,
       collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES])
-          for name, value in (('min', lowest), ('max', highest))]
+          for name, value in zip(_ENDS, (lowest, highest), strict=True)]
 
 
 def _range_with_zero(values, axis=None):
@@ -255,15 +258,18 @@ def _range_with_zero(values, axis=None):
           tf.maximum(tf.reduce_max(values, axis), 0.0))
 
 
-def _moving_average(variable, scope, value):
+def _moving_average(variable, scope, end, value):
   """Returns a variable's next value: an average that starts at the first value.
 
   Kingma and Ba 2015, arXiv 1412.6980, section 3: the sum is divided by what its weights
   add up to.
   """
+  # Not from the name of the variable: that of another clone's copy is longer.
+  of_range = '/'.join(filter(None, (tf.get_variable_scope().name, scope, end)))
+
   def accumulator(name):
     return tf.get_variable(
-        f'{scope}/{variable.op.name}/{name}', [], tf.float32, tf.zeros_initializer(),
+        f'{scope}/{of_range}/{name}', [], tf.float32, tf.zeros_initializer(),
         trainable=False)
 
   biased, steps = accumulator('biased'), accumulator('local_step')

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+from slim_zoo.checkpoints import quantization
 from slim_zoo.deployment import agreement, collectives, model_deploy, reducing_optimizer
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.updates import (
@@ -108,7 +109,9 @@ def make_train_op(clones: list[model_deploy.Clone],
   trained = trained_variables(options)
   variable_groups.check_batch_norm(
       options.frozen_batch_norm_scopes, options.frozen_scopes)
-  averages, averaged = None, slim.get_model_variables()
+  averages, averaged = None, [
+      variable for variable in slim.get_model_variables()
+      if not quantization.is_range(variable.op.name)]
   if options.moving_average_decay:
     averages = tf.train.ExponentialMovingAverage(
         options.moving_average_decay, global_step)
@@ -268,10 +271,12 @@ def _create_train_op(optimizer, minimized, global_step, trained, reduction):
 
 
 def _statistics():
-  """Returns the moving averages of batch norm."""
+  """Returns the moving averages of batch norm and of ranges."""
   trainable = {variable.ref() for variable in tf.trainable_variables()}
-  return [variable for variable in slim.get_model_variables()
-          if variable.ref() not in trainable]
+  of_model = [variable for variable in slim.get_model_variables()
+              if variable.ref() not in trainable]
+  return of_model + [variable for variable in tf.global_variables()
+                     if quantization.is_sum(variable.op.name)]
 
 
 def _clipping(options):
