@@ -19,6 +19,7 @@ from slim_zoo.checkpoints import (
     contents,
     file_kinds,
     published_weights,
+    quantization,
     renaming,
     run_checkpoints,
     state_file,
@@ -286,6 +287,20 @@ def plan_restore(checkpoint: str | Listing, variables,
   unused = [name for name in contents.sort(shapes).weights
             if name in shapes and name not in variables]
   return RestorePlan(listing, restored, excluded, missing, mismatched, unused)
+
+
+def averages_by_name(variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:
+  """Returns variables by the names of their moving averages in a checkpoint.
+
+  The ranges of quantized networks have no averages, as in TF-Slim: they are averages
+  already. They have their own names, as all other variables of the graph.
+  """
+  ranges = {variable.op.name: variable for variable in variables
+            if quantization.is_range(variable.op.name)}
+  # The decay is no part of the names.
+  averages = tf.train.ExponentialMovingAverage(0.999)
+  return averages.variables_to_restore(
+      [variable for variable in variables if variable.op.name not in ranges]) | ranges
 
 
 def restore_fn(plan: RestorePlan) -> Callable:

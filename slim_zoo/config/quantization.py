@@ -33,8 +33,14 @@ class Quantization(Group):
     """Whether the network is quantized."""
     return self.quantize_delay >= 0
 
-  def network_options(self, is_training: bool) -> dict[str, Any]:
-    """Returns the arguments of `nets_factory.get_network_fn`."""
+  def network_options(self, is_training: bool, batches_of_step: int = 1
+                      ) -> dict[str, Any]:
+    """Returns the arguments of `nets_factory.get_network_fn`.
+
+    Args:
+      is_training: whether it is the network that trains.
+      batches_of_step: of --accumulate_steps; the network counts batches, not steps.
+    """
     if not self.is_on:
       return {}
     options = {'weight_bits': self.quantize_weight_bits,
@@ -42,9 +48,11 @@ class Quantization(Group):
                'per_channel': self.quantize_per_channel}
     if not is_training:
       return {'quantize': True, 'quantize_options': options}
-    return {'quantize': True, 'quantize_delay': self.quantize_delay,
+    freeze_delay = self.quantize_freeze_batch_norm_delay
+    return {'quantize': True, 'quantize_delay': self.quantize_delay * batches_of_step,
             'quantize_options': options | {
-                'batch_norm_freeze_delay': self.quantize_freeze_batch_norm_delay}}
+                'batch_norm_freeze_delay': freeze_delay and (
+                    freeze_delay * batches_of_step)}}
 
   def check(self, precision: Precision, distribution: Distribution) -> None:
     """Refuses options that make no sense together.

@@ -130,8 +130,7 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
   logits, _ = network_fn(batch.images)
   variables = {variable.op.name: variable for variable in slim.get_model_variables()}
   if moving_average_decay:
-    averages = tf.train.ExponentialMovingAverage(moving_average_decay)
-    variables = averages.variables_to_restore(slim.get_model_variables())
+    variables = restore.averages_by_name(slim.get_model_variables())
   probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(logits)
   return Evaluation(images, probabilities, batch, variables,
                     tf.train.Saver(variables), num_classes, labels_offset, multi_label,

@@ -54,8 +54,7 @@ class Recalibration:
     self._variables = {
         variable.op.name: variable for variable in slim.get_model_variables()}
     if moving_average_decay:
-      self._variables = tf.train.ExponentialMovingAverage(
-          moving_average_decay).variables_to_restore(slim.get_model_variables())
+      self._variables = restore.averages_by_name(slim.get_model_variables())
     self._saver = tf.train.Saver(self._variables)
     self._statistics = {
         name: variable for name, variable in self._variables.items()

@@ -179,7 +179,7 @@ def _restorer(graph, logits, trained):
   variables = slim.get_model_variables()
   by_name = {variable.op.name: variable for variable in variables}
   if trained.moving_averages:
-    by_name = tf.train.ExponentialMovingAverage(0.999).variables_to_restore(variables)
+    by_name = restore.averages_by_name(variables)
   plan = restore.plan_restore(trained.checkpoint, {
       name: variable for name, variable in by_name.items()
       if variable.op.name in needed})

@@ -173,9 +173,7 @@ def _read_values(graph, outputs, path, model_name, moving_averages):
     variables = slim.get_model_variables()
     by_name = {variable.op.name: variable for variable in variables}
     if moving_averages:
-      # The decay is no part of the names.
-      averages = tf.train.ExponentialMovingAverage(0.999)
-      by_name = averages.variables_to_restore(variables)
+      by_name = restore.averages_by_name(variables)
   by_name = {name: variable for name, variable in by_name.items()
              if variable.op.name in needed}
   plan = restore.plan_restore(path, by_name)

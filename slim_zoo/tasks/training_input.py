@@ -85,7 +85,8 @@ def network(config: TrainConfig, num_classes: int) -> tuple[Callable, int]:
   """
   name, initialization = config.network.model_name, config.initialization
   options = {'compute_dtype': tf.as_dtype(config.precision.dtype),
-             **config.quantization.network_options(is_training=True)}
+             **config.quantization.network_options(
+                 is_training=True, batches_of_step=config.optimizer.accumulate_steps)}
   if config.precision.data_format in nets_factory.data_formats(name):
     options['data_format'] = config.precision.data_format
   network_fn = nets_factory.get_network_fn(

@@ -18,6 +18,9 @@ from slim_zoo.checkpoints import (
 from slim_zoo.nets import variables as network_variables
 from slim_zoo.tf_compat import slim, tf
 
+# Of the moving average of a restored range: the weights of so many steps add up to 1.
+_STEPS_OF_RANGES = 20_000.0
+
 
 @dataclasses.dataclass(frozen=True)
 class FineTuning:
@@ -183,12 +186,21 @@ def _plan(path, network, how):
     head_scopes = (network.head.scopes_to_exclude if how.old_class_names is None
                    else network.head.missing_scopes)
     scopes += head_scopes(network.variables, listing.shapes)
-  variables = network.variables
-  if quantization.find(listing.shapes) is None:
-    # Training learns the ranges: a checkpoint of floats has none.
-    variables = [variable for variable in variables
-                 if not quantization.is_range(variable.op.name)]
+  variables = [variable for variable in network.variables
+               if not _is_computed(variable, listing.shapes)]
   return restore.plan_restore(listing, variables, scopes)
+
+
+def _is_computed(variable, shapes):
+  """Returns whether training computes a variable that a checkpoint may lack."""
+  name = variable.op.name
+  if not quantization.is_range(name):
+    return False
+  # Of a checkpoint of floats all ranges. The first step computes those of weights: they
+  # may be for each channel here, and for whole layers there.
+  return quantization.find(shapes) is None or (
+      quantization.is_range_of_weights(name)
+      and shapes.get(name) != variable.shape.as_list())
 
 
 def _fine_tune(path, network, how):
@@ -219,6 +231,11 @@ def _fine_tune(path, network, how):
   averages = _averages_from_weights(network.variables)
   if averages is not None:
     steps.append(lambda session: session.run(averages))
+  ranges = _sums_from_ranges(plan.restored)
+  if ranges:
+    steps.append(lambda session: session.run(ranges))
+    lines.append('the moving averages of ranges go on from the ranges of the'
+                 ' checkpoint')
 
   def init_fn(session):
     for step in steps:
@@ -239,6 +256,33 @@ def _averages_from_weights(variables) -> tf.Operation | None:
   assigned = [average.assign(variable.read_value())
               for average, variable in pairs if average is not None]
   return tf.group(*assigned) if assigned else None
+
+
+def _sums_from_ranges(restored) -> list[tf.Operation]:
+  """Returns ops that make the moving averages of ranges go on from restored values.
+
+  A moving average is a sum, divided by the sum of its weights. Both begin with 0, so
+  the first batch alone would replace a restored range.
+
+  Args:
+    restored: variables by name.
+  """
+  by_name = {variable.op.name: variable for variable in tf.global_variables()}
+  assigned = []
+  for name, total in by_name.items():
+    if not quantization.is_sum(name):
+      continue
+    average = name.removesuffix('/biased')
+    # It has the name of its range behind a scope.
+    parts = average.split('/')
+    range_ = next((restored[rest] for rest in (
+        '/'.join(parts[start:]) for start in range(1, len(parts))) if rest in restored),
+                  None)
+    if range_ is not None:
+      assigned += [total.assign(range_.read_value(), read_value=False),
+                   by_name[f'{average}/local_step'].assign(
+                       _STEPS_OF_RANGES, read_value=False)]
+  return assigned
 
 
 def network_of(name: str, head: preflight.heads.Head) -> preflight.Network:
