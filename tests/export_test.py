@@ -28,7 +28,7 @@ from slim_zoo.exporting import (
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import image_samples, records
 from slim_zoo.tf_compat import tf
-from tests import scripts
+from tests import records_for_tests, scripts
 from tests.conftest import ROOT
 
 LITE = [name for name in formats.FORMATS if name.startswith('tflite')]
@@ -70,6 +70,7 @@ def test_every_format_is_written_and_says_what_the_checkpoint_says(exported):
   assert output.count('parity  right') == 3 + 1 + len(LITE)
   assert 'OFF' not in output
   assert output.count('of 12 images') == 3 + 1 + len(LITE)
+  assert 'calibrating tflite_int8 with 20 images of 10 classes, 2 of each' in output
   assert not list(folder.rglob('*.unchecked'))
 
 
@@ -215,6 +216,32 @@ def test_samples_are_spread_over_the_records(digits_dir):
   assert first.data == features['image/encoded'][0]
   assert first.label == features['image/class/label'][0]
   assert len(image_samples.choose([355], 10_000).compared) == 355
+
+
+def test_each_class_has_its_part_of_a_calibration(tmp_path):
+  labels = [0] * 90 + [1] * 4 + [2] * 16
+  path = records_for_tests.write(
+      tmp_path / 'some.tfrecord', [records_for_tests.png(9)] * len(labels), labels)
+  places = image_samples.choose([len(labels)], 5, 20)
+  spread = image_samples.spread_over_classes([path], places)
+  assert spread == image_samples.spread_over_classes([path], places)
+  assert spread.compared == places.compared
+  assert not set(spread.compared) & set(spread.calibration)
+  numbers = np.bincount([labels[place] for place in spread.calibration])
+  rare = 4 - sum(labels[place] == 1 for place in places.compared)
+  assert numbers[1] == rare
+  assert abs(numbers[0] - numbers[2]) <= 1
+  assert spread.spread == (
+      f'20 images of 3 classes, {numbers.min()} to {numbers.max()} of each')
+
+
+def test_a_calibration_without_classes_is_at_random(tmp_path):
+  path = records_for_tests.write(
+      tmp_path / 'some.tfrecord', [records_for_tests.png(9)] * 9, [0, None, 1] * 3)
+  places = image_samples.choose([9], 2, 4)
+  spread = image_samples.spread_over_classes([path], places)
+  assert spread.calibration == places.calibration
+  assert 'not every record has one label' in spread.spread
 
 
 def test_onnx(what, digit_files, tmp_path):

@@ -1,11 +1,13 @@
 """Which images an export is compared on and calibrated with: never the same ones.
 
-Both are spread over all images that there are, so that every class has its part.
+Both are spread over all images that there are. Those of a calibration are also spread
+over the classes, so that a rare class has its part of the ranges.
 """
 
+import collections
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from slim_zoo.input import records
 from slim_zoo.tf_compat import tf
 
 _SEED = 0
+# Records whose labels are read to find images of each class, or more for more images.
+_CANDIDATES = 2_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +41,13 @@ class Places:
     compared: of those to compare an export on.
     calibration: of those to calibrate with; none of them is in `compared`.
     note: one line where there are fewer than was asked for, else ''.
+    spread: how the images for the calibration are spread, else ''.
   """
 
   compared: tuple[int, ...]
   calibration: tuple[int, ...]
   note: str = ''
+  spread: str = ''
 
 
 def choose(group_sizes: Sequence[int], num_compared: int,
@@ -101,6 +107,48 @@ def _counts(group_sizes, total):
   return counts
 
 
+def spread_over_classes(files: Sequence[str], places: Places,
+                        label_feature: str = 'image/class/label') -> Places:
+  """Returns places with equally many images of each class for the calibration.
+
+  That is as far as there are so many of each among the records whose labels are read:
+  some at random, the same ones at every call.
+
+  Args:
+    files: record files.
+    places: of all their records; the images to compare on stay.
+    label_feature: the feature that holds the label.
+  """
+  size = len(places.calibration)
+  if not size:
+    return places
+  random = np.random.default_rng(_SEED)
+  others = sorted(set(range(count(files))) - set(places.compared))
+  candidates = random.permutation(others)[:max(_CANDIDATES, 4 * size)].tolist()
+  groups = collections.defaultdict(list)
+  labels = dict(_labels(files, sorted(candidates), label_feature))
+  for place in candidates:
+    groups[labels[place]].append(place)
+  if None in groups:
+    return dataclasses.replace(
+        places, spread=f'{size} images at random: not every record has one label')
+  counts = _counts([len(groups[label]) for label in sorted(groups)], size)
+  chosen = [place for label, number in zip(sorted(groups), counts, strict=True)
+            for place in groups[label][:number]]
+  return dataclasses.replace(places, calibration=tuple(sorted(chosen)),
+                             spread=describe(counts, 'class', 'classes'))
+
+
+def describe(counts: Iterable[int], group: str, groups: str) -> str:
+  """Returns '100 images of 10 classes, 10 of each', given the number of each."""
+  counts = [number for number in counts if number]
+  if len(counts) == 1:
+    return f'{counts[0]} images of one {group}'
+  least, most = min(counts), max(counts)
+  each = f'{least}' if least == most else f'{least} to {most}'
+  return f'{sum(counts)} images of {len(counts)} {groups}, {each} of each'
+
+
 def by_folder(paths: Sequence[str]) -> list[list[str]]:
   """Returns the paths of each folder, folders and paths in the order given."""
   folders: dict[str, list[str]] = {}
@@ -133,22 +181,39 @@ def from_records(files: Sequence[str], places: Sequence[int],
   Raises:
     UserError: a file is damaged, or its records hold no images.
   """
-  samples, begin = [], 0
+  return [_sample(features, path, label_feature)
+          for _, path, features in _features(files, places)]
+
+
+def _labels(files, places, label_feature):
+  """Yields (place, label) of some records; None without a label, or with several."""
+  for place, _, features in _features(files, places):
+    yield place, _label(features, label_feature)
+
+
+def _features(files, places):
+  """Yields (place, path, features) of some records, in the order of the files."""
+  begin = 0
   for path in files:
     size = records.count_records([path])
-    positions = [place - begin for place in places if begin <= place < begin + size]
-    samples += [_sample(data, path, label_feature)
-              for data in records.read_records(path, positions)]
+    positions = sorted(
+        place - begin for place in places if begin <= place < begin + size)
+    for position, data in zip(
+        positions, records.read_records(path, positions), strict=True):
+      features: Mapping = tf.train.Example.FromString(data).features.feature
+      yield begin + position, path, features
     begin += size
-  return samples
 
 
-def _sample(data, path, label_feature):
-  features: Mapping = tf.train.Example.FromString(data).features.feature
+def _sample(features, path, label_feature):
   for name in records.ENCODED_FEATURES:
     if name in features and features[name].bytes_list.value:
-      labels = list(features[label_feature].int64_list.value) if (
-          label_feature in features) else []
-      return Sample(features[name].bytes_list.value[0],
-                    labels[0] if len(labels) == 1 else None)
+      return Sample(
+          features[name].bytes_list.value[0], _label(features, label_feature))
   raise diagnostics.UserError(f"the records of '{path}' hold no images")
+
+
+def _label(features, label_feature):
+  labels = list(features[label_feature].int64_list.value) if (
+      label_feature in features) else []
+  return labels[0] if len(labels) == 1 else None

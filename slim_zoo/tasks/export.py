@@ -1,5 +1,6 @@
 """Exports: `export(config)` reads from top to bottom as the steps of it."""
 
+import collections
 import dataclasses
 import itertools
 import os
@@ -124,6 +125,15 @@ def _samples(config, network):
   places = image_samples.choose(groups, config.num_compared, num_calibrating)
   if places.note:
     answers.note(places.note)
+  if places.calibration:
+    if options.dataset_name:
+      places = image_samples.spread_over_classes(files, places, spec.label_feature)
+      spread = places.spread
+    else:
+      of_folders = collections.Counter(
+          os.path.dirname(paths[place]) for place in places.calibration)
+      spread = image_samples.describe(of_folders.values(), 'folder', 'folders')
+    print(f'calibrating tflite_int8 with {spread}', flush=True)
   return read(places.compared), read(places.calibration)
 
 
