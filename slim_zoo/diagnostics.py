@@ -198,6 +198,8 @@ def _memory_advice(options):
   if 'accumulate_steps' in options and '--batch_size' in advice[0]:
     advice[0] += ' (with --accumulate_steps a step takes as many images as before)'
   name = next((name for name in _PRECISION_OPTIONS if name in options), None)
-  if name and options[name] == _PRECISION_OPTIONS[name] and not options.get('frozen'):
+  is_32_bits = all(options.get(option) in (None, plain)
+                   for option, plain in _PRECISION_OPTIONS.items())
+  if name and is_32_bits and not options.get('frozen'):
     advice.append(f'try 16 bits by --{name}=bfloat16')
   return advice

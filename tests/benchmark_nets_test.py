@@ -131,7 +131,7 @@ def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
                      mixed_precision='bfloat16', **TINY)
   assert done.returncode == 0, done.stderr
   rows = stored_rows(output)
-  assert {row['mixed_precision'] for row in rows} == {'bfloat16'}
+  assert {row['precision'] for row in rows} == {'bfloat16'}
   assert [row['what'] for row in rows] == [
       'forward', 'forward_backward', 'step', 'input', 'records']
   shares = rows[-1]['shares']
@@ -146,8 +146,10 @@ def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
     ({'networks': 'lenett'}, ["no network 'lenett'", "'lenet'"]),
     ({'networks': 'lenet', 'batch_sizes': '4,x'}, ['--batch_sizes', "'x'"]),
     ({'networks': 'lenet', 'frozen': True, 'mode': 'train'}, ['--mode=train']),
-    ({'networks': 'lenet', 'mixed_precision': 'bfloat16', 'frozen': True},
-     ['--mixed_precision=bfloat16', '--frozen']),
+    ({'networks': 'lenet', 'mixed_precision': 'bfloat16', 'precision': 'float32'},
+     ['--precision=float32 and --mixed_precision=bfloat16', 'leave it out']),
+    ({'networks': 'lenet', 'data_format': 'NCHW', 'frozen': True},
+     ['--data_format=NCHW', '--frozen']),
     ({'networks': 'lenet', 'num_readers': 2}, ['--num_readers', '--dataset_dir']),
     ({}, ['--networks is empty']),
 ], ids=lambda value: '-'.join(value) or 'none')

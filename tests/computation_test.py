@@ -1,4 +1,4 @@
-"""--mixed_precision, --xla and --data_format: they train, and refuse what cannot be."""
+"""--precision, --xla and --data_format: they train, and refuse what cannot be."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def trained_in(dtype, digits_dir, folder):
                      max_number_of_steps=2, log_every_n_steps=1, save_summaries_secs=0,
                      mixed_precision=dtype, **on_digits(digits_dir))
   if done.returncode and 'times as long' in done.stderr:
-    pytest.skip(scripts.answer(done, f'--mixed_precision={dtype}', 'leave the flag'))
+    pytest.skip(scripts.answer(done, f'--precision={dtype}', 'leave the flag'))
   assert (done.returncode, done.stderr) == (0, '')
   return done
 
@@ -72,7 +72,7 @@ def test_checkpoints_of_16_bits_are_those_of_float32(
   done = trained_in(dtype, digits_dir, tmp_path)
   assert f'in {dtype}' in done.stdout
   card = json.loads((tmp_path / 'run_card.json').read_text())
-  assert card['run']['computation']['mixed_precision'] == dtype
+  assert card['run']['computation']['precision'] == dtype
   stored, usual = stored_types(tmp_path), stored_types(trained_dir)
   scaled = {name for name in stored if name.startswith('loss_scaling/')}
   assert {name: stored[name] for name in stored.keys() - scaled} == usual
@@ -94,7 +94,7 @@ def step_times(usual, seconds):
 @pytest.mark.parametrize(('dtype', 'seconds', 'words'), [
     (tf.bfloat16, 0.004, None), (tf.bfloat16, 0.014, None), (tf.float16, 0.002, None),
     (tf.float16, 0.08, ['8 times as long', '0.08 s, not 0.01 s']),
-    (tf.bfloat16, 0.016, ['--mixed_precision=bfloat16: the', '1.6 times as long'])])
+    (tf.bfloat16, 0.016, ['--precision=bfloat16: the', '1.6 times as long'])])
 def test_a_type_that_is_slower_than_float32_is_noted(dtype, seconds, words):
   note = computation.check_speed(dtype, measure=step_times(0.01, seconds))
   assert (note is None) == (words is None)
@@ -110,7 +110,7 @@ def test_a_type_that_is_far_slower_than_float32_is_refused(dtype, advice):
   with pytest.raises(diagnostics.UserError) as refusal:
     computation.check_speed(dtype, measure=measure)
   assert str(refusal.value).endswith(advice)
-  for words in (f'--mixed_precision={dtype.name}', '262 times', '6.3 s, not 0.024 s'):
+  for words in (f'--precision={dtype.name}', '262 times', '6.3 s, not 0.024 s'):
     assert words in str(refusal.value)
   # What a benchmark says, and measures all the same.
   note = computation.check_speed(dtype, is_refused=False, measure=measure)
@@ -145,7 +145,7 @@ def test_training_says_or_refuses_what_is_slow(seconds, words, digits_dir, tmp_p
     scripts.answer(done, words, 'leave the flag out', code=1)
     return
   assert (done.returncode, done.stderr) == (0, '')
-  assert re.search(f'note +--mixed_precision=bfloat16: .*{words}', done.stdout)
+  assert re.search(f'note +--precision=bfloat16: .*{words}', done.stdout)
 
 
 def test_a_benchmark_says_what_is_slow_and_measures_it():
@@ -153,7 +153,7 @@ def test_a_benchmark_says_what_is_slow_and_measures_it():
       4, 'benchmark_nets', networks='lenet', batch_sizes=1, num_batches=1,
       num_batches_burn_in=0, mode='forward', mixed_precision='bfloat16')
   assert done.returncode == 0, done.stderr
-  assert 'note: --mixed_precision=bfloat16' in done.stdout
+  assert 'note: --precision=bfloat16' in done.stdout
   assert '400 times as long' in done.stdout
   assert 'lenet: batch 1' in done.stdout
 

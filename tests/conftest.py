@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import tempfile
 
 import pytest
 
@@ -13,6 +14,8 @@ if not os.environ.get('USE_GPU'):
   os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 # The processes of a parallel run share a GPU: none may take all of its memory.
 os.environ['TF_FORCE_GPU_ALLOW_GROWTH'] = 'true'
+# Nothing of an earlier run, nor of the user.
+os.environ['SLIM_ZOO_CACHE'] = tempfile.mkdtemp(prefix='slim_zoo_cache_')
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 # Programs for TensorFlow 1 and their tests, which `slim_zoo.contrib` runs.

@@ -51,8 +51,8 @@ def run(device, program, num_gpus=1, start=START, **environment):
 
 # One step from the same weights: the loss, and the change of a variable.
 STEP = """
-setting = Setting('{network}', 4, image_size={size}, mixed_precision='{precision}',
-                  num_clones={clones}, session=settings)
+setting = Setting('{network}', 4, image_size={size}, precision='{precision}',
+                  casts={casts}, num_clones={clones}, session=settings)
 with tf.Graph().as_default():
   tf.set_random_seed(1)
   steps = measured_network.training_operations(
@@ -72,8 +72,9 @@ with tf.Graph().as_default():
 """
 
 
-def one_step(device, network='lenet', size=28, precision='none', clones=1):
+def one_step(device, network='lenet', size=28, precision='float32', clones=1):
   return run(device, STEP.format(network=network, size=size, precision=precision,
+                                 casts=precision != 'float32',
                                  clones=clones), clones,
              # TensorFloat-32 has ten bits.
              NVIDIA_TF32_OVERRIDE='0')

@@ -58,7 +58,8 @@ WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',
 ALONE = ('slim_zoo/exporting/exported_runtime.py',
          'slim_zoo/weight_conversion/runners/keras_runner.py',
          'slim_zoo/weight_conversion/runners/pytorch_runner.py',
-         'benchmarks/peers/keras_applications.py', 'benchmarks/peers/torch_timm.py')
+         'benchmarks/peers/keras_applications.py', 'benchmarks/peers/torch_timm.py',
+         'benchmarks/peers/keras_precisions.py', 'benchmarks/peers/torch_precisions.py')
 
 
 def project_files():

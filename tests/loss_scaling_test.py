@@ -100,4 +100,4 @@ def test_gradients_that_no_scale_mends_end_the_run():
     answer = str(numerics.explain(raised.value, session, check, 1))
     assert session.run(tf.train.get_global_step()) == 1
   assert 'the gradients are not finite after step 1' in answer
-  assert '--mixed_precision=bfloat16' in answer
+  assert '--precision=bfloat16' in answer

@@ -195,7 +195,7 @@ def test_what_has_no_kernel_is_told_in_one_line(tmp_path):
     with pytest.raises(tf.errors.OpError) as raised:
       session.run(pooled)
   answer = str(failures.explain(raised.value, None, str(tmp_path)))
-  for words in ('--mixed_precision=float16', "'pool', a MaxPool3D", 'try bfloat16'):
+  for words in ('--precision=float16', "'pool', a MaxPool3D", 'try bfloat16'):
     assert words in answer
   assert failures.explain(raised.value, 7, str(tmp_path)) is None
 

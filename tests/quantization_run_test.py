@@ -100,7 +100,8 @@ def test_floats_have_no_ranges(digits_dir, trained_dir):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    ({'mixed_precision': 'bfloat16'}, 'use --mixed_precision=none'),
+    ({'mixed_precision': 'bfloat16'}, 'use --precision=float32'),
+    ({'precision': 'auto'}, 'use --precision=float32'),
     ({'data_format': 'NCHW'}, 'use --data_format=NHWC'),
     ({'sync_batch_norm': True}, 'cannot be folded')])
 def test_options_that_do_not_fit(options, message):

@@ -46,6 +46,24 @@ def seconds(run: Callable[[], object], task: Mapping) -> list[float]:
   return list(timings.timed(run, task['num_batches'], task['burn_in']).seconds)
 
 
+def in_turn(runs: Mapping[str, Callable[[], object]], task: Mapping
+            ) -> dict[str, list[float]]:
+  """Returns the median seconds of a batch in each round, by name.
+
+  The runs take turns: each is timed once in each of the task's 'rounds', and the order
+  is reversed in every second round.
+  """
+  times = {name: [] for name in runs}
+  for number in range(task['rounds']):
+    names = list(runs) if number % 2 == 0 else list(reversed(runs))
+    for name in names:
+      # Only before the first round there is something to prepare.
+      burn_in = 0 if number else task['burn_in']
+      times[name].append(statistics.median(
+          timings.timed(runs[name], task['num_batches'], burn_in).seconds))
+  return times
+
+
 def batch_times(run: Callable[[], object], task: Mapping) -> dict:
   """Returns the seconds of a batch, and the processor seconds of all threads.
 

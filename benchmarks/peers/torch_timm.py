@@ -4,15 +4,28 @@ Any interpreter with torch and timm can run it; nothing else is imported. "froze
 traced and frozen module.
 """
 
+import functools
+
 from benchmarks.peers import reports
 
 # timm's ResNet-50 v2 with batch norm; the others have their own names.
-_MODELS = {'resnet_v2_50': 'resnetv2_50', 'vgg_16': 'vgg16',
+_MODELS = {'resnet_v1_50': 'resnet50', 'resnet_v2_50': 'resnetv2_50', 'vgg_16': 'vgg16',
            'inception_v3': 'inception_v3', 'mobilenet_v2': 'mobilenetv2_100'}
 
 
 def measure(task) -> dict:
   """Returns the times of a network of timm."""
+  run, facts = make_run(task)
+  return {'seconds': reports.seconds(run, task), **facts}
+
+
+def make_run(task, is_reduced: bool = False):
+  """Returns a function that runs a network once, and facts of it.
+
+  Args:
+    task: see `benchmarks.peers`.
+    is_reduced: whether autocast computes in bfloat16.
+  """
   import timm
   import torch
 
@@ -26,31 +39,35 @@ def measure(task) -> dict:
   # PyTorch recommends channels last for convolutions on CPUs.
   model, images = [value.to(memory_format=torch.channels_last)
                    for value in (model, images)]
-  run = (_train_step(torch, model, images) if is_training else
-         _forward(torch, model, images, task['what'] == 'frozen'))
-  return {'seconds': reports.seconds(run, task), 'torch': torch.__version__,
-          'timm': timm.__version__, 'threads': torch.get_num_threads()}
+  cast = functools.partial(
+      torch.autocast, 'cpu', torch.bfloat16, is_reduced, cache_enabled=is_training)
+  run = (_train_step(torch, model, images, cast) if is_training else
+         _forward(torch, model, images, task['what'] == 'frozen', cast))
+  return run, {'torch': torch.__version__, 'timm': timm.__version__,
+               'threads': torch.get_num_threads()}
 
 
-def _forward(torch, model, images, is_frozen):
+def _forward(torch, model, images, is_frozen, cast):
   if is_frozen:
-    with torch.no_grad():
+    # The casts are a part of the trace; their cache is not for traces.
+    with torch.no_grad(), cast():
       model = torch.jit.freeze(torch.jit.trace(model, images))
 
   def run():
-    with torch.inference_mode():
+    with torch.inference_mode(), cast():
       return model(images)
   return run
 
 
-def _train_step(torch, model, images):
+def _train_step(torch, model, images, cast):
   labels = torch.randint(model.num_classes, [len(images)])
   optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
   criterion = torch.nn.CrossEntropyLoss()
 
   def run():
     optimizer.zero_grad()
-    loss = criterion(model(images), labels)
+    with cast():
+      loss = criterion(model(images), labels)
     loss.backward()
     optimizer.step()
     return loss.item()

@@ -102,11 +102,10 @@ class TimedNetworks(Group):
       networks.check_image_size(
           names[0], self.image_size, is_training=self.timed_mode != 'forward',
           flag='image_size')
-    for name, plain in (('data_format', 'NHWC'), ('mixed_precision', 'none')):
-      if self.frozen and getattr(precision, name) != plain:
-        raise diagnostics.UserError(
-            f'--{name}={getattr(precision, name)} and --frozen: graphs are frozen with'
-            f' {plain} only, leave one of the flags out')
+    if self.frozen and precision.data_format != 'NHWC':
+      raise diagnostics.UserError(
+          f'--data_format={precision.data_format} and --frozen: graphs are frozen with'
+          ' NHWC only, leave one of the flags out')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,6 +234,7 @@ class BenchmarkConfig(Config):
     Raises:
       UserError: the first fault.
     """
+    self.precision.check_names(self.user_options)
     self.networks.check(self.precision, self.user_options)
     self.comparison.check(self.user_options)
     self.records.check(self.networks.names(), self.user_options)

@@ -13,6 +13,7 @@ from slim_zoo.config.options import (
     expanded_paths,
     option,
 )
+from slim_zoo.config.precision import InferencePrecision
 from slim_zoo.config.trained_network import TrainedCheckpoint
 
 ANSWER_FORMATS = ('text', 'csv', 'jsonl')
@@ -166,6 +167,7 @@ class ClassifyConfig(Config):
   network: TrainedCheckpoint
   exported: ExportedModel
   prediction: Prediction
+  precision: InferencePrecision
   answers: Answers
   devices: Devices
   user_options: frozenset[str] = frozenset()
@@ -190,3 +192,8 @@ class ClassifyConfig(Config):
         raise diagnostics.UserError(
             f'--{name} is for a checkpoint, an export has all inside: leave out'
             f' --export or --{name}')
+    if self.precision.precision != 'float32':
+      raise diagnostics.UserError(
+          f'--precision={self.precision.precision} is for a checkpoint, an export is'
+          ' computed in the type that it has inside: leave out --export or'
+          ' --precision')

@@ -10,6 +10,7 @@ from slim_zoo.checkpoints import checkpoint_names, trained_network
 from slim_zoo.config.data import Network, Records
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
+from slim_zoo.config.precision import InferencePrecision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,6 +205,7 @@ class EvaluateConfig(Config):
   network: EvaluatedNetwork
   data: EvaluatedRecords
   recalibration: Recalibration
+  precision: InferencePrecision
   results: Results
   server: Server
   devices: Devices
@@ -216,6 +218,7 @@ class EvaluateConfig(Config):
       UserError: the first fault.
     """
     self.checkpoint.check()
+    self.precision.check(self.server.master)
     self.network.check()
     self.data.check()
     self.network.check_image_size('model_name' in self.user_options)
@@ -247,14 +250,15 @@ class EvaluateConfig(Config):
         moving_averages=self.checkpoint.uses_averages,
         quantize=self.checkpoint.quantize)
 
-  def header(self, network: trained_network.TrainedNetwork, step: int, command: str
-             ) -> dict[str, object]:
+  def header(self, network: trained_network.TrainedNetwork, step: int, command: str,
+             precision: str = 'float32') -> dict[str, object]:
     """Returns the lines at the top of the report: what was evaluated.
 
     Args:
       network: the network, with the weights of a checkpoint.
       step: the global step of the checkpoint.
       command: the command that repeats the evaluation.
+      precision: the type that the network was computed in.
     """
     part = ({'part': f'the first {self.data.max_num_batches} batches only'}
             if self.data.max_num_batches else {})
@@ -263,5 +267,5 @@ class EvaluateConfig(Config):
         'split': self.data.dataset_split_name, 'checkpoint': network.checkpoint,
         'step': step,
         'preprocessing': network.preprocessing_name,
-        'image size': network.image_size,
+        'image size': network.image_size, 'precision': precision,
         'command': command, 'report': self.results.report_dir, **part}

@@ -29,7 +29,7 @@ _OTHER_NAMES = (
      ('eval_image_size', 'train_image_size')),
     (('workers', 'num_workers', 'threads', 'num_threads', 'num_data_workers'),
      ('num_preprocessing_threads',)),
-    (('amp', 'fp16', 'bf16', 'precision', 'dtype', 'half'), ('mixed_precision',)),
+    (('amp', 'fp16', 'bf16', 'mixed_precision', 'dtype', 'half'), ('precision',)),
     (('per_process_gpu_memory_fraction', 'memory_fraction', 'gpu_memory',
       'gpu_fraction', 'gpu_mem_frac'), ('gpu_memory_fraction',)),
     (('growth', 'gpu_allow_growth', 'memory_growth', 'gpu_memory_growth'),

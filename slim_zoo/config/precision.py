@@ -7,15 +7,47 @@ from slim_zoo import diagnostics
 from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.options import Group, option
 
+# The old option says it by these names.
+_OLD_NAMES = {'none': 'float32'}
+
+
+@dataclasses.dataclass(frozen=True)
+class InferencePrecision(Group):
+  """How a finished network is computed."""
+
+  precision: str = option(
+      'float32', 'Type of the products of the network: bfloat16 on CPUs, float16 on'
+      ' GPUs. auto times float32 and bfloat16, takes the faster one, and stays with'
+      ' float32 if the answers for the first images differ.',
+      choices=('float32', 'bfloat16', 'float16', 'auto'))
+
+  def check(self, master: str = '') -> None:
+    """Refuses options that make no sense.
+
+    Args:
+      master: address of the server to run on; '': this process.
+
+    Raises:
+      UserError: the server decides in which type it computes.
+    """
+    if master and self.precision != 'float32':
+      raise diagnostics.UserError(
+          f'--precision={self.precision} with --master={master}: a server in another'
+          ' process computes in float32; leave one of them out')
+
 
 @dataclasses.dataclass(frozen=True)
 class Precision(Group):
   """How networks are computed."""
 
-  mixed_precision: str = option(
-      'none', 'Compute the network in 16 bits. Variables, and with them checkpoints,'
-      ' batch norm, the loss and updates stay float32. With float16 the loss is scaled.'
-      ' It is tried first: training refuses a type in which the machine is far slower.',
+  precision: str = option(
+      'float32', 'Type of the products of the network. Variables, and with them'
+      ' checkpoints, statistics of batch norm, the loss and updates stay float32. With'
+      ' float16 the loss is scaled. A type in which the machine is far slower is'
+      ' refused. auto times float32 and bfloat16 before the first step, and takes the'
+      ' faster one.', choices=('float32', 'bfloat16', 'float16', 'auto'))
+  mixed_precision: str | None = option(
+      None, 'The old name of --precision; none stands for float32.', str,
       choices=('none', 'bfloat16', 'float16'))
   xla: bool = option(False, 'Let XLA compile what it can.')
   data_format: str = option(
@@ -24,14 +56,21 @@ class Precision(Group):
       ' with channels last.', choices=('NHWC', 'NCHW'))
 
   @property
+  def wanted(self) -> str:
+    """The precision that the user wants, by either option; it may be 'auto'."""
+    if self.mixed_precision is None:
+      return self.precision
+    return _OLD_NAMES.get(self.mixed_precision, self.mixed_precision)
+
+  @property
   def dtype(self) -> str:
-    """The name of the type that networks compute in."""
-    return 'float32' if self.mixed_precision == 'none' else self.mixed_precision
+    """The name of the type of the products; for auto 'float32'."""
+    return 'float32' if self.wanted == 'auto' else self.wanted
 
   @property
   def scales_loss(self) -> bool:
     """Whether the loss is scaled, as float16 needs it."""
-    return self.mixed_precision == 'float16'
+    return self.wanted == 'float16'
 
   def set_environment(self) -> None:
     """Sets the variables that TensorFlow reads when it is imported."""
@@ -39,6 +78,21 @@ class Precision(Group):
       own = os.environ.get('TF_XLA_FLAGS', '')
       os.environ['TF_XLA_FLAGS'] = (
           f'--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit {own}')
+
+  def check_names(self, user_options: frozenset[str]) -> None:
+    """Refuses different values of the option and of its old name.
+
+    Args:
+      user_options: names of the options that the user set.
+
+    Raises:
+      UserError: they differ.
+    """
+    if {'precision', 'mixed_precision'} <= user_options and (
+        self.wanted != self.precision):
+      raise diagnostics.UserError(
+          f'--precision={self.precision} and --mixed_precision={self.mixed_precision}'
+          ' differ, and the second is the old name of the first: leave it out')
 
   def check(self, distribution: Distribution) -> None:
     """Refuses options that make no sense.
@@ -49,6 +103,7 @@ class Precision(Group):
     Raises:
       UserError: the first fault.
     """
+    self._check_auto(distribution)
     if self.xla and distribution.master:
       raise diagnostics.UserError(
           f'--xla with --master={distribution.master}: a server in another process'
@@ -56,16 +111,26 @@ class Precision(Group):
     for name in ('sync_replicas', 'num_ps_tasks'):
       if self.scales_loss and getattr(distribution, name):
         raise diagnostics.UserError(
-            f'--mixed_precision=float16 with --{name}={getattr(distribution, name)}:'
+            f'--precision=float16 with --{name}={getattr(distribution, name)}:'
             ' one loss scale cannot serve several workers; take'
-            ' --mixed_precision=bfloat16, which needs none')
+            ' --precision=bfloat16, which needs none')
+
+  def _check_auto(self, distribution):
+    if self.wanted != 'auto':
+      return
+    for name, usual in (('master', ''), ('num_ps_tasks', 0), ('worker_replicas', 1)):
+      value = getattr(distribution, name)
+      if value != usual:
+        raise diagnostics.UserError(
+            f'--precision=auto with --{name}={value}: auto times the steps of one'
+            ' process; name --precision=float32 or --precision=bfloat16')
 
   def describe(self) -> list[str]:
     """Returns the lines of the banner."""
     lines = []
-    if self.mixed_precision != 'none':
+    if self.wanted not in ('float32', 'auto'):
       scaled = ', the loss scaled' if self.scales_loss else ''
-      lines.append(f'in {self.mixed_precision}{scaled}; variables, batch norm, loss and'
+      lines.append(f'in {self.wanted}{scaled}; variables, batch norm, loss and'
                    ' updates in float32')
     if self.xla:
       lines.append('compiled by XLA, which takes its time in the first steps')

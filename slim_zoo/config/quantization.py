@@ -66,11 +66,12 @@ class Quantization(Group):
     """
     if not self.is_on:
       return
-    for name, value in (('mixed_precision', 'none'), ('data_format', 'NHWC')):
-      if getattr(precision, name) != value:
+    for name, given, value in (('precision', precision.wanted, 'float32'),
+                               ('data_format', precision.data_format, 'NHWC')):
+      if given != value:
         raise diagnostics.UserError(
-            f'--quantize_delay={self.quantize_delay} with --{name}='
-            f'{getattr(precision, name)}: a quantized network computes in float32 with'
+            f'--quantize_delay={self.quantize_delay} with --{name}={given}: a quantized'
+            ' network computes in float32 with'
             f' channels last; use --{name}={value}')
     if distribution.sync_batch_norm:
       raise diagnostics.UserError(

@@ -5,6 +5,7 @@ import dataclasses
 from slim_zoo import diagnostics
 from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.options import Group, option
+from slim_zoo.config.precision import Precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,17 +21,22 @@ class Reproducibility(Group):
       ' losses and weights, interrupted or not. Measured on two CPU cores, a step takes'
       ' 1.1 (LeNet) to 1.6 times (a small MobileNet) as long; see docs/repeating.md.')
 
-  def check(self, distribution: Distribution) -> None:
+  def check(self, distribution: Distribution, precision: Precision) -> None:
     """Refuses options that make no sense.
 
     Args:
       distribution: the machines that train.
+      precision: how the network is computed.
 
     Raises:
-      UserError: several workers cannot repeat a run bit for bit.
+      UserError: the other options do not allow to repeat a run bit for bit.
     """
     if not self.deterministic:
       return
+    if precision.wanted == 'auto':
+      raise diagnostics.UserError(
+          '--deterministic with --precision=auto: auto decides by times, which differ'
+          ' from run to run; name --precision=float32 or --precision=bfloat16')
     if distribution.all_reduces:
       raise diagnostics.UserError(
           f'--deterministic with {distribution.worker_replicas} workers: the position'

@@ -64,10 +64,11 @@ class TrainConfig(Config):
     self.learning_rate.check(self.run.max_number_of_steps, self.user_options)
     self.optimizer.check(self.user_options)
     self.logging.check()
+    self.precision.check_names(self.user_options)
     self.precision.check(self.distribution)
     self.quantization.check(self.precision, self.distribution)
     self.validation.check(self.data)
-    self.reproducibility.check(self.distribution)
+    self.reproducibility.check(self.distribution, self.precision)
 
   def notes(self) -> list[str]:
     """Returns a line for every option that does nothing, or less than one expects."""

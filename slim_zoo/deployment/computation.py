@@ -44,7 +44,7 @@ def check_dtype(dtype: tf.DType, device: str = '') -> None:
     _convolve(dtype, 'NHWC', device)
   except tf.errors.OpError as error:
     raise diagnostics.UserError(
-        f'--mixed_precision={dtype.name}: {_kind(device)} of this machine has no'
+        f'--precision={dtype.name}: {_kind(device)} of this machine has no'
         f' convolution in {dtype.name}: leave the flag out') from error
 
 
@@ -71,7 +71,7 @@ def check_speed(dtype: tf.DType, device: str = '', is_refused: bool = True,
   factor = seconds / usual
   if factor < SLOWER:
     return None
-  line = (f'--mixed_precision={dtype.name}: {_kind(device)} of this machine takes'
+  line = (f'--precision={dtype.name}: {_kind(device)} of this machine takes'
           f' {factor:.3g} times as long in {dtype.name} as in float32 (a step of a'
           f' small network: {seconds:.2g} s, not {usual:.2g} s)')
   if factor <= TOO_SLOW or not is_refused:

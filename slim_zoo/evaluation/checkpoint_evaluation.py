@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Callable
 
 from slim_zoo.checkpoints import restore
-from slim_zoo.deployment import session_configs, session_settings
+from slim_zoo.deployment import graph_rewrite, session_configs, session_settings
 from slim_zoo.evaluation import over_split
+from slim_zoo.evaluation.precision_choice import PrecisionChooser
 from slim_zoo.input import pipeline
 from slim_zoo.tf_compat import slim, tf
 
@@ -37,6 +38,7 @@ class Evaluation:
   multi_label: bool = False
   master: str = ''
   settings: session_settings.SessionSettings = session_settings.DEFAULTS
+  dtype = graph_rewrite.FLOAT32
 
   def run(self, checkpoint: str, max_num_batches: int | None = None):
     """Evaluates one checkpoint.
@@ -77,7 +79,9 @@ class FrozenEvaluation:
     labels_offset: subtracted from the labels of the records.
     multi_label: whether an image may have several classes, or none.
     settings: of the sessions: memory of GPUs, threads.
+    precision: chooses the type of the sessions; None: float32.
     images: the input pipeline of the last run.
+    dtype: the type of the last run.
   """
 
   make_images: Callable[[], pipeline.Input]
@@ -86,7 +90,9 @@ class FrozenEvaluation:
   labels_offset: int
   multi_label: bool = False
   settings: session_settings.SessionSettings = session_settings.DEFAULTS
+  precision: PrecisionChooser | None = None
   images: pipeline.Input | None = None
+  dtype: str = graph_rewrite.FLOAT32
 
   def run(self, checkpoint: str, max_num_batches: int | None = None):
     """Evaluates one checkpoint in this process.
@@ -98,7 +104,10 @@ class FrozenEvaluation:
       self.images = self.make_images()
       batch = self.images.next_batch()
       probabilities = self.classify(checkpoint, batch.images)
-      config = session_configs.session_config(self.settings)
+      if self.precision is not None:
+        self.dtype = self.precision.choose(self.images, batch, probabilities)
+      config = graph_rewrite.set_precision(
+          session_configs.session_config(self.settings), self.dtype)
       with tf.Session(config=config) as session:
         return over_split.evaluate(
             session, self.images, batch, probabilities, self.num_classes,

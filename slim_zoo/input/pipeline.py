@@ -60,6 +60,8 @@ class Input:
     faults: says why records were skipped.
     part: the part of their records that is read; None: all.
     shard: what this worker reads of them; None: all.
+    make_noise: returns an op that starts a pipeline of the same batch of noise, without
+      records, in place of `initializer`.
     make_ender: returns an op that ends the pipeline. A server keeps pipelines beyond
       their sessions, and their threads, which call Python, abort a process that exits.
     copies: the files that are read in their place; see `decoded_copies`.
@@ -74,6 +76,7 @@ class Input:
   copies: list[str] = dataclasses.field(default_factory=list)
   shard: held_out.Shard | None = None
   make_ender: Callable[[], tf.Operation] | None = None
+  make_noise: Callable[[], tf.Operation] | None = None
 
   def count_records(self, shard: held_out.Shard | None = None) -> int:
     """Returns how many records an epoch has; raises UserError for a damaged file.
@@ -271,7 +274,8 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     return Batch(images, labels, numbers, keys, after - before)
 
   return Input(next_batch, log, iterator.initializer, files, faults, part, copies,
-               shard, lambda: iterator.make_initializer(batches.take(0)))
+               shard, lambda: iterator.make_initializer(batches.take(0)),
+               lambda: iterator.make_initializer(_noise(batches)))
 
 
 def _as_stored(image, **unused):
@@ -312,6 +316,15 @@ def preprocess_with(preprocessing_fn: Callable, image_size: int,
         if name in preprocessing_fn.options})
 
   return preprocess
+
+
+def _noise(batches):
+  """Returns a data set that repeats a batch of noise, in the form of others."""
+  shapes, types = tf.data.get_output_shapes(batches), tf.data.get_output_types(batches)
+  images, *others = [
+      tf.zeros(shape, dtype) for shape, dtype in zip(shapes, types, strict=True)]
+  return tf.data.Dataset.from_tensors(
+      (tf.random.uniform(images.shape, -1, 1), *others)).repeat()
 
 
 def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,

@@ -1,4 +1,4 @@
-"""Networks that compute in 16 bits, with variables of 32 bits.
+"""Networks with casts to 16 bits, and variables of 32 bits.
 
     float16   Micikevicius et al. 2017, arXiv 1710.03740
     bfloat16  Kalamkar et al. 2019, arXiv 1905.12322: the range of float32
@@ -7,9 +7,13 @@ Variables are float32 under their usual names, so checkpoints do not depend on t
 precision. A layer with 16-bit inputs gets its weights cast to 16 bits. Batch norm
 requests float32, so its parameters, statistics and arithmetic are float32.
 
-The code for 16 bits has three parts, which meet in the training graph only:
+float16, and bfloat16 on GPUs, are trained by these casts. bfloat16 on CPUs, and all
+16 bits of finished networks, are a rewrite of the graph by the session. The code:
 
     nets/precision.py                 the network: casts of images, weights and logits
+    deployment/graph_rewrite.py       the session: the rewrite
+    deployment/precision_trial.py     the faster type, for --precision=auto
+    inference/precision_check.py      whether the answers in both types are alike
     training/updates/loss_scaling.py  the update: float16 gradients that are too small
     deployment/computation.py         the machine: whether it computes a type, how fast
 """

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
-from slim_zoo.deployment import session_configs, session_settings
+from slim_zoo.deployment import session_settings
 from slim_zoo.images import image_decoding
 from slim_zoo.inference import inference_graph
-from slim_zoo.prediction import classifier, explanation
+from slim_zoo.prediction import classifier, explanation, precise_model
 from slim_zoo.preprocessing import display, preprocessing_factory
 from slim_zoo.tf_compat import tf
 
@@ -93,6 +93,8 @@ class CheckpointModel:
       in training.
     extras: the results to compute besides probabilities.
     settings: of the session: memory of GPUs, threads.
+    precision: 'float32', 'bfloat16', 'float16', or 'auto'.
+    is_hinted: whether to say that bfloat16 would be faster than float32.
 
   Attributes:
     num_classes: as many as there are probabilities.
@@ -101,11 +103,13 @@ class CheckpointModel:
     heat_end_point: the name of the end point that heat is of, or None.
 
   Raises:
-    UserError: the checkpoint cannot be read, or lacks one of the extras.
+    UserError: the checkpoint cannot be read, or lacks one of the extras; or this
+      machine does not compute it in the precision.
   """
 
   def __init__(self, trained: TrainedNetwork, extras: Extras = Extras(),
-               settings: session_settings.SessionSettings = session_settings.DEFAULTS):
+               settings: session_settings.SessionSettings = session_settings.DEFAULTS,
+               precision: str = 'float32', is_hinted: bool = False):
     self.num_classes = trained.num_classes
     self.preprocessing_name = trained.preprocessing_name
     self.heat_end_point = None
@@ -114,12 +118,11 @@ class CheckpointModel:
           trained.model_name)
     names = [name for name in (extras.feature_end_point, self.heat_end_point) if name]
     network = inference_graph.of_network(trained, list(dict.fromkeys(names)))
-    self._images = network.images
     self.image_size = network.images.shape.as_list()[1]
-    self._fetches = self._tensors(network, extras)
+    self._model = precise_model.PreciseModel(
+        network.images, self._tensors(network, extras), precision, trained.multi_label,
+        is_hinted, settings)
     self._prepare = _preparation(network, trained)
-    self._session = tf.Session(
-        graph=network.graph, config=session_configs.session_config(settings))
 
   def _tensors(self, network, extras):
     """Returns the tensors of a `classifier.Predictions`, by attribute."""
@@ -143,12 +146,11 @@ class CheckpointModel:
 
   def predict(self, images: list[np.ndarray]) -> classifier.Predictions:
     """Returns the predictions for prepared images."""
-    return classifier.Predictions(**self._session.run(
-        self._fetches, {self._images: np.stack(images)}))
+    return classifier.Predictions(**self._model.run(np.stack(images)))
 
   def close(self) -> None:
     """Frees the memory."""
-    self._session.close()
+    self._model.close()
     self._prepare.close()
 
   def __enter__(self):

@@ -10,12 +10,18 @@ from collections.abc import Callable
 from slim_zoo import diagnostics
 from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.datasets import dataset_factory
-from slim_zoo.deployment import computation, unused_gpus
+from slim_zoo.deployment import (
+    computation,
+    graph_rewrite,
+    precision_trial,
+    unused_gpus,
+)
 from slim_zoo.drawing import charts
+from slim_zoo.files.user_cache import UserCache
 from slim_zoo.input import pipeline
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import preprocessing_factory
-from slim_zoo.tasks import training_updates
+from slim_zoo.tasks import training_precision
 from slim_zoo.tf_compat import tf
 from slim_zoo.timing import machine, network_timing
 from slim_zoo.timing.measured_network import Setting
@@ -40,9 +46,10 @@ def benchmark(config: BenchmarkConfig) -> list[dict]:
   for note in unused_gpus.notes():
     print(f'note: {note}', file=sys.stderr, flush=True)
   # What is slow is what a benchmark is to measure.
-  for note in training_updates.check_computation(config.precision, refuses_slow=False):
+  planned = planned_precision(config)
+  for note in planned.notes:
     print(f'note: {note}', flush=True)
-  failed = _time_all(config, settings(config), stored)
+  failed = _time_all(config, settings(config, planned), stored)
   if config.measurements.plot and stored.rows:
     _draw(config.measurements.plot, stored.rows)
   if failed:
@@ -52,14 +59,40 @@ def benchmark(config: BenchmarkConfig) -> list[dict]:
   return stored.rows
 
 
-def settings(config: BenchmarkConfig) -> list[Setting]:
-  """Returns what is timed: each network with each size of a batch."""
+def planned_precision(config: BenchmarkConfig, refuses_slow: bool = False
+                      ) -> training_precision.TrainingPrecision:
+  """Returns the types of the networks; for auto before they are chosen.
+
+  Args:
+    config: of the benchmark.
+    refuses_slow: whether a type that is far slower than float32 is refused.
+
+  Raises:
+    UserError: the device cannot compute in the type, or XLA compiles nothing.
+  """
+  if config.precision.xla:
+    computation.check_xla()
+  planned = training_precision.plan(config.precision, refuses_slow=refuses_slow)
+  if config.networks.frozen:
+    graph_rewrite.check(planned.dtype)
+  return planned
+
+
+def settings(config: BenchmarkConfig, planned: training_precision.TrainingPrecision
+             ) -> list[Setting]:
+  """Returns what is timed: each network with each size of a batch.
+
+  Args:
+    config: of the benchmark.
+    planned: of `planned_precision`.
+  """
   options, precision = config.networks, config.precision
+  # Frozen graphs have no casts.
+  casts = planned.casts != graph_rewrite.FLOAT32 and not options.frozen
   return [
       Setting(name, size, options.image_size, precision.data_format,
-              options.num_clones, xla=precision.xla,
-              mixed_precision=precision.mixed_precision,
-              session=config.session_settings)
+              options.num_clones, xla=precision.xla, precision=planned.dtype,
+              casts=casts, session=config.session_settings)
       for name in options.names() for size in options.sizes_of_batches()]
 
 
@@ -134,7 +167,8 @@ def _key(config, setting) -> str:
   """Returns what tells one measurement from another, as text."""
   options = config.networks
   values = {**dataclasses.asdict(setting), 'mode': options.timed_mode,
-            'frozen': options.frozen, 'num_batches': options.num_batches}
+            'frozen': options.frozen, 'num_batches': options.num_batches,
+            'wanted': config.precision.wanted}
   if config.records.dataset_dir:
     values['records'] = list(config.records.values.values())
   return json.dumps(values)
@@ -153,8 +187,7 @@ def _time(config, setting, matrix_rate) -> list[dict]:
   precision = config.precision
   check_data_format(config, setting)
   clones = f' for each of {setting.num_clones} clones' if setting.num_clones > 1 else ''
-  bits = (f', in {precision.mixed_precision}'
-          if precision.mixed_precision != 'none' else '')
+  bits = f', in {precision.wanted}' if precision.wanted != 'float32' else ''
   print(f'{setting.name}: batch {setting.batch_size}{clones}, images'
         f" {'x'.join(map(str, setting.image_shape()))}{bits}", flush=True)
   rows, times_of, multiply_adds = [], {}, None
@@ -162,8 +195,9 @@ def _time(config, setting, matrix_rate) -> list[dict]:
     if multiply_adds is None:
       multiply_adds = measured.multiply_adds()
     times_of[what] = times
-    rows.append(network_timing.row(
-        measured, kind, what, times, multiply_adds, matrix_rate))
+    rows.append({**network_timing.row(
+        measured, kind, what, times, multiply_adds, matrix_rate),
+                 'wanted_precision': precision.wanted})
     print(times.classic_line(network_timing.TITLES[what]))
     print(network_timing.details(rows[-1]), flush=True)
   if 'records' in times_of:
@@ -192,6 +226,7 @@ def _measurements(config, setting):
     for kind, what, left_out in ((evaluated, 'forward', 'train'),
                                  ('training', 'forward_backward', 'forward')):
       if mode != left_out:
+        setting = _in_precision(config, setting, kind, what)
         for name, times in network_timing.passes(setting, kind, (what,), runs):
           yield kind, name, setting, times
     return
@@ -200,10 +235,25 @@ def _measurements(config, setting):
       setting, build, dataset.num_classes - records.labels_offset)
   kind, parts = ((evaluated, ('forward',)) if mode == 'forward' else
                  ('training', ('forward', 'forward_backward', 'step')))
+  setting = _in_precision(config, setting, kind, parts[-1])
   for name, times in network_timing.passes(setting, kind, parts, runs):
     yield kind, name, setting, times
   for name, times in network_timing.on_records(setting, kind, parts[-1], build, runs):
     yield kind, name, setting, times
+
+
+def _in_precision(config, setting, kind, what):
+  """Returns the setting in the type that auto chooses for a graph; prints why."""
+  if config.precision.wanted != precision_trial.AUTO:
+    return setting
+  choice = precision_trial.without_trial()
+  if choice is None:
+    cache = UserCache(precision_trial.FILE)
+    choice = network_timing.choose_precision(setting, kind, what, cache)
+    for note in cache.take_notes():
+      print(f'note: {note}', flush=True)
+  print(choice.line(), flush=True)
+  return dataclasses.replace(setting, precision=choice.dtype)
 
 
 def _input(config, setting) -> tuple[object, Callable]:

@@ -9,7 +9,7 @@ from typing import TextIO
 from slim_zoo import progress
 from slim_zoo.catalog import networks
 from slim_zoo.config.classification import ClassifyConfig
-from slim_zoo.deployment import unused_gpus
+from slim_zoo.deployment import precision_hint, unused_gpus
 from slim_zoo.images import image_files
 from slim_zoo.prediction import (
     answers,
@@ -22,7 +22,7 @@ from slim_zoo.prediction import (
     feature_file,
 )
 from slim_zoo.prediction.sources import NamedFiles
-from slim_zoo.tasks import memory, trained_networks
+from slim_zoo.tasks import inference_precision, memory, trained_networks
 
 # The sizes of so many images are looked at before all are read.
 _SIZED = 8
@@ -122,10 +122,15 @@ def _checkpoint_model(config, paths):
     network = dataclasses.replace(network, multi_label=config.prediction.multi_label)
   elif network.multi_label:
     _print_notes(['as the data set in the run card is: --multi_label'])
+  precision, notes = inference_precision.checked(config.precision.precision, network)
+  _print_notes(notes)
   model = checkpoint_model.CheckpointModel(network, checkpoint_model.Extras(
       features=bool(options.features), feature_end_point=options.feature_end_point,
       heat=bool(options.explain), heat_end_point=options.explain_end_point),
-      config.devices.settings)
+      config.devices.settings,
+      precision,
+      is_hinted='precision' not in config.user_options and precision_hint.is_long(
+          network.model_name, len(paths)))
   crop = networks.crop_note(
       model.preprocessing_name, model.image_size, image_files.sizes_of(paths[:_SIZED]))
   _print_notes([crop] if crop else [])

@@ -170,7 +170,7 @@ class _Comparison:
     return self._workers.of(values).ask({
         'prepare': number, 'kind': self._kind, 'what': self._what,
         'burn_in': self._config.networks.num_batches_burn_in,
-        'options': {**base_options(self._config), **options_of(values),
+        'options': {**base_options(self._config), **values,
                     'networks': [self._name], 'batch_sizes': [str(self._size)]},
     }).get('reason')
 
@@ -195,15 +195,6 @@ def base_options(config: BenchmarkConfig) -> dict:
   """Returns the options that the user set, but for those of a comparison."""
   return {name: value for name, value in config.values().items()
           if name in config.user_options and name not in ('compare', 'rounds')}
-
-
-def options_of(values: Mapping[str, object]) -> dict:
-  """Returns the options of a combination."""
-  options = dict(values)
-  if 'precision' in options:
-    precision = options.pop('precision')
-    options['mixed_precision'] = 'none' if precision == 'float32' else precision
-  return options
 
 
 class _Workers:

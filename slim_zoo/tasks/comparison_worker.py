@@ -45,13 +45,13 @@ class _Prepared:
       return {'reason': line}
 
   def _prepare(self, request):
-    from slim_zoo.tasks import benchmark, training_updates
+    from slim_zoo.tasks import benchmark
     from slim_zoo.tf_compat import tf
     from slim_zoo.timing import network_timing
     config = BenchmarkConfig.from_options(request['options'])
     config.check()
-    setting, = benchmark.settings(config)
-    training_updates.check_computation(config.precision)
+    setting, = benchmark.settings(
+        config, benchmark.planned_precision(config, refuses_slow=True))
     benchmark.check_data_format(config, setting)
     with contextlib.ExitStack() as opened:
       opened.enter_context(tf.Graph().as_default())

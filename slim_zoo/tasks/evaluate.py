@@ -18,7 +18,7 @@ from slim_zoo.checkpoints import (
 from slim_zoo.config.data import Network
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.options import options_of
-from slim_zoo.deployment import unused_gpus
+from slim_zoo.deployment import precision_hint, unused_gpus
 from slim_zoo.evaluation import (
   checkpoint_evaluation,
   multi_label,
@@ -28,6 +28,7 @@ from slim_zoo.evaluation import (
   summaries,
 )
 from slim_zoo.evaluation import metrics as metrics_lib
+from slim_zoo.evaluation.precision_choice import PrecisionChooser
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import (
   batch_labels,
@@ -40,7 +41,7 @@ from slim_zoo.input import (
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import preprocessing_factory
-from slim_zoo.tasks import memory
+from slim_zoo.tasks import inference_precision, memory
 from slim_zoo.tf_compat import tf
 
 
@@ -54,12 +55,14 @@ class EvaluationResult:
     metrics: all numbers, with the names of the classes. `evaluation.metrics.Metrics`,
       or for a multi-label data set `evaluation.multi_label.Metrics`.
     report_dir: folder of the report.
+    precision: the type that the network was computed in.
   """
 
   checkpoint: str
   step: int
   metrics: metrics_lib.Metrics | multi_label.Metrics = dataclasses.field(repr=False)
   report_dir: str
+  precision: str = 'float32'
 
   def __str__(self):
     return (f'{self.accuracy:.2%}, {self.num_correct} of {self.num_images} images are'
@@ -97,7 +100,8 @@ class EvaluationResult:
   def values(self) -> dict[str, object]:
     """All numbers as plain values, as in report.json."""
     return _report_module(self.is_multi_label).report_values(self.metrics, {
-        'checkpoint': self.checkpoint, 'step': self.step, 'report': self.report_dir})
+        'checkpoint': self.checkpoint, 'step': self.step, 'precision': self.precision,
+        'report': self.report_dir})
 
 
 def evaluate(config: EvaluateConfig, command: str,
@@ -196,11 +200,13 @@ def _evaluate(config, set_up, checkpoint, command):
   step = restore.global_step_of(checkpoint)
   numbers, keys = set_up.evaluation.run(checkpoint, config.data.max_num_batches)
   numbers = numbers.with_names(_class_names(config, set_up))
-  result = EvaluationResult(checkpoint, step, numbers, config.results.report_dir)
+  precision = set_up.evaluation.dtype
+  result = EvaluationResult(
+      checkpoint, step, numbers, config.results.report_dir, precision)
   # The numbers stand, even if the checkpoint is removed or the report cannot be
   # written.
   network = dataclasses.replace(set_up.network, checkpoint=checkpoint)
-  header = config.header(network, step, command)
+  header = config.header(network, step, command, precision)
   print('\n'.join(_report_module(result.is_multi_label).summary_lines(
       numbers, None, header)), flush=True)
   _print_report_notes(_count_notes(config, header, set_up.dataset, numbers))
@@ -249,14 +255,28 @@ def _evaluation(config, dataset, network, part=None):
         runs_here=not master, part=part, cache_dir=data.cache_dir)
 
   if not master:
+    precision, notes = inference_precision.checked(config.precision.precision, network)
+    _print_notes(notes)
     return checkpoint_evaluation.FrozenEvaluation(
         make_images, _classify_with(network, is_multi_label),
         network.num_classes, network.labels_offset, is_multi_label,
-        config.devices.settings)
+        config.devices.settings, PrecisionChooser(
+            precision, data.batch_size, is_multi_label,
+            _is_hinted(config, network.model_name, dataset.num_samples),
+            config.devices.settings))
   return checkpoint_evaluation.build(
       make_images(), _network_fn(network), network.num_classes, network.labels_offset,
       config.checkpoint.moving_average_decay, master, is_multi_label,
       config.devices.settings)
+
+
+def _is_hinted(config, model_name, num_images):
+  """Returns whether to say that another precision would be faster."""
+  batches = config.data.max_num_batches
+  if batches:
+    num_images = min(num_images, batches * config.data.batch_size)
+  return 'precision' not in config.user_options and precision_hint.is_long(
+      model_name, num_images)
 
 
 def _classify_with(network, is_multi_label):

@@ -16,6 +16,7 @@ from slim_zoo.tasks import (
     memory,
     training_callbacks,
     training_input,
+    training_precision,
     training_report,
     training_updates,
     validation,
@@ -102,9 +103,9 @@ def _train(config, repeat, server):
         was_finished=True)
   seeds = training_input.seed(config, start, job_start.seed, job_start.origin)
   dataset, num_classes = training_input.find_dataset(config.data)
-  network_fn, image_size = training_input.network(config, num_classes)
   devices = training_updates.deployment(config)
-  precision_notes = training_updates.check_devices(config, devices)
+  precision = training_updates.check_devices(config, devices)
+  network_fn, image_size = training_input.network(config, num_classes, precision.casts)
   batches = training_input.batches(config, dataset, image_size, seeds, devices)
   loss = training_updates.loss(config, num_classes, batches)
   schedule = training_updates.schedule(config, dataset.num_samples)
@@ -114,6 +115,10 @@ def _train(config, repeat, server):
       training_input.displayable(config), loss.cross_entropy, job_start.workers,
       training_updates.batch_norm_replicas(config, devices),
       training_updates.layer_devices(config, devices))
+  precision = training_precision.choose(
+      precision, config.precision, training_graph, batches, devices.clone_device(0),
+      config.distribution.num_cpus, training_updates.is_hinted(config),
+      config.devices.settings)
   team = job.team(config.distribution, training_graph)
   weights_source = training_updates.weights_source(config, dataset, num_classes)
   weights_lines, init_fn = start.prepare(*weights_source)
@@ -122,17 +127,19 @@ def _train(config, repeat, server):
       config, training_graph, dataset, num_classes, image_size, devices, batches)
   validators = validation.callbacks(
       config, start, dataset, num_classes, image_size, devices, batches,
-      fresh_batch_norm, team)
+      fresh_batch_norm, team, precision.rewrite)
   card = training_report.run_card(
       config, start, seeds, training_graph, batches, dataset, schedule, loss,
-      image_size, num_classes, repeat(seeds.seed), [*validators, *callbacks])
+      image_size, num_classes, repeat(seeds.seed), [*validators, *callbacks],
+      precision)
   training_report.show_banner(
       config, dataset, num_classes, image_size, batches, schedule,
-      weights_lines, fresh_batch_norm, loss, seeds, card, precision_notes)
+      weights_lines, fresh_batch_norm, loss, seeds, card, precision.notes)
   with card:
     loop_result = loop.run(
         training_graph, training_callbacks.loop_options(
-            config, server.target if server else config.distribution.master),
+            config, server.target if server else config.distribution.master,
+            precision.rewrite),
         batches, init_fn, [*callbacks, *validators, card], team)
     card.stopped_by(loop_result.end)
   if batches.faults.summary():

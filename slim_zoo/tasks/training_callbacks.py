@@ -20,19 +20,21 @@ from slim_zoo.training.updates import loss_scaling, numerics
 _AUGMENTED_PICTURES = 6
 
 
-def loop_options(config: TrainConfig, master: str) -> loop.LoopOptions:
+def loop_options(config: TrainConfig, master: str, precision: str
+                 ) -> loop.LoopOptions:
   """Returns how the loop runs.
 
   Args:
     config: of the run.
     master: the address of the TensorFlow server to run on; '': this process.
+    precision: of the sessions.
   """
   output, machines = config.run, config.distribution
   return loop.LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
       config.images_per_step, job.place(machines, master, config.devices.settings),
-      config.values())
+      config.values(), precision)
 
 
 def make(config: TrainConfig, training_graph, dataset, num_classes: int,

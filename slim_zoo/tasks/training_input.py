@@ -77,14 +77,19 @@ def find_dataset(data: Data, split_name: str | None = None):
   return dataset, dataset.num_classes - data.labels_offset
 
 
-def network(config: TrainConfig, num_classes: int) -> tuple[Callable, int]:
+def network(config: TrainConfig, num_classes: int, casts: str
+            ) -> tuple[Callable, int]:
   """Returns the function of the network that trains, and the size of its images.
 
-  The options of the precision are for this network only: validation computes in
-  float32, as an evaluation does.
+  The casts are for this network only, not for that of validation.
+
+  Args:
+    config: of the run.
+    num_classes: of the network.
+    casts: name of the type that images and weights are cast to.
   """
   name, initialization = config.network.model_name, config.initialization
-  options = {'compute_dtype': tf.as_dtype(config.precision.dtype),
+  options = {'compute_dtype': tf.as_dtype(casts),
              **config.quantization.network_options(
                  is_training=True, batches_of_step=config.optimizer.accumulate_steps)}
   if config.precision.data_format in nets_factory.data_formats(name):

@@ -25,7 +25,7 @@ _PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(slim_zoo.__file__
 
 def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
                 batches, schedule, beginning: list[str], fresh: dict[str, float], loss,
-                seeds, card, slow: list[str]) -> None:
+                seeds, card, slow: Sequence[str]) -> None:
   """Prints what will run, and which options change nothing.
 
   Args:
@@ -40,7 +40,7 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
     loss: the `losses.Recipe`.
     seeds: of the run.
     card: the `RunCard`.
-    slow: notes on types that the device computes slowly.
+    slow: notes on types: those that the device computes slowly, or auto chose.
   """
   num_images = dataset.num_samples
   parameters = run_description.parameters(_trained_variables(config))
@@ -253,7 +253,7 @@ def _seed_rows(config, seeds, card):
 
 def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset,
              schedule, loss, image_size: int, num_classes: int, command: str,
-             callbacks) -> run_cards.RunCard:
+             callbacks, computed) -> run_cards.RunCard:
   """Returns the run's card: a context manager, and a callback of the loop.
 
   Args:
@@ -269,6 +269,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
     num_classes: of the network.
     command: repeats the run.
     callbacks: of the loop; those with a `report` add results to the card.
+    computed: the `TrainingPrecision`.
   """
   is_chief = config.distribution.is_chief
   precision = config.precision
@@ -277,8 +278,8 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
       'image_size': image_size, 'classes': num_classes,
       'loss': loss_catalog.describe(loss.terms),
       **({} if weights is None else {'class_weights': list(weights)}),
-      'computation': {'mixed_precision': precision.mixed_precision,
-                      'xla': precision.xla, 'data_format': precision.data_format}}
+      'computation': {**computed.facts(), 'xla': precision.xla,
+                      'data_format': precision.data_format}}
   return run_cards.RunCard(
       config.run.train_dir if is_chief else None, {
           'command': command,

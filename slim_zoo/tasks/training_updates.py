@@ -8,9 +8,15 @@ from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import heads
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import labels
-from slim_zoo.deployment import collectives, computation, model_deploy
+from slim_zoo.deployment import (
+    collectives,
+    computation,
+    model_deploy,
+    precision_hint,
+)
 from slim_zoo.input import label_counts
 from slim_zoo.nets import nets_factory
+from slim_zoo.tasks import training_precision
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import losses, starting_point
 from slim_zoo.training.updates import learning_rates, optimizers, updates
@@ -76,50 +82,38 @@ def layer_devices(config: TrainConfig, devices: model_deploy.DeploymentConfig
 
 
 def check_devices(config: TrainConfig, devices: model_deploy.DeploymentConfig
-                  ) -> list[str]:
+                  ) -> training_precision.TrainingPrecision:
   """Tries on the first clone's device what the precision options ask for.
 
   Returns:
-    Notes: by how much a 16-bit type is slower than float32, if it is.
+    The types of the run, for auto before they are chosen.
 
   Raises:
     UserError: the device cannot do it, or is far slower.
   """
-  if config.distribution.master:
-    return []
   device, precision = devices.clone_device(0), config.precision
-  notes = check_computation(precision, device)
+  if config.distribution.master:
+    return training_precision.plan(precision, device, is_here=False)
+  if precision.xla:
+    computation.check_xla()
+  planned = training_precision.plan(precision, device)
   name = config.network.model_name
   computation.check_data_format(
       precision.data_format, name,
       precision.data_format in nets_factory.data_formats(name),
       tf.as_dtype(precision.dtype), device)
-  return notes
+  return planned
 
 
-def check_computation(precision, device: str = '', refuses_slow: bool = True
-                      ) -> list[str]:
-  """Tries XLA and a 16-bit type on a device.
-
-  Args:
-    precision: the `config.precision.Precision`.
-    device: '' for TensorFlow's choice.
-    refuses_slow: whether a type that is far slower than float32 is refused.
-
-  Returns:
-    Notes: by how much it is slower, if it is.
-
-  Raises:
-    UserError: it cannot do it.
-  """
-  if precision.xla:
-    computation.check_xla()
-  if precision.mixed_precision == 'none':
-    return []
-  dtype = tf.as_dtype(precision.dtype)
-  computation.check_dtype(dtype, device)
-  note = computation.check_speed(dtype, device, refuses_slow)
-  return [note] if note else []
+def is_hinted(config: TrainConfig) -> bool:
+  """Returns whether to say that the run would be faster in another precision."""
+  options, last = config.distribution, config.run.max_number_of_steps
+  return (config.precision.wanted == 'float32'
+          and not {'precision', 'mixed_precision'} & config.user_options
+          and not (options.master or options.num_ps_tasks or config.quantization.is_on)
+          and options.worker_replicas == 1 and precision_hint.is_long(
+              config.network.model_name, last and last * config.images_per_step,
+              precision_hint.TRAINING))
 
 
 def loss(config: TrainConfig, num_classes: int, batches) -> losses.Recipe:

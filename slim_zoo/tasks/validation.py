@@ -16,7 +16,7 @@ from slim_zoo.training.team import Team
 
 def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size: int,
               devices, batches, fresh: dict[str, float],
-              team: Team) -> list[validation.Validator]:
+              team: Team, precision: str) -> list[validation.Validator]:
   """Returns the validator of the run; [] where it has none, or is not the chief's.
 
   The other workers of a job with parameter servers evaluate shards of the split.
@@ -32,6 +32,7 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
     batches: the training input.
     fresh: the decays of batch norm layers that begin without statistics.
     team: the workers of the job.
+    precision: the type in which the sessions of the run compute.
   """
   options, machines = config.validation, config.distribution
   if not options.is_on or not (machines.is_chief or team.state):
@@ -49,7 +50,7 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
   rules = validation.Rules(
       config.validate_every_steps(dataset.num_samples), options.early_stop_patience,
       options.early_stop_min_delta, 'mean average precision'
-      if batch_labels.is_multi_label(dataset) else 'accuracy')
+      if batch_labels.is_multi_label(dataset) else 'accuracy', precision)
   return [validation.Validator(evaluate, rules, history, best, fresh, modes)]
 
 

@@ -11,7 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from slim_zoo.catalog import complexity, networks
-from slim_zoo.deployment import model_deploy, session_configs, session_settings
+from slim_zoo.deployment import (
+    graph_rewrite,
+    model_deploy,
+    session_configs,
+    session_settings,
+)
 from slim_zoo.inference import inference_graph
 from slim_zoo.nets import complexity as counting
 from slim_zoo.nets import nets_factory
@@ -45,7 +50,8 @@ class Setting:
     num_classes: number of logits; None: as in the published weights.
     channels: channels of the images; None: as in the published weights.
     xla: whether XLA compiles the parts that it can.
-    mixed_precision: 'none', or the 16-bit dtype of the network's computation.
+    precision: 'float32', 'bfloat16' or 'float16'.
+    casts: whether 16 bits are casts in the graph, not a rewrite by the session.
     session: memory of GPUs, threads; with as many GPUs as clones.
   """
 
@@ -57,7 +63,8 @@ class Setting:
   num_classes: int | None = None
   channels: int | None = None
   xla: bool = False
-  mixed_precision: str = 'none'
+  precision: str = 'float32'
+  casts: bool = False
   session: session_settings.SessionSettings = session_settings.DEFAULTS
 
   @property
@@ -78,8 +85,8 @@ class Setting:
     options = {}
     if self.data_format in nets_factory.data_formats(self.name):
       options['data_format'] = self.data_format
-    if self.mixed_precision != 'none':
-      options['compute_dtype'] = tf.as_dtype(self.mixed_precision)
+    if self.casts:
+      options['compute_dtype'] = tf.as_dtype(self.precision)
     return nets_factory.get_network_fn(
         self.name, self.classes, weight_decay, is_training, **options)
 
@@ -151,7 +158,7 @@ def training_operations(setting: Setting, next_batch: Callable) -> Fetches:
   update = updates.make_train_op(
       clones, config, learning_rates.Schedule('fixed', 1e-4),
       lambda rate: Optimizer(rate, 0.9),
-      updates.UpdateOptions(scales_loss=setting.mixed_precision == 'float16'))
+      updates.UpdateOptions(scales_loss=setting.precision == 'float16'))
   return {
       'forward': [clone.outputs[1] for clone in clones],
       # Fetching gradients from a GPU would copy them.
@@ -205,11 +212,13 @@ def session(setting: Setting, *initializers: tf.Operation) -> Iterator[tf.Sessio
   """Opens a session on the default graph, with its variables initialized.
 
   Args:
-    setting: has the number of devices.
+    setting: has the number of devices, and the precision.
     *initializers: run after those of the variables.
   """
   config = session_configs.session_config(
       setting.session, num_cpus=setting.num_clones)
+  if not setting.casts:
+    graph_rewrite.set_precision(config, setting.precision)
   with tf.Session(config=config) as opened:
     opened.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     for initializer in initializers:

@@ -5,7 +5,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from slim_zoo import diagnostics, progress
-from slim_zoo.deployment import computation
+from slim_zoo.deployment import computation, precision_trial
+from slim_zoo.files.user_cache import UserCache
 from slim_zoo.tf_compat import tf
 from slim_zoo.timing import measured_network, timings
 from slim_zoo.timing.measured_network import Setting
@@ -74,6 +75,31 @@ def prepared(setting: Setting, kind: str) -> Iterator[Callable]:
       return opened.make_callable(operations[name])
 
     yield function_of
+
+
+def choose_precision(setting: Setting, kind: str, what: str,
+                     cache: UserCache) -> precision_trial.Choice:
+  """Returns the faster type for a pass of a network on images in memory.
+
+  Args:
+    setting: the network; its precision does not count.
+    kind: as for `passes`.
+    what: the operation.
+    cache: of earlier choices.
+  """
+  with tf.Graph().as_default() as graph:
+    operations = _build(setting, kind, measured_network.synthetic_batches(setting))
+
+    @contextlib.contextmanager
+    def open_run(dtype):
+      with measured_network.session(
+          dataclasses.replace(setting, precision=dtype)) as opened:
+        yield opened.make_callable(operations[what])
+
+    key = precision_trial.key_of(
+        graph, [setting.num_clones, setting.batch_size, *setting.image_shape()],
+        f'benchmark, {what}')
+    return precision_trial.choose(key, open_run, cache)
 
 
 def on_records(setting: Setting, kind: str, whole: str, make_input: Callable,
@@ -147,7 +173,7 @@ def row(setting: Setting, kind: str, what: str, times: timings.Timings,
       'batch_size': setting.batch_size, 'num_clones': setting.num_clones,
       'image': list(setting.image_shape()), 'data_format': setting.data_format,
       'num_classes': setting.classes, 'xla': setting.xla,
-      'mixed_precision': setting.mixed_precision,
+      'precision': setting.precision,
       'num_batches': len(times.seconds), **times.values(),
       'images_per_second': num_images / times.median,
       'multiply_adds': multiply_adds, 'gflops': None, 'share_of_matrix_rate': None,

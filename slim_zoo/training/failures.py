@@ -81,7 +81,7 @@ def _not_computable(error):
     return None
   other = 'bfloat16' if dtype == tf.float16 else 'float16'
   return diagnostics.UserError(
-      f"--mixed_precision={dtype.name}: '{operation.name}', a {operation.type}, cannot"
+      f"--precision={dtype.name}: '{operation.name}', a {operation.type}, cannot"
       f' be computed here in {dtype.name}: leave the flag out, or try {other}')
 
 

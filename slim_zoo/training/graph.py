@@ -36,6 +36,7 @@ class TrainingGraph:
     agreement: of all-reduce workers, else None.
     agreed: float32, number of workers with each request; () if there is one worker.
     copies: the variables of the other clones, if they have their own.
+    batches: the `pipeline.Batch` of each clone.
   """
 
   train_op: tf.Tensor
@@ -54,6 +55,7 @@ class TrainingGraph:
   agreement: Agreement | None = None
   agreed: tf.Tensor | tuple = ()
   copies: CopiedVariables | None = None
+  batches: Sequence = ()
 
 
 def build(config: model_deploy.DeploymentConfig,
@@ -132,4 +134,4 @@ def build(config: model_deploy.DeploymentConfig,
       finite_check=numerics.FiniteCheck(), scaling=update.scaling,
       agreement=workers and Agreement(workers, reduction.requests),
       agreed=reduction.agreed if workers else (),
-      copies=CopiedVariables(copies) if copies else None)
+      copies=CopiedVariables(copies) if copies else None, batches=batches)

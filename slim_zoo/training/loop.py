@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.deployment import servers
+from slim_zoo.deployment import graph_rewrite, servers
 from slim_zoo.deployment.agreement import SAVE, STOP_BY_SIGNAL, STOP_WITH_REASON
 from slim_zoo.input import pipeline
 from slim_zoo.progress import clock
@@ -48,6 +48,7 @@ class LoopOptions:
     place: where the sessions are, and whether this process is the chief.
     memory_options: the options of the run by name; those that take memory are named
       where it is too small.
+    precision: of `graph_rewrite.set_precision`, for the sessions.
   """
 
   train_dir: str
@@ -58,6 +59,7 @@ class LoopOptions:
   images_per_step: int
   place: sessions.Place = dataclasses.field(default_factory=sessions.Place)
   memory_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+  precision: str = graph_rewrite.FLOAT32
 
   @property
   def is_chief(self) -> bool:
@@ -546,9 +548,10 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     # Of each session, before its first step.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
     opened = sessions.Sessions(
-        place, options.train_dir, loop.saver, servers.job_config(
-            agreement and agreement.workers.cluster, place.device_filters,
-            place.num_cpus, place.settings),
+        place, options.train_dir, loop.saver, graph_rewrite.set_precision(
+            servers.job_config(
+                agreement and agreement.workers.cluster, place.device_filters,
+                place.num_cpus, place.settings), options.precision),
         init_fn, team.sync, team.state,
         images.make_ender() if place.master else None)
     try:

@@ -160,7 +160,8 @@ _TRAINING = {
     'checkpoint_exclude_scopes': ('LeNet/fc4', 'auto', 'x'),
     'cache_dir': ('{folder}/cache',), 'save_summaries_secs': ('0', '1'),
     'log_every_n_steps': ('0', '1'), 'ignore_missing_vars': ('true',),
-    'mixed_precision': ('bfloat16',), 'data_format': ('NCHW', 'NHWC'),
+    'mixed_precision': ('bfloat16',), 'precision': ('auto', 'bfloat16', 'float16'),
+    'data_format': ('NCHW', 'NHWC'),
     'max_loss_growth': ('0', '1e-9')}
 _EVALUATION = {
     'model_name': ('lenet', 'cifarnet'), 'batch_size': ('1', '1000'),

@@ -36,6 +36,7 @@ class Finding:
     train_mode_accuracy: of a sample, with the statistics of its batches; None
       without batch norm.
     eval_mode_accuracy: of the same sample as evaluation sees it.
+    precision: the type that the network was computed in.
   """
 
   step: int
@@ -45,6 +46,7 @@ class Finding:
   loss: float | None = None
   train_mode_accuracy: float | None = None
   eval_mode_accuracy: float | None = None
+  precision: str = 'float32'
 
 
 class History:
@@ -121,12 +123,14 @@ class Rules:
     patience: stop after so many validations without an improvement; None: never.
     min_delta: by how much the score must rise to be an improvement.
     measure: the name of the score.
+    precision: the type in which the sessions of the run compute.
   """
 
   every_steps: int
   patience: int | None = None
   min_delta: float = 0.0
   measure: str = 'accuracy'
+  precision: str = 'float32'
 
 
 class Validator(Callback):
@@ -209,6 +213,7 @@ class Validator(Callback):
     except diagnostics.UserError as error:
       raise InputFailure(
           f'validation at step {step} failed: {error}') from error
+    finding = dataclasses.replace(finding, precision=self._rules.precision)
     warnings = self._warnings_at(step)
     if self._modes is not None:
       in_train_mode, in_eval_mode, images = self._modes.count(session)

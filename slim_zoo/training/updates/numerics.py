@@ -146,12 +146,12 @@ def explain(error: tf.errors.OpError, session, check: FiniteCheck,
   elif match[1] == GRADIENTS:
     return BadNumbers(
         f'the gradients are not finite {at}, though the loss is and is not scaled any'
-        f' more: {_ADVICE} or --mixed_precision=bfloat16')
+        f' more: {_ADVICE} or --precision=bfloat16')
   elif match[1].startswith('the '):
     cause = f'{match[1]} went bad first'
   else:
     cause = f"the end point '{match[1]}' went bad first"
-  more = ' or --mixed_precision=bfloat16' if match[1].endswith(_OF_SMALL_RANGE) else ''
+  more = ' or --precision=bfloat16' if match[1].endswith(_OF_SMALL_RANGE) else ''
   return BadNumbers(f'the loss is not finite any more {at}, {cause}: {_ADVICE}{more}')
 
 

@@ -1,0 +1,92 @@
+"""16 bits by TensorFlow's graph rewriter: the options of a session, not of a graph.
+
+The rewriter casts the inputs of convolutions and matrix products, and what is between
+them. Variables, statistics of batch norm, softmax and losses stay float32. So the same
+graph runs in float32 in one session and in bfloat16 in another one.
+
+  bfloat16  on CPUs, with the kernels of oneDNN
+  float16   on GPUs
+"""
+
+import os
+
+from slim_zoo import diagnostics
+from slim_zoo.deployment import session_configs
+from slim_zoo.tf_compat import tf
+
+FLOAT32, BFLOAT16, FLOAT16 = 'float32', 'bfloat16', 'float16'
+
+# Depthwise convolutions have few products for each value that is read, and are slower
+# in bfloat16; docs/precision.md has the measurements.
+KEPT_IN_FLOAT32 = ('DepthwiseConv2dNative', 'DepthwiseConv2dNativeBackpropFilter',
+                   'DepthwiseConv2dNativeBackpropInput')
+# The rewriter reads it whenever it rewrites a graph.
+_KEPT = 'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE'
+
+
+def set_precision(config: tf.ConfigProto, dtype: str) -> tf.ConfigProto:
+  """Sets in which type a session computes products; returns the same config.
+
+  Args:
+    config: of the session; it is changed.
+    dtype: 'float32', 'bfloat16' on a CPU, or 'float16' on a GPU.
+  """
+  options = config.graph_options.rewrite_options
+  if dtype == BFLOAT16:
+    os.environ.setdefault(_KEPT, ','.join(KEPT_IN_FLOAT32))
+    options.auto_mixed_precision_onednn_bfloat16 = type(options).ON
+  elif dtype == FLOAT16:
+    options.auto_mixed_precision = type(options).ON
+  return config
+
+
+def rewrites(dtype: str, device: str = '') -> bool:
+  """Returns whether the rewriter is what computes a type on a device."""
+  return dtype == (FLOAT16 if is_on_gpu(device) else BFLOAT16)
+
+
+def check(dtype: str, device: str = '') -> None:
+  """Raises UserError if a session cannot compute in a type by the rewriter.
+
+  Args:
+    dtype: 'float32', 'bfloat16' or 'float16'.
+    device: '' for TensorFlow's choice.
+  """
+  if dtype == FLOAT32:
+    return
+  where = 'the GPU' if is_on_gpu(device) else 'the CPU'
+  if not rewrites(dtype, device):
+    other = FLOAT16 if is_on_gpu(device) else BFLOAT16
+    raise diagnostics.UserError(
+        f'--precision={dtype}: finished networks compute in {other} on {where}, not in'
+        f' {dtype}: use --precision={other} or --precision=float32')
+  if not _has_effect(dtype, device):
+    reason = (': oneDNN is turned off, unset TF_ENABLE_ONEDNN_OPTS'
+              if os.environ.get('TF_ENABLE_ONEDNN_OPTS') == '0' else '')
+    raise diagnostics.UserError(
+        f'--precision={dtype}: this TensorFlow computes nothing in {dtype} on {where}'
+        f'{reason}; use --precision=float32')
+
+
+def is_on_gpu(device: str = '') -> bool:
+  """Returns whether operations of a device, '' for the default, are on a GPU."""
+  return 'CPU' not in device.upper() and bool(tf.config.list_physical_devices('GPU'))
+
+
+def _has_effect(dtype, device):
+  """Returns whether a convolution has the type in a session of that precision."""
+  metadata = tf.RunMetadata()
+  config = set_precision(session_configs.session_config(), dtype)
+  with tf.Graph().as_default(), tf.device(device):
+    images = tf.placeholder(tf.float32, [4, 16, 16, 8])
+    # TensorFlow does not rewrite graphs of three operations.
+    result = images
+    for _ in range(2):
+      result = tf.nn.relu(tf.nn.conv2d(result, tf.ones([3, 3, 8, 8]), 1, 'SAME'))
+    with tf.Session(config=config) as session:
+      session.run(result, {images: [[[[1.0] * 8] * 16] * 16] * 4},
+                  options=tf.RunOptions(output_partition_graphs=True),
+                  run_metadata=metadata)
+  wanted = tf.as_dtype(dtype).as_datatype_enum
+  return any(node.attr['T'].type == wanted for part in metadata.partition_graphs
+             for node in part.node if 'Conv2D' in node.op)
