@@ -11,7 +11,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 
 PACKAGES = ('nets', 'datasets', 'preprocessing', 'deployment')
 
@@ -36,13 +36,14 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
 
   def __init__(self, packages):
     self._packages = packages
-
-  def leave(self, names):
-    """Finds packages of these names no more."""
-    self._packages = [name for name in self._packages if name not in set(names)]
+    self.is_of_program = lambda name: False
 
   def find_spec(self, fullname, path=None, target=None):
-    if fullname.split('.')[0] not in self._packages:
+    package = fullname.split('.')[0]
+    if package not in self._packages:
+      return None
+    loaded = sys.modules.get(package)
+    if self.is_of_program(package) if loaded is None else _is_another(package):
       return None
     try:
       original = importlib.util.find_spec(f'slim_zoo.{fullname}')
@@ -73,15 +74,16 @@ def install() -> None:
   sys.meta_path.insert(0, _AliasFinder(free))
 
 
-def leave_to_programs(names: Iterable[str]) -> None:
-  """Lets packages of a program have these names, in place of the project's own.
+def leave_to_programs(is_of_program: Callable[[str], bool]) -> None:
+  """Lets packages of a program have names of `PACKAGES`.
 
   Args:
-    names: of `PACKAGES`; not imported yet.
+    is_of_program: returns whether the program has a package of a name; called when one
+      is imported for the first time.
   """
   for finder in sys.meta_path:
     if isinstance(finder, _AliasFinder):
-      finder.leave(names)
+      finder.is_of_program = is_of_program
 
 
 def _add_other_folders(module, name: str) -> None:

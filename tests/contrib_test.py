@@ -56,6 +56,22 @@ def test_slim_evaluation_finds_what_was_learned(trained, tmp_path):
   assert done.stderr == ''
 
 
+def test_lines_that_a_program_asks_for_are_shown_once(tmp_path):
+  done = run_text(tmp_path, '''
+import tensorflow as tf
+
+
+def main(_):
+  tf.logging.set_verbosity(tf.logging.INFO)
+  tf.logging.info('one line')
+
+
+tf.app.run()
+''')
+  assert (done.returncode, done.stdout) == (0, '')
+  assert done.stderr == 'INFO:tensorflow:one line\n'
+
+
 def test_fine_tuning_from_a_checkpoint(trained, tmp_path):
   data, runs, _ = trained
   done = run('fine_tune.py', '--dataset_dir', data, '--checkpoint_dir', runs,
@@ -99,10 +115,17 @@ def test_old_tests_run_by_pytest_and_as_a_module(tmp_path):
   assert done.returncode == 0, done.stdout
   # tf.test.TestCase has a test of its own, which is skipped.
   assert '3 passed' in done.stdout
+  # A package of slim's name, whose folder is on the path only when pytest is there.
+  (tmp_path / 'project' / 'nets').mkdir()
+  (tmp_path / 'project' / 'nets' / '__init__.py').write_text('')
+  (tmp_path / 'project' / 'nets' / 'vgg.py').write_text('VALUE = 3\n')
+  (tmp_path / 'project' / 'nets' / 'vgg_test.py').write_text(
+      'from nets import vgg\n\n\ndef test_own():\n  assert vgg.VALUE == 3\n')
   (folder / 'quadrants_test.py').write_text('def test_fails():\n  assert False\n')
   done = scripts.run_module('slim_zoo.contrib', '-m', 'pytest', '-q', '-p',
-                            'no:cacheprovider', folder)
+                            'no:cacheprovider', tmp_path / 'project')
   assert done.returncode == 1
+  assert '1 failed, 1 passed' in done.stdout
 
 
 def test_a_new_process_has_no_noise(tmp_path):
@@ -243,7 +266,9 @@ from tensorflow.keras.layers import Dense
 from tensorflow.train import Saver
 from tensorflow.contrib.framework import arg_scope
 from tensorflow.contrib.framework.python.ops import variables
-print(tf1.Session is tf.Session, tf2.function is not None, array_ops is not None,
+from tensorflow.contrib.layers import *
+print(conv2d is tf.contrib.slim.conv2d, tf1.Session is tf.Session,
+      tf2.function is not None, array_ops is not None,
       Dense is tf.keras.layers.Dense, Saver is tf.train.Saver,
       tf.contrib.framework.arg_scope is arg_scope is tf.contrib.slim.arg_scope)
 '''
@@ -288,7 +313,7 @@ contrib.quantize.experimental_create_training_graph contrib.util.make_tensor_pro
 def test_every_row_of_the_tables_is_right(tmp_path):
   done = run_text(tmp_path, WALK.replace('@COMMON', COMMON))
   assert (done.returncode, done.stderr) == (0, '')
-  assert done.stdout == 'True True True True True True\n'
+  assert done.stdout == 'True True True True True True True\n'
 
 
 def test_packages_of_the_program_come_before_slims(tmp_path):

@@ -67,6 +67,9 @@ def _load():
       tf.config.list_physical_devices()
   if not has_gpu:
     start_up.write_processor_notes()
+  # absl shows the lines of this logger a second time, in its own form.
+  logger = tf.get_logger()
+  logger.propagate = not logger.handlers
   # They are about version 1's own names.
   warnings.filterwarnings('ignore', message=r'`tf\.[\w.]+` is deprecated')
   # `shape[1].value`, and variables and summaries made inside of tf.cond.

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
   sys.argv = list(arguments)
   # As of `python program.py` and of `python -m module`.
   sys.path[0] = os.getcwd() if is_module else os.path.dirname(os.path.realpath(program))
-  slim_names.leave_to_programs(_own_packages())
+  slim_names.leave_to_programs(_is_of_program)
   try:
     importing.install()
     if is_module:
@@ -79,8 +79,8 @@ def _check(is_module, arguments):
         f"no program '{program}'{near or ': name a file, or -m and a module'}")
 
 
-def _own_packages() -> list[str]:
-  """Returns those of slim's package names that the program's folders have themselves.
+def _is_of_program(package: str) -> bool:
+  """Returns whether the folders of the program have a package of this name.
 
   Installed packages do not count: another project has a package `datasets`.
   """
@@ -88,8 +88,7 @@ def _own_packages() -> list[str]:
       os.path.abspath(__file__))))
   others = {*map(os.path.realpath, _installed()), os.path.realpath(checkout)}
   folders = [folder for folder in sys.path if os.path.realpath(folder) not in others]
-  return [name for name in slim_names.PACKAGES
-          if importlib.machinery.PathFinder.find_spec(name, folders)]
+  return importlib.machinery.PathFinder.find_spec(package, folders) is not None
 
 
 def _installed():

@@ -8,13 +8,7 @@ import sys
 from typing import Any
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import (
-    described,
-    dumping,
-    inspection,
-    restore,
-    trained_network,
-)
+from slim_zoo.checkpoints import described, dumping, inspection, trained_network
 from slim_zoo.checkpoints.inspection import Inspection
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.nets import variables
@@ -115,13 +109,15 @@ def inspect(config: InspectConfig) -> CheckpointFacts:
 
   Raises:
     UserError: there is none, or it is damaged.
+    OSError: the file of the values cannot be written.
   """
   options = config.checkpoint
+  inspected = inspection.inspect(
+      options.checkpoint_path, variables.measure, options.check_values)
   if options.dump:
-    dump = dumping.write(restore.find(options.checkpoint_path), options.dump)
+    dump = dumping.write(inspected.path, options.dump)
     print('\n'.join(dump.lines), file=sys.stderr, flush=True)
-  return facts_of(inspection.inspect(
-      options.checkpoint_path, variables.measure, options.check_values))
+  return facts_of(inspected)
 
 
 def facts_of(inspected: Inspection) -> CheckpointFacts:
