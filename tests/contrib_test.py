@@ -107,6 +107,53 @@ def test_quantization_aware_training(tmp_path):
   assert done.stdout == 'ranges 3 finite True\n'
 
 
+def test_quantization_of_a_graph_is_that_of_a_network(tmp_path):
+  """Names of variables, and what evaluation computes from the same values."""
+  done = run_text(tmp_path, f'''
+import sys
+sys.path.insert(0, {str(PROGRAMS)!r})
+import numpy as np
+import tensorflow as tf
+import quadrants
+from slim_zoo.nets.quantization import fake_quantization
+
+pixels = np.random.RandomState(0).uniform(-1, 1, (8, 16, 16, 1)).astype(np.float32)
+values, outputs = {{}}, []
+for is_training in (True, False):
+  for of_graph in (True, False):
+    with tf.Graph().as_default(), tf.Session() as sess:
+      tf.set_random_seed(3)
+      def network(images):
+        return quadrants.network(images, is_training=is_training)
+      images = tf.constant(pixels)
+      if of_graph:
+        logits, _ = network(images)
+        reader = tf.abs(logits)
+        if is_training:
+          tf.contrib.quantize.create_training_graph()
+        else:
+          tf.contrib.quantize.create_eval_graph()
+      else:
+        logits, _ = fake_quantization.build(
+            network, images, is_training, fake_quantization.Quantization())
+        reader = tf.abs(logits)
+      made = {{variable.op.name: variable for variable in tf.global_variables()}}
+      if is_training:
+        sess.run(tf.global_variables_initializer())
+        for _ in range(3):
+          sess.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+        values[of_graph] = sess.run(made)
+      else:
+        for name, variable in made.items():
+          variable.load(values[True][name], sess)
+        outputs.append(sess.run(reader))
+print(sorted(values[True]) == sorted(values[False]), len(values[True]),
+      np.array_equal(*outputs), np.ptp(outputs[0]) > 0.01)
+''')
+  assert (done.returncode, done.stderr) == (0, '')
+  assert done.stdout == 'True 34 True True\n'
+
+
 def test_old_tests_run_by_pytest_and_as_a_module(tmp_path):
   shutil.copytree(PROGRAMS, tmp_path / 'project')
   folder = tmp_path / 'project' / 'old_tests'

@@ -10,6 +10,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import os
+import re
 import sys
 import types
 import warnings
@@ -25,6 +26,7 @@ _GPU_SIGNS = ('/dev/nvidia0', '/proc/driver/nvidia/version', '/dev/dxg')
 # Folders of TensorFlow: modules in them are those of today.
 _FOLDERS = ('compat', 'compiler', 'core', 'distribute', 'dtensor', 'include', 'lite',
             'python', 'security', 'tools', 'tsl')
+_DEPRECATED = r'`tf\.[\w.]+` is deprecated'
 
 
 class MissingNameError(AttributeError):
@@ -70,8 +72,9 @@ def _load():
   # absl shows the lines of this logger a second time, in its own form.
   logger = tf.get_logger()
   logger.propagate = not logger.handlers
-  # They are about version 1's own names.
-  warnings.filterwarnings('ignore', message=r'`tf\.[\w.]+` is deprecated')
+  # Notes on version 1's own names are warnings or lines.
+  warnings.filterwarnings('ignore', message=_DEPRECATED)
+  logger.addFilter(lambda record: not re.match(_DEPRECATED, record.getMessage()))
   # `shape[1].value`, and variables and summaries made inside of tf.cond.
   tf.disable_v2_tensorshape()
   # `sess.run('scope/weights:0')`: a resource variable has no tensor of its name.

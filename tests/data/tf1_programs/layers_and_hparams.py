@@ -68,7 +68,7 @@ def main(argv):
     loss = control_flow_ops.with_dependencies([train_op], loss)
     accuracy, update = tf.contrib.metrics.streaming_accuracy(
         tf.argmax(logits, 1), tf.constant([0, 1, 0, 1], tf.int64))
-    cell = rnn.BasicLSTMCell(3)
+    cell = rnn.MultiRNNCell([rnn.BasicLSTMCell(3) for _ in range(2)])
     outputs, _ = tf.nn.dynamic_rnn(cell, tf.zeros([2, 5, 4]), dtype=tf.float32)
     table = tf.contrib.lookup.index_table_from_tensor(tf.constant(['cat', 'dog']))
     found = table.lookup(tf.constant(['dog', 'owl']))
