@@ -23,7 +23,7 @@ from inspect import Parameter, Signature, signature
 from slim_zoo import start_up
 from slim_zoo.config.adopted import adopt_run_facts
 from slim_zoo.config.classification import ClassifyConfig, find_images, image_paths
-from slim_zoo.config.clusters import adopt_cluster
+from slim_zoo.config.clusters import adopt_cluster, adopt_evaluation_cluster
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig
 from slim_zoo.config.inspection import InspectConfig
@@ -101,9 +101,10 @@ def evaluate(**options):
   Raises:
     UserError: an option, the data or the checkpoint does not fit.
   """
-  config = EvaluateConfig.from_options(options)
+  config = adopt_evaluation_cluster(EvaluateConfig.from_options(options), os.environ)
   config.check()
   config.make_eval_dir()
+  config.server.set_environment()
   start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import evaluate as task
   return task.evaluate(config, _call('evaluate', options))

@@ -133,6 +133,8 @@ def _silence_deprecation_notes(tf) -> None:
   warnings.filterwarnings('ignore', message=r'`?(layer|tf\.layers)\.\w+`? ')
   # The Supervisor says goodbye to its summary writer twice.
   warnings.filterwarnings('ignore', message='Attempting to use a closed FileWriter')
+  # It is about the options of a data set that a tf.data service executes.
+  warnings.filterwarnings('ignore', message='To make it possible to preserve tf.data')
   # INFO would show slim's and the Supervisor's own lines beside ours.
   tf.logging.set_verbosity(tf.logging.WARN)
 
@@ -154,6 +156,21 @@ def end_determinism() -> None:
   config = importlib.import_module('tensorflow.python.framework.config')
   config.disable_op_determinism()
   _deterministic = False
+
+
+def distribute_to_service(service: str, job_name):
+  """Returns a transformation of a `tf.data.Dataset`: a tf.data service executes it.
+
+  The service divides the first source of the data set among its processes.
+
+  Args:
+    service: 'grpc://HOST:PORT' of the dispatcher.
+    job_name: a text, or a string tensor. Data sets with the same name share a job.
+  """
+  # The public function takes no tensor: the job of each epoch would have one name.
+  operations = importlib.import_module(
+      'tensorflow.python.data.experimental.ops.data_service_ops')
+  return operations._distribute('distributed_epoch', service, job_name=job_name)
 
 
 def is_deterministic() -> bool:

@@ -179,8 +179,14 @@ class Best:
 def validator(folder, scores, decays=None, **rules):
   """Returns a validator every 10 steps that finds given scores, and its Best."""
   left, best = list(scores), Best()
+
+  def evaluate(session, step, is_to_stop):
+    if is_to_stop():
+      raise validation.ValidationStoppedError
+    return finding(step, left.pop(0))
+
   return validation.Validator(
-      lambda session, step, is_to_stop: finding(step, left.pop(0)),
+      evaluate,
       validation.Rules(10, **rules), History(str(folder), 'images'), best,
       decays or {}), best
 

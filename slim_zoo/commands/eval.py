@@ -7,11 +7,13 @@
 Prints the accuracy and writes a report: numbers, tables and pictures.
 """
 
+import os
 import shlex
 import sys
 
 from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
+from slim_zoo.config.clusters import adopt_evaluation_cluster
 from slim_zoo.config.evaluation import EvaluateConfig
 
 option_flags.define(EvaluateConfig)
@@ -20,8 +22,10 @@ option_flags.define(EvaluateConfig)
 def main(unused_argv):
   """Reads the flags into a config, checks it, and evaluates."""
   config = EvaluateConfig.from_options(option_flags.given_options(EvaluateConfig))
+  config = adopt_evaluation_cluster(config, os.environ)
   config.check()
   config.make_eval_dir()
+  config.server.set_environment()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import evaluate

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from slim_zoo import diagnostics
 from slim_zoo.config.distribution import SLURM, Distribution
+from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.global_batch import divide_global_batch
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import cluster
@@ -31,9 +32,7 @@ def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainC
   if job is not None:
     for name in _OF_PROCESSES:
       if name in user_options:
-        raise diagnostics.UserError(
-            f'--{name}={getattr(options, name)}: TF_CONFIG names the processes of the'
-            ' job already: leave out the flag, or unset TF_CONFIG')
+        raise _named_by_tf_config(name, getattr(options, name))
     return adopt(config, job, 'TF_CONFIG')
   _check(options, user_options)
   if options.cluster == SLURM:
@@ -47,6 +46,42 @@ def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainC
   if len(workers) == 1 and not servers and job.job_name == cluster.WORKER:
     return divide_global_batch(config)
   return adopt(config, job, f'--{flag}')
+
+
+def adopt_evaluation_cluster(config: EvaluateConfig, environment: Mapping[str, str]
+                             ) -> EvaluateConfig:
+  """Returns a config that knows the processes that evaluate together.
+
+  Call it before `config.check()`. The parameter servers of TF_CONFIG evaluate nothing,
+  its evaluator does so alone.
+
+  Args:
+    config: of the options.
+    environment: of the process, with or without TF_CONFIG.
+
+  Raises:
+    UserError: options contradict each other or TF_CONFIG.
+  """
+  options = config.server
+  job = cluster.from_tf_config(environment.get('TF_CONFIG'))
+  if job is not None:
+    for name in ('cluster', 'task', 'master'):
+      if name in config.user_options:
+        raise _named_by_tf_config(name, getattr(options, name))
+    if job.job_name == cluster.PS:
+      raise diagnostics.UserError(
+          'TF_CONFIG: this process is a parameter server, which evaluates nothing: run'
+          ' the evaluation in the workers, or unset TF_CONFIG')
+  elif options.cluster and options.master:
+    raise diagnostics.UserError(
+        f'--cluster={options.cluster} and --master={options.master} both name servers:'
+        ' leave out one of them')
+  elif options.cluster and options.cluster != SLURM:
+    job = cluster.Cluster(cluster.addresses(options.cluster), task=options.task)
+  if job is None or job.job_name != cluster.WORKER or len(job.workers) == 1:
+    return config
+  return dataclasses.replace(config, server=dataclasses.replace(
+      options, own_cluster=cluster.Cluster(job.workers, task=job.task)))
 
 
 def adopt(config: TrainConfig, job: cluster.Cluster, origin: str) -> TrainConfig:
@@ -71,6 +106,12 @@ def adopt(config: TrainConfig, job: cluster.Cluster, origin: str) -> TrainConfig
       config, distribution=dataclasses.replace(
           config.distribution, own_cluster=job, job_name=job.job_name,
           task=job.task, **counts)))
+
+
+def _named_by_tf_config(name, value):
+  return diagnostics.UserError(
+      f'--{name}={value}: TF_CONFIG names the processes of the job already: leave out'
+      ' the flag, or unset TF_CONFIG')
 
 
 def _check(options: Distribution, user_options: frozenset[str]) -> None:

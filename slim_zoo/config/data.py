@@ -6,7 +6,9 @@ import os
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
+from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.options import Group, option
+from slim_zoo.deployment import cluster
 
 _FROM_CARD = ' A run card beside the checkpoint replaces the default.'
 
@@ -90,6 +92,49 @@ class Data(Records):
       True, 'Decode only the crop of JPEGs of more than 2 million pixels, at 1/2, 1/4'
       ' or 1/8 of its size if it stays at least as large as the network input. Has no'
       ' effect with --cache_dir, in validation, and on smaller images.')
+  data_service: str | None = option(
+      None, 'Dispatcher of a tf.data service, grpc://HOST:PORT, whose processes read,'
+      ' decode and augment the training images. They need the record files at the same'
+      ' paths. Together the workers get each image once in an epoch, in a random order'
+      ' that --seed does not repeat; a resumed run begins a new epoch. Images that'
+      ' cannot be decoded are counted, not named. Validation reads the files itself.',
+      str)
+
+  @property
+  def service_address(self) -> str | None:
+    """HOST:PORT of the dispatcher of the tf.data service; None without one."""
+    return self.data_service and self.data_service.removeprefix('grpc://')
+
+  def check_service(self, distribution: Distribution, deterministic: bool) -> None:
+    """Refuses a wrong address, and options that do not fit a tf.data service.
+
+    Args:
+      distribution: the machines that train.
+      deterministic: whether the run is repeated bit for bit.
+
+    Raises:
+      UserError: the first fault.
+    """
+    if self.data_service is None:
+      return
+    flag = f'--data_service={self.data_service}'
+    if not self.data_service.startswith('grpc://'):
+      raise diagnostics.UserError(
+          f'{flag}: expected the dispatcher of a tf.data service, grpc://HOST:PORT')
+    try:
+      cluster.check_address(self.service_address)
+    except diagnostics.UserError as error:
+      raise diagnostics.UserError(f'{flag}: {error}') from error
+    for name, value, cause in (
+        ('deterministic', deterministic, 'the order of its images is not repeatable'),
+        ('cache_dir', self.cache_dir, 'the service reads the records themselves'),
+        ('master', distribution.master, 'the steps have to run in this process'),
+        ('num_ps_tasks', distribution.num_ps_tasks, 'workers of parameter servers come'
+         ' and go, so they cannot share the jobs of the service')):
+      if value:
+        shown = '' if value is True else f'={value}'
+        raise diagnostics.UserError(
+            f'{flag} with --{name}{shown}: {cause}; leave one of them out')
 
 
 @dataclasses.dataclass(frozen=True)

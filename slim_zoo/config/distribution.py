@@ -11,6 +11,14 @@ from slim_zoo.deployment.cluster import EVALUATOR, JOBS, PS, WORKER, Cluster
 SLURM = 'slurm'
 
 
+def quiet_environment() -> None:
+  """Lets TensorFlow write nothing about processes that have ended, when imported.
+
+  Native code writes many lines. The error is also a Python exception.
+  """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+
 @dataclasses.dataclass(frozen=True)
 class Distribution(Group):
   """How many clones and workers train, and where."""
@@ -121,9 +129,7 @@ class Distribution(Group):
   def set_environment(self) -> None:
     """Sets environment variables that TensorFlow reads when it is imported."""
     if self.own_cluster is not None or self.cluster == SLURM:
-      # Native code writes many lines about a process that has ended. The error is also
-      # a Python exception.
-      os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+      quiet_environment()
 
   def check(self) -> None:
     """Refuses options that do not fit together.

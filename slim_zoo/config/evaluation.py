@@ -9,8 +9,10 @@ from slim_zoo.catalog import networks, published
 from slim_zoo.checkpoints import checkpoint_names, trained_network
 from slim_zoo.config.data import Network, Records
 from slim_zoo.config.devices import Devices
+from slim_zoo.config.distribution import SLURM, quiet_environment
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.precision import InferencePrecision
+from slim_zoo.deployment.cluster import Cluster
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,10 +189,57 @@ class Results(Group):
 
 @dataclasses.dataclass(frozen=True)
 class Server(Group):
-  """Where the sessions run."""
+  """Where the evaluation runs: in one process, or in several together."""
 
   master: str = option(
       '', 'Address of the TensorFlow server to run on; empty: this process.')
+  cluster: str = option(
+      '', 'Processes that evaluate together, each a part of the images: HOST:PORT,'
+      'HOST:PORT, the same list in each process, with its number as --task. Or slurm,'
+      ' for processes that srun starts. Process 0, the chief, writes the report, which'
+      ' is that of one process. Without flags, TF_CONFIG names the processes.')
+  task: int = option(0, 'Number of this process in --cluster.', lower=0)
+  worker_timeout_secs: int = option(
+      1800, 'Seconds that a process of --cluster waits for the others; 0: forever.',
+      lower=0)
+
+  # The processes, which `config.clusters` reads. None: this process evaluates alone.
+  own_cluster: Cluster | None = None
+
+  @property
+  def is_chief(self) -> bool:
+    """Whether this process writes the report."""
+    return self.own_cluster is None or self.own_cluster.task == 0
+
+  def set_environment(self) -> None:
+    """Sets environment variables that TensorFlow reads when it is imported."""
+    if self.own_cluster is not None or self.cluster == SLURM:
+      quiet_environment()
+
+  def check(self, user_options: frozenset[str]) -> None:
+    """Refuses options that have no effect, or that fit one process only.
+
+    Args:
+      user_options: names of the options that the user set.
+
+    Raises:
+      UserError: the first fault.
+    """
+    is_one_of_several = self.own_cluster is not None or self.cluster == SLURM
+    for name in ('task', 'worker_timeout_secs'):
+      if name in user_options and not is_one_of_several:
+        raise diagnostics.UserError(
+            f'--{name}={getattr(self, name)} has no effect without a --cluster of two'
+            ' processes or more')
+    for name, cause in (
+        ('watch', 'the processes could evaluate different checkpoints'),
+        ('recalibrate_batch_norm', 'one process estimates the statistics'),
+        ('max_num_batches', 'each process has other batches'),
+        ('master', 'each process runs its own steps')):
+      if is_one_of_several and name in user_options:
+        raise diagnostics.UserError(
+            f'--{name} with several processes: {cause}; leave out the flag, or evaluate'
+            ' in one process')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +273,7 @@ class EvaluateConfig(Config):
     self.network.check_image_size('model_name' in self.user_options)
     self.checkpoint.check_there()
     self.recalibration.check(self.data, self.checkpoint.watch, self.user_options)
+    self.server.check(self.user_options)
 
   def notes(self) -> list[str]:
     """Returns a line for each option without effect."""
@@ -233,10 +283,13 @@ class EvaluateConfig(Config):
   def make_eval_dir(self) -> None:
     """Makes the folder of the results now, so that an error is reported early.
 
+    Only the chief of several processes writes results.
+
     Raises:
       OSError: it cannot be made.
     """
-    os.makedirs(self.results.eval_dir, exist_ok=True)
+    if self.server.is_chief:
+      os.makedirs(self.results.eval_dir, exist_ok=True)
 
   @property
   def network_options(self) -> trained_network.NetworkOptions:

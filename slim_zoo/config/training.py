@@ -58,6 +58,8 @@ class TrainConfig(Config):
     self.run.check()
     self.network.check()
     self.data.check()
+    self.data.check_service(
+        self.distribution, self.reproducibility.deterministic)
     self.augmentation.check(self.data.batch_size, self.user_options)
     self.initialization.check(self.run.train_dir)
     self.loss.check(self.data.spec(), self.data.labels_offset, self.user_options)

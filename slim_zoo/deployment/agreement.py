@@ -22,10 +22,12 @@ class Workers:
   Attributes:
     cluster: the addresses of all workers, and the number of this one.
     timeout_seconds: how long this worker waits for the others; 0: forever.
+    advice: what to do when a worker is lost.
   """
 
   cluster: Cluster
   timeout_seconds: float = 0
+  advice: str = 'start all workers again, they go on from the last checkpoint'
 
   @property
   def count(self) -> int:
@@ -61,15 +63,12 @@ class Workers:
     unreachable = peers.silent_soon(
         self.others, 0 if isinstance(error, tf.errors.DeadlineExceededError) else 3.0)
     if unreachable:
-      return UserError(f'{", ".join(unreachable)} has ended: start all workers again,'
-                       ' they go on from the last checkpoint')
+      return UserError(f'{", ".join(unreachable)} has ended: {self.advice}')
     if isinstance(error, tf.errors.DeadlineExceededError):
       return UserError(
           f'another worker took no step for {self.timeout_seconds:g} s: look at what'
           ' the others print; --worker_timeout_secs sets the time')
-    return UserError(
-        'the connection to another worker was lost: start all workers again, they go on'
-        ' from the last checkpoint')
+    return UserError(f'the connection to another worker was lost: {self.advice}')
 
   def meet(self, target: str, facts: Sequence[int]) -> np.ndarray:
     """Waits until all workers call this, and returns the numbers of each.
@@ -102,16 +101,77 @@ class Workers:
         raise self.explain(error) or error from error
 
 
+class Exchange:
+  """The operations by which workers send bytes to each other, in the default graph.
+
+  Args:
+    workers: the workers of the job.
+  """
+
+  def __init__(self, workers: Workers):
+    self._workers = workers
+    device = '/device:CPU:0'
+    with tf.name_scope('exchange'), tf.device(device):
+      self._number = tf.placeholder(tf.int64, [1])
+      self._words = tf.placeholder(tf.int64, [None])
+      # Two groups: the contents can only be sent when all lengths are known.
+      self._numbers = workers.replica(collectives.LENGTHS, device).gather(self._number)
+      self._contents = workers.replica(
+          collectives.CONTENTS, device).gather(self._words)
+
+  def numbers(self, session: tf.Session, number: int) -> list[int]:
+    """Returns the numbers of all workers; all have to call this.
+
+    Args:
+      session: of this worker.
+      number: of this worker.
+
+    Raises:
+      UserError: a worker has ended.
+    """
+    return self._run(session, self._numbers, {self._number: [number]}).tolist()
+
+  def contents(self, session: tf.Session, content: bytes, lengths: Sequence[int]
+               ) -> list[bytes]:
+    """Returns the bytes of all workers; all have to call this.
+
+    Args:
+      session: of this worker.
+      content: of this worker.
+      lengths: of the contents of all workers, see `numbers`.
+
+    Raises:
+      UserError: a worker has ended.
+    """
+    size = -(-max(lengths) // 8) * 8
+    words = np.frombuffer(content.ljust(size, b'\0'), np.int64)
+    gathered = self._run(session, self._contents, {self._words: words})
+    return [row.tobytes()[:length] for row, length in zip(
+        gathered.reshape([len(lengths), -1]), lengths, strict=True)]
+
+  def _run(self, session, fetches, values):
+    try:
+      # Signals are handled while it waits.
+      return peers.interruptible(lambda: session.run(fetches, values))
+    except tf.errors.OpError as error:
+      raise self._workers.explain(error) or error from error
+
+
 class Agreement:
   """The operations by which workers agree. Make it after all variables are created.
 
   Args:
     workers: the workers of the job.
     requests: of `make_requests`.
+
+  Attributes:
+    workers: as above.
+    exchange: sends bytes between the workers.
+    has_left: whether this worker ends without the others. The loop sets it.
   """
 
   def __init__(self, workers: Workers, requests: tf.Variable):
-    self.workers = workers
+    self.workers, self.exchange, self.has_left = workers, Exchange(workers), False
     self._requested = frozenset()
     variables = tf.global_variables()
     self._names = [variable.op.name for variable in variables]

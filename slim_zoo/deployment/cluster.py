@@ -44,7 +44,7 @@ class Cluster:
           'the cluster has no worker: name the HOST:PORT of at least one, the chief')
     all_addresses = [*self.workers, *self.parameter_servers]
     for address in all_addresses:
-      _check_address(address)
+      check_address(address)
       count = all_addresses.count(address)
       if count > 1:
         raise UserError(
@@ -75,7 +75,8 @@ def addresses(text: str) -> tuple[str, ...]:
   return tuple(part.strip() for part in text.split(',') if part.strip())
 
 
-def _check_address(address):
+def check_address(address: str) -> None:
+  """Raises UserError if an address is not of the form HOST:PORT."""
   host, _, port = address.rpartition(':')
   if not host or '/' in host or not port.isdecimal() or not 0 < int(port) < 65536:
     raise UserError(

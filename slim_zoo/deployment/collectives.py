@@ -14,7 +14,7 @@ from slim_zoo.tf_compat import tf
 # The size of the buffers that several tensors are packed into.
 BUFFER_BYTES = 32 * 2**20
 # Groups of replicas, each with its own numbers.
-GRADIENTS, BATCH_NORM, CONTROL, MEETING = 1, 2, 3, 4
+GRADIENTS, BATCH_NORM, CONTROL, MEETING, LENGTHS, CONTENTS = range(1, 7)
 _CALLS_OF_A_GROUP = 1_000_000
 
 

@@ -99,6 +99,24 @@ class FrozenEvaluation:
 
     Arguments, result and errors are those of `Evaluation.run`.
     """
+    predictions, keys = self.collect(checkpoint, max_num_batches)
+    return over_split.metrics_of(predictions, self.num_classes), keys
+
+  def collect(self, checkpoint: str, max_num_batches: int | None = None,
+              shard: tuple[int, int] | None = None):
+    """Returns what the network of one checkpoint predicts.
+
+    Args:
+      checkpoint: its prefix.
+      max_num_batches: stop after so many batches; None: after the last.
+      shard: see `over_split.collect`.
+
+    Returns:
+      (predictions, keys), see `over_split.collect`.
+
+    Raises:
+      UserError: the checkpoint or the records cannot be read.
+    """
     restore.verify(checkpoint)
     with tf.Graph().as_default():
       self.images = self.make_images()
@@ -109,9 +127,10 @@ class FrozenEvaluation:
       config = graph_rewrite.set_precision(
           session_configs.session_config(self.settings), self.dtype)
       with tf.Session(config=config) as session:
-        return over_split.evaluate(
+        return over_split.collect(
             session, self.images, batch, probabilities, self.num_classes,
-            self.labels_offset, max_num_batches, multi_label=self.multi_label)
+            self.labels_offset, max_num_batches, multi_label=self.multi_label,
+            shard=shard)
 
 
 def build(images: pipeline.Input, network_fn: Callable, num_classes: int,

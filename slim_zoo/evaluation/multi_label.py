@@ -4,7 +4,7 @@ An image that cannot be decoded is given no class: all its classes are missed.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -78,18 +78,27 @@ class Predictions:
       raise ValueError(f'image {key} was evaluated twice')
     self._rows[int(key)] = target, row
 
-  def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  def arrays(self, num_classes: int) -> dict[str, np.ndarray]:
     """Returns keys [n], targets bool [n, classes] and probabilities, by key.
 
-    Raises:
-      UserError: there is no image.
+    {} if there is no image.
     """
     if not self._rows:
-      raise diagnostics.UserError(
-          'there is nothing to evaluate: the split has no images')
+      return {}
     keys = sorted(self._rows)
     targets, rows = zip(*(self._rows[key] for key in keys), strict=True)
-    return np.array(keys), np.stack(targets), np.stack(rows)
+    return {'keys': np.array(keys), 'targets': np.stack(targets),
+            'probabilities': np.stack(rows)}
+
+  @classmethod
+  def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'Predictions':
+    """Returns the predictions that `arrays` describes."""
+    predictions = cls()
+    if len(arrays):
+      predictions._rows = {
+          int(key): (target, row) for key, target, row in zip(
+              arrays['keys'], arrays['targets'], arrays['probabilities'], strict=True)}
+    return predictions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -228,7 +237,10 @@ def evaluate(predictions: Predictions, num_classes: int,
   Raises:
     UserError: there is no image.
   """
-  keys, targets, probabilities = predictions.arrays()
+  arrays = predictions.arrays(num_classes)
+  if not arrays:
+    raise diagnostics.UserError('there is nothing to evaluate: the split has no images')
+  keys, targets, probabilities = arrays.values()
   predicted = probabilities >= THRESHOLD
   correct = predicted & targets
   per_class = _per_class(targets, probabilities, predicted.sum(0), correct.sum(0))

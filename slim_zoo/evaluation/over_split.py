@@ -24,6 +24,33 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
              shard: tuple[int, int] | None = None) -> tuple:
   """Evaluates the network as it is in the session.
 
+  Arguments and errors are those of `collect`.
+
+  Returns:
+    (metrics, keys): `evaluation.metrics.Metrics`, or `evaluation.multi_label.Metrics`,
+    and a dict that gives the record key of each image by its number.
+  """
+  predictions, keys = collect(
+      session, images, batch, probabilities, num_classes, labels_offset,
+      max_num_batches, shows_progress, is_to_stop, reported, multi_label, shard)
+  return metrics_of(predictions, num_classes), keys
+
+
+def metrics_of(predictions, num_classes: int):
+  """Returns the `Metrics` of either kind of predictions."""
+  module = (multi_label_lib if isinstance(predictions, multi_label_lib.Predictions)
+            else metrics_lib)
+  return module.evaluate(predictions, num_classes)
+
+
+def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
+            probabilities: tf.Tensor, num_classes: int, labels_offset: int = 0,
+            max_num_batches: int | None = None, shows_progress: bool = True,
+            is_to_stop: Callable[[], bool] = lambda: False,
+            reported: set | None = None, multi_label: bool = False,
+            shard: tuple[int, int] | None = None) -> tuple:
+  """Returns what the network predicts for each image, as it is in the session.
+
   Args:
     session: with the weights; the input is started here, again if need be.
     images: of `pipeline.evaluation_input`.
@@ -33,15 +60,16 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     labels_offset: subtracted from the labels of the records.
     max_num_batches: stop after so many batches; None: after the last.
     shows_progress: whether to tell how far it is, while it goes on.
-    is_to_stop: asked after each batch.
+    is_to_stop: asked before the first batch and after each.
     reported: keys of records that need not be named as unreadable again; grows.
     multi_label: whether an image may have several classes, or none.
     shard: (index, count) of the records to evaluate, of an input with a `shard` of
       placeholders; None: all.
 
   Returns:
-    (metrics, keys): `evaluation.metrics.Metrics`, or `evaluation.multi_label.Metrics`,
-    and a dict that gives the record key of each image by its number.
+    (predictions, keys): `evaluation.predictions.Predictions`, or those of
+    `evaluation.multi_label`, and a dict that gives the record key of each image by its
+    number.
 
   Raises:
     UserError: the records cannot be read, or the network says NaN
@@ -51,6 +79,8 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
   predictions, keys = (multi_label_lib if multi_label else predictions_lib
                        ).Predictions(), {}
   reported = set() if reported is None else reported
+  if is_to_stop():
+    raise EvaluationStoppedError
   # Also finds a file that was cut short where TensorFlow would see its end.
   num_images = images.count_records(shard and held_out.Shard(*shard))
   images.log.restart()
@@ -72,8 +102,7 @@ def evaluate(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     raise diagnostics.UserError(
         f'{len(predictions)} of {num_images} images came out of the records: an'
         ' accuracy would leave some out')
-  return (multi_label_lib if multi_label else metrics_lib).evaluate(
-      predictions, num_classes), keys
+  return predictions, keys
 
 
 def _batches(session, images, batch, probabilities, max_num_batches):

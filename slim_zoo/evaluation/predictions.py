@@ -8,7 +8,7 @@ not counted as right.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -153,6 +153,19 @@ class Predictions:
         field.name: np.concatenate(
             [getattr(part, field.name) for part in parts])[order]
         for field in dataclasses.fields(Records)})
+
+  def arrays(self, num_classes: int) -> dict[str, np.ndarray]:
+    """Returns the arrays of `records` by name; {} if there is no image."""
+    return vars(self.records(num_classes)) if self._seen else {}
+
+  @classmethod
+  def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'Predictions':
+    """Returns the predictions that `arrays` describes."""
+    predictions = cls()
+    if len(arrays):
+      predictions._batches = [Records(**arrays)]
+      predictions._seen = set(arrays['keys'].tolist())
+    return predictions
 
   def _checked(self, keys, labels) -> tuple[np.ndarray, np.ndarray]:
     """Returns both as int64 [batch]; raises ValueError on a repeated key."""

@@ -17,6 +17,7 @@ from slim_zoo.images import image_decoding
 from slim_zoo.input import (
   batch_labels,
   chunks,
+  data_service,
   first_records,
   held_out,
   image_cache,
@@ -60,6 +61,7 @@ class Input:
     faults: says why records were skipped.
     part: the part of their records that is read; None: all.
     shard: what this worker reads of them; None: all.
+    service: the tf.data service that makes the images; None: this process.
     make_noise: returns an op that starts a pipeline of the same batch of noise, without
       records, in place of `initializer`.
     make_ender: returns an op that ends the pipeline. A server keeps pipelines beyond
@@ -75,6 +77,7 @@ class Input:
   part: held_out.Part | None = None
   copies: list[str] = dataclasses.field(default_factory=list)
   shard: held_out.Shard | None = None
+  service: data_service.Service | None = None
   make_ender: Callable[[], tf.Operation] | None = None
   make_noise: Callable[[], tf.Operation] | None = None
 
@@ -98,6 +101,8 @@ class Input:
     if isinstance(error, tf.errors.DataLossError):
       return (records.find_damage(self.files) or
               image_cache.find_damage(self.copies))
+    if self.service and data_service.is_failure(error):
+      return data_service.failure(self.service, error)
     return None
 
 
@@ -115,22 +120,11 @@ def _files(dataset: slim.dataset.Dataset) -> list[str]:
   return files
 
 
-def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
-          shard=None):
-  """Returns a data set of (record, key); shuffled without end if there is a seed.
+def _reader(part, shard=None):
+  """Returns a function from the index and the name of a file to its (record, key).
 
-  A key is (index of the file, position in it). The order of an epoch is a function of
-  the seed and of the epoch alone, so that a resumed run need not read all the epochs
-  before its own. During an epoch the shuffle buffer of the next one is filled, so no
-  step waits for it; this takes the memory of a second buffer.
+  A key is (index of the file, position in it).
   """
-  numbered = tf.data.Dataset.from_tensor_slices(
-      (list(range(len(files))), list(files)))
-  if shard is not None and seed is not None and (
-      len(files) >= _FILES_FOR_WORKER * shard.count):
-    # Nobody reads a file for a part of its records.
-    numbered, shard = numbered.shard(shard.count, shard.index), None
-
   def read_file(file_index, name):
     # Not a map: calling a function for each record takes longer than reading it.
     keyed = tf.data.Dataset.zip((
@@ -143,12 +137,36 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
     return keyed if part is None else keyed.filter(
         lambda record, key: part.keeps(*key))
 
-  if seed is None:
-    return numbered.flat_map(read_file)
+  return read_file
+
+
+def _buffer(files, num_samples):
+  """Returns the number of records in the shuffle buffer."""
   stored = sum(os.path.getsize(name) for name in files)
   record_size = max(1, stored // max(1, num_samples))
-  buffer = min(_MOST_SHUFFLED, max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size),
-               max(1, _MOST_SHUFFLE_BYTES // record_size))
+  return min(_MOST_SHUFFLED, max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size),
+             max(1, _MOST_SHUFFLE_BYTES // record_size), max(1, num_samples))
+
+
+def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
+          shard=None):
+  """Returns a data set of (record, key); shuffled without end if there is a seed.
+
+  The order of an epoch is a function of the seed and of the epoch alone, so that a
+  resumed run need not read all the epochs before its own. During an epoch the shuffle
+  buffer of the next one is filled, so no step waits for it; this takes the memory of a
+  second buffer.
+  """
+  numbered = tf.data.Dataset.from_tensor_slices(
+      (list(range(len(files))), list(files)))
+  if shard is not None and seed is not None and (
+      len(files) >= _FILES_FOR_WORKER * shard.count):
+    # Nobody reads a file for a part of its records.
+    numbered, shard = numbered.shard(shard.count, shard.index), None
+  read_file = _reader(part, shard)
+  if seed is None:
+    return numbered.flat_map(read_file)
+  buffer = _buffer(files, num_samples)
 
   def read_epoch(epoch):
     file_seed, record_seed = tf.unstack(tf.random.stateless_uniform(
@@ -158,8 +176,7 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
             .shuffle(len(files), file_seed, reshuffle_each_iteration=False)
             .interleave(read_file, cycle_length=num_readers,
                         num_parallel_calls=num_readers, deterministic=True)
-            .shuffle(min(buffer, max(1, num_samples)), record_seed,
-                     reshuffle_each_iteration=False))
+            .shuffle(buffer, record_seed, reshuffle_each_iteration=False))
 
   first_epoch, passed_over = (
       divmod(first_record, held_out.count(files, part)) if first_record else (0, 0))
@@ -188,9 +205,8 @@ class _EncodedDecoder:
             else value for item, value in zip(items, values, strict=True)]
 
 
-def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
-            first_record=0):
-  """Returns a step from (record, key) to (image, label or labels, number, key)."""
+def _to_image(dataset, decoder, preprocess):
+  """Returns a function of (number, record, key) to (image, label or labels, ...)."""
   label_shape = [-1] if batch_labels.is_multi_label(dataset) else []
   items = [item for item in ('image', 'label', 'object/bbox')
            if item in decoder.list_items()]
@@ -200,6 +216,11 @@ def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
     label = tf.reshape(tf.cast(values.pop('label'), tf.int64), label_shape)
     return preprocess(number=number, **values), label, number, key
 
+  return to_image
+
+
+def _decode(source, to_image, num_threads, log, runs_here, first_record=0):
+  """Returns the data set of (image, label or labels, number, key) of (record, key)."""
   def note(numbers, records_of_window, keys):
     if runs_here:
       tf.numpy_function(log.issue, [
@@ -207,20 +228,17 @@ def _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
           for window in (numbers, keys)], [])
     return numbers, records_of_window, keys
 
-  def step(source):
-    numbered = source.enumerate(first_record).map(
-        lambda number, keyed: (number, keyed[0], tf.stack(keyed[1])))
-    return chunks.passing_over_failures(
-        numbered.window(chunks.SIZE).map(note), to_image, num_threads)
-
-  return step
+  numbered = source.enumerate(first_record).map(
+      lambda number, keyed: (number, keyed[0], tf.stack(keyed[1])))
+  return chunks.passing_over_failures(
+      numbered.window(chunks.SIZE).map(note), to_image, num_threads)
 
 
 # Nothing here needs autograph, which takes half the time to build a small network.
 @tf.autograph.experimental.do_not_convert
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
-           cache_dir=None, reduced_decoding=False, shard=None):
+           cache_dir=None, reduced_decoding=False, shard=None, service=None):
   files = _files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
@@ -241,10 +259,15 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
   elif reduced_decoding and hasattr(dataset, 'encoded_decoder'):
     decoder = _EncodedDecoder(dataset)
   with tf.device('/cpu:0'), tf.name_scope('input'):
-    source = _read(copies, num_readers, dataset.num_samples, seed, first_record, part,
-                   shard)
-    images = _decode(dataset, decoder, preprocess, num_threads, log, runs_here,
-                     first_record)(source)
+    to_image = _to_image(dataset, decoder, preprocess)
+    if service is None:
+      images = _decode(
+          _read(copies, num_readers, dataset.num_samples, seed, first_record, part,
+                shard), to_image, num_threads, log, runs_here, first_record)
+    else:
+      images = data_service.images(
+          service, files, _reader(part), to_image, _buffer(files, dataset.num_samples),
+          batch_size, multi_label, num_readers, num_threads)
     batches = batch_labels.batched(
         images, batch_size, multi_label, drop_remainder=seed is not None).map(
             batch_labels.check(num_classes, labels_offset, files, runs_here))
@@ -274,7 +297,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     return Batch(images, labels, numbers, keys, after - before)
 
   return Input(next_batch, log, iterator.initializer, files, faults, part, copies,
-               shard, lambda: iterator.make_initializer(batches.take(0)),
+               shard, service, lambda: iterator.make_initializer(batches.take(0)),
                lambda: iterator.make_initializer(_noise(batches)))
 
 
@@ -290,6 +313,13 @@ def _now():
   now = tf.numpy_function(time.time, [], tf.float64)
   now.set_shape([])
   return now
+
+
+def fed_shard() -> held_out.Shard:
+  """Returns a shard that is fed when an evaluation begins; all records by default."""
+  return held_out.Shard(*[
+      tf.placeholder_with_default(tf.constant(value, tf.int64), [])
+      for value in (0, 1)])
 
 
 def preprocess_with(preprocessing_fn: Callable, image_size: int,
@@ -335,7 +365,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    part: held_out.Part | None = None,
                    cache_dir: str | None = None,
                    reduced_decoding: bool = False,
-                   shard: held_out.Shard | None = None) -> Input:
+                   shard: held_out.Shard | None = None,
+                   service: data_service.Service | None = None) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -362,6 +393,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
     reduced_decoding: whether `preprocess` is called with an
       `image_decoding.EncodedImage`, to decode a part of it; has no effect on copies,
       and where the dataset has no `encoded_decoder`.
+    service: the tf.data service that reads, decodes and preprocesses the records,
+      without a `shard`, a `first_record` and a `cache_dir`; None: this process.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
@@ -372,7 +405,7 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
                 num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
                 first_record=first_record, mix=mix, part=part, cache_dir=cache_dir,
-                reduced_decoding=reduced_decoding, shard=shard)
+                reduced_decoding=reduced_decoding, shard=shard, service=service)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,

@@ -41,7 +41,7 @@ from slim_zoo.input import (
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import preprocessing_factory
-from slim_zoo.tasks import inference_precision, memory
+from slim_zoo.tasks import evaluation_processes, inference_precision, memory
 from slim_zoo.tf_compat import tf
 
 
@@ -118,7 +118,7 @@ def evaluate(config: EvaluateConfig, command: str,
 
   Returns:
     The result; of a watched folder that of the last checkpoint, None if the run has
-    ended without any.
+    ended without any. Of several processes only the chief has a result.
 
   Raises:
     UserError: the records or the checkpoint cannot be read; one line that says what
@@ -131,7 +131,11 @@ def evaluate(config: EvaluateConfig, command: str,
       return _watch(config, command, has_ended)
     checkpoint = restore.find(config.checkpoint.checkpoint_path)
     print(f'checkpoint {checkpoint}', flush=True)
-    return _evaluate(config, _set_up(config, checkpoint), checkpoint, command)
+    processes = evaluation_processes.of(config)
+    if processes is not None:
+      processes.meet(checkpoint)
+    set_up = _set_up(config, checkpoint, is_shared=processes is not None)
+    return _evaluate(config, set_up, checkpoint, command, processes)
 
 
 def _print_notes(lines, stream=None):
@@ -179,11 +183,11 @@ class _SetUp:
   evaluation: checkpoint_evaluation.Evaluation | checkpoint_evaluation.FrozenEvaluation
 
 
-def _set_up(config, checkpoint):
+def _set_up(config, checkpoint, is_shared=False):
   """Finds the records and the network of the first checkpoint."""
   dataset = _dataset(config, config.data.dataset_split_name)
   network = _network(config, checkpoint, dataset)
-  evaluation = _evaluation(config, dataset, network)
+  evaluation = _evaluation(config, dataset, network, is_shared=is_shared)
   _print_notes(_image_notes(dataset, network))
   return _SetUp(dataset, network, evaluation)
 
@@ -193,12 +197,17 @@ def _dataset(config, split_name):
       config.data.dataset_name, split_name, config.data.dataset_dir)
 
 
-def _evaluate(config, set_up, checkpoint, command):
-  """Evaluates one checkpoint and writes its report."""
+def _evaluate(config, set_up, checkpoint, command, processes=None):
+  """Evaluates one checkpoint and writes its report; of several processes the chief."""
   if config.recalibration.recalibrate_batch_norm:
     checkpoint = _recalibrated(config, checkpoint, set_up.network)
   step = restore.global_step_of(checkpoint)
-  numbers, keys = set_up.evaluation.run(checkpoint, config.data.max_num_batches)
+  found = (processes.run(set_up.evaluation, checkpoint) if processes else
+           set_up.evaluation.run(checkpoint, config.data.max_num_batches))
+  if found is None:
+    print('the chief writes the report', flush=True)
+    return None
+  numbers, keys = found
   numbers = numbers.with_names(_class_names(config, set_up))
   precision = set_up.evaluation.dtype
   result = EvaluationResult(
@@ -239,7 +248,7 @@ def _preprocess(network):
       network.image_size)
 
 
-def _evaluation(config, dataset, network, part=None):
+def _evaluation(config, dataset, network, part=None, is_shared=False):
   """Returns the evaluation of checkpoints over a split, or over a part of it.
 
   In this process the weights of each are frozen into a graph; a server at --master
@@ -252,7 +261,8 @@ def _evaluation(config, dataset, network, part=None):
     return pipeline.evaluation_input(
         dataset, _preprocess(network),
         data.batch_size, network.labels_offset, data.num_preprocessing_threads,
-        runs_here=not master, part=part, cache_dir=data.cache_dir)
+        runs_here=not master, part=part, cache_dir=data.cache_dir,
+        shard=pipeline.fed_shard() if is_shared else None)
 
   if not master:
     precision, notes = inference_precision.checked(config.precision.precision, network)

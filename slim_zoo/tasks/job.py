@@ -2,11 +2,17 @@
 
 import dataclasses
 import hashlib
+import os
+from collections.abc import Mapping, Set
+from typing import Any
+
+import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.config import clusters
 from slim_zoo.config.distribution import SLURM, Distribution
 from slim_zoo.config.global_batch import divide_global_batch
+from slim_zoo.config.options import Config
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import agreement, cluster, servers, session_settings
 from slim_zoo.tasks import training_input
@@ -63,6 +69,7 @@ class Beginning:
     seed: of the run.
     origin: of the seed.
     is_finished: whether the run has taken all its steps.
+    key: a random number that the workers share, unlike that of other runs.
   """
 
   workers: agreement.Workers | None
@@ -70,6 +77,7 @@ class Beginning:
   seed: int
   origin: str
   is_finished: bool
+  key: int
 
 
 def begin(config: TrainConfig, server) -> Beginning:
@@ -83,39 +91,56 @@ def begin(config: TrainConfig, server) -> Beginning:
     UserError: the checkpoint does not fit, a worker does not come, or the workers have
       other options.
   """
-  options = config.distribution
+  options, key = config.distribution, int.from_bytes(os.urandom(6), 'big')
   if not options.all_reduces or options.is_chief:
     start = starting_point.find(
         config.run.train_dir, config.initialization.checkpoint_path,
         config.initialization.init, options.is_chief)
     seed, origin = training_input.choose_seed(config, start)
     is_finished = start.is_finished(config.run.max_number_of_steps)
-    own = Beginning(None, start, seed, origin, is_finished)
+    own = Beginning(None, start, seed, origin, is_finished, key)
   else:
-    own = Beginning(None, starting_point.StartingPoint(), 0, 'of the chief', False)
+    own = Beginning(
+        None, starting_point.StartingPoint(), 0, 'of the chief', False, key)
   if not options.all_reduces:
     return own
   workers = agreement.Workers(options.own_cluster, options.worker_timeout_secs)
-  values = {name: value for name, value in sorted(config.values().items())
-            if name not in _MAY_DIFFER}
+  values = shared_values(config, _MAY_DIFFER)
   rows = workers.meet(server.target, [
-      own.start.step, own.is_finished, own.seed, *map(_digest, values.values())])
-  _check_same(workers.cluster, values, rows[:, 3:])
+      own.start.step, own.is_finished, own.seed, key,
+      *map(digest, values.values())])
+  check_same(workers.cluster, values, rows[:, 4:])
   if options.is_chief:
     return dataclasses.replace(own, workers=workers)
-  step, is_finished, seed = map(int, rows[0, :3])
+  step, is_finished, seed, key = map(int, rows[0, :4])
   return Beginning(
       workers, starting_point.StartingPoint(step, is_chief=False, is_sent=True), seed,
-      'of the chief', bool(is_finished))
+      'of the chief', bool(is_finished), key)
 
 
-def _digest(value) -> int:
+def shared_values(config: Config, may_differ: Set[str]) -> dict[str, Any]:
+  """Returns the options that all processes must have set alike, by name."""
+  return {name: value for name, value in sorted(config.values().items())
+          if name not in may_differ}
+
+
+def digest(value) -> int:
   """Returns a number of 63 bits that two values share only if they are equal."""
   return int.from_bytes(hashlib.sha256(repr(value).encode()).digest()[:8], 'big') >> 1
 
 
-def _check_same(own, values, digests):
-  """Raises UserError for the first option that another worker has set differently."""
+def check_same(own: cluster.Cluster, values: Mapping[str, Any], digests: np.ndarray
+               ) -> None:
+  """Checks that the options of all processes are the same.
+
+  Args:
+    own: the cluster.
+    values: the options of this process by name.
+    digests: int64 [processes, options].
+
+  Raises:
+    UserError: another process has set an option differently.
+  """
   different = digests != digests[:1]
   if not different.any():
     return

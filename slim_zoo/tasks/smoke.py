@@ -8,6 +8,7 @@ import tempfile
 import numpy as np
 from PIL import Image
 
+from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import dataset_utils
@@ -30,6 +31,10 @@ def smoke_test(config: TrainConfig) -> train.TrainResult:
   Raises:
     UserError: an option does not fit.
   """
+  if config.data.data_service:
+    raise diagnostics.UserError(
+        f'--smoke with --data_service={config.data.data_service}: a smoke test makes'
+        ' its own images; leave one of them out')
   with tempfile.TemporaryDirectory(prefix='slim_zoo_smoke_') as folder:
     short = smoke_config(config, folder)
     short.check()

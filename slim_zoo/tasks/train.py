@@ -101,12 +101,14 @@ def _train(config, repeat, server):
         f'{start.resumed or "the run"} is at step {start.step} of'
         f' {config.run.max_number_of_steps}: nothing is left to do',
         was_finished=True)
+  training_input.await_service(config)
   seeds = training_input.seed(config, start, job_start.seed, job_start.origin)
   dataset, num_classes = training_input.find_dataset(config.data)
   devices = training_updates.deployment(config)
   precision = training_updates.check_devices(config, devices)
   network_fn, image_size = training_input.network(config, num_classes, precision.casts)
-  batches = training_input.batches(config, dataset, image_size, seeds, devices)
+  batches = training_input.batches(
+      config, dataset, image_size, seeds, devices, job_start.key)
   loss = training_updates.loss(config, num_classes, batches)
   schedule = training_updates.schedule(config, dataset.num_samples)
   training_graph = graph.build(
@@ -127,7 +129,7 @@ def _train(config, repeat, server):
       config, training_graph, dataset, num_classes, image_size, devices, batches)
   validators = validation.callbacks(
       config, start, dataset, num_classes, image_size, devices, batches,
-      fresh_batch_norm, team, precision.rewrite)
+      fresh_batch_norm, team, precision.rewrite, training_graph.agreement)
   card = training_report.run_card(
       config, start, seeds, training_graph, batches, dataset, schedule, loss,
       image_size, num_classes, repeat(seeds.seed), [*validators, *callbacks],
@@ -147,6 +149,6 @@ def _train(config, repeat, server):
   return TrainResult(
       config.run.train_dir,
       None if loop_result.step is None else int(loop_result.step), loop_result.end,
-      {key: value for validator in validators for key, value in
-       validator.report().get('validation', {}).items()},
+      {key: value for validator in validators if hasattr(validator, 'report')
+       for key, value in validator.report().get('validation', {}).items()},
       is_chief=config.distribution.is_chief)

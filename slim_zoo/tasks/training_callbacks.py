@@ -2,7 +2,7 @@
 
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.input import batch_labels, pipeline, record_counts
+from slim_zoo.input import batch_labels, data_service, pipeline, record_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import mixing
 from slim_zoo.tasks import job, training_input, training_updates
@@ -30,11 +30,14 @@ def loop_options(config: TrainConfig, master: str, precision: str
     precision: of the sessions.
   """
   output, machines = config.run, config.distribution
+  address = config.data.service_address
   return loop.LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
       config.images_per_step, job.place(machines, master, config.devices.settings),
-      config.values(), precision)
+      config.values(), precision,
+      {data_service.name_of(address): address} if address else {},
+      training_input.SERVICE_SECONDS)
 
 
 def make(config: TrainConfig, training_graph, dataset, num_classes: int,

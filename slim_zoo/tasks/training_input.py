@@ -6,7 +6,8 @@ from collections.abc import Callable
 from slim_zoo import diagnostics, tf_compat
 from slim_zoo.config.data import Data, Network
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.input import held_out, pipeline, record_counts
+from slim_zoo.deployment import peers
+from slim_zoo.input import data_service, held_out, pipeline, record_counts
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import (
     augmentation,
@@ -17,6 +18,9 @@ from slim_zoo.preprocessing import (
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import determinism
 from slim_zoo.training.callbacks import run_card
+
+# Seconds to wait for a tf.data service: at the beginning, and in a step.
+SERVICE_SECONDS = 30
 
 
 def choose_seed(config: TrainConfig, start) -> tuple[int, str]:
@@ -122,8 +126,20 @@ def augmentation_steps(config: TrainConfig) -> list[tuple[str, Callable]]:
   return steps
 
 
+def await_service(config: TrainConfig) -> None:
+  """Waits for the tf.data service of a run, if it has one.
+
+  Raises:
+    UserError: it does not answer.
+  """
+  address = config.data.service_address
+  if address:
+    peers.wait_for({data_service.name_of(address): address}, SERVICE_SECONDS,
+                   lambda line: print(line, flush=True))
+
+
 def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Seeds,
-            devices) -> pipeline.Input:
+            devices, key: int) -> pipeline.Input:
   """Returns the training input.
 
   With a validation share, `dataset.num_samples` becomes the images that are trained
@@ -135,14 +151,19 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
     image_size: height and width in pixels.
     seeds: of the run.
     devices: the `DeploymentConfig`.
+    key: of the run, for the jobs on a tf.data service.
 
   Raises:
     UserError: the validation share leaves no image to train on, or none to validate on.
   """
   data, share = config.data, config.validation.validation_share
   part = None if share is None else held_out.Part(share, is_held_out=False)
+  service = data.service_address and data_service.Service(
+      data.service_address, f'slim-zoo-{key}', seeds.shared_input)
   preprocess = pipeline.preprocess_with(
-      augmentation_steps(config)[-1][1], image_size, seeds.input)
+      augmentation_steps(config)[-1][1], image_size,
+      service.seed if service else seeds.input)
+  shard = _shard(config.distribution, dataset.num_samples)
   with tf.device(devices.inputs_device()):
     images = pipeline.training_input(
         dataset, preprocess, data.batch_size, data.labels_offset, data.num_readers,
@@ -151,7 +172,7 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
         mix=mixing.make_mixer(config.augmentation.mixup_alpha,
                               config.augmentation.cutmix_alpha),
         part=part, cache_dir=data.cache_dir, reduced_decoding=data.reduced_decoding,
-        shard=_shard(config.distribution, dataset.num_samples))
+        shard=None if service else shard, service=service)
   if part is not None:
     num_trained = images.count_records()
     num_validated = held_out.count(images.files, part.other)

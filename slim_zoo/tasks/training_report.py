@@ -95,6 +95,7 @@ def _input_rows(config, num_images, num_classes, image_size, batches):
                  f' of {data.dataset_name} in {data.dataset_dir}{cached}'),
       ('input', f'{image_size} x {image_size}, {network.preprocessing}'
                 f' preprocessing{gray}'),
+      *_row('input service', data.data_service),
       *_row('note', note),
       *_row('note', large_images_note(sizes)),
       *_row('augmentation', config.augmentation.describe())]

@@ -4,22 +4,25 @@ import math
 import os
 
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.evaluation import over_split, predictions
+from slim_zoo.deployment.agreement import Agreement
+from slim_zoo.evaluation import over_split, predictions, shards
 from slim_zoo.input import batch_labels, held_out, pipeline
 from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tasks import training_input
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import eval_network
 from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint, validation
+from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.team import Team
 
 
 def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size: int,
-              devices, batches, fresh: dict[str, float],
-              team: Team, precision: str) -> list[validation.Validator]:
-  """Returns the validator of the run; [] where it has none, or is not the chief's.
+              devices, batches, fresh: dict[str, float], team: Team, precision: str,
+              agreement: Agreement | None) -> list[Callback]:
+  """Returns the validator of the run, for the chief; [] where there is none.
 
-  The other workers of a job with parameter servers evaluate shards of the split.
+  The other workers evaluate shards of the split: those of a job with parameter servers
+  in pauses, all-reduce workers by a callback, which is returned for them.
   Call it after the training graph is built.
 
   Args:
@@ -31,24 +34,26 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
     devices: the `DeploymentConfig`.
     batches: the training input.
     fresh: the decays of batch norm layers that begin without statistics.
-    team: the workers of the job.
+    team: the workers of a job with parameter servers.
     precision: the type in which the sessions of the run compute.
+    agreement: of all-reduce workers, or None.
   """
   options, machines = config.validation, config.distribution
-  if not options.is_on or not (machines.is_chief or team.state):
+  if not options.is_on or not (machines.is_chief or team.state or agreement):
     return []
   evaluate, modes = _evaluation(
       config, dataset, num_classes, image_size, devices, batches,
-      bool(normalization.decays()), team)
+      bool(normalization.decays()), team, agreement)
+  every_steps = config.validate_every_steps(dataset.num_samples)
   if not machines.is_chief:
-    return []
+    return [validation.ShardValidator(evaluate, every_steps)] if agreement else []
   train_dir = config.run.train_dir
   best = best_checkpoint.BestCheckpoint(
       os.path.join(train_dir, best_checkpoint.FOLDER))
   history = validation.History(train_dir, options.source(config.data))
   _put_aside(start, best, history)
   rules = validation.Rules(
-      config.validate_every_steps(dataset.num_samples), options.early_stop_patience,
+      every_steps, options.early_stop_patience,
       options.early_stop_min_delta, 'mean average precision'
       if batch_labels.is_multi_label(dataset) else 'accuracy', precision)
   return [validation.Validator(evaluate, rules, history, best, fresh, modes)]
@@ -66,7 +71,7 @@ def _put_aside(start, best, history):
 
 
 def _evaluation(config, dataset, num_classes, image_size, devices, batches,
-                has_batch_norm, team):
+                has_batch_norm, team, agreement):
   """Returns the evaluate function of `validation.Validator`, and the modes or None."""
   data = config.data
   if config.validation.validation_split_name:
@@ -75,9 +80,7 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
   preprocess = pipeline.preprocess_with(
       training_input.preprocessing_fn(config.network, is_training=False), image_size)
   # Fed when an evaluation begins: the chief may evaluate a shard of a lost worker.
-  shard = team.state and held_out.Shard(*[
-      tf.placeholder_with_default(tf.constant(value, tf.int64), [])
-      for value in (0, 1)])
+  shard = pipeline.fed_shard() if team.state or agreement else None
   with tf.device(devices.inputs_device()):
     images = pipeline.evaluation_input(
         dataset, preprocess, data.batch_size, data.labels_offset,
@@ -100,11 +103,15 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
       network, build, dataset, preprocess, images, data.labels_offset,
       data.batch_size) if has_batch_norm and not multi_label else None
   probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(network.logits)
+  machines = config.distribution
+  if agreement:
+    return _SharedEvaluation(
+        images, batch, probabilities, num_classes, data.labels_offset, multi_label,
+        agreement).finding, modes
   if multi_label:
     return _whole_split(images, batch, probabilities, num_classes,
                         data.labels_offset), modes
   counting = _Counting(images, batch, probabilities, num_classes, data.labels_offset)
-  machines = config.distribution
   if team.state is None:
     return counting.finding, modes
   team.work = lambda session: counting.count(
@@ -130,11 +137,97 @@ def _whole_split(images, batch, probabilities, num_classes, labels_offset):
       raise validation.ValidationStoppedError from interrupted
     except predictions.NotFiniteError:
       return validation.Finding(int(step), None, 0, images.count_records())
-    return validation.Finding(
-        int(step), _finite(metrics.mean_average_precision), int(metrics.exact),
-        int(metrics.num_images))
+    return _multi_label_finding(metrics, step)
 
   return evaluate
+
+
+def _multi_label_finding(metrics, step):
+  return validation.Finding(
+      int(step), _finite(metrics.mean_average_precision), int(metrics.exact),
+      int(metrics.num_images))
+
+
+class _SharedEvaluation:
+  """Evaluates a split with all all-reduce workers, each a shard.
+
+  The predictions for all images come together, so the numbers are those of one process,
+  mean average precision too. Each worker has to call `finding` at the same steps.
+
+  Args:
+    images: the validation input.
+    batch: its batch.
+    probabilities: float32 [batch, classes], of the network.
+    num_classes: of the network.
+    labels_offset: subtracted from the labels of the records.
+    multi_label: whether an image may have several classes, or none.
+    agreement: of the workers.
+  """
+
+  # In place of the length of a shard's predictions.
+  _STOPPED, _NOT_FINITE, _FAILED = -1, -2, -3
+
+  def __init__(self, images, batch, probabilities, num_classes, labels_offset,
+               multi_label, agreement):
+    self._input = images, batch, probabilities, num_classes, labels_offset
+    self._images, self._num_classes = images, num_classes
+    self._multi_label, self._agreement = multi_label, agreement
+    self._reported = set()
+
+  def finding(self, session, step, is_to_stop):
+    """Returns the `validation.Finding` of the whole split to the chief."""
+    if self._agreement.has_left:
+      raise validation.ValidationStoppedError
+    failure, content = None, b''
+    try:
+      content = self._own_shard(session, is_to_stop)
+      state = len(content)
+    except over_split.EvaluationStoppedError:
+      state = self._STOPPED
+    except predictions.NotFiniteError:
+      state = self._NOT_FINITE
+    except Exception as error:
+      failure, state = error, self._FAILED
+    exchange = self._agreement.exchange
+    states = exchange.numbers(session, state)
+    if failure is not None:
+      raise failure
+    # One worker that stops or fails ends the validation of all.
+    if {self._STOPPED, self._FAILED} & set(states):
+      raise validation.ValidationStoppedError
+    num_images = self._images.count_records()
+    if self._NOT_FINITE in states:
+      return validation.Finding(int(step), None, 0, num_images)
+    contents = exchange.contents(session, content, states)
+    if not self._agreement.workers.is_chief:
+      return None
+    found, _ = shards.merged(contents, self._multi_label, num_images)
+    metrics = over_split.metrics_of(found, self._num_classes)
+    if self._multi_label:
+      return _multi_label_finding(metrics, step)
+    return _finding_of_counts(step, _counts(metrics))
+
+  def _own_shard(self, session, is_to_stop):
+    workers = self._agreement.workers
+    found, keys = over_split.collect(
+        session, *self._input, shows_progress=False, is_to_stop=is_to_stop,
+        reported=self._reported, multi_label=self._multi_label,
+        shard=(workers.cluster.task, workers.count))
+    return shards.packed(found, keys, self._num_classes)
+
+
+def _counts(metrics):
+  """Returns the counts that add up over shards, see `_Counting`."""
+  readable = metrics.num_images - metrics.num_unreadable
+  return [metrics.top1.correct, metrics.top1.total, readable,
+          metrics.cross_entropy * readable if readable else 0.0]
+
+
+def _finding_of_counts(step, counts):
+  right, images, readable, cross_entropy = counts
+  return validation.Finding(
+      int(step), float(right / images), int(right), int(images),
+      _finite(cross_entropy / readable) if readable else None)
 
 
 class _Counting:
@@ -169,9 +262,7 @@ class _Counting:
       return None
     except predictions.NotFiniteError:
       return [-1, 0, 0, 0.0]
-    readable = metrics.num_images - metrics.num_unreadable
-    return [metrics.top1.correct, metrics.top1.total, readable,
-            metrics.cross_entropy * readable if readable else 0.0]
+    return _counts(metrics)
 
   def finding(self, session, step, is_to_stop):
     """Returns the `validation.Finding` of the whole split."""
@@ -193,10 +284,7 @@ class _Counting:
       raise validation.ValidationStoppedError
     if any(found[0] < 0 for found in counts):
       return validation.Finding(int(step), None, 0, self._images.count_records())
-    right, images, readable, cross_entropy = map(sum, zip(*counts, strict=True))
-    return validation.Finding(
-        int(step), float(right / images), int(right), int(images),
-        _finite(cross_entropy / readable) if readable else None)
+    return _finding_of_counts(step, map(sum, zip(*counts, strict=True)))
 
 
 def _finite(value):

@@ -32,6 +32,7 @@ class Seeds:
     graph: of initial weights, dropout and drop path.
     input: of the order of records and of their augmentation.
     first_record: how many records were read before.
+    shared_input: like `input`, but the same in all workers.
   """
 
   seed: int
@@ -39,6 +40,7 @@ class Seeds:
   graph: int
   input: int
   first_record: int = 0
+  shared_input: int = 0
 
 
 def seeds_of(seed: int, origin: str, step: int, task: int = 0,
@@ -54,7 +56,8 @@ def seeds_of(seed: int, origin: str, step: int, task: int = 0,
       itself: the input starts again, in another order, and so does dropout.
   """
   if first_record is None:
-    return Seeds(seed, origin, seed + step + task, seed + step + task)
+    return Seeds(seed, origin, seed + step + task, seed + step + task,
+                 shared_input=seed + step)
   return Seeds(seed, origin, seed, seed + task, first_record)
 
 

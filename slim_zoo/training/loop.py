@@ -49,6 +49,8 @@ class LoopOptions:
     memory_options: the options of the run by name; those that take memory are named
       where it is too small.
     precision: of `graph_rewrite.set_precision`, for the sessions.
+    input_servers: addresses, by name, of the servers that the images come from.
+    input_timeout_secs: how long a step waits for such a server that does not answer.
   """
 
   train_dir: str
@@ -60,6 +62,8 @@ class LoopOptions:
   place: sessions.Place = dataclasses.field(default_factory=sessions.Place)
   memory_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
   precision: str = graph_rewrite.FLOAT32
+  input_servers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  input_timeout_secs: float = 0
 
   @property
   def is_chief(self) -> bool:
@@ -337,6 +341,8 @@ class TrainingLoop:
       step: the global step that the run began at, if it has taken none.
     """
     self._is_unsound = True
+    if self._graph.agreement is not None:
+      self._graph.agreement.has_left = True
     self.callbacks.note(error, 'the run')
     self._end(session, step or 0)
     raise self.callbacks.failure
@@ -533,9 +539,10 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     Exception: another failure, after the weights were saved if they are sound.
   """
   place, team, agreement = options.place, team or Team(), training_graph.agreement
-  watch = _watch(place, team, agreement)
+  watch = _watch(options, team, agreement)
   stop_request = stopping.StopRequest(
-      options.train_dir, options.is_chief, watch if place.master else None)
+      options.train_dir, options.is_chief,
+      watch if place.master or options.input_servers else None)
   compared = filter(None, [agreement, training_graph.copies])
   callbacks = [*map(WeightsComparison, compared), *callbacks]
   if options.is_chief:
@@ -579,12 +586,17 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
   return loop
 
 
-def _watch(place, team, agreement):
+def _watch(options, team, agreement):
   """Returns what watches the steps, which may wait for other processes."""
-  if not place.master:
-    return step_watch.Unwatched()
+  place, inputs = options.place, options.input_servers
   if agreement is not None:
-    return step_watch.StepWatch(agreement.workers.others, is_shared=False)
+    return step_watch.StepWatch(
+        {**agreement.workers.others, **inputs},
+        timeout_secs=options.input_timeout_secs if inputs else 0, is_shared=False)
+  if not place.master:
+    return step_watch.StepWatch(
+        inputs, timeout_secs=options.input_timeout_secs) if inputs else (
+            step_watch.Unwatched())
   return step_watch.StepWatch(place.servers, team.absent_names, place.timeout_secs)
 
 

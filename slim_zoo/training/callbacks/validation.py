@@ -140,8 +140,8 @@ class Validator(Callback):
 
   Args:
     evaluate: called as evaluate(session, step, is_to_stop), returns the `Finding` of
-      the weights in a session; raises `ValidationStoppedError` once is_to_stop() is
-      true.
+      the weights in a session; raises `ValidationStoppedError` if is_to_stop() is true
+      before an image. With all-reduce workers, all of them call theirs.
     rules: when.
     history: of the run.
     best: where the best checkpoint goes.
@@ -203,16 +203,10 @@ class Validator(Callback):
 
   def _validate(self, session, step):
     """Validates, prints and stores the results; returns whether it was completed."""
-    if self.is_asked_to_stop():
-      return False
     self._validated = step
-    try:
-      finding = self._evaluate(session, step, self.is_asked_to_stop)
-    except ValidationStoppedError:
+    finding = _evaluated(self._evaluate, session, step, self.is_asked_to_stop)
+    if finding is None:
       return False
-    except diagnostics.UserError as error:
-      raise InputFailure(
-          f'validation at step {step} failed: {error}') from error
     finding = dataclasses.replace(finding, precision=self._rules.precision)
     warnings = self._warnings_at(step)
     if self._modes is not None:
@@ -269,3 +263,45 @@ class Validator(Callback):
     if best_before is None:
       return line + ', the best so far'
     return f'{line}, best {best_before["score"]:.2%} at step {best_before["step"]}'
+
+
+class ShardValidator(Callback):
+  """Evaluates the shard of an all-reduce worker whenever the chief validates.
+
+  Args:
+    evaluate: as for `Validator`; its finding is for the chief.
+    every_steps: steps between two validations.
+  """
+
+  def __init__(self, evaluate: Callable, every_steps: int):
+    self._evaluate, self._validated = evaluate, None
+    self._due = intervals.EverySteps(every_steps)
+
+  def begin(self, session, step, writer):
+    """Counts from the step that the run goes on from."""
+    self._due.start(step)
+    self._validated = None
+
+  def after_step(self, session, step):
+    """Evaluates, where it is time."""
+    if self._due.take(step):
+      self._validate(session, step)
+
+  def end(self, session, step):
+    """Evaluates the last weights."""
+    if self._validated != step:
+      self._validate(session, step)
+
+  def _validate(self, session, step):
+    self._validated = step
+    _evaluated(self._evaluate, session, step, self.is_asked_to_stop)
+
+
+def _evaluated(evaluate, session, step, is_to_stop):
+  """Returns the finding of a validation; None if it was stopped."""
+  try:
+    return evaluate(session, step, is_to_stop)
+  except ValidationStoppedError:
+    return None
+  except diagnostics.UserError as error:
+    raise InputFailure(f'validation at step {step} failed: {error}') from error
