@@ -68,10 +68,17 @@ def test_tf_config_of_one_process(text):
     (tf_config({'worker': ['a', 'b:1']}), "the address 'a' is not of the form"),
     (tf_config({'worker': ['grpc://a:1', 'b:1']}), "the address 'grpc://a:1' is not"),
     (tf_config({'worker': ['a:1', 'b:70000']}), "the address 'b:70000' is not"),
-    (tf_config({'worker': ['a:1', 'b:1']}, 'worker', 2), 'the tasks are 0 to 1'),
+    (tf_config({'worker': ['a:1', 'b:1']}, 'worker', 2),
+     'TF_CONFIG: the task is worker 2, but the cluster has worker 0 to 1'),
+    (tf_config({'chief': ['a:1'], 'worker': ['b:1']}, 'chief', 1),
+     'TF_CONFIG: the task is chief 1, but the cluster has chief 0 to 0'),
+    (tf_config({'chief': ['a:1'], 'worker': ['b:1']}, 'worker', 1), 'worker 0 to 0'),
+    (json.dumps({'cluster': {'worker': ['a:1', 'b:1']}}), 'TF_CONFIG: the task {} is'),
+    (json.dumps({'cluster': {'worker': ['a:1', 'b:1']}, 'task': {'index': 1}}),
+     'expected "task": {"type": ..., "index": ...}'),
     (tf_config({'worker': ['a:1', 'b:1']}, 'chief'), 'the cluster has no chief'),
-    (tf_config({'worker': ['a:1', 'b:1']}, 'ps'), 'the cluster has none'),
-    (tf_config({'worker': ['a:1', 'b:1']}, 'boss'), 'expected a "type" of chief'),
+    (tf_config({'worker': ['a:1', 'b:1']}, 'ps'), 'the cluster has no ps'),
+    (tf_config({'worker': ['a:1', 'b:1']}, 'boss'), 'with a type of chief'),
     (tf_config({'chief': ['a:1', 'b:1']}, 'chief'), '2 chiefs'),
     (tf_config({'ps': ['a:1']}, 'ps'), 'has no worker'),
 ])
@@ -96,7 +103,7 @@ def test_flags(options, expected):
 
 
 @pytest.mark.parametrize('options', [
-    {}, {'cluster': 'a:1'}, {'worker_hosts': 'a:1'}, {'cluster': 'slurm'},
+    {}, {'cluster': 'a:1'}, {'worker_hosts': 'a:1'},
     {'master': 'grpc://a:1', 'worker_replicas': 2, 'num_ps_tasks': 1, 'task': 1}])
 def test_no_server_of_its_own(options):
   assert adopted(**options).own_cluster is None
@@ -118,6 +125,7 @@ BOTH = tf_config({'worker': ['a:1', 'b:1']})
     (None, {'cluster': 'a:1,b:x'}, "'b:x' is not of the form HOST:PORT"),
     (None, {'ps_hosts': 'a:1'}, '--ps_hosts=a:1 needs --worker_hosts'),
     (None, {'cluster': 'slurm', 'task': 1}, 'srun decides this'),
+    (None, {'cluster': 'slurm'}, 'SLURM_PROCID is not set'),
     (None, {'job_name': 'ps'}, '--job_name=ps needs the addresses'),
     (None, {'num_ps_tasks': 1}, '--num_ps_tasks=1 needs servers'),
     (None, {'worker_replicas': 2}, '--worker_replicas=2 needs the addresses'),
@@ -148,8 +156,6 @@ def test_slurm(monkeypatch, num_ps_tasks, rank, expected):
 
 
 def test_slurm_is_refused_in_one_line(monkeypatch):
-  with pytest.raises(diagnostics.UserError, match='SLURM_PROCID is not set'):
-    servers.from_slurm()
   slurm(monkeypatch, 0, node='n2')
   with pytest.raises(diagnostics.UserError, match='places this process on n1'):
     servers.from_slurm()

@@ -36,6 +36,7 @@ def adopt_cluster(config: TrainConfig, environment: Mapping[str, str]) -> TrainC
     return adopt(config, job, 'TF_CONFIG')
   _check(options, user_options)
   if options.cluster == SLURM:
+    _check_slurm(environment)
     return config
   flag = 'cluster' if options.cluster else 'worker_hosts'
   workers = cluster.addresses(getattr(options, flag))
@@ -76,7 +77,9 @@ def adopt_evaluation_cluster(config: EvaluateConfig, environment: Mapping[str, s
     raise diagnostics.UserError(
         f'--cluster={options.cluster} and --master={options.master} both name servers:'
         ' leave out one of them')
-  elif options.cluster and options.cluster != SLURM:
+  elif options.cluster == SLURM:
+    _check_slurm(environment)
+  elif options.cluster:
     job = cluster.Cluster(cluster.addresses(options.cluster), task=options.task)
   if job is None or job.job_name != cluster.WORKER or len(job.workers) == 1:
     return config
@@ -106,6 +109,14 @@ def adopt(config: TrainConfig, job: cluster.Cluster, origin: str) -> TrainConfig
       config, distribution=dataclasses.replace(
           config.distribution, own_cluster=job, job_name=job.job_name,
           task=job.task, **counts)))
+
+
+def _check_slurm(environment):
+  """Raises UserError if srun did not start this process."""
+  if 'SLURM_PROCID' not in environment:
+    raise diagnostics.UserError(
+        '--cluster=slurm: SLURM_PROCID is not set: start the processes by srun, or name'
+        ' them by --cluster=HOST:PORT,HOST:PORT')
 
 
 def _named_by_tf_config(name, value):

@@ -112,19 +112,22 @@ def from_tf_config(text: str | None) -> Cluster | None:
     raise UserError(f'TF_CONFIG has {len(chiefs)} chiefs: expected at most one')
   workers = (*chiefs, *_job(jobs, WORKER))
   servers = _job(jobs, PS)
-  job, index = task.get('type', WORKER), task.get('index', 0)
+  if len(workers) <= 1 and not servers and task.get('type') != EVALUATOR:
+    return None
+  job, index = task.get('type'), task.get('index', 0)
   if isinstance(index, str) and index.isdecimal():
     index = int(index)
   if job not in (*JOBS, *_CHIEFS) or not isinstance(index, int):
     raise UserError(
-        f'TF_CONFIG: the task {json.dumps(task)} is none: expected a "type" of chief,'
-        ' worker, ps or evaluator, and an "index"')
+        f'TF_CONFIG: the task {json.dumps(task)} is none: expected "task":'
+        ' {"type": ..., "index": ...}, with a type of chief, worker, ps or evaluator')
   if job == EVALUATOR:
     return Cluster(workers, servers, EVALUATOR, index)
-  if len(workers) <= 1 and not servers:
-    return None
-  if job in _CHIEFS and not chiefs:
-    raise UserError(f'TF_CONFIG: the task is {job}, but the cluster has no {job}')
+  count = len({PS: servers, WORKER: _job(jobs, WORKER)}.get(job, chiefs))
+  if not 0 <= index < count:
+    raise UserError(
+        f'TF_CONFIG: the task is {job} {index}, but the cluster has'
+        + (f' {job} 0 to {count - 1}' if count else f' no {job}'))
   if job == WORKER:
     index += len(chiefs)
   return Cluster(workers, servers, PS if job == PS else WORKER, index)

@@ -8,6 +8,9 @@ from typing import Any
 
 from slim_zoo.diagnostics import UserError, some
 
+# The first bytes of a client and an empty frame of settings (RFC 9113, section 3.4).
+_HTTP2_PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00'
+_HTTP2_HEADER_BYTES, _HTTP2_SETTINGS = 9, b'\x04'
 _TRY_SECONDS, _BETWEEN_SECONDS = 2.0, 0.3
 # Until the first line about a process that is waited for, and between lines.
 _QUIET_SECONDS, _LINE_SECONDS = 3.0, 30.0
@@ -21,6 +24,22 @@ def answers(address: str, seconds: float = _TRY_SECONDS) -> bool:
       return True
   except OSError:
     return False
+
+
+def is_stranger(address: str) -> bool:
+  """Tells whether a program answers at 'HOST:PORT' that speaks another protocol.
+
+  TensorFlow's servers speak HTTP/2: they answer its first bytes by a frame of settings.
+  A server that does not answer in time may be busy, so it is no stranger.
+  """
+  host, _, port = address.rpartition(':')
+  try:
+    with socket.create_connection((host.strip('[]'), int(port)), _TRY_SECONDS) as line:
+      line.sendall(_HTTP2_PREFACE)
+      answer = line.recv(_HTTP2_HEADER_BYTES, socket.MSG_WAITALL)
+  except OSError:
+    return False
+  return bool(answer) and answer[3:4] != _HTTP2_SETTINGS
 
 
 def silent(peers: Mapping[str, str]) -> list[str]:
@@ -60,14 +79,19 @@ def wait_for(peers: Mapping[str, str], seconds: float,
     report: gets a line with the missing peers, every half minute.
 
   Raises:
-    UserError: some do not answer in time.
+    UserError: some do not answer in time, or another program answers.
   """
   begin = time.monotonic()
   next_line = begin + _QUIET_SECONDS
   missing = dict(peers)
   while True:
-    missing = {name: address for name, address in missing.items()
-               if not answers(address)}
+    found = {name: address for name, address in missing.items() if answers(address)}
+    for name, address in found.items():
+      if is_stranger(address):
+        raise UserError(
+            f'{name}: another program uses this address, no server of TensorFlow'
+            ' answers: end that program, or choose another port')
+    missing = {name: address for name, address in missing.items() if name not in found}
     if not missing:
       return
     now = time.monotonic()

@@ -35,13 +35,9 @@ def from_slurm(num_ps_tasks: int = 0) -> Cluster | None:
     num_ps_tasks: how many processes are parameter servers.
 
   Raises:
-    UserError: this process was not started by srun, or the step is too small.
+    UserError: the step is too small, or the nodes are not in the order of their names.
   """
   environment = os.environ
-  if 'SLURM_PROCID' not in environment:
-    raise UserError(
-        '--cluster=slurm: SLURM_PROCID is not set: start the processes by srun, or name'
-        ' them by --cluster=HOST:PORT,HOST:PORT')
   count = int(environment.get(
       'SLURM_STEP_NUM_TASKS', environment.get('SLURM_NTASKS', '1')))
   if num_ps_tasks >= count:

@@ -80,7 +80,8 @@ class JobState:
       self._control, self._reason = control, reason.read_value()
       self._read_control = control.read_value()
       self._signs, self._answers = signs.read_value(), answers.read_value()
-      self._is_initialized = tf.is_variable_initialized(control)
+      # TensorFlow complains of a `tf.is_variable_initialized` that nobody runs.
+      self._is_initialized = control.is_initialized()
     self.run, self._count, self._number, self._call, self._job = 0, 0, 0, 0, GOES_ON
     self._seen = np.zeros(num_workers, np.int64)
     self._seen_at = np.full(num_workers, -np.inf)

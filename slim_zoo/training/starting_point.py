@@ -91,12 +91,12 @@ class StartingPoint:
     Raises:
       UserError: the checkpoint does not fit the graph. What does has been printed.
     """
-    if self.is_sent:
-      return [f'those of the chief, at step {self.step}'], None
+    if not self.is_chief:
+      at = f', at step {self.step}' if self.is_sent else ''
+      return [f'those of the chief{at}'], None
     if self.newest:
       restore.plan_restore(self.resumed, tf.global_variables(), []).check_resumes()
-      if self.is_chief:
-        self.newest.record()
+      self.newest.record()
       lines = [f'resumes step {self.step} of {self.resumed}',
                *self.newest.describe_damage(),
                *filter(None, [self.newest.warning])]
@@ -119,7 +119,7 @@ class StartingPoint:
       network: of the default graph.
       how: variables of another checkpoint are taken.
     """
-    if self.is_sent:
+    if not self.is_chief:
       return {}  # The chief tells.
     # A run that goes on began from the checkpoint that its command still names.
     path = self.restored or self.not_used

@@ -142,7 +142,8 @@ class Stopped(diagnostics.UserError):
       reason = ('while a step waited for another process: ended without saving, the'
                 f' same command goes on from the last checkpoint in {train_dir}')
     elif not saves:
-      at = 'before the first step' if step is None else f'at step {step}'
+      at = (f'at step {step}' if step is not None else 'while it waited for the job'
+            if is_waiting else 'before its first step')
       reason = f'{at}: the chief saves, the same command joins the job again'
     elif step is None and is_waiting:
       reason = ('while it waited for the job: the same command goes on from the last'

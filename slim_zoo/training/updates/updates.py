@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from slim_zoo.checkpoints import quantization
 from slim_zoo.deployment import agreement, collectives, model_deploy, reducing_optimizer
+from slim_zoo.deployment.optimizer_wrapper import OptimizerWrapper
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.updates import (
     accumulation,
@@ -132,9 +133,10 @@ def make_train_op(clones: list[model_deploy.Clone],
     optimizer = reduction or make_optimizer()
   sync_optimizer = None
   if options.replicas_to_aggregate is not None:
+    if averages:
+      optimizer = _Averaging(optimizer, lambda: averages.apply(averaged))
     optimizer = sync_optimizer = tf.train.SyncReplicasOptimizer(
-        optimizer, options.replicas_to_aggregate, config.num_replicas,
-        variable_averages=averages, variables_to_average=averaged)
+        optimizer, options.replicas_to_aggregate, config.num_replicas)
 
   if reduction is None:
     optimizer = minimized.shared(optimizer)
@@ -148,6 +150,28 @@ def make_train_op(clones: list[model_deploy.Clone],
   return Update(train_op, total_loss, learning_rate, sync_optimizer,
                 minimized.accumulate_op, group_rates, trained, minimized.scaling,
                 reduction)
+
+
+class _Averaging(OptimizerWrapper):
+  """Updates moving averages as a part of each update.
+
+  SyncReplicasOptimizer updates the averages that it gets after it has released the
+  workers: a checkpoint could have the averages of the step before.
+
+  Args:
+    optimizer: a tf.train.Optimizer.
+    apply_averages: returns the op that updates the averages.
+  """
+
+  def __init__(self, optimizer: tf.train.Optimizer, apply_averages: Callable):
+    super().__init__(optimizer)
+    self._apply_averages = apply_averages
+
+  def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+    """Returns the op that applies the gradients, and then updates the averages."""
+    update = super().apply_gradients(grads_and_vars, global_step, name)
+    with tf.control_dependencies([update]):
+      return self._apply_averages()
 
 
 def trained_variables(options: UpdateOptions) -> list:
