@@ -3,7 +3,9 @@
 TensorFlow prints nothing then, and handles no signals.
 """
 
+import collections
 import contextlib
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from slim_zoo.deployment import peers
 
 # A step of a usual length is no reason to look.
-_SECONDS_UNTIL_LOOK, _USUAL_LENGTHS = 10.0, 3
+_SECONDS_UNTIL_LOOK, _USUAL_LENGTHS, _REMEMBERED = 10.0, 3, 25
 _SECONDS_BETWEEN_LINES = 30.0
 # What a step that waits may take after a signal, and then after its release.
 _SECONDS_AFTER_SIGNAL = 3.0
@@ -39,7 +41,9 @@ class StepWatch:
     self._timeout_secs, self._is_shared = timeout_secs, is_shared
     self.release: Callable[[], None] = lambda: None
     self.timed_out = None
-    self._since, self._longest, self._ended = None, 0.0, threading.Event()
+    self._since, self._ended = None, threading.Event()
+    # Of the last steps; one of them may have waited for minutes.
+    self._lengths = collections.deque([0.0], maxlen=_REMEMBERED)
 
   @contextlib.contextmanager
   def watching(self, end: Callable[[str], None]) -> Iterator[None]:
@@ -61,7 +65,7 @@ class StepWatch:
     start = self._since = time.monotonic()
     try:
       yield
-      self._longest = max(self._longest, time.monotonic() - start)
+      self._lengths.append(time.monotonic() - start)
     finally:
       self._since = None
 
@@ -75,8 +79,11 @@ class StepWatch:
     age = self.age()
     if age < _SECONDS_AFTER_SIGNAL:
       return False
-    is_long = self._is_shared and age > _USUAL_LENGTHS * self._longest
+    is_long = self._is_shared and age > self._several_lengths()
     return is_long or bool(self._missing())
+
+  def _several_lengths(self):
+    return _USUAL_LENGTHS * statistics.median(self._lengths)
 
   def end_after_signal(self, ended: threading.Event, end: Callable[[], None]) -> None:
     """Releases a step that waits after a signal, or ends the program.
@@ -103,7 +110,7 @@ class StepWatch:
     next_line = 0.0
     while not self._ended.wait(1.0):
       age = self.age()
-      if age < max(_SECONDS_UNTIL_LOOK, _USUAL_LENGTHS * self._longest):
+      if age < max(_SECONDS_UNTIL_LOOK, self._several_lengths()):
         next_line = 0.0
       elif age > next_line:
         next_line = age + _SECONDS_BETWEEN_LINES

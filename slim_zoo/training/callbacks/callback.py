@@ -92,7 +92,7 @@ class CallbackList:
     self.failure = None
 
   def note(self, error: BaseException, where: str) -> None:
-    """Keeps an error as the failure, or prints it if there is one already.
+    """Keeps an error as the failure, or prints it if there is another one already.
 
     Args:
       error: the error.
@@ -102,6 +102,9 @@ class CallbackList:
       self.failure = error
     elif error is not self.failure:
       text = str(error).strip().split('\n')[0]
+      # Such as of a worker that is lost, on which several operations fail.
+      if text and text in str(self.failure):
+        return
       print(f'{where} failed after that: {text or type(error).__name__}', flush=True)
 
   def begin(self, session, step: int, writer) -> None:
