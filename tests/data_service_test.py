@@ -100,8 +100,8 @@ def test_one_worker_gets_each_image_once_an_epoch(tmp_path, address):
       pairs = consumer.found[epoch * readable:(epoch + 1) * readable]
       assert {found for found, _ in pairs} == {epoch}
       assert {pixel for _, pixel in pairs} == set(range(IMAGES)) - {UNREADABLE}
-    # One an epoch; the third one may not be counted yet.
-    assert consumer.lost in (2, 3)
+    # One an epoch, unless it is the last one of a process.
+    assert 1 <= consumer.lost <= 3
     orders.append([pixel for _, pixel in consumer.found[:2 * readable]])
   assert orders[0][:readable] != orders[0][readable:]
   assert orders[0][:20] != sorted(orders[0][:20])

@@ -122,7 +122,9 @@ class Sessions:
     silent = self._silent_servers(isinstance(error, _LOST))
     if silent:
       raise SessionLostError(f'lost {", ".join(silent)}') from error
-    if isinstance(error, _LOST):
+    if isinstance(error, _LOST) or (
+        self._sync is not None and isinstance(self._sync.failure, _LOST)):
+      # One that ended and came back at once may answer again.
       raise SessionLostError('lost a server of the job') from error
     try:
       run = self._state.read(session).run
@@ -244,6 +246,9 @@ class Synchronization:
     replicas: workers of the job.
     replicas_to_aggregate: gradients of an update.
     is_chief: whether this process is the chief.
+
+  Attributes:
+    failure: what ended the updates of this session early, or None.
   """
 
   def __init__(self, optimizer: tf.train.SyncReplicasOptimizer, replicas: int,
@@ -255,7 +260,7 @@ class Synchronization:
     self._begin_worker = optimizer.local_step_init_op
     # TensorFlow would complain of an op that nobody runs.
     optimizer.ready_for_local_init_op.mark_used()
-    self._thread, self._is_stopped = None, False
+    self._thread, self._is_stopped, self.failure = None, False, None
     self._replicas_to_aggregate = replicas_to_aggregate
     if is_chief:
       self._begin_chief = optimizer.chief_init_op
@@ -275,7 +280,7 @@ class Synchronization:
     """Begins to apply the gradients of the workers."""
     session.run(self._begin_chief)
     session.run(self._first_tokens)
-    self._is_stopped = False
+    self._is_stopped, self.failure = False, None
     self._thread = threading.Thread(target=self._apply, args=(session,), daemon=True)
     self._thread.start()
 
@@ -284,7 +289,8 @@ class Synchronization:
       update = session.make_callable(self._update)
       while not self._is_stopped:
         update()
-    except (tf.errors.OpError, RuntimeError):
+    except (tf.errors.OpError, RuntimeError) as error:
+      self.failure = error
       # A step that waits for a token ends by an error, too.
       with contextlib.suppress(tf.errors.OpError, RuntimeError):
         self.close_queue(session)
