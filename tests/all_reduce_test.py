@@ -129,6 +129,19 @@ def test_only_the_chief_writes_and_a_run_goes_on(digits_dir, tmp_path):
   assert 'validation at step' not in worker
   assert 'batch          16 images' in chief
   assert saved_steps(tmp_path / 'run') == [4, 8]
+  # The workers count together as one process does.
+  finding = json.loads((tmp_path / 'run' / 'validation.json').read_text())[
+      'findings'][-1]
+  alone = scripts.run('eval_image_classifier', **{
+      name: on_digits(digits_dir)[name] for name in (
+          'dataset_name', 'dataset_dir', 'model_name')},
+      checkpoint_path=tmp_path / 'run', eval_dir=tmp_path / 'eval')
+  assert alone.returncode == 0, alone.stderr
+  report = json.loads((tmp_path / 'eval' / 'report' / 'report.json').read_text())
+  assert finding['step'] == report['run']['step'] == 8
+  assert (finding['correct'], finding['images']) == (
+      report['top1']['correct'], report['num_images'])
+  assert finding['loss'] == pytest.approx(report['cross_entropy'], rel=1e-5)
   losses = [re.findall(r'^step \d+/8  loss ([\d.]+)', text, re.M)
             for text in (chief, worker)]
   assert losses[0] == losses[1] != []

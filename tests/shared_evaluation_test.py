@@ -1,6 +1,7 @@
 """Evaluation and validation by several processes give the numbers of one process."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from slim_zoo.evaluation import (
 from slim_zoo.input import plain_records, records
 from slim_zoo.tf_compat import tf
 from tests import jobs, scripts
-from tests.conftest import on_digits
 
 SECONDS = 180
 CLASSES = 7
@@ -125,7 +125,9 @@ def evaluate_with_two(folder, **flags):
                 eval_dir=folder / 'eval', **flags) as job:
     done = job.run(SECONDS)
   for process in done.values():
-    assert (process.returncode, process.stderr) == (0, ''), process.stdout
+    assert process.returncode == 0, process.stderr
+    # The progress only.
+    assert re.fullmatch('(.*evaluating: .*\n)*', process.stderr)
   return report_of(folder / 'eval'), [process.stdout for process in done.values()]
 
 
@@ -187,23 +189,6 @@ def test_all_reduce_workers_validate_as_one_process(things, tmp_path):
   found, printed = evaluate_with_two(tmp_path / 'few', **few)
   close(found, evaluate_alone(tmp_path / 'few_alone', **few))
   assert any('0 images of this process' in text for text in printed)
-
-
-def test_all_reduce_workers_count_right_images_exactly(digits_dir, tmp_path):
-  flags = on_digits(digits_dir)
-  with jobs.Job(tmp_path, 'train_image_classifier', {'worker': 2}, **{
-      **flags, 'train_dir': tmp_path / 'run', 'batch_size': 8,
-      'max_number_of_steps': 20, 'validation_split_name': 'test',
-      'save_summaries_secs': 0}) as job:
-    done = job.run(SECONDS)
-  for process in done.values():
-    assert (process.returncode, process.stderr) == (0, ''), process.stdout
-  finding, = json.loads((tmp_path / 'run' / 'validation.json').read_text())['findings']
-  alone = evaluate_alone(tmp_path / 'eval', checkpoint_path=tmp_path / 'run', **{
-      name: flags[name] for name in ('dataset_name', 'dataset_dir', 'model_name')})
-  assert (finding['correct'], finding['images']) == (
-      alone['top1']['correct'], alone['num_images'])
-  assert finding['loss'] == pytest.approx(alone['cross_entropy'], rel=1e-5)
 
 
 def test_a_process_with_other_options_is_named(digits_dir, trained_dir, tmp_path):

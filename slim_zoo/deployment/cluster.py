@@ -78,7 +78,8 @@ def addresses(text: str) -> tuple[str, ...]:
 def check_address(address: str) -> None:
   """Raises UserError if an address is not of the form HOST:PORT."""
   host, _, port = address.rpartition(':')
-  if not host or '/' in host or not port.isdecimal() or not 0 < int(port) < 65536:
+  is_port = port.isdecimal() and 0 < int(port) < 65536
+  if not host or set(host) & set('/, ') or not is_port:
     raise UserError(
         f"the address '{address}' is not of the form HOST:PORT, with a port from 1 to"
         ' 65535; commas separate several')
