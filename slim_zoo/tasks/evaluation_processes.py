@@ -5,7 +5,7 @@ import os
 from slim_zoo.checkpoints import restore
 from slim_zoo.config.distribution import SLURM
 from slim_zoo.config.evaluation import EvaluateConfig
-from slim_zoo.deployment import agreement, servers
+from slim_zoo.deployment import agreement, servers, session_settings
 from slim_zoo.deployment.cluster import Cluster
 from slim_zoo.evaluation import checkpoint_evaluation, over_split, shards
 from slim_zoo.tasks import job
@@ -14,7 +14,7 @@ from slim_zoo.tf_compat import tf
 # Options that each process may have set in its own way.
 _MAY_DIFFER = frozenset({
     'task', 'cluster', 'checkpoint_path', 'train_dir', 'dataset_dir', 'cache_dir',
-    'eval_dir', 'batch_size', 'num_preprocessing_threads'})
+    'eval_dir', 'batch_size', 'num_preprocessing_threads', *session_settings.NAMES})
 
 
 class Processes:
@@ -32,7 +32,8 @@ class Processes:
   """
 
   def __init__(self, config: EvaluateConfig, own: Cluster):
-    self._config, self._server = config, servers.start(own)
+    self._config, self._server = config, servers.start(
+        own, settings=config.devices.settings)
     self.workers = agreement.Workers(
         own, config.server.worker_timeout_secs, 'start all processes again')
     print(f'{own.describe(own.job_name, own.task)} of {len(own.workers)} processes',
@@ -77,8 +78,8 @@ class Processes:
     content = shards.packed(found, keys, evaluation.num_classes)
     with tf.Graph().as_default() as graph:
       exchange = agreement.Exchange(workers)
-      with tf.Session(self._server.target, graph, servers.session_config(
-          workers.cluster)) as session:
+      with tf.Session(self._server.target, graph, servers.job_config(
+          workers.cluster, settings=self._config.devices.settings)) as session:
         contents = exchange.contents(
             session, content, exchange.numbers(session, len(content)))
     if not workers.is_chief:
