@@ -74,10 +74,10 @@ COMBINATIONS = [{'precision': 'float32'}, {'precision': 'bfloat16'},
                 {'precision': 'float16'}]
 
 
-def compare(workers):
+def compare(workers, combinations=COMBINATIONS):
   config = BenchmarkConfig.from_options({**LENET, **FEW, 'compare': 'precision'})
   return comparison._Comparison(
-      config, workers, 'lenet', 2, 'training', 'step').run(COMBINATIONS)
+      config, workers, 'lenet', 2, 'training', 'step').run(combinations)
 
 
 def test_combinations_run_in_turn_and_the_first_one_again():
@@ -89,6 +89,13 @@ def test_combinations_run_in_turn_and_the_first_one_again():
   assert rows[2].images_per_second == 1
   assert rows[1].ratio.is_equal
   assert 'equal (1.00 to 1.00)' in comparison.table(rows)
+
+
+def test_a_rate_is_of_the_images_of_all_clones():
+  rows = compare(Workers(lambda number: [1.0, 1.25][number]),
+                 [{'num_clones': 1}, {'num_clones': 2}])
+  assert [row.images_per_second for row in rows] == [2, 2, 3.2]
+  assert [row.ratio and row.ratio.median for row in rows] == [None, 1, 1.6]
 
 
 def test_a_combination_that_cannot_run_has_a_reason():

@@ -159,10 +159,11 @@ class _Comparison:
             times[turn][number] = answer['seconds']
         shown.update(done)
     self._workers.release()
-    rows = [self._row(values, times, number, reasons[number])
+    first = combinations[0]
+    rows = [self._row(values, times, number, reasons[number], first)
             for number, values in enumerate(combinations)]
     if times.get(_CONTROL) and reasons[0] is None:
-      rows.insert(1, self._row(combinations[0], times, _CONTROL, None))
+      rows.insert(1, self._row(first, times, _CONTROL, None, first))
     return rows
 
   def _prepare(self, number, values):
@@ -174,17 +175,23 @@ class _Comparison:
                     'networks': [self._name], 'batch_sizes': [str(self._size)]},
     }).get('reason')
 
-  def _row(self, values, times, turn, reason):
+  def _row(self, values, times, turn, reason, first):
     row = Row(self._name, self._what, self._size, values, turn == _CONTROL,
               reason=reason)
     if reason is not None:
       return row
     seconds = statistics.median(itertools.chain(*times[turn].values()))
-    clones = values.get('num_clones', self._config.networks.num_clones)
     ratio = ratios.of_rounds(_medians(times.get(0, {})), _medians(times[turn]))
+    if turn == 0 or ratio is None:
+      ratio = None
+    else:
+      ratio = ratio.times(self._clones(values) / self._clones(first))
     return dataclasses.replace(
-        row, seconds=seconds, images_per_second=self._size * clones / seconds,
-        ratio=None if turn == 0 else ratio)
+        row, seconds=seconds, ratio=ratio,
+        images_per_second=self._size * self._clones(values) / seconds)
+
+  def _clones(self, values):
+    return values.get('num_clones', self._config.networks.num_clones)
 
 
 def _medians(times):
