@@ -148,8 +148,6 @@ _MEMORY_OPTIONS = ('batch_size', 'batch_sizes', 'eval_image_size', 'train_image_
                    'image_size', 'num_clones')
 # Names of the size of the images; a command may have two for the same.
 _IMAGE_SIZES = ('eval_image_size', 'train_image_size', 'image_size')
-# Options that choose the type of a computation, and their values for 32 bits.
-_PRECISION_OPTIONS = {'precision': 'float32', 'mixed_precision': 'none'}
 
 
 def explain_memory_error(error: BaseException,
@@ -172,8 +170,9 @@ def explain_memory_error(error: BaseException,
     return None
   tensor = re.search(r'shape ?\[([\d, ]+)\]', text)
   device = re.search(r'device:(GPU:\d+|CPU:\d+)', text)
-  advice = _memory_advice(options)
-  if device and device[1].startswith('GPU') and options.get('gpu_memory_fraction'):
+  is_gpu = bool(device) and device[1].startswith('GPU')
+  advice = _memory_advice(options, is_gpu)
+  if is_gpu and options.get('gpu_memory_fraction'):
     advice.append(f"raise --gpu_memory_fraction={options['gpu_memory_fraction']}")
   advice.append('end other programs that use the same memory')
   return ('out of memory' + (f' on {device[1]}' if device else '')
@@ -181,7 +180,7 @@ def explain_memory_error(error: BaseException,
           + f": {', '.join(advice[:-1])}, or {advice[-1]}")
 
 
-def _memory_advice(options):
+def _memory_advice(options, is_gpu):
   """Returns what a user can do, each as a part of a sentence."""
   settings = []
   # The size that is set, else the first name for it.
@@ -197,9 +196,8 @@ def _memory_advice(options):
   advice = [f"lower {' or '.join(settings)}" if settings else 'use less memory']
   if 'accumulate_steps' in options and '--batch_size' in advice[0]:
     advice[0] += ' (with --accumulate_steps a step takes as many images as before)'
-  name = next((name for name in _PRECISION_OPTIONS if name in options), None)
-  is_32_bits = all(options.get(option) in (None, plain)
-                   for option, plain in _PRECISION_OPTIONS.items())
-  if name and is_32_bits and not options.get('frozen'):
-    advice.append(f'try 16 bits by --{name}=bfloat16')
+  # The second is the old name of the first.
+  if options.get('precision') == 'float32' and (
+      options.get('mixed_precision') in (None, 'none')):
+    advice.append(f"try 16 bits by --precision={'float16' if is_gpu else 'bfloat16'}")
   return advice

@@ -61,21 +61,20 @@ def test_other_errors_are_not_called_so(error):
 
 
 ALL = {'batch_size': 7, 'train_image_size': None, 'num_clones': 2,
-       'accumulate_steps': 1, 'mixed_precision': 'none', 'frozen': False,
+       'accumulate_steps': 1, 'precision': 'float32', 'mixed_precision': None,
        'gpu_memory_fraction': 0.25}
 
 
 @pytest.mark.parametrize(('options', 'words', 'others'), [
     (ALL, ['lower --batch_size=7 or --train_image_size or --num_clones=2 (with'
            ' --accumulate_steps a step takes as many images as before), try 16 bits'
-           ' by --mixed_precision=bfloat16, or end other programs'],
+           ' by --precision=bfloat16, or end other programs'],
      ['gpu_memory']),
     # One image or one clone cannot be less.
     ({'batch_size': 1, 'batch_sizes': ('1', '32'), 'num_clones': 1, 'image_size': None},
      ['lower --batch_sizes=1,32 or --image_size, or end'], ['16 bits']),
     ({**ALL, 'mixed_precision': 'bfloat16'}, ['--batch_size=7'], ['16 bits']),
     ({**ALL, 'precision': 'bfloat16'}, ['--batch_size=7'], ['16 bits']),
-    ({**ALL, 'frozen': True}, ['--batch_size=7'], ['16 bits']),
     ({}, ['out of memory: use less memory, or end other'], ['lower', '16 bits'])])
 def test_options_that_take_memory_are_named(options, words, others):
   line = diagnostics.explain_memory_error(MemoryError(), options)
@@ -88,7 +87,8 @@ def test_options_that_take_memory_are_named(options, words, others):
 def test_a_limit_of_the_options_is_named():
   line = diagnostics.explain_memory_error(
       error_of(tf.errors.ResourceExhaustedError, OF_GPU), ALL)
-  assert ', raise --gpu_memory_fraction=0.25, or end' in line
+  assert ', try 16 bits by --precision=float16, raise --gpu_memory_fraction=0.25, or' in (
+      line)
 
 
 def test_a_command_without_such_options_answers_in_one_line():
