@@ -87,8 +87,8 @@ def test_options_that_take_memory_are_named(options, words, others):
 def test_a_limit_of_the_options_is_named():
   line = diagnostics.explain_memory_error(
       error_of(tf.errors.ResourceExhaustedError, OF_GPU), ALL)
-  assert ', try 16 bits by --precision=float16, raise --gpu_memory_fraction=0.25, or' in (
-      line)
+  words = ', try 16 bits by --precision=float16, raise --gpu_memory_fraction=0.25, or'
+  assert words in line
 
 
 def test_a_command_without_such_options_answers_in_one_line():
