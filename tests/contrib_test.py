@@ -81,6 +81,12 @@ def test_fine_tuning_from_a_checkpoint(trained, tmp_path):
   assert (tmp_path / 'tuned.ckpt-30.index').exists()
 
 
+def test_networks_and_clones_of_this_project(trained, tmp_path):
+  done = run('clones.py', f'--dataset_dir={trained[0]}', f'--train_dir={tmp_path}')
+  assert (done.returncode, done.stderr) == (0, '')
+  assert done.stdout == 'loss True variables True True\n'
+
+
 def test_dilated_residual_network():
   done = run('atrous.py')
   assert (done.returncode, done.stderr) == (0, '')
@@ -351,7 +357,8 @@ contrib.training.create_train_op contrib.training.evaluate_repeatedly
 contrib.training.SummaryAtEndHook contrib.training.StopAfterNEvalsHook
 contrib.training.wait_for_new_checkpoint contrib.metrics.streaming_mean_iou
 contrib.metrics.aggregate_metric_map contrib.metrics.streaming_auc
-contrib.losses.metric_learning.triplet_semihard_loss contrib.data.map_and_batch
+contrib.losses.metric_learning.triplet_semihard_loss
+contrib.losses.python.metric_learning.metric_loss_ops.npairs_loss contrib.data.map_and_batch
 contrib.data.parallel_interleave contrib.lookup.HashTable contrib.rnn.GRUCell
 contrib.quantize.experimental_create_training_graph contrib.util.make_tensor_proto
 '''

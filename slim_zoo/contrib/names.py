@@ -68,7 +68,7 @@ MODULES = {
     'contrib.framework.tensor_util': 'tensorflow.python.framework.tensor_util',
     'contrib.framework.variables': 'tf_slim.ops.variables',
     'contrib.losses.loss_ops': 'tf_slim.losses.loss_ops',
-    'contrib.losses.metric_learning': 'tf_slim.losses.metric_learning',
+    'contrib.losses.metric_learning.metric_loss_ops': 'tf_slim.losses.metric_learning',
     'contrib.metrics.classification': 'tf_slim.metrics.classification',
     'contrib.metrics.metric_ops': 'tf_slim.metrics.metric_ops',
     'contrib.training.evaluation': 'tf_slim.training.evaluation',
@@ -94,6 +94,7 @@ PARTS = {
     'contrib.framework': (
         'tf_slim.ops.arg_scope', 'tf_slim.ops.variables', 'tf_slim.ops.framework_ops'),
     'contrib.losses': ('tf_slim.losses',),
+    'contrib.losses.metric_learning': ('tf_slim.losses.metric_learning',),
     'contrib.metrics': ('tf_slim.metrics',),
     'contrib.training': (
         'slim_zoo.contrib.hparam', 'tf_slim.training.evaluation',
