@@ -357,8 +357,8 @@ contrib.training.create_train_op contrib.training.evaluate_repeatedly
 contrib.training.SummaryAtEndHook contrib.training.StopAfterNEvalsHook
 contrib.training.wait_for_new_checkpoint contrib.metrics.streaming_mean_iou
 contrib.metrics.aggregate_metric_map contrib.metrics.streaming_auc
-contrib.losses.metric_learning.triplet_semihard_loss
-contrib.losses.python.metric_learning.metric_loss_ops.npairs_loss contrib.data.map_and_batch
+contrib.losses.metric_learning.triplet_semihard_loss contrib.data.map_and_batch
+contrib.losses.python.metric_learning.metric_loss_ops.npairs_loss
 contrib.data.parallel_interleave contrib.lookup.HashTable contrib.rnn.GRUCell
 contrib.quantize.experimental_create_training_graph contrib.util.make_tensor_proto
 '''
