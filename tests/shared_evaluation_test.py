@@ -225,6 +225,7 @@ def test_the_processes_of_an_evaluation(text, options, task):
 @pytest.mark.parametrize(('text', 'options', 'words'), [
     (TWO, {'cluster': 'a:1,b:1'}, '--cluster=a:1,b:1: TF_CONFIG names'),
     (TWO, {'master': 'grpc://a:1'}, '--master=grpc://a:1: TF_CONFIG names'),
+    (TWO, {'precision': 'auto'}, '--precision=auto with several processes'),
     (TWO, {'watch': True}, '--watch with several processes'),
     (TWO, {'recalibrate_batch_norm': True}, '--recalibrate_batch_norm with several'),
     (TWO, {'max_num_batches': 2}, '--max_num_batches with several processes'),
@@ -239,7 +240,7 @@ def test_what_does_not_fit_several_processes_is_one_line(text, options, words):
   def check():
     config = adopt_evaluation_cluster(
         EvaluateConfig.from_options(options), {'TF_CONFIG': text} if text else {})
-    config.server.check(config.user_options)
+    config.server.check(config.user_options, config.precision.precision)
 
   with pytest.raises(diagnostics.UserError) as error:
     check()

@@ -216,11 +216,12 @@ class Server(Group):
     if self.own_cluster is not None or self.cluster == SLURM:
       quiet_environment()
 
-  def check(self, user_options: frozenset[str]) -> None:
+  def check(self, user_options: frozenset[str], precision: str = '') -> None:
     """Refuses options that have no effect, or that fit one process only.
 
     Args:
       user_options: names of the options that the user set.
+      precision: the type of the products.
 
     Raises:
       UserError: the first fault.
@@ -231,6 +232,10 @@ class Server(Group):
         raise diagnostics.UserError(
             f'--{name}={getattr(self, name)} has no effect without a --cluster of two'
             ' processes or more')
+    if is_one_of_several and precision == 'auto':
+      raise diagnostics.UserError(
+          '--precision=auto with several processes: each could choose another type;'
+          ' name one, such as --precision=bfloat16')
     for name, cause in (
         ('watch', 'the processes could evaluate different checkpoints'),
         ('recalibrate_batch_norm', 'one process estimates the statistics'),
@@ -273,7 +278,7 @@ class EvaluateConfig(Config):
     self.network.check_image_size('model_name' in self.user_options)
     self.checkpoint.check_there()
     self.recalibration.check(self.data, self.checkpoint.watch, self.user_options)
-    self.server.check(self.user_options)
+    self.server.check(self.user_options, self.precision.precision)
 
   def notes(self) -> list[str]:
     """Returns a line for each option without effect."""
