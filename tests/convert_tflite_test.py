@@ -45,11 +45,13 @@ def test_a_published_file_becomes_a_checkpoint(
     logits = session.run(graph.logits, {graph.images: images / 127.5 - 1})
   expected = from_tflite._File(file).logits(images)
   step = np.diff(np.unique(np.round(logits, 4))).min()
-  assert np.abs(logits - expected).max() <= 4.5 * step
-  # The file's class is the checkpoint's, but for classes a step or two apart.
+  steps = np.abs(logits - expected) / step
+  # Where a value is near the middle of two steps, the next layers may make more of it.
+  assert steps.max() <= 3.01
+  assert np.mean(steps <= 2.01) >= 0.9
+  # The file's class is the checkpoint's, but for classes a step apart.
   best = np.take_along_axis(logits, expected.argmax(1)[:, None], 1)[:, 0]
-  assert (best >= logits.max(1) - 2.01 * step).all()
-  assert np.mean(logits.argmax(1) == expected.argmax(1)) >= 0.8
+  assert (best >= logits.max(1) - 1.01 * step).all()
 
 
 @pytest.mark.parametrize(('model_name', 'message'), [
