@@ -1,6 +1,7 @@
 """Quantized networks as their users meet them: train, resume, evaluate, export."""
 
 import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_an_8_bit_export_has_the_ranges_of_training(
   file, = result.files
   assert file.passed
   images, labels = digits(digits_dir)
-  check_steps(file.path, result.network, images)
+  check_steps(file.path, result.network, images, least_agreement=0.99)
   floats = evaluate(digits_dir, quantized_run, quantize=False)
   logits, *_ = run_tflite(file.path, images)
   assert np.mean(logits.argmax(1) == labels) >= floats.accuracy - 0.005
@@ -157,7 +158,7 @@ def digits(digits_dir):
           [sample.label for sample in samples])
 
 
-def check_steps(path, trained, images, most=2):
+def check_steps(path, trained, images, most=2, least_agreement=0.0):
   """Compares a uint8 model with the network that rounds, before the probabilities."""
   logits, step, input_ = run_tflite(path, images)
   assert input_['dtype'] == np.uint8
@@ -171,6 +172,7 @@ def check_steps(path, trained, images, most=2):
   # The best class of one is among those within two steps of the other's best.
   best = np.take_along_axis(expected, logits.argmax(1)[:, None], 1)[:, 0]
   assert np.mean(best >= expected.max(1) - 2.01 * step) >= 0.99
+  assert np.mean(logits.argmax(1) == expected.argmax(1)) >= least_agreement
 
 
 def run_tflite(path, images):
@@ -191,7 +193,9 @@ def run_tflite(path, images):
   return (np.concatenate(outputs) - zero_point) * scale, scale, input_
 
 
-@pytest.mark.parametrize('per_channel', [False, True])
+@pytest.mark.parametrize('per_channel', [True, pytest.param(
+    False, marks=pytest.mark.skipif(
+        not os.environ.get('EVERY_NETWORK'), reason='on demand: EVERY_NETWORK=1'))])
 def test_an_8_bit_mobilenet_rounds_as_its_checkpoint(per_channel, tmp_path):
   """With the shift of inception preprocessing, which no zero point has."""
   path = str(tmp_path / 'model.ckpt-0')

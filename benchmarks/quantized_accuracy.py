@@ -1,0 +1,182 @@
+"""The accuracy that 8 bits cost, with and without training for them.
+
+  python -m benchmarks.quantized_accuracy --output=quantized.jsonl --docs=docs
+
+Each network is trained on scikit-learn's digits, in floats; its 8-bit file is
+calibrated with training images. Then the training goes on for some steps that round to
+8 bits, and a second file has the ranges of this training. All are measured on the same
+test images. Each network is a process of its own. It is stored when it ends, so a
+stopped command goes on where it stopped.
+"""
+
+import dataclasses
+import math
+
+from absl import flags
+
+from benchmarks import paired_runs
+from slim_zoo import diagnostics
+from slim_zoo.commands import path_flags, running
+from slim_zoo.timing import machine
+
+FLAGS = flags.FLAGS
+NAME = '8 bits'
+# Standard deviations of a normal distribution, for an interval of 95%.
+_DEVIATIONS = 1.96
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """How a network is trained.
+
+  Attributes:
+    network: its name.
+    image_size: height and width of the images.
+    steps: in floats.
+    quantized_steps: that round, after these.
+    batch_size: images of a step.
+    learning_rate: of the first step.
+  """
+
+  network: str
+  image_size: int
+  steps: int
+  quantized_steps: int
+  batch_size: int = 32
+  learning_rate: float = 1e-3
+
+
+# One or two networks of a family, with as many steps as a minute or two allow.
+ROWS = (
+    Row('lenet', 28, 400, 150),
+    Row('cifarnet', 32, 400, 150),
+    Row('inception_v1', 32, 200, 60),
+    Row('inception_v2', 32, 120, 40),
+    Row('resnet_v1_50', 32, 80, 30, 16),
+    Row('resnet_v2_50', 32, 80, 30, 16),
+    Row('resnext_50', 32, 80, 30, 16),
+    Row('se_resnet_v1_50', 32, 80, 30, 16),
+    Row('mobilenet_v1_025', 48, 600, 200, learning_rate=4e-3),
+    Row('mobilenet_v2_035', 48, 400, 120, learning_rate=4e-3),
+    Row('mobilenet_v3_small', 48, 400, 120, learning_rate=4e-3),
+    Row('nasnet_mobile', 32, 80, 30, 16),
+)
+
+flags.DEFINE_list('networks', [row.network for row in ROWS],
+                  'Networks to train, of those in the table of this program.')
+flags.DEFINE_integer('seeds', 1, 'Runs of each network, each with another seed.',
+                     lower_bound=1)
+path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each network.')
+path_flags.DEFINE_path('docs', None, 'Folder to write quantized_accuracy.md to.')
+
+
+def rows(names: list[str]) -> list[Row]:
+  """Returns the rows of networks; UserError for an unknown one."""
+  by_name = {row.network: row for row in ROWS}
+  for name in names:
+    if name not in by_name:
+      raise diagnostics.unknown_name('network', name, by_name)
+  return [by_name[name] for name in names]
+
+
+def share(count: int, total: int) -> tuple[float, float, float]:
+  """Returns (share, lower end, upper end) of an interval of 95%.
+
+  Wilson 1927, Journal of the American Statistical Association 22(158).
+  """
+  found, square = count / total, _DEVIATIONS ** 2
+  centre = (found + square / (2 * total)) / (1 + square / total)
+  half = _DEVIATIONS / (1 + square / total) * math.sqrt(
+      found * (1 - found) / total + square / (4 * total ** 2))
+  return found, centre - half, centre + half
+
+
+def lost(before: str, after: str) -> tuple[float, float, float]:
+  """Returns (share, lower end, upper end) of the accuracy lost on the same images.
+
+  The interval of 95% is that of Agresti and Min 2005, Statistics in Medicine 24(5), for
+  the difference of two shares of pairs.
+
+  Args:
+    before: a character for each image: 1 if it was right.
+    after: likewise.
+  """
+  pairs = list(zip(before, after, strict=True))
+  worse, better = pairs.count(('1', '0')), pairs.count(('0', '1'))
+  total = len(pairs) + 2
+  worse_, better_ = worse + 0.5, better + 0.5
+  centre = (worse_ - better_) / total
+  half = _DEVIATIONS / total * math.sqrt(
+      worse_ + better_ - (worse_ - better_) ** 2 / total)
+  return (worse - better) / len(pairs), centre - half, centre + half
+
+
+def cell(numbers: tuple[float, float, float]) -> str:
+  """Returns '1.4 (0.3 to 2.5)' in percent."""
+  found, low, high = (100 * number + 0.0 for number in numbers)
+  return f'{found:.1f} ({low:.1f} to {high:.1f})'
+
+
+def line(row: Row, found: list[dict]) -> tuple[str, ...]:
+  """Returns a line of the table; `found` are the runs of the network."""
+  right = {name: ''.join(run['right'][name] for run in found)
+           for name in found[0]['right']}
+  floats = right['floats']
+  return (row.network, str(row.image_size),
+          cell(share(floats.count('1'), len(floats))),
+          cell(lost(floats, right['after'])), cell(lost(floats, right['aware'])),
+          f"{min(run['agreement'] for run in found):.1%}",
+          f"{max(run['steps'][0] for run in found):.1f}")
+
+
+def task_of(row: Row, seed: int) -> dict:
+  """Returns the task of a run."""
+  return {**dataclasses.asdict(row), 'seed': seed}
+
+
+def report(runs: paired_runs.Runs, wanted: list[Row]) -> str:
+  """Returns the Markdown page."""
+  lines = []
+  for row in wanted:
+    found = [run for seed in range(FLAGS.seeds) for run in runs.done.values()
+             if run['task'] == task_of(row, seed)]
+    whole = [run for run in found if 'right' in run]
+    lines.append(line(row, whole) if whole else (
+        row.network, str(row.image_size), *'-----'[:4],
+        found[0].get('skipped', '-') if found else 'was not run'))
+  return '\n\n'.join([
+      '# Accuracy that 8 bits cost',
+      'Top-1 accuracy in percent, with intervals of 95%, on the 355 test images of'
+      " scikit-learn's digits. *After training*: the network is trained in float32, and"
+      ' `slim-zoo export --format=tflite_int8` calibrates its ranges with 100 training'
+      ' images, 10 of each class. *Quantization-aware*: the training goes on for some'
+      ' steps with `--quantize_delay=0`, and the file has the ranges of this training.'
+      ' Both columns show the accuracy that is lost compared with float32 on the same'
+      ' images; negative numbers are gains.',
+      'The last two columns compare the quantization-aware file with its checkpoint:'
+      ' the share of images with the same top-1, and the largest difference of a logit'
+      ' in steps of the 8-bit output. TensorFlow Lite rounds the result of an average'
+      ' pool to the step of its input; the checkpoint does not round it.',
+      'A few hundred steps on small images are enough for these digits, and not for'
+      ' photographs: the table compares numbers of bits, not networks.',
+      f'{machine.description(machine.describe(("tensorflow",)))}.',
+      f'    {paired_runs.command_line("quantized_accuracy")}',
+      paired_runs.table(
+          ('network', 'image size', 'float32', 'lost after training',
+           'lost quantization-aware', 'same top-1', 'largest difference'),
+          lines)]) + '\n'
+
+
+def main(_):
+  """Runs missing runs, then prints or writes the table."""
+  paired_runs.check_flags_set(FLAGS['output'])
+  wanted = rows(FLAGS.networks)
+  tasks = [task_of(row, seed) for row in wanted for seed in range(FLAGS.seeds)]
+  runs = paired_runs.Runs(FLAGS.output)
+  runs.compare(tasks, [paired_runs.Contender(
+      NAME, paired_runs.runner('peers.quantized_network'))], rounds=1)
+  paired_runs.write(report(runs, wanted), 'quantized_accuracy', FLAGS.docs)
+
+
+if __name__ == '__main__':
+  running.run(main)
