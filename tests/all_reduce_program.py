@@ -24,6 +24,8 @@ from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import learning_rates, updates
 
 IMAGES, SIZE, CLASSES = 12, 28, 10
+# Seconds that workers wait for each other; only what hangs takes so long.
+TIMEOUT = 600
 
 
 def small_lenet(images):
@@ -75,7 +77,7 @@ def batch_of(part, parts):
 
 def main(folder, network, steps, clip, clones, sync, copies):
   own = cluster.from_tf_config(os.environ.get('TF_CONFIG'))
-  workers = own and agreement.Workers(own, 60)
+  workers = own and agreement.Workers(own, TIMEOUT)
   task, count = (own.task, workers.count) if own else (0, 1)
   server = own and servers.start(own, clones)
   if workers:
@@ -93,7 +95,7 @@ def main(folder, network, steps, clip, clones, sync, copies):
       lambda rate: tf.train.MomentumOptimizer(rate, 0.9),
       updates.UpdateOptions(clip_gradient_norm=clip), workers=workers,
       batch_norm_replicas=[
-          collectives.Replica(collectives.BATCH_NORM, count * clones, device, 60)
+          collectives.Replica(collectives.BATCH_NORM, count * clones, device, TIMEOUT)
           for device in devices] if sync else ())
   log = types.SimpleNamespace(deliver=lambda numbers: None, take_lost=lambda: [])
   images = types.SimpleNamespace(

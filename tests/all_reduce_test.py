@@ -13,7 +13,7 @@ from slim_zoo.tf_compat import tf
 from tests import jobs, scripts
 from tests.conftest import ROOT, on_digits
 
-SECONDS = 120
+SECONDS = scripts.TIMEOUT_SECS
 STEPS = 3
 PROGRAM = ROOT / 'tests' / 'all_reduce_program.py'
 
@@ -186,12 +186,12 @@ def test_a_dead_peer_is_named_in_one_line(digits_dir, tmp_path, killed, left):
 
 
 def test_a_worker_that_hangs_ends_the_others(digits_dir, tmp_path):
-  with job_of_two(tmp_path, digits_dir, worker_timeout_secs=5) as job:
+  with job_of_two(tmp_path, digits_dir, worker_timeout_secs=15) as job:
     job.start_all()
     assert job.processes['chief', 0].wait_for('\nstep 3', SECONDS)
     job.processes['worker', 0].signal(signal.SIGSTOP)
     done = job.processes['chief', 0].wait(SECONDS)
-  scripts.answer(done, 'another worker took no step for 5 s', code=1)
+  scripts.answer(done, 'another worker took no step for 15 s', code=1)
 
 
 def test_a_worker_waits_for_the_others_and_names_them(digits_dir, tmp_path):

@@ -12,7 +12,7 @@ from slim_zoo.deployment import cluster, servers
 from tests import jobs, scripts
 from tests.conftest import on_digits
 
-SECONDS = 120
+SECONDS = scripts.TIMEOUT_SECS
 
 
 def tf_config(jobs_of, kind='worker', index=0):

@@ -13,9 +13,9 @@ from tests import jobs, scripts
 from tests.conftest import on_digits
 
 # Only what hangs takes so long.
-SECONDS = 180
+SECONDS = scripts.TIMEOUT_SECS
 # TensorFlow itself does not answer a signal for minutes.
-SECONDS_AFTER_SIGNAL = 30
+SECONDS_AFTER_SIGNAL = 90
 MODES = pytest.mark.parametrize('sync_replicas', [False, True], ids=['async', 'sync'])
 
 

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from tests import jobs
+from tests import jobs, scripts
 from tests.conftest import on_digits
 from tests.field import whole_files
 
@@ -25,7 +25,7 @@ PROCESSES = [('chief', 0), ('worker', 0), ('ps', 0)]
 # Synchronous jobs take minutes: only on demand.
 WAYS = [False, True] if 'JOB_KILLS' in os.environ else [False]
 # Only what hangs takes so long.
-SECONDS = 240
+SECONDS = scripts.TIMEOUT_SECS
 
 
 def last_step(process):

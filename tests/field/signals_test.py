@@ -156,7 +156,7 @@ def test_a_signal_while_tensorflow_is_imported(tmp_path, number, code):
     assert process.poll() is None
     time.sleep(0.005)
   process.send_signal(number)
-  stdout, errors = process.communicate(timeout=60)
+  stdout, errors = process.communicate(timeout=scripts.TIMEOUT_SECS)
   assert (process.returncode, stdout) == (code, '')
   assert errors == f'slim-zoo inspect: stopped by {number.name}\n'
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from tests import scripts
 from tests.conftest import ROOT
 from tests.eval_script_test import summaries_of
 
@@ -68,7 +69,7 @@ def test_results_are_reported_and_the_watch_goes_on(digits_dir, trained_dir, tmp
     assert process.poll() is None
     time.sleep(0.05)
   process.send_signal(signal.SIGINT)
-  _, errors = process.communicate(timeout=60)
+  _, errors = process.communicate(timeout=scripts.TIMEOUT_SECS)
   assert process.returncode == 130
   assert errors.splitlines()[-1] == 'eval_image_classifier.py: stopped by SIGINT'
   assert 'Traceback' not in errors
