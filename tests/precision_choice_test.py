@@ -19,6 +19,7 @@ from slim_zoo.deployment import (
   precision_hint,
   precision_trial,
   processor,
+  small_trials,
 )
 from slim_zoo.evaluation import precision_choice
 from slim_zoo.files import user_cache
@@ -132,12 +133,27 @@ def ran_types(config):
   return types
 
 
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-def test_products_are_rewritten_but_for_depthwise_ones(dtype):
+@pytest.mark.parametrize(('dtype', 'factor', 'of_depthwise'), [
+    ('float32', 2.0, 'float32'), ('bfloat16', 0.9, 'float32'),
+    ('bfloat16', 1.2, 'bfloat16')])
+def test_products_are_rewritten_and_depthwise_ones_where_that_is_faster(
+    dtype, factor, of_depthwise, monkeypatch):
   skip_without_rewriter()
+  monkeypatch.setattr(small_trials, 'factor_of_depthwise', lambda cache: factor)
+  monkeypatch.setenv(graph_rewrite._KEPT, '')
+  monkeypatch.delenv(graph_rewrite._KEPT)
   types = ran_types(graph_rewrite.set_precision(tf.ConfigProto(), dtype))
   assert types['Conv2D'] == types['MatMul'] == {dtype}
-  assert types['DepthwiseConv2d'] == types['Softmax'] == {'float32'}
+  assert types['Softmax'] == {'float32'}
+  assert types['DepthwiseConv2d'] == {of_depthwise}
+
+
+def test_the_factor_of_an_operation_is_measured_once(cache_dir, monkeypatch):
+  factor = small_trials.factor_of_depthwise(user_cache.UserCache(small_trials.FILE))
+  assert factor > 0
+  monkeypatch.setattr(small_trials, '_seconds', no_trial)
+  again = small_trials.factor_of_depthwise(user_cache.UserCache(small_trials.FILE))
+  assert again == factor
 
 
 def test_float16_of_finished_networks_is_for_gpus(monkeypatch):
@@ -453,7 +469,7 @@ def test_a_hint_is_by_an_earlier_trial(factor, words, cache_dir):
 def test_without_a_trial_a_hint_is_by_products(factor, words, cache_dir, monkeypatch):
   monkeypatch.setattr(precision_trial, 'without_trial', lambda **_: None)
   cache = user_cache.UserCache('x.json')
-  cache.add(precision_trial.machine_key('products of matrices'), {'factor': factor})
+  cache.add(small_trials.machine_key('products of matrices'), {'factor': factor})
   line = precision_hint.line('key', cache)
   assert (line is None) == (words is None)
   assert words is None or words in line

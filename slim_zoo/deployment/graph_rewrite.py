@@ -11,17 +11,28 @@ graph runs in float32 in one session and in bfloat16 in another one.
 import os
 
 from slim_zoo import diagnostics
-from slim_zoo.deployment import session_configs
+from slim_zoo.deployment import session_configs, small_trials
+from slim_zoo.files.user_cache import UserCache
 from slim_zoo.tf_compat import tf
 
 FLOAT32, BFLOAT16, FLOAT16 = 'float32', 'bfloat16', 'float16'
 
-# Depthwise convolutions have few products for each value that is read, and are slower
-# in bfloat16; docs/precision.md has the measurements.
-KEPT_IN_FLOAT32 = ('DepthwiseConv2dNative', 'DepthwiseConv2dNativeBackpropFilter',
-                   'DepthwiseConv2dNativeBackpropInput')
-# The rewriter reads it whenever it rewrites a graph.
+# The gradients of depthwise convolutions are slower in bfloat16. Their forward pass is
+# faster on some processors and slower on others; docs/precision.md has measurements.
+_FORWARD = 'DepthwiseConv2dNative'
+_BACKWARD = (f'{_FORWARD}BackpropFilter', f'{_FORWARD}BackpropInput')
+# The rewriter reads it whenever it rewrites a graph: what stays in float32.
 _KEPT = 'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE'
+
+
+def kept_operations(factor_of_depthwise: float) -> tuple[str, ...]:
+  """Returns the types of the operations that stay in float32 beside bfloat16.
+
+  Args:
+    factor_of_depthwise: time of float32 divided by that of bfloat16 for the forward
+      pass of a depthwise convolution.
+  """
+  return _BACKWARD if factor_of_depthwise >= 1 else (_FORWARD, *_BACKWARD)
 
 
 def set_precision(config: tf.ConfigProto, dtype: str) -> tf.ConfigProto:
@@ -33,7 +44,10 @@ def set_precision(config: tf.ConfigProto, dtype: str) -> tf.ConfigProto:
   """
   options = config.graph_options.rewrite_options
   if dtype == BFLOAT16:
-    os.environ.setdefault(_KEPT, ','.join(KEPT_IN_FLOAT32))
+    # A user may have a list of their own.
+    if _KEPT not in os.environ:
+      os.environ[_KEPT] = ','.join(kept_operations(
+          small_trials.factor_of_depthwise(UserCache(small_trials.FILE))))
     options.auto_mixed_precision_onednn_bfloat16 = type(options).ON
   elif dtype == FLOAT16:
     options.auto_mixed_precision = type(options).ON

@@ -1,17 +1,13 @@
 """One line for a long computation in float32 that bfloat16 would make faster."""
 
-import time
-
 from slim_zoo.catalog import complexity
-from slim_zoo.deployment import graph_rewrite, precision_trial, session_configs
+from slim_zoo.deployment import graph_rewrite, precision_trial, small_trials
 from slim_zoo.files.user_cache import UserCache
-from slim_zoo.tf_compat import tf
 
 # Multiply-adds from which time matters: half a minute of two cores.
 _LONG = 2e12
 # A network has more to do than products, so of these bfloat16 is to be much faster.
 _LEAST_OF_PRODUCTS = 1.5
-_SIZE, _ROUNDS = 1024, 3
 # Multiply-adds of a training step are those of the forward pass so many times.
 FORWARD, TRAINING = 1, 3
 
@@ -48,34 +44,8 @@ def line(key: str, cache: UserCache, device: str = '') -> str | None:
             ' --precision=auto, which also compares answers')
   if precision_trial.without_trial(device=device):
     return None
-  factor = _factor_of_products(cache)
+  factor = small_trials.factor_of_products(cache)
   if factor < _LEAST_OF_PRODUCTS:
     return None
   return (f'this processor multiplies matrices {factor:.1f} times as fast in bfloat16:'
           ' --precision=auto times the network in both types and takes the faster one')
-
-
-def _factor_of_products(cache):
-  key = precision_trial.machine_key('products of matrices')
-  factor = (cache.find(key) or {}).get('factor')
-  if not isinstance(factor, (int, float)):
-    usual, reduced = map(_seconds_of_product, (tf.float32, tf.bfloat16))
-    factor = round(usual / reduced, 2)
-    cache.add(key, {'factor': factor})
-  return factor
-
-
-def _seconds_of_product(dtype):
-  """Returns the shortest time of a product of two matrices."""
-  with tf.Graph().as_default(), tf.Session(
-      config=session_configs.session_config()) as session:
-    matrix = tf.Variable(tf.ones([_SIZE, _SIZE], dtype), use_resource=False)
-    session.run(matrix.initializer)
-    run = session.make_callable(tf.matmul(matrix, matrix).op)
-    run()
-    shortest = float('inf')
-    for _ in range(_ROUNDS):
-      start = time.perf_counter()
-      run()
-      shortest = min(shortest, time.perf_counter() - start)
-    return shortest

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.deployment import graph_rewrite, processor
+from slim_zoo.deployment import graph_rewrite, processor, small_trials
 from slim_zoo.files.user_cache import UserCache
 from slim_zoo.tf_compat import tf
 
-FILE = 'precision.json'
+FILE = small_trials.FILE
 AUTO = 'auto'
 # bfloat16 is to be worth its rounding, and measurements differ by as much.
 LEAST_FACTOR = 1.03
@@ -26,8 +26,6 @@ _FEWEST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 9, 8.0
 # A graph that is faster than that runs several times in a round.
 _SECONDS_OF_ROUND = 0.03
 _WARM_UP = 2
-# A part of keys, for changes of the rewrite.
-_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,17 +97,8 @@ def key_of(graph: tf.Graph, shape: Sequence[int], kind: str) -> str:
   for operation in graph.get_operations():
     shapes = [str(output.shape) for output in operation.outputs]
     digest.update(f'{operation.type} {shapes}\n'.encode())
-  return '; '.join([machine_key(kind), 'x'.join(map(str, shape)),
+  return '; '.join([small_trials.machine_key(kind), 'x'.join(map(str, shape)),
                     digest.hexdigest()[:24]])
-
-
-def machine_key(kind: str) -> str:
-  """Returns the machine and TensorFlow, and what is measured there."""
-  # Different processors may have the same name.
-  instructions = hashlib.sha256(' '.join(sorted(processor.instructions())).encode())
-  return '; '.join([
-      str(_VERSION), processor.name(), instructions.hexdigest()[:8],
-      f'TensorFlow {tf.__version__}', kind])
 
 
 def find(key: str, cache: UserCache) -> Choice | None:
