@@ -30,10 +30,11 @@ def photographs(size, channels):
     ('mobilenet_v1_0.25_128_quant', 128, 3, 1001, False),
     ('person_detect', 96, 1, 2, True)])
 def test_a_published_file_becomes_a_checkpoint(
-    name, size, channels, classes, per_channel, tmp_path):
+    name, size, channels, classes, per_channel, tmp_path, capfd):
   file, target = str(FILES / f'{name}.tflite'), str(tmp_path / 'model.ckpt')
   lines = from_tflite.convert('mobilenet_v1_025', file, target)
   assert f'{classes} classes, images of {size} x {size} x {channels}' in lines[0]
+  assert 'XNNPACK' not in capfd.readouterr().err
 
   network = identified_network.find(target)
   assert (network.model_name, network.num_classes) == ('mobilenet_v1_025', classes)

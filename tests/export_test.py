@@ -21,11 +21,10 @@ from slim_zoo.exporting import (
     formats,
     parity,
     pixel_graph,
-    quiet,
     to_onnx,
     to_saved_model,
 )
-from slim_zoo.inference import inference_graph
+from slim_zoo.inference import inference_graph, quiet
 from slim_zoo.input import image_samples, records
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts

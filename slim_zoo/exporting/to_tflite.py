@@ -8,8 +8,8 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.datasets import labels
-from slim_zoo.exporting import pixel_graph, quantized_graph, quiet, tflite_types
-from slim_zoo.inference import inference_graph
+from slim_zoo.exporting import pixel_graph, quantized_graph, tflite_types
+from slim_zoo.inference import inference_graph, quiet
 from slim_zoo.tf_compat import tf
 
 KINDS = ('tflite', 'tflite_float16', 'tflite_dynamic_range', 'tflite_int8')

@@ -18,6 +18,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import quantization
+from slim_zoo.inference import quiet
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.weight_conversion import slim_networks
@@ -131,7 +132,7 @@ class _File:
 def _interpreter(content, with_xnnpack):
   """Returns an interpreter that keeps the values of all tensors."""
   types = tf.lite.experimental.OpResolverType
-  with warnings.catch_warnings():
+  with warnings.catch_warnings(), quiet.held_back():
     # Of the interpreter's next name, and of the memory that all tensors take.
     warnings.simplefilter('ignore', UserWarning)
     interpreter = tf.lite.Interpreter(
