@@ -1,6 +1,5 @@
 """Quantized networks as their users meet them: train, resume, evaluate, export."""
 
-import dataclasses
 import os
 import shutil
 
@@ -10,15 +9,14 @@ from PIL import Image
 
 import slim_zoo
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import identified_network, quantization
+from slim_zoo.checkpoints import quantization
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.exporting import parity, pixel_graph, to_tflite
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import image_samples
-from slim_zoo.nets import nets_factory
-from slim_zoo.tf_compat import slim, tf
-from tests import quantization_contract_test, recipe, scripts
+from slim_zoo.tf_compat import tf
+from tests import onnx_quantized_test, quantized_networks, scripts
 from tests.conftest import ROOT, on_digits
 
 
@@ -137,13 +135,15 @@ def test_the_classifier_rounds(quantized_run, tmp_path, capsys):
 def test_an_8_bit_export_has_the_ranges_of_training(
     quantized_run, digits_dir, tmp_path):
   result = slim_zoo.export(
-      checkpoint_path=quantized_run, export_dir=tmp_path, format=['tflite_int8'],
-      dataset_name='digits', dataset_dir=digits_dir, dataset_split_name='test',
-      num_images=100)
-  file, = result.files
+      checkpoint_path=quantized_run, export_dir=tmp_path,
+      format=['tflite_int8', 'onnx'], dataset_name='digits', dataset_dir=digits_dir,
+      dataset_split_name='test', num_images=100)
+  file, onnx_file = result.files
   assert file.passed
+  assert onnx_file.passed
   images, labels = digits(digits_dir)
   check_steps(file.path, result.network, images, least_agreement=0.99)
+  onnx_quantized_test.check_steps(onnx_file.path, result.network, images)
   floats = evaluate(digits_dir, quantized_run, quantize=False)
   logits, *_ = run_tflite(file.path, images)
   assert np.mean(logits.argmax(1) == labels) >= floats.accuracy - 0.005
@@ -198,26 +198,8 @@ def run_tflite(path, images):
         not os.environ.get('EVERY_NETWORK'), reason='on demand: EVERY_NETWORK=1'))])
 def test_an_8_bit_mobilenet_rounds_as_its_checkpoint(per_channel, tmp_path):
   """With the shift of inception preprocessing, which no zero point has."""
-  path = str(tmp_path / 'model.ckpt-0')
-  sizes = [16, 64, 64, 3]
-  images = tf.placeholder(tf.float32, sizes)
-  network_fn = nets_factory.get_network_fn(
-      'mobilenet_v1_025', 5, is_training=True, quantize=True,
-      quantize_options={'per_channel': per_channel})
-  network_fn(images)
-  pixels = np.stack([recipe.photo(*sizes[1:], seed) for seed in range(sizes[0])])
-  with tf.Session() as session:
-    quantization_contract_test.load(session, 0)
-    states = [variable for variable in tf.global_variables()
-              if variable.op.name.endswith(('/biased', '/local_step'))]
-    session.run([variable.initializer for variable in states])
-    for _ in range(3):
-      session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS),
-                  {images: pixels / 127.5 - 1})
-    tf.train.Saver(slim.get_model_variables()).save(session, path)
-  trained = dataclasses.replace(
-      identified_network.find(path), image_size=64, class_names=tuple('abcde'))
-  assert trained.quantized.per_channel == per_channel
+  trained, pixels = quantized_networks.make(
+      tmp_path, 'mobilenet_v1_025', 64, per_channel)
   file = str(tmp_path / 'model.tflite')
   to_tflite.write(file, 'tflite_int8', trained, inference_graph.of_network(trained))
   # Without training the logits of all images are nearly the same.

@@ -18,7 +18,6 @@ class Builder:
 
   def __init__(self):
     self._nodes = []
-    self._makers = {}
     self._constants = {}
     self._names = set()
     self._shared = {}
@@ -40,7 +39,6 @@ class Builder:
     name = self._free(name)
     self._nodes.append(
         onnx.helper.make_node(kind, list(inputs), [name], name, **attributes))
-    self._makers[name] = self._nodes[-1]
     return name
 
   def constant(self, value: np.ndarray, name: str) -> str:
@@ -56,10 +54,6 @@ class Builder:
     if key:
       self._shared[key] = name
     return name
-
-  def add_input(self, value: str, name: str) -> None:
-    """Gives the node that makes `value` one more input."""
-    self._makers[value].input.append(name)
 
   def model(self, inputs: Mapping[str, tuple], outputs: Mapping[str, tuple]):
     """Returns the onnx.ModelProto.

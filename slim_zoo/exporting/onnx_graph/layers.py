@@ -1,11 +1,14 @@
-"""Layers with weights: convolutions, matrix products, and the bias behind them."""
+"""Layers with weights: convolutions, matrix products, and the bias behind them.
+
+A bias that nothing but a layer feeds is an input of the layer.
+"""
 
 from slim_zoo.exporting.onnx_graph import known, layout, quantized, windows
 from slim_zoo.exporting.onnx_graph.translation import Translation, name_of, refuse
 from slim_zoo.tf_compat import tf
 
-_LAYERS = ('Conv2D', 'Conv3D', 'DepthwiseConv2dNative', 'MatMul')
 _SHAPES = ('Reshape', 'Squeeze')
+_SUMS = ('Add', 'AddV2', 'BiasAdd')
 
 
 def convolution(state: Translation, operation: tf.Operation) -> str:
@@ -25,7 +28,8 @@ def convolution(state: Translation, operation: tf.Operation) -> str:
   # Outputs, inputs, then the window.
   order = [rank - 1, rank - 2, *range(rank - 2)]
   return state.builder.node(
-      'Conv', [state.value(inputs), weights.added(state, order)], name_of(operation),
+      'Conv', [state.value(inputs), weights.added(state, order),
+               *_bias(state, operation)], name_of(operation),
       group=groups, kernel_shape=list(window), dilations=dilations,
       **windows.arguments(operation, list(window), dilations))
 
@@ -36,34 +40,38 @@ def product(state: Translation, operation: tf.Operation) -> str:
     raise refuse(operation, 'of a transposed matrix')
   return state.builder.node(
       'Gemm', [state.value(operation.inputs[0]),
-               quantized.weights(operation).added(state, [0, 1])], name_of(operation))
+               quantized.weights(operation).added(state, [0, 1]),
+               *_bias(state, operation)], name_of(operation))
 
 
 def bias(state: Translation, operation: tf.Operation) -> str:
-  """Translates BiasAdd: one more input of the layer, if nothing else reads that."""
-  tensor, biases = operation.inputs
-  rank, value = tensor.shape.rank, state.value(tensor)
-  layer = _layer_of(state, operation)
-  if layer is None:
-    return state.builder.node(
-        'Add', [value, state.operand(biases, rank)], name_of(operation))
-  made = state.value(layer.outputs[0])
-  state.builder.add_input(made, quantized.bias(
-      state, layer, state.value(layer.inputs[0]), known.value(biases),
-      name_of(biases.op)))
-  return value
+  """Translates a bias, or any sum: nothing is left to do if a layer has the bias."""
+  if operation in state.biases:
+    (value,) = (state.value(tensor) for tensor in operation.inputs
+                if not known.is_known(tensor))
+    return value
+  rank = operation.outputs[0].shape.rank
+  return state.builder.node('Add', [
+      state.operand(tensor, rank, operation) for tensor in operation.inputs],
+      name_of(operation))
 
 
-def _layer_of(state, operation):
-  """Returns the layer whose bias an operation adds, through changes of its shape."""
-  tensor = operation.inputs[0]
+def _bias(state, layer):
+  """Returns [the bias that is added to a layer], or []; remembers who added it.
+
+  Nothing but changes of the shape may be between the two.
+  """
+  tensor = layer.outputs[0]
   channels = tensor.shape[-1]
-  if not known.is_known(operation.inputs[1]):
-    return None
-  while state.reader(tensor) is not None and tensor.shape[-1] == channels:
-    if tensor.op.type in _LAYERS:
-      return tensor.op
-    if tensor.op.type not in _SHAPES:
-      return None
-    tensor = tensor.op.inputs[0]
-  return None
+  while (reader := state.reader(tensor)) is not None and tensor.shape[-1] == channels:
+    if reader.type in _SUMS:
+      biases = next((other for other in reader.inputs if known.is_known(other)), None)
+      if biases is None or biases.shape.as_list() != [channels]:
+        return []
+      state.biases.add(reader)
+      return [quantized.bias(state, layer, state.value(layer.inputs[0]),
+                             known.value(biases), name_of(biases.op))]
+    if reader.type not in _SHAPES:
+      return []
+    tensor = reader.outputs[0]
+  return []

@@ -37,12 +37,8 @@ def _by_pair(kind: str) -> Function:
   """Returns the function of an operation on the values of two tensors."""
   def translate(state, operation):
     rank = operation.outputs[0].shape.rank
-    for tensor in operation.inputs:
-      if not known.is_known(tensor) and tensor.shape.rank not in (0, rank):
-        raise refuse(operation, f'of tensors of {tensor.shape.rank} and {rank}'
-                     ' dimensions')
     return state.builder.node(
-        kind, [state.operand(tensor, rank) for tensor in operation.inputs],
+        kind, [state.operand(tensor, rank, operation) for tensor in operation.inputs],
         name_of(operation))
   return translate
 
@@ -89,7 +85,7 @@ def _concatenation(state, operation):
   *tensors, axis = operation.inputs
   rank = operation.outputs[0].shape.rank
   return state.builder.node(
-      'Concat', [state.operand(tensor, rank) for tensor in tensors],
+      'Concat', [state.operand(tensor, rank, operation) for tensor in tensors],
       name_of(operation), axis=layout.position(int(known.value(axis)), rank))
 
 
@@ -169,6 +165,8 @@ OPERATIONS: dict[str, Function] = {
     'Conv3D': layers.convolution,
     'DepthwiseConv2dNative': layers.convolution,
     'MatMul': layers.product,
+    'Add': layers.bias,
+    'AddV2': layers.bias,
     'BiasAdd': layers.bias,
     # Windows and padding.
     'AvgPool': windows.average_pool,
@@ -184,8 +182,6 @@ OPERATIONS: dict[str, Function] = {
     'Sqrt': _by_value('Sqrt'),
     'Square': _square,
     # Pairs.
-    'Add': _by_pair('Add'),
-    'AddV2': _by_pair('Add'),
     'Maximum': _by_pair('Max'),
     'Mul': _by_pair('Mul'),
     'RealDiv': _by_pair('Div'),

@@ -32,11 +32,13 @@ class Translation:
 
   Attributes:
     builder: has the nodes.
+    biases: the additions that are part of the layer before them.
     grids: the `quantized.Grid` of each value that is rounded to 8 bits, by its name.
   """
 
   def __init__(self, output_operations: Sequence[tf.Operation]):
     self.builder = builder.Builder()
+    self.biases: set[tf.Operation] = set()
     self.grids: dict[str, object] = {}
     self._values: dict[str, str] = {}
     self._needed = known.needed(output_operations)
@@ -55,10 +57,18 @@ class Translation:
     """Returns the value of a tensor that is no constant, channels first."""
     return self._values[tensor.name]
 
-  def operand(self, tensor: tf.Tensor, rank: int) -> str:
-    """Returns the value of a tensor or constant that meets tensors of `rank`."""
+  def operand(self, tensor: tf.Tensor, rank: int, operation: tf.Operation) -> str:
+    """Returns the value of a tensor or constant that meets tensors of `rank`.
+
+    Raises:
+      UserError: a tensor for `operation` has another rank, so that ONNX would match
+        other axes.
+    """
     constant = known.value(tensor)
     if constant is None:
+      if tensor.shape.rank not in (0, rank):
+        raise refuse(operation, f'of tensors of {tensor.shape.rank} and {rank}'
+                     ' dimensions')
       return self.value(tensor)
     return self.builder.constant(
         layout.broadcastable(constant, rank), name_of(tensor.op))
