@@ -8,6 +8,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.__main__ import COMMANDS
+from slim_zoo.commands import option_flags
 from slim_zoo.config import options
 from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.config.classification import ClassifyConfig
@@ -141,6 +142,22 @@ def test_a_wrong_value_is_one_line(given, words):
     TrainConfig.from_options(given)
   assert words in str(error.value)
   assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(('name', 'text', 'words'), [
+    ('max_number_of_steps', 'abc', 'a number of 1 or more'),
+    ('batch_size', '1e3', 'a number of 1 or more'),
+    ('learning_rate', '0.1%', 'a '),
+    ('momentum', 'x', 'a finite number'), ('momentum', 'nan', 'a finite number'),
+    ('gpu_memory_fraction', '50%', 'a number from 0.01 to 1'),
+    ('quantize_delay', '-2', 'a number of -1 or more'),
+    ('sample_predictions', '101', 'a number from 0 to 100'),
+])
+def test_a_wrong_number_says_which_numbers_a_flag_takes(name, text, words):
+  option, = [options.options_of(group)[name] for group in TrainConfig.groups().values()
+             if name in options.options_of(group)]
+  with pytest.raises(ValueError, match=f'^expected {words}'):
+    option_flags.NumberParser(option).parse(text)
 
 
 def test_values_take_the_type_of_their_option():

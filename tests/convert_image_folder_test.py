@@ -187,6 +187,11 @@ def test_script_exits_with_3_when_it_refused_something(tmp_path):
 @pytest.mark.parametrize(('arguments', 'code', 'message'), [
     ((), 1, '--image_dir is missing'),
     (('--image_dir=x', '--dataset_name=y'), 1, '--dataset_dir is missing'),
+    (('--max_side=0',), 2, '--max_side=0: expected a number of 32 or more'),
+    (('--jpeg_quality=0',), 2, '--jpeg_quality=0: expected a number from 1 to 100'),
+    (('--num_shards=0',), 2, '--num_shards=0: expected a number from 1 to 99999'),
+    (('--image_dir=x', '--dataset_dir=x', '--dataset_name=y', '--validation_share=1'),
+     1, '--validation_share=1.0 is not a part of the images'),
     (('--image_dri=x',), 2, "no flag --image_dri; did you mean 'image_dir'?"),
     (('--image_dir=/nowhere', '--dataset_dir=x', '--dataset_name=y'), 1,
      "image_dir '/nowhere' does not exist"),

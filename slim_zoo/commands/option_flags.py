@@ -9,8 +9,35 @@ from typing import Any
 
 from absl import flags
 
+from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags
 from slim_zoo.config import options
+
+
+class NumberParser(flags.ArgumentParser):
+  """Parses a number; a wrong one is answered with the numbers that are expected.
+
+  Args:
+    option: whose value it is.
+  """
+
+  def __init__(self, option: options.Option):
+    super().__init__()
+    of_absl = flags.IntegerParser if option.kind is int else flags.FloatParser
+    self._parser, self._option = of_absl(option.lower, option.upper), option
+    self.syntactic_help = self._parser.syntactic_help
+
+  def parse(self, argument):
+    """Returns the number; raises ValueError for a text that is none, or a wrong one.
+    """
+    try:
+      return self._option.converted(self._parser.parse(argument))
+    except (ValueError, diagnostics.UserError) as error:
+      raise ValueError(f'expected {self._option.expected_number}') from error
+
+  def flag_type(self):
+    """Returns the name of the type."""
+    return self._parser.flag_type()
 
 
 def define(config: type[options.Config]) -> None:
@@ -36,9 +63,8 @@ def _define(option: options.Option, module: str) -> None:
   elif option.kind is str:
     flags.DEFINE_string(option.name, default, option.help, **title)
   else:
-    define_number = flags.DEFINE_integer if option.kind is int else flags.DEFINE_float
-    define_number(option.name, default, option.help, lower_bound=option.lower,
-                  upper_bound=option.upper, **title)
+    flags.DEFINE(NumberParser(option), option.name, default, option.help,
+                 serializer=flags.ArgumentSerializer(), **title)
 
 
 def given_options(config: type[options.Config]) -> dict[str, Any]:

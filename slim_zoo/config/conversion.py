@@ -16,6 +16,15 @@ def _check_named(group: Group, names: tuple[str, ...]) -> None:
           f'--{name} is missing: {options_of(type(group))[name].help}')
 
 
+def _check_part(group: Group, name: str, whole: str) -> None:
+  """Raises UserError for an option that is no part of a whole, from 0 to below 1."""
+  value, usual = getattr(group, name), options_of(type(group))[name].default
+  if not 0 <= value < 1:
+    raise diagnostics.UserError(
+        f'--{name}={value} is not a part of {whole}: expected a number from 0 to below'
+        f' 1, such as {usual}')
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageFolder(Group):
   """A folder of images, and the records made of it."""
@@ -45,12 +54,13 @@ class ImageFolder(Group):
   max_side: int | None = option(
       None, 'Scale larger images down, so that the longest side has so many pixels.'
       ' Photographs of 12 megapixels train many times faster with 640, which is enough'
-      ' for networks of 224 to 331 pixels.', int)
+      ' for networks of 224 to 331 pixels.', int, lower=32)
   jpeg_quality: int = option(
       95, 'Quality, 1 to 100, of JPEGs that are re-encoded because they are scaled'
-      ' down, turned upright or of an odd kind.')
+      ' down, turned upright or of an odd kind.', lower=1, upper=100)
   num_shards: int | None = option(
-      None, 'How many files each split has; by default one for every 100 MB.', int)
+      None, 'How many files each split has; by default one for every 100 MB.', int,
+      lower=1, upper=99999)
   num_workers: int = option(
       0, 'How many images are decoded at the same time; 0: as many as the machine has'
       ' cores.', lower=0)
@@ -65,12 +75,13 @@ class ConvertImagesConfig(Config):
   user_options: frozenset[str] = frozenset()
 
   def check(self) -> None:
-    """Refuses a conversion without folders and name.
+    """Refuses a conversion without folders and name, or without images to train on.
 
     Raises:
-      UserError: the first that is missing.
+      UserError: the first fault.
     """
     _check_named(self.images, ('image_dir', 'dataset_dir', 'dataset_name'))
+    _check_part(self.images, 'validation_share', 'the images')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +122,7 @@ class DownloadConfig(Config):
       UserError: the first fault.
     """
     _check_named(self.data, ('dataset_name', 'dataset_dir'))
+    _check_part(self.data, 'small_object_area_threshold', 'a photograph')
     name = self.data.dataset_name
     if name == 'digits' or tfds.is_name(name):
       for unused in ('source', 'num_workers', 'allow_refused'):

@@ -89,23 +89,33 @@ class Option:
       raise diagnostics.UserError(f'--{self.name}={path}: {error}') from error
 
   def _number(self, value):
-    kind = 'a whole number' if self.kind is int else 'a finite number'
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-      raise self._error(value, kind)
+      raise self._error(value, self._number_kind)
     if not math.isfinite(value) or (self.kind is int and value != int(value)):
-      raise self._error(value, kind)
+      raise self._error(value, self._number_kind)
     value = self.kind(value)
     if (self.lower is not None and value < self.lower) or (
         self.upper is not None and value > self.upper):
-      raise self._error(value, self._limits())
+      raise self._error(value, self.expected_number)
     return value
 
-  def _limits(self):
-    if self.upper is None:
-      return f'a number of {self.lower:g} or more'
-    if self.lower is None:
-      return f'a number of {self.upper:g} or less'
-    return f'a number from {self.lower:g} to {self.upper:g}'
+  @property
+  def _number_kind(self):
+    return 'a whole number' if self.kind is int else 'a finite number'
+
+  @property
+  def expected_number(self) -> str:
+    """The numbers that the option takes, in words."""
+    # Digits of a whole number are not rounded.
+    lower, upper = (limit if isinstance(limit, int) or limit is None else f'{limit:g}'
+                    for limit in (self.lower, self.upper))
+    if lower is None and upper is None:
+      return self._number_kind
+    if upper is None:
+      return f'a number of {lower} or more'
+    if lower is None:
+      return f'a number of {upper} or less'
+    return f'a number from {lower} to {upper}'
 
   def _error(self, value, expected):
     # A text in place of a number is shown with its quotes.
