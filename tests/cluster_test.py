@@ -2,6 +2,9 @@
 
 import json
 import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -9,8 +12,9 @@ from slim_zoo import diagnostics
 from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import cluster, servers
+from slim_zoo.tf_compat import tf
 from tests import jobs, scripts
-from tests.conftest import on_digits
+from tests.conftest import ROOT, on_digits
 
 SECONDS = scripts.TIMEOUT_SECS
 
@@ -182,6 +186,57 @@ def test_a_parameter_server_ends_by_a_signal(tmp_path):
     server.signal(signal.SIGTERM)
     done = server.wait(SECONDS)
   assert done.returncode == 128 + signal.SIGTERM, done.stderr
+
+
+def test_parameter_servers_are_cleared_while_a_worker_is_away():
+  """TensorFlow's own reset waits for the worker."""
+  addresses = jobs.free_addresses(3)
+  started = {job: cluster.Cluster(tuple(addresses[:2]), tuple(addresses[2:]), job)
+             for job in (cluster.PS, cluster.WORKER)}
+  target = servers.start(started[cluster.PS]).target
+  servers.start(started[cluster.WORKER])
+  clearing = servers.start_for_clearing(started[cluster.WORKER])
+  config = servers.job_config(started[cluster.PS])
+  config.device_filters.append('/job:ps')
+  with tf.Graph().as_default():
+    with tf.device('/job:ps/task:0'):
+      variable = tf.get_variable('variable', initializer=1.0)
+    is_there = tf.is_variable_initialized(variable)
+    with tf.Session(target, config=config) as session:
+      session.run(variable.initializer)
+    thread = threading.Thread(
+        target=tf.Session.reset, args=(clearing.target,), daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
+    with tf.Session(target, config=config) as session:
+      assert not session.run(is_there)
+
+
+PROGRAM_THAT_ENDS = """
+import atexit, threading, time
+from slim_zoo.commands import running
+from slim_zoo.deployment import peers
+atexit.register(print, 'Python ends')
+def other_thread(call, *arguments):
+  return threading.Thread(target=call, args=arguments, daemon=True)
+def main(unused):
+  {thread}(time.sleep, 60).start()
+  print('main ends')
+  return 3
+running.run(main)
+"""
+
+
+@pytest.mark.parametrize(('thread', 'ends'), [
+    ('peers.native_thread', []), ('other_thread', ['Python ends'])])
+def test_a_process_with_a_thread_in_native_code_ends_without_python(thread, ends):
+  """Python ends such a thread when it comes back; TensorFlow aborts the process."""
+  done = subprocess.run(
+      [sys.executable, '-c', PROGRAM_THAT_ENDS.format(thread=thread)],
+      cwd=ROOT, text=True, capture_output=True, check=False, timeout=SECONDS)
+  assert (done.returncode, done.stderr) == (3, '')
+  assert done.stdout.splitlines() == ['main ends', *ends]
 
 
 def test_a_port_in_use_is_one_line(tmp_path):

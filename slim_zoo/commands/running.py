@@ -1,5 +1,6 @@
 """Runs a command: flags, signals, and one clear line instead of a traceback."""
 
+import contextlib
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ from absl import app, flags
 
 from slim_zoo import diagnostics
 from slim_zoo.config import misspelt_options
+from slim_zoo.deployment import peers
 
 # Exit codes of Ctrl-C and SIGTERM.
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -163,9 +165,24 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   except SystemExit as end:
     if end.code in _STOPPED:
       _ignore_more_signals()
+    if peers.has_native_threads():
+      answer.tell()
+      _exit_with(end.code)
     raise
   finally:
     answer.tell()
+
+
+def _exit_with(code: int | str | None) -> None:
+  """Ends the program at once, with what it has printed."""
+  if isinstance(code, str):
+    print(code, file=sys.stderr)
+    code = 1
+  for stream in (sys.stdout, sys.stderr):
+    # Its reader may be gone.
+    with contextlib.suppress(OSError):
+      stream.flush()
+  os._exit(code or 0)
 
 
 def _ignore_more_signals() -> None:

@@ -14,6 +14,7 @@ _HTTP2_HEADER_BYTES, _HTTP2_SETTINGS = 9, b'\x04'
 _TRY_SECONDS, _BETWEEN_SECONDS = 2.0, 0.3
 # Until the first line about a process that is waited for, and between lines.
 _QUIET_SECONDS, _LINE_SECONDS = 3.0, 30.0
+_NATIVE_THREAD = 'native'
 
 
 def answers(address: str, seconds: float = _TRY_SECONDS) -> bool:
@@ -115,10 +116,25 @@ def interruptible(call: Callable[[], Any]) -> Any:
     except BaseException as error:
       errors.append(error)
 
-  thread = threading.Thread(target=run, daemon=True)
+  thread = native_thread(run)
   thread.start()
   while thread.is_alive():
     thread.join(0.2)
   if errors:
     raise errors[0]
   return results[0]
+
+
+def native_thread(call: Callable[[], Any], *arguments: Any) -> threading.Thread:
+  """Returns a thread, not yet started, that may be inside TensorFlow at the end.
+
+  Python ends a thread that comes back from native code too late, which TensorFlow
+  answers by an abort of the process: see `has_native_threads`.
+  """
+  return threading.Thread(
+      target=call, args=arguments, daemon=True, name=_NATIVE_THREAD)
+
+
+def has_native_threads() -> bool:
+  """Tells whether a `native_thread` runs: Python cannot end the process in order."""
+  return any(thread.name == _NATIVE_THREAD for thread in threading.enumerate())

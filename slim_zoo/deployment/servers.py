@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from slim_zoo.deployment import session_configs, session_settings
+from slim_zoo.deployment import peers, session_configs, session_settings
 from slim_zoo.deployment.cluster import PS, WORKER, Cluster
 from slim_zoo.deployment.session_settings import SessionSettings
 from slim_zoo.diagnostics import UserError
@@ -127,6 +127,25 @@ def start(cluster: Cluster, num_cpus: int = 1,
         ' for one that is left of an earlier run, or choose another port') from error
 
 
+def start_for_clearing(cluster: Cluster) -> tf.train.Server:
+  """Starts a server whose `tf.Session.reset` clears the parameter servers only.
+
+  That call waits for every process which its server knows, so one on the server of
+  `start` would wait for a worker that is away, without a word.
+
+  Args:
+    cluster: of which this process is the chief.
+
+  Returns:
+    The server, at any free port.
+  """
+  return tf.train.Server(
+      tf.train.ClusterSpec({
+          PS: list(cluster.parameter_servers),
+          WORKER: {cluster.task: cluster.address}, 'clearing': ['localhost:0']}),
+      'clearing', 0, protocol='grpc', config=tf.ConfigProto(device_count={'GPU': 0}))
+
+
 def _check_port(port):
   """Raises OSError if a port is in use; TensorFlow would write three lines as well."""
   with socket.socket() as probe:
@@ -160,7 +179,7 @@ def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:
             ended.add(task)
             changed.notify()
 
-  threading.Thread(target=listen, daemon=True).start()
+  peers.native_thread(listen).start()
   with changed:
     while 0 not in ended:
       # A wait without an end would not let signals through.

@@ -52,10 +52,10 @@ def start_server(config: TrainConfig):
   if own is None:
     return None
   server = servers.start(own, config.distribution.num_cpus, config.devices.settings)
-  served = (f' and {len(own.parameter_servers)} parameter servers'
-            if own.parameter_servers else '')
-  print(f'{own.describe(own.job_name, own.task)} of {len(own.workers)} workers{served}',
-        flush=True)
+  workers, others = len(own.workers), len(own.parameter_servers)
+  served = f' and {others} parameter server{"s" * (others > 1)}' if others else ''
+  print(f'{own.describe(own.job_name, own.task)} of {workers}'
+        f' worker{"s" * (workers > 1)}{served}', flush=True)
   return server
 
 
@@ -172,16 +172,18 @@ def place(machines: Distribution, master: str,
     master: the address of the TensorFlow server to run on; '': this process.
     settings: memory of GPUs, threads.
   """
-  own, needed, chief = machines.own_cluster, {}, 'the chief'
+  own, needed, chief, clearing = machines.own_cluster, {}, 'the chief', None
   if own is not None:
     chief = own.describe(cluster.WORKER, 0)
     needed = {own.describe(cluster.PS, task): address
               for task, address in enumerate(own.parameter_servers)}
   elif master:
     needed = {f'the server --master={master}': master.removeprefix('grpc://')}
+  if needed and own is not None and machines.is_chief:
+    clearing = servers.start_for_clearing(own)
   return sessions.Place(
       master, machines.is_chief, machines.device_filters, machines.num_cpus, needed,
-      chief, machines.worker_timeout_secs, settings)
+      chief, machines.worker_timeout_secs, settings, clearing)
 
 
 def team(machines: Distribution, training_graph) -> Team:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from slim_zoo.deployment import peers
 from slim_zoo.tf_compat import tf
 
 # Numbers of an answer.
@@ -247,7 +248,7 @@ class JobState:
           self._give_sign(session)
 
     self._give_sign(session)
-    threading.Thread(target=give_signs, daemon=True).start()
+    peers.native_thread(give_signs).start()
 
   def _give_sign(self, session):
     self._count += 1

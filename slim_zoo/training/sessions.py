@@ -8,7 +8,6 @@ on from its last checkpoint.
 import contextlib
 import dataclasses
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -46,6 +45,7 @@ class Place:
     chief: a name for the chief, for messages.
     timeout_secs: how long to wait for a server or for the chief; 0: forever.
     settings: memory of GPUs, threads.
+    clearing: the server that clears the parameter servers; None: `master` does.
   """
 
   master: str = ''
@@ -56,6 +56,7 @@ class Place:
   chief: str = 'the chief'
   timeout_secs: float = 0
   settings: session_settings.SessionSettings = session_settings.DEFAULTS
+  clearing: tf.train.Server | None = None
 
 
 class Sessions:
@@ -164,7 +165,7 @@ class Sessions:
       with tf.Session(place.master, graph=self._graph, config=self.config) as session:
         # Workers that wait for its tokens would do so for ever.
         self._sync.close_queue(session)
-    tf.Session.reset(place.master, config=self.config)
+    tf.Session.reset(place.clearing.target if place.clearing else place.master)
 
   def _prepare(self, session):
     if not self._place.is_chief and self._state is not None:
@@ -224,7 +225,7 @@ class Sessions:
       self._end(session)
       return
     # It waits for every server of the session, also for one that is lost.
-    closing = threading.Thread(target=self._end, args=(session,), daemon=True)
+    closing = peers.native_thread(self._end, session)
     closing.start()
     closing.join(_SECONDS_TO_CLOSE)
 
@@ -281,7 +282,7 @@ class Synchronization:
     session.run(self._begin_chief)
     session.run(self._first_tokens)
     self._is_stopped, self.failure = False, None
-    self._thread = threading.Thread(target=self._apply, args=(session,), daemon=True)
+    self._thread = peers.native_thread(self._apply, session)
     self._thread.start()
 
   def _apply(self, session):

@@ -98,7 +98,7 @@ class StepWatch:
         continue
       if released_at is None:
         released_at = time.monotonic()
-        threading.Thread(target=self.release, daemon=True).start()
+        peers.native_thread(self.release).start()
       elif time.monotonic() - released_at > _SECONDS_AFTER_SIGNAL:
         end()
 
@@ -123,7 +123,7 @@ class StepWatch:
 
   def _time_out(self, what, end):
     self.timed_out = what
-    threading.Thread(target=self.release, daemon=True).start()
+    peers.native_thread(self.release).start()
     if not self._ended.wait(_SECONDS_AFTER_SIGNAL) and self.age() > self._timeout_secs:
       end(what)
 
