@@ -259,8 +259,6 @@ class Synchronization:
     self._update, = runner.enqueue_ops
     self._close_queue = runner.cancel_op
     self._begin_worker = optimizer.local_step_init_op
-    # TensorFlow would complain of an op that nobody runs.
-    optimizer.ready_for_local_init_op.mark_used()
     self._thread, self._is_stopped, self.failure = None, False, None
     self._replicas_to_aggregate = replicas_to_aggregate
     if is_chief:

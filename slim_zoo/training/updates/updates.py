@@ -142,6 +142,9 @@ def make_train_op(clones: list[model_deploy.Clone],
     optimizer = minimized.shared(optimizer)
   train_op, total_loss = _create_train_op(
       optimizer, minimized, global_step, trained, reduction)
+  if sync_optimizer is not None:
+    # TensorFlow would complain of an op that nobody runs.
+    sync_optimizer.ready_for_local_init_op.mark_used()
   if averages and sync_optimizer is None:
     # After the update, so that a checkpoint's averages include its weights.
     with tf.control_dependencies([train_op]):
