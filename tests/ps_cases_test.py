@@ -187,6 +187,16 @@ def test_a_step_that_waited_long_does_not_hide_the_next_one(monkeypatch):
   assert not watch.hangs()
 
 
+def test_a_worker_that_is_away_is_told_at_once(monkeypatch):
+  """Not with the next line, half a minute after the first look."""
+  monkeypatch.setattr(step_watch, '_SECONDS_UNTIL_LOOK', 0.1)
+  answers, told = iter([[], ['worker 1']]), threading.Event()
+  monkeypatch.setattr('builtins.print', lambda *unused, **options: told.set())
+  watch = step_watch.StepWatch({}, lambda: next(answers))
+  with watch.watching(print), watch.step():
+    assert told.wait(20)
+
+
 def test_a_lost_worker_is_told_once(capsys):
   callbacks = callback.CallbackList()
   lost = 'worker 1 (b:1) has ended: start all workers again'

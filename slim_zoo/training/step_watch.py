@@ -113,9 +113,9 @@ class StepWatch:
       if age < max(_SECONDS_UNTIL_LOOK, self._several_lengths()):
         next_line = 0.0
       elif age > next_line:
-        next_line = age + _SECONDS_BETWEEN_LINES
         missing = self._missing()
         if missing or age > _SECONDS_BETWEEN_LINES:
+          next_line = age + _SECONDS_BETWEEN_LINES
           what = '; '.join(missing) or 'the end of a step'
           print(f'waiting for {what} ({age:.0f} s)', flush=True)
           if missing and 0 < self._timeout_secs < age:
