@@ -85,6 +85,18 @@ def test_tf_config_of_one_process(text):
     (tf_config({'worker': ['a:1', 'b:1']}, 'boss'), 'with a type of chief'),
     (tf_config({'chief': ['a:1', 'b:1']}, 'chief'), '2 chiefs'),
     (tf_config({'ps': ['a:1']}, 'ps'), 'has no worker'),
+    (tf_config({'wrokers': ['a:1', 'b:1']}),
+     "no job 'wrokers' in TF_CONFIG; did you mean 'worker'?"),
+    (tf_config({'worker': ['a:1'], 'pss': ['b:1']}), "did you mean 'ps'?"),
+    (tf_config({'worker': ['a:1']}, 'boss'), 'with a type of chief'),
+    (tf_config({'worker': ['a:1']}, 'chief'), 'the cluster has no chief'),
+    (tf_config({'chief': ['a:1']}, 'worker'), 'the cluster has no worker'),
+    (tf_config({'worker': ['a:1']}, 'worker', 1), 'worker 0 to 0'),
+    ('{"clutser": {"worker": ["a:1", "b:1"]}}', "did you mean 'cluster'?"),
+    ('{"cluster": {"worker": ["a:1", "b:1"]}, "tsk": {"type": "worker"}}',
+     "TF_CONFIG has no key 'tsk'; did you mean 'task'?"),
+    ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "indx": 1}}',
+     "did you mean 'index'?"),
 ])
 def test_a_wrong_tf_config_is_one_line(text, words):
   with pytest.raises(diagnostics.UserError) as error:

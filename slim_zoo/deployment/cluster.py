@@ -9,12 +9,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slim_zoo.diagnostics import UserError
+from slim_zoo.diagnostics import UserError, suggestion, unknown_name
 
 WORKER, PS, EVALUATOR = 'worker', 'ps', 'evaluator'
 JOBS = (WORKER, PS, EVALUATOR)
 # Names of the chief's job in TF_CONFIG; older services write 'master'.
 _CHIEFS = ('chief', 'master')
+_NAMES = (*_CHIEFS, *JOBS)
+# What is read of TF_CONFIG; services add other keys.
+_KEYS = ('cluster', 'task', 'type', 'index')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,17 +111,21 @@ def from_tf_config(text: str | None) -> Cluster | None:
   except ValueError as error:
     raise UserError(f'TF_CONFIG is not JSON: {error}') from error
   jobs, task = _section(content, 'cluster'), _section(content, 'task')
+  for name in jobs:
+    if name not in _NAMES:
+      raise unknown_name('job', name, _NAMES, ' in TF_CONFIG')
   chiefs = [address for job in _CHIEFS for address in _job(jobs, job)]
   if len(chiefs) > 1:
     raise UserError(f'TF_CONFIG has {len(chiefs)} chiefs: expected at most one')
   workers = (*chiefs, *_job(jobs, WORKER))
   servers = _job(jobs, PS)
-  if len(workers) <= 1 and not servers and task.get('type') != EVALUATOR:
+  is_alone = len(workers) <= 1 and not servers and task.get('type') != EVALUATOR
+  if is_alone and not (workers and task):
     return None
-  job, index = task.get('type'), task.get('index', 0)
+  job, index = _value(task, 'type', None), _value(task, 'index', 0)
   if isinstance(index, str) and index.isdecimal():
     index = int(index)
-  if job not in (*JOBS, *_CHIEFS) or not isinstance(index, int):
+  if job not in _NAMES or not isinstance(index, int):
     raise UserError(
         f'TF_CONFIG: the task {json.dumps(task)} is none: expected "task":'
         ' {"type": ..., "index": ...}, with a type of chief, worker, ps or evaluator')
@@ -129,20 +136,30 @@ def from_tf_config(text: str | None) -> Cluster | None:
     raise UserError(
         f'TF_CONFIG: the task is {job} {index}, but the cluster has'
         + (f' {job} 0 to {count - 1}' if count else f' no {job}'))
+  if is_alone:
+    return None
   if job == WORKER:
     index += len(chiefs)
   return Cluster(workers, servers, PS if job == PS else WORKER, index)
 
 
 def _section(content: Any, name: str) -> Mapping:
-  section = content.get(name) if isinstance(content, Mapping) else None
-  if section is None and isinstance(content, Mapping):
-    return {}
+  section = _value(content, name, {}) if isinstance(content, Mapping) else None
   if not isinstance(section, Mapping):
     raise UserError(
         f'TF_CONFIG has no "{name}" of the form {{...}}: expected'
         ' {"cluster": {...}, "task": {...}}')
   return section
+
+
+def _value(content: Mapping, name: str, default: Any) -> Any:
+  """Returns a value of TF_CONFIG; a key with a similar name is a fault."""
+  if content.get(name) is not None:
+    return content[name]
+  for key in content:
+    if key not in _KEYS and suggestion(key, [name]):
+      raise UserError(f"TF_CONFIG has no key '{key}'{suggestion(key, [name])}")
+  return default
 
 
 def _job(jobs: Mapping, name: str) -> Sequence[str]:
