@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
+from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import layer_devices, model_deploy
 from slim_zoo.nets import resnet_v1, vgg
 from slim_zoo.tf_compat import slim, tf
@@ -96,7 +97,15 @@ def test_the_banner_shows_the_parameters_of_each_device(digits_dir, tmp_path):
     ({'layer_devices': 'LeNet/fc3'}, 'SCOPE:NUMBER'),
     ({'layer_devices': 'LeNet/fc3:0.5'}, 'expected the number of a device'),
     ({'layer_devices': 'LeNet/fc3:1', 'num_clones': 2}, '--num_clones=2'),
+    ({'layer_devices': 'LeNet/fc3:1,LeNet/fc4:1,LeNet/fc3:0'},
+     "'LeNet/fc3' is there 2 times"),
+    ({'layer_devices': 'LeNet/fc3:100000'}, 'expected a number from 0 to'),
+    ({'layer_devices': 'LeNet/fc33:1'}, "did you mean 'LeNet/fc3'?"),
 ])
-def test_wrong_layer_devices_are_one_line(digits_dir, tmp_path, flags, words):
-  scripts.answer(scripts.run('train_image_classifier', **on_digits(digits_dir),
-                             train_dir=tmp_path, **flags), '--layer_devices', words)
+def test_wrong_layer_devices_are_one_line(digits_dir, flags, words):
+  config = TrainConfig.from_options({**on_digits(digits_dir), **flags})
+  with pytest.raises(diagnostics.UserError) as error:
+    config.check()
+  assert str(error.value).startswith('--layer_devices')
+  assert words in str(error.value)
+  assert '\n' not in str(error.value)

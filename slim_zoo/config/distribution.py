@@ -1,14 +1,18 @@
 """Options of the machines: clones on the devices of one machine, several processes."""
 
 import dataclasses
+import math
 import os
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import variables
 from slim_zoo.config.options import Group, option, pairs
 from slim_zoo.deployment.cluster import EVALUATOR, JOBS, PS, WORKER, Cluster
 
 # The value of --cluster for processes that srun starts.
 SLURM = 'slurm'
+# A machine has at most as many GPUs as processors, or so many.
+_USUAL_DEVICES = 8
 
 
 def quiet_environment() -> None:
@@ -28,9 +32,11 @@ class Distribution(Group):
       ' its number as --task. Or slurm, for processes that srun starts. Without'
       ' flags, the environment variable TF_CONFIG names the processes.')
   worker_hosts: str = option(
-      '', 'HOST:PORT of each worker, comma-separated, together with --ps_hosts.')
+      '', 'HOST:PORT of each worker, comma-separated. With --ps_hosts, parameter'
+      ' servers update the weights; without it, this is --cluster.')
   ps_hosts: str = option(
-      '', 'HOST:PORT of each parameter server, comma-separated.')
+      '', 'HOST:PORT of each parameter server, comma-separated, together with'
+      ' --worker_hosts.')
   job_name: str = option(
       'worker', 'What this process is: a worker trains, a ps keeps variables, an'
       ' evaluator evaluates every checkpoint.', choices=JOBS)
@@ -126,6 +132,22 @@ class Distribution(Group):
     # Without filters, '/job:worker' may be the device of any worker.
     return (('/job:ps', f'/job:worker/task:{self.task}') if self.num_ps_tasks else ())
 
+  def given(self, name: str) -> str:
+    """Returns an option and its value, as the user named them.
+
+    A cluster sets the counts of the processes: then it is the option of the cluster.
+    """
+    sources = {'worker_replicas': ('cluster', 'worker_hosts'),
+               'num_ps_tasks': ('ps_hosts',)}.get(name, ())
+    if self.own_cluster is not None:
+      for source in sources:
+        if getattr(self, source):
+          return f'--{source}={getattr(self, source)}'
+      if sources and not self.cluster:
+        return 'the processes of TF_CONFIG'
+    value = getattr(self, name)
+    return f'--{name}' if value is True else f'--{name}={value}'
+
   def set_environment(self) -> None:
     """Sets environment variables that TensorFlow reads when it is imported."""
     if self.own_cluster is not None or self.cluster == SLURM:
@@ -164,15 +186,45 @@ class Distribution(Group):
           ' workers, --cluster=HOST:PORT,..., or, with a --master that was started'
           ' elsewhere, --num_ps_tasks of 1 or more')
 
+  def check_scopes(self, model_name: str) -> None:
+    """Refuses a scope of --layer_devices that has no variable.
+
+    Args:
+      model_name: a network of the catalog. Of one without stored variables, the scopes
+        are checked when it is built.
+
+    Raises:
+      UserError: the first one.
+    """
+    network = variables.load().get(model_name) if self.layer_devices else None
+    for scope in self.numbers_of_layers if network else ():
+      if not any(name.startswith(scope) for name in network.shapes):
+        known = dict.fromkeys(name.rpartition('/')[0] for name in network.shapes)
+        raise diagnostics.UserError(
+            f"--layer_devices: '{scope}' begins the name of no variable of"
+            f' {model_name}{diagnostics.suggestion(scope, known)}')
+
   def _check_layers(self):
-    for scope, number in pairs('layer_devices', self.layer_devices, 'SCOPE:NUMBER'):
+    parts = pairs('layer_devices', self.layer_devices, 'SCOPE:NUMBER')
+    scopes = [scope for scope, _ in parts]
+    # The processors of a server in another process are not known here.
+    count = math.inf if self.master else max(os.cpu_count() or 1, _USUAL_DEVICES)
+    for scope, number in parts:
       if number != int(number):
         raise diagnostics.UserError(
             f'--layer_devices={scope}:{number:g}: expected the number of a device')
+      if scopes.count(scope) > 1:
+        raise diagnostics.UserError(
+            f"--layer_devices={self.layer_devices}: '{scope}' is there"
+            f' {scopes.count(scope)} times: name one device for it')
+      if number >= count:
+        raise diagnostics.UserError(
+            f'--layer_devices={scope}:{number:g}: this machine cannot have so many'
+            f' devices: expected a number from 0 to {count - 1}')
     for name, largest in (('num_clones', 1), ('num_ps_tasks', 0)):
       if self.layer_devices and getattr(self, name) > largest:
         raise diagnostics.UserError(
-            f'--layer_devices with --{name}={getattr(self, name)}: the layers of one'
+            f'--layer_devices with {self.given(name)}: the layers of one'
             ' clone run on several devices; start a worker for each clone instead')
 
   def without_effect(self) -> dict[str, str]:

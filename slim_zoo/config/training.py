@@ -57,6 +57,7 @@ class TrainConfig(Config):
       return  # It needs no data.
     self.run.check()
     self.network.check()
+    self.distribution.check_scopes(self.network.model_name)
     self.data.check()
     self.data.check_service(
         self.distribution, self.reproducibility.deterministic)
