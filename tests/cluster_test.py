@@ -12,6 +12,7 @@ from slim_zoo import diagnostics
 from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import cluster, servers
+from slim_zoo.tasks import job as task_job
 from slim_zoo.tf_compat import tf
 from tests import jobs, scripts
 from tests.conftest import ROOT, on_digits
@@ -153,6 +154,27 @@ def test_contradictions_are_one_line(text, options, words):
   assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize(('options', 'words'), [
+    ({'data_service': 'grpc://a:1'}, '--data_service=grpc://a:1 with {ps}'),
+    ({'deterministic': True}, '--deterministic with {ps}'),
+    ({'precision': 'float16'}, '--precision=float16 with {ps}'),
+    ({'precision': 'auto'}, '--precision=auto with {ps}'),
+    ({'layer_devices': 'LeNet/fc3:1'}, '--layer_devices with {ps}'),
+])
+@pytest.mark.parametrize(('text', 'processes', 'name'), [
+    (None, {'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, '--ps_hosts=b:1'),
+    (tf_config({'worker': ['a:1'], 'ps': ['b:1']}), {}, 'the processes of TF_CONFIG'),
+])
+def test_a_refused_option_is_one_that_was_given(
+    digits_dir, options, words, text, processes, name):
+  config = adopt_cluster(
+      TrainConfig.from_options({**on_digits(digits_dir), **processes, **options}),
+      {} if text is None else {'TF_CONFIG': text})
+  with pytest.raises(diagnostics.UserError) as error:
+    config.check()
+  assert words.format(ps=name) in str(error.value)
+
+
 def slurm(monkeypatch, rank, node='n2', nodes='n[1-2]', tasks='2(x2)'):
   for name, value in {
       'PROCID': rank, 'STEP_NUM_TASKS': 4, 'STEP_NODELIST': nodes, 'JOB_ID': 7,
@@ -169,6 +191,15 @@ def test_slurm(monkeypatch, num_ps_tasks, rank, expected):
   every = ['n1:20007', 'n1:20008', 'n2:20007', 'n2:20008']
   assert [*found.parameter_servers, *found.workers] == every
   assert (found.job_name, found.task) == expected
+
+
+def test_options_are_compared_with_the_processes_of_slurm(digits_dir, monkeypatch):
+  slurm(monkeypatch, 3)
+  config = TrainConfig.from_options(
+      {**on_digits(digits_dir), 'cluster': 'slurm', 'deterministic': True})
+  config.check()
+  with pytest.raises(diagnostics.UserError, match='--deterministic with 4 workers'):
+    task_job.resolved(config)
 
 
 def test_slurm_is_refused_in_one_line(monkeypatch):

@@ -174,7 +174,7 @@ def check_cards(straight, interrupted):
 
 @pytest.mark.parametrize(('flags', 'words'), [
     ({'sync_replicas': True}, '--sync_replicas='),
-    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, '--num_ps_tasks=1'),
+    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, '--ps_hosts=b:1'),
     ({'cluster': 'a:1,b:1'}, '2 workers'),
     ({'master': 'grpc://localhost:1'}, '--master=')])
 def test_what_cannot_be_deterministic_is_refused(digits_dir, tmp_path, flags, words):

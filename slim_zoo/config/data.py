@@ -125,16 +125,18 @@ class Data(Records):
       cluster.check_address(self.service_address)
     except diagnostics.UserError as error:
       raise diagnostics.UserError(f'{flag}: {error}') from error
-    for name, value, cause in (
-        ('deterministic', deterministic, 'the order of its images is not repeatable'),
-        ('cache_dir', self.cache_dir, 'the service reads the records themselves'),
-        ('master', distribution.master, 'the steps have to run in this process'),
-        ('num_ps_tasks', distribution.num_ps_tasks, 'workers of parameter servers come'
-         ' and go, so they cannot share the jobs of the service')):
-      if value:
-        shown = '' if value is True else f'={value}'
+    for other, is_given, cause in (
+        ('--deterministic', deterministic, 'the order of its images is not repeatable'),
+        (f'--cache_dir={self.cache_dir}', self.cache_dir,
+         'the service reads the records themselves'),
+        (distribution.given('master'), distribution.master,
+         'the steps have to run in this process'),
+        (distribution.given('num_ps_tasks'), distribution.num_ps_tasks,
+         'workers of parameter servers come and go, so they cannot share the jobs of'
+         ' the service')):
+      if is_given:
         raise diagnostics.UserError(
-            f'{flag} with --{name}{shown}: {cause}; leave one of them out')
+            f'{flag} with {other}: {cause}; leave one of them out')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Precision(Group):
     for name in ('sync_replicas', 'num_ps_tasks'):
       if self.scales_loss and getattr(distribution, name):
         raise diagnostics.UserError(
-            f'--precision=float16 with --{name}={getattr(distribution, name)}:'
+            f'--precision=float16 with {distribution.given(name)}:'
             ' one loss scale cannot serve several workers; take'
             ' --precision=bfloat16, which needs none')
 
@@ -119,11 +119,10 @@ class Precision(Group):
     if self.wanted != 'auto':
       return
     for name, usual in (('master', ''), ('num_ps_tasks', 0), ('worker_replicas', 1)):
-      value = getattr(distribution, name)
-      if value != usual:
+      if getattr(distribution, name) != usual:
         raise diagnostics.UserError(
-            f'--precision=auto with --{name}={value}: auto times the steps of one'
-            ' process; name --precision=float32 or --precision=bfloat16')
+            f'--precision=auto with {distribution.given(name)}: auto times the steps of'
+            ' one process; name --precision=float32 or --precision=bfloat16')
 
   def describe(self) -> list[str]:
     """Returns the lines of the banner."""

@@ -45,7 +45,7 @@ class Reproducibility(Group):
         ('num_ps_tasks', 'the updates of several workers come in any order'),
         ('sync_replicas', 'the gradients of several workers come in any order'),
         ('master', 'a server in another process decides how it computes')):
-      value = getattr(distribution, name)
-      if value:
+      if getattr(distribution, name):
         raise diagnostics.UserError(
-            f'--deterministic with --{name}={value}: {cause}; leave one of them out')
+            f'--deterministic with {distribution.given(name)}: {cause}; leave one of'
+            ' them out')

@@ -32,14 +32,16 @@ def resolved(config: TrainConfig) -> TrainConfig:
   """Returns a config with the processes that srun started, for --cluster=slurm.
 
   Raises:
-    UserError: srun did not start this process.
+    UserError: srun did not start this process, or options do not fit its processes.
   """
   if config.distribution.cluster != SLURM:
     return config
   processes = servers.from_slurm(config.distribution.num_ps_tasks)
   if processes is None:
     return divide_global_batch(config)
-  return clusters.adopt(config, processes, 'Slurm')
+  adopted = clusters.adopt(config, processes, 'Slurm')
+  adopted.check()  # Before, the number of workers was not known.
+  return adopted
 
 
 def start_server(config: TrainConfig):
