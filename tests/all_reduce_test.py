@@ -174,7 +174,8 @@ def test_a_run_keeps_its_global_batch_with_other_workers(digits_dir, tmp_path):
 
 
 @pytest.mark.parametrize(('killed', 'left'), [
-    (('worker', 0), ('chief', 0)), (('chief', 0), ('worker', 0))])
+    (('worker', 0), ('chief', 0)),
+    pytest.param(('chief', 0), ('worker', 0), marks=jobs.on_demand)])
 def test_a_dead_peer_is_named_in_one_line(digits_dir, tmp_path, killed, left):
   with job_of_two(tmp_path, digits_dir) as job:
     job.start_all()
@@ -185,6 +186,7 @@ def test_a_dead_peer_is_named_in_one_line(digits_dir, tmp_path, killed, left):
   scripts.answer(done, f'{name} ({job.cluster[killed[0]][0]}) has ended', code=1)
 
 
+@jobs.on_demand
 def test_a_worker_that_hangs_ends_the_others(digits_dir, tmp_path):
   with job_of_two(tmp_path, digits_dir, worker_timeout_secs=15) as job:
     job.start_all()

@@ -156,6 +156,7 @@ def test_two_workers_and_then_one_train_through_the_service(
   assert 'resumes step 20' in alone.stdout
 
 
+@jobs.on_demand
 def test_a_service_that_is_lost_is_named_and_a_signal_ends_the_run(
     digits_dir, tmp_path):
   with service_of(1) as (process, address):

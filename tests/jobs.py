@@ -2,10 +2,17 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 
+import pytest
+
 from tests import scripts
+
+# One short case of each kind is always tested.
+on_demand = pytest.mark.skipif(
+    'JOB_CASES' not in os.environ, reason='takes minutes: set JOB_CASES=1')
 
 
 def free_addresses(count):

@@ -1,10 +1,9 @@
 """Less usual jobs with parameter servers: counts of servers and gradients, --master.
 
-  JOB_CASES=1 python -m pytest tests/ps_cases_test.py   # all of them, some minutes
+  JOB_CASES=1 python -m pytest tests/ps_cases_test.py   # all of them, 10 minutes
 """
 
 import contextlib
-import os
 import re
 import signal
 import socket
@@ -24,8 +23,6 @@ from tests import jobs, scripts, small_updates
 from tests.conftest import ROOT, on_digits
 
 SECONDS = 240
-ALL = 'JOB_CASES' in os.environ
-on_demand = pytest.mark.skipif(not ALL, reason='takes minutes: set JOB_CASES=1')
 
 
 def flags_of(digits_dir, tmp_path, **flags):
@@ -55,9 +52,10 @@ def wait_for_another(process, words):
 
 CASES = [
     pytest.param(2, True, 1, id='several servers, fewer gradients than workers'),
-    pytest.param(1, True, 3, id='more gradients than workers', marks=on_demand),
-    pytest.param(2, True, 2, id='several servers', marks=on_demand),
-    pytest.param(2, False, None, id='several servers, asynchronous', marks=on_demand)]
+    pytest.param(1, True, 3, id='more gradients than workers', marks=jobs.on_demand),
+    pytest.param(2, True, 2, id='several servers', marks=jobs.on_demand),
+    pytest.param(2, False, None, id='several servers, asynchronous',
+                 marks=jobs.on_demand)]
 
 
 @pytest.mark.parametrize(('servers', 'sync', 'aggregated'), CASES)
@@ -79,7 +77,7 @@ def test_a_job_comes_to_its_end(digits_dir, tmp_path, servers, sync, aggregated)
   assert [step // 10 for step in validated][:3] == [1, 2, 3]
 
 
-@on_demand
+@jobs.on_demand
 @pytest.mark.parametrize('sync_replicas', [False, True])
 def test_servers_that_another_program_started(digits_dir, tmp_path, sync_replicas):
   addresses = jobs.free_addresses(3)
@@ -103,7 +101,7 @@ def test_servers_that_another_program_started(digits_dir, tmp_path, sync_replica
   check_ended(done, tmp_path / 'run', 30, last_steps=3)
 
 
-@on_demand
+@jobs.on_demand
 @pytest.mark.parametrize('servers', [1, 2])
 def test_a_synchronous_chief_that_waits(digits_dir, tmp_path, servers):
   """It names the worker, notices that a server came back, and answers a signal."""

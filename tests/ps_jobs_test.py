@@ -93,7 +93,8 @@ def more_steps(*processes):
       time.sleep(0.02)
 
 
-@MODES
+@pytest.mark.parametrize('sync_replicas', [
+    False, pytest.param(True, marks=jobs.on_demand)], ids=['async', 'sync'])
 def test_every_process_of_a_job_may_end_and_come_back(
     digits_dir, tmp_path, sync_replicas):
   folder = tmp_path / 'run'
