@@ -41,7 +41,8 @@ def page(rows: list[comparison.Row], gpus: list[str]) -> str:
       ' combinations of one network run in turn in each round. The ratio is the rate'
       ' in images per second relative to the first combination: the median of the'
       ' rounds, with an interval of 90% or more. A ratio whose interval contains 1 is'
-      ' equal. The line "again" is the first combination a second time.',
+      ' equal, or undecided if its ends differ by more than a factor of 2. The line'
+      ' "again" is the first combination a second time.',
       f'{comparison.conditions(gpus)}; {FLAGS.rounds} rounds.',
       f'    {paired_runs.command_line("gpu")}', comparison.table(rows)]) + '\n'
 

@@ -189,8 +189,8 @@ def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',)) -> str:
           rounds < ratios.FEWEST_ROUNDS)]
   warning = f". DO NOT PUBLISH: {', and '.join(faults)}" if faults else ''
   return (f'{machine.description(machine.describe(packages))}; {idle}; {rounds} rounds,'
-          ' intervals of 90% or more, a ratio whose interval contains 1 is equal'
-          f'{warning}')
+          ' intervals of 90% or more, a ratio whose interval contains 1 is equal, or'
+          f' undecided if its ends differ by more than a factor of 2{warning}')
 
 
 def table(headings: Sequence[str], lines: Iterable[Sequence[str]],

@@ -128,7 +128,8 @@ def draw(runs: paired_runs.Runs, rivals: list[str], path: str) -> bool:
   if groups:
     charts.write_intervals(
         path, "This project's rate over that of", groups,
-        'ratio of rates, above 1: this project is faster; empty circles: equal',
+        'ratio of rates, above 1: this project is faster; empty circles: equal,'
+        ' or undecided',
         paired_runs.conditions(runs), line_at=1.0)
   return bool(groups)
 

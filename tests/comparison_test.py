@@ -43,7 +43,8 @@ def test_all_combinations_are_in_one_table(tmp_path):
   # This network is computed with channels last on a CPU.
   for row in (rows[2], rows[4]):
     assert row[5:7] == ['-', '-']
-    assert row[7].startswith('not run: --data_format=NCHW: lenet is built for NHWC')
+    assert row[7] == 'not run: see 1.'
+  assert done.stdout.count('--data_format=NCHW: lenet is built for NHWC') == 1
   assert rows[0][7] == '1'
   for row in (rows[1], rows[3]):
     assert float(row[5].replace(',', '')) > 0
@@ -101,8 +102,14 @@ def test_a_rate_is_of_the_images_of_all_clones():
 def test_a_combination_that_cannot_run_has_a_reason():
   rows = compare(Workers(lambda number: 1.0, {1: 'there | is no kernel'}))
   assert [row.reason for row in rows] == [None, None, 'there | is no kernel', None]
-  # A bar in a cell would begin another one.
-  assert 'not run: there \\| is no kernel' in comparison.table(rows)
+
+
+def test_a_reason_of_several_rows_is_printed_once_below_the_table():
+  rows = compare(Workers(lambda number: 1.0, {1: 'there | is no kernel'})) * 2
+  table, _, notes = comparison.table(rows).partition('\n\n')
+  assert notes == '1. there | is no kernel'
+  assert table.count('not run: see 1.') == 2
+  assert len({line.count('|') for line in table.splitlines()}) == 1
 
 
 def test_without_the_first_combination_there_are_times_and_no_ratios():

@@ -291,14 +291,16 @@ class _Worker:
 
 
 def table(rows: Sequence[Row]) -> str:
-  """Returns the rows as a Markdown table whose columns are aligned in a terminal."""
-  names = list(rows[0].values)
+  """Returns the rows as a Markdown table whose columns are aligned in a terminal.
+
+  The reasons of what was not run are numbered, below the table: many rows share one.
+  """
+  names, reasons = list(rows[0].values), list(dict.fromkeys(
+      row.reason for row in rows if row.reason is not None))
   headings = ('network', 'batch', 'what', *names, 'ms / batch', 'images/s',
               'rate, relative to the first')
-  lines = [headings, *(_cells(row) for row in rows)]
-  # The reasons are long, and in the last column.
-  widths = [max(len(line[index]) for line in lines) for index in range(
-      len(headings) - 1)] + [len(headings[-1])]
+  lines = [headings, *(_cells(row, reasons) for row in rows)]
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   first_number = len(headings) - 3
   shown = [' | '.join(
       cell.rjust(width) if first_number <= index < len(headings) - 1
@@ -308,16 +310,18 @@ def table(rows: Sequence[Row]) -> str:
   rule = ' | '.join(
       '-' * (width - 1) + ':' if first_number <= index < len(headings) - 1
       else '-' * width for index, width in enumerate(widths))
-  return '\n'.join(f'| {line} |' for line in (shown[0], rule, *shown[1:]))
+  notes = [f'{number}. {reason}' for number, reason in enumerate(reasons, 1)]
+  return '\n'.join([*(f'| {line} |' for line in (shown[0], rule, *shown[1:])),
+                    *([''] if notes else []), *notes])
 
 
-def _cells(row):
+def _cells(row, reasons):
   values = [_shown(value) for value in row.values.values()]
   if row.is_control:
     values[0] += f' {_CONTROL}'
   cells = (row.network, str(row.batch_size), _TITLES[row.what], *values)
   if row.reason is not None:
-    return (*cells, '-', '-', f'not run: {row.reason}'.replace('|', '\\|'))
+    return (*cells, '-', '-', f'not run: see {reasons.index(row.reason) + 1}.')
   return (*cells, f'{row.seconds * 1e3:,.4g}', f'{row.images_per_second:,.4g}',
           '1' if row.ratio is None else row.ratio.text())
 

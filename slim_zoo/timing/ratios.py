@@ -11,6 +11,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 FEWEST_ROUNDS = 5
+# An interval whose ends differ by more than this factor says nothing.
+_WIDEST = 2.0
 _CONFIDENCE = 0.9
 
 
@@ -35,6 +37,12 @@ class Ratio:
     """Whether both may be equal: the interval contains 1 or does not exist."""
     return self.rounds < FEWEST_ROUNDS or self.low <= 1 <= self.high
 
+  @property
+  def is_undecided(self) -> bool:
+    """Whether both may be equal, and as well very different: the interval is wide."""
+    return (self.rounds >= FEWEST_ROUNDS and self.is_equal
+            and self.high > _WIDEST * self.low)
+
   def times(self, factor: float) -> 'Ratio':
     """Returns the ratio multiplied by a positive number."""
     return Ratio(
@@ -43,11 +51,13 @@ class Ratio:
   def text(self, digits: int = 2) -> str:
     """Returns '1.24 (1.20 to 1.31)', or 'equal (0.97 to 1.03)'.
 
+    An interval around 1 that is wider than a factor of 2 is 'undecided (0.40 to 1.20)'.
     With fewer than five rounds there is no interval: '1.24 (2 rounds)'.
     """
     if self.rounds < FEWEST_ROUNDS:
       return f"{self.median:.{digits}f} ({self.rounds} round{'s'[:self.rounds != 1]})"
-    shown = 'equal' if self.is_equal else f'{self.median:.{digits}f}'
+    shown = ('undecided' if self.is_undecided else 'equal' if self.is_equal
+             else f'{self.median:.{digits}f}')
     return f'{shown} ({self.low:.{digits}f} to {self.high:.{digits}f})'
 
 
