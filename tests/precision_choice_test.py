@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ from slim_zoo.prediction import precise_model
 from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.computation_test import Clock
-from tests.conftest import on_digits
+from tests.conftest import ROOT, on_digits
 
 CHOSEN = r'--precision=auto: (float32|bfloat16), \S+'
 
@@ -160,6 +162,17 @@ def test_float16_of_finished_networks_is_for_gpus(monkeypatch):
   monkeypatch.setattr(graph_rewrite, 'is_on_gpu', lambda device='': False)
   with pytest.raises(diagnostics.UserError, match=r'float16.*use --precision=bfloat16'):
     graph_rewrite.check('float16')
+
+
+def test_what_xla_compiles_is_in_bfloat16_too():
+  skip_without_rewriter()
+  program = ('from slim_zoo.deployment import computation, graph_rewrite;'
+             " computation.check_xla(); graph_rewrite.check('bfloat16')")
+  done = subprocess.run(
+      [sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True,
+      check=False, env={
+          **os.environ, 'TF_XLA_FLAGS': '--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit'})
+  assert done.returncode == 0, done.stderr
 
 
 # --- The choice.

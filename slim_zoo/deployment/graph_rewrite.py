@@ -10,8 +10,10 @@ graph runs in float32 in one session and in bfloat16 in another one.
 
 import os
 
+import numpy as np
+
 from slim_zoo import diagnostics
-from slim_zoo.deployment import session_configs, small_trials
+from slim_zoo.deployment import computation, session_configs, small_trials
 from slim_zoo.files.user_cache import UserCache
 from slim_zoo.tf_compat import tf
 
@@ -88,7 +90,19 @@ def is_on_gpu(device: str = '') -> bool:
 
 
 def _has_effect(dtype, device):
-  """Returns whether a convolution has the type in a session of that precision."""
+  """Returns whether convolutions have the type in a session of that precision.
+
+  What XLA compiles has no nodes that show a type, but the values are rounded.
+  """
+  nodes, values = _convolve(dtype, device)
+  wanted = tf.as_dtype(dtype).as_datatype_enum
+  if any(node.op in computation.COMPILED for node in nodes):
+    return not np.array_equal(values, _convolve(FLOAT32, device)[1])
+  return any('Conv2D' in node.op and node.attr['T'].type == wanted for node in nodes)
+
+
+def _convolve(dtype, device):
+  """Returns (nodes that ran, values) of convolutions in a session of a precision."""
   metadata = tf.RunMetadata()
   config = set_precision(session_configs.session_config(), dtype)
   with tf.Graph().as_default(), tf.device(device):
@@ -98,9 +112,8 @@ def _has_effect(dtype, device):
     for _ in range(2):
       result = tf.nn.relu(tf.nn.conv2d(result, tf.ones([3, 3, 8, 8]), 1, 'SAME'))
     with tf.Session(config=config) as session:
-      session.run(result, {images: [[[[1.0] * 8] * 16] * 16] * 4},
-                  options=tf.RunOptions(output_partition_graphs=True),
-                  run_metadata=metadata)
-  wanted = tf.as_dtype(dtype).as_datatype_enum
-  return any(node.attr['T'].type == wanted for part in metadata.partition_graphs
-             for node in part.node if 'Conv2D' in node.op)
+      # This number is no number of 16 bits.
+      values = session.run(
+          result, {images: np.full(images.shape, 1.001)},
+          options=tf.RunOptions(output_partition_graphs=True), run_metadata=metadata)
+  return [node for part in metadata.partition_graphs for node in part.node], values
