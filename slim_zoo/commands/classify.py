@@ -12,8 +12,9 @@ Images are read as slim-zoo convert-images stores them (upright, the first frame
 those that move, transparency as white or black) and preprocessed as in an evaluation,
 so that both give the same answer. Those of more than 100 million pixels are not read.
 
-Exit codes: 0, all images were classified; 1, none, or a mistake of the command's;
-2, a wrong flag; 3, some files were skipped, each with a line that says why.
+Exit codes: 0, all images were classified; 1, none, or an error, such as flags that do
+not fit together; 2, an unknown flag or a wrong value; 3, some files were skipped, each
+with a line that says why.
 """
 
 import os

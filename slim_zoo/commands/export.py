@@ -7,8 +7,8 @@ Preprocessing and the names of the classes go into the export. It is loaded agai
 a process of its own and asked about real images: it is kept if it says what the
 checkpoint says, and removed otherwise.
 
-Exit codes: 0, all formats are written and right; 1, one is not, or a mistake of the
-command's; 2, a wrong flag.
+Exit codes: 0, all formats are written and right; 1, one is not, or an error, such as
+flags that do not fit together; 2, an unknown flag or a wrong value.
 """
 
 from slim_zoo import start_up

@@ -8,9 +8,10 @@ Knows the network by its variables, whatever its class count, with and without
 auxiliary head, moving averages and optimizer slots. Reads every value. --dump writes
 the values of any checkpoint of TensorFlow 1 to a file that NumPy or safetensors reads.
 
-Exit codes: 0, a network of the zoo and sound; 1, no checkpoint, or a damaged one, or
-values that are not finite; 2, a wrong flag; 3, no network of the zoo: the nearest and
-what differs are shown. With --dump, the code is 0 for any network.
+Exit codes: 0, a network of the zoo and sound; 1, no checkpoint, or a damaged one,
+values that are not finite, or flags that do not fit together; 2, an unknown flag or a
+wrong value; 3, no network of the zoo: the nearest and what differs are shown. With
+--dump, the code is 0 for any network.
 """
 
 import json

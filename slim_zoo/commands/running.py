@@ -105,10 +105,11 @@ def command_line(argv: list[str]) -> list[str]:
 def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   """Runs an absl `main(argv)`; a user's mistake becomes one line on stderr.
 
-  A `UserError` ends the program with its `exit_code`, a failed file operation or
-  memory that is too small with 1, a wrong flag with 2, Ctrl-C with 130 and SIGTERM
-  with 143. A leftover argument is nearly always a flag without its dashes: it is
-  refused, or, by a script that takes arguments, what looks like one.
+  A `UserError`, also for flags that do not fit together, ends the program with its
+  `exit_code`, a failed file operation or memory that is too small with 1, an unknown
+  flag or a wrong value with 2, Ctrl-C with 130 and SIGTERM with 143. A leftover
+  argument is nearly always a flag without its dashes: it is refused, or, by a script
+  that takes arguments, what looks like one.
   Both streams take any name, see `diagnostics.print_any_name`.
 
   Args:

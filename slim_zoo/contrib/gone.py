@@ -48,7 +48,7 @@ GONE = {
     'contrib.memory_stats': 'use tf.compat.v2.config.experimental.get_memory_info',
     'contrib.metrics.streaming_true_positive_rate': 'use tf.metrics.recall',
     'contrib.mixed_precision':
-        'use slim-zoo train --mixed_precision, or a loss scale of your own',
+        'use slim-zoo train --precision=float16, or a loss scale of your own',
     'contrib.model_pruning': 'use the package tensorflow-model-optimization',
     'contrib.nccl': 'use tf.distribute, or slim-zoo train --num_clones',
     'contrib.nn': 'use tf.nn',
