@@ -1,5 +1,7 @@
 """--profile_steps: a trace of the steps that were asked for, and of no others."""
 
+import contextlib
+
 import pytest
 
 from slim_zoo import diagnostics
@@ -41,6 +43,21 @@ def test_a_failure_leaves_no_profiler_running(tmp_path):
 def test_other_steps_are_refused_in_one_line(text):
   with pytest.raises(diagnostics.UserError, match='such as 10:15'):
     Logging(profile_steps=text).check()
+
+
+@pytest.mark.parametrize(('step', 'is_noted'), [(4, False), (5, True)])
+def test_a_resumed_run_says_at_its_start_that_it_is_too_short(capsys, step, is_noted):
+  profile.Profile('', 6, 7, end=10).begin(None, step, None)
+  assert ('this process has 5 steps to do' in capsys.readouterr().out) == is_noted
+
+
+@pytest.mark.parametrize(('text', 'last_step', 'is_refused'), [
+    ('100:200', 60, True), ('61:61', 60, True), ('60:200', 60, False),
+    ('100:200', None, False)])
+def test_steps_behind_the_end_of_the_run_are_refused(text, last_step, is_refused):
+  with (pytest.raises(diagnostics.UserError, match='the run ends before step')
+        if is_refused else contextlib.nullcontext()):
+    Logging(profile_steps=text).check(last_step)
 
 
 def test_steps_are_read():

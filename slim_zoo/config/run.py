@@ -92,13 +92,21 @@ class Logging(Group):
           ' counted from 1, such as 10:15')
     return first, last
 
-  def check(self) -> None:
+  def check(self, max_number_of_steps: int | None = None) -> None:
     """Checks the steps to profile.
 
+    Args:
+      max_number_of_steps: of the run; None: it never ends.
+
     Raises:
-      UserError: they are no such steps.
+      UserError: they are no such steps, or the run ends before the first of them.
     """
-    _ = self.profiled_steps
+    steps = self.profiled_steps
+    if steps and max_number_of_steps and steps[0] > max_number_of_steps:
+      raise diagnostics.UserError(
+          f'--profile_steps={self.profile_steps} with --max_number_of_steps='
+          f'{max_number_of_steps}: the run ends before step {steps[0]}; name earlier'
+          ' steps')
 
   def without_effect(self) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""

@@ -66,7 +66,7 @@ class TrainConfig(Config):
     self.loss.check(self.data.spec(), self.data.labels_offset, self.user_options)
     self.learning_rate.check(self.run.max_number_of_steps, self.user_options)
     self.optimizer.check(self.user_options)
-    self.logging.check()
+    self.logging.check(self.run.max_number_of_steps)
     self.precision.check_names(self.user_options)
     self.precision.check(self.distribution)
     self.quantization.check(self.precision, self.distribution)

@@ -74,7 +74,8 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
   if config.logging.profiled_steps and config.distribution.is_chief:
     # Behind the others, whose work between the steps is no part of a step.
     callbacks.append(profile.Profile(
-        config.run.train_dir, *config.logging.profiled_steps))
+        config.run.train_dir, *config.logging.profiled_steps,
+        config.run.max_number_of_steps))
   return callbacks
 
 

@@ -19,15 +19,19 @@ class Profile(Callback):
     folder: where TensorBoard looks for the run.
     first: the first step that is traced, from 1.
     last: the last one.
+    end: global step that the run ends at; None: it never ends.
   """
 
-  def __init__(self, folder: str, first: int, last: int):
-    self._folder, self._first, self._last = folder, first, last
+  def __init__(self, folder: str, first: int, last: int, end: int | None = None):
+    self._folder, self._first, self._last, self._end = folder, first, last, end
     self._steps, self._is_running = 0, False
     self._mark = contextlib.ExitStack()
 
   def begin(self, session, step: int, writer) -> None:
     """Starts the trace if it begins with the first step."""
+    if self._end is not None and self._end - step < self._first:
+      print(f'note: there will be no profile: this process has {self._end - step} steps'
+            f' to do, and the profile begins with step {self._first}', flush=True)
     self._before_step(step + 1)
 
   def after_step(self, session, step: int) -> None:
