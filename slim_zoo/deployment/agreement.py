@@ -1,18 +1,24 @@
 """Agreement of all-reduce workers: first weights, equal weights, a common last step."""
 
 import dataclasses
-from collections.abc import Sequence, Set
+import functools
+from collections.abc import Callable, Sequence, Set
+from typing import Any
 
 import numpy as np
 
 from slim_zoo.deployment import collectives, peers, servers
 from slim_zoo.deployment.cluster import WORKER, Cluster
+from slim_zoo.deployment.lifelines import Lifelines
 from slim_zoo.diagnostics import UserError
 from slim_zoo.tf_compat import tf
 
 # Requests of a worker to all workers: positions in a vector that is added up over them.
 STOP_BY_SIGNAL, STOP_WITH_REASON, SAVE = range(3)
 _NUM_REQUESTS = 3
+# TensorFlow notices the end of a worker by itself in most operations.
+_SECONDS_AFTER_LOSS = 8.0
+_QUIET_SECONDS, _LINE_SECONDS = 10.0, 30.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +52,46 @@ class Workers:
             for task, address in enumerate(self.cluster.workers)
             if task != self.cluster.task}
 
+  @functools.cached_property
+  def lifelines(self) -> Lifelines:
+    """The connections to the others, opened at the first use, which `meet` makes."""
+    return Lifelines(self.others)
+
   def replica(self, group_key: int, device: str) -> collectives.Replica:
     """Returns this worker's member of a group with one member in each worker."""
     return collectives.Replica(group_key, self.count, device, self.timeout_seconds)
+
+  def run(self, call: Callable[[], Any]) -> Any:
+    """Returns what a call of `Session.run` returns that waits for the other workers.
+
+    It prints what it waits for; signals are handled meanwhile.
+
+    Args:
+      call: the function.
+
+    Raises:
+      UserError: a worker has ended.
+    """
+    lines = 0
+    lost_after = None
+
+    def look(seconds):
+      nonlocal lines, lost_after
+      if seconds > _QUIET_SECONDS + lines * _LINE_SECONDS:
+        lines += 1
+        print(f'waiting for the other workers ({seconds:.0f} s)', flush=True)
+      if self.lifelines.lost() and lost_after is None:
+        lost_after = seconds
+      if lost_after is not None and seconds - lost_after > _SECONDS_AFTER_LOSS:
+        raise self._ended(self.lifelines.lost())
+
+    try:
+      return peers.interruptible(call, look)
+    except tf.errors.OpError as error:
+      raise self.explain(error) or error from error
+
+  def _ended(self, names):
+    return UserError(f'{", ".join(names)} has ended: {self.advice}')
 
   def explain(self, error: tf.errors.OpError) -> UserError | None:
     """Returns the error for the user: which worker does not answer, or what to do.
@@ -63,7 +106,7 @@ class Workers:
     unreachable = peers.silent_soon(
         self.others, 0 if isinstance(error, tf.errors.DeadlineExceededError) else 3.0)
     if unreachable:
-      return UserError(f'{", ".join(unreachable)} has ended: {self.advice}')
+      return self._ended(unreachable)
     if isinstance(error, tf.errors.DeadlineExceededError):
       return UserError(
           f'another worker took no step for {self.timeout_seconds:g} s: look at what'
@@ -95,10 +138,7 @@ class Workers:
             self.cluster)) as session:
           return session.run(gathered)
 
-      try:
-        return peers.interruptible(gather)
-      except tf.errors.OpError as error:
-        raise self.explain(error) or error from error
+      return self.run(gather)
 
 
 class Exchange:
@@ -150,11 +190,7 @@ class Exchange:
         gathered.reshape([len(lengths), -1]), lengths, strict=True)]
 
   def _run(self, session, fetches, values):
-    try:
-      # Signals are handled while it waits.
-      return peers.interruptible(lambda: session.run(fetches, values))
-    except tf.errors.OpError as error:
-      raise self._workers.explain(error) or error from error
+    return self._workers.run(lambda: session.run(fetches, values))
 
 
 class Agreement:
@@ -232,10 +268,7 @@ class Agreement:
           ' the last checkpoint')
 
   def _run(self, session, fetches):
-    try:
-      return session.run(fetches)
-    except tf.errors.OpError as error:
-      raise self.workers.explain(error) or error from error
+    return self.workers.run(lambda: session.run(fetches))
 
 
 def make_requests() -> tf.Variable:

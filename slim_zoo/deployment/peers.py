@@ -9,7 +9,7 @@ from typing import Any
 from slim_zoo.diagnostics import UserError, some
 
 # The first bytes of a client and an empty frame of settings (RFC 9113, section 3.4).
-_HTTP2_PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00'
+HTTP2_PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00'
 _HTTP2_HEADER_BYTES, _HTTP2_SETTINGS = 9, b'\x04'
 _TRY_SECONDS, _BETWEEN_SECONDS = 2.0, 0.3
 # Until the first line about a process that is waited for, and between lines.
@@ -17,11 +17,24 @@ _QUIET_SECONDS, _LINE_SECONDS = 3.0, 30.0
 _NATIVE_THREAD = 'native'
 
 
+def connection(address: str, seconds: float = _TRY_SECONDS) -> socket.socket:
+  """Returns a connection to 'HOST:PORT'.
+
+  Args:
+    address: of a server.
+    seconds: how long it may take.
+
+  Raises:
+    OSError: there is none.
+  """
+  host, _, port = address.rpartition(':')
+  return socket.create_connection((host.strip('[]'), int(port)), seconds)
+
+
 def answers(address: str, seconds: float = _TRY_SECONDS) -> bool:
   """Returns whether a process listens at 'HOST:PORT'."""
-  host, _, port = address.rpartition(':')
   try:
-    with socket.create_connection((host.strip('[]'), int(port)), seconds):
+    with connection(address, seconds):
       return True
   except OSError:
     return False
@@ -33,10 +46,9 @@ def is_stranger(address: str) -> bool:
   TensorFlow's servers speak HTTP/2: they answer its first bytes by a frame of settings.
   A server that does not answer in time may be busy, so it is no stranger.
   """
-  host, _, port = address.rpartition(':')
   try:
-    with socket.create_connection((host.strip('[]'), int(port)), _TRY_SECONDS) as line:
-      line.sendall(_HTTP2_PREFACE)
+    with connection(address) as line:
+      line.sendall(HTTP2_PREFACE)
       answer = line.recv(_HTTP2_HEADER_BYTES, socket.MSG_WAITALL)
   except OSError:
     return False
@@ -106,8 +118,14 @@ def wait_for(peers: Mapping[str, str], seconds: float,
     time.sleep(_BETWEEN_SECONDS)
 
 
-def interruptible(call: Callable[[], Any]) -> Any:
-  """Returns what a call returns; signals are handled while it waits in native code."""
+def interruptible(call: Callable[[], Any],
+                  look: Callable[[float], None] = lambda seconds: None) -> Any:
+  """Returns what a call returns; signals are handled while it waits in native code.
+
+  Args:
+    call: the function. It goes on in its thread if `look` raises an error.
+    look: is called with the seconds of the wait, several times a second.
+  """
   results, errors = [], []
 
   def run():
@@ -118,8 +136,10 @@ def interruptible(call: Callable[[], Any]) -> Any:
 
   thread = native_thread(run)
   thread.start()
+  begin = time.monotonic()
   while thread.is_alive():
     thread.join(0.2)
+    look(time.monotonic() - begin)
   if errors:
     raise errors[0]
   return results[0]

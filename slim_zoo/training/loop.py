@@ -591,7 +591,7 @@ def _watch(options, team, agreement):
   place, inputs = options.place, options.input_servers
   if agreement is not None:
     return step_watch.StepWatch(
-        {**agreement.workers.others, **inputs},
+        {**agreement.workers.others, **inputs}, ended=agreement.workers.lifelines.lost,
         timeout_secs=options.input_timeout_secs if inputs else 0, is_shared=False)
   if not place.master:
     return step_watch.StepWatch(

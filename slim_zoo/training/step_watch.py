@@ -28,6 +28,8 @@ class StepWatch:
     timeout_secs: how long a step may wait for a server or a worker; 0: forever.
     is_shared: whether the variables are on the servers: a step that does not end may
       be left, as a signal asks for, and the other workers go on.
+    ended: returns the names of the processes that have ended and without which a step
+      cannot end, even if they were started again.
 
   Attributes:
     release: ends a step that waits for workers; set while a session is open.
@@ -36,9 +38,9 @@ class StepWatch:
 
   def __init__(self, servers: Mapping[str, str],
                absent: Callable[[], list[str]] = list, timeout_secs: float = 0,
-               is_shared: bool = True):
+               is_shared: bool = True, ended: Callable[[], list[str]] = list):
     self._servers, self._absent = servers, absent
-    self._timeout_secs, self._is_shared = timeout_secs, is_shared
+    self._timeout_secs, self._is_shared, self._lost = timeout_secs, is_shared, ended
     self.release: Callable[[], None] = lambda: None
     self.timed_out = None
     self._since, self._ended = None, threading.Event()
@@ -112,6 +114,9 @@ class StepWatch:
       age = self.age()
       if age < max(_SECONDS_UNTIL_LOOK, self._several_lengths()):
         next_line = 0.0
+      elif self._lost():
+        # TensorFlow may wait for ever, above all before the end of the first step.
+        end(f'{", ".join(self._lost())} has ended')
       elif age > next_line:
         missing = self._missing()
         if missing or age > _SECONDS_BETWEEN_LINES:

@@ -1,0 +1,71 @@
+"""Connections that tell whether another process of a job has ended."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from slim_zoo.deployment import lifelines, peers
+
+_SERVER = '''
+import sys
+from slim_zoo.tf_compat import tf
+server = tf.train.Server({'worker': [f'localhost:{sys.argv[1]}']})
+print('ready', flush=True)
+server.join()
+'''
+
+
+def free_port():
+  with socket.socket() as probe:
+    probe.bind(('localhost', 0))
+    return probe.getsockname()[1]
+
+
+def start_server(port):
+  process = subprocess.Popen([sys.executable, '-c', _SERVER, str(port)],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+  assert process.stdout.readline() == b'ready\n'
+  return process
+
+
+def until(condition, seconds=60):
+  end = time.monotonic() + seconds
+  while not condition() and time.monotonic() < end:
+    time.sleep(0.1)
+  return condition()
+
+
+def test_a_server_that_ended_is_lost_even_if_another_has_its_port():
+  port = free_port()
+  server = start_server(port)
+  lines = lifelines.Lifelines(
+      {'worker 1': f'localhost:{port}', 'absent': f'localhost:{free_port()}'})
+  try:
+    # The handshake of HTTP/2 has a time limit in the server, of a few seconds or more.
+    time.sleep(2)
+    assert not lines.lost()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    server = start_server(port)
+    assert peers.answers(f'localhost:{port}')
+    assert until(lambda: lines.lost() == ['worker 1'])
+  finally:
+    server.kill()
+    server.wait()
+
+
+@pytest.mark.parametrize(('received', 'answers', 'rest'), [
+    (b'', b'', b''),
+    (b'\0\0\0\x04\0\0\0\0\0', b'\0\0\0\x04\x01\0\0\0\0', b''),
+    (b'\0\0\0\x04\x01\0\0\0\0', b'', b''),
+    (b'\0\0\x08\x06\0\0\0\0\0abcdefgh', b'\0\0\x08\x06\x01\0\0\0\0abcdefgh', b''),
+    (b'\0\0\x08\x06\0\0\0\0\0abcd', b'', b'\0\0\x08\x06\0\0\0\0\0abcd'),
+    (b'\0\0\x04\x08\0\0\0\0\0\0\0\0\1\0\0', b'', b'\0\0'),
+], ids=['nothing', 'settings', 'answered', 'ping', 'half a ping', 'another frame'])
+def test_frames_that_want_an_answer_get_one(received, answers, rest):
+  assert lifelines._answers(received) == (answers, rest)
