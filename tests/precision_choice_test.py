@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import slim_zoo
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints import quantization
 from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.config.evaluation import EvaluateConfig
@@ -27,6 +29,7 @@ from slim_zoo.evaluation import precision_choice
 from slim_zoo.files import user_cache
 from slim_zoo.inference import precision_check
 from slim_zoo.prediction import precise_model
+from slim_zoo.tasks import inference_precision
 from slim_zoo.tf_compat import tf
 from tests import scripts
 from tests.computation_test import Clock
@@ -173,6 +176,24 @@ def test_what_xla_compiles_is_in_bfloat16_too():
       check=False, env={
           **os.environ, 'TF_XLA_FLAGS': '--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit'})
   assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(('is_quantized', 'precision', 'taken'), [
+    (True, 'auto', 'float32'), (True, 'float32', 'float32'), (True, 'bfloat16', None),
+    (True, 'float16', None), (False, 'auto', 'auto'), (False, 'bfloat16', 'bfloat16')])
+def test_a_network_that_rounds_computes_in_float32(
+    monkeypatch, is_quantized, precision, taken):
+  monkeypatch.setattr(graph_rewrite, 'check', lambda *_: None)
+  monkeypatch.setattr(processor, 'has_bfloat16', lambda _: True)
+  network = SimpleNamespace(
+      checkpoint='a', quantized=quantization.Quantized(9) if is_quantized else None)
+  if taken is None:
+    with pytest.raises(diagnostics.UserError, match='use --precision=float32'):
+      inference_precision.checked(precision, network)
+    return
+  dtype, notes = inference_precision.checked(precision, network)
+  assert dtype == taken
+  assert len(notes) == (is_quantized and precision == 'auto')
 
 
 # --- The choice.

@@ -66,7 +66,8 @@ class Quantization(Group):
     """
     if not self.is_on:
       return
-    for name, given, value in (('precision', precision.wanted, 'float32'),
+    # Of auto, float32 is taken.
+    for name, given, value in (('precision', precision.dtype, 'float32'),
                                ('data_format', precision.data_format, 'NHWC')):
       if given != value:
         raise diagnostics.UserError(

@@ -47,6 +47,11 @@ class Choice:
     return f'--precision=auto: {self.dtype}, {self.reason}'
 
 
+# Values are rounded to 8 bits, and both roundings together are not measured.
+OF_QUANTIZED = Choice(graph_rewrite.FLOAT32, reason='because a quantized network rounds'
+                      ' its values in float32')
+
+
 def of_factor(factor: float, when: str = '') -> Choice:
   """Returns the choice for a measured factor.
 

@@ -14,11 +14,13 @@ def checked(precision: str, network: TrainedNetwork) -> tuple[str, list[str]]:
     network: with the weights of a checkpoint.
 
   Raises:
-    UserError: another type than float32 for a quantized network; or this machine does
-      not compute finished networks in the type, or is far slower.
+    UserError: bfloat16 or float16 for a quantized network; or this machine does not
+      compute finished networks in the type, or is far slower.
   """
   if precision == graph_rewrite.FLOAT32:
     return precision, []
+  if network.quantized is not None and precision == precision_trial.AUTO:
+    return graph_rewrite.FLOAT32, [precision_trial.OF_QUANTIZED.line()]
   if network.quantized is not None:
     raise diagnostics.UserError(
         f"--precision={precision}, but '{network.checkpoint}' is quantized: its values"

@@ -120,7 +120,7 @@ def _train(config, repeat, server):
   precision = training_precision.choose(
       precision, config.precision, training_graph, batches, devices.clone_device(0),
       config.distribution.num_cpus, training_updates.is_hinted(config),
-      config.devices.settings)
+      config.devices.settings, config.quantization.is_on)
   team = job.team(config.distribution, training_graph)
   weights_source = training_updates.weights_source(config, dataset, num_classes)
   weights_lines, init_fn = start.prepare(*weights_source)

@@ -81,7 +81,8 @@ def plan(precision: Precision, device: str = '', is_here: bool = True,
 def choose(planned: TrainingPrecision, precision: Precision, graph: TrainingGraph,
            images: pipeline.Input, device: str = '', num_cpus: int = 1,
            is_hinted: bool = False,
-           settings: SessionSettings = session_settings.DEFAULTS) -> TrainingPrecision:
+           settings: SessionSettings = session_settings.DEFAULTS,
+           is_quantized: bool = False) -> TrainingPrecision:
   """Returns the types of a run whose graph is built; with auto, times it.
 
   Args:
@@ -93,11 +94,13 @@ def choose(planned: TrainingPrecision, precision: Precision, graph: TrainingGrap
     num_cpus: logical devices that the CPU is divided into.
     is_hinted: whether to say that bfloat16 would be faster than float32.
     settings: of the sessions: memory of GPUs, threads.
+    is_quantized: whether the network rounds its values to 8 bits.
   """
   if precision.wanted != precision_trial.AUTO:
     return _with_hint(planned, graph, device) if is_hinted else planned
-  choice, cache = precision_trial.without_trial(device=device), UserCache(
-      precision_trial.FILE)
+  cache = UserCache(precision_trial.FILE)
+  choice = (precision_trial.OF_QUANTIZED if is_quantized
+            else precision_trial.without_trial(device=device))
   if choice is None:
     key = key_of(graph)
     choice = precision_trial.find(key, cache)
