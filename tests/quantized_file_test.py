@@ -17,7 +17,7 @@ IMAGES = int(os.environ.get('EIGHT_BIT_IMAGES') or 0)
 @pytest.mark.skipif(not IMAGES, reason='on demand: EIGHT_BIT_IMAGES=500')
 @pytest.mark.parametrize(('name', 'size', 'steps', 'quantized_steps', 'rate'), [
     ('lenet', 28, 400, 150, 1e-3), ('mobilenet_v1_025', 48, 600, 200, 4e-3),
-    ('resnet_v1_50', 32, 80, 30, 1e-3)])
+    ('resnet_v1_50', 32, 400, 60, 1e-3)])
 def test_the_file_says_what_the_network_that_rounds_says(
     name, size, steps, quantized_steps, rate, tmp_path):
   trained = quantized_digits.network(name, size)
