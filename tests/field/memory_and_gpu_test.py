@@ -9,11 +9,12 @@ import pytest
 
 import slim_zoo
 from slim_zoo import diagnostics
+from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.deployment import unused_gpus
 from slim_zoo.evaluation import over_split
 from slim_zoo.inference import inference_graph
 from slim_zoo.prediction import checkpoint_model
-from slim_zoo.tasks import training_callbacks
+from slim_zoo.tasks import benchmark, training_callbacks
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import failures
 from tests import scripts
@@ -135,6 +136,17 @@ def test_each_function_names_its_options(
   with pytest.raises(diagnostics.UserError, match='out of memory on GPU:0') as raised:
     calls[name]()
   assert words in str(raised.value)
+
+
+def test_a_benchmark_without_memory_names_its_options(monkeypatch, capsys):
+  monkeypatch.setattr(benchmark, '_time', fail)
+  monkeypatch.setattr(benchmark, '_matrix_rate', lambda _: 1.0)
+  config = BenchmarkConfig.from_options({'networks': 'lenet', 'batch_sizes': '2048'})
+  with pytest.raises(diagnostics.UserError, match='networks failed: lenet'):
+    benchmark.benchmark(config)
+  line, = [line for line in capsys.readouterr().err.splitlines() if 'lenet' in line]
+  assert line.startswith('lenet: skipped: out of memory on GPU:0')
+  assert '--batch_sizes=2048' in line
 
 
 def test_a_step_without_memory_names_the_options_and_the_checkpoint(
