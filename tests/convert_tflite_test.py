@@ -9,8 +9,10 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import identified_network
+from slim_zoo.exporting import to_tflite
 from slim_zoo.inference import inference_graph
 from slim_zoo.weight_conversion import from_tflite
+from tests import quantized_networks
 
 FILES = pathlib.Path(__file__).parent / 'data' / 'tflite'
 
@@ -53,6 +55,22 @@ def test_a_published_file_becomes_a_checkpoint(
   # The file's class is the checkpoint's, but for classes a step apart.
   best = np.take_along_axis(logits, expected.argmax(1)[:, None], 1)[:, 0]
   assert (best >= logits.max(1) - 1.01 * step).all()
+
+
+def test_an_exported_file_with_a_dense_layer_becomes_its_checkpoint(tmp_path):
+  trained, pixels = quantized_networks.make(tmp_path, 'lenet', 28, per_channel=True)
+  file, target = str(tmp_path / 'model.tflite'), str(tmp_path / 'back.ckpt')
+  to_tflite.write(
+      file, 'tflite_int8', trained, inference_graph.of_network(trained))
+  from_tflite.convert('lenet', file, target)
+  back = dataclasses.replace(trained, checkpoint=target)
+  images = pixels / 128 - 1
+  logits = []
+  for network in (trained, back):
+    graph = inference_graph.of_network(network)
+    with graph.session() as session:
+      logits.append(session.run(graph.logits, {graph.images: images}))
+  np.testing.assert_allclose(*logits, atol=0.05 * np.ptp(logits[0]))
 
 
 @pytest.mark.parametrize(('model_name', 'message'), [

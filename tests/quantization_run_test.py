@@ -1,5 +1,6 @@
 """Quantized networks as their users meet them: train, resume, evaluate, export."""
 
+import dataclasses
 import os
 import shutil
 
@@ -13,7 +14,7 @@ from slim_zoo.checkpoints import quantization
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.exporting import parity, pixel_graph, to_tflite
-from slim_zoo.inference import inference_graph
+from slim_zoo.inference import inference_graph, quiet
 from slim_zoo.input import image_samples
 from slim_zoo.tf_compat import tf
 from tests import onnx_quantized_test, quantized_networks, scripts
@@ -197,14 +198,33 @@ def run_tflite(path, images):
   return (np.concatenate(outputs) - zero_point) * scale, scale, input_
 
 
-@pytest.mark.parametrize('per_channel', [True, pytest.param(
-    False, marks=pytest.mark.skipif(
-        not os.environ.get('EVERY_NETWORK'), reason='on demand: EVERY_NETWORK=1'))])
-def test_an_8_bit_mobilenet_rounds_as_its_checkpoint(per_channel, tmp_path):
-  """With the shift of inception preprocessing, which no zero point has."""
-  trained, pixels = quantized_networks.make(
-      tmp_path, 'mobilenet_v1_025', 64, per_channel)
+_ON_DEMAND = pytest.mark.skipif(
+    not os.environ.get('EVERY_NETWORK'), reason='on demand: EVERY_NETWORK=1')
+
+
+@pytest.mark.parametrize(('name', 'size', 'per_channel'), [
+    ('mobilenet_v1_025', 64, True), ('lenet', 28, True),
+    pytest.param('mobilenet_v1_025', 64, False, marks=_ON_DEMAND),
+    pytest.param('cifarnet', 32, True, marks=_ON_DEMAND)])
+def test_an_8_bit_file_rounds_as_its_checkpoint(name, size, per_channel, tmp_path):
+  """With the shift of inception preprocessing, which no zero point has.
+
+  LeNet and CifarNet have fully connected layers.
+  """
+  trained, pixels = quantized_networks.make(tmp_path, name, size, per_channel)
+  if name == 'cifarnet':
+    trained = dataclasses.replace(trained, preprocessing_name='lenet')
   file = str(tmp_path / 'model.tflite')
   to_tflite.write(file, 'tflite_int8', trained, inference_graph.of_network(trained))
   # Without training the logits of all images are nearly the same.
   check_steps(file, trained, pixels, most=4)
+
+
+def test_what_the_converter_refuses_is_named_in_plain_words():
+  error = RuntimeError(
+      '<unknown>:0: error: loc(fused["MatMul:", "frozen/LeNet/fc3/MatMul"]):'
+      " 'tfl.transpose' op has mismatched quantized axes of input and output\n"
+      '<unknown>:0: note: loc(fused["MatMul:", "frozen/LeNet/fc3/MatMul"]): more')
+  assert quiet.first_line(error, []) == (
+      'the layer LeNet/fc3/MatMul is refused ("\'tfl.transpose\' op has mismatched'
+      ' quantized axes of input and output")')

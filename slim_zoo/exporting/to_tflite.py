@@ -1,5 +1,6 @@
 """TensorFlow Lite models: float32, float16, dynamic range and whole numbers."""
 
+import dataclasses
 import zipfile
 from collections.abc import Sequence
 
@@ -8,7 +9,12 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.datasets import labels
-from slim_zoo.exporting import pixel_graph, quantized_graph, tflite_types
+from slim_zoo.exporting import (
+  dense_layers,
+  pixel_graph,
+  quantized_graph,
+  tflite_types,
+)
 from slim_zoo.inference import inference_graph, quiet
 from slim_zoo.tf_compat import tf
 
@@ -41,6 +47,8 @@ def write(path: str, kind: str, trained: TrainedNetwork,
   has_ranges = kind == 'tflite_int8' and trained.quantized is not None
   if has_ranges:
     source = quantized_graph.build(trained, network)
+    if trained.quantized.per_channel:
+      source = _with_convolutions(source)
   else:
     source = pixel_graph.build(trained, network, batch_size=1)
   with source.graph.as_default(), tf.Session(graph=source.graph) as session:
@@ -56,7 +64,8 @@ def write(path: str, kind: str, trained: TrainedNetwork,
       except Exception as error:  # Converters raise nearly anything.
         raise diagnostics.UserError(
             f'{trained.model_name} cannot be converted to {kind}:'
-            f' {quiet.first_line(error, messages)}') from error
+            f' {quiet.first_line(error, messages)}; use another --format'
+        ) from error
     if has_ranges and trained.quantized.per_channel:
       model = tflite_types.with_uint8_ends(model)
     if kind == 'tflite_int8':
@@ -69,6 +78,17 @@ def write(path: str, kind: str, trained: TrainedNetwork,
   with zipfile.ZipFile(path, 'a') as archive:
     names = labels.label_lines(dict(enumerate(trained.class_names)))
     archive.writestr('labels.txt', names.encode('utf-8', 'surrogateescape'))
+
+
+def _with_convolutions(source):
+  """Returns a quantized graph without fully connected layers."""
+  graph_def = dense_layers.as_convolutions(source.graph.as_graph_def())
+  with tf.Graph().as_default() as graph:
+    tf.import_graph_def(graph_def, name='')
+  return dataclasses.replace(
+      source, graph=graph, **{
+          name: graph.get_tensor_by_name(getattr(source, name).name)
+          for name in ('images', 'logits', 'probabilities')})
 
 
 def _with_full_range(image):

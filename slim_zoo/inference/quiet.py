@@ -2,9 +2,14 @@
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
+
+# A line of MLIR, with the names of an operation.
+_REFUSAL = re.compile(r'\S+: error: loc\((?P<places>.*?)\): (?P<reason>.*)')
+_QUOTED = re.compile(r'"([^"]*)"')
 
 
 @contextlib.contextmanager
@@ -37,4 +42,10 @@ def first_line(error: Exception, messages: list[str]) -> str:
   lines = [line.strip() for line in [*str(error).splitlines(), *messages]
            if line.strip()]
   marked = [line for line in lines if 'error' in line.lower()]
-  return (marked or lines or [type(error).__name__])[0]
+  line = (marked or lines or [type(error).__name__])[0]
+  refusal = _REFUSAL.fullmatch(line)
+  if refusal is None:
+    return line
+  *_, layer = _QUOTED.findall(refusal['places']) or ['']
+  layer = layer.removeprefix('frozen/') or 'without a name'
+  return f'the layer {layer} is refused ("{refusal["reason"]}")'

@@ -258,7 +258,8 @@ def _kernel(layer, operation):
   """Returns the weights of a layer as TensorFlow lays them out."""
   shape, kernel = operation.inputs[1].shape.as_list(), layer.kernel
   if operation.type == 'MatMul':
-    return kernel.T
+    # Our exports have a convolution of 1 x 1 in its place.
+    return kernel.reshape(len(kernel), -1).T
   if kernel.shape[0] == 1 and (operation.type == 'DepthwiseConv2dNative'
                                or kernel.shape[3] == shape[3] != 1):
     # A convolution of one channel is a depthwise one in the file.
