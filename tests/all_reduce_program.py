@@ -43,25 +43,44 @@ def normalized(images):
       tf.reduce_mean(features, [1, 2]), CLASSES, activation_fn=None, scope='logits'), {}
 
 
+def smooth(images):
+  """Six batch norms, and activations without a kink: well-conditioned."""
+  with slim.arg_scope([slim.conv2d], normalizer_fn=normalization.batch_norm,
+                      normalizer_params={'decay': 0.9, 'scale': True},
+                      activation_fn=tf.nn.tanh):
+    features = slim.conv2d(images, 8, 3, scope='first')
+    for index, stride in enumerate((2, 1, 2, 1, 1)):
+      features = slim.conv2d(features, 16, 3, stride=stride, scope=f'conv{index}')
+  return slim.fully_connected(
+      tf.reduce_mean(features, [1, 2]), CLASSES, activation_fn=None, scope='logits'), {}
+
+
 def quantized(images):
   return fake_quantization.build(
       normalized, images, True, fake_quantization.Quantization(delay=2))
 
 
-NETWORKS = {'lenet': small_lenet, 'normalized': normalized, 'quantized': quantized}
+NETWORKS = {'lenet': small_lenet, 'normalized': normalized, 'quantized': quantized,
+            'smooth': smooth}
+# At a small rate, differences of rounding do not grow from step to step.
+RATES = {'smooth': 1e-3}
 
 
 class Keep(Callback):
-  """Writes all variables to a file in the end."""
+  """Writes all variables, and the losses of the steps, to a file in the end."""
 
   def __init__(self, path):
-    self._path = path
+    self._path, self._losses = path, []
+
+  def measured(self, step, loss, waited):
+    self._losses.append(loss)
 
   def end(self, session, step):
     variables = tf.global_variables()
     values = session.run(variables)
-    np.savez(self._path, **{variable.op.name.replace('/', '|'): value
-                            for variable, value in zip(variables, values, strict=True)})
+    np.savez(self._path, losses=self._losses, **{
+        variable.op.name.replace('/', '|'): value
+        for variable, value in zip(variables, values, strict=True)})
 
 
 def batch_of(part, parts):
@@ -91,7 +110,7 @@ def main(folder, network, steps, clip, clones, sync, copies):
           clones, clone_devices=devices, variables_on_clones=copies),
       lambda: batch_of(next(parts), count * clones), NETWORKS[network],
       losses.Recipe(CLASSES).add,
-      learning_rates.Schedule('fixed', 0.05),
+      learning_rates.Schedule('fixed', RATES.get(network, 0.05)),
       lambda rate: tf.train.MomentumOptimizer(rate, 0.9),
       updates.UpdateOptions(clip_gradient_norm=clip), workers=workers,
       batch_norm_replicas=[

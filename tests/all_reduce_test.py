@@ -102,6 +102,22 @@ def test_synchronized_batch_norm_equals_one_clone_on_the_whole_batch(
           value, one[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@jobs.on_demand
+@pytest.mark.parametrize(('workers', 'clones'), [(2, 1), (1, 2)])
+def test_six_synchronized_batch_norms_equal_those_of_the_whole_batch(
+    tmp_path, workers, clones):
+  """Losses, weights, statistics and gradients, which momentum keeps, of two steps."""
+  one, = run_program(tmp_path / 'one', 1, 'smooth', steps=2)
+  assert len([name for name in one if name.endswith('moving_mean')]) == 6
+  for found in run_program(tmp_path / 'many', workers, 'smooth', steps=2,
+                           clones=clones, sync=True):
+    assert one.keys() == found.keys()
+    for name, value in found.items():
+      largest = np.abs(one[name]).max()
+      np.testing.assert_allclose(
+          value, one[name], rtol=0, atol=1e-4 * largest, err_msg=name)
+
+
 def job_of_two(tmp_path, digits_dir, evaluators=0, **flags):
   counts = {'chief': 1, 'worker': 1} | (
       {'evaluator': evaluators} if evaluators else {})
