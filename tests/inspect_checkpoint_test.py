@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import contents, described, identify, inspection
+from slim_zoo.checkpoints import (
+  contents,
+  described,
+  identify,
+  inspection,
+  quantization,
+)
 from slim_zoo.tasks import inspect as inspect_task
 from slim_zoo.tasks import suggested_commands
 from slim_zoo.tf_compat import tf
@@ -221,6 +227,24 @@ def test_gray_images_of_another_size_are_told_to_the_scripts():
   # LeNet takes gray images anyway.
   assert '--use_grayscale' not in command(found_of(sized('lenet', channels=1)),
                                           'evaluate')
+
+
+@pytest.mark.parametrize(('quantized', 'graph', 'training'), [
+    (None, set(), set()),
+    (quantization.Quantized(9), {'--quantize'}, {'--quantize_delay=0'}),
+    (quantization.Quantized(9, True, 4, 8), None, {
+        '--quantize_delay=0', '--quantize_per_channel', '--quantize_weight_bits=4'})])
+def test_commands_have_the_rounding_and_the_channels(quantized, graph, training):
+  found = dataclasses.replace(
+      found_of(sized('lenet', channels=1)), quantized=quantized)
+  if graph is None:
+    assert 'write its graph' not in suggested_commands.commands(found)
+  else:
+    words = command(found, 'write its graph')
+    assert '--use_grayscale' in words
+    assert graph == {word for word in words if 'quantize' in word}
+  assert training == {
+      word for word in command(found, 'fine-tune') if 'quantize' in word}
 
 
 def test_what_the_scripts_cannot_build_is_shown_in_python():

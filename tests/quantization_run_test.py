@@ -82,6 +82,16 @@ def test_a_run_resumes(digits_dir, quantized_run, tmp_path, capsys):
   assert set(steps) == {301.0}
 
 
+def test_dropped_ranges_are_said(digits_dir, quantized_run, tmp_path, capsys):
+  run = tmp_path / 'run'
+  shutil.copytree(quantized_run, run)
+  train(digits_dir, run, 301)
+  assert ('the ranges of the checkpoint are dropped: --quantize_delay=100 keeps them'
+          in capsys.readouterr().out)
+  train(digits_dir, run, 302)
+  assert 'are dropped' not in capsys.readouterr().out
+
+
 def test_training_begins_from_floats(digits_dir, trained_dir, tmp_path, capsys):
   train(digits_dir, tmp_path, 2, checkpoint_path=trained_dir, quantize_delay=0,
         quantize_per_channel=True, quantize_activation_bits=6, precision='auto')

@@ -43,6 +43,7 @@ class RunFacts:
     dataset_dir: its folder, as the user typed it.
     weight_bits: bits of the weights of a quantized network.
     activation_bits: bits of its activations.
+    quantize_delay: steps before values were rounded; None if they were not.
   """
 
   path: str
@@ -57,6 +58,7 @@ class RunFacts:
   dataset_dir: str | None
   weight_bits: int = 8
   activation_bits: int = 8
+  quantize_delay: int | None = None
 
 
 def read(folder: str) -> dict | None:
@@ -143,6 +145,7 @@ def _facts(path, card, step) -> RunFacts:
       preprocessing_name in networks.NETWORKS
       or preprocessing_name in networks.PREPROCESSING_FAMILIES):
     raise ValueError(model_name, preprocessing_name)
+  delay = _typed(values.get('quantize_delay'), int)
   return RunFacts(
       path, model_name, _typed(card['run'].get('classes'), int), _typed(size, int),
       preprocessing_name, bool(_typed(values.get('use_grayscale'), bool)),
@@ -150,7 +153,8 @@ def _facts(path, card, step) -> RunFacts:
       _typed(values.get('moving_average_decay'), int, float),
       _typed(values.get('dataset_name'), str), _typed(values.get('dataset_dir'), str),
       *(_typed(values.get(name), int) or 8 for name in (
-          'quantize_weight_bits', 'quantize_activation_bits')))
+          'quantize_weight_bits', 'quantize_activation_bits')),
+      None if delay is None or delay < 0 else delay)
 
 
 def _flags_before(sessions, step) -> Mapping[str, Any]:

@@ -23,8 +23,9 @@ def commands(inspected: Inspection) -> dict[str, str]:
   if inspected.can_be_evaluated:
     tasks |= {'evaluate': ('eval', _eval_flags),
               'classify': ('classify', _classify_flags),
-              'export': ('export', _export_flags),
-              'write its graph': ('export-inference-graph', _graph_flags)}
+              'export': ('export', _export_flags)}
+    if _graph_can_be_written(inspected):
+      tasks['write its graph'] = ('export-inference-graph', _graph_flags)
   return {purpose: _command(name, flags_of(inspected))
           for purpose, (name, flags_of) in tasks.items()}
 
@@ -59,7 +60,19 @@ def _train_flags(inspected):
     flags['checkpoint_rename'] = ','.join(rules)
   flags['checkpoint_exclude_scopes'] = ','.join(inspection.head_scopes(match))
   return {**flags, **_input_flags(inspected, 'train_image_size'),
+          **_quantize_flags(inspected.quantized),
           'dataset_name': 'NAME', 'dataset_dir': 'FOLDER', 'train_dir': 'runs/NAME'}
+
+
+def _quantize_flags(quantized):
+  """Returns the flags of a training that goes on with the ranges of a checkpoint."""
+  if quantized is None:
+    return {}
+  bits = {f'quantize_{name}': getattr(quantized, name)
+          for name in ('weight_bits', 'activation_bits')
+          if getattr(quantized, name) != 8}
+  channels = {'quantize_per_channel': True} if quantized.per_channel else {}
+  return {'quantize_delay': 0, **channels, **bits}
 
 
 def _eval_flags(inspected):
@@ -118,10 +131,22 @@ def _export_flags(inspected):
           'export_dir': f'exports/{inspected.match.network}'}
 
 
+def _graph_can_be_written(inspected):
+  """Returns whether the command has flags for the rounding of the checkpoint."""
+  quantized = inspected.quantized
+  return quantized is None or (not quantized.per_channel and (
+      quantized.weight_bits, quantized.activation_bits) == (8, 8))
+
+
 def _graph_flags(inspected):
   """Returns the flags that write the graph which its weights go into."""
-  flags = _network_flags(inspected)
+  flags, match = _network_flags(inspected), inspected.match
   del flags['checkpoint_path']
+  # No data set says how many channels there are.
+  if (match.channels or networks.NETWORKS[match.network].channels) == 1:
+    flags['use_grayscale'] = True
+  if inspected.quantized:
+    flags['quantize'] = True
   sizes = _input_flags(inspected, 'image_size')
   sizes.pop('preprocessing_name', None)
   return {**flags, **sizes, 'num_classes': inspected.match.num_classes,

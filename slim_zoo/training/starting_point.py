@@ -13,6 +13,7 @@ from slim_zoo.checkpoints import (
   quantization,
   renaming,
   restore,
+  run_card,
   run_checkpoints,
 )
 from slim_zoo.nets import variables as network_variables
@@ -98,6 +99,7 @@ class StartingPoint:
       restore.plan_restore(self.resumed, tf.global_variables(), []).check_resumes()
       self.newest.record()
       lines = [f'resumes step {self.step} of {self.resumed}',
+               *_dropped_ranges(self.resumed, network.variables),
                *self.newest.describe_damage(),
                *filter(None, [self.newest.warning])]
       if self.not_used:
@@ -219,7 +221,7 @@ def _fine_tune(path, network, how):
     # An error is one line; its context is printed before it.
     print('\n'.join(lines), flush=True)
     raise
-  lines += preflight.notes(plan, network)
+  lines += [*preflight.notes(plan, network), *_dropped_ranges(path, network.variables)]
   steps = [restore.restore_fn(plan)] if plan.restored else []
   if transfer:
     lines.append(transfer.describe())
@@ -242,6 +244,21 @@ def _fine_tune(path, network, how):
       step(session)
 
   return lines, init_fn
+
+
+def _dropped_ranges(path, variables) -> list[str]:
+  """Returns a line if a checkpoint has ranges and the network has none."""
+  if any(quantization.is_range(variable.op.name) for variable in variables):
+    return []
+  shapes = restore.read_listing(path).shapes
+  card, _ = run_card.facts_of(path)
+  quantized = quantization.find(shapes, card)
+  if quantized is None:
+    return []
+  delay = card.quantize_delay if card and card.quantize_delay is not None else 0
+  channels = ' --quantize_per_channel' if quantized.per_channel else ''
+  return ['the ranges of the checkpoint are dropped:'
+          f' --quantize_delay={delay}{channels} keep{"" if channels else "s"} them']
 
 
 def _averages_from_weights(variables) -> tf.Operation | None:
