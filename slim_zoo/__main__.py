@@ -21,7 +21,8 @@ COMMANDS = {
     'networks': ('networks', 'list the networks with their costs'),
     'weights': ('weights', 'list and download the published checkpoints'),
     'convert-weights': (
-        'convert_weights', 'convert weights from and to Keras and PyTorch'),
+        'convert_weights',
+        'convert weights from and to Keras and PyTorch, and from TensorFlow Lite'),
     'convert-images': (
         'convert_images', 'convert a folder of images into TFRecords'),
     'download': ('download', 'download a published data set and convert it'),

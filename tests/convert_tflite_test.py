@@ -40,10 +40,12 @@ def test_a_published_file_becomes_a_checkpoint(
 
   network = identified_network.find(target)
   assert (network.model_name, network.num_classes) == ('mobilenet_v1_025', classes)
+  # From the card beside it.
+  assert (network.image_size, network.channels, network.use_grayscale) == (
+      size, channels, channels == 1)
   assert network.quantized.per_channel == per_channel
   images = photographs(size, channels)
-  graph = inference_graph.of_network(
-      dataclasses.replace(network, image_size=size, channels=channels))
+  graph = inference_graph.of_network(network)
   with graph.session() as session:
     logits = session.run(graph.logits, {graph.images: images / 127.5 - 1})
   expected = from_tflite._File(file).logits(images)
@@ -82,8 +84,16 @@ def test_another_network(model_name, message, tmp_path):
                         str(tmp_path / 'model.ckpt'))
 
 
-def test_what_is_no_file(tmp_path):
-  (tmp_path / 'text.tflite').write_text('text')
-  with pytest.raises(diagnostics.UserError, match='cannot read'):
+WHOLE = (FILES / 'person_detect.tflite').read_bytes()
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (b'text', r'it has 4 bytes, and not TFL3 in bytes 4 to 7; name another --source'),
+    (b'', 'it has 0 bytes'),
+    (WHOLE[:8], 'is damaged: .* 8 bytes are cut off or changed; copy it again'),
+    (WHOLE[:1000], 'is damaged'), (WHOLE[:len(WHOLE) // 2], 'is damaged')])
+def test_what_is_no_file(content, message, tmp_path):
+  (tmp_path / 'text.tflite').write_bytes(content)
+  with pytest.raises(diagnostics.UserError, match=message):
     from_tflite.convert('mobilenet_v1_025', str(tmp_path / 'text.tflite'),
                         str(tmp_path / 'model.ckpt'))

@@ -57,8 +57,8 @@ def _network_rows(inspected):
   lines.append(('images', f'{size} x {size}, {channels}, preprocessing {family}{gray}'))
   if inspected.card:
     card = inspected.card
-    lines.append(
-        ('run', f'{card.model_name} on {card.dataset_name}, from {card.path}'))
+    data = f' on {card.dataset_name}' if card.dataset_name else ', converted'
+    lines.append(('run', f'{card.model_name}{data}, from {card.path}'))
   if match.auxiliary is not None:
     lines.append(('auxiliary', 'head present' if match.auxiliary else 'head absent'))
   return lines

@@ -1,5 +1,7 @@
 """Reads the run card beside checkpoints; needs no TensorFlow.
 
+A conversion writes a card of one checkpoint, PREFIX.card.json, with a few facts.
+
 `training.callbacks.run_card` writes it: run_card.json in the folder of the checkpoints.
 `read` returns the complete card, for a resumed run; `facts_of` returns the facts about
 one checkpoint.
@@ -13,9 +15,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from slim_zoo.catalog import networks
+from slim_zoo.files import atomic
 
 JSON_NAME = 'run_card.json'
 FORMAT = 1
+_OF_ONE_CHECKPOINT = '.card.json'
 # The end of a session that was killed by signal 9 or a power failure.
 UNDER_WAY = 'still under way, or killed'
 # The folder of the best checkpoint is inside that of the run.
@@ -91,6 +95,8 @@ def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
     (facts, note): both are None without a run card; for a card that cannot be used, the
     note has the reason.
   """
+  if os.path.exists(checkpoint + _OF_ONE_CHECKPOINT):
+    return _facts_of_one(checkpoint + _OF_ONE_CHECKPOINT)
   folder, name = os.path.split(checkpoint)
   own = os.path.basename(os.path.abspath(folder))
   if own == BEST_FOLDER or _PUT_ASIDE.fullmatch(own):
@@ -112,6 +118,38 @@ def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
     return None, None
   except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
     return None, f"the run card '{path}' cannot be read: it is not used"
+
+
+def write_facts(checkpoint: str, model_name: str, num_classes: int, image_size: int,
+                channels: int) -> None:
+  """Writes the card of one converted checkpoint; a card that is there is replaced.
+
+  Args:
+    checkpoint: its prefix.
+    model_name: the network, with the preprocessing of the catalog.
+    num_classes: number of logits.
+    image_size: height and width of its images.
+    channels: of its images.
+  """
+  facts = {'format': FORMAT, 'model_name': model_name, 'classes': num_classes,
+           'image_size': image_size,
+           'use_grayscale': channels == 1 != networks.NETWORKS[model_name].channels}
+  atomic.write_text(
+      checkpoint + _OF_ONE_CHECKPOINT, json.dumps(facts, indent=1) + '\n')
+
+
+def _facts_of_one(path):
+  """Returns `facts_of` of the card of one checkpoint."""
+  try:
+    card = _load(path)
+    if card['format'] != FORMAT or card['model_name'] not in networks.NETWORKS:
+      raise ValueError(card)
+    return RunFacts(
+        path, card['model_name'], _typed(card['classes'], int),
+        _typed(card['image_size'], int), card['model_name'],
+        bool(_typed(card['use_grayscale'], bool)), 0, None, None, None), None
+  except (OSError, ValueError, KeyError, TypeError):
+    return None, f"the card '{path}' cannot be read: it is not used"
 
 
 def _load(path):

@@ -1,4 +1,6 @@
-"""Converts weights: Keras applications and PyTorch (timm) to checkpoints, and back.
+"""Converts weights: Keras, PyTorch (timm) and TensorFlow Lite to checkpoints, and back.
+
+The way back is to Keras and PyTorch; TensorFlow Lite is written by slim-zoo export.
 
   slim-zoo convert-weights --model_name=resnet_v1_50 --framework=keras \
       --source=pretrained --target=resnet_v1_50.ckpt
@@ -9,7 +11,8 @@
   slim-zoo convert-weights --list
 
 Files with the suffix .keras, .h5 or .weights.h5 are weights of Keras, files with .pt,
-.pth, .bin or .safetensors weights of PyTorch. 'pretrained' downloads the framework's
+.pth, .bin or .safetensors weights of PyTorch, and those with .tflite 8-bit networks of
+TensorFlow Lite. 'pretrained' downloads the framework's
 published weights. Every other path is a checkpoint. Each conversion runs both networks
 on the same images and fails if they compute different functions.
 """

@@ -147,7 +147,8 @@ class ConvertedWeights(Group):
       None, 'Name of the network in slim or in the other framework.', str)
   source: str | None = option(
       None, 'The weights to read: a checkpoint, a folder for its latest checkpoint, a'
-      " file of Keras or PyTorch, 'pretrained', or published:NAME.", str, is_path=True)
+      " file of Keras, PyTorch or TensorFlow Lite (8 bits), 'pretrained', or"
+      ' published:NAME.', str, is_path=True)
   target: str | None = option(
       None, 'The file to write: a checkpoint, or weights of Keras or PyTorch.', str,
       is_path=True)

@@ -114,10 +114,11 @@ def of_network(network: TrainedNetwork, labels_file: str | None,
 def _likely_names(network):
   """Returns the names of ImageNet's classes for a network that was trained on it.
 
-  The run card says so, or without one as many classes as the published network has.
+  The run card says so. Where none names a data set, the network has as many classes as
+  the published one.
   """
   row, card = networks.get_network(network.model_name), network.card
-  is_imagenet = (card.dataset_name == 'imagenet' if card
+  is_imagenet = (card.dataset_name == 'imagenet' if card and card.dataset_name
                  else row.num_classes == network.num_classes)
   return imagenet_names.names(network.num_classes) if is_imagenet else None
 

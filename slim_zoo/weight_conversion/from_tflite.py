@@ -17,7 +17,7 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import quantization
+from slim_zoo.checkpoints import quantization, run_card
 from slim_zoo.inference import quiet
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
@@ -30,6 +30,11 @@ _PIXELS = {'inception': (127.5, 127.5), 'lenet': (128.0, 128.0)}
 # What a range may be of in a network that can be converted.
 _KINDS = ('weights_quant', 'act_quant', 'post_activation_bypass_quant')
 _LEAST_CORRELATION = 0.98
+# In bytes 4 to 7 of every file.
+_MARK = b'TFL3'
+# What the reader of the format raises for a file that is cut off or changed.
+_OF_DAMAGE = (ValueError, TypeError, AttributeError, IndexError, KeyError,
+              OverflowError, struct.error)
 _COMPARED = 4
 
 
@@ -58,13 +63,13 @@ class _File:
   """
 
   def __init__(self, path):
+    self._content = _readable(path)
     try:
-      self._content = _readable(path)
       # Without delegates each operation stays one.
       self._interpreter = _interpreter(self._content, with_xnnpack=False)
-    except (ValueError, RuntimeError, struct.error, IndexError) as error:
+    except (ValueError, RuntimeError) as error:
       raise diagnostics.UserError(
-          f"cannot read '{path}' as a TensorFlow Lite file:"
+          f"cannot read '{path}' as a TensorFlow Lite file: its interpreter says:"
           f' {str(error).splitlines()[0]}') from error
     self._tensors = {details['index']: details
                      for details in self._interpreter.get_tensor_details()}
@@ -148,16 +153,34 @@ def _readable(path):
 
   Early converters gave biases the channel dimension of their weights, which the
   interpreter refuses.
+
+  Raises:
+    UserError: it is another file, or damaged.
   """
   files = importlib.import_module('tensorflow.lite.tools.flatbuffer_utils')
   with open(path, 'rb') as file:
-    content = files.convert_bytearray_to_object(bytearray(file.read()))
+    data = file.read()
+  if data[4:8] != _MARK:
+    raise diagnostics.UserError(
+        f"cannot read '{path}' as a TensorFlow Lite file: it has {len(data)} bytes, and"
+        f' not {_MARK.decode()} in bytes 4 to 7; name another --source')
+  try:
+    content = files.convert_bytearray_to_object(bytearray(data))
+    _repair(content)
+    return bytes(files.convert_object_to_bytearray(content))
+  except _OF_DAMAGE as error:
+    raise diagnostics.UserError(
+        f"'{path}' is damaged: it begins as a TensorFlow Lite file, but its"
+        f' {len(data)} bytes are cut off or changed; copy it again') from error
+
+
+def _repair(content):
+  """Sets the channel dimension of tensors that have another number of dimensions."""
   for graph in content.subgraphs:
     for tensor in graph.tensors:
       rank = 0 if tensor.shape is None else len(tensor.shape)
       if tensor.quantization and tensor.quantization.quantizedDimension >= max(1, rank):
         tensor.quantization.quantizedDimension = 0
-  return bytes(files.convert_object_to_bytearray(content))
 
 
 def _range(details, is_narrow=False):
@@ -212,13 +235,14 @@ def convert(model_name: str, source: str, target: str) -> list[str]:
         f' correlation of the logits is {correlation:.3f}, at least'
         f' {_LEAST_CORRELATION} is expected; check --model_name')
   slim_networks.write(values, target)
+  run_card.write_facts(target, model_name, num_classes, size, channels)
   return [
       f"'{target}': {model_name}, {num_classes} classes, images of {size} x {size} x"
       f' {channels}, quantized as the file is',
       f'logits of {_COMPARED} images: correlation {correlation:.4f}, farthest apart by'
       f' {np.abs(ours - theirs).max():.3g} of {np.ptp(theirs):.3g}',
-      f'use it with --eval_image_size={size}'
-      + (' --use_grayscale' if channels == 1 else '')]
+      f"'{target}.card.json' keeps the size, the channels and the network for later"
+      ' commands']
 
 
 def _values(file, variables, pixels, source, model_name):
