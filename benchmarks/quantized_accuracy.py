@@ -148,18 +148,21 @@ def report(runs: paired_runs.Runs, wanted: list[Row]) -> str:
   return '\n\n'.join([
       '# Accuracy that 8 bits cost',
       'Top-1 accuracy in percent, with intervals of 95%, on the 355 test images of'
-      " scikit-learn's digits. *After training*: the network is trained in float32, and"
-      ' `slim-zoo export --format=tflite_int8` calibrates its ranges with 100 training'
-      ' images, 10 of each class. *Quantization-aware*: the training goes on for some'
-      ' steps with `--quantize_delay=0`, and the file has the ranges of this training.'
-      ' Both columns show the accuracy that is lost compared with float32 on the same'
-      ' images; negative numbers are gains.',
+      " scikit-learn's digits. Two 8-bit files are compared with the float32 network"
+      ' ([quantization](quantization.md) explains the words). *After training*: the'
+      ' network is trained in float32, and `slim-zoo export --format=tflite_int8`'
+      ' calibrates its ranges with 100 training images, 10 of each class.'
+      ' *Quantization-aware*: the training goes on for some steps with'
+      ' `--quantize_delay=0`, and the file has the ranges of this training. The two'
+      ' *lost* columns show how many points of accuracy each file loses compared with'
+      ' float32 on the same images; negative numbers are gains.',
       'The last two columns compare the quantization-aware file with its checkpoint:'
-      ' the share of images with the same top-1, and the largest difference of a logit'
-      ' in steps of the 8-bit output. TensorFlow Lite rounds the result of an average'
-      ' pool to the step of its input; the checkpoint does not round it.',
-      'A few hundred steps on small images are enough for these digits, and not for'
-      ' photographs: the table compares numbers of bits, not networks.',
+      ' the share of images with the same top-1 class, and the largest difference of a'
+      ' logit in steps of the 8-bit output. TensorFlow Lite rounds the result of an'
+      ' average pool to the step of its input; the checkpoint does not round it.',
+      'Each network is trained for a few hundred steps on small images. This is enough'
+      ' for these digits, but not for photographs. So compare the columns of a row, not'
+      ' the networks.',
       f'{machine.description(machine.describe(("tensorflow",)))}.',
       f'    {paired_runs.command_line("quantized_accuracy")}',
       paired_runs.table(
