@@ -1,4 +1,4 @@
-"""The cluster that a config belongs to: from its options, or from TF_CONFIG."""
+"""Finds the processes of a job: from the options of a config, or from TF_CONFIG."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -71,8 +71,8 @@ def adopt_evaluation_cluster(config: EvaluateConfig, environment: Mapping[str, s
         raise _named_by_tf_config(name, getattr(options, name))
     if job.job_name == cluster.PS:
       raise diagnostics.UserError(
-          'TF_CONFIG: this process is a parameter server, which evaluates nothing: run'
-          ' the evaluation in the workers, or unset TF_CONFIG')
+          'TF_CONFIG: this process is a parameter server: expected a worker or an'
+          ' evaluator; run the evaluation in the workers, or unset TF_CONFIG')
   elif options.cluster and options.master:
     raise diagnostics.UserError(
         f'--cluster={options.cluster} and --master={options.master} both name servers:'
@@ -93,18 +93,18 @@ def adopt(config: TrainConfig, job: cluster.Cluster, origin: str) -> TrainConfig
   Args:
     config: of the options.
     job: the cluster.
-    origin: what names it, for messages.
+    origin: the option or variable that names it, for messages.
 
   Raises:
-    UserError: the counts of the options are others.
+    UserError: an option gives another number of processes than the cluster.
   """
   counts = {'worker_replicas': len(job.workers),
             'num_ps_tasks': len(job.parameter_servers)}
   for name, count in counts.items():
     if name in config.user_options and getattr(config.distribution, name) != count:
       raise diagnostics.UserError(
-          f'--{name}={getattr(config.distribution, name)}: {origin} names {count};'
-          ' leave out the flag')
+          f'--{name}={getattr(config.distribution, name)}: {origin} names {count}'
+          ' processes of this kind; leave out the flag')
   return divide_global_batch(dataclasses.replace(
       config, distribution=dataclasses.replace(
           config.distribution, own_cluster=job, job_name=job.job_name,
@@ -115,18 +115,18 @@ def _check_slurm(environment):
   """Raises UserError if srun did not start this process."""
   if 'SLURM_PROCID' not in environment:
     raise diagnostics.UserError(
-        '--cluster=slurm: SLURM_PROCID is not set: start the processes by srun, or name'
-        ' them by --cluster=HOST:PORT,HOST:PORT')
+        '--cluster=slurm: SLURM_PROCID is not set: start the processes with srun, or'
+        ' name them with --cluster=HOST:PORT,HOST:PORT')
 
 
 def _named_by_tf_config(name, value):
   return diagnostics.UserError(
-      f'--{name}={value}: TF_CONFIG names the processes of the job already: leave out'
-      ' the flag, or unset TF_CONFIG')
+      f'--{name}={value}: TF_CONFIG names the processes of the job: leave out the flag,'
+      ' or unset TF_CONFIG')
 
 
 def _check(options: Distribution, user_options: frozenset[str]) -> None:
-  """Raises UserError for options of which one has to go."""
+  """Raises UserError for options that exclude each other."""
   pairs = [(name, 'cluster') for name in ('worker_hosts', 'ps_hosts')]
   pairs += [(name, 'master') for name in ('cluster', 'worker_hosts', 'ps_hosts')]
   for one, other in pairs:

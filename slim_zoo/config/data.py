@@ -25,15 +25,15 @@ class Records(Group):
       None, 'Folder of the TFRecord files.', str, is_path=True)
   cache_dir: str | None = option(
       None,
-      'Folder of the cache: records with decoded images, which are faster to read. They'
-      ' take about 10 times the space. They are made before the first batch and reused'
-      ' later.', str, is_path=True)
+      'Folder for a cache of the decoded images, which are faster to read. The cache'
+      ' takes about 10 times the space of the records. It is written before the first'
+      ' batch and used again by later runs.', str, is_path=True)
   labels_offset: int = option(
-      0, 'Number that is subtracted from every label: 1 leaves out the background class'
-      ' of ImageNet, which VGG and ResNet v1 do not have.' + _FROM_CARD, lower=0)
+      0, 'Number that is subtracted from every label. 1 leaves out the background class'
+      ' of ImageNet: VGG and ResNet v1 do not have it.' + _FROM_CARD, lower=0)
   batch_size: int = option(32, 'Images in a batch.', lower=1)
   num_preprocessing_threads: int = option(
-      4, 'Images decoded and preprocessed at the same time.', lower=1)
+      4, 'Number of images decoded and preprocessed at the same time.', lower=1)
 
   def spec(self) -> dataset_catalog.DatasetSpec:
     """Returns the facts of the data set.
@@ -70,11 +70,11 @@ def check_cache_dir(folder: str | None, dataset_dir: str | None) -> None:
     return
   if not folder or (os.path.exists(folder) and not os.path.isdir(folder)):
     raise diagnostics.UserError(
-        f"--cache_dir='{folder}' is no folder: name a new one, or that of earlier"
-        ' copies')
+        f"--cache_dir='{folder}' is no folder: name a new folder, or the folder of an"
+        ' earlier cache')
   if os.path.realpath(folder) == os.path.realpath(dataset_dir):
     raise diagnostics.UserError(
-        f'--cache_dir={folder} is --dataset_dir: copies there could be taken for'
+        f'--cache_dir={folder} is --dataset_dir: files of the cache could be read as'
         ' records; name another folder')
 
 
@@ -84,21 +84,22 @@ class Data(Records):
 
   batch_size: int = option(32, 'Images in a batch, for each clone.', lower=1)
   global_batch_size: int | None = option(
-      None, 'Images of a step, of all clones and workers together: a run keeps it when'
-      ' it goes on with other workers. The batches are then those that fit into'
-      ' --batch_size, several for a step if need be.', int, lower=1)
-  num_readers: int = option(4, 'Record files read at the same time.', lower=1)
+      None, 'Number of images in a step, over all clones and workers. It stays the same'
+      ' if the run goes on with another number of workers. Each clone takes batches of'
+      ' at most --batch_size images, several for a step if necessary.', int, lower=1)
+  num_readers: int = option(
+      4, 'Number of record files read at the same time.', lower=1)
   reduced_decoding: bool = option(
-      True, 'Decode only the crop of JPEGs of more than 2 million pixels, at 1/2, 1/4'
-      ' or 1/8 of its size if it stays at least as large as the network input. Has no'
-      ' effect with --cache_dir, in validation, and on smaller images.')
+      True, 'Decode only the crop of a JPEG with more than 2 million pixels: at 1/2,'
+      ' 1/4 or 1/8 of its size if it stays at least as large as the network input. This'
+      ' flag has no effect with --cache_dir, in validation, and on smaller images.')
   data_service: str | None = option(
-      None, 'Dispatcher of a tf.data service, grpc://HOST:PORT, whose processes read,'
-      ' decode and augment the training images. They need the record files at the same'
-      ' paths. Together the workers get each image once in an epoch, in a random order'
-      ' that --seed does not repeat; a resumed run begins a new epoch. Images that'
-      ' cannot be decoded are counted, not named. Validation reads the files itself.',
-      str)
+      None, 'Address of the dispatcher of a tf.data service, grpc://HOST:PORT. The'
+      ' processes of the service read, decode and augment the training images. They'
+      ' need the record files at the same paths. Together the workers get each image'
+      ' once in an epoch, in a random order that --seed does not repeat; a resumed run'
+      ' begins a new epoch. Images that cannot be decoded are counted, but their names'
+      ' are not printed. Validation does not use the service.', str)
 
   @property
   def service_address(self) -> str | None:
@@ -132,8 +133,8 @@ class Data(Records):
         (distribution.given('master'), distribution.master,
          'the steps have to run in this process'),
         (distribution.given('num_ps_tasks'), distribution.num_ps_tasks,
-         'workers of parameter servers come and go, so they cannot share the jobs of'
-         ' the service')):
+         'workers with parameter servers may start and end at any time, so they cannot'
+         ' share the epochs of the service')):
       if is_given:
         raise diagnostics.UserError(
             f'{flag} with {other}: {cause}; leave one of them out')
@@ -145,10 +146,10 @@ class Network(Group):
 
   model_name: str = option('inception_v3', 'Name of the network.' + _FROM_CARD)
   preprocessing_name: str | None = option(
-      None, 'Preprocessing family; by default the one of the network.' + _FROM_CARD,
+      None, 'Preprocessing family; by default that of the network.' + _FROM_CARD,
       str)
   use_grayscale: bool = option(
-      False, 'Turn images to one gray channel.' + _FROM_CARD)
+      False, 'Convert images to one gray channel.' + _FROM_CARD)
 
   @property
   def preprocessing(self) -> str:

@@ -15,21 +15,21 @@ class Devices(Group):
 
   allow_growth: bool = option(
       session_settings.DEFAULTS.allow_growth,
-      'Reserve memory of a GPU when it is needed, so that other programs can use the'
-      ' rest; --noallow_growth reserves nearly all at the start. If it is set, the'
-      ' environment variable TF_FORCE_GPU_ALLOW_GROWTH decides.')
+      'Reserve memory of a GPU when TensorFlow needs it, so other programs can use the'
+      ' rest; --noallow_growth reserves nearly all at the start. If the environment'
+      ' variable TF_FORCE_GPU_ALLOW_GROWTH is set, it decides and this flag does not.')
   gpu_memory_fraction: float | None = option(
       session_settings.DEFAULTS.gpu_memory_fraction,
-      "The largest part of a GPU's memory to reserve, such as 0.5; by default all that"
-      ' is free.', float, lower=0.01, upper=1)
+      "The largest part of a GPU's memory to reserve, such as 0.5; by default all free"
+      ' memory.', float, lower=0.01, upper=1)
   inter_op_parallelism_threads: int = option(
       session_settings.DEFAULTS.inter_op_parallelism_threads,
-      'Operations that run at the same time on the CPU; 0: one for each core.', lower=0,
-      upper=_MOST_THREADS)
+      'Number of operations that run at the same time on the CPU; 0: one for each'
+      ' core.', lower=0, upper=_MOST_THREADS)
   intra_op_parallelism_threads: int = option(
       session_settings.DEFAULTS.intra_op_parallelism_threads,
-      'Threads that compute one operation on the CPU; 0: one for each core.', lower=0,
-      upper=_MOST_THREADS)
+      'Number of threads that compute one operation on the CPU; 0: one for each core.',
+      lower=0, upper=_MOST_THREADS)
 
   @property
   def settings(self) -> session_settings.SessionSettings:

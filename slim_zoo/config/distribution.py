@@ -1,4 +1,4 @@
-"""Options of the machines: clones on the devices of one machine, several processes."""
+"""Options of the machines: clones on one machine, and the processes of a job."""
 
 import dataclasses
 import math
@@ -16,9 +16,10 @@ _USUAL_DEVICES = 8
 
 
 def quiet_environment() -> None:
-  """Lets TensorFlow write nothing about processes that have ended, when imported.
+  """Turns off TensorFlow's messages about other processes. Call it before the import.
 
-  Native code writes many lines. The error is also a Python exception.
+  TensorFlow's native code writes many lines when a process of the job has ended.
+  Nothing is lost: the error is also a Python exception.
   """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -28,55 +29,54 @@ class Distribution(Group):
   """How many clones and workers train, and where."""
 
   cluster: str = option(
-      '', 'Workers of the job: HOST:PORT,HOST:PORT, the same list in each process, with'
-      ' its number as --task. Or slurm, for processes that srun starts. Without'
-      ' flags, the environment variable TF_CONFIG names the processes.')
+      '', 'Workers that train together: HOST:PORT,HOST:PORT. Every process has the'
+      ' same list and its own number, --task. The value slurm stands for the processes'
+      ' that srun starts. Without flags, the environment variable TF_CONFIG names the'
+      ' processes.')
   worker_hosts: str = option(
       '', 'HOST:PORT of each worker, comma-separated. With --ps_hosts, parameter'
-      ' servers update the weights; without it, this is --cluster.')
+      ' servers update the weights; without --ps_hosts, it is the same as --cluster.')
   ps_hosts: str = option(
-      '', 'HOST:PORT of each parameter server, comma-separated, together with'
-      ' --worker_hosts.')
+      '', 'HOST:PORT of each parameter server, comma-separated; needs --worker_hosts.')
   job_name: str = option(
-      'worker', 'What this process is: a worker trains, a ps keeps variables, an'
-      ' evaluator evaluates every checkpoint.', choices=JOBS)
+      'worker', 'Kind of this process: a worker trains, a ps is a parameter server and'
+      ' keeps variables, an evaluator evaluates every checkpoint.', choices=JOBS)
   master: str = option(
-      '', 'Address of the TensorFlow server to run on, if it was started elsewhere;'
-      ' empty: this process.')
+      '', 'Address of a TensorFlow server that another program has started; it computes'
+      ' the steps. Empty: this process computes them.')
   num_clones: int = option(
-      1, 'Copies of the network, one per GPU; each takes --batch_size images a step.',
-      lower=1)
+      1, 'Clones (copies of the network), one on each GPU; each takes --batch_size'
+      ' images in a step.', lower=1)
   clone_on_cpu: bool = option(
       False, 'Run the clones on the CPU; a machine without a GPU does so anyway.')
   variables_on_cpu: bool = option(
       False, 'Keep the variables on the CPU, where all clones share them, as TF-Slim'
       ' does. By default each GPU has its own copy: reading them from the CPU takes'
-      ' longer than adding up the gradients. Clones on the CPU always share.')
+      ' longer than adding up the gradients. Clones on the CPU always share them.')
   worker_replicas: int = option(
-      1, 'Worker processes of the whole job; a cluster sets it by its addresses.',
-      lower=1)
+      1, 'Number of workers of the whole job; --cluster, --worker_hosts and TF_CONFIG'
+      ' set it.', lower=1)
   num_ps_tasks: int = option(
-      0, 'Parameter servers; 0 keeps variables in the worker.', lower=0)
+      0, 'Number of parameter servers; 0 keeps the variables in the worker.', lower=0)
   task: int = option(
-      0, 'Number of this process in its job; worker 0 is the chief.', lower=0)
+      0, 'Number of this process among those of its kind; worker 0 is the chief, which'
+      ' saves and validates.', lower=0)
   sync_replicas: bool = option(
-      False, 'Update with the gradients of several workers at once.')
+      False, 'With parameter servers: an update uses the gradients of several workers.')
   replicas_to_aggregate: int | None = option(
-      None, 'With --sync_replicas: gradients of an update; by default one of each'
-      ' worker. With fewer, an update does not wait for the slowest workers.', int,
-      lower=1)
+      None, 'With --sync_replicas: number of gradients of an update; by default one'
+      ' from each worker. With fewer, an update does not wait for the slowest workers.',
+      int, lower=1)
 
   layer_devices: str | None = option(
-      None, 'Layers that run on other GPUs, or logical CPUs, than the rest of the'
-      ' network: SCOPE:NUMBER,..., such as vgg_16/fc6:1,vgg_16/fc7:1; the rest: 0.',
-      str)
+      None, 'Devices of single layers: SCOPE:NUMBER,..., such as'
+      ' vgg_16/fc6:1,vgg_16/fc7:1 for GPU 1. All other layers run on device 0. Without'
+      ' GPUs, the CPU is divided into logical devices.', str)
   sync_batch_norm: bool = option(
-      False, 'Normalize by the statistics of the batches of all clones and workers'
-      ' together.')
+      False, 'Let batch norm use the statistics of all clones and workers together.')
   worker_timeout_secs: int = option(
-      1800, 'Seconds that a worker waits for the other processes of its job, at the'
-      ' beginning and in each step, also while the chief validates; 0: forever.',
-      lower=0)
+      1800, 'Seconds that a worker waits for the other processes of its job: at the'
+      ' beginning, in each step, and while the chief validates; 0: forever.', lower=0)
 
   # The processes of the job, which `config.clusters` reads from the flags or from
   # TF_CONFIG. None: this process starts no server.
@@ -133,9 +133,9 @@ class Distribution(Group):
     return (('/job:ps', f'/job:worker/task:{self.task}') if self.num_ps_tasks else ())
 
   def given(self, name: str) -> str:
-    """Returns an option and its value, as the user named them.
+    """Returns an option and its value, as the user wrote them.
 
-    A cluster sets the counts of the processes: then it is the option of the cluster.
+    If a cluster sets the number of processes, it returns the option of the cluster.
     """
     sources = {'worker_replicas': ('cluster', 'worker_hosts'),
                'num_ps_tasks': ('ps_hosts',)}.get(name, ())
@@ -162,7 +162,7 @@ class Distribution(Group):
     self._check_layers()
     if self.sync_batch_norm and (self.num_ps_tasks or self.sync_replicas):
       raise diagnostics.UserError(
-          '--sync_batch_norm with parameter servers: their workers are at different'
+          '--sync_batch_norm with parameter servers: the workers are at different'
           ' steps; leave out the flag, or the parameter servers')
     if self.own_cluster is not None or self.cluster == SLURM:
       return
@@ -178,20 +178,20 @@ class Distribution(Group):
           f' tasks are 0 to {self.worker_replicas - 1}')
     if self.num_ps_tasks and not self.master:
       raise diagnostics.UserError(
-          f'--num_ps_tasks={self.num_ps_tasks} needs servers: --ps_hosts and'
-          ' --worker_hosts start them, --master names one that was started elsewhere')
+          f'--num_ps_tasks={self.num_ps_tasks} needs servers: start them with'
+          ' --ps_hosts and --worker_hosts, or name a running one with --master')
     if self.worker_replicas > 1 and not self.num_ps_tasks:
       raise diagnostics.UserError(
           f'--worker_replicas={self.worker_replicas} needs the addresses of the'
-          ' workers, --cluster=HOST:PORT,..., or, with a --master that was started'
-          ' elsewhere, --num_ps_tasks of 1 or more')
+          ' workers: use --cluster=HOST:PORT,...; or, with --master, set --num_ps_tasks'
+          ' to 1 or more')
 
   def check_scopes(self, model_name: str) -> None:
     """Refuses a scope of --layer_devices that has no variable.
 
     Args:
-      model_name: a network of the catalog. Of one without stored variables, the scopes
-        are checked when it is built.
+      model_name: a network of the catalog. If the catalog has no variables of it, the
+        scopes are checked when it is built.
 
     Raises:
       UserError: the first one.
@@ -201,8 +201,8 @@ class Distribution(Group):
       if not any(name.startswith(scope) for name in network.shapes):
         known = dict.fromkeys(name.rpartition('/')[0] for name in network.shapes)
         raise diagnostics.UserError(
-            f"--layer_devices: '{scope}' begins the name of no variable of"
-            f' {model_name}{diagnostics.suggestion(scope, known)}')
+            f"--layer_devices: no variable of {model_name} has a name that begins with"
+            f" '{scope}'{diagnostics.suggestion(scope, known)}")
 
   def _check_layers(self):
     parts = pairs('layer_devices', self.layer_devices, 'SCOPE:NUMBER')
@@ -216,10 +216,10 @@ class Distribution(Group):
       if scopes.count(scope) > 1:
         raise diagnostics.UserError(
             f"--layer_devices={self.layer_devices}: '{scope}' is there"
-            f' {scopes.count(scope)} times: name one device for it')
+            f' {scopes.count(scope)} times: give it one device')
       if number >= count:
         raise diagnostics.UserError(
-            f'--layer_devices={scope}:{number:g}: this machine cannot have so many'
+            f'--layer_devices={scope}:{number:g}: this machine does not have so many'
             f' devices: expected a number from 0 to {count - 1}')
     for name, largest in (('num_clones', 1), ('num_ps_tasks', 0)):
       if self.layer_devices and getattr(self, name) > largest:

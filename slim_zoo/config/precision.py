@@ -1,4 +1,4 @@
-"""The computation: in how many bits, by which compiler, in which layout."""
+"""Options of the computation: number type, compiler, order of the axes."""
 
 import dataclasses
 import os
@@ -7,7 +7,7 @@ from slim_zoo import diagnostics
 from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.options import Group, option
 
-# The old option says it by these names.
+# Values of the old option, and those of the new one.
 _OLD_NAMES = {'none': 'float32'}
 
 
@@ -16,9 +16,9 @@ class InferencePrecision(Group):
   """How a finished network is computed."""
 
   precision: str = option(
-      'float32', 'Type of the products of the network: bfloat16 on CPUs, float16 on'
-      ' GPUs. auto times float32 and bfloat16, takes the faster one, and stays with'
-      ' float32 if the answers for the first images differ.',
+      'float32', 'Number type of convolutions and matrix products. bfloat16 is for'
+      ' CPUs, float16 for GPUs. auto times float32 and bfloat16 and uses the faster'
+      ' one; it uses float32 if the answers for the first images differ.',
       choices=('float32', 'bfloat16', 'float16', 'auto'))
 
   def check(self, master: str = '') -> None:
@@ -33,7 +33,7 @@ class InferencePrecision(Group):
     if master and self.precision != 'float32':
       raise diagnostics.UserError(
           f'--precision={self.precision} with --master={master}: a server in another'
-          ' process computes in float32; leave one of them out')
+          ' process computes in float32; leave out one of them')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,19 +41,21 @@ class Precision(Group):
   """How networks are computed."""
 
   precision: str = option(
-      'float32', 'Type of the products of the network. Variables, and with them'
+      'float32', 'Number type of convolutions and matrix products. Variables,'
       ' checkpoints, statistics of batch norm, the loss and updates stay float32. With'
-      ' float16 the loss is scaled. A type in which the machine is far slower is'
-      ' refused. auto times float32 and bfloat16 before the first step, and takes the'
+      ' float16 the loss is scaled. If the machine is far slower in a type, the type is'
+      ' refused. auto times float32 and bfloat16 before the first step and uses the'
       ' faster one.', choices=('float32', 'bfloat16', 'float16', 'auto'))
   mixed_precision: str | None = option(
       None, 'The old name of --precision; none stands for float32.', str,
       choices=('none', 'bfloat16', 'float16'))
-  xla: bool = option(False, 'Let XLA compile what it can.')
+  xla: bool = option(
+      False, "Compile the parts of a step that TensorFlow's compiler XLA supports.")
   data_format: str = option(
-      'NHWC', 'Whether the network has channels last or first. On CPUs only NASNet and'
-      ' PNASNet compute channels first; on GPUs TensorFlow may choose that for networks'
-      ' with channels last.', choices=('NHWC', 'NCHW'))
+      'NHWC', 'Order of the axes in the network: channels last (NHWC) or first (NCHW).'
+      ' Only NASNet and PNASNet are built with channels first. Other networks take NCHW'
+      ' on some GPUs only, where TensorFlow changes the order.',
+      choices=('NHWC', 'NCHW'))
 
   @property
   def wanted(self) -> str:
@@ -92,7 +94,7 @@ class Precision(Group):
         self.wanted != self.precision):
       raise diagnostics.UserError(
           f'--precision={self.precision} and --mixed_precision={self.mixed_precision}'
-          ' differ, and the second is the old name of the first: leave it out')
+          ' differ: --mixed_precision is the old name of --precision; leave it out')
 
   def check(self, distribution: Distribution) -> None:
     """Refuses options that make no sense.
@@ -107,13 +109,13 @@ class Precision(Group):
     if self.xla and distribution.master:
       raise diagnostics.UserError(
           f'--xla with --master={distribution.master}: a server in another process'
-          ' decides how it compiles; leave one of them out')
+          ' decides by itself what it compiles; leave out one of them')
     for name in ('sync_replicas', 'num_ps_tasks'):
       if self.scales_loss and getattr(distribution, name):
         raise diagnostics.UserError(
             f'--precision=float16 with {distribution.given(name)}:'
-            ' one loss scale cannot serve several workers; take'
-            ' --precision=bfloat16, which needs none')
+            ' these workers cannot share one loss scale; use --precision=bfloat16,'
+            ' which needs no scale')
 
   def _check_auto(self, distribution):
     if self.wanted != 'auto':
@@ -122,7 +124,7 @@ class Precision(Group):
       if getattr(distribution, name) != usual:
         raise diagnostics.UserError(
             f'--precision=auto with {distribution.given(name)}: auto times the steps of'
-            ' one process; name --precision=float32 or --precision=bfloat16')
+            ' one process; use --precision=float32 or --precision=bfloat16')
 
   def describe(self) -> list[str]:
     """Returns the lines of the banner."""

@@ -14,19 +14,20 @@ class Quantization(Group):
   """Training of a network that will compute in 8 bits."""
 
   quantize_delay: int = option(
-      -1, 'Steps before weights and activations are rounded as an 8-bit program rounds'
-      ' them; their ranges are learned from the first step on. 0 rounds at once, -1'
-      ' never.', lower=-1)
+      -1, 'Number of steps before weights and activations are rounded, as an 8-bit'
+      ' network rounds them. Their ranges are learned from the first step on. 0 rounds'
+      ' from the first step on, -1 never rounds.', lower=-1)
   quantize_weight_bits: int = option(
-      8, 'Bits that weights are rounded to.', lower=2, upper=16)
+      8, 'Number of bits of rounded weights.', lower=2, upper=16)
   quantize_activation_bits: int = option(
-      8, 'Bits that activations are rounded to.', lower=2, upper=16)
+      8, 'Number of bits of rounded activations.', lower=2, upper=16)
   quantize_per_channel: bool = option(
-      False, 'Give each output channel of a layer its own range of weights, symmetric'
+      False, 'Give the weights of each output channel their own range, symmetric'
       ' about 0.')
   quantize_freeze_batch_norm_delay: int | None = option(
-      None, 'Steps before batch norm normalizes by its moving averages, as the 8-bit'
-      ' program does, and keeps them; by default never.', int, lower=0)
+      None, 'Number of steps before batch norm is frozen: it then uses its moving'
+      ' averages, as the 8-bit network does, and no longer changes them. By default it'
+      ' is never frozen.', int, lower=0)
 
   @property
   def is_on(self) -> bool:
@@ -66,19 +67,18 @@ class Quantization(Group):
     """
     if not self.is_on:
       return
-    # Of auto, float32 is taken.
+    # With auto, a quantized network computes in float32.
     for name, given, value in (('precision', precision.dtype, 'float32'),
                                ('data_format', precision.data_format, 'NHWC')):
       if given != value:
         raise diagnostics.UserError(
             f'--quantize_delay={self.quantize_delay} with --{name}={given}: a quantized'
-            ' network computes in float32 with'
-            f' channels last; use --{name}={value}')
+            ' network computes in float32, with channels last; use'
+            f' --{name}={value}')
     if distribution.sync_batch_norm:
       raise diagnostics.UserError(
           f'--quantize_delay={self.quantize_delay} with --sync_batch_norm: batch norm'
-          ' of all clones together cannot be folded into weights; leave one of them'
-          ' out')
+          ' over all clones cannot be folded into the weights; leave out one of them')
 
   def without_effect(self) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""

@@ -1,4 +1,4 @@
-"""Published weights: which are listed, or downloaded."""
+"""Options of slim-zoo weights: which published weights are listed or downloaded."""
 
 import dataclasses
 
@@ -13,21 +13,22 @@ class PublishedWeights(Group):
 
   list: bool = option(False, 'List the published checkpoints.')
   filter: str = option(
-      '', 'List only those whose name or network contains this, or fits it where it has'
-      ' one of *?[ (a glob pattern).')
+      '', 'List only checkpoints whose name or network contains this text, or matches'
+      ' it if the text is a pattern with *, ? or [.')
   format: str = option(
-      'text', 'How to print the list. JSON has the addresses, too.',
+      'text', 'Format of the list. json contains the addresses too.',
       choices=('text', 'json', 'markdown'))
   get: str | None = option(
-      None, 'Name of the checkpoint to download to the cache, as --list shows it.', str)
+      None, 'Name of the checkpoint to download to the cache; --list shows the names.',
+      str)
   mirrors: tuple[str, ...] = option(
-      (), 'Addresses of folders, or local folders, that have the archives. They are'
-      ' tried before the published addresses, in this order.')
+      (), 'Other places of the archives, comma-separated: addresses of folders, or'
+      ' local folders. They are tried before the published addresses, in this order.')
   framework: str | None = option(
-      None, 'Convert the weights of Keras or timm for the same network, which are not'
-      ' the published ones. --from is the same.', str, choices=('keras', 'timm'))
+      None, 'Convert weights of Keras or timm for the same network. They are not the'
+      ' published weights. --from is the same flag.', str, choices=('keras', 'timm'))
   python: str = option(
-      '', 'Interpreter that has the other framework, if it is not this one.',
+      '', 'Path of a Python interpreter with the other framework; by default this one.',
       is_path=True)
 
   def check(self, user_options: frozenset[str]) -> None:
@@ -55,8 +56,8 @@ class PublishedWeights(Group):
       row = published.get(self.get)
       if self.framework and row.is_quantized:
         raise diagnostics.UserError(
-            f'{row.name} is quantized, the weights of {self.framework} are not: leave'
-            ' out --from, or name a checkpoint without quant or uint8')
+            f'{row.name} is quantized, but the weights of {self.framework} are not:'
+            ' leave out --from, or choose a checkpoint that is not quantized')
 
 
 @dataclasses.dataclass(frozen=True)
