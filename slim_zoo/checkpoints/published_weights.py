@@ -1,9 +1,10 @@
-"""Published checkpoints by name: downloaded once into a cache, checked, found again.
+"""Finds published checkpoints by name: downloads them once to a cache, checks them.
 
-The cache has a folder for each archive, CACHE/NAME, with the files of its checkpoint
-and `published.json`, which is written last. CACHE/NAME.sha256 keeps the checksum of the
-first download, also when the folder is removed: later downloads are compared with it.
-Needs no TensorFlow; the caller passes the function that reads checkpoints.
+The cache has a folder for each archive, CACHE/NAME. It contains the files of the
+checkpoint and `published.json`, which is written last. The file CACHE/NAME.sha256 has
+the checksum of the first download. It stays when the folder is removed, and later
+downloads are compared with it. This module needs no TensorFlow: the caller passes the
+function that reads checkpoints.
 """
 
 import contextlib
@@ -89,8 +90,8 @@ def cached(row: Published, where: Places) -> str | None:
 def get(row: Published, where: Places, shapes_of: Callable[[str], Shapes]) -> str:
   """Returns the prefix of a published checkpoint; downloads it unless it is cached.
 
-  A download that was stopped continues. If another process downloads the same archive,
-  its end is awaited. Prints to stderr.
+  An interrupted download continues. If another process downloads the same archive, this
+  function waits until it ends. Prints to stderr.
 
   Args:
     row: of the catalog.
@@ -177,10 +178,10 @@ def _fill(row, where, work, shapes_of):
       _say(str(error))
   else:
     raise diagnostics.UserError(
-        f'no address has {row.name}: name one that has {row.file}, or a folder, by'
-        f' {MIRRORS_VARIABLE} or slim-zoo weights --mirrors; or use weights that are'
-        f' not the published ones: slim-zoo weights --get={row.name} --from=keras (or'
-        ' timm)')
+        f'no address has {row.name}: set {MIRRORS_VARIABLE}, or --mirrors of slim-zoo'
+        f' weights, to an address or folder that contains {row.file}; or use weights'
+        f' that other people trained: slim-zoo weights --get={row.name} --from=keras'
+        ' (or timm)')
   digest, prefix = accepted['digest'], accepted['prefix']
   _move(prefix, work.new)
   _write_facts(row, address, digest, prefix, work.new)
@@ -210,8 +211,9 @@ def _check_digest(row, digest, cache):
     recorded = file.read(64)
     if _DIGEST.fullmatch(recorded) and recorded != digest:
       raise diagnostics.UserError(
-          f"this is another file than the first download: its SHA-256 is {digest}, not"
-          f" {recorded}, the one in '{path}'; remove that file to accept this one")
+          f"this is another file than the first download: its SHA-256 is {digest},"
+          f" expected {recorded} as in '{path}'; remove '{path}' to accept the new"
+          ' file')
 
 
 def _write_digest(row, digest, cache):

@@ -1,8 +1,8 @@
-"""Programs for TensorFlow 1 run unchanged: `python -m slim_zoo.contrib program.py`.
+"""Runs programs for TensorFlow 1 unchanged: `python -m slim_zoo.contrib program.py`.
 
 `import tensorflow as tf` gives such a program the interface of version 1 in graph mode,
-with those parts of `tf.contrib` that image models use. A program of one's own may also
-call `install` before it imports TensorFlow:
+with the parts of `tf.contrib` that image models use. A program can also call `install`
+itself, before it imports TensorFlow:
 
   from slim_zoo.contrib import install
   install()

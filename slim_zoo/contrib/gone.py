@@ -1,6 +1,6 @@
 """Names of TensorFlow 1 that are not provided, and what to use in their place.
 
-Keys are names below `tensorflow`; a row counts for all names below its own, too.
+A key is a name inside `tensorflow`. Its row also applies to all names inside that name.
 """
 
 GONE = {

@@ -1,9 +1,9 @@
-"""Makes `import tensorflow` give version 1's interface, with a tf.contrib of our own.
+"""Makes `import tensorflow` give the interface of version 1, with a new tf.contrib.
 
-TensorFlow's modules stay what they are. `sys.modules['tensorflow']` becomes a module
+TensorFlow's own modules do not change. `sys.modules['tensorflow']` becomes a module
 object that reads names from `tensorflow.compat.v1`, and two finders import the modules
-that only TensorFlow 1 had. `names` says where each name is now, `gone` what to use in
-place of others.
+that only TensorFlow 1 had. The module `names` has the new place of each name, the
+module `gone` the advice for names without a new place.
 """
 
 import importlib

@@ -1,7 +1,8 @@
-"""Where the names of TensorFlow 1 that today's TensorFlow lacks are now: tables.
+"""Tables of names of TensorFlow 1 that today's TensorFlow does not have.
 
-Keys are names below `tensorflow`, such as contrib.layers. Values are full names of
-modules, classes and functions; `tf.` is version 1 of TensorFlow's interface.
+A key is a name inside `tensorflow`, such as contrib.layers. A value is the full name of
+the module, class or function that takes its place; `tf.` is version 1 of TensorFlow's
+interface.
 """
 
 # Other names of modules: the same module by two names. The longest row counts.

@@ -1,7 +1,7 @@
-"""Names that NumPy removed and that programs of 2017 use: np.int, np.float, np.Inf.
+"""Restores names that NumPy removed and old programs use: np.int, np.float, np.Inf.
 
-They are put back where they are absent. Programs read them from NumPy's own module, so
-there is no other place for them.
+Only absent names are restored. They have to be in NumPy's own module, because programs
+read them from there.
 """
 
 import numpy as np

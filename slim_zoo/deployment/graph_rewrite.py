@@ -1,8 +1,9 @@
-"""16 bits by TensorFlow's graph rewriter: the options of a session, not of a graph.
+"""Computes in 16 bits with TensorFlow's graph rewriter, an option of a session.
 
-The rewriter casts the inputs of convolutions and matrix products, and what is between
-them. Variables, statistics of batch norm, softmax and losses stay float32. So the same
-graph runs in float32 in one session and in bfloat16 in another one.
+The rewriter converts the inputs of convolutions and matrix products to 16 bits, and the
+values between these operations. Variables, statistics of batch norm, softmax and losses
+stay float32. The graph itself does not change, so it can run in float32 in one session
+and in bfloat16 in another one.
 
   bfloat16  on CPUs, with the kernels of oneDNN
   float16   on GPUs

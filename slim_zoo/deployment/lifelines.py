@@ -1,8 +1,8 @@
-"""Connections to the other processes of a job that break when a process ends.
+"""Notices that another process of a job has ended: its open connection breaks.
 
-A collective operation may wait forever for a process that has ended, above all if it
-was started again at once: its port answers, but the new process does not know of the
-operation. A connection to the old process breaks in any case.
+A collective operation may wait forever for a process that has ended. This happens most
+often if the process is started again at once: the port answers, but the new process
+does not take part in the operation. The connection to the old process always breaks.
 """
 
 import selectors

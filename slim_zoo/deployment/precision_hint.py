@@ -1,4 +1,4 @@
-"""One line for a long computation in float32 that bfloat16 would make faster."""
+"""Makes the line for a long float32 computation that is faster in bfloat16."""
 
 from slim_zoo.catalog import complexity
 from slim_zoo.deployment import graph_rewrite, precision_trial, small_trials

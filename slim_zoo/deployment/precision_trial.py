@@ -1,7 +1,7 @@
-"""float32 or bfloat16: which of them a graph runs faster in, on this machine.
+"""Measures whether a graph runs faster in float32 or in bfloat16 on this machine.
 
-The same graph runs in two sessions, in turn, and the median of the ratios of the rounds
-decides. The answer is kept for the next command.
+The same graph runs in two sessions, one after the other, in several rounds. The median
+of the ratios of the rounds decides. The answer is stored for the next command.
 """
 
 import contextlib

@@ -1,8 +1,9 @@
-"""The configuration of sessions, and the devices of the process that they share.
+"""The configuration of sessions, and the devices that all sessions of a process share.
 
-TensorFlow makes the threads of a process and the allocators of its GPUs once, as the
-first session asks. Later sessions share them, whatever their configurations say. So
-`open_devices` opens the first session, before any other part of the project opens one.
+TensorFlow makes the threads of a process and the allocators of its GPUs once: with the
+configuration of the first session. Later sessions share them, and their own
+configuration has no effect on them. So `open_devices` opens the first session, before
+any other part of the project opens one.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""What sessions may take of a machine: memory of GPUs, threads. Without TensorFlow."""
+"""Settings of sessions: memory of GPUs, number of threads. Needs no TensorFlow."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""float32 or bfloat16 for an evaluation: by time, and by answers for some images."""
+"""Chooses float32 or bfloat16 for an evaluation, by times and by compared answers."""
 
 import contextlib
 import dataclasses

@@ -1,7 +1,7 @@
-"""Predictions of several processes, each for a shard of a split, put together.
+"""Combines the predictions of several processes, each for a part of a split (a shard).
 
-The images get the numbers that they have in one process, so all numbers of the
-evaluation are those of one process.
+Each image gets the number that it has in an evaluation by one process, so the results
+are those of one process.
 """
 
 import io

@@ -1,7 +1,7 @@
-"""Unpacks tar archives from anywhere: nothing outside of the folder is written.
+"""Unpacks tar archives that are not trusted. Writes nothing outside of one folder.
 
-Names that lead out of the folder, links, devices and sparse files are errors, and so
-is an archive that becomes much larger than its file. Needs no TensorFlow.
+These are errors: a path outside of the folder, a link, a device, a sparse file, and an
+archive whose content is much larger than its file. Needs no TensorFlow.
 """
 
 import gzip
@@ -32,14 +32,14 @@ def unpack(path: str, folder: str, is_wanted: Callable[[str], bool]) -> list[str
   Args:
     path: the archive.
     folder: the folder to write to; created if missing.
-    is_wanted: tells of a member's name whether it is unpacked.
+    is_wanted: takes the name of a member; returns whether to unpack it.
 
   Returns:
     The names of the unpacked files, relative to the folder.
 
   Raises:
     UserError: the archive is damaged; or it contains a link, a device, a path outside
-      of the folder or too much data. Some files may have been written then.
+      of the folder or too much data. Some files may then exist already.
     OSError: the archive cannot be read, or the folder cannot be written.
   """
   names, limit = [], _LARGEST_RATIO * os.path.getsize(path) + _ALWAYS_ALLOWED

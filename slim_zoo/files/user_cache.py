@@ -1,4 +1,4 @@
-"""Small facts that are kept for the next command, in the user's cache folder.
+"""Stores small facts for the next command, in the cache folder of the user.
 
 The folder is the one in the environment variable SLIM_ZOO_CACHE, else
 ~/.cache/slim_zoo. It may be removed at any time.

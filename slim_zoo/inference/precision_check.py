@@ -1,4 +1,4 @@
-"""Whether bfloat16 gives the answers of float32: the first images, computed in both."""
+"""Compares the answers of bfloat16 and float32 for the first images."""
 
 import numpy as np
 

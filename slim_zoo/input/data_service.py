@@ -1,9 +1,10 @@
 """Training input from a tf.data service: its processes read and decode the images.
 
-Each epoch is a job of the service that all workers of the run share. The service hands
-each piece of the record files to one of its processes, and each batch to the worker
-that asks first. So together the workers get each image once in an epoch. The seed of
-the run decides the order within an epoch up to the speed of the processes.
+A tf.data service is a dispatcher and several processes that make images. Each epoch is
+a job of the service that all workers of the run share. The service gives each piece of
+the record files to one of its processes, and each batch to the worker that asks first.
+So together the workers get each image once in an epoch. The order within an epoch
+depends on the seed of the run and on the speed of the processes.
 """
 
 import dataclasses
@@ -72,7 +73,7 @@ def images(service: Service, files: Sequence[str], read_file: Callable,
     files: the record files, as the processes of the service see them.
     read_file: called as read_file(file_index, name); returns (record, key) of a file.
     to_image: called as to_image(number, record, key); returns (image, label, number,
-      key), or fails. The number decides the augmentation.
+      key), or fails. The augmentation depends on the number.
     buffer: records in the shuffle buffer of each process of the service.
     batch_size: images that are sent together.
     multi_label: whether an image has any number of labels.
@@ -134,14 +135,14 @@ def _number(following, element):
 
 
 def is_failure(error: tf.errors.OpError) -> bool:
-  """Tells whether an error of a step comes of a tf.data service."""
+  """Returns whether a tf.data service is the cause of an error of a step."""
   return any(word in error.message for word in (
       'data service', 'dispatcher', 'DataService', 'DispatcherService'))
 
 
 def failure(service: Service, error: tf.errors.OpError) -> diagnostics.UserError:
-  """Returns the user's view of an error that comes of a tf.data service."""
+  """Returns the error for the user if a tf.data service is the cause."""
   reason = error.message.strip().split('\n')[0].split(' [[')[0].split('[type.')[0]
   return diagnostics.UserError(
-      f'{service.name} gives no more images ({reason}): start a new dispatcher and its'
-      ' workers, then the same command')
+      f'{service.name} gives no more images ({reason}): start its dispatcher and its'
+      ' other processes again, then run the same command')

@@ -1,4 +1,4 @@
-"""The sessions of a frozen graph in one type, or in what auto chooses."""
+"""Runs a frozen graph in one number type, or in the type that auto chooses."""
 
 import contextlib
 from collections.abc import Mapping

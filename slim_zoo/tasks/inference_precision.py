@@ -1,4 +1,4 @@
-"""The precision of the network of a checkpoint."""
+"""Checks in which number type the network of a checkpoint can compute."""
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.trained_network import TrainedNetwork

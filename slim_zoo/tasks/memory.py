@@ -1,4 +1,4 @@
-"""Memory that is too small for a task, as a message for its user."""
+"""Turns the error for too little memory into one line for the user."""
 
 import contextlib
 from collections.abc import Iterator

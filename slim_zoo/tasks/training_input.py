@@ -106,13 +106,13 @@ def network(config: TrainConfig, num_classes: int, casts: str
 
 
 def preprocessing_fn(network: Network, is_training: bool) -> Callable:
-  """Returns the preprocessing of a network, without augmentation beyond it."""
+  """Returns the preprocessing of a network, without added augmentation."""
   return preprocessing_factory.get_preprocessing(
       network.preprocessing, is_training, network.use_grayscale)
 
 
 def augmentation_steps(config: TrainConfig) -> list[tuple[str, Callable]]:
-  """Returns (title, preprocessing_fn): the recipe, then with each addition to it."""
+  """Returns (title, preprocessing_fn): the recipe alone, then with each addition."""
   recipe = preprocessing_fn(config.network, is_training=True)
   options = config.augmentation
   layers, magnitude = options.rand_augment_layers, options.rand_augment_magnitude
@@ -142,8 +142,8 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
             devices, key: int) -> pipeline.Input:
   """Returns the training input.
 
-  With a validation share, `dataset.num_samples` becomes the images that are trained
-  on, of which epochs are.
+  With a validation share, `dataset.num_samples` becomes the number of images to train
+  on. An epoch is then one pass over these images.
 
   Args:
     config: of the run.

@@ -1,7 +1,8 @@
-"""In which type a training run computes, and by which means.
+"""Decides in which number type a training run computes, and how.
 
-bfloat16 on a CPU is an option of the session: TensorFlow rewrites the graph. float16,
-and 16 bits on a GPU, are casts in the graph, with the loss scaled for float16.
+For bfloat16 on a CPU, TensorFlow rewrites the graph: an option of the session. For
+float16, and for both types on a GPU, the graph contains casts. With float16 the loss is
+scaled.
 """
 
 import contextlib

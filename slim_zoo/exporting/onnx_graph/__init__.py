@@ -1,1 +1,1 @@
-"""ONNX models of frozen networks: a table of operations, written with `onnx`."""
+"""Writes frozen networks as ONNX models, from a table of operations, with `onnx`."""

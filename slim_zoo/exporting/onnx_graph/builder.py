@@ -1,6 +1,6 @@
-"""An ONNX graph while it is written: nodes, constants, names.
+"""Collects the nodes, constants and names of an ONNX graph.
 
-`onnx` is imported where it is used: it is an extra.
+Functions import `onnx` when they need it, because it is an optional package.
 """
 
 from collections.abc import Mapping, Sequence

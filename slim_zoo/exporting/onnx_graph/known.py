@@ -1,4 +1,4 @@
-"""Values of a graph that are known before any image is."""
+"""Finds the values of a graph that do not depend on the images."""
 
 from collections.abc import Sequence
 

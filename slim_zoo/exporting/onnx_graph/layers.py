@@ -1,6 +1,6 @@
-"""Layers with weights: convolutions, matrix products, and the bias behind them.
+"""Translates layers with weights: convolutions, matrix products, and their biases.
 
-A bias that nothing but a layer feeds is an input of the layer.
+If a bias is the only reader of a layer's result, it becomes an input of that layer.
 """
 
 from slim_zoo.exporting.onnx_graph import known, layout, quantized, windows

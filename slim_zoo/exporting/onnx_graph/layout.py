@@ -1,8 +1,8 @@
-"""Where the channels are: last in TensorFlow, after the batch in ONNX.
+"""The order of the axes: channels are last in TensorFlow, after the batch in ONNX.
 
-Every tensor of 4 or 5 dimensions is held with its channels first, from the images on.
-So the only transpositions are those of the images, and of features that are flattened.
-Other tensors are held as they are.
+In the ONNX graph every tensor of 4 or 5 dimensions has its channels after the batch. So
+only the images, and features before they are flattened, are transposed. Other tensors
+have the same order as in TensorFlow.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The table of operations: what each one of TensorFlow is in ONNX.
+"""The table of operations: how each operation of TensorFlow is written in ONNX.
 
 Each function gets the translation and an operation of TensorFlow, adds nodes, and
 returns the value of the operation's output. A function that does not know an argument

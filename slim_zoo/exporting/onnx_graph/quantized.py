@@ -1,8 +1,8 @@
-"""Rounding to 8 bits: QuantizeLinear and DequantizeLinear for fake quantization.
+"""Translates rounding to 8 bits to the nodes QuantizeLinear and DequantizeLinear.
 
-Each pair of the two stands for one fake quantization of an activation. Weights are
-whole numbers in the file, with DequantizeLinear behind them. Runtimes find these
-patterns and compute in whole numbers between them.
+A pair of these nodes replaces one rounding of an activation (TensorFlow's fake
+quantization). Weights are whole numbers in the file, followed by DequantizeLinear.
+Runtimes find these patterns and compute in whole numbers between them.
 
 A value of 8 bits is (number - zero point) * scale: Jacob et al. 2018, arXiv 1712.05877,
 section 2.1.

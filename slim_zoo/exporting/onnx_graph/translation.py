@@ -1,4 +1,4 @@
-"""From a frozen TensorFlow graph to the nodes of an ONNX graph."""
+"""Translates a frozen TensorFlow graph to the nodes of an ONNX graph."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Windows that slide over height and width: padding, pools, and padding alone."""
+"""Translates pools and padding, and computes the padding of convolutions."""
 
 import numpy as np
 
