@@ -12,10 +12,20 @@ from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf
 from tests import evaluated_networks, onnx_models, quantized_networks
 
-# The logits of a network with random weights differ by few steps from image to image.
-NETWORKS = {'mobilenet_v1_025': 32, 'lenet': 28}
-LARGER = {'mobilenet_v2_035': 64, 'mobilenet_v3_small': 64, 'resnet_v1_50': 65,
-          'inception_v1': 65, 'cifarnet': 32, 'resnet_v2_50': 65, 'se_resnet_v1_50': 65}
+# Sizes of images, and how many output steps a logit may be off. Networks with random
+# weights are chaotic: a value near the middle of two steps is rounded to the other one,
+# and each layer makes more of it. Measured with ranges by tensor and by channel: LeNet,
+# MobileNet V1 and CifarNet 1 and 1, Inception V1 3 and 2, MobileNet V2 5 and 6, V3 6
+# and 5, ResNet V1 10 and 7, with squeeze-and-excitation 10 and 11; the limits leave
+# half as much again to other processors. ResNet V2 had no difference. A trained LeNet
+# stays within two steps (tests/quantization_run_test.py).
+NETWORKS = {'mobilenet_v1_025': (32, 2), 'lenet': (28, 2)}
+LARGER = {
+    'cifarnet': (32, 2), 'inception_v1': (65, 5), 'mobilenet_v2_035': (64, 9),
+    'mobilenet_v3_small': (64, 9), 'resnet_v1_50': (65, 15), 'resnet_v2_50': (65, 2),
+    'se_resnet_v1_50': (65, 16)}
+# 14 of 16 images were the fewest; in the others two classes are near each other.
+LEAST_SAME_CLASS = 0.8
 
 
 def export(folder, trained):
@@ -51,7 +61,11 @@ def check_steps(path, trained, pixels, most=2):
   expected, found = expected_logits(trained, pixels), onnx_models.run(path, pixels)
   step = step_of_logits(onnx.load(path))
   steps = np.abs(found - expected) / step
+  same = np.mean(found.argmax(1) == expected.argmax(1))
+  print(f'{trained.model_name}: at most {steps.max():.2f} steps, the same class for'
+        f' {same:.1%} of the images')
   assert steps.max() <= most + 0.01
+  assert same >= LEAST_SAME_CLASS
   best = np.take_along_axis(expected, found.argmax(1)[:, None], 1)[:, 0]
   assert np.all(best >= expected.max(1) - (most + 0.01) * step)
 
@@ -61,11 +75,11 @@ def check_steps(path, trained, pixels, most=2):
 def test_a_network_rounds_as_its_checkpoint(name, per_channel, tmp_path):
   if name in LARGER:
     evaluated_networks.skip_unless_every_network()
-  trained, pixels = quantized_networks.make(
-      tmp_path, name, {**NETWORKS, **LARGER}[name], per_channel)
+  size, most = {**NETWORKS, **LARGER}[name]
+  trained, pixels = quantized_networks.make(tmp_path, name, size, per_channel)
   path, model = export(tmp_path, trained)
   onnx_models.check(model)
-  check_steps(path, trained, pixels)
+  check_steps(path, trained, pixels, most)
   check_weights(model, per_channel)
 
 
