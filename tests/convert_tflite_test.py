@@ -12,7 +12,7 @@ from slim_zoo.checkpoints import identified_network
 from slim_zoo.exporting import to_tflite
 from slim_zoo.inference import inference_graph
 from slim_zoo.weight_conversion import from_tflite
-from tests import quantized_networks
+from tests import quantized_networks, scripts
 
 FILES = pathlib.Path(__file__).parent / 'data' / 'tflite'
 
@@ -97,3 +97,12 @@ def test_what_is_no_file(content, message, tmp_path):
   with pytest.raises(diagnostics.UserError, match=message):
     from_tflite.convert('mobilenet_v1_025', str(tmp_path / 'text.tflite'),
                         str(tmp_path / 'model.ckpt'))
+
+
+def test_a_card_of_an_earlier_checkpoint_is_refused(tmp_path):
+  (tmp_path / 'model.ckpt.card.json').write_text('{}')
+  done = scripts.run(
+      'convert-weights', model_name='mobilenet_v1_025',
+      source=FILES / 'person_detect.tflite', target=tmp_path / 'model.ckpt')
+  assert done.returncode != 0
+  assert "model.ckpt.card.json' exists already: remove it" in done.stderr

@@ -19,7 +19,7 @@ from slim_zoo.files import atomic
 
 JSON_NAME = 'run_card.json'
 FORMAT = 1
-_OF_ONE_CHECKPOINT = '.card.json'
+OF_ONE_CHECKPOINT = '.card.json'
 # The end of a session that was killed by signal 9 or a power failure.
 UNDER_WAY = 'still under way, or killed'
 # The folder of the best checkpoint is inside that of the run.
@@ -95,8 +95,8 @@ def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
     (facts, note): both are None without a run card; for a card that cannot be used, the
     note has the reason.
   """
-  if os.path.exists(checkpoint + _OF_ONE_CHECKPOINT):
-    return _facts_of_one(checkpoint + _OF_ONE_CHECKPOINT)
+  if os.path.exists(checkpoint + OF_ONE_CHECKPOINT):
+    return _facts_of_one(checkpoint + OF_ONE_CHECKPOINT)
   folder, name = os.path.split(checkpoint)
   own = os.path.basename(os.path.abspath(folder))
   if own == BEST_FOLDER or _PUT_ASIDE.fullmatch(own):
@@ -135,7 +135,7 @@ def write_facts(checkpoint: str, model_name: str, num_classes: int, image_size: 
            'image_size': image_size,
            'use_grayscale': channels == 1 != networks.NETWORKS[model_name].channels}
   atomic.write_text(
-      checkpoint + _OF_ONE_CHECKPOINT, json.dumps(facts, indent=1) + '\n')
+      checkpoint + OF_ONE_CHECKPOINT, json.dumps(facts, indent=1) + '\n')
 
 
 def _facts_of_one(path):

@@ -23,7 +23,7 @@ from absl import flags
 
 from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import checkpoint_names, file_kinds
+from slim_zoo.checkpoints import checkpoint_names, file_kinds, run_card
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertedWeights, ConvertWeightsConfig
 from slim_zoo.deployment import session_settings
@@ -73,7 +73,8 @@ def _check_paths(options, into_slim):
     raise diagnostics.UserError(f"no file '{options.source}': give a file of weights")
   if not into_slim:
     checkpoint_names.check_there(options.source)
-  for suffix in ('', '.index') if into_slim else ('',):
+  # A card that stays from an earlier checkpoint would describe the new one.
+  for suffix in ('', '.index', run_card.OF_ONE_CHECKPOINT) if into_slim else ('',):
     if os.path.exists(options.target + suffix):
       raise diagnostics.UserError(
           f"'{options.target}{suffix}' exists already: remove it, or name another"
