@@ -210,7 +210,7 @@ def test_digits_are_trained_with_everything_on(digits_dir, tmp_path):
 
 @pytest.mark.parametrize(('flags', 'words'), [
     ({'rand_augment_magnitude': 9}, ['--rand_augment_layers']),
-    ({'rand_augment_magnitude': 31}, ['--rand_augment_magnitude=31', '[0, 30]']),
+    ({'rand_augment_magnitude': 31}, ['--rand_augment_magnitude=31', 'from 0 to 30']),
     ({'random_erasing_probability': 1.5}, ['--random_erasing_probability=1.5']),
     ({'mixup_alpha': 0.2, 'batch_size': 1}, ['--mixup_alpha=0.2', '2 images or more']),
     ({'cutmix_alpha': -1}, ['--cutmix_alpha=-1']),
