@@ -8,7 +8,6 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.tasks import comparison
-from slim_zoo.timing import ratios
 from tests import scripts
 from tests.conftest import ROOT
 
