@@ -103,10 +103,11 @@ class Workers:
         tf.errors.UnavailableError, tf.errors.DeadlineExceededError,
         tf.errors.CancelledError, tf.errors.AbortedError)):
       return None
-    unreachable = peers.silent_soon(
+    # One that was started again at once answers.
+    ended = self.lifelines.lost() or peers.silent_soon(
         self.others, 0 if isinstance(error, tf.errors.DeadlineExceededError) else 3.0)
-    if unreachable:
-      return self._ended(unreachable)
+    if ended:
+      return self._ended(ended)
     if isinstance(error, tf.errors.DeadlineExceededError):
       return UserError(
           f'another worker took no step for {self.timeout_seconds:g} s: look at what'
