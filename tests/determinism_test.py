@@ -173,7 +173,7 @@ def check_cards(straight, interrupted):
 
 
 @pytest.mark.parametrize(('flags', 'words'), [
-    ({'sync_replicas': True}, '--sync_replicas='),
+    ({'sync_replicas': True}, '--sync_replicas:'),
     ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, '--ps_hosts=b:1'),
     ({'cluster': 'a:1,b:1'}, '2 workers'),
     ({'master': 'grpc://localhost:1'}, '--master=')])
