@@ -9,7 +9,7 @@ import numpy as np
 
 from slim_zoo.deployment import collectives, peers, servers
 from slim_zoo.deployment.cluster import WORKER, Cluster
-from slim_zoo.deployment.lifelines import Lifelines
+from slim_zoo.deployment.server_connections import ServerConnections
 from slim_zoo.diagnostics import UserError
 from slim_zoo.tf_compat import tf
 
@@ -53,9 +53,9 @@ class Workers:
             if task != self.cluster.task}
 
   @functools.cached_property
-  def lifelines(self) -> Lifelines:
+  def connections(self) -> ServerConnections:
     """The connections to the others, opened at the first use, which `meet` makes."""
-    return Lifelines(self.others)
+    return ServerConnections(self.others)
 
   def replica(self, group_key: int, device: str) -> collectives.Replica:
     """Returns this worker's member of a group with one member in each worker."""
@@ -80,10 +80,10 @@ class Workers:
       if seconds > _QUIET_SECONDS + lines * _LINE_SECONDS:
         lines += 1
         print(f'waiting for the other workers ({seconds:.0f} s)', flush=True)
-      if self.lifelines.lost() and lost_after is None:
+      if self.connections.lost() and lost_after is None:
         lost_after = seconds
       if lost_after is not None and seconds - lost_after > _SECONDS_AFTER_LOSS:
-        raise self._ended(self.lifelines.lost())
+        raise self._ended(self.connections.lost())
 
     try:
       return peers.interruptible(call, look)
@@ -104,7 +104,7 @@ class Workers:
         tf.errors.CancelledError, tf.errors.AbortedError)):
       return None
     # One that was started again at once answers.
-    ended = self.lifelines.lost() or peers.silent_soon(
+    ended = self.connections.lost() or peers.silent_soon(
         self.others, 0 if isinstance(error, tf.errors.DeadlineExceededError) else 3.0)
     if ended:
       return self._ended(ended)

@@ -591,8 +591,9 @@ def _watch(options, team, agreement):
   place, inputs = options.place, options.input_servers
   if agreement is not None:
     return step_watch.StepWatch(
-        {**agreement.workers.others, **inputs}, ended=agreement.workers.lifelines.lost,
-        timeout_secs=options.input_timeout_secs if inputs else 0, is_shared=False)
+        {**agreement.workers.others, **inputs},
+        timeout_secs=options.input_timeout_secs if inputs else 0, is_shared=False,
+        ended=agreement.workers.connections.lost)
   if not place.master:
     return step_watch.StepWatch(
         inputs, timeout_secs=options.input_timeout_secs) if inputs else (

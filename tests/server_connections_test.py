@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from slim_zoo.deployment import lifelines, peers
+from slim_zoo.deployment import peers, server_connections
 
 _SERVER = '''
 import sys
@@ -43,17 +43,17 @@ def until(condition, seconds=60):
 def test_a_server_that_ended_is_lost_even_if_another_has_its_port():
   port = free_port()
   server = start_server(port)
-  lines = lifelines.Lifelines(
+  connections = server_connections.ServerConnections(
       {'worker 1': f'localhost:{port}', 'absent': f'localhost:{free_port()}'})
   try:
     # The handshake of HTTP/2 has a time limit in the server, of a few seconds or more.
     time.sleep(2)
-    assert not lines.lost()
+    assert not connections.lost()
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
     server = start_server(port)
     assert peers.answers(f'localhost:{port}')
-    assert until(lambda: lines.lost() == ['worker 1'])
+    assert until(lambda: connections.lost() == ['worker 1'])
   finally:
     server.kill()
     server.wait()
@@ -68,4 +68,4 @@ def test_a_server_that_ended_is_lost_even_if_another_has_its_port():
     (b'\0\0\x04\x08\0\0\0\0\0\0\0\0\1\0\0', b'', b'\0\0'),
 ], ids=['nothing', 'settings', 'answered', 'ping', 'half a ping', 'another frame'])
 def test_frames_that_want_an_answer_get_one(received, answers, rest):
-  assert lifelines._answers(received) == (answers, rest)
+  assert server_connections._answers(received) == (answers, rest)

@@ -17,7 +17,7 @@ _HEADER_BYTES, _READ_BYTES = 9, 65536
 _LOOK_SECONDS = 0.5
 
 
-class Lifelines:
+class ServerConnections:
   """One connection to the server of each of several processes.
 
   A thread answers the frames that keep a connection alive. It ends with the program.
