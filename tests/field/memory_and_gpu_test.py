@@ -112,7 +112,7 @@ def fail(*unused, **unused_too):
 # The function, where it runs out of memory, and a part of the message.
 FAILING = {
     'train': (training_callbacks, 'make', '--batch_size=7 or --train_image_size'),
-    'evaluate': (over_split, 'evaluate', '--batch_size=7 or --eval_image_size'),
+    'evaluate': (over_split, 'collect', '--batch_size=7 or --eval_image_size'),
     'classify': (checkpoint_model.CheckpointModel, 'predict', '--batch_size=7'),
     'export': (inference_graph, 'of_network', 'lower --eval_image_size')}
 

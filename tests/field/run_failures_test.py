@@ -201,7 +201,7 @@ def test_every_kind_is_one_that_is_tested_here():
   assert {kind.__name__ for kind in kinds()} == {
       'AugmentationPictures', 'CheckpointGuard', 'ExplosionGuard', 'GraphFiles',
       'Profile', 'ProgressSummaries', 'Report', 'RunCard', 'SamplePredictions',
-      'Validator', 'WeightsComparison', 'Winder'}
+      'ShardValidator', 'Validator', 'WeightsComparison', 'Winder'}
 
 
 @pytest.mark.parametrize('kind', [
@@ -214,13 +214,16 @@ def test_a_callback_that_nothing_was_called_of_may_end(kind, tmp_path):
   kind(tmp_path).end(None, 0)
 
 
-def test_a_validation_that_fails_at_the_first_step_saves_the_weights(tmp_path):
+@pytest.mark.parametrize('of_shard', [False, True], ids=['chief', 'worker'])
+def test_a_validation_that_fails_at_the_first_step_saves_the_weights(
+    tmp_path, of_shard):
   """At the third step it was saved, at the first one a thread was missing."""
   def evaluate(session, step, is_to_stop):
     raise diagnostics.UserError('record 3 is damaged')
 
   history = types.SimpleNamespace(rewind=lambda step: None, findings=[])
-  callback = validation.Validator(evaluate, validation.Rules(1), history, None, {})
+  callback = validation.ShardValidator(evaluate, 1) if of_shard else (
+      validation.Validator(evaluate, validation.Rules(1), history, None, {}))
   with pytest.raises(diagnostics.UserError, match='at step 1 failed: record 3'):
     run(tmp_path, [callback])
   assert saved_step(tmp_path) == 1
