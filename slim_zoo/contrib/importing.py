@@ -86,7 +86,7 @@ class _TensorFlow(types.ModuleType):
   """The module `tensorflow`: version 1's names and `contrib`.
 
   Args:
-    module: TensorFlow's own, whose packages are imported as ever.
+    module: TensorFlow's own. Its packages are imported without a change.
   """
 
   def __init__(self, module):

@@ -123,7 +123,7 @@ def _answer(error, program) -> int:
 
 
 def _frames_of_program(frames):
-  """Leaves out the frames of this module and of those that it calls."""
+  """Leaves out the frames of this package and of the modules that it calls."""
   own = os.path.dirname(os.path.abspath(__file__))
   while frames is not None:
     name = frames.tb_frame.f_code.co_filename

@@ -23,8 +23,8 @@ class ServerConnections:
   A thread answers the frames that keep a connection alive. It ends with the program.
 
   Args:
-    addresses: of the servers by name of the process; those that do not answer have no
-      connection.
+    addresses: of the servers, by name of the process. A server that does not answer has
+      no connection, and is not watched.
   """
 
   def __init__(self, addresses: Mapping[str, str]):

@@ -20,7 +20,7 @@ def as_convolutions(graph_def: tf.GraphDef) -> tf.GraphDef:
   """Returns a graph whose fully connected layers with channel ranges are convolutions.
 
   Names of nodes stay, but a node of `_OF_A_LAYER` behind such a layer has the shape
-  [batch, 1, 1, channels]; those that read the last of them read [batch, channels].
+  [batch, 1, 1, channels]. The readers of the last of these nodes get [batch, channels].
 
   Args:
     graph_def: weights are constants, behind FakeQuantWithMinMaxVarsPerChannel.
@@ -57,7 +57,7 @@ def _convolution(graph_def, nodes, node, rounded):
 
 
 def _flatten_behind(graph_def, node, channels):
-  """Gives [batch, channels] to those that read a layer."""
+  """Gives [batch, channels] to the readers of a layer."""
   readers = graph_editing.consumers(graph_def)
   while len(readers[node.name]) == 1 and readers[node.name][0].op in _OF_A_LAYER:
     (node,) = readers[node.name]

@@ -40,7 +40,7 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
     loss: the `losses.Recipe`.
     seeds: of the run.
     card: the `RunCard`.
-    slow: notes on types: those that the device computes slowly, or auto chose.
+    slow: notes on a type that the device computes slowly, or that auto chose.
   """
   num_images = dataset.num_samples
   parameters = run_description.parameters(_trained_variables(config))

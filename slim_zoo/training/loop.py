@@ -46,8 +46,8 @@ class LoopOptions:
     save_interval_secs: seconds between checkpoints; 0: only at the end.
     images_per_step: that are read while the global step rises by one.
     place: where the sessions are, and whether this process is the chief.
-    memory_options: the options of the run by name; those that take memory are named
-      where it is too small.
+    memory_options: the options of the run by name. A message about too little memory
+      names the options that reduce it.
     precision: of `graph_rewrite.set_precision`, for the sessions.
     input_servers: addresses, by name, of the servers that the images come from.
     input_timeout_secs: how long a step waits for such a server that does not answer.
