@@ -238,7 +238,7 @@ def test_a_later_download_is_compared_with_the_first(tmp_path, server, capsys):
   server.files.update({'/a/lenet_28.tgz': other, '/b/lenet_28.tgz': first})
   assert get(tmp_path, f'{server.url}/a', f'{server.url}/b')
   told = capsys.readouterr().err
-  assert (f'its SHA-256 is {hashlib.sha256(other).hexdigest()}, not'
+  assert (f'its SHA-256 is {hashlib.sha256(other).hexdigest()}, expected'
           f' {hashlib.sha256(first).hexdigest()}') in told
   os.remove(f'{prefix}.index')
   with pytest.raises(UserError, match='no address'):
