@@ -1,7 +1,5 @@
 """Layers of one clone on several logical devices."""
 
-import types
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,7 @@ from slim_zoo.nets import resnet_v1, vgg
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import graph, losses
 from slim_zoo.training.updates import learning_rates, updates
-from tests import scripts
+from tests import constant_batches, scripts
 from tests.conftest import on_digits
 
 CLASSES, STEPS = 5, 2
@@ -37,9 +35,7 @@ def train(network, devices):
   """Returns the losses of a few steps, and the devices of all variables by name."""
   tf.reset_default_graph()
   tf.set_random_seed(1)
-  batch = types.SimpleNamespace(
-      images=tf.constant(IMAGES), labels=tf.constant([1, 3], tf.int64),
-      waited=tf.constant(0.0, tf.float64), numbers=tf.constant([0], tf.int64))
+  batch = constant_batches.batch(IMAGES, [1, 3])
   built = graph.build(
       model_deploy.DeploymentConfig(clone_on_cpu=True), lambda: batch, network,
       losses.Recipe(CLASSES).add, learning_rates.Schedule('fixed', 0.01),

@@ -1,8 +1,6 @@
 """Quantized training on several devices, and in several processes."""
 
-import itertools
 import os
-import types
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from slim_zoo.nets import mobilenet_v1, nets_factory
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import graph, losses
 from slim_zoo.training.updates import learning_rates, updates
-from tests import recipe
+from tests import constant_batches, recipe
 from tests.all_reduce_test import run_program
 
 CLASSES, STEPS = 3, 3
@@ -33,17 +31,9 @@ def network(images):
 
 def build(num_clones, devices_of_layers=None, **deployment):
   tf.set_random_seed(0)
-  parts = itertools.cycle(zip(np.split(IMAGES, num_clones),
-                              np.split(LABELS, num_clones), strict=True))
-
-  def next_batch():
-    images, labels = next(parts)
-    return types.SimpleNamespace(
-        images=tf.constant(images), labels=tf.constant(labels, tf.int64),
-        waited=tf.constant(0.0, tf.float64), numbers=tf.constant([0], tf.int64))
-
   return graph.build(
-      model_deploy.DeploymentConfig(num_clones, **deployment), next_batch, network,
+      model_deploy.DeploymentConfig(num_clones, **deployment),
+      constant_batches.parts(IMAGES, LABELS, num_clones), network,
       losses.Recipe(CLASSES).add, learning_rates.Schedule('fixed', 0.01),
       tf.train.GradientDescentOptimizer,
       updates.UpdateOptions(gradients_with_layers=bool(devices_of_layers)),

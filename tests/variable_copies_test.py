@@ -1,8 +1,5 @@
 """Clones that have their own variables, compared with one clone on the whole batch."""
 
-import itertools
-import types
-
 import numpy as np
 import pytest
 
@@ -14,6 +11,7 @@ from slim_zoo.nets import normalization
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import graph, losses
 from slim_zoo.training.updates import learning_rates, optimizers, updates
+from tests import constant_batches
 
 CLONES, STEPS, CLASSES = 2, 3, 4
 OF_OPTIMIZERS = {
@@ -36,20 +34,12 @@ def network(images):
 
 
 def build(num_clones, optimizer, **options):
-  parts = itertools.cycle(zip(np.split(IMAGES, num_clones),
-                              np.split(LABELS, num_clones), strict=True))
-
-  def next_batch():
-    images, labels = next(parts)
-    return types.SimpleNamespace(
-        images=tf.constant(images), labels=tf.constant(labels, tf.int64),
-        waited=tf.constant(0.0, tf.float64), numbers=tf.constant([0], tf.int64))
-
   return graph.build(
       model_deploy.DeploymentConfig(
           num_clones, variables_on_clones=True,
           clone_devices=[f'/device:CPU:{index}' for index in range(num_clones)]),
-      next_batch, network, losses.Recipe(CLASSES).add,
+      constant_batches.parts(IMAGES, LABELS, num_clones), network,
+      losses.Recipe(CLASSES).add,
       learning_rates.Schedule('fixed', 0.1),
       lambda rate: optimizers.get_optimizer(optimizer, rate, **OF_OPTIMIZERS),
       updates.UpdateOptions(**options))
