@@ -19,9 +19,10 @@ from slim_zoo.deployment import agreement, cluster, collectives, model_deploy, s
 from slim_zoo.nets import lenet, normalization
 from slim_zoo.nets.quantization import fake_quantization
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import graph, loop, losses, sessions
+from slim_zoo.training import graph, loop_options, losses, sessions, whole_run
 from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import learning_rates, updates
+from tests import constant_batches
 
 IMAGES, SIZE, CLASSES = 12, 28, 10
 # Seconds that workers wait for each other; only what hangs takes so long.
@@ -89,9 +90,7 @@ def batch_of(part, parts):
   images = random.normal(size=[IMAGES, SIZE, SIZE, 1]).astype(np.float32)
   labels = random.integers(0, CLASSES, IMAGES)
   some = slice(part * IMAGES // parts, (part + 1) * IMAGES // parts)
-  return types.SimpleNamespace(
-      images=tf.constant(images[some]), labels=tf.constant(labels[some], tf.int64),
-      waited=tf.constant(0.0, tf.float64), numbers=tf.constant([0], tf.int64))
+  return constant_batches.batch(images[some], labels[some])
 
 
 def main(folder, network, steps, clip, clones, sync, copies):
@@ -120,8 +119,8 @@ def main(folder, network, steps, clip, clones, sync, copies):
   images = types.SimpleNamespace(
       initializer=tf.no_op(), log=log, failure=lambda error: None,
       make_ender=tf.no_op)
-  loop.run(
-      built, loop.LoopOptions(
+  whole_run.run(
+      built, loop_options.LoopOptions(
           os.path.join(folder, 'train'), steps, 0, 0, 0, IMAGES,
           sessions.Place(server.target if server else '', is_chief=task == 0,
                          num_cpus=clones)), images,

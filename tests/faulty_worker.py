@@ -22,6 +22,6 @@ class FaultyComparison(weights_comparison.WeightsComparison):
 
 
 if __name__ == '__main__':
-  from slim_zoo.training import loop
-  loop.WeightsComparison = FaultyComparison
+  from slim_zoo.training import whole_run
+  whole_run.WeightsComparison = FaultyComparison
   train.run_command()

@@ -6,9 +6,10 @@ import numpy as np
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import graph, loop, losses
+from slim_zoo.training import graph, loop_options, losses, whole_run
 from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import learning_rates, numerics
+from tests import constant_batches
 
 STEPS = 4
 
@@ -51,10 +52,7 @@ class Recorder(Callback):
 
 def small_graph():
   """Returns a training graph of one layer, and the input that it needs."""
-  batch = types.SimpleNamespace(
-      images=tf.constant(np.ones([2, 3], np.float32)),
-      labels=tf.constant([0, 1], tf.int64), waited=tf.constant(0.0, tf.float64),
-      numbers=tf.constant([0], tf.int64))
+  batch = constant_batches.batch(np.ones([2, 3], np.float32), [0, 1])
   built = graph.build(
       model_deploy.DeploymentConfig(clone_on_cpu=True), lambda: batch,
       lambda images: (slim.fully_connected(images, 2, activation_fn=None), {}),
@@ -70,7 +68,7 @@ def run(folder, callbacks, steps=STEPS, **options):
   """Trains the small graph; returns the loop."""
   built, images = small_graph()
   callbacks = [numerics.CheckpointGuard(built.finite_check), *callbacks]
-  return loop.run(built, loop.LoopOptions(
+  return whole_run.run(built, loop_options.LoopOptions(
       str(folder), steps, **{'log_every_n_steps': 0, 'save_summaries_secs': 600,
                              'save_interval_secs': 0, 'images_per_step': 2, **options}),
                   images, callbacks=callbacks)

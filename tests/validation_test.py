@@ -18,7 +18,7 @@ from slim_zoo.evaluation import (
 from slim_zoo.input import held_out, pipeline
 from slim_zoo.nets import normalization
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import eval_network, graph, intervals, loop
+from slim_zoo.training import eval_network, graph, intervals, loop_options, whole_run
 from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint, validation
 from slim_zoo.training.callbacks.callback import InputFailure
 from slim_zoo.training.callbacks.validation import Finding, History
@@ -399,7 +399,7 @@ def train_on(shades, train_dir, steps):
       best_checkpoint.BestCheckpoint(str(train_dir / 'best')), normalization.decays(),
       batch_norm_health.ModeGap(
           network, build, shades, records_for_tests.as_they_are, checked, 0, 32))
-  loop.run(training_graph, loop.LoopOptions(
+  whole_run.run(training_graph, loop_options.LoopOptions(
       str(train_dir), steps, 0, 0, 0, 32), images, callbacks=[callback])
   return history.findings[-1]
 

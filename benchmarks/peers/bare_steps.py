@@ -14,7 +14,7 @@ import time
 
 
 def bare_run(task):
-  """Returns a replacement of `training.loop.run`."""
+  """Returns a replacement of `training.whole_run.run`."""
   def run(training_graph, options, images, init_fn=None, callbacks=()):
     from slim_zoo.tf_compat import tf
     with tf.Session() as session:
@@ -40,9 +40,9 @@ def main() -> None:
   """Runs the command with the task's flags."""
   from slim_zoo.commands import running
   from slim_zoo.commands import train as train_image_classifier
-  from slim_zoo.training import loop
+  from slim_zoo.training import whole_run
   task = json.loads(sys.argv[1])
-  loop.run = bare_run(task)
+  whole_run.run = bare_run(task)
   sys.argv = ['train_image_classifier.py', *task['flags']]
   running.run(train_image_classifier.main)
 

@@ -22,7 +22,7 @@ from slim_zoo.tasks import (
     validation,
 )
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import graph, loop
+from slim_zoo.training import graph, whole_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _train(config, repeat, server):
       config, dataset, num_classes, image_size, batches, schedule,
       weights_lines, fresh_batch_norm, loss, seeds, card, precision.notes)
   with card:
-    loop_result = loop.run(
+    loop_result = whole_run.run(
         training_graph, training_callbacks.loop_options(
             config, server.target if server else config.distribution.master,
             precision.rewrite),

@@ -7,7 +7,7 @@ from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import mixing
 from slim_zoo.tasks import job, training_input, training_updates
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import determinism, eval_network, loop
+from slim_zoo.training import determinism, eval_network
 from slim_zoo.training.callbacks import (
     augmentation_pictures,
     profile,
@@ -15,13 +15,13 @@ from slim_zoo.training.callbacks import (
     summaries,
 )
 from slim_zoo.training.callbacks.callback import Callback
+from slim_zoo.training.loop_options import LoopOptions
 from slim_zoo.training.updates import loss_scaling, numerics
 
 _AUGMENTED_PICTURES = 6
 
 
-def loop_options(config: TrainConfig, master: str, precision: str
-                 ) -> loop.LoopOptions:
+def loop_options(config: TrainConfig, master: str, precision: str) -> LoopOptions:
   """Returns how the loop runs.
 
   Args:
@@ -31,7 +31,7 @@ def loop_options(config: TrainConfig, master: str, precision: str
   """
   output, machines = config.run, config.distribution
   address = config.data.service_address
-  return loop.LoopOptions(
+  return LoopOptions(
       output.train_dir, output.max_number_of_steps, config.logging.log_every_n_steps,
       config.logging.save_summaries_secs, output.save_interval_secs,
       config.images_per_step, job.place(machines, master, config.devices.settings),

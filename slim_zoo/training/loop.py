@@ -1,74 +1,32 @@
 """The training loop: steps, and what happens between two of them.
 
 There all variables are of one step, so checkpoints, summaries and progress lines are
-written there, and not in threads beside the steps. The chief of a job holds the other
-workers meanwhile, if their steps would change the variables.
+written there (`step_report.py`), and not in threads beside the steps. The chief of a
+job holds the other workers meanwhile, if their steps would change the variables.
 """
 
 import contextlib
-import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.deployment import graph_rewrite, servers
 from slim_zoo.deployment.agreement import SAVE, STOP_BY_SIGNAL, STOP_WITH_REASON
 from slim_zoo.input import pipeline
-from slim_zoo.progress import clock
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training import (
-    failures,
     graph,
     intervals,
     job_state,
     savers,
     sessions,
+    step_report,
     step_watch,
     stopping,
 )
-from slim_zoo.training.callbacks import graph_files, summaries
 from slim_zoo.training.callbacks.callback import Callback, CallbackList
-from slim_zoo.training.callbacks.weights_comparison import WeightsComparison
+from slim_zoo.training.loop_options import LoopOptions
 from slim_zoo.training.team import Team
 from slim_zoo.training.updates import numerics
-
-
-@dataclasses.dataclass(frozen=True)
-class LoopOptions:
-  """How a run is carried out.
-
-  Attributes:
-    train_dir: where checkpoints and summaries go.
-    max_number_of_steps: the global step to stop at; None: no end.
-    log_every_n_steps: steps between progress lines; 0: none.
-    save_summaries_secs: seconds between summaries; 0: none. The curves are written
-      after the first step of this process and after its last one, too.
-    save_interval_secs: seconds between checkpoints; 0: only at the end.
-    images_per_step: that are read while the global step rises by one.
-    place: where the sessions are, and whether this process is the chief.
-    memory_options: the options of the run by name. A message about too little memory
-      names the options that reduce it.
-    precision: of `graph_rewrite.set_precision`, for the sessions.
-    input_servers: addresses, by name, of the servers that the images come from.
-    input_timeout_secs: how long a step waits for such a server that does not answer.
-  """
-
-  train_dir: str
-  max_number_of_steps: int | None
-  log_every_n_steps: int
-  save_summaries_secs: float
-  save_interval_secs: float
-  images_per_step: int
-  place: sessions.Place = dataclasses.field(default_factory=sessions.Place)
-  memory_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
-  precision: str = graph_rewrite.FLOAT32
-  input_servers: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  input_timeout_secs: float = 0
-
-  @property
-  def is_chief(self) -> bool:
-    """Whether this process initializes, saves and summarizes."""
-    return self.place.is_chief
 
 
 class TrainingLoop:
@@ -88,7 +46,6 @@ class TrainingLoop:
     end: why the run ended, for its last line.
     saver: writes the checkpoints.
     callbacks: the callbacks, and the first failure of the run.
-    unreadable: the records that were skipped.
     is_stopped_by_others: whether another worker was told by a signal to stop.
   """
 
@@ -108,15 +65,12 @@ class TrainingLoop:
     self._is_unsound = False
     self.step = None
     self.end = 'done'
-    self.unreadable = set()
     self.is_stopped_by_others = False
-    self._progress_due = intervals.EverySteps(options.log_every_n_steps)
+    self._report = step_report.StepReport(options, images, training_graph.curve_tags)
     self._save_due = intervals.Every(options.save_interval_secs)
     self._summaries_due = intervals.Every(options.save_summaries_secs)
-    self._interval = intervals.Interval()
-    self._writer = None
-    # The values of the last step and, of steps whose summaries are written, the step.
-    self._curves = self._agreed = self._summarized = None
+    # Of the last step.
+    self._curves = self._agreed = None
 
   def train(self, opened: sessions.Sessions, writer: tf.summary.FileWriter | None):
     """Trains in one session, or in more where servers are lost.
@@ -205,7 +159,7 @@ class TrainingLoop:
     self.step = results[1]
     try:
       if is_first:
-        self._write_curves()
+        self._report.write_curves(self.step, self._curves)
       stop = self._after_step(session, rest, *results)
       if self._team.follow(session, control):
         self.end, stop = self._team.has_ended, True
@@ -225,7 +179,6 @@ class TrainingLoop:
   def _begin(self, session, writer):
     """Prepares the steps in a session; returns the global step that they begin at."""
     fetches = self._graph
-    self._writer = writer if self._options.save_summaries_secs else None
     for shared in filter(None, [fetches.agreement, fetches.copies]):
       shared.broadcast(session)
     step = self._read_step(session)
@@ -244,8 +197,7 @@ class TrainingLoop:
     if fetches.accumulate_op is not None:
       self._run_batch = session.make_callable(
           [fetches.accumulate_op, fetches.waited, fetches.numbers])
-    self._interval.start(step)
-    self._progress_due.start(step)
+    self._report.begin(step, writer)
     return step
 
   def _read_step(self, session):
@@ -382,7 +334,7 @@ class TrainingLoop:
     if self.step is not None:
       step = self.step
       try:
-        self._write_curves()
+        self._report.write_curves(self.step, self._curves)
       except BaseException as error:
         self.callbacks.note(error, 'the last summary')
     self.callbacks.end(session, step)
@@ -397,15 +349,6 @@ class TrainingLoop:
     return (self._graph.agreement is not None and not self._options.is_chief
             and not self._is_unsound)
 
-  def _write_curves(self):
-    """Writes the numbers of the last step, unless it has summaries already."""
-    if self._writer is None or self._summarized == self.step:
-      return
-    self._summarized = self.step
-    summaries.write_scalars(
-        self._writer, dict(zip(self._graph.curve_tags, self._curves, strict=True)),
-        self.step)
-
   def ends_soon(self):
     """Whether callbacks should be brief: after a signal, or with bad weights."""
     return (self._stop_request.signal is not None or self.is_stopped_by_others
@@ -414,24 +357,24 @@ class TrainingLoop:
   def _after_step(self, session, rest, loss, step, learning_rate, waited, numbers):
     """Tells of a step, and saves where it is time; returns whether it is the last."""
     self._images.log.deliver(numbers)
-    self._report_unreadable()
-    self._interval.add(step, loss, waited)
+    self._report.print_skipped()
+    self._report.interval.add(step, loss, waited)
     self.callbacks.measured(step, float(loss), float(waited))
-    is_printed = self._progress_due.take(step)
+    is_printed = self._report.is_due(step)
     if is_printed:
-      self._print_progress(learning_rate)
+      self._report.print_progress(self.step, learning_rate)
     saves = self._options.is_chief and self._save_due.due()
     # Validation, for one, takes longer than steps do.
-    with self._interval.paused():
+    with self._report.interval.paused():
       step = self._rest_after(session, rest, step, saves)
       reasons = self.callbacks.after_step(session, step)
     self.end = next(iter(reasons), self.end)
     is_last, saves = self._decide(session, bool(reasons), saves)
     if is_last:
       if self._options.log_every_n_steps and not is_printed:
-        self._print_progress(learning_rate)
+        self._report.print_progress(self.step, learning_rate)
       return True
-    with self._interval.paused():
+    with self._report.interval.paused():
       if saves and self._options.is_chief:
         self._save(session)
       elif saves:
@@ -483,129 +426,9 @@ class TrainingLoop:
         [self._graph.summary_op, self._graph.train_op, self._graph.step,
          self._graph.learning_rate, self._graph.waited, self._graph.numbers,
          self._graph.curves, self._graph.agreed, self._control])
-    if self._writer:
-      self._writer.add_summary(summary, results[1])
-      self._summarized = results[1]
+    self._report.write_summary(results[1], summary)
     return results
 
   def _is_last_step(self):
     last = self._options.max_number_of_steps
     return last is not None and self.step >= last
-
-  def _report_unreadable(self):
-    for number, key in self._images.log.take_lost():
-      if key is None or key not in self.unreadable:
-        self.unreadable.add(key or number)
-        reason, is_printed = 'its image cannot be decoded', True
-        if key is not None:
-          fault, is_printed = self._images.faults.add(key)
-          reason = fault.reason
-        if is_printed:
-          print(f'skipped {self._images.log.describe(key)}: {reason}'
-                f' ({len(self.unreadable)} so far)', flush=True)
-
-  def _print_progress(self, learning_rate):
-    interval = self._interval.restart()
-    last = self._options.max_number_of_steps
-    of_last = f'/{last}' if last else ''
-    images = interval.steps * self._options.images_per_step / interval.seconds
-    loss = diagnostics.fixed(interval.mean_loss, 4)
-    line = (f'step {self.step}{of_last}  loss {loss}'
-            f'  learning rate {learning_rate:.3g}  {images:,.0f} images/s'
-            f'  input wait {interval.wait_share:.0%}')
-    if last and last > self.step:
-      line += f'  {clock((last - self.step) * interval.elapsed / interval.steps)} left'
-    print(line, flush=True)
-
-
-def run(training_graph: graph.TrainingGraph, options: LoopOptions,
-        images: pipeline.Input, init_fn=None, callbacks: Sequence[Callback] = (),
-        team: Team | None = None) -> TrainingLoop:
-  """Trains until the last step, a signal or a failure.
-
-  Args:
-    training_graph: what to run.
-    options: how.
-    images: the input pipeline of the graph.
-    init_fn: called with the session if train_dir has no checkpoint.
-    callbacks: called between the steps, in this order.
-    team: the workers of the job; None: this process alone.
-
-  Returns:
-    The loop, see its attributes.
-
-  Raises:
-    UserError: what ended the run early; the message names the last checkpoint.
-    Exception: another failure, after the weights were saved if they are sound.
-  """
-  place, team, agreement = options.place, team or Team(), training_graph.agreement
-  watch = _watch(options, team, agreement)
-  stop_request = stopping.StopRequest(
-      options.train_dir, options.is_chief,
-      watch if place.master or options.input_servers else None)
-  compared = filter(None, [agreement, training_graph.copies])
-  callbacks = [*map(WeightsComparison, compared), *callbacks]
-  if options.is_chief:
-    callbacks = [*callbacks, graph_files.GraphFiles(options.train_dir)]
-  with (stop_request.listening(), failures.without_summary_thread_errors(),
-        watch.watching(stop_request.end_at_once)):
-    loop = TrainingLoop(
-        training_graph, options, images, stop_request, callbacks, team, watch)
-    team.is_to_stop = loop.ends_soon
-    # Of each session, before its first step.
-    tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, images.initializer)
-    opened = sessions.Sessions(
-        place, options.train_dir, loop.saver, graph_rewrite.set_precision(
-            servers.job_config(
-                agreement and agreement.workers.cluster, place.device_filters,
-                place.num_cpus, place.settings), options.precision),
-        init_fn, team.sync, team.state,
-        images.make_ender() if place.master else None)
-    try:
-      with _summary_writer(options) as writer:
-        loop.train(opened, writer)
-    # What fails later, such as saving to the disk that is full, is not the cause.
-    except Exception as error:
-      if (loop.callbacks.failure is None and loop.step is None
-          and isinstance(error, diagnostics.UserError)):
-        raise  # Such as of a checkpoint that does not fit.
-      if stop_request.signal is not None and loop.step is None:
-        raise stop_request.answer(None) from error  # As the library passed it on.
-      loop.callbacks.note(error, 'the end of the run')
-    failure = loop.callbacks.failure
-    if failure is not None:
-      answer = failures.answer(
-          failure, loop.step, options.train_dir, options.memory_options)
-      if answer is failure:
-        raise failure
-      raise answer from failure
-  if stop_request.signal is not None:
-    raise stop_request.answer(loop.step)
-  if loop.is_stopped_by_others:
-    raise stopping.StoppedByOthers(loop.step)
-  return loop
-
-
-def _watch(options, team, agreement):
-  """Returns what watches the steps, which may wait for other processes."""
-  place, inputs = options.place, options.input_servers
-  if agreement is not None:
-    return step_watch.StepWatch(
-        {**agreement.workers.others, **inputs},
-        timeout_secs=options.input_timeout_secs if inputs else 0, is_shared=False,
-        ended=agreement.workers.connections.lost)
-  if not place.master:
-    return step_watch.StepWatch(
-        inputs, timeout_secs=options.input_timeout_secs) if inputs else (
-            step_watch.Unwatched())
-  return step_watch.StepWatch(place.servers, team.absent_names, place.timeout_secs)
-
-
-@contextlib.contextmanager
-def _summary_writer(options):
-  """Yields the writer of the chief's summaries, None for other workers."""
-  if not options.is_chief:
-    yield None
-    return
-  with tf.summary.FileWriter(options.train_dir) as writer:
-    yield writer

@@ -16,7 +16,7 @@ import pytest
 
 from slim_zoo import diagnostics, training
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import graph, loop, stopping
+from slim_zoo.training import graph, loop_options, stopping, whole_run
 from slim_zoo.training.callbacks import graph_files, profile, summaries, validation
 from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import numerics
@@ -133,8 +133,9 @@ def test_a_step_that_fails_ends_the_callbacks(step, tmp_path):
   with tf.control_dependencies([tf.py_func(fail, [np.float32(0)], tf.float32)]):
     broken = graph.dataclasses.replace(built, train_op=tf.identity(built.train_op))
   with pytest.raises((tf.errors.OpError, diagnostics.UserError)):
-    loop.run(broken, loop.LoopOptions(str(tmp_path), STEPS, 0, 600, 0, 2), images,
-             callbacks=[other])
+    whole_run.run(
+        broken, loop_options.LoopOptions(str(tmp_path), STEPS, 0, 600, 0, 2), images,
+        callbacks=[other])
   assert other.calls[-1] == ('end', step - 1)
   assert saved_step(tmp_path) is None
 

@@ -1,0 +1,92 @@
+"""What a run tells of its steps: progress lines, curves, and skipped images."""
+
+from collections.abc import Sequence
+
+from slim_zoo import diagnostics
+from slim_zoo.input import pipeline
+from slim_zoo.progress import clock
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import intervals
+from slim_zoo.training.callbacks import summaries
+from slim_zoo.training.loop_options import LoopOptions
+
+
+class StepReport:
+  """Prints and writes what a run tells of its steps.
+
+  Args:
+    options: of the loop.
+    images: the input pipeline.
+    curve_tags: the names of the numbers that every step gives.
+
+  Attributes:
+    interval: sums over the steps since the last progress line.
+    unreadable: the records that were skipped.
+  """
+
+  def __init__(self, options: LoopOptions, images: pipeline.Input,
+               curve_tags: Sequence[str]):
+    self._options, self._images, self._curve_tags = options, images, curve_tags
+    self.interval, self.unreadable = intervals.Interval(), set()
+    self._progress_due = intervals.EverySteps(options.log_every_n_steps)
+    self._writer = self._summarized = None
+
+  def begin(self, step: int, writer: tf.summary.FileWriter | None) -> None:
+    """Begins in a session, at a global step.
+
+    Args:
+      step: it may be an earlier one again.
+      writer: of the summaries; None: none are written.
+    """
+    self._writer = writer if self._options.save_summaries_secs else None
+    self.interval.start(step)
+    self._progress_due.start(step)
+
+  def is_due(self, step: int) -> bool:
+    """Tells whether it is time for a progress line, and if so waits for the next."""
+    return self._progress_due.take(step)
+
+  def print_progress(self, step: int, learning_rate: float) -> None:
+    """Prints the progress line of a step, and begins the next interval.
+
+    Asynchronous workers take a few steps more than the run has: the line does not
+    count them.
+    """
+    interval = self.interval.restart()
+    last = self._options.max_number_of_steps
+    of_last = f'/{last}' if last else ''
+    images = interval.steps * self._options.images_per_step / interval.seconds
+    loss = diagnostics.fixed(interval.mean_loss, 4)
+    line = (f'step {min(step, last or step)}{of_last}  loss {loss}'
+            f'  learning rate {learning_rate:.3g}  {images:,.0f} images/s'
+            f'  input wait {interval.wait_share:.0%}')
+    if last and last > step:
+      line += f'  {clock((last - step) * interval.elapsed / interval.steps)} left'
+    print(line, flush=True)
+
+  def write_curves(self, step: int, curves: Sequence[float]) -> None:
+    """Writes the numbers of a step, unless it has summaries already."""
+    if self._writer is None or self._summarized == step:
+      return
+    self._summarized = step
+    summaries.write_scalars(
+        self._writer, dict(zip(self._curve_tags, curves, strict=True)), step)
+
+  def write_summary(self, step: int, summary: bytes) -> None:
+    """Writes the summaries of a step, if any are written."""
+    if self._writer is not None:
+      self._writer.add_summary(summary, step)
+      self._summarized = step
+
+  def print_skipped(self) -> None:
+    """Prints a line for each image that cannot be decoded, and why."""
+    for number, key in self._images.log.take_lost():
+      if key is None or key not in self.unreadable:
+        self.unreadable.add(key or number)
+        reason, is_printed = 'its image cannot be decoded', True
+        if key is not None:
+          fault, is_printed = self._images.faults.add(key)
+          reason = fault.reason
+        if is_printed:
+          print(f'skipped {self._images.log.describe(key)}: {reason}'
+                f' ({len(self.unreadable)} so far)', flush=True)
