@@ -1,5 +1,6 @@
 """Validation inside a training run: its graph, and how it counts."""
 
+import dataclasses
 import math
 import os
 
@@ -104,14 +105,13 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
       data.batch_size) if has_batch_norm and not multi_label else None
   probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(network.logits)
   machines = config.distribution
+  split = _Split(
+      images, batch, probabilities, num_classes, data.labels_offset, multi_label)
   if agreement:
-    return _SharedEvaluation(
-        images, batch, probabilities, num_classes, data.labels_offset, multi_label,
-        agreement).finding, modes
+    return _SharedEvaluation(split, agreement).finding, modes
   if multi_label:
-    return _whole_split(images, batch, probabilities, num_classes,
-                        data.labels_offset), modes
-  counting = _Counting(images, batch, probabilities, num_classes, data.labels_offset)
+    return _whole_split(split), modes
+  counting = _Counting(split)
   if team.state is None:
     return counting.finding, modes
   team.work = lambda session: counting.count(
@@ -120,23 +120,52 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
       session, step, is_to_stop, team, machines.worker_replicas)), modes
 
 
-def _whole_split(images, batch, probabilities, num_classes, labels_offset):
+@dataclasses.dataclass(frozen=True)
+class _Split:
+  """A split, and the predictions for it.
+
+  Attributes:
+    images: the validation input.
+    batch: its batch.
+    probabilities: float32 [batch, classes], of the network.
+    num_classes: of the network.
+    labels_offset: subtracted from the labels of the records.
+    multi_label: whether an image may have several classes, or none.
+    reported: the images that cannot be decoded and whose names were printed.
+  """
+
+  images: pipeline.Input
+  batch: pipeline.Batch
+  probabilities: tf.Tensor
+  num_classes: int
+  labels_offset: int
+  multi_label: bool
+  reported: set = dataclasses.field(default_factory=set)
+
+  def compute(self, function, session, is_to_stop, shard=None):
+    """Returns what a function of `over_split` returns for all images or a shard."""
+    return function(
+        session, self.images, self.batch, self.probabilities, self.num_classes,
+        self.labels_offset, shows_progress=False, is_to_stop=is_to_stop,
+        reported=self.reported, multi_label=self.multi_label, shard=shard)
+
+  def not_finite(self, step):
+    """Returns the `validation.Finding` of a network that gives NaN."""
+    return validation.Finding(int(step), None, 0, self.images.count_records())
+
+
+def _whole_split(split):
   """Returns the evaluate function for images that may have several classes.
 
   Mean average precision is no sum over shards.
   """
-  reported = set()
-
   def evaluate(session, step, is_to_stop):
     try:
-      metrics, _ = over_split.evaluate(
-          session, images, batch, probabilities, num_classes, labels_offset,
-          shows_progress=False, is_to_stop=is_to_stop, reported=reported,
-          multi_label=True)
+      metrics, _ = split.compute(over_split.evaluate, session, is_to_stop)
     except over_split.EvaluationStoppedError as interrupted:
       raise validation.ValidationStoppedError from interrupted
     except predictions.NotFiniteError:
-      return validation.Finding(int(step), None, 0, images.count_records())
+      return split.not_finite(step)
     return _multi_label_finding(metrics, step)
 
   return evaluate
@@ -155,24 +184,15 @@ class _SharedEvaluation:
   mean average precision too. Each worker has to call `finding` at the same steps.
 
   Args:
-    images: the validation input.
-    batch: its batch.
-    probabilities: float32 [batch, classes], of the network.
-    num_classes: of the network.
-    labels_offset: subtracted from the labels of the records.
-    multi_label: whether an image may have several classes, or none.
+    split: the split.
     agreement: of the workers.
   """
 
   # In place of the length of a shard's predictions.
   _STOPPED, _NOT_FINITE, _FAILED = -1, -2, -3
 
-  def __init__(self, images, batch, probabilities, num_classes, labels_offset,
-               multi_label, agreement):
-    self._input = images, batch, probabilities, num_classes, labels_offset
-    self._images, self._num_classes = images, num_classes
-    self._multi_label, self._agreement = multi_label, agreement
-    self._reported = set()
+  def __init__(self, split, agreement):
+    self._split, self._agreement = split, agreement
 
   def finding(self, session, step, is_to_stop):
     """Returns the `validation.Finding` of the whole split to the chief."""
@@ -195,25 +215,25 @@ class _SharedEvaluation:
     # One worker that stops or fails ends the validation of all.
     if {self._STOPPED, self._FAILED} & set(states):
       raise validation.ValidationStoppedError
-    num_images = self._images.count_records()
+    split = self._split
     if self._NOT_FINITE in states:
-      return validation.Finding(int(step), None, 0, num_images)
+      return split.not_finite(step)
     contents = exchange.contents(session, content, states)
     if not self._agreement.workers.is_chief:
       return None
-    found, _ = shards.merged(contents, self._multi_label, num_images)
-    metrics = over_split.metrics_of(found, self._num_classes)
-    if self._multi_label:
+    found, _ = shards.merged(
+        contents, split.multi_label, split.images.count_records())
+    metrics = over_split.metrics_of(found, split.num_classes)
+    if split.multi_label:
       return _multi_label_finding(metrics, step)
     return _finding_of_counts(step, _counts(metrics))
 
   def _own_shard(self, session, is_to_stop):
     workers = self._agreement.workers
-    found, keys = over_split.collect(
-        session, *self._input, shows_progress=False, is_to_stop=is_to_stop,
-        reported=self._reported, multi_label=self._multi_label,
-        shard=(workers.cluster.task, workers.count))
-    return shards.packed(found, keys, self._num_classes)
+    found, keys = self._split.compute(
+        over_split.collect, session, is_to_stop,
+        (workers.cluster.task, workers.count))
+    return shards.packed(found, keys, self._split.num_classes)
 
 
 def _counts(metrics):
@@ -237,27 +257,19 @@ class _Counting:
   the sum of their cross entropies.
 
   Args:
-    images: the validation input.
-    batch: its batch.
-    probabilities: float32 [batch, classes], of the network.
-    num_classes: of the network.
-    labels_offset: subtracted from the labels of the records.
+    split: the split.
   """
 
-  def __init__(self, images, batch, probabilities, num_classes, labels_offset):
-    self._images, self._batch, self._probabilities = images, batch, probabilities
-    self._num_classes, self._labels_offset = num_classes, labels_offset
-    self._reported = set()
+  def __init__(self, split):
+    self._split = split
 
   def count(self, session, is_to_stop, shard=None):
     """Returns the counts; `right` is -1 if the network gives NaN. None if stopped."""
-    if shard and not self._images.count_records(held_out.Shard(*shard)):
+    if shard and not self._split.images.count_records(held_out.Shard(*shard)):
       return [0, 0, 0, 0.0]
     try:
-      metrics, _ = over_split.evaluate(
-          session, self._images, self._batch, self._probabilities, self._num_classes,
-          self._labels_offset, shows_progress=False, is_to_stop=is_to_stop,
-          reported=self._reported, shard=shard)
+      metrics, _ = self._split.compute(
+          over_split.evaluate, session, is_to_stop, shard)
     except over_split.EvaluationStoppedError:
       return None
     except predictions.NotFiniteError:
@@ -283,7 +295,7 @@ class _Counting:
     if any(found is None for found in counts):
       raise validation.ValidationStoppedError
     if any(found[0] < 0 for found in counts):
-      return validation.Finding(int(step), None, 0, self._images.count_records())
+      return self._split.not_finite(step)
     return _finding_of_counts(step, map(sum, zip(*counts, strict=True)))
 
 
