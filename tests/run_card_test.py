@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints import run_card as checkpoint_card
 from slim_zoo.input import fingerprint
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import run_description
@@ -63,6 +64,19 @@ def test_a_card_is_there_from_the_start_and_says_how_far_the_run_is(tmp_path):
   assert saved['results']['mean_loss'] == 1.5
   assert saved['results']['images_per_second'] > 0
   assert not [name for name in os.listdir(tmp_path) if name.endswith('.part')]
+
+
+def test_the_last_checkpoint_is_of_the_run_whoever_took_its_last_step(tmp_path):
+  """Another asynchronous worker takes a step after the last one that is measured."""
+  card = run_card.RunCard(str(tmp_path), facts(), 0, None, 8)
+  with card:
+    card.begin(None, 0, None)
+    card.measured(8, 1.0, 0.0)
+    card.after_save(None, 9, str(tmp_path / 'model.ckpt-9'))
+    card.stopped_by('done')
+  assert on_disk(tmp_path)['results']['step'] == 9
+  assert checkpoint_card._other_run(on_disk(tmp_path)['sessions'], 'model.ckpt-9') is (
+      None)
 
 
 def test_a_resumed_run_adds_a_session_and_says_what_changed(tmp_path):

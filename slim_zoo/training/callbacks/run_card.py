@@ -246,6 +246,8 @@ class RunCard(Callback):
 
   def after_save(self, session, step, path):
     """Writes the card beside a new checkpoint."""
+    # Another asynchronous worker may have taken a step since the last of this one.
+    self._session['step'] = step
     self.card['input'] = {
         'step': step, 'records_read': self._records_read() if self._records_read
         else None}
