@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -142,9 +143,30 @@ def test_names(name, is_range, is_state):
 
 def test_the_classifier_rounds(quantized_run, tmp_path, capsys):
   Image.new('L', (28, 28), 90).save(tmp_path / 'image.png')
-  answer, = slim_zoo.classify([tmp_path / 'image.png'], checkpoint_path=quantized_run)
-  assert 'the checkpoint is quantized' in capsys.readouterr().err
-  assert answer.classes
+  answers = {}
+  for options, words in (({}, 'the checkpoint is quantized: 8 bits'),
+                         ({'quantize': True}, 'the checkpoint is quantized: 8 bits'),
+                         ({'quantize': False}, 'its ranges are not used')):
+    answers[options.get('quantize')], = slim_zoo.classify(
+        [tmp_path / 'image.png'], checkpoint_path=quantized_run, **options)
+    assert words in capsys.readouterr().err
+  assert answers[None] == answers[True] != answers[False]
+
+
+def test_a_classifier_without_ranges_cannot_round(trained_dir, tmp_path):
+  Image.new('L', (28, 28), 90).save(tmp_path / 'image.png')
+  with pytest.raises(diagnostics.UserError, match=r'--quantize, but .* has no ranges'):
+    slim_zoo.classify(
+        [tmp_path / 'image.png'], checkpoint_path=trained_dir, quantize=True)
+
+
+def test_a_quantized_checkpoint_is_exported_without_its_ranges(quantized_run, tmp_path):
+  result = slim_zoo.export(
+      checkpoint_path=quantized_run, export_dir=tmp_path, format=['onnx'],
+      quantize=False, check=False)
+  model, = result.files
+  assert result.network.quantized is None
+  assert b'QuantizeLinear' not in pathlib.Path(model.path).read_bytes()
 
 
 def test_an_8_bit_export_has_the_ranges_of_training(

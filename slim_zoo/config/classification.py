@@ -152,8 +152,8 @@ class Answers(Group):
 # What an export has inside, or cannot give.
 _OF_A_CHECKPOINT = (
     'checkpoint_path', 'model_name', 'num_classes', 'moving_average_decay',
-    'preprocessing_name', 'use_grayscale', 'eval_image_size', 'multi_label', 'explain',
-    'explain_end_point', 'features', 'feature_end_point')
+    'preprocessing_name', 'use_grayscale', 'eval_image_size', 'quantize', 'multi_label',
+    'explain', 'explain_end_point', 'features', 'feature_end_point')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,6 +39,10 @@ class TrainedCheckpoint(Group):
       None, 'Subtracted from every label of the labels file: 1 leaves out the'
       ' background class of ImageNet, which VGG and ResNet v1 do not have. By default'
       ' read from the run card, else 0.', int, lower=0)
+  quantize: bool | None = option(
+      None, 'Round weights and activations by the ranges that training with'
+      ' --quantize_delay stored in the checkpoint; --noquantize does not round. By'
+      ' default values are rounded if the checkpoint has ranges.', bool)
 
   def check(self) -> None:
     """Checks names, the checkpoint and the labels file.
@@ -67,4 +71,4 @@ class TrainedCheckpoint(Group):
     return trained_network.NetworkOptions(
         self.model_name, self.num_classes, self.eval_image_size,
         self.preprocessing_name, self.use_grayscale, self.labels_offset,
-        bool(self.moving_average_decay))
+        bool(self.moving_average_decay), self.quantize)
