@@ -56,6 +56,18 @@ def test_tf_config(text, expected):
   assert options.is_chief == (expected == ('worker', 0))
 
 
+@pytest.mark.parametrize(('options', 'words'), [
+    ({}, "no split 'test' in imagenet"),
+    ({'dataset_name': 'digits', 'dataset_dir': 'nowhere'}, "no folder 'nowhere'"),
+    ({'dataset_name': 'nodigits'}, "did you mean 'digits'"),
+])
+def test_an_evaluator_without_images_is_refused_before_tensorflow_loads(
+    options, words, tmp_path):
+  with pytest.raises(diagnostics.UserError, match=words):
+    TrainConfig.from_options(
+        {'job_name': 'evaluator', 'train_dir': str(tmp_path), **options}).check()
+
+
 @pytest.mark.parametrize('text', [
     None, '', '{}', '{"environment": "cloud"}', tf_config({'chief': ['a:1']}, 'chief'),
     tf_config({'worker': ['a:1']})])

@@ -6,6 +6,7 @@ from slim_zoo.config.augmentation import Augmentation
 from slim_zoo.config.data import Data, TrainingNetwork
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.distribution import Distribution
+from slim_zoo.config.evaluator import evaluation_config
 from slim_zoo.config.initialization import Initialization
 from slim_zoo.config.learning_rate import LearningRate
 from slim_zoo.config.loss import Loss
@@ -16,6 +17,7 @@ from slim_zoo.config.quantization import Quantization
 from slim_zoo.config.reproducibility import Reproducibility
 from slim_zoo.config.run import Logging, Run
 from slim_zoo.config.validation import Validation
+from slim_zoo.deployment.cluster import EVALUATOR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +55,10 @@ class TrainConfig(Config):
       UserError: the first fault.
     """
     self.distribution.check()
+    if self.distribution.job_name == EVALUATOR:
+      evaluation_config(self).check()
     if not self.distribution.is_worker:
-      return  # It needs no data.
+      return  # A parameter server needs no data.
     self.run.check()
     self.network.check()
     self.distribution.check_scopes(self.network.model_name)
