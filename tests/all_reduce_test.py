@@ -268,6 +268,18 @@ def test_workers_with_other_flags_are_refused_in_one_line(digits_dir, tmp_path):
       scripts.answer(process.wait(SECONDS), '--batch_size of worker 1')
 
 
+def test_a_chief_that_fails_before_the_first_step_ends_the_others(
+    digits_dir, tmp_path):
+  (tmp_path / 'text').write_text('no checkpoint')
+  with job_of_two(tmp_path, digits_dir) as job:
+    job.start('worker')
+    job.start('chief', checkpoint_path=tmp_path / 'text')
+    done = {key: process.wait(SECONDS) for key, process in job.processes.items()}
+  scripts.answer(done['chief', 0], f'{tmp_path}/text', code=1)
+  scripts.answer(done['worker', 0], f"the chief ({job.cluster['chief'][0]}) has failed",
+                 code=1)
+
+
 def test_weights_that_differ_stop_the_run(digits_dir, tmp_path, monkeypatch):
   """The program of worker 1 computes one weight wrongly after the broadcast."""
   with job_of_two(tmp_path, digits_dir, max_number_of_steps=3) as job:

@@ -23,8 +23,8 @@ class ServerConnections:
   A thread answers the frames that keep a connection alive. It ends with the program.
 
   Args:
-    addresses: of the servers, by name of the process. A server that does not answer has
-      no connection, and is not watched.
+    addresses: of the servers, by name of the process. All of them have answered
+      before, so one that does not answer has ended.
   """
 
   def __init__(self, addresses: Mapping[str, str]):
@@ -35,7 +35,8 @@ class ServerConnections:
         line.sendall(peers.HTTP2_PREFACE)
         line.setblocking(False)
       except OSError:
-        continue  # The operation itself notices a process that is gone already.
+        self._lost.append(name)
+        continue
       self._selector.register(line, selectors.EVENT_READ, [name, b''])
     threading.Thread(target=self._watch, daemon=True).start()
 

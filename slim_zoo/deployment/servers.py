@@ -19,6 +19,10 @@ from slim_zoo.tf_compat import tf
 _SLURM_PORTS, _SLURM_PORT_COUNT = 20000, 10000
 # A worker that is away when the chief has ended the job gets so many seconds to return.
 _SECONDS_FOR_THE_LAST = 30.0
+# In place of the number of a worker: the chief has failed. The other workers read why
+# from a parameter server, and get so many seconds for it: they may build their graph.
+_CHIEF_HAS_FAILED = -1
+_SECONDS_AFTER_FAILURE = 120.0
 _QUEUE = 'slim_zoo_ended_workers'
 # Workers send each other buffers in pieces of this size. TensorFlow's default of 4 kB
 # made the sum of 94 MB on two workers take 1.5 times as long.
@@ -163,6 +167,9 @@ def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:
   Args:
     server: of this process.
     cluster: of which this process is a parameter server.
+
+  Raises:
+    UserError: the chief has failed.
   """
   ended: set[int] = set()
   changed = threading.Condition()
@@ -181,13 +188,20 @@ def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:
 
   peers.native_thread(listen).start()
   with changed:
-    while 0 not in ended:
+    while not ended & {0, _CHIEF_HAS_FAILED}:
       # A wait without an end would not let signals through.
       changed.wait(1.0)
-    changed.wait_for(
-        lambda: len(ended) == len(cluster.workers), _SECONDS_FOR_THE_LAST)
+    if _CHIEF_HAS_FAILED not in ended:
+      changed.wait_for(
+          lambda: len(ended) == len(cluster.workers), _SECONDS_FOR_THE_LAST)
   # The answer to the last worker is on its way.
   time.sleep(1.0)
+  if _CHIEF_HAS_FAILED in ended:
+    end = time.monotonic() + _SECONDS_AFTER_FAILURE
+    while time.monotonic() < end and any(map(peers.answers, cluster.workers)):
+      time.sleep(0.5)
+    raise UserError(f'{cluster.describe(WORKER, 0)} has failed: look at what it prints,'
+                    ' and start all processes again')
 
 
 def say_that_a_worker_ended(target: str, cluster: Cluster,
@@ -202,15 +216,44 @@ def say_that_a_worker_ended(target: str, cluster: Cluster,
     report: prints a line about a parameter server that is gone.
   """
   for task in range(len(cluster.parameter_servers)):
-    with tf.Graph().as_default():
-      enqueue = _queue_of_ended_workers(task).enqueue(cluster.task)
-      config = tf.ConfigProto(device_filters=[
-          f'/job:{PS}/task:{task}', f'/job:{WORKER}/task:{cluster.task}'])
-      try:
-        with tf.Session(target, config=config) as session:
-          session.run(enqueue, options=tf.RunOptions(timeout_in_ms=10_000))
-      except tf.errors.OpError:
-        report(f'{cluster.describe(PS, task)} does not answer at the end of the job')
+    if not _tell(target, cluster, task, cluster.task):
+      report(f'{cluster.describe(PS, task)} does not answer at the end of the job')
+
+
+def say_that_the_chief_failed(target: str, cluster: Cluster) -> None:
+  """Tells each parameter server that answers that this chief has failed.
+
+  Args:
+    target: of the server of the chief.
+    cluster: of which this process is the chief.
+  """
+  for task, address in enumerate(cluster.parameter_servers):
+    if peers.answers(address):
+      _tell(target, cluster, task, _CHIEF_HAS_FAILED)
+
+
+def session_with(target: str, cluster: Cluster, ps_task: int) -> tf.Session:
+  """Returns a session that needs no process but this worker and a parameter server.
+
+  Args:
+    target: of the server of this worker.
+    cluster: of which this process is a worker.
+    ps_task: the number of the parameter server.
+  """
+  return tf.Session(target, config=tf.ConfigProto(device_filters=[
+      f'/job:{PS}/task:{ps_task}', f'/job:{WORKER}/task:{cluster.task}']))
+
+
+def _tell(target, cluster, ps_task, number):
+  """Sends a number to a parameter server; returns whether it has taken it."""
+  with tf.Graph().as_default():
+    enqueue = _queue_of_ended_workers(ps_task).enqueue(number)
+    try:
+      with session_with(target, cluster, ps_task) as session:
+        session.run(enqueue, options=tf.RunOptions(timeout_in_ms=10_000))
+    except tf.errors.OpError:
+      return False
+  return True
 
 
 def _queue_of_ended_workers(ps_task: int) -> tf.FIFOQueue:

@@ -1,5 +1,6 @@
 """The processes of a job of several: their servers, and what is no training."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,9 +15,10 @@ from slim_zoo.config.distribution import SLURM, Distribution
 from slim_zoo.config.global_batch import divide_global_batch
 from slim_zoo.config.options import Config
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.deployment import agreement, cluster, servers, session_settings
+from slim_zoo.deployment import agreement, cluster, peers, servers, session_settings
 from slim_zoo.tasks import training_input
-from slim_zoo.training import job_state, sessions, starting_point
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import job_state, sessions, starting_point, stopping
 from slim_zoo.training.team import Team
 
 # Options that each worker may have set in its own way.
@@ -26,6 +28,14 @@ _MAY_DIFFER = frozenset({
     'num_preprocessing_threads', 'log_every_n_steps', 'save_summaries_secs',
     'save_interval_secs', 'sample_predictions',
     *session_settings.NAMES})
+
+
+# Of the variables by which workers and parameter servers keep together.
+_STATE_DEVICE = '/job:ps/task:0/device:CPU:0'
+# In place of whether the run is finished: the chief of all-reduce workers has failed.
+# It waits so long for the others, to tell them.
+_HAS_FAILED = 2
+_SECONDS_TO_MEET_AFTER_FAILURE = 10
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
@@ -94,30 +104,55 @@ def begin(config: TrainConfig, server) -> Beginning:
       other options.
   """
   options, key = config.distribution, int.from_bytes(os.urandom(6), 'big')
-  if not options.all_reduces or options.is_chief:
-    start = starting_point.find(
-        config.run.train_dir, config.initialization.checkpoint_path,
-        config.initialization.init, options.is_chief)
-    seed, origin = training_input.choose_seed(config, start)
-    is_finished = start.is_finished(config.run.max_number_of_steps)
-    own = Beginning(None, start, seed, origin, is_finished, key)
-  else:
-    own = Beginning(
-        None, starting_point.StartingPoint(), 0, 'of the chief', False, key)
-  if not options.all_reduces:
+  own = Beginning(None, starting_point.StartingPoint(), 0, 'of the chief', False, key)
+  workers = options.all_reduces and agreement.Workers(
+      options.own_cluster, options.worker_timeout_secs)
+  if not workers or workers.is_chief:
+    try:
+      own = _find(config, key)
+    except diagnostics.UserError:
+      if workers:
+        _meet_after_failure(config, workers, server)
+      raise
+  if not workers:
     return own
-  workers = agreement.Workers(options.own_cluster, options.worker_timeout_secs)
-  values = shared_values(config, _MAY_DIFFER)
-  rows = workers.meet(server.target, [
-      own.start.step, own.is_finished, own.seed, key,
-      *map(digest, values.values())])
-  check_same(workers.cluster, values, rows[:, 4:])
-  if options.is_chief:
+  step, state, seed, key = _meet(
+      config, workers, server, own.start.step, own.is_finished, own.seed, key)
+  if state == _HAS_FAILED:
+    raise diagnostics.UserError(
+        f'{workers.cluster.describe(cluster.WORKER, 0)} has failed: look at what it'
+        ' prints, and start all workers again')
+  if workers.is_chief:
     return dataclasses.replace(own, workers=workers)
-  step, is_finished, seed, key = map(int, rows[0, :4])
   return Beginning(
       workers, starting_point.StartingPoint(step, is_chief=False, is_sent=True), seed,
-      'of the chief', bool(is_finished), key)
+      'of the chief', bool(state), key)
+
+
+def _find(config, key):
+  """Returns the beginning of a process that looks for it itself."""
+  start = starting_point.find(
+      config.run.train_dir, config.initialization.checkpoint_path,
+      config.initialization.init, config.distribution.is_chief)
+  seed, origin = training_input.choose_seed(config, start)
+  return Beginning(None, start, seed, origin,
+                   start.is_finished(config.run.max_number_of_steps), key)
+
+
+def _meet(config, workers, server, *facts):
+  """Returns the facts of the chief; checks that all workers have the same options."""
+  values = shared_values(config, _MAY_DIFFER)
+  rows = workers.meet(server.target, [*facts, *map(digest, values.values())])
+  if rows[0, 1] != _HAS_FAILED:
+    check_same(workers.cluster, values, rows[:, len(facts):])
+  return map(int, rows[0, :len(facts)])
+
+
+def _meet_after_failure(config, workers, server):
+  """Tells the other workers, if they are there, that the chief has failed."""
+  soon = dataclasses.replace(workers, timeout_seconds=_SECONDS_TO_MEET_AFTER_FAILURE)
+  with contextlib.suppress(diagnostics.UserError):
+    _meet(config, soon, server, 0, _HAS_FAILED, 0, 0)
 
 
 def shared_values(config: Config, may_differ: Set[str]) -> dict[str, Any]:
@@ -165,6 +200,28 @@ def end(config: TrainConfig, server) -> None:
     servers.say_that_a_worker_ended(server.target, config.distribution.own_cluster)
 
 
+def fail(config: TrainConfig, server, error: Exception) -> None:
+  """Tells the other processes that the chief has failed, so that they end, too.
+
+  All-reduce workers notice it without a word.
+
+  Args:
+    config: of the run.
+    server: of `start_server`.
+    error: what ended the chief.
+  """
+  own = config.distribution.own_cluster
+  if (server is None or not config.distribution.is_chief
+      or not own.parameter_servers or isinstance(error, stopping.Stopped)):
+    return
+  if peers.answers(own.parameter_servers[0]):
+    with tf.Graph().as_default(), contextlib.suppress(tf.errors.OpError):
+      state = job_state.JobState(0, len(own.workers), _STATE_DEVICE)
+      with servers.session_with(server.target, own, 0) as session:
+        state.end(session, job_state.HAS_FAILED, str(error).split('\n', maxsplit=1)[0])
+  servers.say_that_the_chief_failed(server.target, own)
+
+
 def place(machines: Distribution, master: str,
           settings: session_settings.SessionSettings) -> sessions.Place:
   """Returns where the sessions of a run are.
@@ -198,7 +255,7 @@ def team(machines: Distribution, training_graph) -> Team:
   state = sync = None
   if machines.num_ps_tasks:
     state = job_state.JobState(
-        machines.task, machines.worker_replicas, '/job:ps/task:0/device:CPU:0')
+        machines.task, machines.worker_replicas, _STATE_DEVICE)
   if training_graph.sync_optimizer is not None:
     sync = sessions.Synchronization(
         training_graph.sync_optimizer, machines.worker_replicas,

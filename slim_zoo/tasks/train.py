@@ -77,6 +77,9 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
   try:
     with tf.Graph().as_default(), _alone(config), memory.explained(config):
       result = _train(config, repeat, server)
+  except Exception as error:
+    job.fail(config, server, error)
+    raise
   finally:
     # Other functions of the Python interface do not set seeds.
     if config.reproducibility.deterministic:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from slim_zoo import diagnostics
 from slim_zoo.deployment import peers
 from slim_zoo.tf_compat import tf
 
@@ -166,7 +167,7 @@ class JobState:
             if time.monotonic() - self._seen_at[task] >= _SECONDS_UNTIL_AWAY]
 
   def end(self, session: tf.Session, job: int, reason: str) -> None:
-    """Says that the job has ended.
+    """Says that the job has ended; `open` need not have been called.
 
     Args:
       session: of the run.
@@ -191,6 +192,15 @@ class JobState:
   def is_ready(self, session: tf.Session) -> bool:
     """Tells whether the chief has initialized or restored the weights."""
     return bool(session.run(self._is_initialized)) and self.read(session).run != 0
+
+  def has_failed(self, session: tf.Session) -> bool:
+    """Tells whether the chief has failed, maybe before it had a session."""
+    return bool(session.run(self._is_initialized)) and (
+        self.read(session).job == HAS_FAILED)
+
+  def failure(self, session: tf.Session) -> diagnostics.UserError:
+    """Returns the error for the user of a worker whose chief has failed."""
+    return diagnostics.UserError(f'the job has failed: {self.reason(session)}')
 
   def enter(self, session: tf.Session) -> bool:
     """Gives a first sign of life, and goes on giving them.

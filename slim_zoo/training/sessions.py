@@ -204,10 +204,12 @@ class Sessions:
     self._has_begun = True
 
   def _await_chief(self, session):
-    """Waits until the chief has made the variables ready."""
+    """Waits until the chief has made the variables ready, or has failed."""
     place = self._place
     start, next_line = time.monotonic(), 1.0
     while not self._state.is_ready(session):
+      if self._state.has_failed(session):
+        raise self._state.failure(session)
       waited = time.monotonic() - start
       if place.timeout_secs and waited > place.timeout_secs:
         raise diagnostics.UserError(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from slim_zoo import diagnostics
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import job_state, sessions
 
@@ -154,8 +153,7 @@ class Team:
     answered = None
     while True:
       if control.job == job_state.HAS_FAILED:
-        raise diagnostics.UserError(
-            f'the job has failed: {self.state.reason(session)}')
+        raise self.state.failure(session)
       if control.run != self.state.run:
         raise sessions.SessionLostError(
             'there are two chiefs' if self._is_chief else
