@@ -3,7 +3,8 @@
 To build all networks for every test would take most of the suite's time. So the tests
 over the registry build those of `BUILT`: the smallest network of each module, which
 stands for the code of the others, and every network whose numbers nothing else holds.
-A new network is among them until it has a contract.
+A new network is among them until it has a contract. Most of these tests build only
+those of `QUICKLY_BUILT`.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import zipfile
 
 import pytest
 
-from slim_zoo.catalog import complexity, feature_maps, networks
+from slim_zoo.catalog import complexity, feature_maps, networks, variables
 from slim_zoo.nets import complexity as counting
 from slim_zoo.tf_compat import tf
 
@@ -56,6 +57,14 @@ EVERY_NETWORK = 'EVERY_NETWORK'
 
 BUILT = [name for name in networks.NETWORKS
          if smallest_of_module(name) or not has_numbers(name)]
+
+# A network of more variables takes 10 to 30 seconds to build, as often as it is built.
+_DEEP = 600
+_STORED = variables.load()
+# Those of BUILT that most tests build. The others, with hundreds of layers, are held by
+# their contracts and by the tests of their units.
+QUICKLY_BUILT = [name for name in BUILT if EVERY_NETWORK in os.environ
+                 or name not in _STORED or len(_STORED[name].shapes) <= _DEEP]
 
 
 def skip_as_larger(name: str, parameters: float = 0) -> None:

@@ -9,7 +9,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import feature_maps, networks
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
-from tests.evaluated_networks import BUILT, evaluated
+from tests.evaluated_networks import QUICKLY_BUILT, evaluated
 from tests.nets_contract_test import CONTRACTS
 
 IMAGE_NETWORKS = [name for name, row in networks.NETWORKS.items()
@@ -19,7 +19,7 @@ VIDEO_NETWORKS = sorted(set(networks.NETWORKS) - set(IMAGE_NETWORKS))
 
 # Of the module, so that all tests of a network come together, and with them its graph.
 @pytest.fixture(scope='module', params=[
-    name for name in IMAGE_NETWORKS if name in BUILT])
+    name for name in IMAGE_NETWORKS if name in QUICKLY_BUILT])
 def name(request):
   return request.param
 

@@ -14,7 +14,7 @@ from slim_zoo.commands import networks as list_networks
 from slim_zoo.nets import variables as building
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.updates import optimizers
-from tests.evaluated_networks import BUILT, evaluated
+from tests.evaluated_networks import QUICKLY_BUILT, evaluated
 
 CONTRACTS = pathlib.Path(__file__).parent / 'data' / 'contracts' / 'nets'
 NAMES = list(networks.NETWORKS)
@@ -42,7 +42,8 @@ def best(shapes):
 
 
 @pytest.mark.parametrize('name', [
-    name for name in NAMES if name in BUILT or (CONTRACTS / f'{name}.json').exists()])
+    name for name in NAMES
+    if name in QUICKLY_BUILT or (CONTRACTS / f'{name}.json').exists()])
 def test_stored_variables_are_those_of_the_network(name):
   """Of the contract, which the graph is held to; without one, of the graph."""
   stored = variables.load().get(name)

@@ -16,7 +16,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
 from tests import recipe
-from tests.evaluated_networks import skip_as_larger
+from tests.evaluated_networks import QUICKLY_BUILT, skip_as_larger
 
 CONTRACTS = pathlib.Path(__file__).parent / 'data' / 'contracts'
 NAMES = [name for name in networks.NETWORKS
@@ -93,7 +93,7 @@ def test_training_facts_equal_contract(contract, request):
   network_fn = nets_factory.get_network_fn(
       contract['name'], contract['num_classes'], facts['weight_decay'],
       is_training=True)
-  _, end_points = network_fn(tf.zeros(contract['input_shape']))
+  logits, end_points = network_fn(tf.zeros(contract['input_shape']))
 
   assert len(tf.trainable_variables()) == facts['trainable_variables']
   assert len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == facts['update_ops']
@@ -110,3 +110,9 @@ def test_training_facts_equal_contract(contract, request):
     load(session, weights, contract['seed'])
     total = sum(session.run(penalties))
   assert total == pytest.approx(facts['regularization_loss_sum'], rel=1e-4)
+  if contract['name'] not in QUICKLY_BUILT:  # Else `nets_registry_test` does so.
+    outputs = [logits, *(
+        tensor for name, tensor in end_points.items() if name == 'AuxLogits')]
+    gradients = tf.gradients(outputs, tf.trainable_variables())
+    assert [variable.op.name for gradient, variable in zip(
+        gradients, tf.trainable_variables(), strict=True) if gradient is None] == []

@@ -16,7 +16,9 @@ from tests.conftest import on_digits
 SECONDS = scripts.TIMEOUT_SECS
 # TensorFlow itself does not answer a signal for minutes.
 SECONDS_AFTER_SIGNAL = 90
-MODES = pytest.mark.parametrize('sync_replicas', [False, True], ids=['async', 'sync'])
+# `ps_cases_test` has a short synchronous job.
+MODES = pytest.mark.parametrize('sync_replicas', [
+    False, pytest.param(True, marks=jobs.on_demand)], ids=['async', 'sync'])
 
 
 def job(tmp_path, digits_dir, **flags):
@@ -93,8 +95,7 @@ def more_steps(*processes):
       time.sleep(0.02)
 
 
-@pytest.mark.parametrize('sync_replicas', [
-    False, pytest.param(True, marks=jobs.on_demand)], ids=['async', 'sync'])
+@MODES
 def test_every_process_of_a_job_may_end_and_come_back(
     digits_dir, tmp_path, sync_replicas):
   folder = tmp_path / 'run'

@@ -323,7 +323,11 @@ _KINDS = {
 }
 
 
-@pytest.mark.parametrize('kind', _KINDS)
+@pytest.mark.parametrize('kind', [
+    pytest.param(kind, marks=pytest.mark.skipif(
+        kind == 'training' and not _IS_LONG,
+        reason='a part of the kind validation, and of kill_test: set KILLS=200'))
+    for kind in _KINDS])
 def test_the_same_command_continues_after_a_kill(kind, tmp_path, request):
   print(f'KILLS_SEED={SEED}')
   command = _KINDS[kind](tmp_path, request)
