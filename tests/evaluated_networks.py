@@ -74,6 +74,11 @@ def skip_as_larger(name: str, parameters: float = 0) -> None:
     pytest.skip(f'the same code as a smaller network: set {EVERY_NETWORK}=1')
 
 
+# Of a test or a parameter that says of a larger network what it says of smaller ones.
+on_demand = pytest.mark.skipif(
+    EVERY_NETWORK not in os.environ, reason=f'takes long: set {EVERY_NETWORK}=1')
+
+
 def skip_unless_every_network() -> None:
   """Skips a test that would take long to say what it says of smaller networks."""
   if EVERY_NETWORK not in os.environ:

@@ -11,15 +11,14 @@ from slim_zoo.exporting.onnx_graph import builder
 from slim_zoo.tf_compat import tf
 from tests import evaluated_networks, onnx_models
 
-# One network of each family, at about the smallest size that it takes.
+# Small networks of most kinds of operations, at about the smallest size that they take.
+# `test_an_operation` has concatenations and groups.
 FAMILIES = {
     'cifarnet': 24,            # without batch norm; each image has a scale of its own
-    'inception_v1': 33,        # concatenations
     'lenet': 28,               # gray
     'mobilenet_v1_025': 33,    # depthwise, inception preprocessing
     'mobilenet_v3_small': 32,  # squeeze-and-excitation, hard swish
     'resnet_v2_50': 33,        # vgg preprocessing, batch norm that is not folded
-    'se_resnext_50': 33,       # groups
 }
 SMALLEST = {
     name: max(row.sizes.smallest, 32) for name, row in networks.NETWORKS.items()}
