@@ -278,12 +278,12 @@ def test_workers_with_other_flags_are_refused_in_one_line(digits_dir, tmp_path):
 
 def test_a_chief_that_fails_before_the_first_step_ends_the_others(
     digits_dir, tmp_path):
-  (tmp_path / 'text').write_text('no checkpoint')
+  (tmp_path / 'damaged.index').write_text('no checkpoint')
   with job_of_two(tmp_path, digits_dir) as job:
     job.start('worker')
-    job.start('chief', checkpoint_path=tmp_path / 'text')
+    job.start('chief', checkpoint_path=tmp_path / 'damaged')
     done = {key: process.wait(SECONDS) for key, process in job.processes.items()}
-  scripts.answer(done['chief', 0], f'{tmp_path}/text', code=1)
+  scripts.answer(done['chief', 0], f'{tmp_path}/damaged', code=1)
   scripts.answer(done['worker', 0], f"the chief ({job.cluster['chief'][0]}) has failed",
                  code=1)
 

@@ -22,6 +22,16 @@ sys.path.insert(0, str(ROOT))
 collect_ignore = ['data']
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+  """Returns how many processes `-n auto` starts: one more than there are processors.
+
+  Tests of jobs and of signals wait for other processes.
+  """
+  return len(os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else range(
+      os.cpu_count() or 1)) + 1
+
+
 @pytest.fixture(autouse=True)
 def fresh_graph():
   """Gives each test an empty default graph: names and collections start anew."""

@@ -20,6 +20,7 @@ from slim_zoo.weight_conversion import (
 )
 from slim_zoo.weight_conversion.runners import pytorch_runner
 from tests import random_weights, scripts
+from tests.evaluated_networks import on_demand
 
 # An interpreter with PyTorch and timm, which the other tests do not need.
 PYTORCH = os.environ.get('PYTORCH_PYTHON', sys.executable)
@@ -184,6 +185,7 @@ def assert_equal(values, again):
     np.testing.assert_array_equal(again[name], value, err_msg=name)
 
 
+@on_demand
 def test_resnet_goes_to_keras_and_back(tmp_path):
   pair = pairs.find('ResNet50', 'keras')
   values, again, lines = there_and_back(pair, tmp_path, SMALL, '.keras')

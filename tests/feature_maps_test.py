@@ -9,34 +9,11 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import feature_maps, networks
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import tf
-from tests.evaluated_networks import QUICKLY_BUILT, evaluated
 from tests.nets_contract_test import CONTRACTS
 
 IMAGE_NETWORKS = [name for name, row in networks.NETWORKS.items()
                   if row.frames is None]
 VIDEO_NETWORKS = sorted(set(networks.NETWORKS) - set(IMAGE_NETWORKS))
-
-
-# Of the module, so that all tests of a network come together, and with them its graph.
-@pytest.fixture(scope='module', params=[
-    name for name in IMAGE_NETWORKS if name in QUICKLY_BUILT])
-def name(request):
-  return request.param
-
-
-def test_feature_maps_are_end_points_at_their_strides(name):
-  """Each has ceil(size / stride) pixels a side, less what is lost to the border."""
-  found, shapes = nets_factory.feature_map_names(name), evaluated(name).shapes
-  assert set(found.values()) <= set(shapes)
-  size, lost = evaluated(name).cost.input_shape[0], feature_maps.find_row(name).lost
-  sides = {stride: shapes[end_point][1:3] for stride, end_point in found.items()}
-  for stride, (height, width) in sides.items():
-    assert height == width
-    assert math.ceil(size / stride) - lost <= height <= math.ceil(size / stride)
-  if lost:
-    # No row claims more than its worst end_point needs.
-    assert lost == max(math.ceil(size / stride) - height
-                       for stride, (height, _) in sides.items())
 
 
 @pytest.mark.parametrize('name', [
@@ -52,34 +29,7 @@ def test_feature_maps_are_end_points_of_the_contract(name):
     assert math.ceil(size / stride) - lost <= side <= math.ceil(size / stride)
 
 
-def test_feature_maps_are_the_deepest_features_of_their_stride(name):
-  """Later end points of a resolution are inside the next strided unit."""
-  facts = evaluated(name)
-  found = list(nets_factory.feature_map_names(name).values())
-  assert facts.logits_need == set(found)
-  for number, end_point in enumerate(found):
-    assert set(found[number + 1:]) <= facts.later[end_point]
-    side = facts.shapes[end_point][1:3]
-    deeper = [other for other in facts.later[end_point]
-              if len(facts.shapes[other]) == 4 and facts.shapes[other][1:3] == side
-              and not inside_a_strided_unit(other, facts.shapes)]
-    assert deeper == []
-
-
-def inside_a_strided_unit(end_point, shapes):
-  """Returns whether an end point is a part of one with another resolution.
-
-  A unit that has parts itself is not such a part: a ResNet's block ends at another
-  resolution than most of its units have.
-  """
-  if any(other.startswith(f'{end_point}/') for other in shapes):
-    return False
-  parts = end_point.split('/')
-  wholes = ['/'.join(parts[:length]) for length in range(len(parts) - 1, 0, -1)]
-  whole = next((whole for whole in wholes if whole in shapes), None)
-  return whole is not None and shapes[whole][1:3] != shapes[end_point][1:3]
-
-
+@pytest.mark.parametrize('name', IMAGE_NETWORKS)
 def test_feature_maps_cover_every_stride_in_order(name):
   """From the first end_point on no stride is left out."""
   strides = list(nets_factory.feature_map_names(name))

@@ -12,7 +12,6 @@ from slim_zoo.commands import networks as list_networks
 from slim_zoo.nets import complexity as counting
 from slim_zoo.tf_compat import slim, tf
 from tests import scripts
-from tests.evaluated_networks import QUICKLY_BUILT, evaluated
 
 # (parameters, multiply-adds) as published, in the digits that they were given in.
 PUBLISHED = {
@@ -104,12 +103,6 @@ def test_every_network_is_measured():
   stored = complexity.load()
   for name in networks.NETWORKS:
     assert name in stored, f'not measured: {complexity.measure_command(name)}'
-
-
-@pytest.mark.parametrize('name', QUICKLY_BUILT)
-def test_stored_counts_are_those_of_the_graph(name):
-  stored = complexity.load()
-  assert evaluated(name).cost == stored[name], complexity.measure_command(name)
 
 
 @pytest.mark.parametrize('name', list(PUBLISHED))

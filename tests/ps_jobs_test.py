@@ -153,12 +153,12 @@ def test_every_process_of_a_job_may_end_and_come_back(
 
 def test_a_chief_that_fails_before_the_first_step_ends_the_others(
     digits_dir, tmp_path):
-  (tmp_path / 'text').write_text('no checkpoint')
+  (tmp_path / 'damaged.index').write_text('no checkpoint')
   with job(tmp_path, digits_dir) as started:
     server, worker = started.start('ps'), started.start('worker')
     assert worker.wait_for('waiting for the chief', SECONDS)
-    chief = started.start('chief', checkpoint_path=tmp_path / 'text')
-    line = scripts.answer(chief.wait(SECONDS), f'{tmp_path}/text', code=1)
+    chief = started.start('chief', checkpoint_path=tmp_path / 'damaged')
+    line = scripts.answer(chief.wait(SECONDS), f'{tmp_path}/damaged', code=1)
     scripts.answer(worker.wait(SECONDS), 'the job has failed', line.split(': ', 1)[1],
                    code=1)
     scripts.answer(server.wait(SECONDS), 'the chief (localhost:', 'has failed', code=1)

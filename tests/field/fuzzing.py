@@ -1,6 +1,6 @@
 """What fuzz tests share: the number of cases, and changes of bytes.
 
-  python -m pytest tests/field                     # 200 cases in all, always the same
+  python -m pytest tests/field                     # 100 cases in all, always the same
   FUZZ=2000 python -m pytest tests/field           # 2,000 cases, others each time
 """
 
@@ -9,7 +9,7 @@ import os
 import hypothesis
 from hypothesis import strategies as st
 
-FUZZ = int(os.environ.get('FUZZ', '200'))
+FUZZ = int(os.environ.get('FUZZ', '100'))
 
 
 def cases(share: float) -> hypothesis.settings:
