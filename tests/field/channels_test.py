@@ -8,6 +8,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 from tests import scripts
+from tests.evaluated_networks import on_demand
 
 
 @pytest.mark.parametrize('use_grayscale', [False, True])
@@ -50,7 +51,7 @@ def test_an_exported_graph_has_the_channels_of_training(flags, channels, tmp_pat
 
 
 @pytest.mark.parametrize(('name', 'channels'), [
-    ('cifarnet', 1), ('mobilenet_v1_025', 3)])
+    pytest.param('cifarnet', 1, marks=on_demand), ('mobilenet_v1_025', 3)])
 def test_a_network_on_gray_records_is_used_as_it_was_trained(
     name, channels, digits_dir, tmp_path):
   """Typed in a row: training, evaluation, inspection and both exports."""

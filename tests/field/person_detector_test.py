@@ -19,6 +19,7 @@ from PIL import Image
 from slim_zoo.tf_compat import tf
 from tests import checkpoint_files, random_weights
 from tests.conftest import ROOT
+from tests.evaluated_networks import on_demand
 from tests.records_for_tests import feature
 
 STEPS = 4
@@ -46,7 +47,8 @@ FREEZE = f"""-m tensorflow.python.tools.freeze_graph
     --output_graph=vww_96_grayscale_frozen.pb --output_node_names={OUTPUT}"""
 # Those who follow the tutorial type either.
 EVALUATIONS = [
-    '--train_image_size=96', '--eval_image_size=96 --train_dir=vww_96_grayscale']
+    pytest.param('--train_image_size=96', marks=on_demand, id='train size'),
+    pytest.param('--eval_image_size=96 --train_dir=vww_96_grayscale', id='eval size')]
 
 
 def photograph(random, has_person):
@@ -108,7 +110,7 @@ def test_training_does_what_the_flags_say(trained):
   assert 'MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage' in shapes
 
 
-@pytest.mark.parametrize('size', EVALUATIONS, ids=['train size', 'eval size'])
+@pytest.mark.parametrize('size', EVALUATIONS)
 def test_evaluation(trained, size):
   folder, _ = trained
   output = type_in(folder, f'{EVALUATE} {size} --eval_dir={folder / "eval"}')
@@ -141,7 +143,9 @@ def learned(checkpoint):
       checkpoint.replace(f'-{STEPS}', '-1000000'), values)
 
 
-@pytest.mark.parametrize('is_learned', [False, True], ids=['typed', 'after weeks'])
+@pytest.mark.parametrize('is_learned', [
+    pytest.param(False, marks=on_demand, id='typed'),
+    pytest.param(True, id='after weeks')])
 def test_export_freezing_and_conversion_in_8_bits(trained, is_learned):
   folder, _ = trained
   checkpoint = str(folder / 'vww_96_grayscale' / f'model.ckpt-{STEPS}')
