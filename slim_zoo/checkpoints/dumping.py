@@ -1,22 +1,18 @@
 """Writes the values of a checkpoint to one file that needs no TensorFlow.
 
-`.npz` is NumPy's archive: one .npy file for each variable. `.safetensors` is a header
-of names, types, shapes and places, and then the bytes of the values; the format is
-described in the package safetensors. One variable at a time is in memory.
+`.npz` is NumPy's archive: one .npy file for each variable; `files/safetensors.py`
+describes `.safetensors`. One variable at a time is in memory.
 """
 
 import dataclasses
-import json
-import math
 import os
-import struct
 import zipfile
 
 import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
-from slim_zoo.files import atomic
+from slim_zoo.files import atomic, safetensors
 from slim_zoo.progress import Progress
 from slim_zoo.tf_compat import tf
 
@@ -26,8 +22,6 @@ _SAFETENSORS = {
     tf.int32: 'I32', tf.uint32: 'U32', tf.int64: 'I64', tf.uint64: 'U64',
     tf.float16: 'F16', tf.bfloat16: 'BF16', tf.float32: 'F32', tf.float64: 'F64'}
 _NPZ = {*_SAFETENSORS, tf.complex64, tf.complex128}
-_METADATA = '__metadata__'  # A name that safetensors uses itself.
-_ALIGNMENT = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +71,8 @@ def write(checkpoint: str, path: str) -> Dump:
            for name, kind in sorted(reader.get_variable_to_dtype_map().items())}
   is_npz = path.endswith('.npz')
   known = _NPZ if is_npz else _SAFETENSORS
-  names = [name for name, kind in kinds.items() if kind in known and name != _METADATA]
+  names = [name for name, kind in kinds.items()
+           if kind in known and name != safetensors.METADATA]
   if not names:
     raise diagnostics.UserError(
         f"'{checkpoint}' has no values of a type that {path} can hold")
@@ -89,8 +84,11 @@ def write(checkpoint: str, path: str) -> Dump:
         _write_npz(file, values)
       else:
         shapes = reader.get_variable_to_shape_map()
-        _write_safetensors(file, values, kinds, {name: shapes[name] for name in names},
-                           os.path.basename(checkpoint))
+        safetensors.write(
+            file, {name: (_SAFETENSORS[kinds[name]], kinds[name].size)
+                   for name in names},
+            {name: shapes[name] for name in names}, (value for _, value in values),
+            {'source': os.path.basename(checkpoint)})
   return Dump(path, names, os.path.getsize(path),
               {name: kind.name for name, kind in kinds.items() if name not in names},
               [name for name in names if is_npz and kinds[name] == tf.bfloat16])
@@ -113,18 +111,3 @@ def _write_npz(file, values):
       # Sizes are not known before: 64 bits for all of them.
       with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
         np.lib.format.write_array(member, value, allow_pickle=False)
-
-
-def _write_safetensors(file, values, kinds, shapes, source):
-  """Writes the header, whose places follow from types and shapes, and the values."""
-  header, place = {_METADATA: {'source': source}}, 0
-  for name, shape in shapes.items():
-    size = math.prod(shape) * kinds[name].size
-    header[name] = {'dtype': _SAFETENSORS[kinds[name]], 'shape': list(shape),
-                    'data_offsets': [place, place + size]}
-    place += size
-  text = json.dumps(header, separators=(',', ':')).encode()
-  text += b' ' * (-len(text) % _ALIGNMENT)
-  file.write(struct.pack('<Q', len(text)) + text)
-  for _, value in values:
-    file.write(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
