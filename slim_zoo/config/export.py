@@ -19,6 +19,9 @@ class ExportedFiles(Group):
   format: tuple[str, ...] = option(
       ('saved_model',), f"Formats, of {', '.join(formats.FORMATS)}.")
   export_dir: str | None = option(None, 'Folder to write to.', str, is_path=True)
+  python: str = option(
+      '', 'Interpreter that has torch and safetensors, to check --format=torch with, if'
+      ' this one has not.', is_path=True)
 
   @property
   def calibrates(self) -> bool:

@@ -10,6 +10,8 @@ the logits in the model, with '/unrounded' behind the name. Started by `parity.r
 fresh process.
 """
 
+import importlib.util
+import os
 import sys
 
 import numpy as np
@@ -133,13 +135,31 @@ def run_onnx(path, inputs):
   return {'input': np.concatenate(outputs)}
 
 
+def run_torch(path, inputs):
+  """Imports the source, and runs batches of one image, of two, and of all others."""
+  import torch
+
+  # The export stays as it was written.
+  sys.dont_write_bytecode = True
+  spec = importlib.util.spec_from_file_location(
+      'exported_model', os.path.join(path, 'model.py'))
+  model = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(model)
+  network = model.load()
+  with torch.no_grad():
+    outputs = [model.probabilities(network(torch.from_numpy(
+        batch.astype(np.float32).transpose(0, 3, 1, 2)))).numpy()
+               for batch in np.split(inputs['pixels'], [1, 3]) if len(batch)]
+  return {'input': np.concatenate(outputs)}
+
+
 def main(kind, path, inputs_path, outputs_path):
   """Reads the inputs, runs the model, writes the outputs."""
   with np.load(inputs_path) as archive:
     inputs = dict(archive)
   run = run_tflite if kind.startswith('tflite') else {
       'saved_model': run_saved_model, 'frozen_graph': run_frozen_graph,
-      'onnx': run_onnx}[kind]
+      'onnx': run_onnx, 'torch': run_torch}[kind]
   np.savez(outputs_path, **run(path, inputs))
 
 

@@ -15,16 +15,21 @@ from slim_zoo.exporting import (
   to_onnx,
   to_saved_model,
   to_tflite,
+  to_torch,
 )
+from slim_zoo.inference import inference_graph
 from slim_zoo.inference.inference_graph import InferenceGraph
 
 # Whoever finds one knows that it was never checked.
 _UNCHECKED = '.unchecked'
+# Formats of a folder, and a file that tells one.
+_FOLDERS = {'saved_model': 'saved_model.pb', 'torch': to_torch.WEIGHTS}
 
 
 def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGraph,
            calibration: Sequence[np.ndarray] = (),
-           reference: parity.Reference | None = None) -> list[parity.Parity]:
+           reference: parity.Reference | None = None,
+           python: str = '') -> list[parity.Parity]:
   """Writes one format; an export that is off is removed.
 
   Args:
@@ -34,6 +39,7 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
     network: of `trained`, frozen and folded.
     calibration: see `to_tflite.write`.
     reference: the answers of the checkpoint; None: the export is not checked.
+    python: the interpreter to check 'torch' with; '' is this one.
 
   Returns:
     How the export compares, for each thing that can be asked of it; [] if unchecked.
@@ -50,7 +56,8 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
   try:
     _write(name, unchecked, trained, network, calibration)
     comparisons = _compare(
-        name, unchecked, reference, trained.quantized is not None) if reference else []
+        name, unchecked, reference, trained.quantized is not None,
+        python if name == 'torch' else '') if reference else []
     if all(one.passed for one in comparisons):
       if os.path.isdir(path):
         _remove(path)
@@ -65,9 +72,9 @@ def _check_replaceable(name, path):
   if not os.path.lexists(path):
     return
   is_export = os.path.isfile(path)
-  if name == 'saved_model':
+  if name in _FOLDERS:
     is_export = os.path.isdir(path) and (
-        'saved_model.pb' in os.listdir(path) or not os.listdir(path))
+        _FOLDERS[name] in os.listdir(path) or not os.listdir(path))
   if not is_export:
     raise diagnostics.UserError(
         f"'{path}' is there and is no {name} export: it is left as it is; move it, or"
@@ -81,13 +88,16 @@ def _write(name, path, trained, network, calibration):
     pixel_graph.write_frozen_graph(path, trained, network)
   elif name == 'onnx':
     to_onnx.write(path, trained, network)
+  elif name == 'torch':
+    # It can be trained further: batch norm stays.
+    to_torch.write(path, trained, inference_graph.of_network(trained, fold=False))
   else:
     to_tflite.write(path, name, trained, network, calibration)
 
 
-def _compare(name, path, reference, is_quantized):
+def _compare(name, path, reference, is_quantized, python):
   tolerance = formats.tolerance_of(name, is_quantized)
-  results = parity.run(name, path, reference.inputs)
+  results = parity.run(name, path, reference.inputs, python)
   if not results:
     raise diagnostics.UserError(f'the {name} export gives nothing')
   return [parity.compare(signature, answers.probabilities, reference.of(signature),

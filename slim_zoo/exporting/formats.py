@@ -70,6 +70,9 @@ FORMATS = {
     'onnx': Format(
         'model.onnx', _EXACT,
         'ONNX, float32, or 8 bits of a quantized checkpoint'),
+    'torch': Format(
+        'torch_model', _EXACT,
+        'source of PyTorch, and its weights as safetensors'),
 }
 
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 
@@ -12,7 +10,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import quantization, restore
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
-from slim_zoo.exporting import exported_runtime, pixel_graph
+from slim_zoo.exporting import exported_runtime, pixel_graph, runtime_process
 from slim_zoo.exporting.formats import Tolerance
 from slim_zoo.inference import freezing
 from slim_zoo.nets import nets_factory
@@ -187,8 +185,15 @@ def _restorer(graph, logits, trained):
   return restore.restore_fn(plan)
 
 
-def run(kind: str, path: str, inputs: dict[str, np.ndarray]) -> dict[str, Answers]:
+def run(kind: str, path: str, inputs: dict[str, np.ndarray], python: str = ''
+        ) -> dict[str, Answers]:
   """Returns the answers of an export, by signature, in a new process of its runtime.
+
+  Args:
+    kind: of `formats.FORMATS`.
+    path: of the export.
+    inputs: what `exported_runtime.py` takes.
+    python: the interpreter that has the runtime; '' is this one.
 
   Raises:
     UserError: it cannot be loaded or run.
@@ -197,17 +202,8 @@ def run(kind: str, path: str, inputs: dict[str, np.ndarray]) -> dict[str, Answer
     inputs_path, outputs_path = (
         os.path.join(folder, name) for name in ('in.npz', 'out.npz'))
     np.savez(inputs_path, **inputs)
-    done = subprocess.run(
-        [sys.executable, _RUNTIME, kind, path, inputs_path, outputs_path], text=True,
-        check=False,
-        # It shares the GPU with this process.
-        capture_output=True, env={'TF_FORCE_GPU_ALLOW_GROWTH': 'true', **os.environ,
-                                  'TF_CPP_MIN_LOG_LEVEL': '3'})
-    if done.returncode:
-      lines = [line for line in done.stderr.splitlines() if line.strip()]
-      raise diagnostics.UserError(
-          f'the {kind} export cannot be run:'
-          f" {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
+    runtime_process.run(f'the {kind} export cannot be run', python,
+                        [_RUNTIME, kind, path, inputs_path, outputs_path])
     with np.load(outputs_path) as archive:
       outputs = dict(archive)
   return {name: Answers(probabilities, outputs.get(name + exported_runtime.UNROUNDED))

@@ -81,12 +81,12 @@ class InferenceGraph:
     return classify
 
 
-def of_network(network: TrainedNetwork, end_point_names: Sequence[str] = ()
-               ) -> InferenceGraph:
+def of_network(network: TrainedNetwork, end_point_names: Sequence[str] = (),
+               fold: bool = True) -> InferenceGraph:
   """Builds a trained network for inference alone; see `build`."""
   return build(
       network.model_name, network.num_classes, network.checkpoint, network.image_size,
-      network.channels, network.moving_averages, end_point_names,
+      network.channels, network.moving_averages, end_point_names, fold=fold,
       multi_label=network.multi_label, quantized=network.quantized)
 
 

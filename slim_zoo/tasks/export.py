@@ -9,7 +9,7 @@ import sys
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.export import ExportConfig, ExportGraphConfig
-from slim_zoo.exporting import exporting, formats, parity, to_onnx
+from slim_zoo.exporting import exporting, formats, parity, to_onnx, to_torch
 from slim_zoo.images import image_files
 from slim_zoo.inference import inference_graph, network_graph
 from slim_zoo.input import image_samples
@@ -28,11 +28,13 @@ class ExportedFile:
     path: of the file or folder.
     parity: how it compares with the checkpoint, for each of its inputs; () if it was
       not checked.
+    unchecked: why it was not checked, with the remedy; '' for the others.
   """
 
   format: str
   path: str
   parity: tuple[parity.Parity, ...]
+  unchecked: str = ''
 
   @property
   def passed(self) -> bool:
@@ -82,11 +84,14 @@ def _export(config):
         f' {network.image_size} x {network.channels}', flush=True)
   graph, files, failures = inference_graph.of_network(network), [], []
   for name in config.files.format:
+    python = config.files.python
+    unchecked = to_torch.why_not_run(python) if name == 'torch' else ''
     try:
       file = ExportedFile(
           name, os.path.join(config.files.export_dir, formats.FORMATS[name].file),
           tuple(exporting.export(name, config.files.export_dir, network, graph,
-                                 calibration, reference)))
+                                 calibration, None if unchecked else reference,
+                                 python)), unchecked)
     except diagnostics.UserError as error:
       failures.append(str(error))
       continue
@@ -170,7 +175,8 @@ def _print_file(file):
   for one in file.parity:
     print(f"  parity  {'right' if one.passed else 'OFF'}  {one}", flush=True)
   if not file.parity:
-    print('  parity  not checked', flush=True)
+    reason = file.unchecked and f': {file.unchecked}'
+    print(f'  parity  not checked{reason}', flush=True)
 
 
 # --- A graph without weights.

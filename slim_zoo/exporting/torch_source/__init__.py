@@ -1,0 +1,1 @@
+"""Writes frozen networks as source of PyTorch; needs no PyTorch."""
