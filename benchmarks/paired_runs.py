@@ -202,10 +202,15 @@ def table(headings: Sequence[str], lines: Iterable[Sequence[str]],
 
 def command_line(module: str) -> str:
   """Returns the command line of this process, without folders."""
-  words = [word if '=' not in word or os.sep not in word else
-           f"{word.split('=')[0]}={os.path.basename(word.split('=', 1)[1])}"
-           for word in sys.argv[1:]]
-  return ' '.join([f'python -m benchmarks.{module}', *words])
+  return ' '.join([f'python -m benchmarks.{module}', *map(
+      _without_folders, sys.argv[1:])])
+
+
+def _without_folders(argument):
+  """Returns --name=value with the last parts of the paths in its value."""
+  name, equals, value = argument.partition('=')
+  return name + equals + ','.join(
+      os.path.basename(path.rstrip(os.sep)) for path in value.split(','))
 
 
 def line_times(command: Sequence[str], is_timed: Callable[[str], bool]) -> dict:

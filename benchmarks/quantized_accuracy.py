@@ -10,19 +10,16 @@ stopped command goes on where it stopped.
 """
 
 import dataclasses
-import math
 
 from absl import flags
 
-from benchmarks import paired_runs
+from benchmarks import paired_runs, shares
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
 from slim_zoo.timing import machine
 
 FLAGS = flags.FLAGS
 NAME = '8 bits'
-# Standard deviations of a normal distribution, for an interval of 95%.
-_DEVIATIONS = 1.96
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +57,7 @@ ROWS = (
     Row('mobilenet_v1_025', 48, 600, 200, learning_rate=4e-3),
     Row('mobilenet_v2_035', 48, 600, 200, learning_rate=4e-3),
     Row('mobilenet_v3_small', 48, 600, 200, learning_rate=4e-3),
-    Row('nasnet_mobile', 32, 400, 60, 16),
+    Row('nasnet_mobile', 80, 300, 40, 16),
 )
 
 flags.DEFINE_list('networks', [row.network for row in ROWS],
@@ -80,52 +77,15 @@ def rows(names: list[str]) -> list[Row]:
   return [by_name[name] for name in names]
 
 
-def share(count: int, total: int) -> tuple[float, float, float]:
-  """Returns (share, lower end, upper end) of an interval of 95%.
-
-  Wilson 1927, Journal of the American Statistical Association 22(158).
-  """
-  found, square = count / total, _DEVIATIONS ** 2
-  centre = (found + square / (2 * total)) / (1 + square / total)
-  half = _DEVIATIONS / (1 + square / total) * math.sqrt(
-      found * (1 - found) / total + square / (4 * total ** 2))
-  return found, centre - half, centre + half
-
-
-def lost(before: str, after: str) -> tuple[float, float, float]:
-  """Returns (share, lower end, upper end) of the accuracy lost on the same images.
-
-  The interval of 95% is that of Agresti and Min 2005, Statistics in Medicine 24(5), for
-  the difference of two shares of pairs.
-
-  Args:
-    before: a character for each image: 1 if it was right.
-    after: likewise.
-  """
-  pairs = list(zip(before, after, strict=True))
-  worse, better = pairs.count(('1', '0')), pairs.count(('0', '1'))
-  total = len(pairs) + 2
-  worse_, better_ = worse + 0.5, better + 0.5
-  centre = (worse_ - better_) / total
-  half = _DEVIATIONS / total * math.sqrt(
-      worse_ + better_ - (worse_ - better_) ** 2 / total)
-  return (worse - better) / len(pairs), centre - half, centre + half
-
-
-def cell(numbers: tuple[float, float, float]) -> str:
-  """Returns '1.4 (0.3 to 2.5)' in percent."""
-  found, low, high = (100 * number + 0.0 for number in numbers)
-  return f'{found:.1f} ({low:.1f} to {high:.1f})'
-
-
 def line(row: Row, found: list[dict]) -> tuple[str, ...]:
   """Returns a line of the table; `found` are the runs of the network."""
   right = {name: ''.join(run['right'][name] for run in found)
            for name in found[0]['right']}
   floats = right['floats']
   return (row.network, str(row.image_size),
-          cell(share(floats.count('1'), len(floats))),
-          cell(lost(floats, right['after'])), cell(lost(floats, right['aware'])),
+          shares.cell(shares.of_answers(floats)),
+          shares.cell(shares.lost(floats, right['after'])),
+          shares.cell(shares.lost(floats, right['aware'])),
           f"{min(run['agreement'] for run in found):.1%}",
           f"{max(run['steps'][0] for run in found):.1f}")
 

@@ -12,6 +12,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import quantization, values
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.datasets import digits
+from slim_zoo.deployment import graph_rewrite, session_configs
 from slim_zoo.exporting import parity, pixel_graph, to_tflite
 from slim_zoo.inference import inference_graph
 from slim_zoo.nets import nets_factory, normalization
@@ -142,15 +143,18 @@ def _shifted(pixels, random):
                           strict=True)])
 
 
-def logits_of_graph(trained: TrainedNetwork, pixels: np.ndarray) -> np.ndarray:
+def logits_of_graph(trained: TrainedNetwork, pixels: np.ndarray,
+                    dtype: str = graph_rewrite.FLOAT32) -> np.ndarray:
   """Returns the logits of a checkpoint, float32 [images, classes]; a quantized rounds.
 
   Args:
     trained: the network.
     pixels: uint8 [images, height, width, channels].
+    dtype: 'float32', or 'bfloat16' for layers that compute in this type.
   """
   graph = inference_graph.of_network(trained)
-  with tf.Graph().as_default(), tf.Session() as session:
+  config = graph_rewrite.set_precision(session_configs.session_config(), dtype)
+  with tf.Graph().as_default(), tf.Session(config=config) as session:
     images = tf.placeholder(tf.uint8, [None, *pixels.shape[1:]])
     logits, _ = graph.attach(pixel_graph.scaled(images, trained))
     return np.concatenate([
