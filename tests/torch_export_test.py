@@ -11,8 +11,9 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.exporting import pixel_graph, to_torch
+from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf
-from tests import evaluated_networks, onnx_models, torch_models
+from tests import evaluated_networks, onnx_models, quantized_networks, torch_models
 
 # One network of each kind, at about the smallest size that it takes.
 FAMILIES = {
@@ -201,3 +202,10 @@ def test_what_is_not_translated_is_named_in_one_line(build, words):
   assert words in str(raised.value)
   assert 'use --format=saved_model' in str(raised.value)
   assert '\n' not in str(raised.value)
+
+
+def test_a_quantized_checkpoint_is_refused_in_one_line(tmp_path):
+  trained, _ = quantized_networks.make(tmp_path, 'lenet', 28)
+  network = inference_graph.of_network(trained)
+  with pytest.raises(diagnostics.UserError, match=r'8-bit values.*--noquantize'):
+    to_torch.write(str(tmp_path / 'model'), trained, network)

@@ -20,8 +20,8 @@ class ExportedFiles(Group):
       ('saved_model',), f"Formats, of {', '.join(formats.FORMATS)}.")
   export_dir: str | None = option(None, 'Folder to write to.', str, is_path=True)
   python: str = option(
-      '', 'Interpreter that has torch and safetensors, to check --format=torch with, if'
-      ' this one has not.', is_path=True)
+      '', 'Interpreter that has PyTorch (torch and safetensors) or OpenVINO, for'
+      ' --format=torch and --format=openvino, if it is not this one.', is_path=True)
 
   @property
   def calibrates(self) -> bool:

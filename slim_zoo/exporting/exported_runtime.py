@@ -153,13 +153,26 @@ def run_torch(path, inputs):
   return {'input': np.concatenate(outputs)}
 
 
+def run_openvino(path, inputs):
+  """Runs OpenVINO on the CPU, in batches of one image, of two, and of all others."""
+  import openvino
+
+  # Some processors would compute in bfloat16.
+  model = openvino.Core().compile_model(
+      os.path.join(path, 'model.xml'), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
+  outputs = [model({'input:0': batch.astype(np.float32)})['probabilities:0']
+             for batch in np.split(inputs['pixels'], [1, 3]) if len(batch)]
+  return {'input': np.concatenate(outputs)}
+
+
 def main(kind, path, inputs_path, outputs_path):
   """Reads the inputs, runs the model, writes the outputs."""
   with np.load(inputs_path) as archive:
     inputs = dict(archive)
   run = run_tflite if kind.startswith('tflite') else {
       'saved_model': run_saved_model, 'frozen_graph': run_frozen_graph,
-      'onnx': run_onnx, 'torch': run_torch}[kind]
+      'onnx': run_onnx, 'torch': run_torch,
+      'openvino': run_openvino}[kind]
   np.savez(outputs_path, **run(path, inputs))
 
 

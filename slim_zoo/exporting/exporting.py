@@ -13,6 +13,7 @@ from slim_zoo.exporting import (
   parity,
   pixel_graph,
   to_onnx,
+  to_openvino,
   to_saved_model,
   to_tflite,
   to_torch,
@@ -23,7 +24,8 @@ from slim_zoo.inference.inference_graph import InferenceGraph
 # Whoever finds one knows that it was never checked.
 _UNCHECKED = '.unchecked'
 # Formats of a folder, and a file that tells one.
-_FOLDERS = {'saved_model': 'saved_model.pb', 'torch': to_torch.WEIGHTS}
+_FOLDERS = {'saved_model': 'saved_model.pb', 'torch': to_torch.WEIGHTS,
+            'openvino': to_openvino.MODEL}
 
 
 def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGraph,
@@ -39,7 +41,7 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
     network: of `trained`, frozen and folded.
     calibration: see `to_tflite.write`.
     reference: the answers of the checkpoint; None: the export is not checked.
-    python: the interpreter to check 'torch' with; '' is this one.
+    python: the interpreter that has PyTorch or OpenVINO; '' is this one.
 
   Returns:
     How the export compares, for each thing that can be asked of it; [] if unchecked.
@@ -54,10 +56,10 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
   unchecked = path + _UNCHECKED
   _remove(unchecked)
   try:
-    _write(name, unchecked, trained, network, calibration)
+    _write(name, unchecked, trained, network, calibration, python)
     comparisons = _compare(
         name, unchecked, reference, trained.quantized is not None,
-        python if name == 'torch' else '') if reference else []
+        python if name in ('torch', 'openvino') else '') if reference else []
     if all(one.passed for one in comparisons):
       if os.path.isdir(path):
         _remove(path)
@@ -81,13 +83,15 @@ def _check_replaceable(name, path):
         ' name another --export_dir')
 
 
-def _write(name, path, trained, network, calibration):
+def _write(name, path, trained, network, calibration, python):
   if name == 'saved_model':
     to_saved_model.write(path, trained, network)
   elif name == 'frozen_graph':
     pixel_graph.write_frozen_graph(path, trained, network)
   elif name == 'onnx':
     to_onnx.write(path, trained, network)
+  elif name == 'openvino':
+    to_openvino.write(path, trained, network, python)
   elif name == 'torch':
     # It can be trained further: batch norm stays.
     to_torch.write(path, trained, inference_graph.of_network(trained, fold=False))

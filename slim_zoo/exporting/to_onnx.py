@@ -46,18 +46,21 @@ def write(path: str, trained: TrainedNetwork,
   Raises:
     UserError: a package is missing, or the network cannot be translated.
   """
-  check_installed()
   if trained.quantized is None or not quantized_graph.takes_pixels(trained):
     model = _model(pixel_graph.build(trained, network), None)
   else:
     source = quantized_graph.build(trained, network, batch_size=None)
     model = _model(source, quantized.Grid(
         np.float32(source.scale), np.array(source.zero_point)))
-  names = [label.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
-           for label in trained.class_names]
-  model.metadata_props.add(key='labels', value=json.dumps(names))
+  model.metadata_props.add(key='labels', value=json.dumps(labels(trained)))
   with open(path, 'wb') as file:
     file.write(model.SerializeToString())
+
+
+def labels(trained: TrainedNetwork) -> list[str]:
+  """Returns the names of the classes; what is no UTF-8 in them is replaced."""
+  return [label.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
+          for label in trained.class_names]
 
 
 def _model(source, grid):

@@ -15,6 +15,7 @@ import slim_zoo
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
+from slim_zoo.exporting import to_onnx
 from slim_zoo.exporting.torch_source import blocks, classes, helpers, operations
 from slim_zoo.files import safetensors
 from slim_zoo.inference.inference_graph import InferenceGraph
@@ -81,7 +82,8 @@ def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:
   if trained.quantized is not None:
     raise diagnostics.UserError(
         '--format=torch has no 8-bit values, and the checkpoint is a quantized one: use'
-        ' --format=onnx or --format=tflite_int8')
+        ' --format=onnx or --format=tflite_int8, or export it in float32 by'
+        ' --noquantize')
   source = translated(network.images, network.logits, trained.model_name)
   family = networks.preprocessing_family(trained.preprocessing_name)
   facts = {
@@ -94,11 +96,10 @@ def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:
   (folder / SOURCE).write_text(helpers.assembled(
       source, **facts, scaled=helpers.scaled(
           family, trained.channels, _means(trained.channels))), encoding='utf-8')
-  labels = [label.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
-            for label in trained.class_names]
   with open(folder / WEIGHTS, 'wb') as file:
     write_weights(file, source, {
-        'format': 'pt', 'labels': json.dumps(labels), 'network': trained.model_name})
+        'format': 'pt', 'labels': json.dumps(to_onnx.labels(trained)),
+        'network': trained.model_name})
   (folder / CARD).write_text(_CARD.format(
       **facts, name=trained.model_name, checkpoint=os.path.basename(
           trained.checkpoint), family=family, crop=_CROPS[family],

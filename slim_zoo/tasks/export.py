@@ -9,7 +9,14 @@ import sys
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.export import ExportConfig, ExportGraphConfig
-from slim_zoo.exporting import exporting, formats, parity, to_onnx, to_torch
+from slim_zoo.exporting import (
+  exporting,
+  formats,
+  parity,
+  to_onnx,
+  to_openvino,
+  to_torch,
+)
 from slim_zoo.images import image_files
 from slim_zoo.inference import inference_graph, network_graph
 from slim_zoo.input import image_samples
@@ -72,6 +79,8 @@ def export(config: ExportConfig) -> ExportResult:
 def _export(config):
   if 'onnx' in config.files.format:
     to_onnx.check_installed()
+  if 'openvino' in config.files.format:
+    to_openvino.check_installed(config.files.python)
   network = _network(config)
   compared, calibrating = _samples(config, network)
   reference = parity.reference(
