@@ -1,6 +1,7 @@
 """Exports to PyTorch say what the networks say, and their source can be read."""
 
 import ast
+import dataclasses
 import itertools
 import json
 import struct
@@ -115,6 +116,7 @@ def written(tmp_path_factory):
   for name in CHOSEN:
     size = FAMILIES.get(name, SMALLEST[name])
     network, trained = onnx_models.network(name, size), onnx_models.trained(name, size)
+    trained = dataclasses.replace(trained, multi_label=name == 'lenet')
     to_torch.write(str(folder / name), trained, network.frozen)
     pixels = onnx_models.photos([3, size, size, trained.channels])
     with tf.Graph().as_default(), tf.Session() as session:
@@ -167,6 +169,7 @@ def test_the_source_has_the_tensors_of_the_file(name, written):
 @pytest.mark.parametrize('name', CHOSEN)
 def test_the_source_needs_nothing_else_and_has_short_lines(name, written):
   text = (written[0] / name / to_torch.SOURCE).read_text()
+  assert ('return logits.sigmoid()' in text) == (name == 'lenet')
   imported = set()
   for node in ast.walk(ast.parse(text)):
     if isinstance(node, ast.Import):
