@@ -164,27 +164,41 @@ def test_two_processes_write_the_report_of_one(digits_dir, trained_dir, tmp_path
   assert 'accuracy' not in printed[1]
 
 
-def test_all_reduce_workers_validate_as_one_process(things, tmp_path):
-  """Images of several classes, one that cannot be decoded, and fewer than workers."""
+@pytest.fixture(scope='module')
+def validated(things, tmp_path_factory):
+  """Returns the folder of a run of two workers on images of several classes.
+
+  And its flags, and what the workers printed.
+  """
   flags = {'dataset_name': 'things', 'dataset_dir': things, 'model_name': 'lenet'}
-  run = tmp_path / 'run'
-  with jobs.Job(tmp_path, 'train_image_classifier', {'worker': 2}, **{
-      **flags, 'train_dir': run, 'loss': 'sigmoid', 'batch_size': 4, 'seed': 7,
-      'max_number_of_steps': 6, 'validate_every_steps': 4, 'learning_rate': 0.01,
-      'validation_split_name': 'test', 'save_summaries_secs': 0}) as job:
+  folder = tmp_path_factory.mktemp('validated')
+  with jobs.Job(folder, 'train_image_classifier', {'worker': 2}, **{
+      **flags, 'train_dir': folder / 'run', 'loss': 'sigmoid', 'batch_size': 4,
+      'seed': 7, 'max_number_of_steps': 6, 'validate_every_steps': 4,
+      'learning_rate': 0.01, 'validation_split_name': 'test',
+      'save_summaries_secs': 0}) as job:
     done = job.run(SECONDS)
   for process in done.values():
     assert (process.returncode, process.stderr) == (0, ''), process.stdout
+  return folder / 'run', flags, ''.join(process.stdout for process in done.values())
+
+
+def test_all_reduce_workers_validate_as_one_process(validated, tmp_path):
+  """Images of several classes, and one that cannot be decoded."""
+  run, flags, printed = validated
   findings = json.loads((run / 'validation.json').read_text())['findings']
   assert [finding['step'] for finding in findings] == [4, 6]
-  both = ''.join(process.stdout for process in done.values())
   # Each worker reads its own part.
-  assert both.count('cannot decode record 5') == 1
+  assert printed.count('cannot decode record 5') == 1
   alone = evaluate_alone(tmp_path / 'eval', checkpoint_path=run, **flags)
   assert findings[-1]['images'] == alone['num_images'] == 61
   assert findings[-1]['correct'] == alone['exactly_right']
   assert findings[-1]['score'] == pytest.approx(alone['mean_average_precision'])
 
+
+@jobs.on_demand
+def test_a_process_without_images_takes_part(validated, tmp_path):
+  run, flags, _ = validated
   few = {**flags, 'checkpoint_path': run, 'dataset_split_name': 'few'}
   found, printed = evaluate_with_two(tmp_path / 'few', **few)
   close(found, evaluate_alone(tmp_path / 'few_alone', **few))
