@@ -54,7 +54,7 @@ def test_commands_follow_each_other_in_one_process(digits_dir, tmp_path, capsys)
     assert written['top1'] == result.values['top1']
     assert written['run']['command'].startswith(
         f"slim_zoo.evaluate(checkpoint_path='{run}', dataset_name='digits'")
-    classify_export_and_inspect(run, tmp_path / 'image.png')
+  classify_export_and_inspect(run, tmp_path / 'image.png')
   assert 'model_name=lenet' in capsys.readouterr().out  # Of the run card.
 
 
