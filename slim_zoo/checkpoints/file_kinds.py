@@ -37,8 +37,13 @@ _HDF5, _KERAS = 'weights of Keras (HDF5)', 'a model of Keras'
 _TORCH, _SAFETENSORS = 'weights of PyTorch', 'weights in the format safetensors'
 _PICKLE, _ZIP = 'a pickle of Python', 'a zip file'
 _UNKNOWN = 'a file of unknown kind, or a truncated checkpoint'
+_GRAPH, _TEXT_GRAPH = 'a frozen graph or GraphDef (.pb)', 'a graph, as text'
+_SAVED_MODEL = 'the graph of a SavedModel'
+_TEXT_SAVED_MODEL = 'the graph of a SavedModel, as text'
 FRAMEWORK_FILES = {'keras': (_HDF5, _KERAS),
-           'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, _UNKNOWN)}
+                   'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, _UNKNOWN),
+                   'graph_def': (_GRAPH, _TEXT_GRAPH),
+                   'saved_model': (_SAVED_MODEL, _TEXT_SAVED_MODEL)}
 
 _WEIGHTS = 'name the checkpoint that it was made from: this file has no variables'
 
@@ -88,7 +93,8 @@ def _weights_of_others(path, head):
   if head[8:9] == b'{' and size < os.path.getsize(path):
     return _SAFETENSORS, _conversion(path, ('.safetensors',))
   if head[4:8] == b'TFL3':
-    return 'a model of TensorFlow Lite', _WEIGHTS
+    return 'a model of TensorFlow Lite', (
+        f'{_command(path, "tflite")} makes a checkpoint of it if it has 8 bits')
   if re.match(rb'\x80[\x02-\x05]', head):
     return _PICKLE, 'write its values with tf.compat.v1.train.Saver'
   return None
@@ -126,6 +132,18 @@ def _conversion(path, suffixes):
           ' checkpoint of it')
 
 
+def _command(path, kind):
+  """Returns the command that makes a checkpoint of a graph, or of a folder."""
+  name = '' if kind in ('graph_def', 'saved_model') else ' --model_name=NETWORK'
+  path = path.rstrip('/')
+  root = path if os.path.isdir(path) else os.path.splitext(path)[0]
+  target = f'{root}.ckpt'
+  if os.path.exists(target) or os.path.exists(f'{target}.index'):
+    target = f'{root}.converted.ckpt'
+  return (f'slim-zoo convert-weights --from={kind}{name} --source={shlex.quote(path)}'
+          f' --target={shlex.quote(target)}')
+
+
 def _archive(path, head):
   quoted = shlex.quote(path)
   advice = 'unpack it, {} ' + quoted + ', and name the checkpoint in it'
@@ -140,20 +158,21 @@ def _archive(path, head):
 
 def _graph(path, head):
   """Recognizes protocol buffers of graphs."""
-  if re.match(rb'\s*(node|saved_model_schema_version|meta_info_def)\s*[{:]', head):
-    return 'a graph, as text', _WEIGHTS
+  if re.match(rb'\s*(saved_model_schema_version|meta_graphs)\s*[{:]', head):
+    return _TEXT_SAVED_MODEL, saved_model_advice(os.path.dirname(path) or '.')
+  if re.match(rb'\s*node\s*{', head):
+    return _TEXT_GRAPH, _graph_advice(path)
+  if re.match(rb'\s*meta_info_def\s*{', head):
+    return 'the graph of a checkpoint, as text', _WEIGHTS
   if head[0] == _NUMBER_1 and head[2:3] == bytes([_BYTES_2]) and head[1] == 1:
-    return ('the graph of a SavedModel',
-            saved_model_advice(os.path.dirname(path) or '.'))
+    return _SAVED_MODEL, saved_model_advice(os.path.dirname(path) or '.')
   if head[0] == _NUMBER_1 and 2 <= head[1] <= 20:
     return 'a model in the format ONNX', _WEIGHTS
   node = _first_message(head)
   if node is None:
     return None
   if re.match(rb'\x0a.{1,2}?[\x20-\x7e]+\x12.[A-Z_][A-Za-z0-9_]*', node, re.DOTALL):
-    return ('a frozen graph or GraphDef (.pb)',
-            'name the checkpoint that it was made from: its weights, if it has any, are'
-            ' constants without the names of variables')
+    return _GRAPH, _graph_advice(path)
   # The list of its operations is first.
   if re.match(rb'\x12.{1,3}?\x0a.{1,2}?\x0a', node, re.DOTALL):
     return ('the graph of a checkpoint (.meta)',
@@ -174,10 +193,33 @@ def _first_message(head):
 def saved_model_advice(folder: str) -> str:
   """Returns advice for the folder of a SavedModel."""
   variables = os.path.join(folder, 'variables', 'variables')
+  command = _command(os.path.abspath(folder) if folder == '.' else folder,
+                     'saved_model')
+  advice = f'{command} makes a checkpoint of it'
   if os.path.isfile(f'{variables}.index'):
-    return (f'name its variables, --checkpoint_path={variables}, or the checkpoint that'
-            ' it was exported from')
-  return 'name the checkpoint that it was exported from'
+    return f'{advice}; or name its variables, --checkpoint_path={variables}'
+  return advice
+
+
+def _graph_advice(path):
+  return (f'{_command(path, "graph_def")} makes a checkpoint of it if its weights are'
+          ' frozen')
+
+
+def kind_of_graph(path: str) -> str | None:
+  """Returns 'graph_def' or 'saved_model' for a file or folder that is one, or None.
+
+  Raises:
+    OSError: the file cannot be read.
+  """
+  if os.path.isdir(path):
+    return 'saved_model' if any(os.path.isfile(os.path.join(path, name)) for name in (
+        'saved_model.pb', 'saved_model.pbtxt')) else None
+  if not os.path.isfile(path):
+    return None
+  what, _ = describe(path)
+  return next((kind for kind in ('graph_def', 'saved_model')
+               if what in FRAMEWORK_FILES[kind]), None)
 
 
 def _records(path, head):

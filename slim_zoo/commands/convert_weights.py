@@ -1,6 +1,6 @@
-"""Converts weights: Keras, PyTorch (timm) and TensorFlow Lite to checkpoints, and back.
+"""Converts weights of Keras, PyTorch (timm) and TensorFlow to checkpoints, and back.
 
-The way back is to Keras and PyTorch; TensorFlow Lite is written by slim-zoo export.
+The way back is to Keras and PyTorch; other files are written by slim-zoo export.
 
   slim-zoo convert-weights --model_name=resnet_v1_50 --framework=keras \
       --source=pretrained --target=resnet_v1_50.ckpt
@@ -8,15 +8,21 @@ The way back is to Keras and PyTorch; TensorFlow Lite is written by slim-zoo exp
       --source=runs/pets --target=se_resnext_50.safetensors
   slim-zoo convert-weights --from=tflite --model_name=mobilenet_v2 \
       --source=mobilenet_v2_1.0_224_quant.tflite --target=mobilenet_v2_quant.ckpt
+  slim-zoo convert-weights --from=graph_def --source=frozen_graph.pb \
+      --target=model.ckpt
+  slim-zoo convert-weights --from=saved_model --source=exports/saved_model \
+      --target=model.ckpt
   slim-zoo convert-weights --list
 
 Files with the suffix .keras, .h5 or .weights.h5 are weights of Keras, files with .pt,
 .pth, .bin or .safetensors weights of PyTorch, and those with .tflite 8-bit networks of
-TensorFlow Lite. 'pretrained' downloads the framework's
+TensorFlow Lite. Frozen graphs and SavedModels of TensorFlow are known by their content.
+'pretrained' downloads the framework's
 published weights. Every other path is a checkpoint. Each conversion runs both networks
 on the same images and fails if they compute different functions.
 """
 
+import dataclasses
 import os
 
 from absl import flags
@@ -25,13 +31,16 @@ from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds, run_card
 from slim_zoo.commands import option_flags, running
-from slim_zoo.config.conversion import ConvertedWeights, ConvertWeightsConfig
+from slim_zoo.config.conversion import GRAPHS, ConvertedWeights, ConvertWeightsConfig
 from slim_zoo.deployment import session_settings
 
 option_flags.define(ConvertWeightsConfig)
 flags.DEFINE_alias('from', 'framework')
 
 _PRETRAINED = 'pretrained'
+# A card that stays from an earlier checkpoint would describe the new one.
+_SUFFIXES = ('', '.index', run_card.OF_ONE_CHECKPOINT)
+_GRAPH_NAMES = {'graph_def': 'a frozen graph', 'saved_model': 'a SavedModel'}
 
 
 def _framework_and_direction(options: ConvertedWeights) -> tuple[str, bool]:
@@ -73,13 +82,17 @@ def _check_paths(options, into_slim):
     raise diagnostics.UserError(f"no file '{options.source}': give a file of weights")
   if not into_slim:
     checkpoint_names.check_there(options.source)
-  # A card that stays from an earlier checkpoint would describe the new one.
-  for suffix in ('', '.index', run_card.OF_ONE_CHECKPOINT) if into_slim else ('',):
-    if os.path.exists(options.target + suffix):
+  _check_target(options.target, _SUFFIXES if into_slim else ('',))
+
+
+def _check_target(target, suffixes=_SUFFIXES):
+  """Raises UserError if the target exists, or has no folder."""
+  for suffix in suffixes:
+    if os.path.exists(target + suffix):
       raise diagnostics.UserError(
-          f"'{options.target}{suffix}' exists already: remove it, or name another"
+          f"'{target}{suffix}' exists already: remove it, or name another"
           ' --target')
-  folder = os.path.dirname(options.target)
+  folder = os.path.dirname(target)
   if folder and not os.path.isdir(folder):
     raise diagnostics.UserError(f"no folder '{folder}' to write to: create it first")
 
@@ -125,6 +138,54 @@ def _from_tflite(options):
   return 0
 
 
+def _with_kind(config):
+  """Returns the config, with the kind of a graph that the source turns out to be.
+
+  Raises:
+    UserError: --from is the kind of a graph, but the source is another file.
+  """
+  options = config.weights
+  if not options.source or options.framework not in (None, *GRAPHS):
+    return config
+  kind = file_kinds.kind_of_graph(options.source)
+  if options.framework is None:
+    return config if kind is None else dataclasses.replace(
+        config, weights=dataclasses.replace(options, framework=kind))
+  if kind == options.framework:
+    return config
+  if kind is not None:
+    raise diagnostics.UserError(
+        f"'{options.source}' is {_GRAPH_NAMES[kind]}: set --from={kind}")
+  what, advice = (
+      file_kinds.describe(options.source) if os.path.isfile(options.source) else
+      ('a folder', 'give its file') if os.path.isdir(options.source) else
+      ('not there', 'give an existing path'))
+  raise diagnostics.UserError(
+      f"cannot read '{options.source}' as {_GRAPH_NAMES[options.framework]}, it is"
+      f' {what}: {advice}')
+
+
+def _from_graph(options):
+  """Converts a frozen graph or a SavedModel to a checkpoint."""
+  from slim_zoo.weight_conversion import layers
+  if framework := layers.framework_of(options.target):
+    raise diagnostics.UserError(
+        f"'{options.target}' would be weights of {framework}: give a checkpoint as"
+        ' --target, such as model.ckpt, and convert that')
+  if options.model_name:
+    networks.get_image_network(options.model_name)
+    if options.image_size:
+      networks.check_image_size(
+          options.model_name, options.image_size, flag='image_size')
+  _check_target(options.target)
+  start_up.load_tensorflow(session_settings.DEFAULTS)
+  from slim_zoo.weight_conversion.graphs import from_graph
+  print('\n'.join(from_graph.convert(
+      options.source, options.target, options.framework == 'saved_model',
+      options.model_name, options.image_size)))
+  return 0
+
+
 def _list():
   from slim_zoo.weight_conversion import pairs
   for pair in pairs.PAIRS:
@@ -145,7 +206,11 @@ def main(unused_argv):
   options = config.weights
   if options.list:
     return _list()
+  config = _with_kind(config)
+  options = config.weights
   config.check()
+  if options.framework in GRAPHS:
+    return _from_graph(options)
   if _is_tflite(options):
     return _from_tflite(options)
   from slim_zoo.weight_conversion import pairs

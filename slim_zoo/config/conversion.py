@@ -139,22 +139,28 @@ class DownloadConfig(Config):
             if name in self.user_options]
 
 
+# The kinds of graphs that are converted to checkpoints, and the options for them.
+GRAPHS = ('graph_def', 'saved_model')
+_FOR_GRAPHS = {'model_name', 'source', 'target', 'framework', 'image_size', 'list'}
+
+
 @dataclasses.dataclass(frozen=True)
 class ConvertedWeights(Group):
   """The weights to convert, and the options of the conversion."""
 
   model_name: str | None = option(
-      None, 'Name of the network in slim or in the other framework.', str)
+      None, 'Name of the network in slim or in the other framework. Frozen graphs and'
+      ' SavedModels show it themselves.', str)
   source: str | None = option(
       None, 'The weights to read: a checkpoint, a folder for its latest checkpoint, a'
-      " file of Keras, PyTorch or TensorFlow Lite (8 bits), 'pretrained', or"
-      ' published:NAME.', str, is_path=True)
+      " file of Keras, PyTorch or TensorFlow Lite (8 bits), a frozen graph, a"
+      " SavedModel, 'pretrained', or published:NAME.", str, is_path=True)
   target: str | None = option(
       None, 'The file to write: a checkpoint, or weights of Keras or PyTorch.', str,
       is_path=True)
   framework: str | None = option(
       None, 'The other framework, if no suffix shows it. --from is the same.', str,
-      choices=('keras', 'pytorch', 'tflite'))
+      choices=('keras', 'pytorch', 'tflite', *GRAPHS))
   list: bool = option(
       False, 'Print the networks that can be converted, and the reasons for those that'
       ' cannot.')
@@ -199,5 +205,11 @@ class ConvertWeightsConfig(Config):
       UserError: the first that is missing.
     """
     for name in ('model_name', 'source', 'target'):
-      if not getattr(self.weights, name):
+      if not getattr(self.weights, name) and not (
+          name == 'model_name' and self.weights.framework in GRAPHS):
         raise diagnostics.UserError(f'no --{name}: see --help for an example')
+    if self.weights.framework in GRAPHS:
+      own = {one.name for one in dataclasses.fields(ConvertedWeights)}
+      for name in sorted(self.user_options & own - _FOR_GRAPHS):
+        raise diagnostics.UserError(
+            f'--{name} has no effect on --from={self.weights.framework}: leave it out')

@@ -1,0 +1,297 @@
+"""Finds a network of the zoo in a graph, by names of constants or by its layers."""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks, variables
+from slim_zoo.checkpoints import comparison, identify
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
+from slim_zoo.weight_conversion.graphs import matching, outline
+
+_PADS = ('Pad', 'PadV2', 'MirrorPad')
+# Networks that are built and compared, at most.
+_TRIED = 6
+# A network with fewer of its kernels in a graph is not tried.
+_LEAST_SHARE = 0.5
+_ANY_CLASSES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """A network in a graph.
+
+  Attributes:
+    model_name: the network.
+    how: the message on how it was found.
+    values: of its variables, by name.
+    head: its last layer in the graph.
+    images: what its first layer reads, without padding, in the graph.
+    logits: in the graph, [batch, ..., classes].
+    size: (height, width) of the images.
+  """
+
+  model_name: str
+  how: str
+  values: dict[str, np.ndarray]
+  head: outline.Landmark
+  images: tf.Tensor
+  logits: tf.Tensor
+  size: tuple[int, int]
+
+  @property
+  def num_classes(self) -> int:
+    """Number of logits."""
+    return int(self.logits.shape[-1])
+
+  @property
+  def channels(self) -> int:
+    """Channels of the images."""
+    return int(self.images.shape[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A network of the zoo, with variables.
+
+  Attributes:
+    images: the placeholder, float32 [batch, height, width, channels].
+    logits: float32 [batch, classes].
+    outline: of its graph.
+  """
+
+  images: tf.Tensor
+  logits: tf.Tensor
+  outline: outline.Outline
+
+  @property
+  def head(self) -> outline.Landmark:
+    """Its last layer."""
+    return self.outline.values[self.logits.name].landmark
+
+  def variables(self) -> dict[str, tf.Variable]:
+    """Returns the variables that the logits depend on, by name."""
+    with self.outline.graph.as_default():
+      return {variable.op.name: variable for variable in slim.get_model_variables()
+              if not comparison.is_auxiliary(variable.op.name)}
+
+
+def build(model_name: str, num_classes: int, size: tuple[int, int],
+          channels: int) -> Network:
+  """Builds a network in evaluation mode."""
+  with tf.Graph().as_default() as graph:
+    images = tf.placeholder(tf.float32, [None, *size, channels])
+    logits, _ = nets_factory.get_network_fn(model_name, num_classes)(images)
+  return Network(images, logits, outline.Outline(graph))
+
+
+class Finder:
+  """Looks for networks in a graph.
+
+  Args:
+    graph: its weights are constants.
+    image_size: height and width of the images, if the graph does not have them.
+  """
+
+  def __init__(self, graph: tf.Graph, image_size: int | None = None):
+    self.outline = outline.Outline(graph)
+    self._image_size = image_size
+    self._session = tf.Session(graph=graph)
+    self._known: dict[str, np.ndarray] = {}
+
+  def found(self, model_name: str | None) -> Iterator[Found]:
+    """Yields the networks that fit, the likeliest first.
+
+    Args:
+      model_name: only this network; None: any.
+    """
+    yield from self._by_names(model_name)
+    yield from self._by_structure(model_name)
+
+  def nearest(self) -> str:
+    """Returns a message about the network that has most kernels in common."""
+    shares = _shares(self._kernels())
+    if not shares:
+      return ''
+    (share, size), name = shares[0]
+    return f'the nearest network is {name}, {share * size:.0f} of {size} kernels'
+
+  def value_of(self, tensor: tf.Tensor) -> np.ndarray:
+    """Returns the value of a tensor that depends on constants alone."""
+    if tensor.name not in self._known:
+      self._known[tensor.name] = self._session.run(tensor)
+    return self._known[tensor.name]
+
+  def ignored(self, found: Found) -> list[str]:
+    """Returns the layers that are not of a network, as text."""
+    below = self.outline.below(found.head)
+    kernels = {matching.source_of(layer.kernel).name for layer in below
+               if layer.kernel is not None}
+    return [f"{layer.operation.name} ({' x '.join(map(str, layer.kernel.shape))})"
+            for layer in self.outline.layers
+            if matching.source_of(layer.kernel).name not in kernels]
+
+  def _by_names(self, model_name):
+    """Yields the networks all of whose variables are constants of their names."""
+    constants = {
+        operation.name: operation for operation in self.outline.graph.get_operations()
+        if operation.type == 'Const' and operation.outputs[0].dtype == tf.float32}
+    shapes = {name: tuple(operation.outputs[0].shape.as_list())
+              for name, operation in constants.items()}
+    for match in identify.identify(shapes, limit=None):
+      if not (match.fits and match.num_classes and _is_wanted(
+          match.network, model_name)):
+        continue
+      above, own = ([*scope.split('/'), ''] if scope else [''] for scope in (
+          match.scope, match.own_scope))
+      above, own = '/'.join(above), '/'.join(own)
+      known = variables.load()[match.network].shapes
+      names = {name: above + name.removeprefix(own) for name in known}
+      kernel = next(names[name] for name, shape in known.items()
+                    if variables.CLASSES in shape and len(shape) > 1
+                    and not comparison.is_auxiliary(name))
+      values = {name: self.value_of(constants[there].outputs[0])
+                for name, there in names.items() if there in constants
+                and (match.auxiliary or not comparison.is_auxiliary(name))}
+      for head in self.outline.layers:
+        if matching.source_of(head.kernel).name == kernel:
+          where = f" below '{match.scope}'" if match.renamed and match.scope else ''
+          found = self._complete(
+              match.network, f'the names of {len(values)} constants{where}', values,
+              head)
+          if found:
+            yield found
+
+  def _complete(self, model_name, how, values, head, num_pads=None):
+    """Returns a `Found`, or None if the graph has not the network's images."""
+    tensors = outline.first_tensors(self.outline, head)
+    if len(tensors) != 1:
+      return None
+    images = tensors[0]
+    if num_pads is None:
+      num_pads = model_name.startswith(('resnet', 'se_res')) * 1
+    for _ in range(num_pads):
+      if images.op.type not in _PADS:
+        return None
+      images = images.op.inputs[0]
+    return Found(model_name, how, values, head, images, self.outline.logits(head),
+                 self._size(images, model_name))
+
+  def _size(self, images, model_name):
+    """Returns the (height, width) of images."""
+    default = self._image_size or (
+        nets_factory.networks_map[model_name].default_image_size)
+    known = images.shape.as_list()[1:3] if images.shape.rank == 4 else [None, None]
+    return tuple(side or default for side in known)
+
+  def _kernels(self):
+    return collections.Counter(
+        _kernel_key(layer.operation.type == outline.DEPTHWISE, layer.kernel.shape)
+        for layer in self.outline.layers)
+
+  def _by_structure(self, model_name):
+    """Yields the networks whose layers are connected as those of the graph."""
+    if not self.outline.layers:
+      return
+    names = [name for (share, _), name in _shares(self._kernels())
+             if _is_wanted(name, model_name)
+             and (model_name or share >= _LEAST_SHARE)][:_TRIED]
+    for name in names:
+      yield from self._of_structure(name)
+
+  def _of_structure(self, name):
+    for size, channels in self._inputs(name):
+      network = build(name, _ANY_CLASSES, size, channels)
+      usual = networks.NETWORKS[name].num_classes
+      heads = sorted(
+          (layer for layer in self.outline.layers
+           if layer.head_signature == network.head.head_signature),
+          key=lambda layer: layer.kernel.shape[-1] != usual)
+      for head in heads:
+        try:
+          values = matching.Matcher(
+              network.outline, self.outline, self._value_in(network)).read(
+                  network.head, head)
+        except matching.DifferenceError:
+          continue
+        layers = sum(landmark.kernel is not None
+                     for landmark in self.outline.below(head))
+        (first,) = outline.first_tensors(network.outline, network.head)
+        found = self._complete(
+            name, f'the order and shapes of {layers} layers', values, head,
+            _num_pads(first))
+        if found and set(values) == set(network.variables()):
+          yield found
+
+  def _inputs(self, name):
+    """Yields the (size, channels) of images that the first layers may read."""
+    firsts = {}
+    for layer in self.outline.layers:
+      value = layer.inputs[0]
+      if value.landmark is None and value.tensor.shape.rank == 4:
+        tensor = value.tensor
+        while tensor.op.type in _PADS:
+          tensor = tensor.op.inputs[0]
+        firsts[self._size(tensor, name), layer.kernel.shape.as_list()[2]] = True
+    yield from firsts
+
+  def _value_in(self, network):
+    """Returns the function that gives values of both graphs."""
+    def value_of(tensor):
+      if tensor.graph is self.outline.graph:
+        return self.value_of(tensor)
+      # Constants of the network, such as a gamma that is not trained.
+      with tf.Session(graph=network.outline.graph) as session:
+        return session.run(tensor)
+
+    return value_of
+
+
+def _is_wanted(name, model_name):
+  return name == model_name or (
+      model_name is None and networks.NETWORKS[name].frames is None)
+
+
+def _num_pads(tensor):
+  count = 0
+  while tensor.op.type in (*_PADS, 'Identity'):
+    count += tensor.op.type in _PADS
+    tensor = tensor.op.inputs[0]
+  return count
+
+
+def _kernel_key(is_depthwise, shape):
+  """Returns what is equal for equal kernels of convolutions and matrix products."""
+  shape = tuple(map(int, shape))
+  return ('depthwise', *shape) if is_depthwise else (math.prod(shape[:-1]), shape[-1])
+
+
+def _shares(kernels):
+  """Returns (share of its kernels in a graph, their number), name of each network.
+
+  The likeliest comes first. Kernels that depend on the data do not count.
+  """
+  shares = []
+  for name, stored in variables.load().items():
+    own = collections.Counter(
+        _kernel_key(variable.endswith('depthwise_weights'), shape)
+        for variable, shape in stored.shapes.items()
+        if variable.endswith('weights') and not comparison.is_auxiliary(variable)
+        and all(isinstance(side, int) for side in shape))
+    common = sum((own & kernels).values())
+    if common and networks.NETWORKS[name].frames is None:
+      shares.append(((common / own.total(), own.total()), name))
+  return sorted(shares, key=lambda item: (-item[0][0], -item[0][1]))
+
+
+def require_layers(finder: Finder, source: str) -> None:
+  """Raises UserError for a graph without layers."""
+  if not finder.outline.layers:
+    raise diagnostics.UserError(
+        f"'{source}' has no layers with constant weights: it is no network, or it is"
+        ' not frozen; name another --source')

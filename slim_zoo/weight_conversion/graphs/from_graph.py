@@ -1,0 +1,124 @@
+"""A frozen graph or a SavedModel of a network of the zoo, back to a checkpoint.
+
+Its outputs are compared with those of the checkpoint's network on the same images.
+"""
+
+import glob
+import os
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import run_card
+from slim_zoo.tf_compat import tf
+from slim_zoo.weight_conversion import checking, slim_networks
+from slim_zoo.weight_conversion.graphs import finding, reading
+
+
+def convert(source: str, target: str, is_saved_model: bool,
+            model_name: str | None = None, image_size: int | None = None) -> list[str]:
+  """Writes the checkpoint of a graph; returns lines about it.
+
+  Args:
+    source: a file of a GraphDef, or a SavedModel.
+    target: the prefix of the checkpoint.
+    is_saved_model: whether the source is a SavedModel.
+    model_name: a name of `catalog.networks.NETWORKS`; None: it is found.
+    image_size: height and width of the images; None: the graph's, or the network's own.
+
+  Raises:
+    UserError: the source cannot be read, is of no such network, or computes other
+      things than the checkpoint. Nothing is written then.
+  """
+  read = reading.read(source, is_saved_model)
+  finder = finding.Finder(read.graph, image_size)
+  finding.require_layers(finder, source)
+  found, comparison = _first_equal(finder, source, model_name)
+  _write(found, target)
+  row = networks.NETWORKS[found.model_name]
+  lines = [
+      f"'{target}': {found.model_name}, {found.num_classes} classes, images of"
+      f' {found.size[0]} x {found.size[1]} x {found.channels}, found by {found.how}',
+      *read.notes,
+      f"images are read at '{found.images.name}', logits at '{found.logits.name}'"]
+  if ignored := finder.ignored(found):
+    lines.append(f'ignored, of no part of {found.model_name}:'
+                 f' {diagnostics.some(ignored)}')
+  return [*lines, f'check: {comparison}',
+          f"'{target}{run_card.OF_ONE_CHECKPOINT}' keeps the network, the size and the"
+          f' channels for later commands, with {row.preprocessing} preprocessing']
+
+
+def _first_equal(finder, source, model_name):
+  """Returns the first network found that computes what the graph does, and how near.
+
+  Raises:
+    UserError: there is none.
+  """
+  different = None
+  for found in finder.found(model_name):
+    comparison = _compare(finder, found)
+    if comparison.same:
+      return found, comparison
+    different = different or (found, comparison)
+  if different:
+    found, comparison = different
+    raise diagnostics.UserError(
+        f"'{source}' has the layers of {found.model_name}, but computes other things:"
+        f' {comparison}{_of_training(found)}')
+  wanted = f'is not of {model_name}' if model_name else 'is of an unknown network'
+  nearest = finder.nearest()
+  raise diagnostics.UserError(
+      f"'{source}' {wanted}{nearest and ': '}{nearest}; slim-zoo networks lists those"
+      ' that can be converted')
+
+
+def _of_training(found):
+  """Returns the end of a message, if batch norm of a graph is in training mode."""
+  normalized = [operation.name for operation in found.logits.graph.get_operations()
+                if operation.type.startswith('FusedBatchNorm')
+                and operation.get_attr('is_training')]
+  return (f'; its batch norm uses the statistics of each batch ({normalized[0]}):'
+          ' freeze a graph for inference' if normalized else '')
+
+
+def _compare(finder, found) -> checking.Comparison:
+  """Compares the logits of both on the same images."""
+  family = networks.NETWORKS[found.model_name].preprocessing
+  images = checking.images(max(found.size), found.channels, family == 'vgg')
+  images = images[:, :found.size[0], :found.size[1]]
+  theirs = _run(finder, found, images)
+  network = finding.build(
+      found.model_name, found.num_classes, found.size, found.channels)
+  with tf.Session(graph=network.outline.graph) as session:
+    slim_networks.assign(session, network.variables(), found.values)
+    ours = session.run(network.logits, {network.images: images})
+  return checking.compare(ours.reshape(len(images), -1), theirs)
+
+
+def _run(finder, found, images):
+  """Returns the graph's own logits, float32 [batch, classes]."""
+  batch = (found.images.shape[0] if found.images.shape.rank else None) or len(images)
+  logits = []
+  with tf.Session(graph=finder.outline.graph) as session:
+    for start in range(0, len(images), batch):
+      # A graph may have a batch of its own.
+      indices = (start + np.arange(batch)) % len(images)
+      values = session.run(found.logits, {
+          found.images: images[indices].astype(found.images.dtype.as_numpy_dtype)})
+      values = values.reshape(batch, -1, found.num_classes).mean(1)
+      logits.append(values[:len(images) - start])
+  return np.concatenate(logits)
+
+
+def _write(found, target):
+  """Writes the checkpoint and its card; nothing stays if it fails."""
+  try:
+    slim_networks.write(found.values, target)
+    run_card.write_facts(target, found.model_name, found.num_classes, found.size[0],
+                         found.channels)
+  except BaseException:
+    for path in glob.glob(f'{glob.escape(target)}.*'):
+      os.remove(path)
+    raise
