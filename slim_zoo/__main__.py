@@ -22,7 +22,7 @@ COMMANDS = {
     'weights': ('weights', 'list and download the published checkpoints'),
     'convert-weights': (
         'convert_weights',
-        'convert weights from and to Keras and PyTorch, and from TensorFlow Lite'),
+        'convert weights from and to Keras and PyTorch, and from TensorFlow'),
     'convert-images': (
         'convert_images', 'convert a folder of images into TFRecords'),
     'download': ('download', 'download a published data set and convert it'),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, identified_network
-from slim_zoo.inference import inference_graph
+from slim_zoo.inference import graph_editing, inference_graph
 from slim_zoo.tf_compat import tf
 from slim_zoo.weight_conversion import checking
 from slim_zoo.weight_conversion.graphs import from_graph
@@ -75,7 +76,12 @@ def test_a_graph_becomes_the_checkpoint_that_it_was_made_of(case, tmp_path):
   if is_exact:
     for key, value in values.items():
       np.testing.assert_array_equal(written.get_tensor(key), value, key)
+  assert ('of white ones, as inception preprocessing does' in text) == (
+      frozen_graphs.with_pixels in changes)
   network = identified_network.find(target)
+  assert network.preprocessing_name == (
+      'inception' if frozen_graphs.with_pixels in changes else
+      networks.NETWORKS[name].preprocessing)
   assert (network.model_name, network.num_classes, network.image_size) == (
       name, 10, size)
   _check_logits(network, graph_def, logits)
@@ -152,6 +158,7 @@ def saved_model_of_tensorflow_1(folder, values):
     session.run(tf.global_variables_initializer())
     kept = tf.GraphDef()
     kept.node.extend(node for node in graph_def.node if node.name not in values)
+    graph_editing.drop_places(kept)
     images = tf.placeholder(tf.float32, [None, 28, 28, 1])
     (outputs,) = tf.import_graph_def(
         kept, {**{name: one.value() for name, one in variables.items()},

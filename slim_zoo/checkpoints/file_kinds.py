@@ -45,6 +45,7 @@ FRAMEWORK_FILES = {'keras': (_HDF5, _KERAS),
                    'graph_def': (_GRAPH, _TEXT_GRAPH),
                    'saved_model': (_SAVED_MODEL, _TEXT_SAVED_MODEL)}
 
+_MODEL_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 _WEIGHTS = 'name the checkpoint that it was made from: this file has no variables'
 
 
@@ -206,6 +207,17 @@ def _graph_advice(path):
           ' frozen')
 
 
+def saved_model_folder(folder: str) -> str | None:
+  """Returns a folder if it is a SavedModel, or the latest version in it, or None.
+
+  TensorFlow Serving reads folders of versions, which are numbers.
+  """
+  versions = sorted((name for name in os.listdir(folder) if name.isdecimal()), key=int)
+  return next((path for path in (folder, *(
+      os.path.join(folder, name) for name in reversed(versions))) if any(
+          os.path.isfile(os.path.join(path, name)) for name in _MODEL_FILES)), None)
+
+
 def kind_of_graph(path: str) -> str | None:
   """Returns 'graph_def' or 'saved_model' for a file or folder that is one, or None.
 
@@ -213,8 +225,7 @@ def kind_of_graph(path: str) -> str | None:
     OSError: the file cannot be read.
   """
   if os.path.isdir(path):
-    return 'saved_model' if any(os.path.isfile(os.path.join(path, name)) for name in (
-        'saved_model.pb', 'saved_model.pbtxt')) else None
+    return saved_model_folder(path) and 'saved_model'
   if not os.path.isfile(path):
     return None
   what, _ = describe(path)

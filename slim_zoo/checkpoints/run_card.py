@@ -121,18 +121,20 @@ def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
 
 
 def write_facts(checkpoint: str, model_name: str, num_classes: int, image_size: int,
-                channels: int) -> None:
+                channels: int, preprocessing_name: str | None = None) -> None:
   """Writes the card of one converted checkpoint; a card that is there is replaced.
 
   Args:
     checkpoint: its prefix.
-    model_name: the network, with the preprocessing of the catalog.
+    model_name: the network.
     num_classes: number of logits.
     image_size: height and width of its images.
     channels: of its images.
+    preprocessing_name: a family or a network; None: that of the network.
   """
   facts = {'format': FORMAT, 'model_name': model_name, 'classes': num_classes,
            'image_size': image_size,
+           'preprocessing_name': preprocessing_name or model_name,
            'use_grayscale': channels == 1 != networks.NETWORKS[model_name].channels}
   atomic.write_text(
       checkpoint + OF_ONE_CHECKPOINT, json.dumps(facts, indent=1) + '\n')
@@ -144,9 +146,11 @@ def _facts_of_one(path):
     card = _load(path)
     if card['format'] != FORMAT or card['model_name'] not in networks.NETWORKS:
       raise ValueError(card)
+    preprocessing_name = card.get('preprocessing_name', card['model_name'])
+    networks.check_preprocessing(preprocessing_name)
     return RunFacts(
         path, card['model_name'], _typed(card['classes'], int),
-        _typed(card['image_size'], int), card['model_name'],
+        _typed(card['image_size'], int), preprocessing_name,
         bool(_typed(card['use_grayscale'], bool)), 0, None, None, None), None
   except (OSError, ValueError, KeyError, TypeError):
     return None, f"the card '{path}' cannot be read: it is not used"

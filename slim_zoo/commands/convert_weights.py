@@ -210,6 +210,9 @@ def main(unused_argv):
   options = config.weights
   config.check()
   if options.framework in GRAPHS:
+    if os.path.isdir(options.source):
+      options = dataclasses.replace(
+          options, source=file_kinds.saved_model_folder(options.source))
     return _from_graph(options)
   if _is_tflite(options):
     return _from_tflite(options)

@@ -147,14 +147,17 @@ KINDS = {
     'gz': ('.gz', bytes_of(gzip.compress(b'x' * 99)), 'a compressed file', 'gzip -dk'),
     'bz2': ('.bz2', bytes_of(bz2.compress(b'x' * 99)), 'a compressed file', 'bzip2'),
     'xz': ('.xz', bytes_of(lzma.compress(b'x' * 99)), 'a compressed file', 'xz -dk'),
-    'graph': ('.pb', graph, 'a frozen graph or GraphDef', 'name the checkpoint'),
+    'graph': ('.pb', graph, 'a frozen graph or GraphDef',
+              'slim-zoo convert-weights --from=graph_def --source='),
     'frozen': ('.pb', frozen_constant, 'a frozen graph or GraphDef',
-               'name the checkpoint'),
+               'slim-zoo convert-weights --from=graph_def'),
     'text graph': ('.pbtxt', lambda path: graph(path, as_text=True),
-                   'a graph, as text', 'name the checkpoint'),
+                   'a graph, as text', 'slim-zoo convert-weights --from=graph_def'),
     'meta': ('.pb', meta, "the graph of a checkpoint (.meta)", '.index and .data'),
-    'saved_model': ('.pb', saved_model, 'the graph of a SavedModel', 'name the checkp'),
-    'tflite': ('.tflite', tflite, 'a model of TensorFlow Lite', 'name the checkpoint'),
+    'saved_model': ('.pb', saved_model, 'the graph of a SavedModel',
+                    'slim-zoo convert-weights --from=saved_model --source='),
+    'tflite': ('.tflite', tflite, 'a model of TensorFlow Lite',
+               'slim-zoo convert-weights --from=tflite --model_name=NETWORK --source='),
     'records': ('.tfrecord', records, 'a TFRecord file', '--dataset_dir'),
     'one record': ('-00000-of-00001', one_record, 'a TFRecord file', '--dataset_dir'),
     'events': ('.out', events, 'a file of summaries', 'the checkpoint beside it'),
@@ -265,7 +268,9 @@ def test_a_folder_of_a_saved_model_names_its_variables(tmp_path):
   shutil.move(tmp_path / 'saved', tmp_path / 'exports' / 'saved_model' / '1')
   for folder in ('exports/saved_model/1', 'exports/saved_model', 'exports'):
     answer = refusal(tmp_path / folder)
-    assert "/exports/saved_model/1' is a SavedModel: name its variables" in answer
+    assert ("/exports/saved_model/1' is a SavedModel: slim-zoo convert-weights"
+            f' --from=saved_model --source={tmp_path}/exports/saved_model/1'
+            f' --target={tmp_path}/exports/saved_model/1.ckpt makes') in answer
   path = answer.partition('--checkpoint_path=')[2].partition(',')[0]
   assert restore.read_values(restore.find(path), ['w'])['w'].shape == (3,)
 

@@ -167,18 +167,12 @@ class Finder:
           if found:
             yield found
 
-  def _complete(self, model_name, how, values, head, num_pads=None):
-    """Returns a `Found`, or None if the graph has not the network's images."""
+  def _complete(self, model_name, how, values, head):
+    """Returns a `Found`, or None if its first layers read several tensors."""
     tensors = outline.first_tensors(self.outline, head)
     if len(tensors) != 1:
       return None
-    images = tensors[0]
-    if num_pads is None:
-      num_pads = model_name.startswith(('resnet', 'se_res')) * 1
-    for _ in range(num_pads):
-      if images.op.type not in _PADS:
-        return None
-      images = images.op.inputs[0]
+    images = _before_padding(tensors[0])
     return Found(model_name, how, values, head, images, self.outline.logits(head),
                  self._size(images, model_name))
 
@@ -221,10 +215,8 @@ class Finder:
           continue
         layers = sum(landmark.kernel is not None
                      for landmark in self.outline.below(head))
-        (first,) = outline.first_tensors(network.outline, network.head)
         found = self._complete(
-            name, f'the order and shapes of {layers} layers', values, head,
-            _num_pads(first))
+            name, f'the order and shapes of {layers} layers', values, head)
         if found and set(values) == set(network.variables()):
           yield found
 
@@ -234,20 +226,18 @@ class Finder:
     for layer in self.outline.layers:
       value = layer.inputs[0]
       if value.landmark is None and value.tensor.shape.rank == 4:
-        tensor = value.tensor
-        while tensor.op.type in _PADS:
-          tensor = tensor.op.inputs[0]
-        firsts[self._size(tensor, name), layer.kernel.shape.as_list()[2]] = True
+        size = self._size(_before_padding(value.tensor), name)
+        firsts[size, layer.kernel.shape.as_list()[2]] = True
     yield from firsts
 
   def _value_in(self, network):
     """Returns the function that gives values of both graphs."""
+    session = tf.Session(graph=network.outline.graph)
+
     def value_of(tensor):
-      if tensor.graph is self.outline.graph:
-        return self.value_of(tensor)
-      # Constants of the network, such as a gamma that is not trained.
-      with tf.Session(graph=network.outline.graph) as session:
-        return session.run(tensor)
+      # The network has constants, such as a gamma that is not trained.
+      return (self.value_of(tensor) if tensor.graph is self.outline.graph else
+              session.run(tensor))
 
     return value_of
 
@@ -257,12 +247,11 @@ def _is_wanted(name, model_name):
       model_name is None and networks.NETWORKS[name].frames is None)
 
 
-def _num_pads(tensor):
-  count = 0
-  while tensor.op.type in (*_PADS, 'Identity'):
-    count += tensor.op.type in _PADS
+def _before_padding(tensor):
+  """Returns the images that a network pads before its first layer."""
+  while tensor.op.type in _PADS:
     tensor = tensor.op.inputs[0]
-  return count
+  return tensor
 
 
 def _kernel_key(is_depthwise, shape):

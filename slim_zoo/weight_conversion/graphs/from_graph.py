@@ -13,7 +13,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import run_card
 from slim_zoo.tf_compat import tf
 from slim_zoo.weight_conversion import checking, slim_networks
-from slim_zoo.weight_conversion.graphs import finding, reading
+from slim_zoo.weight_conversion.graphs import finding, pixels, reading
 
 
 def convert(source: str, target: str, is_saved_model: bool,
@@ -35,19 +35,37 @@ def convert(source: str, target: str, is_saved_model: bool,
   finder = finding.Finder(read.graph, image_size)
   finding.require_layers(finder, source)
   found, comparison = _first_equal(finder, source, model_name)
-  _write(found, target)
-  row = networks.NETWORKS[found.model_name]
+  usual = networks.NETWORKS[found.model_name].preprocessing
+  family, images_note = _preprocessing(found, usual)
+  _write(found, target, family)
   lines = [
       f"'{target}': {found.model_name}, {found.num_classes} classes, images of"
       f' {found.size[0]} x {found.size[1]} x {found.channels}, found by {found.how}',
       *read.notes,
-      f"images are read at '{found.images.name}', logits at '{found.logits.name}'"]
+      f"images are read at '{found.images.name}', logits at '{found.logits.name}'",
+      images_note]
   if ignored := finder.ignored(found):
     lines.append(f'ignored, of no part of {found.model_name}:'
                  f' {diagnostics.some(ignored)}')
   return [*lines, f'check: {comparison}',
           f"'{target}{run_card.OF_ONE_CHECKPOINT}' keeps the network, the size and the"
-          f' channels for later commands, with {row.preprocessing} preprocessing']
+          f' channels for later commands, with {family} preprocessing']
+
+
+def _preprocessing(found, usual):
+  """Returns the preprocessing family of a network in a graph, and a line about it."""
+  values = pixels.ends(found.images, found.size)
+  if values is None:
+    return usual, (f'the graph does not show its preprocessing: {usual}, that of'
+                   f' {found.model_name}, is assumed')
+  family = pixels.family_of(values, usual)
+  black, white = (', '.join(f'{value:.4g}' for value in dict.fromkeys(
+      np.round(row, 4).tolist())) for row in values)
+  made = f'the graph makes {black} of black pixels and {white} of white ones'
+  if family:
+    return family, f'{made}, as {family} preprocessing does'
+  return usual, (f'warning: {made}, as no preprocessing here does: with {usual}'
+                 ' preprocessing the classes may be others')
 
 
 def _first_equal(finder, source, model_name):
@@ -112,12 +130,12 @@ def _run(finder, found, images):
   return np.concatenate(logits)
 
 
-def _write(found, target):
+def _write(found, target, family):
   """Writes the checkpoint and its card; nothing stays if it fails."""
   try:
     slim_networks.write(found.values, target)
     run_card.write_facts(target, found.model_name, found.num_classes, found.size[0],
-                         found.channels)
+                         found.channels, family)
   except BaseException:
     for path in glob.glob(f'{glob.escape(target)}.*'):
       os.remove(path)

@@ -27,10 +27,8 @@ def inline(graph_def: tf.GraphDef) -> None:
     calls = {node.name: name for node in graph_def.node
              if (name := _called(node, functions, known)) in functions}
     if not calls:
-      break
+      return
     _inline_all(graph_def, calls, functions)
-  del graph_def.library.function[:]
-  del graph_def.library.gradient[:]
 
 
 def _called(node, functions, known):

@@ -165,9 +165,9 @@ def _values(graph, session):
 
 def _prepare(graph_def) -> list[str]:
   """Changes a graph to what inference computes; returns lines about it."""
+  notes = _set_switches(graph_def)
   functions.inline(graph_def)
   graph_editing.drop_places(graph_def)
-  notes = _set_switches(graph_def)
   functions.decide_conditions(graph_def)
   _read_constants(graph_def)
   unknown = _drop(graph_def)

@@ -1,0 +1,80 @@
+"""The preprocessing inside a graph: which values it makes of pixels."""
+
+import numpy as np
+
+from slim_zoo.catalog import networks
+from slim_zoo.preprocessing import vgg_preprocessing
+from slim_zoo.tf_compat import tf
+
+_PLACEHOLDERS = ('Placeholder', 'PlaceholderWithDefault')
+# Values of black and white pixels; vgg subtracts the mean colour.
+_ENDS = {'inception': (-1.0, 1.0), 'lenet': (-1.0, 127 / 128)}
+# Of the distance between black and white.
+_NEAR = 1e-3
+
+
+def ends(images: tf.Tensor, size: tuple[int, int]) -> np.ndarray | None:
+  """Returns the values that a graph makes of black and of white images.
+
+  Args:
+    images: what the first layer of its network reads.
+    size: height and width of the images.
+
+  Returns:
+    float32 [2, channels]; None for a graph without preprocessing, or of files.
+  """
+  placeholders = _placeholders(images)
+  if len(placeholders) != 1 or placeholders[0] is images:
+    return None
+  (pixels,) = placeholders
+  shape = pixels.shape.as_list() if pixels.shape.rank else [1, *size, images.shape[-1]]
+  if len(shape) not in (3, 4) or pixels.dtype == tf.string:
+    return None
+  shape = [*(side or 1 for side in shape[:-3]),
+           *(side or own for side, own in zip(shape[-3:-1], size, strict=True)),
+           shape[-1] or images.shape[-1]]
+  try:
+    with tf.Session(graph=images.graph) as session:
+      values = [session.run(images, {pixels: np.full(
+          shape, value, pixels.dtype.as_numpy_dtype)}) for value in (0, 255)]
+  except (tf.errors.OpError, ValueError, OverflowError):
+    return None  # It needs more than these pixels.
+  return np.stack([value.reshape(-1, value.shape[-1]).mean(0) for value in values])
+
+
+def _placeholders(images):
+  """Returns the placeholders that images depend on."""
+  found, seen, waiting = [], set(), [images.op]
+  while waiting:
+    operation = waiting.pop()
+    if operation.name not in seen:
+      seen.add(operation.name)
+      if operation.type in _PLACEHOLDERS:
+        found.append(operation.outputs[0])
+      else:
+        waiting.extend(tensor.op for tensor in operation.inputs)
+  return found
+
+
+def family_of(values: np.ndarray, usual: str) -> str | None:
+  """Returns the preprocessing family of the values of `ends`, or None.
+
+  Args:
+    values: float32 [2, channels].
+    usual: the family of the network, which is tried first.
+  """
+  families = sorted(
+      (family for family in networks.PREPROCESSING_FAMILIES if family != 'cifarnet'),
+      key=lambda family: family != usual)
+  return next((family for family in families if np.allclose(
+      values, _expected(family, values.shape[1]),
+      atol=_NEAR * np.abs(values[1] - values[0]).max())), None)
+
+
+def _expected(family, channels):
+  """Returns float32 [2, channels] of a family."""
+  if family in _ENDS:
+    return np.repeat(np.float32(_ENDS[family])[:, np.newaxis], channels, 1)
+  with tf.Graph().as_default(), tf.Session() as session:
+    mean = session.run(vgg_preprocessing.add_mean(tf.zeros([channels])))
+  return np.stack([-mean, 255 - mean])
