@@ -94,7 +94,8 @@ def _check_logits(network, graph_def, logits):
     tf.import_graph_def(graph_def, name='')
     (placeholder,) = (
         operation.outputs[0] for operation in session.graph.get_operations()
-        if operation.type == 'Placeholder' and operation.outputs[0].shape.rank == 4)
+        if operation.type == 'Placeholder' and operation.outputs[0].shape.rank == 4
+        and operation.outputs[0].consumers())
     if placeholder.dtype == tf.uint8:
       pixels = np.round(images * 127.5 + 127.5).astype(np.uint8)
       images = ((pixels - 127.5) / 127.5).astype(np.float32)
