@@ -84,7 +84,7 @@ def _first_equal(finder, source, model_name):
     found, comparison = different
     raise diagnostics.UserError(
         f"'{source}' has the layers of {found.model_name}, but computes other things:"
-        f' {comparison}{_of_training(found)}')
+        f' {comparison}{_likely_reason(found)}')
   wanted = f'is not of {model_name}' if model_name else 'is of an unknown network'
   nearest = finder.nearest()
   raise diagnostics.UserError(
@@ -92,13 +92,21 @@ def _first_equal(finder, source, model_name):
       ' that can be converted')
 
 
-def _of_training(found):
-  """Returns the end of a message, if batch norm of a graph is in training mode."""
-  normalized = [operation.name for operation in found.logits.graph.get_operations()
-                if operation.type.startswith('FusedBatchNorm')
-                and operation.get_attr('is_training')]
-  return (f'; its batch norm uses the statistics of each batch ({normalized[0]}):'
-          ' freeze a graph for inference' if normalized else '')
+def _likely_reason(found):
+  """Returns the end of a message: why a graph may compute other things, or ''."""
+  operations = found.logits.graph.get_operations()
+  for reason, is_it in (
+      ('batch norm uses the statistics of each batch: freeze a graph for inference',
+       lambda one: one.type.startswith('FusedBatchNorm')
+       and one.get_attr('is_training')),
+      ('dropout is on: freeze a graph for inference',
+       lambda one: one.type.startswith('Random')),
+      ('values are rounded to whole numbers: convert the checkpoint that it was made of',
+       lambda one: one.type.startswith('FakeQuant'))):
+    name = next((one.name for one in operations if is_it(one)), None)
+    if name:
+      return f"; at '{name}' {reason}"
+  return ''
 
 
 def _compare(finder, found) -> checking.Comparison:
