@@ -101,7 +101,7 @@ def _likely_reason(found):
        and one.get_attr('is_training')),
       ('dropout is on: freeze a graph for inference',
        lambda one: one.type.startswith('Random')),
-      ('values are rounded to whole numbers: convert the checkpoint that it was made of',
+      ('values are rounded to 8 bits: name the checkpoint that it was made of',
        lambda one: one.type.startswith('FakeQuant'))):
     name = next((one.name for one in operations if is_it(one)), None)
     if name:
