@@ -11,7 +11,8 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, identified_network
 from slim_zoo.inference import graph_editing, inference_graph
-from slim_zoo.tf_compat import tf
+from slim_zoo.nets import nets_factory
+from slim_zoo.tf_compat import slim, tf
 from slim_zoo.weight_conversion import checking
 from slim_zoo.weight_conversion.graphs import from_graph
 from tests import frozen_graphs, scripts
@@ -27,27 +28,30 @@ CASES = {
     'names below a scope': (
         'lenet', 28, (frozen_graphs.below_a_scope,), "constants below 'import/LeNet'",
         True),
-    'names, separate batch norm': ('inception_v1', 32, SEPARATE, 'the names of', True),
+    'names, separate batch norm': (
+        'mobilenet_v1_025', 32, SEPARATE, 'the names of', True),
     'another head': ('lenet', 28, (frozen_graphs.with_another_head,), 'names', True),
-    'no names': ('inception_v1', 32, GONE, 'the order and shapes of 58 layers', True),
+    'no names': ('mobilenet_v1_025', 32, GONE, 'the order and shapes of', True),
     'no names, another head': (
         'cifarnet', 32, (frozen_graphs.with_another_head, *GONE), 'the order', True),
     'folded': ('mobilenet_v1_025', 32, FOLDED, 'the order and shapes of', False),
     'folded, no names': (
         'mobilenet_v3_small', 32, FOLDED + GONE, 'the order and shapes of', False),
     'separate batch norm, no names': (
-        'mobilenet_v2_035', 32, SEPARATE + GONE, 'the order and shapes of', False),
+        'inception_v1', 32, SEPARATE + GONE, 'the order and shapes of 58', False),
     'pixels and switches': (
         'lenet', 28, (frozen_graphs.with_pixels,), "constants below 'net/LeNet'", True)}
 LARGE = {
-    f'{name}, {form}': (name, size, changes, '', form == 'no names')
+    f'{name}, {form}': (name, size, changes, '', form != 'folded')
     for name, size in (
+        ('mobilenet_v2_035', 32), ('mobilenet_v3_small', 32), ('inception_v1', 32),
         ('resnet_v1_50', 64), ('resnet_v1b_50', 64), ('resnet_v2_50', 64),
         ('se_resnext_50', 64), ('inception_v2', 64), ('inception_v3', 96),
         ('inception_v4', 96), ('inception_resnet_v2', 96), ('nasnet_cifar', 32),
         ('nasnet_mobile', 96), ('pnasnet_mobile', 96), ('mobilenet_v3_large', 64),
         ('mobilenet_edgetpu', 64), ('alexnet_v2', 224), ('vgg_a', 224))
-    for form, changes in (('no names', GONE), ('folded', FOLDED + GONE))}
+    for form, changes in (
+        ('names', NAMED), ('no names', GONE), ('folded', FOLDED + GONE))}
 if EVERY_NETWORK in os.environ:
   CASES |= LARGE
 
@@ -263,8 +267,40 @@ def test_the_command_that_a_graph_is_answered_with_converts_it(tmp_path):
 
 def test_other_files_are_no_graphs(tmp_path):
   (tmp_path / 'empty.pb').touch()
-  for source, words in (('empty.pb', 'it is an empty file'), ('.', 'it is a folder'),
-                        ('absent.pb', 'it is not there')):
+  for source, words in (
+      ('empty.pb', 'it is an empty file'), ('absent.pb', 'it is not there'),
+      ('.', 'it is a folder without one')):
     scripts.answer(scripts.run(
         'convert-weights', framework='graph_def', source=tmp_path / source,
         target=tmp_path / 'net.ckpt'), words, code=1)
+
+
+def test_an_image_size_that_the_graph_does_not_take(tmp_path):
+  graph_def, _, _ = frozen_graphs.make('mobilenet_v1_025', 10, 224)
+  with tf.Graph().as_default() as graph:
+    images = tf.placeholder(tf.float32, name='any_shape')
+    tf.import_graph_def(graph_def, {'input': images})
+  source, target = write(tmp_path / 'graph.pb', graph.as_graph_def()), str(
+      tmp_path / 'net.ckpt')
+  with pytest.raises(diagnostics.UserError, match='does not run on images of 96 x 96'):
+    from_graph.convert(source, target, False, image_size=96)
+  assert '224 x 224 x 3' in from_graph.convert(source, target, False)[0]
+
+
+def test_a_graph_with_a_switch_for_training(tmp_path):
+  """As the network was built with a placeholder for is_training."""
+  name = 'mobilenet_v1_025'
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    images = tf.placeholder(tf.float32, [None, 32, 32, 3])
+    training = tf.placeholder_with_default(True, [], 'training')
+    with slim.arg_scope(nets_factory.arg_scopes_map[name]()), slim.arg_scope(
+        [slim.batch_norm, slim.dropout], is_training=training):
+      logits, _ = nets_factory.networks_map[name](
+          images, num_classes=10, is_training=training)
+    session.run(tf.global_variables_initializer())
+    graph_def = tf.graph_util.convert_variables_to_constants(
+        session, graph.as_graph_def(), [logits.op.name])
+  lines = from_graph.convert(
+      write(tmp_path / 'graph.pb', graph_def), str(tmp_path / 'net.ckpt'), False)
+  assert f'{name}, 10 classes' in lines[0]
+  assert 'set for inference: training to False' in lines

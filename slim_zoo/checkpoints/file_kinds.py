@@ -44,6 +44,8 @@ FRAMEWORK_FILES = {'keras': (_HDF5, _KERAS),
                    'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, _UNKNOWN),
                    'graph_def': (_GRAPH, _TEXT_GRAPH),
                    'saved_model': (_SAVED_MODEL, _TEXT_SAVED_MODEL)}
+_LITE = 'a model of TensorFlow Lite'
+WITH_WEIGHTS = {what for kinds in FRAMEWORK_FILES.values() for what in kinds} | {_LITE}
 
 _MODEL_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 _WEIGHTS = 'name the checkpoint that it was made from: this file has no variables'
@@ -94,7 +96,7 @@ def _weights_of_others(path, head):
   if head[8:9] == b'{' and size < os.path.getsize(path):
     return _SAFETENSORS, _conversion(path, ('.safetensors',))
   if head[4:8] == b'TFL3':
-    return 'a model of TensorFlow Lite', (
+    return _LITE, (
         f'{_command(path, "tflite")} makes a checkpoint of it if it has 8 bits')
   if re.match(rb'\x80[\x02-\x05]', head):
     return _PICKLE, 'write its values with tf.compat.v1.train.Saver'

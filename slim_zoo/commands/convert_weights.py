@@ -138,6 +138,19 @@ def _from_tflite(options):
   return 0
 
 
+def _check_known(options):
+  """Raises UserError for a source without weights, if no network is named."""
+  path = options.source
+  if options.model_name or path == _PRETRAINED:
+    return
+  if not os.path.isfile(path) or file_kinds.is_table(path):
+    checkpoint_names.check_there(path)
+    return
+  what, advice = file_kinds.describe(path)
+  if what not in file_kinds.WITH_WEIGHTS:
+    raise diagnostics.UserError(f"'{path}' has no weights, it is {what}: {advice}")
+
+
 def _with_kind(config):
   """Returns the config, with the kind of a graph that the source turns out to be.
 
@@ -149,7 +162,10 @@ def _with_kind(config):
     return config
   kind = file_kinds.kind_of_graph(options.source)
   if options.framework is None:
-    return config if kind is None else dataclasses.replace(
+    if kind is None:
+      _check_known(options)
+      return config
+    return dataclasses.replace(
         config, weights=dataclasses.replace(options, framework=kind))
   if kind == options.framework:
     return config
@@ -158,8 +174,8 @@ def _with_kind(config):
         f"'{options.source}' is {_GRAPH_NAMES[kind]}: set --from={kind}")
   what, advice = (
       file_kinds.describe(options.source) if os.path.isfile(options.source) else
-      ('a folder', 'give its file') if os.path.isdir(options.source) else
-      ('not there', 'give an existing path'))
+      ('a folder without one', 'name another --source')
+      if os.path.isdir(options.source) else ('not there', 'give an existing path'))
   raise diagnostics.UserError(
       f"cannot read '{options.source}' as {_GRAPH_NAMES[options.framework]}, it is"
       f' {what}: {advice}')

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 
@@ -14,7 +15,8 @@ from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.weight_conversion.graphs import matching, outline
 
-_PADS = ('Pad', 'PadV2', 'MirrorPad')
+# Between the images and the first layer, as parts of a network.
+_PADS = ('Pad', 'PadV2', 'MirrorPad', 'Identity')
 # Networks that are built and compared, at most.
 _TRIED = 6
 # A network with fewer of its kernels in a graph is not tried.
@@ -34,6 +36,7 @@ class Found:
     images: what its first layer reads, without padding, in the graph.
     logits: in the graph, [batch, ..., classes].
     size: (height, width) of the images.
+    channels: of the images.
   """
 
   model_name: str
@@ -43,16 +46,12 @@ class Found:
   images: tf.Tensor
   logits: tf.Tensor
   size: tuple[int, int]
+  channels: int
 
   @property
   def num_classes(self) -> int:
     """Number of logits."""
-    return int(self.logits.shape[-1])
-
-  @property
-  def channels(self) -> int:
-    """Channels of the images."""
-    return int(self.images.shape[-1])
+    return outline.num_outputs(self.head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +122,22 @@ class Finder:
 
   def value_of(self, tensor: tf.Tensor) -> np.ndarray:
     """Returns the value of a tensor that depends on constants alone."""
+    constant = _constant(tensor)
+    if constant is not None:
+      return constant
     if tensor.name not in self._known:
-      self._known[tensor.name] = self._session.run(tensor)
+      self._compute()
     return self._known[tensor.name]
+
+  def _compute(self):
+    """Computes all weights that are not constants themselves, in one run."""
+    tensors = {
+        tensor.name: tensor for operation in self.outline.graph.get_operations()
+        if operation.type in (*outline.LAYERS, *outline.STEPS, *outline.BATCH_NORMS)
+        and operation.outputs[0].name in self.outline.values
+        for tensor in self.outline.fixed_inputs(operation)
+        if _constant(tensor) is None}
+    self._known = self._session.run(tensors)
 
   def ignored(self, found: Found) -> list[str]:
     """Returns the layers that are not of a network, as text."""
@@ -140,7 +152,8 @@ class Finder:
     """Yields the networks all of whose variables are constants of their names."""
     constants = {
         operation.name: operation for operation in self.outline.graph.get_operations()
-        if operation.type == 'Const' and operation.outputs[0].dtype == tf.float32}
+        if operation.type == 'Const' and operation.outputs[0].dtype == tf.float32
+        and operation.name.rpartition('/')[2] in _variable_names()}
     shapes = {name: tuple(operation.outputs[0].shape.as_list())
               for name, operation in constants.items()}
     for match in identify.identify(shapes, limit=None):
@@ -173,8 +186,11 @@ class Finder:
     if len(tensors) != 1:
       return None
     images = _before_padding(tensors[0])
+    channels = next(
+        layer.kernel.shape.as_list()[2] for layer in self.outline.layers
+        if layer.inputs[0].tensor is tensors[0])
     return Found(model_name, how, values, head, images, self.outline.logits(head),
-                 self._size(images, model_name))
+                 self._size(images, model_name), channels)
 
   def _size(self, images, model_name):
     """Returns the (height, width) of images."""
@@ -205,7 +221,7 @@ class Finder:
       heads = sorted(
           (layer for layer in self.outline.layers
            if layer.head_signature == network.head.head_signature),
-          key=lambda layer: layer.kernel.shape[-1] != usual)
+          key=lambda layer: outline.num_outputs(layer) != usual)
       for head in heads:
         try:
           values = matching.Matcher(
@@ -235,11 +251,29 @@ class Finder:
     session = tf.Session(graph=network.outline.graph)
 
     def value_of(tensor):
+      if tensor.graph is self.outline.graph:
+        return self.value_of(tensor)
       # The network has constants, such as a gamma that is not trained.
-      return (self.value_of(tensor) if tensor.graph is self.outline.graph else
-              session.run(tensor))
+      constant = _constant(tensor)
+      return session.run(tensor) if constant is None else constant
 
     return value_of
+
+
+def _constant(tensor):
+  """Returns the value of a constant that a tensor passes on, or None."""
+  operation = tensor.op
+  while operation.type == 'Identity':
+    operation = operation.inputs[0].op
+  return (tf.make_ndarray(operation.get_attr('value')) if operation.type == 'Const' else
+          None)
+
+
+@functools.cache
+def _variable_names():
+  """Returns the last parts of the names of all variables, such as 'weights'."""
+  return {name.rpartition('/')[2] for stored in variables.load().values()
+          for name in stored.shapes}
 
 
 def _is_wanted(name, model_name):

@@ -54,7 +54,7 @@ def convert(source: str, target: str, is_saved_model: bool,
 
 def _preprocessing(found, usual):
   """Returns the preprocessing family of a network in a graph, and a line about it."""
-  values = pixels.ends(found.images, found.size)
+  values = pixels.ends(found.images, found.size, found.channels)
   if values is None:
     return usual, (f'the graph does not show its preprocessing: {usual}, that of'
                    f' {found.model_name}, is assumed')
@@ -131,8 +131,15 @@ def _run(finder, found, images):
     for start in range(0, len(images), batch):
       # A graph may have a batch of its own.
       indices = (start + np.arange(batch)) % len(images)
-      values = session.run(found.logits, {
-          found.images: images[indices].astype(found.images.dtype.as_numpy_dtype)})
+      feeds = {found.images: images[indices].astype(
+          found.images.dtype.as_numpy_dtype)}
+      try:
+        values = session.run(found.logits, feeds)
+      except (tf.errors.OpError, ValueError) as error:
+        raise diagnostics.UserError(
+            f'the graph does not run on images of {found.size[0]} x {found.size[1]} x'
+            f' {found.channels} (TensorFlow says: {reading.reason_of(error)}): set'
+            ' --image_size to their size, if it is another') from error
       values = values.reshape(batch, -1, found.num_classes).mean(1)
       logits.append(values[:len(images) - start])
   return np.concatenate(logits)

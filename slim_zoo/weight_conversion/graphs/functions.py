@@ -50,8 +50,9 @@ def _inline_all(graph_def, calls, functions):
   for node in nodes:
     if node.name in calls:
       arguments = list(node.input)[1:] if node.op in _CHOICES else list(node.input)
+      # Other nodes may be below the name of the call.
       body, results[node.name] = _body(
-          node.name, arguments, functions[calls[node.name]], functions)
+          f'{node.name}/inlined', arguments, functions[calls[node.name]], functions)
       added.extend(body)
   new = tf.GraphDef()
   new.node.extend([*kept, *added])
@@ -68,7 +69,7 @@ def _inline_all(graph_def, calls, functions):
   graph_def.node.extend(new.node)
 
 
-def _body(name, arguments, function, functions):
+def _body(scope, arguments, function, functions):
   """Returns (nodes of a call, the inputs that its outputs stand for)."""
   argument_of = dict(zip(
       (argument.name for argument in function.signature.input_arg), arguments,
@@ -81,13 +82,13 @@ def _body(name, arguments, function, functions):
     node, _, rest = reference.partition(':')
     output_name, _, index = rest.partition(':')
     number = _flat_index(by_name[node], output_name, functions) + int(index or 0)
-    return f'{name}/{node}:{number}' if number else f'{name}/{node}'
+    return f'{scope}/{node}:{number}' if number else f'{scope}/{node}'
 
   nodes = []
   for inner in function.node_def:
     node = tf.NodeDef()
     node.CopyFrom(inner)
-    node.name = f'{name}/{inner.name}'
+    node.name = f'{scope}/{inner.name}'
     del node.input[:]
     node.input.extend(outside(reference) for reference in inner.input
                       if not reference.startswith('^'))

@@ -187,6 +187,13 @@ class Outline:
     return list(seen)
 
 
+def num_outputs(layer: Landmark) -> int:
+  """Returns the number of channels that a convolution or matrix product gives."""
+  is_transposed = (layer.operation.type == 'MatMul'
+                   and layer.operation.get_attr('transpose_b'))
+  return layer.kernel.shape.as_list()[0 if is_transposed else -1]
+
+
 def first_tensors(outline: Outline, head: Landmark) -> list[tf.Tensor]:
   """Returns the tensors of images that the first layers of a network read."""
   tensors = {value.tensor.name: value.tensor for landmark in outline.below(head)

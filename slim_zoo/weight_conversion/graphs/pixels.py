@@ -13,12 +13,14 @@ _ENDS = {'inception': (-1.0, 1.0), 'lenet': (-1.0, 127 / 128)}
 _NEAR = 1e-3
 
 
-def ends(images: tf.Tensor, size: tuple[int, int]) -> np.ndarray | None:
+def ends(images: tf.Tensor, size: tuple[int, int],
+         channels: int) -> np.ndarray | None:
   """Returns the values that a graph makes of black and of white images.
 
   Args:
     images: what the first layer of its network reads.
     size: height and width of the images.
+    channels: of the images.
 
   Returns:
     float32 [2, channels]; None for a graph without preprocessing, or of files.
@@ -27,12 +29,12 @@ def ends(images: tf.Tensor, size: tuple[int, int]) -> np.ndarray | None:
   if len(placeholders) != 1 or placeholders[0] is images:
     return None
   (pixels,) = placeholders
-  shape = pixels.shape.as_list() if pixels.shape.rank else [1, *size, images.shape[-1]]
+  shape = pixels.shape.as_list() if pixels.shape.rank else [1, *size, channels]
   if len(shape) not in (3, 4) or pixels.dtype == tf.string:
     return None
   shape = [*(side or 1 for side in shape[:-3]),
            *(side or own for side, own in zip(shape[-3:-1], size, strict=True)),
-           shape[-1] or images.shape[-1]]
+           shape[-1] or channels]
   try:
     with tf.Session(graph=images.graph) as session:
       values = [session.run(images, {pixels: np.full(

@@ -56,13 +56,16 @@ def read(path: str, is_saved_model: bool) -> Source:
       tf.import_graph_def(graph_def, name='')
   except (ValueError, tf.errors.OpError) as error:
     raise diagnostics.UserError(
-        f"cannot read the graph '{path}', TensorFlow says: {_first_line(error)}"
+        f"cannot read the graph '{path}', TensorFlow says: {reason_of(error)}"
     ) from error
   return Source(graph, notes)
 
 
-def _first_line(error):
-  return next(iter(str(error).splitlines()), '') or type(error).__name__
+def reason_of(error: Exception) -> str:
+  """Returns the first line of TensorFlow's message that says what is wrong."""
+  lines = [line.strip() for line in str(error).splitlines()]
+  return next((line for line in lines if line and not line.startswith(
+      ('Graph execution error', 'Detected at', 'Node:'))), type(error).__name__)
 
 
 def _graph_def(path):
@@ -110,7 +113,7 @@ def _saved_model(path):
     except (tf.errors.OpError, ValueError, OSError, RuntimeError, KeyError) as error:
       raise diagnostics.UserError(
           f"cannot read the SavedModel '{folder}': it is damaged, or incomplete;"
-          f' TensorFlow says: {_first_line(error)}') from error
+          f' TensorFlow says: {reason_of(error)}') from error
     graph_def = graph.as_graph_def()
     values = _values(graph, session)
   for node in graph_def.node:
