@@ -15,12 +15,14 @@ import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints import quantization
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import (
     exporting,
     formats,
     parity,
     pixel_graph,
+    to_keras,
     to_onnx,
     to_saved_model,
 )
@@ -253,11 +255,37 @@ def test_onnx(what, digit_files, tmp_path):
   assert json.loads(labels.value) == list(NAMES)
 
 
+def test_keras(what, digit_files, tmp_path):
+  (found,) = exporting.export(
+      'keras', str(tmp_path), what, inference_graph.of_network(what),
+      reference=parity.reference(what, digit_files))
+  assert found.passed
+  assert found.num_images == 5
+  with zipfile.ZipFile(tmp_path / 'model.keras') as archive:
+    assert archive.read('labels.txt').decode().splitlines() == [
+        f'{number}:{name}' for number, name in enumerate(NAMES)]
+  card = (tmp_path / 'model.keras.md').read_text()
+  assert '[batch, 28, 28, 1], gray pixels 0 to 255' in card
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+      'model.keras', 'model.keras.md']
+
+
+def test_a_quantized_checkpoint_is_no_keras_model(what, tmp_path):
+  quantized = dataclasses.replace(what, quantized=quantization.Quantized(4))
+  with pytest.raises(diagnostics.UserError, match='is a quantized checkpoint') as said:
+    to_keras.write(str(tmp_path / 'model.keras'), quantized, None)
+  assert '\n' not in str(said.value)
+  assert not list(tmp_path.iterdir())
+
+
 def test_missing_packages_are_named(monkeypatch):
   monkeypatch.setattr(to_onnx.importlib.util, 'find_spec',
                       lambda name: None if name == 'onnx' else name)
   with pytest.raises(diagnostics.UserError, match='needs onnx, not installed here'):
     to_onnx.check_installed()
+  monkeypatch.setattr(to_keras.importlib.metadata, 'version', lambda name: '2.15.0')
+  with pytest.raises(diagnostics.UserError, match='needs Keras 3, here is Keras 2'):
+    to_keras.check_installed()
 
 
 def test_what_converters_say_is_held_back(capfd):

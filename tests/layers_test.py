@@ -56,6 +56,7 @@ WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
 ALONE = ('slim_zoo/exporting/exported_runtime.py',
+         'slim_zoo/exporting/keras_model/builder.py',
          'slim_zoo/exporting/openvino_writer.py',
          'slim_zoo/weight_conversion/runners/keras_runner.py',
          'slim_zoo/weight_conversion/runners/pytorch_runner.py',

@@ -13,6 +13,7 @@ fresh process.
 import importlib.util
 import os
 import sys
+import tempfile
 
 import numpy as np
 
@@ -165,13 +166,27 @@ def run_openvino(path, inputs):
   return {'input': np.concatenate(outputs)}
 
 
+def run_keras(path, inputs):
+  """Loads the model with Keras, in batches of one image and of all others."""
+  import keras
+
+  with tempfile.TemporaryDirectory() as folder:
+    # Keras tells the format by the suffix.
+    link = os.path.join(folder, 'model.keras')
+    os.symlink(os.path.abspath(path), link)
+    model = keras.models.load_model(link)
+  outputs = [keras.ops.convert_to_numpy(model(batch.astype(np.float32), training=False))
+             for batch in np.split(inputs['pixels'], [1]) if len(batch)]
+  return {'input': np.concatenate(outputs)}
+
+
 def main(kind, path, inputs_path, outputs_path):
   """Reads the inputs, runs the model, writes the outputs."""
   with np.load(inputs_path) as archive:
     inputs = dict(archive)
   run = run_tflite if kind.startswith('tflite') else {
       'saved_model': run_saved_model, 'frozen_graph': run_frozen_graph,
-      'onnx': run_onnx, 'torch': run_torch,
+      'onnx': run_onnx, 'keras': run_keras, 'torch': run_torch,
       'openvino': run_openvino}[kind]
   np.savez(outputs_path, **run(path, inputs))
 

@@ -12,6 +12,7 @@ from slim_zoo.exporting import (
   formats,
   parity,
   pixel_graph,
+  to_keras,
   to_onnx,
   to_openvino,
   to_saved_model,
@@ -64,6 +65,8 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
       if os.path.isdir(path):
         _remove(path)
       os.replace(unchecked, path)
+      if name == 'keras':
+        to_keras.write_card(path, trained)
   finally:
     _remove(unchecked)
   return comparisons
@@ -95,6 +98,9 @@ def _write(name, path, trained, network, calibration, python):
   elif name == 'torch':
     # It can be trained further: batch norm stays.
     to_torch.write(path, trained, inference_graph.of_network(trained, fold=False))
+  elif name == 'keras':
+    # It can be trained further: batch norm stays.
+    to_keras.write(path, trained, inference_graph.of_network(trained, fold=False))
   else:
     to_tflite.write(path, name, trained, network, calibration)
 

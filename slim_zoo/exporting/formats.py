@@ -73,6 +73,9 @@ FORMATS = {
     'torch': Format(
         'torch_model', _EXACT,
         'source of PyTorch, and its weights as safetensors'),
+    'keras': Format(
+        'model.keras', _EXACT,
+        'Keras 3, a functional model of standard layers'),
     'openvino': Format(
         'openvino_model', _EXACT,
         'OpenVINO IR, float32, or 8 bits of a quantized checkpoint'),

@@ -13,6 +13,7 @@ from slim_zoo.exporting import (
   exporting,
   formats,
   parity,
+  to_keras,
   to_onnx,
   to_openvino,
   to_torch,
@@ -81,6 +82,8 @@ def _export(config):
     to_onnx.check_installed()
   if 'openvino' in config.files.format:
     to_openvino.check_installed(config.files.python)
+  if 'keras' in config.files.format:
+    to_keras.check_installed()
   network = _network(config)
   compared, calibrating = _samples(config, network)
   reference = parity.reference(

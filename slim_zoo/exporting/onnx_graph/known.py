@@ -6,8 +6,9 @@ import numpy as np
 
 from slim_zoo.tf_compat import tf
 
-# What follows from the size of the images, in cifarnet's preprocessing.
+# In preprocessing: the means of vgg, and what follows from the size of the images.
 _COMPUTED = {
+    'AddV2': lambda operation, *values: np.add(*values),
     'Cast': lambda operation, value: value.astype(
         operation.outputs[0].dtype.as_numpy_dtype),
     'Prod': lambda operation, value, axis: value.prod(tuple(np.atleast_1d(axis))),

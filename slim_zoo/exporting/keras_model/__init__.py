@@ -1,0 +1,1 @@
+"""Translates a frozen graph to the layers of a Keras model."""
