@@ -16,6 +16,7 @@ from slim_zoo.checkpoints import (
   run_card,
   run_checkpoints,
 )
+from slim_zoo.nets import normalization
 from slim_zoo.nets import variables as network_variables
 from slim_zoo.tf_compat import slim, tf
 
@@ -221,7 +222,8 @@ def _fine_tune(path, network, how):
     # An error is one line; its context is printed before it.
     print('\n'.join(lines), flush=True)
     raise
-  lines += [*preflight.notes(plan, network), *_dropped_ranges(path, network.variables)]
+  lines += [*preflight.notes(plan, network), *_dropped_ranges(path, network.variables),
+            *_folded_batch_norm(path, plan)]
   steps = [restore.restore_fn(plan)] if plan.restored else []
   if transfer:
     lines.append(transfer.describe())
@@ -259,6 +261,27 @@ def _dropped_ranges(path, variables) -> list[str]:
   channels = ' --quantize_per_channel' if quantized.per_channel else ''
   return ['the ranges of the checkpoint are dropped:'
           f' --quantize_delay={delay}{channels} keep{"" if channels else "s"} them']
+
+
+def _folded_batch_norm(path, plan) -> list[str]:
+  """Returns a line if batch norm is trained whose statistics are folded into weights.
+
+  Checkpoints of frozen graphs and TensorFlow Lite files have the mean 0 and a variance
+  just below 1. In training the statistics of the images replace them, and all outputs
+  change.
+  """
+  layers = [layer for layer in normalization.decays()
+            if f'{layer}/moving_mean' in plan.restored]
+  if not layers:
+    return []
+  mean, variance = restore.read_values(path, [
+      plan.listing.sources[f'{layers[0]}/{name}']
+      for name in ('moving_mean', 'moving_variance')]).values()
+  if mean.any() or (variance != variance[0]).any() or variance[0] == 1:
+    return []
+  scope = layers[0].split('/')[0]
+  return [f'batch norm of {scope} is folded into its weights in the checkpoint: its'
+          f' outputs change in training; --frozen_batch_norm_scopes={scope} keeps them']
 
 
 def _averages_from_weights(variables) -> tf.Operation | None:
