@@ -195,6 +195,27 @@ def test_a_saved_model_becomes_a_checkpoint(write_model, named, tmp_path):
     np.testing.assert_array_equal(written.get_tensor(name), value)
 
 
+def test_a_copy_for_pixels_shows_the_preprocessing(tmp_path):
+  """In a SavedModel whose first signature reads files."""
+  graph_def, logits, _ = frozen_graphs.make('lenet', 10, 28)
+  shared = [node.name for node in graph_def.node if node.name.endswith('/read')]
+  with tf.Graph().as_default() as graph:
+    files, pixels = tf.placeholder(tf.string, []), tf.placeholder(
+        tf.float32, [None, 28, 28, 1])
+    weights = dict(zip(shared, tf.import_graph_def(
+        graph_def, return_elements=[f'{name}:0' for name in shared], name='weights'),
+                       strict=True))
+    for images in (tf.cast(tf.image.decode_jpeg(files, 1), tf.float32)[tf.newaxis],
+                   tf.image.per_image_standardization(pixels)):
+      tf.import_graph_def(graph_def, {'input': images, **weights}, [f'{logits}:0'])
+  lines = from_graph.convert(
+      write(tmp_path / 'graph.pb', graph.as_graph_def()), str(tmp_path / 'net.ckpt'),
+      is_saved_model=False)
+  assert any('as cifarnet preprocessing does' in line for line in lines), lines
+  assert identified_network.find(
+      str(tmp_path / 'net.ckpt')).preprocessing_name == 'cifarnet'
+
+
 def unknown_network():
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(tf.float32, [None, 28, 28, 1])

@@ -139,6 +139,16 @@ class Finder:
         if _constant(tensor) is None}
     self._known = self._session.run(tensors)
 
+  def inputs(self, found: Found) -> list[tf.Tensor]:
+    """Returns the images of all copies of a network that share its weights.
+
+    A SavedModel may have a copy for files, one for pixels and one for prepared images.
+    """
+    kernel = matching.source_of(found.head.kernel)
+    return [_before_padding(tensor) for layer in self.outline.layers
+            if matching.source_of(layer.kernel) is kernel
+            for tensor in outline.first_tensors(self.outline, layer)]
+
   def ignored(self, found: Found) -> list[str]:
     """Returns the layers that are not of a network, as text."""
     below = self.outline.below(found.head)

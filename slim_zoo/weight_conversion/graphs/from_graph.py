@@ -36,7 +36,7 @@ def convert(source: str, target: str, is_saved_model: bool,
   finding.require_layers(finder, source)
   found, comparison = _first_equal(finder, source, model_name)
   usual = networks.NETWORKS[found.model_name].preprocessing
-  family, images_note = _preprocessing(found, usual)
+  family, images_note = _preprocessing(finder, found, usual)
   _write(found, target, family)
   lines = [
       f"'{target}': {found.model_name}, {found.num_classes} classes, images of"
@@ -52,9 +52,11 @@ def convert(source: str, target: str, is_saved_model: bool,
           f' channels for later commands, with {family} preprocessing']
 
 
-def _preprocessing(found, usual):
+def _preprocessing(finder, found, usual):
   """Returns the preprocessing family of a network in a graph, and a line about it."""
-  values = pixels.ends(found.images, found.size, found.channels)
+  values = next((values for values in (
+      pixels.ends(images, found.size, found.channels)
+      for images in finder.inputs(found)) if values is not None), None)
   if values is None:
     return usual, (f'the graph does not show its preprocessing: {usual}, that of'
                    f' {found.model_name}, is assumed')

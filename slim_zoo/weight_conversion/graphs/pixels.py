@@ -9,6 +9,8 @@ from slim_zoo.tf_compat import tf
 _PLACEHOLDERS = ('Placeholder', 'PlaceholderWithDefault')
 # Values of black and white pixels; vgg subtracts the mean colour.
 _ENDS = {'inception': (-1.0, 1.0), 'lenet': (-1.0, 127 / 128)}
+# It makes the mean of each image 0, and so each image of one colour.
+_STANDARDIZED = 'cifarnet'
 # Of the distance between black and white.
 _NEAR = 1e-3
 
@@ -65,8 +67,10 @@ def family_of(values: np.ndarray, usual: str) -> str | None:
     values: float32 [2, channels].
     usual: the family of the network, which is tried first.
   """
+  if not values.any():
+    return _STANDARDIZED
   families = sorted(
-      (family for family in networks.PREPROCESSING_FAMILIES if family != 'cifarnet'),
+      (family for family in networks.PREPROCESSING_FAMILIES if family != _STANDARDIZED),
       key=lambda family: family != usual)
   return next((family for family in families if np.allclose(
       values, _expected(family, values.shape[1]),
