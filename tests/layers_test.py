@@ -27,6 +27,7 @@ LAYERS = {
     'files': {'diagnostics', 'progress'},
     'tf_compat': set(),
     'start_up': {'tf_compat', 'deployment'},
+    'image_ops': {'diagnostics', 'tf_compat'},
     'catalog': {'diagnostics', 'files'},
     'checkpoints': LEFT,
     'nets': LEFT,
