@@ -95,6 +95,8 @@ class Evaluated:
     later: for each end_point that is an end point, the end points computed from it;
       those that are the same tensor are not among them.
     logits_need: the names that the logits are computed from.
+    map_needs: for each feature map, the names of the variables that it is computed
+      from.
     variables: the shape of each, by name.
   """
 
@@ -102,6 +104,7 @@ class Evaluated:
   shapes: dict[str, list[int]]
   later: dict[str, set[str]]
   logits_need: set[str]
+  map_needs: dict[str, set[str]]
   variables: dict[str, tuple[int, ...]]
 
 
@@ -123,6 +126,9 @@ def evaluated(name: str) -> Evaluated:
       counting.cost(images, logits),
       {other: tensor.shape.as_list() for other, tensor in end_points.items()},
       later, logits_need,
+      {end_point: {operation.name for operation in counting.needed_operations(
+          [end_points[end_point]]) if operation.type == 'VarHandleOp'}
+       for end_point in names},
       {variable.op.name: tuple(variable.shape.as_list())
        for variable in logits.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)})
 

@@ -4,12 +4,14 @@ In one file, so that a network is built once for its tests.
 """
 
 import math
+import os
 
 import pytest
 
 from slim_zoo.catalog import complexity, feature_maps, networks
 from slim_zoo.nets import nets_factory
-from tests.evaluated_networks import QUICKLY_BUILT, evaluated
+from slim_zoo.tf_compat import tf
+from tests.evaluated_networks import EVERY_NETWORK, QUICKLY_BUILT, evaluated
 
 
 # Of the module, so that all tests of a network come together, and with them its graph.
@@ -59,6 +61,27 @@ def test_feature_maps_are_the_deepest_features_of_their_stride(image_network):
               if len(facts.shapes[other]) == 4 and facts.shapes[other][1:3] == side
               and not inside_a_strided_unit(other, facts.shapes)]
     assert deeper == []
+
+
+def test_backbone_has_the_variables_of_its_maps_and_no_others(
+    image_network):
+  """Those that the same maps are computed from in the whole network."""
+  name = image_network
+  facts, names = evaluated(name), nets_factory.feature_map_names(name)
+  strides = list(names)
+  # The deepest takes long; `nets_fcn_test` has it of small networks.
+  chosen = [strides[-2:-1]]
+  if EVERY_NETWORK in os.environ:
+    chosen = [strides, *([stride] for stride in strides[:-1])]
+  for some in chosen:
+    with tf.Graph().as_default():
+      nets_factory.get_feature_maps_fn(name, some)(
+          tf.placeholder(tf.float32, [1, *facts.cost.input_shape]))
+      built = {variable.op.name: tuple(variable.shape.as_list())
+               for variable in tf.global_variables()}
+    assert set(built) == set().union(*(facts.map_needs[names[stride]]
+                                       for stride in some))
+    assert built.items() <= facts.variables.items()
 
 
 def inside_a_strided_unit(end_point, shapes):

@@ -72,6 +72,35 @@ def test_maps_are_built_again_and_below_other_scopes(outer):
   assert len(tf.trainable_variables()) == 16
 
 
+@pytest.mark.parametrize('size', [(64, 96), (None, None)])
+def test_other_end_points_take_the_place_of_maps(size):
+  """fc7 of VGG keeps the size of pool5; what is behind it is not built."""
+  maps, _ = nets_factory.get_feature_maps_fn(
+      'vgg_a', (8, 32), end_points={8: 'vgg_a/pool3', 32: 'vgg_a/fc7'})(
+          tf.zeros([1, 64, 96, 3]) if None not in size
+          else tf.placeholder(tf.float32, [1, *size, 3]))
+  assert list(maps) == [32, 8]
+  if None not in size:
+    assert {stride: features.shape.as_list() for stride, features in maps.items()} == {
+        32: [1, 2, 3, 4096], 8: [1, 8, 12, 256]}
+  assert maps[32].op.name.startswith('vgg_a/fc7/')
+  assert len(tf.trainable_variables()) == 20
+
+
+@pytest.mark.parametrize(('name', 'end_points', 'words'), [
+    ('vgg_a', {32: 'vgg_a/fc77'}, "did you mean 'fc7'"),
+    ('vgg_a', {8: 'vgg_a/conv5/conv5_3'}, 'no end point'),
+    ('vgg_a', {8: 'vgg_a/conv5/conv5_2'}, '8 pixels.*not 16 as stride 8'),
+    ('vgg_a', {4: 'vgg_a/pool2'}, r'strides=\(8, 32\): add'),
+    ('alexnet_v2', {32: 'alexnet_v2/fc7'}, '1 pixels.*not 7 as stride 32'),
+])
+def test_other_end_points_that_do_not_fit_are_refused(name, end_points, words):
+  size = 128 if name == 'vgg_a' else 224
+  with pytest.raises(diagnostics.UserError, match=words):
+    nets_factory.get_feature_maps_fn(name, (8, 32), end_points=end_points)(
+        tf.zeros([1, size, size, 3]))
+
+
 def test_images_too_small_for_a_map_are_refused():
   with pytest.raises(diagnostics.UserError, match=r'16 x 40 are too small.*stride 32'):
     nets_factory.get_feature_maps_fn('vgg_a', (8, 32))(tf.zeros([1, 16, 40, 3]))

@@ -5,6 +5,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import feature_maps, networks
+from slim_zoo.checkpoints import backbones
 from slim_zoo.nets import complexity, fcn, nets_factory
 from slim_zoo.tf_compat import slim, tf
 from tests.evaluated_networks import skip_unless_every_network
@@ -151,6 +152,72 @@ def test_fcn_on_vgg_has_no_fully_connected_weights():
   assert len(tf.losses.get_regularization_losses()) == 13 + 3 + 2
   assert sum(variable.shape.num_elements()
              for variable in tf.trainable_variables()) < 15e6
+
+
+def test_fcn_of_the_paper_scores_fc7_with_dropout():
+  images = tf.zeros([1, 64, 96, 3])
+  logits, end_points = fcn.fcn(
+      images, 5, 'vgg_16', scored_end_points=fcn.PAPER_END_POINTS, score_keep_prob=0.5)
+  assert logits.shape.as_list() == [1, 64, 96, 5]
+  assert end_points['vgg_16/fc7'].shape.as_list() == [1, 2, 3, 4096]
+  shapes = {variable.op.name: variable.shape.as_list()
+            for variable in tf.trainable_variables()}
+  assert shapes['FCN/score_32/weights'] == [1, 1, 4096, 5]
+  assert shapes['FCN/score_16/weights'] == [1, 1, 512, 5]  # pool4
+  assert shapes['FCN/score_8/weights'] == [1, 1, 256, 5]  # pool3
+  needed = complexity.needed_operations([logits])
+  assert {operation.name for operation in needed if operation.type == 'VarHandleOp'
+          } == set(shapes)
+  # One behind fc6 and one behind fc7.
+  assert sum(operation.type == 'RandomUniform' for operation in needed) == 2
+
+
+@pytest.fixture(scope='module')
+def whole_checkpoint(tmp_path_factory):
+  """Returns a checkpoint of a whole network with classes, and its values by name."""
+  path = str(tmp_path_factory.mktemp('whole') / 'mobilenet.ckpt')
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(3)
+    nets_factory.get_network_fn('mobilenet_v1_025', 7)(tf.zeros([1, 64, 64, 3]))
+    # Momentum is no part of the network.
+    tf.get_variable('MobilenetV1/Conv2d_0/weights/Momentum', [3, 3, 3, 8])
+    tf.train.create_global_step()
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, path, write_state=False)
+    return path, session.run({v.op.name: v for v in slim.get_model_variables()})
+
+
+def test_checkpoint_of_the_whole_network_restores_a_backbone(whole_checkpoint, capsys):
+  path, values = whole_checkpoint
+  fcn.fcn(tf.zeros([1, 64, 64, 3]), 4, 'mobilenet_v1_025', strides=(8, 16))
+  init_fn = backbones.restore_fn(path, ['FCN'])
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    init_fn(session)
+    found = session.run({v.op.name: v for v in slim.get_model_variables()
+                         if not v.op.name.startswith('FCN/')})
+  # Convolutions 0 to 11: the last two units and the logits are not built.
+  assert len(found) == 5 * (1 + 2 * 11)
+  for name, value in found.items():
+    np.testing.assert_array_equal(value, values[name])
+  assert capsys.readouterr().err == (
+      f"restored 115 variables from '{path}'; 22 are of layers that are not built:"
+      ' MobilenetV1/Conv2d_12_depthwise (5), MobilenetV1/Conv2d_12_pointwise (5),'
+      ' MobilenetV1/Conv2d_13_depthwise (5), MobilenetV1/Conv2d_13_pointwise (5),'
+      ' MobilenetV1/Logits (2)\n')
+
+
+@pytest.mark.parametrize(('network', 'new_scopes', 'words'), [
+    ('mobilenet_v1_025', (), 'lacks 5 variables.*FCN/score.*new_scopes'),
+    ('mobilenet_v1_025', ('Fcn',), "below 'Fcn'; did you mean 'FCN'"),
+    ('mobilenet_v1_050', ('FCN',), 'has another shape.*checkpoint of this network'),
+    ('cifarnet', ('FCN',), 'is a checkpoint of another network'),
+])
+def test_checkpoints_that_do_not_fit_a_backbone_are_refused(
+    whole_checkpoint, network, new_scopes, words):
+  fcn.fcn(tf.zeros([1, 32, 32, 3]), 4, network, strides=(2, 4))
+  with pytest.raises(diagnostics.UserError, match=words):
+    backbones.restore_fn(whole_checkpoint[0], new_scopes)
 
 
 def test_reuse_shares_all_variables():

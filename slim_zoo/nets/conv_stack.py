@@ -16,6 +16,8 @@ from slim_zoo.tf_compat import slim, tf
 Head = collections.namedtuple(
     'Head', ('kernel', 'depths', 'padding', 'arguments'), defaults=('VALID', None))
 
+_FULLY_CONNECTED = ('fc6', 'fc7')
+
 
 def arg_scope(weight_decay, biases_initializer, **pool_arguments):
   """Returns the arg scope of a stack: ReLU, weight decay, 'SAME' convolutions."""
@@ -54,7 +56,7 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
     default_scope: the name if `scope` is None.
     reuse: whether the variables exist already.
     final_endpoint: the last convolution or pool to build, by its scope below the
-      network's; None builds all.
+      network's, or 'fc6' or 'fc7'; None builds all.
 
   Returns:
     (net, end_points): logits [batch, num_classes], or [batch, height, width,
@@ -68,17 +70,14 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
     outputs = sc.original_name_scope + '_end_points'
     with slim.arg_scope([slim.conv2d, slim.fully_connected, slim.max_pool2d],
                         outputs_collections=outputs):
-      net = _convolve(inputs, layers, final_endpoint)
-      if final_endpoint is not None:
-        return net, slim.utils.convert_collection_to_dict(outputs)
-      arguments = head.arguments or {}
       dropout = lambda net, name: slim.dropout(
           net, dropout_keep_prob, is_training=is_training, scope=name)
-      net = conv2d_or_product(net, head.depths[0], head.kernel, padding=head.padding,
-                              scope='fc6', **arguments)
-      net = dropout(net, 'dropout6')
-      net = conv2d_or_product(net, head.depths[1], 1, scope='fc7', **arguments)
+      net, is_final = _convolve(inputs, layers, final_endpoint)
+      if not is_final:
+        net, is_final = _connect(net, head, dropout, final_endpoint)
       end_points = slim.utils.convert_collection_to_dict(outputs)
+      if is_final:
+        return net, end_points
       if global_pool:
         net = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
         end_points['global_pool'] = net
@@ -88,7 +87,7 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
       net = dropout(net, 'dropout7')
       net = conv2d_or_product(
           net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope='fc8',
-          **dict(arguments, biases_initializer=tf.zeros_initializer()))
+          **dict(head.arguments or {}, biases_initializer=tf.zeros_initializer()))
       if spatial_squeeze:
         net = tf.squeeze(net, [1, 2], name='fc8/squeezed')
       end_points[sc.name + '/fc8'] = net
@@ -96,11 +95,25 @@ def conv_stack(inputs, layers, head, num_classes, is_training, dropout_keep_prob
 
 
 def _convolve(net, layers, final_endpoint):
+  """Returns the output of `layers`, and whether it is that of `final_endpoint`."""
   for layer in layers:
     net = layer.build(net)
     if layer.scope == final_endpoint:
-      return net
-  if final_endpoint is not None:
+      return net, True
+  if final_endpoint not in (None, *_FULLY_CONNECTED):
     raise diagnostics.unknown_name(
-        'final_endpoint', final_endpoint, [layer.scope for layer in layers])
-  return net
+        'final_endpoint', final_endpoint,
+        [*(layer.scope for layer in layers), *_FULLY_CONNECTED])
+  return net, False
+
+
+def _connect(net, head, dropout, final_endpoint):
+  """Returns the output of fc6 and fc7, and whether it is that of `final_endpoint`."""
+  arguments = head.arguments or {}
+  net = conv2d_or_product(net, head.depths[0], head.kernel, padding=head.padding,
+                          scope='fc6', **arguments)
+  if final_endpoint == 'fc6':
+    return net, True
+  net = dropout(net, 'dropout6')
+  net = conv2d_or_product(net, head.depths[1], 1, scope='fc7', **arguments)
+  return net, final_endpoint == 'fc7'

@@ -6,16 +6,23 @@ Fully convolutional networks for semantic segmentation, arXiv 1411.4038).
     features at stride 8  -> score --------------------- + -> 8x up -> logits
 
 This is FCN-8s, strides (8, 16, 32); (16, 32) is FCN-16s and (32,) is FCN-32s. Any
-network with `nets_factory.feature_map_names` can be the backbone. On VGG the paper
-scores fc7 at stride 32. Here the last feature map, pool5, is scored, which saves the
-120 million weights of fc6 and fc7.
+network with `nets_factory.feature_map_names` can be the backbone. On VGG the last
+feature map is pool5, without the 120 million weights of fc6 and fc7. The paper scores
+fc7, with dropout before the score, and pool4 and pool3:
+
+    fcn(images, 21, 'vgg_16', scored_end_points=PAPER_END_POINTS, score_keep_prob=0.5)
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
+
+# The end points of VGG 16 that the paper scores, by stride.
+PAPER_END_POINTS = {8: 'vgg_16/pool3', 16: 'vgg_16/pool4', 32: 'vgg_16/fc7'}
 
 
 def bilinear_initializer(factor: int):
@@ -49,6 +56,8 @@ def bilinear_kernel_size(factor: int) -> int:
 def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
         is_training: bool = True, strides: tuple[int, ...] = (8, 16, 32),
         weight_decay: float = 0.0, reuse: bool | None = None, scope: str = 'FCN',
+        scored_end_points: Mapping[int, str] | None = None,
+        score_keep_prob: float = 1.0,
         **backbone_arguments) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
   """Builds a fully convolutional network for segmentation.
 
@@ -68,6 +77,10 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
     reuse: whether the variables below `scope` exist already. Sharing the backbone's
       variables needs `reuse` of the caller's variable scope or of the backbone.
     scope: variable scope of the layers added to the backbone.
+    scored_end_points: end points to score in place of the feature maps at some of the
+      strides, see `nets_factory.get_feature_maps_fn`.
+    score_keep_prob: share of the deepest features that dropout keeps before the score
+      in training.
     **backbone_arguments: go to the backbone.
 
   Returns:
@@ -76,17 +89,22 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
     'Predictions' (class probabilities).
 
   Raises:
-    UserError: the network does not exist or has no feature map at one of `strides`; the
-      images are too small; or `num_classes` is less than 1.
+    UserError: the network does not exist or has no feature map at one of `strides`; an
+      end point does not exist or has another stride; the images are too small; or
+      `num_classes` is less than 1.
   """
   if num_classes < 1:
     raise diagnostics.UserError(
         f'num_classes is {num_classes}: fcn needs 1 or more classes for a pixel')
   backbone = nets_factory.get_feature_maps_fn(
-      backbone_name, strides, weight_decay, is_training)
+      backbone_name, strides, weight_decay, is_training, scored_end_points)
   maps, end_points = backbone(images, **backbone_arguments)
   end_points = dict(end_points)
   with tf.variable_scope(scope, values=[images], reuse=reuse):
+    if score_keep_prob < 1:
+      deepest = next(iter(maps))
+      maps[deepest] = slim.dropout(
+          maps[deepest], score_keep_prob, is_training=is_training)
     with slim.arg_scope([slim.conv2d, slim.conv2d_transpose], activation_fn=None,
                         normalizer_fn=None,
                         weights_regularizer=slim.l2_regularizer(weight_decay)):

@@ -172,44 +172,48 @@ def _channels_first(network):
   return clip_network
 
 
-def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
+def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False,
+                        end_points=None):
   """Returns the function that builds a network up to its feature maps.
 
   Later layers are not built, so there are no variables, weight decay or batch norm
-  updates of them.
+  updates of them. The variables have the names of the whole network:
+  `checkpoints.backbones.restore_fn` restores them from its checkpoints.
 
   Args:
     name: a name of `catalog.networks.NETWORKS`.
     strides: strides of the feature maps, from `feature_map_names(name)`.
     weight_decay: L2 penalty on the weights that the network regularizes.
     is_training: as in `get_network_fn`.
+    end_points: other end points for some of the strides, such as {32: 'vgg_16/fc7'}.
+      The one of the largest stride must be computed from all others. fc6 and fc7 of VGG
+      are built with 'SAME' padding.
 
   Returns:
     feature_maps_fn(images, **kwargs) -> (maps, end_points): {stride: feature map}, the
     deepest first, and all end points up to it. Images and kwargs as in
-    `get_network_fn`.
+    `get_network_fn`. It raises UserError if the images are too small, or if one of
+    `end_points` does not exist or has another stride.
 
   Raises:
     UserError: the network does not exist or has no feature map at one of `strides`; it
       is a ValueError.
   """
-  end_points_by_stride = feature_map_names(name)
-  missing = sorted(set(strides) - set(end_points_by_stride))
-  if missing or not strides:
-    raise diagnostics.UserError(
-        f'strides={tuple(strides)}, but {name} has feature maps at strides'
-        f" {', '.join(map(str, end_points_by_stride))}: give one or more of these")
+  names = _chosen_names(name, strides, end_points or {})
   # The scopes below the network's own scope, which may be inside another scope.
-  scopes = {stride: end_points_by_stride[stride].removeprefix(f'{name}/')
-            for stride in sorted(set(strides), reverse=True)}
+  scopes = {stride: names[stride].removeprefix(f'{name}/')
+            for stride in sorted(names, reverse=True)}
   stop = {'final_endpoint': next(iter(scopes.values()))}
   if 'final_endpoint' not in _parameters(name):
     stop['base_only'] = True  # MobileNet V2 and V3: leave out the head.
+  if stop['final_endpoint'] in ('fc6', 'fc7') and (
+      'fc_conv_padding' in _parameters(name)):
+    stop['fc_conv_padding'] = 'SAME'
   network_fn = get_network_fn(name, None, weight_decay, is_training)
 
   def feature_maps_fn(images, **kwargs):
     try:
-      _, end_points = network_fn(images, **stop, **kwargs)
+      _, built = network_fn(images, **{**stop, **kwargs})
     except ValueError as error:
       if 'Negative dimension' not in str(error):
         raise
@@ -217,17 +221,52 @@ def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False):
           f'images of {images.shape[1]} x {images.shape[2]} are too small for the'
           f' feature map of {name} at stride {max(strides)}: give larger images'
       ) from error
-    maps = {stride: _end_point(end_points, scope) for stride, scope in scopes.items()}
-    return maps, end_points
+    maps = {stride: _end_point(built, scope) for stride, scope in scopes.items()}
+    for stride in end_points or {}:
+      _check_stride(name, images, stride, maps[stride])
+    return maps, built
 
   return feature_maps_fn
 
 
+def _chosen_names(name, strides, end_points):
+  """Returns the names of end points by stride."""
+  known = feature_map_names(name)
+  missing = sorted(set(strides) - set(known) - set(end_points))
+  if missing or not strides:
+    raise diagnostics.UserError(
+        f'strides={tuple(strides)}, but {name} has feature maps at strides'
+        f" {', '.join(map(str, known))}: give one or more of these")
+  for stride, end_point in end_points.items():
+    if stride not in strides:
+      raise diagnostics.UserError(
+          f"end_points has '{end_point}' at stride {stride}, but"
+          f' strides={tuple(strides)}: add this stride')
+  return {stride: {**known, **end_points}[stride] for stride in strides}
+
+
 def _end_point(end_points, scope):
   """Returns the end point at a scope below the network's scope."""
-  return end_points[min(
-      (end_point for end_point in end_points if f'/{end_point}'.endswith(f'/{scope}')),
-      key=len)]
+  names = [name for name in end_points if f'/{name}'.endswith(f'/{scope}')]
+  if not names:
+    raise diagnostics.unknown_name(
+        'end point', scope, end_points, ' up to the one of the largest stride')
+  return end_points[min(names, key=len)]
+
+
+def _check_stride(name, images, stride, features):
+  """Raises UserError if features are not at a stride of the images."""
+  lost = feature_maps.find_row(name).lost
+  if features.shape.rank != 4:
+    raise diagnostics.UserError(
+        f'the end point {features.op.name} has the shape {features.shape}: expected'
+        ' features [batch, height, width, depth]')
+  for side, found in zip(images.shape[1:3].as_list(), features.shape[1:3].as_list(),
+                         strict=True):
+    if None not in (side, found) and not -lost <= found - -(-side // stride) <= 0:
+      raise diagnostics.UserError(
+          f'the end point {features.op.name} has {found} pixels for {side} of an image,'
+          f' not {-(-side // stride)} as stride {stride} has: give its stride')
 
 
 def feature_map_names(name: str) -> dict[int, str]:
