@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import networks
 from slim_zoo.weight_conversion import (
     checking,
     converting,
@@ -20,6 +21,7 @@ from slim_zoo.weight_conversion import (
 )
 from slim_zoo.weight_conversion.runners import pytorch_runner
 from tests import random_weights, scripts
+from tests.conftest import ROOT
 from tests.evaluated_networks import on_demand
 
 # An interpreter with PyTorch and timm, which the other tests do not need.
@@ -308,7 +310,7 @@ def test_check_sees_what_differs():
 
 @pytest.mark.parametrize(('flags', 'words'), [
     ({'model_name': 'resnet_v1_5'}, ['resnet_v1_5', "did you mean 'resnet_v1_50'"]),
-    ({'model_name': 'mobilenet_v3_small'}, ['mobilenet_v3_small', 'table']),
+    ({'model_name': 'mobilenet_edgetpu'}, ['mobilenet_edgetpu', 'table']),
     ({'model_name': 'lenet'}, ['lenet', 'no table for Keras']),
     ({'framework': 'pytorch'}, ['--framework=pytorch', 'suffix']),
     ({'target': 'b.pth'}, ['both weights of another framework']),
@@ -356,6 +358,18 @@ def test_interpreter_that_cannot_be_run_is_named():
   with pytest.raises(diagnostics.UserError, match="--python='absent'"):
     framework_process.run(pairs.find('vgg_16', 'pytorch'),
                           np.zeros([1, 8, 8, 3], np.float32), python='absent')
+
+
+def test_the_page_has_the_table_of_networks():
+  done = scripts.run('convert-weights', list=True, format='markdown')
+  assert done.returncode == 0, done.stderr
+  table, notes = done.stdout.strip().split('\n\n')
+  assert len(table.splitlines()) == 2 + sum(
+      not row.frames for row in networks.NETWORKS.values())
+  assert all(f'`{pair.framework_name}`' in table for pair in pairs.PAIRS)
+  assert all(note in notes for pair in pairs.PAIRS for note in [pair.difference])
+  page = (ROOT / 'docs' / 'converting_weights.md').read_text()
+  assert done.stdout in page, 'slim-zoo convert-weights --list --format=markdown'
 
 
 def test_list_tells_what_is_refused_and_why():

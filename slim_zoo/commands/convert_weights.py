@@ -30,7 +30,7 @@ from absl import flags
 from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds, run_card
-from slim_zoo.commands import option_flags, running
+from slim_zoo.commands import option_flags, running, tables
 from slim_zoo.config.conversion import GRAPHS, ConvertedWeights, ConvertWeightsConfig
 from slim_zoo.deployment import session_settings
 
@@ -202,14 +202,17 @@ def _from_graph(options):
   return 0
 
 
-def _list():
-  from slim_zoo.weight_conversion import pairs
+def _list(as_markdown):
+  from slim_zoo.weight_conversion import coverage, pairs
+  if as_markdown:
+    numbered = [f'{number}. {note}.' for number, note in enumerate(coverage.notes(), 1)]
+    return running.print_to_end('\n'.join([
+        tables.as_markdown(coverage.HEADINGS, (), coverage.rows()), '', *numbered]))
   for pair in pairs.PAIRS:
-    name = pair.framework_model + ''.join(
-        f'({key}={value})' for key, value in pair.options.items())
     note = (' only as a start for training' if pair.needs_training else
             ' with a small difference' if pair.slim_variant else '')
-    print(f'{pair.model_name:<20} {pair.framework.title:<8} {name}{note}')
+    print(f'{pair.model_name:<20} {pair.framework.title:<8} {pair.framework_name}'
+          f'{note}')
   for framework, names in pairs.REFUSED.items():
     for name, reason in names.items():
       print(f'not {name:<16} {framework:<8} {reason}')
@@ -221,7 +224,7 @@ def main(unused_argv):
       option_flags.given_options(ConvertWeightsConfig))
   options = config.weights
   if options.list:
-    return _list()
+    return _list(options.format == 'markdown')
   config = _with_kind(config)
   options = config.weights
   config.check()

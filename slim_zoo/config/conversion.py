@@ -164,6 +164,9 @@ class ConvertedWeights(Group):
   list: bool = option(
       False, 'Print the networks that can be converted, and the reasons for those that'
       ' cannot.')
+  format: str = option(
+      'text', 'Of --list; markdown is the table of the documentation.',
+      choices=('text', 'markdown'))
   num_classes: int | None = option(
       None, 'Number of classes of the weights of Keras or PyTorch, if the file does not'
       ' show it.', int, lower=1)

@@ -110,13 +110,26 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
                  ' of --preprocessing_name=vgg')
   elif pair.preprocessing:
     notes.append(pair.preprocessing)
+  if outcome.absent and options.background in ('add', 'drop'):
+    raise diagnostics.UserError(
+        f"--background_class={options.background} has no effect: '{source}' has no"
+        ' classes that fit')
   values, removed, note = _background(values, pair, options.background)
   notes += note
   lines = _compare(pair, slim_networks.run(pair, values, images), outcome, options,
                    skip_slim=removed < 0, skip_framework=removed > 0)
+  classes = f'{_classes(values, pair)} classes'
+  if outcome.absent:
+    scopes = [row.scope for row in rows
+              if row.kind != 'norm' and pair.framework.kernel(row) in outcome.absent]
+    values = {name: value for name, value in values.items()
+              if not name.startswith(tuple(f'{scope}/' for scope in scopes))}
+    classes = 'without a head'
+    notes.append(f'{outcome.note}; train it with'
+                 f' --checkpoint_exclude_scopes={",".join(scopes)}')
   slim_networks.write(values, target)
   notes += _auxiliary_note(pair, into_slim=True)
-  return [f"'{target}': {pair.model_name}, {_classes(values, pair)} classes, from"
+  return [f"'{target}': {pair.model_name}, {classes}, from"
           f' {pair.framework.title} {pair.framework_model}', *notes, *lines]
 
 

@@ -11,7 +11,8 @@ The process reads a request, a JSON object with
   slim_variant  a change of the network for a second run; '' for none
 
 and writes to `result` an .npz with logits, variant_logits and, if it reads weights,
-each tensor under 'w:NAME'. On a user error it prints one line and exits with 3.
+each tensor under 'w:NAME', 'absent' names of tensors that the file lacks, and
+'note', a message about them. On a user error it prints one line and exits with 3.
 """
 
 import dataclasses
@@ -39,11 +40,15 @@ class Outcome:
     arrays: the network's tensors by name, if weights are read.
     logits: float64 [batch, classes].
     variant_logits: logits of the network with slim's padding and strides, or None.
+    absent: names of tensors that the file of weights lacks; their values are random.
+    note: a message about them, or ''.
   """
 
   arrays: dict[str, np.ndarray]
   logits: np.ndarray
   variant_logits: np.ndarray | None
+  absent: frozenset[str] = frozenset()
+  note: str = ''
 
 
 def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
@@ -84,7 +89,9 @@ def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
     with np.load(path_of('result.npz')) as result:
       return Outcome(
           {name[2:]: result[name] for name in result.files if name.startswith('w:')},
-          result['logits'], result['variant_logits'] if pair.slim_variant else None)
+          result['logits'], result['variant_logits'] if pair.slim_variant else None,
+          frozenset(result['absent'].tolist()) if 'absent' in result else frozenset(),
+          str(result['note']) if 'note' in result else '')
 
 
 def _call(pair, python, request):

@@ -4,7 +4,7 @@ Scopes are below the network's scope. Layers that Keras numbers when they are cr
 such as 'conv2d_7', are numbered from the start of the program.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from slim_zoo.weight_conversion.layers import Row
 
@@ -72,6 +72,29 @@ def mobilenet_v2() -> list[Row]:
                       'depthwise' if name == 'depthwise' else 'conv'))
   return [*rows, Row('Conv_1', 'Conv_1', 'Conv_1_bn'),
           Row('Logits/Conv2d_1c_1x1', 'predictions', kind='dense')]
+
+
+def mobilenet_v3(blocks: int, gated: Collection[int]) -> list[Row]:
+  """Returns the rows of MobileNet v3, of any width.
+
+  Args:
+    blocks: the number of its inverted residuals.
+    gated: the numbers of those with squeeze-and-excitation.
+  """
+  rows = [Row('Conv', 'conv', 'conv_bn')]
+  for number in range(blocks):
+    scope = f'expanded_conv_{number}' if number else 'expanded_conv'
+    expand, depthwise, project = (
+        Row(f'{scope}/{name}', f'{scope}_{name}', f'{scope}_{name}_bn', kind)
+        for name, kind in (
+            ('expand', 'conv'), ('depthwise', 'depthwise'), ('project', 'conv')))
+    rows += [expand, depthwise] if number else [depthwise]
+    if number in gated:
+      rows += [Row(f'{scope}/squeeze_excite/Conv', f'{scope}_squeeze_excite_conv'),
+               Row(f'{scope}/squeeze_excite/Conv_1', f'{scope}_squeeze_excite_conv_1')]
+    rows.append(project)
+  return [*rows, Row('Conv_1', 'conv_1', 'conv_1_bn'), Row('Conv_2', 'conv_2'),
+          Row('Logits/Conv2d_1c_1x1', 'logits')]
 
 
 def _numbered(scopes: Sequence[str]) -> Iterator[Row]:

@@ -1,4 +1,5 @@
-"""Tables of NASNet-A (Zoph et al. 2018, arXiv 1707.07012) for Keras and timm.
+"""Tables of NASNet-A (Zoph et al. 2018, arXiv 1707.07012) for Keras and timm, and of
+PNASNet-5 (Liu et al. 2018, arXiv 1712.00559) for timm.
 
 One table of the parts of a cell has columns for slim, Keras and timm; timm's names are
 similar to slim's.
@@ -108,3 +109,53 @@ def timm(run: int) -> list[Row]:
           *(_row(part, f'{cell.scope}/{part.slim}', f'{cell.scope}.{part.timm}')
             for cell in _cells(run) for part in _parts(cell.kind, cell.fit)),
           Row('final_layer/FC', 'last_linear', kind='dense')]
+
+
+# --- PNASNet.
+
+_PNASNET_CELLS = ('cell_stem_0', 'cell_stem_1',
+                  *(f'cell_{number}' for number in range(12)))
+# Their left input has another size, and that of the other cells another depth.
+_PNASNET_PATHS = ('cell_stem_1', 'cell_0', 'cell_5', 'cell_9')
+# They halve the size, and have a convolution on the right side of the last block.
+_PNASNET_REDUCTIONS = ('cell_stem_0', 'cell_stem_1', 'cell_4', 'cell_8')
+_PNASNET_SEPARABLE = ((0, 'left', 5), (1, 'left', 7), (2, 'left', 5), (2, 'right', 3),
+                      (3, 'left', 3), (4, 'left', 3))
+
+
+def pnasnet_timm() -> list[Row]:
+  """Returns the rows of timm's PNASNet-5 large."""
+  rows = [Row('conv0', 'conv_0.conv'), Row('conv0_bn', '', 'conv_0.bn', 'norm')]
+  for cell in _PNASNET_CELLS:
+    if cell in _PNASNET_PATHS:
+      before = f'{cell}.conv_prev_1x1'
+      rows += [Row(f'{cell}/path1_conv', f'{before}.path_1.conv'),
+               Row(f'{cell}/path2_conv', f'{before}.path_2.conv'),
+               Row(f'{cell}/final_path_bn', '', f'{before}.final_path_bn', 'norm')]
+    elif cell != 'cell_stem_0':
+      rows += _convolution(cell, 'prev_1x1', 'prev_bn', 'conv_prev_1x1')
+    rows += _convolution(cell, '1x1', 'beginning_bn', 'conv_1x1')
+    for block, side, size in _PNASNET_SEPARABLE:
+      rows += _separable(f'{cell}/comb_iter_{block}/{side}',
+                         f'{cell}.comb_iter_{block}_{side}', size)
+    pointwise = [4] if cell in _PNASNET_REDUCTIONS else []
+    for block in [0, *pointwise] if cell == 'cell_stem_0' else pointwise:
+      rows += _convolution(cell, f'comb_iter_{block}/right/1x1',
+                           f'comb_iter_{block}/right/bn_1', f'comb_iter_{block}_right')
+  return [*rows, Row('final_layer/FC', 'last_linear', kind='dense')]
+
+
+def _convolution(cell, scope, norm_scope, module):
+  return [Row(f'{cell}/{scope}', f'{cell}.{module}.conv'),
+          Row(f'{cell}/{norm_scope}', '', f'{cell}.{module}.bn', 'norm')]
+
+
+def _separable(scope, module, size):
+  rows = []
+  for layer in (1, 2):
+    name = f'{size}x{size}_{layer}'
+    for kind, half in (('spatial', 'depthwise'), ('pointwise', 'pointwise')):
+      rows.append(Row(f'{scope}/separable_{name}',
+                      f'{module}.separable_{layer}.{half}_conv2d', kind=kind))
+    rows.append(Row(f'{scope}/bn_sep_{name}', '', f'{module}.bn_sep_{layer}', 'norm'))
+  return rows

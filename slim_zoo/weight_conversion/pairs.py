@@ -22,7 +22,8 @@ class Pair:
   Attributes:
     model_name: name in this project.
     framework: a `layers.Framework`.
-    framework_model: name of the class in keras.applications, or of the model in timm.
+    framework_model: name of the class in keras.applications, or of the model in timm;
+      'torchvision.' is before that of a model in torchvision.
     table: returns the rows.
     options: keyword arguments to build the framework's network.
     reads_bgr: whether the framework's network reads BGR images; the conversion reverses
@@ -50,6 +51,12 @@ class Pair:
   def scope(self) -> str:
     """The variable scope of slim's network, or ''."""
     return networks.NETWORKS[self.model_name].head_scopes[0].rpartition('/')[0]
+
+  @property
+  def framework_name(self) -> str:
+    """The name of the framework's model, with its options."""
+    options = ', '.join(f'{key}={value}' for key, value in self.options.items())
+    return self.framework_model + (f'({options})' if options else '')
 
   def rows(self) -> list[layers.Row]:
     """Returns the table with full scopes."""
@@ -97,6 +104,14 @@ _VGG = {layers: architectures.VGG_CONVOLUTIONS[f'vgg_{layers}'] for layers in (1
 _NASNET = {size: architectures.NASNET_CELLS[f'nasnet_{size}'] // 3
            for size in ('mobile', 'large')}
 _RESNET = {layers: architectures.RESNET_UNITS[layers] for layers in (50, 101, 152)}
+# MobileNet v3: the inverted residuals in the stages of timm's networks, and the numbers
+# of those with squeeze-and-excitation.
+_MOBILENET_V3 = {'small': ((1, 2, 3, 2, 3), (0, *range(3, 11))),
+                 'large': ((1, 2, 3, 4, 2, 3), (3, 4, 5, *range(10, 15)))}
+_GATES = 'slim multiplies the gates by 0.16667, {} by 1/6'
+# The suffix in slim and in timm, and the options in Keras.
+_MOBILENET_V3_KINDS = (('', '100', {}), ('_075', '075', {'alpha': 0.75}),
+                       ('_minimalistic', 'minimal_100', {'minimalistic': True}))
 
 
 def _keras_pairs():
@@ -136,6 +151,18 @@ def _keras_pairs():
       yield keras(f'mobilenet_v{version}{suffix}',
                   framework_model='MobileNetV2' if version == '2' else 'MobileNet',
                   table=table, options={'alpha': alpha}, preprocessing=_INCEPTION)
+  for size, (stages, gated) in _MOBILENET_V3.items():
+    for suffix, _, options in _MOBILENET_V3_KINDS:
+      has_gates = 'minimalistic' not in options
+      yield keras(f'mobilenet_v3_{size}{suffix}',
+                  framework_model=f'MobileNetV3{size.title()}',
+                  table=functools.partial(
+                      keras_tables.mobilenet_v3, sum(stages),
+                      gated if has_gates else ()),
+                  slim_variant='gates' if has_gates else '',
+                  difference=_GATES.format('Keras') if has_gates else '',
+                  options={**options, 'include_preprocessing': False},
+                  preprocessing=_INCEPTION)
 
 
 def _pytorch_pairs():
@@ -160,16 +187,34 @@ def _pytorch_pairs():
                   table=functools.partial(pytorch_tables.resnet, counts),
                   slim_variant='strides', difference=_STRIDES.format(depth),
                   needs_training=True, preprocessing=_NORMALIZED)
+  yield pytorch('inception_v1', framework_model='torchvision.googlenet',
+                table=pytorch_tables.inception_v1, slim_variant='first convolution',
+                difference='torchvision pads the first convolution on both sides alike,'
+                           ' slim by one more pixel at the end',
+                preprocessing=_INCEPTION)
   yield pytorch('inception_v4', framework_model='inception_v4',
                 table=pytorch_tables.inception_v4, preprocessing=_INCEPTION)
   yield pytorch('inception_resnet_v2', framework_model='inception_resnet_v2',
                 table=pytorch_tables.inception_resnet_v2, preprocessing=_INCEPTION)
+  for size, (stages, gated) in _MOBILENET_V3.items():
+    for suffix, of_timm, options in _MOBILENET_V3_KINDS:
+      has_gates = 'minimalistic' not in options
+      yield pytorch(f'mobilenet_v3_{size}{suffix}',
+                    framework_model=f'tf_mobilenetv3_{size}_{of_timm}',
+                    table=functools.partial(
+                        pytorch_tables.mobilenet_v3, stages,
+                        gated if has_gates else ()),
+                    slim_variant='gates' if has_gates else '',
+                    difference=_GATES.format('timm') if has_gates else '',
+                    preprocessing=_INCEPTION)
   yield pytorch('nasnet_large', framework_model='nasnetalarge',
                 slim_variant='average pools',
                 table=functools.partial(nasnet_tables.timm, _NASNET['large']),
                 difference='at the border, timm includes zeros of the padding in the'
                            ' average pools of reduction cells, slim does not',
                 preprocessing=_INCEPTION)
+  yield pytorch('pnasnet_large', framework_model='pnasnet5large',
+                table=nasnet_tables.pnasnet_timm, preprocessing=_INCEPTION)
 
 
 PAIRS = (*_keras_pairs(), *_pytorch_pairs())
@@ -177,10 +222,13 @@ PAIRS = (*_keras_pairs(), *_pytorch_pairs())
 # By framework and name (of slim or the framework): why there is no conversion.
 REFUSED = {
     'keras': {
-        **dict.fromkeys(('mobilenet_v3_small', 'mobilenet_v3_large', 'MobileNetV3Small',
-                         'MobileNetV3Large'), 'there is no table for it'),
-    },
+        f'resnet_v1b_{depth}': "in Keras the first convolution of a block's first unit"
+                               ' has the stride, in resnet_v1b the 3x3 convolution;'
+                               f" resnet_v1_{depth} is Keras's ResNet{depth}"
+        for depth in _RESNET},
     'pytorch': {
+        **dict.fromkeys(('inception_v2', 'se_inception_v4', 'se_inception_resnet_v2'),
+                        'neither timm nor torchvision has it'),
         'inception_v3': 'its 3x3 average pools include the padding, those of slim do'
                         ' not: every module differs at the border',
         **{name: "in PyTorch a block's first unit has the stride, in slim its last"
@@ -191,10 +239,14 @@ REFUSED = {
             ('mobilenet_v1', 'mobilenetv1_100', 'mobilenet_v2', 'mobilenetv2_100'),
             "its strided convolutions pad both sides, slim's one side, and batch norm"
             ' adds 1e-5 to the variance, in slim 1e-3; convert from Keras instead'),
+        **{f'mobilenetv3_{name}': "its strided convolutions pad both sides, slim's one"
+                                  f' side; convert tf_mobilenetv3_{name}, which pads as'
+                                  " slim does"
+           for name in ('small_100', 'small_075', 'large_100', 'large_075')},
         **dict.fromkeys(
-            ('pnasnet_large', 'pnasnet5large'),
-            'its strided convolutions and pools pad both sides of an even size, those'
-            ' of slim one side'),
+            ('mobilenet_edgetpu', 'mobilenet_edgetpu_075', 'mobilenet_edgetpu_100'),
+            "its strided convolutions pad both sides, slim's one side, and batch norm"
+            ' adds 1e-5 to the variance, in slim 1e-3'),
     },
 }
 

@@ -3,7 +3,7 @@
 Scopes are below the network's scope.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from slim_zoo.weight_conversion.layers import Row
 
@@ -43,6 +43,41 @@ def vgg(counts: Sequence[int]) -> list[Row]:
           Row('fc8', 'head.fc', kind='dense')]
 
 
+# The layers of a block of MobileNet v3: in slim, in timm, and the kind of the row. The
+# first block does not expand, and its last convolution has another name in timm.
+_INVERTED_RESIDUAL = (('expand', 'conv_pw', 'conv'),
+                      ('depthwise', 'conv_dw', 'depthwise'),
+                      ('project', 'conv_pwl', 'conv'))
+_FIRST_RESIDUAL = (('depthwise', 'conv_dw', 'depthwise'),
+                   ('project', 'conv_pw', 'conv'))
+
+
+def mobilenet_v3(stages: Sequence[int], gated: Collection[int]) -> list[Row]:
+  """Returns the rows of MobileNet v3, of any width.
+
+  Args:
+    stages: the number of inverted residuals in each stage.
+    gated: the numbers of those with squeeze-and-excitation, from 0 in the network.
+  """
+  rows, number = [Row('Conv', 'conv_stem', 'bn1')], 0
+  for stage, count in enumerate(stages):
+    for place in range(count):
+      scope = f'expanded_conv_{number}' if number else 'expanded_conv'
+      block = f'blocks.{stage}.{place}'
+      for norm, (ours, theirs, kind) in enumerate(
+          _INVERTED_RESIDUAL if number else _FIRST_RESIDUAL, 1):
+        rows.append(Row(f'{scope}/{ours}', f'{block}.{theirs}', f'{block}.bn{norm}',
+                        kind))
+      if number in gated:
+        rows += [Row(f'{scope}/squeeze_excite/Conv', f'{block}.se.conv_reduce'),
+                 Row(f'{scope}/squeeze_excite/Conv_1', f'{block}.se.conv_expand')]
+      number += 1
+  last = f'blocks.{len(stages)}.0'
+  return [*rows, Row('Conv_1', f'{last}.conv', f'{last}.bn1'),
+          Row('Conv_2', 'conv_head'),
+          Row('Logits/Conv2d_1c_1x1', 'classifier', kind='dense')]
+
+
 def _normalized(scope, layer):
   return Row(scope, f'{layer}.conv', f'{layer}.bn')
 
@@ -69,6 +104,24 @@ def _branches(module, layer, *branches):
 
 _DOUBLE = 'Conv2d_0a_1x1 Conv2d_0b_3x3 Conv2d_0c_3x3'
 _POOLED = 'pool Conv2d_0b_1x1'
+
+
+def inception_v1() -> list[Row]:
+  """Returns the rows of torchvision's GoogLeNet, without its auxiliary heads."""
+  rows = [_normalized('Conv2d_1a_7x7', 'conv1'), _normalized('Conv2d_2b_1x1', 'conv2'),
+          _normalized('Conv2d_2c_3x3', 'conv3')]
+  for module, layer in (
+      ('Mixed_3b', '3a'), ('Mixed_3c', '3b'), ('Mixed_4b', '4a'), ('Mixed_4c', '4b'),
+      ('Mixed_4d', '4c'), ('Mixed_4e', '4d'), ('Mixed_4f', '4e'), ('Mixed_5b', '5a'),
+      ('Mixed_5c', '5b')):
+    third = 'Conv2d_0a_3x3' if module == 'Mixed_5b' else 'Conv2d_0b_3x3'
+    for branch, place, name in (
+        (0, '', 'Conv2d_0a_1x1'),
+        (1, '.0', 'Conv2d_0a_1x1'), (1, '.1', 'Conv2d_0b_3x3'),
+        (2, '.0', 'Conv2d_0a_1x1'), (2, '.1', third), (3, '.1', 'Conv2d_0b_1x1')):
+      rows.append(_normalized(f'{module}/Branch_{branch}/{name}',
+                              f'inception{layer}.branch{branch + 1}{place}'))
+  return [*rows, Row('Logits/Conv2d_0c_1x1', 'fc', kind='dense')]
 
 
 def inception_v4() -> list[Row]:

@@ -12,9 +12,19 @@ import json
 import os
 import sys
 
+import keras_files
 import numpy as np
 
 _USER_ERROR = 3  # The exit code for an error message of one line.
+_MOST_OF_A_MESSAGE = 300
+_GATES = 'gates'  # The variant that is no other padding of pools.
+# The layers with weights that include_top=False leaves out.
+_TOP = ('predictions',)
+_TOPS = {'VGG16': ('fc1', 'fc2', 'predictions'),
+         'VGG19': ('fc1', 'fc2', 'predictions'),
+         'MobileNet': ('conv_preds',), 'MobileNetV3Small': ('conv_2', 'logits'),
+         'MobileNetV3Large': ('conv_2', 'logits')}
+_CLASSES_WITHOUT_HEAD = 10
 
 
 def main(path):
@@ -29,11 +39,11 @@ def main(path):
   if int(keras.__version__.split('.')[0]) < 3:
     return fail(f'Keras {keras.__version__} is too old, 3 is needed: python -m pip'
                 ' install "keras>=3,<4"')
-  weights = request['weights']
+  weights, absent, note = request['weights'], [], ''
   pretrained = 'imagenet' if weights == 'pretrained' else None
   try:
     if weights and not pretrained:
-      model = load(keras, request)
+      model, absent, note = load(keras, request)
     else:
       model = build(keras, request, request['classes'] or 1000, pretrained)
   except Exception as error:
@@ -46,13 +56,18 @@ def main(path):
       return fail(problem)
   else:
     result = {f'w:{name}': weight.numpy() for name, weight in named(model).items()}
+    result |= {'absent': np.array([name for name in named(model)
+                                   if name.split('/')[0] in absent], str),
+               'note': np.array(note)}
   if request['save']:
     save = model.save_weights if request['save'].endswith('.weights.h5') else model.save
     save(request['save'])
   images = np.load(request['images'])['images']
   result['logits'] = logits(keras, model, images)
   if request['slim_variant']:
-    result['variant_logits'] = logits(keras, model, images, pools_of_slim=True)
+    result['variant_logits'] = logits(
+        keras, model, images, pools_of_slim=request['slim_variant'] != _GATES,
+        gates_of_slim=request['slim_variant'] == _GATES)
   np.savez(request['result'], **result)
   return 0
 
@@ -65,7 +80,8 @@ def fail(text):
 
 def first_line(error):
   """Returns the first line of an error's message."""
-  return (str(error).strip().splitlines() or [type(error).__name__])[0]
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  return lines[0][:_MOST_OF_A_MESSAGE]
 
 
 def build(keras, request, classes, weights=None):
@@ -77,45 +93,15 @@ def build(keras, request, classes, weights=None):
 
 
 def load(keras, request):
-  """Returns the network with the weights of a file."""
-  path = request['weights']
-  if path.endswith('.keras'):
-    saved = keras.models.load_model(path, compile=False)
-    model = build(keras, request, saved.output_shape[-1])
-    # Numbers of layers may differ in the file; their order does not.
-    model.set_weights(saved.get_weights())
-    return model
-  model = build(keras, request, request['classes'] or classes_in(path))
-  model.load_weights(path)
-  return model
-
-
-def classes_in(path):
-  """Returns the number of classes in a file of weights, from its last dense layer."""
-  import h5py
-  layers = {}
-
-  def visit(name, item):
-    if isinstance(item, h5py.Dataset) and len(item.shape) == 1:
-      layers[name] = item.shape[0]
-
-  with h5py.File(path) as file:
-    file.visititems(visit)
-  for ends in ('predictions', 'conv_preds'):
-    sizes = [size for name, size in layers.items() if f'{ends}/' in name]
-    if sizes:
-      return sizes[0]
-
-  def number(kind):
-    sizes = {}
-    for name, size in layers.items():
-      layer = next((part for part in name.split('/')
-                    if part == kind or part.startswith(f'{kind}_')), None)
-      if layer:
-        sizes[int(layer[len(kind) + 1:] or 0)] = size
-    return sizes[max(sizes)] if sizes else None
-
-  return number('dense') or number('conv2d')
+  """Returns (the network with the weights of a file, layers that it lacks, a note)."""
+  tops = _TOPS.get(request['model'], _TOP)
+  stored = keras_files.read(request['weights'])
+  classes = request['classes'] or keras_files.classes(
+      stored, tops[-1], _CLASSES_WITHOUT_HEAD)
+  # The layers that the file lacks have values, so that there are logits to compare.
+  keras.utils.set_random_seed(0)
+  model = build(keras, request, classes)
+  return model, *keras_files.fill(model, tops, stored)
 
 
 def named(model):
@@ -140,7 +126,7 @@ def assign(model, arrays, optional):
   return None
 
 
-def logits(keras, model, images, pools_of_slim=False):
+def logits(keras, model, images, pools_of_slim=False, gates_of_slim=False):
   """Returns the logits in float64.
 
   Args:
@@ -148,6 +134,8 @@ def logits(keras, model, images, pools_of_slim=False):
     model: the network.
     images: float32 [batch, height, width, channels].
     pools_of_slim: whether pools are padded as in slim, not with zeros before the pool.
+    gates_of_slim: whether the gates of squeeze-and-excitation are multiplied by 0.16667
+      as in slim, not by 1/6.
   """
   pools = keras.layers.MaxPooling2D, keras.layers.AveragePooling2D
 
@@ -163,6 +151,13 @@ def logits(keras, model, images, pools_of_slim=False):
 
   other = keras.models.clone_model(model, clone_function=clone)
   other.set_weights(model.get_weights())
+  if gates_of_slim:
+    names = {layer.name for layer in other.layers}
+    for layer in other.layers:
+      block = layer.name.removesuffix('_project')
+      if block != layer.name and f'{block}_squeeze_excite_mul' in names:
+        # What follows a gate is linear.
+        layer.kernel.assign(layer.kernel * (6 * 0.16667))
   return np.asarray(other(images, training=False))
 
 

@@ -1,4 +1,4 @@
-"""Runs a network of timm in a separate process.
+"""Runs a network of timm or torchvision in a separate process.
 
   python pytorch_runner.py REQUEST.json
 
@@ -14,6 +14,8 @@ import numpy as np
 
 _USER_ERROR = 3  # The exit code for an error message of one line.
 _COUNTER = 'num_batches_tracked'  # A counter of batch norm, used in training only.
+_OF_TORCHVISION = 'torchvision.'
+_AUXILIARY_OF_TORCHVISION = ('aux1.', 'aux2.')
 # torchvision's names of the dense layers of VGG.
 _TORCHVISION = {'classifier.0.': 'pre_logits.fc1.', 'classifier.3.': 'pre_logits.fc2.',
                 'classifier.6.': 'head.fc.'}
@@ -36,11 +38,10 @@ def main(path):
   try:
     if weights and not pretrained:
       state = read(torch, weights)
-      head = timm.get_pretrained_cfg(request['model']).classifier
+      head = 'fc' if of_torchvision(request) else (
+          timm.get_pretrained_cfg(request['model']).classifier)
       classes = classes or len(state[f'{head}.bias'])
-    model = timm.create_model(request['model'], pretrained=pretrained,
-                              in_chans=request['channels'],
-                              **({'num_classes': classes} if classes else {}))
+    model = create(timm, request, classes, pretrained)
     if state:
       model.load_state_dict(state)
   except Exception as error:
@@ -69,6 +70,28 @@ def main(path):
   return 0
 
 
+def of_torchvision(request):
+  """Returns whether the network is one of torchvision, not of timm."""
+  return request['model'].startswith(_OF_TORCHVISION)
+
+
+def create(timm, request, classes, pretrained):
+  """Returns the network."""
+  if not of_torchvision(request):
+    return timm.create_model(request['model'], pretrained=pretrained,
+                             in_chans=request['channels'],
+                             **({'num_classes': classes} if classes else {}))
+  import torchvision
+  if request['channels'] != 3:
+    raise ValueError('torchvision has it for images of 3 channels only')
+  # Without transform_input it reads values from -1 to 1.
+  return torchvision.models.get_model(
+      request['model'].removeprefix(_OF_TORCHVISION),
+      weights='DEFAULT' if pretrained else None, transform_input=False,
+      **({} if pretrained else {
+          'num_classes': classes or 1000, 'aux_logits': False, 'init_weights': False}))
+
+
 def fail(text):
   """Prints an error message; returns the exit code."""
   print(text, file=sys.stderr)
@@ -94,7 +117,8 @@ def read(torch, path):
       value = value.reshape(value.shape[0], -1, 7, 7)
     elif name == 'pre_logits.fc2.weight' and value.ndim == 2:
       value = value[:, :, None, None]
-    renamed[name] = value
+    if not name.startswith(_AUXILIARY_OF_TORCHVISION):
+      renamed[name] = value
   return renamed
 
 
@@ -145,8 +169,27 @@ def leave_out_padding(torch, model):
       module.forward = pool
 
 
+def pad_first_convolution(torch, model):
+  """Pads the first convolution of a GoogLeNet as slim does for an even size."""
+  model.conv1.conv.padding = (0, 0)
+  model.conv1 = torch.nn.Sequential(torch.nn.ZeroPad2d((2, 3, 2, 3)), model.conv1)
+
+
+def use_gates_of_slim(torch, model):
+  """Multiplies the gates of squeeze-and-excitation by slim's number, not by 1/6."""
+  class Gate(torch.nn.Module):
+    def forward(self, values):
+      return torch.nn.functional.relu6(values + 3) * 0.16667
+
+  for module in model.modules():
+    if type(module).__name__ == 'SqueezeExcite':
+      module.gate = Gate()
+
+
 # Changes with which a network computes the same as slim's, by name in the request.
-SLIM_VARIANTS = {'strides': use_strides_of_slim, 'average pools': leave_out_padding}
+SLIM_VARIANTS = {'strides': use_strides_of_slim, 'average pools': leave_out_padding,
+                 'first convolution': pad_first_convolution,
+                 'gates': use_gates_of_slim}
 
 
 if __name__ == '__main__':
