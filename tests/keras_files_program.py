@@ -92,10 +92,11 @@ def main(runners, folder):
     results[name] = {
         'absent': absent, 'note': note,
         'classes': keras_files.classes(stored, TOPS[-1], 10),
-        'same': all(np.array_equal(one, other) for layer in network.layers
+        'same': all(np.array_equal(one, other)
+                    for layer in network.layers if layer.weights
                     for one, other in zip(
                         layer.get_weights(), model.get_layer(layer.name).get_weights(),
-                        strict=True) if layer.weights)}
+                        strict=True))}
   other = keras.applications.MobileNet(classes=CLASSES, **OPTIONS | {'alpha': 0.5})
   try:
     keras_files.fill(other, TOPS, keras_files.read(os.path.join(folder, 'nested.h5')))

@@ -179,6 +179,10 @@ def classes(stored, head, default):
 
   both = stored.layers | stored.heads
   found = size(both.get(head, {}))
+  dense = [arrays for arrays in both.values()
+           if any(value.ndim == 2 for value in arrays.values())]
+  if not found and len(dense) == 1:
+    found = size(dense[0])
   for kind in ('dense', 'conv2d'):
     numbered = {}
     for name, arrays in both.items():
