@@ -140,6 +140,8 @@ def logits(keras, model, images, pools_of_slim=False, gates_of_slim=False):
   pools = keras.layers.MaxPooling2D, keras.layers.AveragePooling2D
 
   def clone(layer):
+    if not isinstance(layer, keras.layers.Layer):
+      return layer  # A function of keras.ops, which has no type of its own.
     config = layer.get_config() | {'dtype': 'float64'}
     if layer is model.layers[-1]:
       config['activation'] = 'linear'
