@@ -80,7 +80,7 @@ def test_a_graph_becomes_the_checkpoint_that_it_was_made_of(case, tmp_path):
   if is_exact:
     for key, value in values.items():
       np.testing.assert_array_equal(written.get_tensor(key), value, key)
-  assert ('of white ones, as inception preprocessing does' in text) == (
+  assert ('to -1 and white pixels to 1, as inception preprocessing does' in text) == (
       frozen_graphs.with_pixels in changes)
   network = identified_network.find(target)
   assert network.preprocessing_name == (
@@ -251,10 +251,10 @@ WHOLE = frozen_graphs.make('lenet', 10, 28)[0].SerializeToString
     (lambda: WHOLE()[:100_000], None, 'is damaged'),
     (lambda: b'node { name: "a"', None, 'is damaged'),
     (unknown_network, None, 'unknown network'),
-    (WHOLE, 'cifarnet', 'is not of cifarnet: the nearest network is lenet'),
+    (WHOLE, 'cifarnet', 'is no graph of cifarnet: the nearest network is lenet'),
     (not_frozen, None, r'is not frozen: it has 1 variables .*LeNet/conv1/weights'),
     (no_layers, None, 'no layers with constant weights'),
-    (changed, None, 'has the layers of lenet, but computes other things')])
+    (changed, None, 'has the layers of lenet, but computes other logits')])
 def test_what_cannot_be_converted_leaves_nothing(
     content, model_name, message, tmp_path):
   source = tmp_path / 'graph.pb'

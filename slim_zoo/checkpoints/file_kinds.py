@@ -136,7 +136,12 @@ def _conversion(path, suffixes):
 
 
 def _command(path, kind):
-  """Returns the command that makes a checkpoint of a graph, or of a folder."""
+  """Returns the command that makes a checkpoint of a graph or a .tflite file.
+
+  Args:
+    path: of the file, or of the folder of a SavedModel.
+    kind: the value of --from.
+  """
   name = '' if kind in ('graph_def', 'saved_model') else ' --model_name=NETWORK'
   path = path.rstrip('/')
   root = path if os.path.isdir(path) else os.path.splitext(path)[0]

@@ -16,10 +16,10 @@ The way back is to Keras and PyTorch; other files are written by slim-zoo export
 
 Files with the suffix .keras, .h5 or .weights.h5 are weights of Keras, files with .pt,
 .pth, .bin or .safetensors weights of PyTorch, and those with .tflite 8-bit networks of
-TensorFlow Lite. Frozen graphs and SavedModels of TensorFlow are known by their content.
-'pretrained' downloads the framework's
-published weights. Every other path is a checkpoint. Each conversion runs both networks
-on the same images and fails if they compute different functions.
+TensorFlow Lite. Frozen graphs and SavedModels of TensorFlow are recognized by their
+content. 'pretrained' downloads the framework's published weights. Every other path is a
+checkpoint. Each conversion runs both networks on the same images and fails if they
+compute different functions.
 """
 
 import dataclasses
@@ -139,7 +139,7 @@ def _from_tflite(options):
 
 
 def _check_known(options):
-  """Raises UserError for a source without weights, if no network is named."""
+  """Raises UserError if no network is named, and the source has no weights."""
   path = options.source
   if options.model_name or path == _PRETRAINED:
     return
@@ -152,7 +152,7 @@ def _check_known(options):
 
 
 def _with_kind(config):
-  """Returns the config, with the kind of a graph that the source turns out to be.
+  """Returns the config with --from set, if the source is a graph.
 
   Raises:
     UserError: --from is the kind of a graph, but the source is another file.

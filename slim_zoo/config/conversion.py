@@ -139,7 +139,7 @@ class DownloadConfig(Config):
             if name in self.user_options]
 
 
-# The kinds of graphs that are converted to checkpoints, and the options for them.
+# The kinds of graphs that can be converted to checkpoints, and their options.
 GRAPHS = ('graph_def', 'saved_model')
 _FOR_GRAPHS = {'model_name', 'source', 'target', 'framework', 'image_size', 'list'}
 
@@ -149,8 +149,8 @@ class ConvertedWeights(Group):
   """The weights to convert, and the options of the conversion."""
 
   model_name: str | None = option(
-      None, 'Name of the network in slim or in the other framework. Frozen graphs and'
-      ' SavedModels show it themselves.', str)
+      None, 'Name of the network in slim or in the other framework. Not needed for'
+      ' frozen graphs and SavedModels.', str)
   source: str | None = option(
       None, 'The weights to read: a checkpoint, a folder for its latest checkpoint, a'
       " file of Keras, PyTorch or TensorFlow Lite (8 bits), a frozen graph, a"

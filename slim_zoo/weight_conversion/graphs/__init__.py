@@ -1,1 +1,1 @@
-"""Frozen graphs and SavedModels of networks of the zoo, back to checkpoints."""
+"""Converts frozen graphs and SavedModels of networks of the zoo to checkpoints."""

@@ -15,13 +15,14 @@ from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.weight_conversion.graphs import matching, outline
 
-# Between the images and the first layer, as parts of a network.
+# Operations of a network between its images and its first layer.
 _PADS = ('Pad', 'PadV2', 'MirrorPad', 'Identity')
-# Networks that are built and compared, at most.
-_TRIED = 6
-# A network with fewer of its kernels in a graph is not tried.
+# At most so many networks are built and compared.
+_MOST_TRIED = 6
+# A network is tried if the graph has at least this share of its kernels.
 _LEAST_SHARE = 0.5
-_ANY_CLASSES = 10
+# The head is compared without its number of classes.
+_ANY_NUMBER_OF_CLASSES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Found:
   """A network in a graph.
 
   Attributes:
-    model_name: the network.
-    how: the message on how it was found.
-    values: of its variables, by name.
+    model_name: a name of `catalog.networks.NETWORKS`.
+    how: the part of the graph that it was found by, for a message.
+    values: float32, of its variables, by name.
     head: its last layer in the graph.
-    images: what its first layer reads, without padding, in the graph.
-    logits: in the graph, [batch, ..., classes].
+    images: the tensor of the graph that its first layer reads, before padding.
+    logits: the tensor of the graph, [batch, ..., classes].
     size: (height, width) of the images.
     channels: of the images.
   """
@@ -56,7 +57,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """A network of the zoo, with variables.
+  """A network of the zoo, built with variables.
 
   Attributes:
     images: the placeholder, float32 [batch, height, width, channels].
@@ -101,10 +102,10 @@ class Finder:
     self.outline = outline.Outline(graph)
     self._image_size = image_size
     self._session = tf.Session(graph=graph)
-    self._known: dict[str, np.ndarray] = {}
+    self._computed: dict[str, np.ndarray] = {}
 
-  def found(self, model_name: str | None) -> Iterator[Found]:
-    """Yields the networks that fit, the likeliest first.
+  def candidates(self, model_name: str | None) -> Iterator[Found]:
+    """Yields the networks that fit, the likeliest first; their logits may differ.
 
     Args:
       model_name: only this network; None: any.
@@ -113,21 +114,22 @@ class Finder:
     yield from self._by_structure(model_name)
 
   def nearest(self) -> str:
-    """Returns a message about the network that has most kernels in common."""
+    """Returns a message about the network with most kernels in the graph, or ''."""
     shares = _shares(self._kernels())
     if not shares:
       return ''
     (share, size), name = shares[0]
-    return f'the nearest network is {name}, {share * size:.0f} of {size} kernels'
+    return (f'the nearest network is {name}, {share * size:.0f} of its {size} kernels'
+            ' are there')
 
   def value_of(self, tensor: tf.Tensor) -> np.ndarray:
     """Returns the value of a tensor that depends on constants alone."""
     constant = _constant(tensor)
     if constant is not None:
       return constant
-    if tensor.name not in self._known:
+    if tensor.name not in self._computed:
       self._compute()
-    return self._known[tensor.name]
+    return self._computed[tensor.name]
 
   def _compute(self):
     """Computes all weights that are not constants themselves, in one run."""
@@ -137,7 +139,7 @@ class Finder:
         and operation.outputs[0].name in self.outline.values
         for tensor in self.outline.fixed_inputs(operation)
         if _constant(tensor) is None}
-    self._known = self._session.run(tensors)
+    self._computed = self._session.run(tensors)
 
   def inputs(self, found: Found) -> list[tf.Tensor]:
     """Returns the images of all copies of a network that share its weights.
@@ -150,7 +152,7 @@ class Finder:
             for tensor in outline.first_tensors(self.outline, layer)]
 
   def ignored(self, found: Found) -> list[str]:
-    """Returns the layers that are not of a network, as text."""
+    """Returns the names and shapes of the layers that are no part of a network."""
     below = self.outline.below(found.head)
     kernels = {matching.source_of(layer.kernel).name for layer in below
                if layer.kernel is not None}
@@ -159,7 +161,7 @@ class Finder:
             if matching.source_of(layer.kernel).name not in kernels]
 
   def _by_names(self, model_name):
-    """Yields the networks all of whose variables are constants of their names."""
+    """Yields the networks whose variables are all constants of the same names."""
     constants = {
         operation.name: operation for operation in self.outline.graph.get_operations()
         if operation.type == 'Const' and operation.outputs[0].dtype == tf.float32
@@ -170,16 +172,16 @@ class Finder:
       if not (match.fits and match.num_classes and _is_wanted(
           match.network, model_name)):
         continue
-      above, own = ([*scope.split('/'), ''] if scope else [''] for scope in (
+      above, own = (f'{scope}/' if scope else '' for scope in (
           match.scope, match.own_scope))
-      above, own = '/'.join(above), '/'.join(own)
       known = variables.load()[match.network].shapes
+      # The names in the graph, by the names of the variables.
       names = {name: above + name.removeprefix(own) for name in known}
       kernel = next(names[name] for name, shape in known.items()
                     if variables.CLASSES in shape and len(shape) > 1
                     and not comparison.is_auxiliary(name))
-      values = {name: self.value_of(constants[there].outputs[0])
-                for name, there in names.items() if there in constants
+      values = {name: self.value_of(constants[constant].outputs[0])
+                for name, constant in names.items() if constant in constants
                 and (match.auxiliary or not comparison.is_auxiliary(name))}
       for head in self.outline.layers:
         if matching.source_of(head.kernel).name == kernel:
@@ -191,7 +193,7 @@ class Finder:
             yield found
 
   def _complete(self, model_name, how, values, head):
-    """Returns a `Found`, or None if its first layers read several tensors."""
+    """Returns a `Found`, or None if the first layers read several tensors."""
     tensors = outline.first_tensors(self.outline, head)
     if len(tensors) != 1:
       return None
@@ -215,18 +217,19 @@ class Finder:
         for layer in self.outline.layers)
 
   def _by_structure(self, model_name):
-    """Yields the networks whose layers are connected as those of the graph."""
+    """Yields the networks whose layers are connected like those of the graph."""
     if not self.outline.layers:
       return
     names = [name for (share, _), name in _shares(self._kernels())
              if _is_wanted(name, model_name)
-             and (model_name or share >= _LEAST_SHARE)][:_TRIED]
+             and (model_name or share >= _LEAST_SHARE)][:_MOST_TRIED]
     for name in names:
       yield from self._of_structure(name)
 
   def _of_structure(self, name):
+    """Yields the places in the graph where the layers of one network are."""
     for size, channels in self._inputs(name):
-      network = build(name, _ANY_CLASSES, size, channels)
+      network = build(name, _ANY_NUMBER_OF_CLASSES, size, channels)
       usual = networks.NETWORKS[name].num_classes
       heads = sorted(
           (layer for layer in self.outline.layers
@@ -257,7 +260,7 @@ class Finder:
     yield from firsts
 
   def _value_in(self, network):
-    """Returns the function that gives values of both graphs."""
+    """Returns the function that gives the value of a tensor of either graph."""
     session = tf.Session(graph=network.outline.graph)
 
     def value_of(tensor):
@@ -292,22 +295,23 @@ def _is_wanted(name, model_name):
 
 
 def _before_padding(tensor):
-  """Returns the images that a network pads before its first layer."""
+  """Returns the images, for the tensor that the first layer reads."""
   while tensor.op.type in _PADS:
     tensor = tensor.op.inputs[0]
   return tensor
 
 
 def _kernel_key(is_depthwise, shape):
-  """Returns what is equal for equal kernels of convolutions and matrix products."""
+  """Returns a key that is equal for a convolution and the same matrix product."""
   shape = tuple(map(int, shape))
   return ('depthwise', *shape) if is_depthwise else (math.prod(shape[:-1]), shape[-1])
 
 
 def _shares(kernels):
-  """Returns (share of its kernels in a graph, their number), name of each network.
+  """Returns ((share of its kernels in the graph, their number), name) of each network.
 
-  The likeliest comes first. Kernels that depend on the data do not count.
+  The largest share is first. Kernels whose shape depends on the number of classes or
+  on the image size do not count.
   """
   shares = []
   for name, stored in variables.load().items():

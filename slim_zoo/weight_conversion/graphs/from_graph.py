@@ -1,6 +1,8 @@
-"""A frozen graph or a SavedModel of a network of the zoo, back to a checkpoint.
+"""Converts a frozen graph or a SavedModel to a checkpoint of a network of the zoo.
 
-Its outputs are compared with those of the checkpoint's network on the same images.
+The steps: `reading` reads the graph, `finding` finds networks that fit, with `outline`
+and `matching`, and `pixels` recognizes the preprocessing. The checkpoint is that of the
+first network whose logits are those of the graph, on the same images.
 """
 
 import glob
@@ -24,12 +26,12 @@ def convert(source: str, target: str, is_saved_model: bool,
     source: a file of a GraphDef, or a SavedModel.
     target: the prefix of the checkpoint.
     is_saved_model: whether the source is a SavedModel.
-    model_name: a name of `catalog.networks.NETWORKS`; None: it is found.
+    model_name: a name of `catalog.networks.NETWORKS`: only this network; None: any.
     image_size: height and width of the images; None: the graph's, or the network's own.
 
   Raises:
-    UserError: the source cannot be read, is of no such network, or computes other
-      things than the checkpoint. Nothing is written then.
+    UserError: the source cannot be read, has no such network, or computes other
+      logits than the checkpoint. Nothing is written then.
   """
   read = reading.read(source, is_saved_model)
   finder = finding.Finder(read.graph, image_size)
@@ -45,39 +47,39 @@ def convert(source: str, target: str, is_saved_model: bool,
       f"images are read at '{found.images.name}', logits at '{found.logits.name}'",
       images_note]
   if ignored := finder.ignored(found):
-    lines.append(f'ignored, of no part of {found.model_name}:'
+    lines.append(f'ignored layers, no part of {found.model_name}:'
                  f' {diagnostics.some(ignored)}')
   return [*lines, f'check: {comparison}',
-          f"'{target}{run_card.OF_ONE_CHECKPOINT}' keeps the network, the size and the"
-          f' channels for later commands, with {family} preprocessing']
+          f"'{target}{run_card.OF_ONE_CHECKPOINT}' stores the network, the image size,"
+          f' the channels and {family} preprocessing for later commands']
 
 
 def _preprocessing(finder, found, usual):
   """Returns the preprocessing family of a network in a graph, and a line about it."""
   values = next((values for values in (
-      pixels.ends(images, found.size, found.channels)
+      pixels.black_and_white(images, found.size, found.channels)
       for images in finder.inputs(found)) if values is not None), None)
   if values is None:
-    return usual, (f'the graph does not show its preprocessing: {usual}, that of'
-                   f' {found.model_name}, is assumed')
+    return usual, (f'the graph does not show its preprocessing: {usual} is assumed, as'
+                   f' for {found.model_name}')
   family = pixels.family_of(values, usual)
   black, white = (', '.join(f'{value:.4g}' for value in dict.fromkeys(
       np.round(row, 4).tolist())) for row in values)
-  made = f'the graph makes {black} of black pixels and {white} of white ones'
+  made = f'the graph scales black pixels to {black} and white pixels to {white}'
   if family:
     return family, f'{made}, as {family} preprocessing does'
-  return usual, (f'warning: {made}, as no preprocessing here does: with {usual}'
-                 ' preprocessing the classes may be others')
+  return usual, (f'warning: {made}, as no preprocessing of this project does: later'
+                 f' commands use {usual} preprocessing, and may give wrong classes')
 
 
 def _first_equal(finder, source, model_name):
-  """Returns the first network found that computes what the graph does, and how near.
+  """Returns (the first `Found` whose logits are those of the graph, the comparison).
 
   Raises:
     UserError: there is none.
   """
   different = None
-  for found in finder.found(model_name):
+  for found in finder.candidates(model_name):
     comparison = _compare(finder, found)
     if comparison.same:
       return found, comparison
@@ -85,17 +87,17 @@ def _first_equal(finder, source, model_name):
   if different:
     found, comparison = different
     raise diagnostics.UserError(
-        f"'{source}' has the layers of {found.model_name}, but computes other things:"
+        f"'{source}' has the layers of {found.model_name}, but computes other logits:"
         f' {comparison}{_likely_reason(found)}')
-  wanted = f'is not of {model_name}' if model_name else 'is of an unknown network'
+  wanted = f'is no graph of {model_name}' if model_name else 'has an unknown network'
   nearest = finder.nearest()
   raise diagnostics.UserError(
-      f"'{source}' {wanted}{nearest and ': '}{nearest}; slim-zoo networks lists those"
-      ' that can be converted')
+      f"'{source}' {wanted}{nearest and ': '}{nearest}; slim-zoo networks lists the"
+      ' networks that can be converted')
 
 
 def _likely_reason(found):
-  """Returns the end of a message: why a graph may compute other things, or ''."""
+  """Returns the end of a message: why a graph may compute other logits, or ''."""
   operations = found.logits.graph.get_operations()
   for reason, is_it in (
       ('batch norm uses the statistics of each batch: freeze a graph for inference',
@@ -112,17 +114,17 @@ def _likely_reason(found):
 
 
 def _compare(finder, found) -> checking.Comparison:
-  """Compares the logits of both on the same images."""
+  """Compares the logits of the graph and of the new network on the same images."""
   family = networks.NETWORKS[found.model_name].preprocessing
   images = checking.images(max(found.size), found.channels, family == 'vgg')
   images = images[:, :found.size[0], :found.size[1]]
-  theirs = _run(finder, found, images)
+  expected = _run(finder, found, images)
   network = finding.build(
       found.model_name, found.num_classes, found.size, found.channels)
   with tf.Session(graph=network.outline.graph) as session:
     slim_networks.assign(session, network.variables(), found.values)
-    ours = session.run(network.logits, {network.images: images})
-  return checking.compare(ours.reshape(len(images), -1), theirs)
+    logits = session.run(network.logits, {network.images: images})
+  return checking.compare(logits.reshape(len(images), -1), expected)
 
 
 def _run(finder, found, images):
@@ -131,7 +133,7 @@ def _run(finder, found, images):
   logits = []
   with tf.Session(graph=finder.outline.graph) as session:
     for start in range(0, len(images), batch):
-      # A graph may have a batch of its own.
+      # A graph may have a fixed batch size: the last batch is filled with other images.
       indices = (start + np.arange(batch)) % len(images)
       feeds = {found.images: images[indices].astype(
           found.images.dtype.as_numpy_dtype)}

@@ -1,4 +1,4 @@
-"""Calls of functions replaced by their bodies, and conditions that are known decided.
+"""Inlines the functions of a GraphDef, and removes branches that are never taken.
 
 A SavedModel of TensorFlow 2 has its network in functions, which call each other.
 """
@@ -14,10 +14,10 @@ _CHOICES = {'If', 'StatelessIf'}
 
 
 def inline(graph_def: tf.GraphDef) -> None:
-  """Replaces calls by the nodes of their functions, until there are none.
+  """Replaces calls by the nodes of their functions, until no call is left.
 
-  Conditions on a constant call the function of their branch. Control inputs are
-  dropped: nothing is assigned where a network predicts.
+  A condition on a constant is a call of one of its branches. Control inputs are
+  dropped, because inference assigns nothing.
   """
   graph_editing.drop_control_inputs(graph_def)
   functions = {function.signature.name: function
@@ -43,7 +43,7 @@ def _called(node, functions, known):
 
 def _inline_all(graph_def, calls, functions):
   """Replaces the nodes in `calls` by the bodies of the functions."""
-  results = {}  # Of each call: the inputs that its outputs stand for.
+  results = {}  # By call: the inputs that replace its outputs.
   nodes = list(graph_def.node)
   kept = [node for node in nodes if node.name not in calls]
   added = []
@@ -57,26 +57,27 @@ def _inline_all(graph_def, calls, functions):
   new = tf.GraphDef()
   new.node.extend([*kept, *added])
 
-  def through(reference):
+  def without_calls(reference):
     name, index = graph_editing.output(reference)
     while name in results:
       reference = results[name][index]
       name, index = graph_editing.output(reference)
     return reference
 
-  graph_editing.rename_inputs(new, through)
+  graph_editing.rename_inputs(new, without_calls)
   del graph_def.node[:]
   graph_def.node.extend(new.node)
 
 
 def _body(scope, arguments, function, functions):
-  """Returns (nodes of a call, the inputs that its outputs stand for)."""
+  """Returns (the nodes of a call, the inputs that replace its outputs)."""
   argument_of = dict(zip(
       (argument.name for argument in function.signature.input_arg), arguments,
       strict=True))
   by_name = {node.name: node for node in function.node_def}
 
-  def outside(reference):
+  def in_graph(reference):
+    """Returns an input as the graph names it, for one as the function names it."""
     if reference in argument_of:
       return argument_of[reference]
     node, _, rest = reference.partition(':')
@@ -90,10 +91,10 @@ def _body(scope, arguments, function, functions):
     node.CopyFrom(inner)
     node.name = f'{scope}/{inner.name}'
     del node.input[:]
-    node.input.extend(outside(reference) for reference in inner.input
+    node.input.extend(in_graph(reference) for reference in inner.input
                       if not reference.startswith('^'))
     nodes.append(node)
-  return nodes, [outside(function.ret[result.name])
+  return nodes, [in_graph(function.ret[result.name])
                  for result in function.signature.output_arg]
 
 
@@ -118,7 +119,7 @@ def operation_definition(name: str):
 
 
 def decide_conditions(graph_def: tf.GraphDef) -> None:
-  """Takes out the branches of tf.cond of TensorFlow 1 that are never taken.
+  """Removes the branches of tf.cond of TensorFlow 1 that are never taken.
 
   A condition is known if it is a constant. The Merge of its branches passes on the
   value of the one that is taken.
@@ -153,7 +154,7 @@ def decide_conditions(graph_def: tf.GraphDef) -> None:
 
 
 def _pass_on(graph_def, node, taken):
-  """Makes a Switch an Identity of what it passes on to the branch that is taken."""
+  """Makes a Switch an Identity, which the branch that is taken reads."""
   node.op = 'Identity'
   del node.input[1:]
   if taken:
@@ -163,7 +164,7 @@ def _pass_on(graph_def, node, taken):
 
 
 def known_conditions(graph_def: tf.GraphDef) -> dict[str, bool]:
-  """Returns the values of constant truths, by the inputs that read them."""
+  """Returns the values of constant booleans, by the name that inputs read."""
   known = {}
   for node in inputs_first(graph_def):
     if node.op == 'Const' and node.attr['dtype'].type == tf.bool.as_datatype_enum:
@@ -176,7 +177,7 @@ def known_conditions(graph_def: tf.GraphDef) -> dict[str, bool]:
 
 
 def inputs_first(graph_def) -> Iterator[tf.NodeDef]:
-  """Yields each node after those that it reads, but for the way back of a loop."""
+  """Yields each node after its inputs, except where a loop goes back."""
   nodes, entered = graph_editing.nodes_by_name(graph_def), set()
   for root in graph_def.node:
     waiting = [(root, False)]

@@ -1,5 +1,7 @@
 """Compares the outline of a graph with that of a network, and reads its weights.
 
+In this module `own` is a part of the network, and `other` the part of the graph that it
+is compared with. A step is an operation with constants, such as a bias or batch norm.
 Folded batch norm becomes batch norm that changes nothing: gamma 1, mean 0, variance 1
 less epsilon, and the bias as beta.
 """
@@ -13,14 +15,14 @@ from slim_zoo.tf_compat import tf
 from slim_zoo.weight_conversion.graphs import outline
 from slim_zoo.weight_conversion.graphs.outline import Landmark, Value
 
-# What these read after the features: gamma, beta, mean, variance.
-_NORM = ('gamma', 'beta', 'moving_mean', 'moving_variance')
-# Sums that a network without a bias can hold: rounding errors of zeros.
-_NOTHING = 1e-6
+# The inputs of batch norm after the features.
+_NORM_INPUTS = ('gamma', 'beta', 'moving_mean', 'moving_variance')
+# A sum of a layer without a bias: the rounding error of zero.
+_LARGEST_ROUNDING_ERROR = 1e-6
 
 
 class DifferenceError(Exception):
-  """A graph is of another network; the text is the first difference."""
+  """The graph has another network; the text is the first difference."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +33,15 @@ class _Affine:
   shift: np.ndarray
 
   def then(self, other: '_Affine') -> '_Affine':
-    """Returns this one, and the other on its result."""
+    """Returns the composition: this function first, then the other."""
     return _Affine(self.scale * other.scale, self.shift * other.scale + other.shift)
 
   def without(self, last: '_Affine') -> '_Affine':
-    """Returns what `last` has to follow to give this one."""
+    """Returns the function that, with `last` after it, is this function."""
     return _Affine(self.scale / last.scale, (self.shift - last.shift) / last.scale)
 
 
-_SAME = _Affine(np.float64(1), np.float64(0))
+_IDENTITY = _Affine(np.float64(1), np.float64(0))
 
 
 class Matcher:
@@ -66,7 +68,7 @@ class Matcher:
       source_head: the same layer of the graph; their head signatures are equal.
 
     Raises:
-      DifferenceError: the graph is of another network.
+      DifferenceError: the graph has another network.
     """
     self._values = {}
     seen = set()
@@ -90,19 +92,19 @@ class Matcher:
   def _compare(self, own: Value, other: Value):
     """Reads the weights of one landmark, and of what follows it."""
     if (own.landmark is None) != (other.landmark is None):
-      raise DifferenceError('other features are read')
+      raise DifferenceError('one reads images, the other features')
     if own.landmark is None:
       return
     is_layer = own.landmark.kernel is not None
     if is_layer != (other.landmark.kernel is not None):
-      raise DifferenceError(f'{own.landmark.operation.name} is another operation')
+      raise DifferenceError(f'{own.landmark.operation.name} has another type')
     if is_layer:
       self._read_layer(own, other)
     standalone = self._standalone(self._network, own, int(is_layer))
     others = self._standalone(self._source, other, int(is_layer))
     if len(standalone) != len(others):
       raise DifferenceError(
-          f'after {own.landmark.operation.name} the batch norm is another')
+          f'after {own.landmark.operation.name} the batch norm is different')
     for group, other_group in zip(standalone, others, strict=True):
       self._read_group(group, other_group)
 
@@ -152,7 +154,7 @@ class Matcher:
         variable_of, self._network.fixed_inputs(step)) if name]
 
   def _copy(self, steps, other_steps) -> bool:
-    """Copies biases and batch norm, if both graphs have them in the same form."""
+    """Copies biases and batch norm if both have the same form; returns whether."""
     own = [step for step in steps if self._variables(step)]
     others = [step for step in other_steps if step.type in outline.BATCH_NORMS or any(
         np.prod(tensor.shape.as_list()) > 1
@@ -184,7 +186,7 @@ class Matcher:
     """Returns the values of a batch norm; None if the network has no gamma for them."""
     values, found = {}, {}
     for key, own, other in zip(
-        _NORM, step.inputs[1:5], other_step.inputs[1:5], strict=True):
+        _NORM_INPUTS, step.inputs[1:5], other_step.inputs[1:5], strict=True):
       name, values[key] = variable_of(own), self._value_of(other)
       if name:
         found[name] = values[key]
@@ -197,7 +199,7 @@ class Matcher:
     return found
 
   def _read_group(self, group, other_group):
-    """Reads batch norm that no layer is in front of."""
+    """Reads batch norm that is not directly after a layer."""
     if self._copy(group, other_group):
       return
     affine = self._affine(self._source, other_group).without(
@@ -210,7 +212,7 @@ class Matcher:
                    np.broadcast_to(affine.shift, shape))
 
   def _set_shift(self, own, steps, shift):
-    """Writes what a layer adds, [channels], into its batch norm or its biases."""
+    """Sets the batch norm or the biases of a layer that adds `shift`, [channels]."""
     with_variables = [step for step in steps if self._variables(step)]
     norms = [step for step in with_variables if step.type in outline.BATCH_NORMS]
     biases = [step for step in with_variables if step not in norms]
@@ -219,34 +221,34 @@ class Matcher:
       self._set(name, np.zeros_like(shift) if norms else shift)
     if norms:
       self._set_norm(norms[0], np.ones_like(shift), shift)
-    elif not biases and np.abs(shift).max() > _NOTHING:
+    elif not biases and np.abs(shift).max() > _LARGEST_ROUNDING_ERROR:
       raise DifferenceError(
           f'{own.landmark.operation.name} has no biases in the network')
 
   def _set_norm(self, step, gamma, beta):
-    """Writes batch norm of this scale and shift, each [channels]."""
-    rest = np.float32(1) - np.float32(step.get_attr('epsilon'))
+    """Sets batch norm that scales by gamma and adds beta, each [channels]."""
+    variance = np.float32(1) - np.float32(step.get_attr('epsilon'))
     for tensor, value in zip(step.inputs[1:5], (
-        gamma, beta, np.zeros_like(beta), np.full_like(beta, rest)), strict=True):
+        gamma, beta, np.zeros_like(beta), np.full_like(beta, variance)), strict=True):
       name = variable_of(tensor)
       if name:
         self._set(name, value)
 
   def _set(self, name, value):
-    """Keeps a value that was not found before, or is the same as before."""
+    """Sets a variable; one that is read twice must have the same value."""
     value = np.asarray(value, np.float32)
     known = self._values.setdefault(name, value)
     if known.shape != value.shape or not np.allclose(known, value, 1e-3, 1e-5):
       raise DifferenceError(f'{name} has two values')
 
   def _affine(self, graph_outline, steps) -> _Affine:
-    """Returns what sums and products with constants do in all."""
-    affine = _SAME
+    """Returns the function of several sums and products with constants."""
+    affine = _IDENTITY
     for step in steps:
-      affine = affine.then(self._one(graph_outline, step))
+      affine = affine.then(self._affine_of_step(graph_outline, step))
     return affine
 
-  def _one(self, graph_outline, step):
+  def _affine_of_step(self, graph_outline, step):
     if step.type in outline.BATCH_NORMS:
       gamma, beta, mean, variance = (
           self._value_of(tensor).astype(np.float64) for tensor in step.inputs[1:5])
@@ -258,7 +260,7 @@ class Matcher:
       raise DifferenceError(f'{step.name} has a value for each position')
     value = value.reshape(()) if value.size == 1 else value.reshape(-1)
     is_first = tensor is step.inputs[0]
-    one, zero = np.float64(1), np.float64(0)
+    one, zero = _IDENTITY.scale, _IDENTITY.shift
     if step.type in ('Mul', 'RealDiv'):
       if step.type == 'RealDiv' and is_first:
         raise DifferenceError(f'{step.name} divides by features')

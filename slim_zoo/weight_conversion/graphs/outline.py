@@ -1,9 +1,8 @@
 """The layers of a graph and how they are connected, to compare two graphs.
 
-Names are not used. Between two layers only the operations matter that tell networks
-apart or hold weights: sums, products and concatenations of features, and sums and
-products with constants (biases, batch norm in every form). Activations, pools, paddings
-and changes of the shape are passed.
+Names are not used. Between two layers two kinds of operations count: sums, products and
+concatenations of features, and sums and products with constants (biases, batch norm in
+every form). Activations, pools, paddings and changes of the shape do not count.
 """
 
 import dataclasses
@@ -20,7 +19,7 @@ _MERGES = {'Mul', 'ConcatV2', 'Concat', 'Sub', 'RealDiv', 'Maximum', 'Minimum', 
 # Their inputs can be in any order.
 _COMMUTATIVE = {'Mul', *_SUMS}
 STEPS = {'BiasAdd', 'Add', 'AddV2', 'Sub', 'Mul', 'RealDiv'}
-# What is between a layer and its batch norm without a change of the values.
+# Operations between a layer and its batch norm that do not change the values.
 _TRANSPARENT = {'Identity', 'Reshape', 'Squeeze', 'ExpandDims', 'BatchToSpaceND',
                 'StopGradient', 'PreventGradient', 'Snapshot', 'CheckNumerics',
                 'EnsureShape'}
@@ -52,7 +51,7 @@ class Landmark:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value:
-  """What a tensor holds: the output of a landmark, changed by constants.
+  """The content of a tensor: the output of a landmark, changed by constants.
 
   Attributes:
     tensor: in the graph.
@@ -101,7 +100,7 @@ class Outline:
     return [tensor for tensor in operation.inputs if self.is_fixed(tensor)]
 
   def _add(self, operation):
-    """Finds out what the outputs of an operation hold."""
+    """Adds the outputs of an operation."""
     inputs = list(operation.inputs)
     read = [self.values[tensor.name] for tensor in inputs if tensor.name in self.values]
     if not read:
@@ -114,7 +113,7 @@ class Outline:
         self.values[tensor.name] = dataclasses.replace(value, tensor=tensor)
 
   def _add_constant(self, operation, inputs):
-    """Sorts an operation that reads no images, or is where they come from."""
+    """Adds an operation that reads no images: of weights, of shapes, or the images."""
     if operation.type in ('Const', *_VARIABLES) or (
         inputs and all(self.is_fixed(tensor) for tensor in inputs)
         and operation.type != 'PlaceholderWithDefault'
@@ -128,7 +127,7 @@ class Outline:
         self.values[tensor.name] = Value(tensor, None)
 
   def _output(self, operation, inputs, read):
-    """Returns the `Value` of an operation that reads `read`, its tensor aside."""
+    """Returns the `Value` of an operation; the caller sets its tensor."""
     first, kind = read[0], operation.type
     if kind in LAYERS and self.is_fixed(inputs[LAYERS[kind]]):
       return Value(first.tensor, self._layer(operation, first, inputs[LAYERS[kind]]))
@@ -172,7 +171,7 @@ class Outline:
     return Landmark(operation, tuple(read), None, signature, signature)
 
   def logits(self, head: Landmark) -> tf.Tensor:
-    """Returns the last tensor that is the output of a layer and constants alone."""
+    """Returns the last tensor between a layer and the activation after it."""
     return next(value.tensor for value in reversed(self.values.values())
                 if value.landmark is head and len(value.groups) == 1)
 

@@ -1,4 +1,4 @@
-"""The preprocessing inside a graph: which values it makes of pixels."""
+"""Recognizes the preprocessing in a graph by the values of black and white pixels."""
 
 import numpy as np
 
@@ -7,25 +7,26 @@ from slim_zoo.preprocessing import vgg_preprocessing
 from slim_zoo.tf_compat import tf
 
 _PLACEHOLDERS = ('Placeholder', 'PlaceholderWithDefault')
-# Values of black and white pixels; vgg subtracts the mean colour.
-_ENDS = {'inception': (-1.0, 1.0), 'lenet': (-1.0, 127 / 128)}
-# It makes the mean of each image 0, and so each image of one colour.
+# Values of black and white pixels, by family; vgg subtracts the mean colour.
+_BLACK_AND_WHITE = {'inception': (-1.0, 1.0), 'lenet': (-1.0, 127 / 128)}
+# This family makes the mean of each image 0, and so each image of one colour.
 _STANDARDIZED = 'cifarnet'
-# Of the distance between black and white.
-_NEAR = 1e-3
+# Allowed difference, as a share of the distance between black and white.
+_TOLERANCE = 1e-3
 
 
-def ends(images: tf.Tensor, size: tuple[int, int],
-         channels: int) -> np.ndarray | None:
-  """Returns the values that a graph makes of black and of white images.
+def black_and_white(images: tf.Tensor, size: tuple[int, int],
+                    channels: int) -> np.ndarray | None:
+  """Returns the values that a graph computes from black and from white pixels.
 
   Args:
-    images: what the first layer of its network reads.
+    images: the tensor that the first layer of its network reads.
     size: height and width of the images.
     channels: of the images.
 
   Returns:
-    float32 [2, channels]; None for a graph without preprocessing, or of files.
+    float32 [2, channels], black first; None for a graph without preprocessing, or one
+    that reads files.
   """
   placeholders = _placeholders(images)
   if len(placeholders) != 1 or placeholders[0] is images:
@@ -61,7 +62,7 @@ def _placeholders(images):
 
 
 def family_of(values: np.ndarray, usual: str) -> str | None:
-  """Returns the preprocessing family of the values of `ends`, or None.
+  """Returns the preprocessing family of values of `black_and_white`, or None.
 
   Args:
     values: float32 [2, channels].
@@ -74,13 +75,13 @@ def family_of(values: np.ndarray, usual: str) -> str | None:
       key=lambda family: family != usual)
   return next((family for family in families if np.allclose(
       values, _expected(family, values.shape[1]),
-      atol=_NEAR * np.abs(values[1] - values[0]).max())), None)
+      atol=_TOLERANCE * np.abs(values[1] - values[0]).max())), None)
 
 
 def _expected(family, channels):
-  """Returns float32 [2, channels] of a family."""
-  if family in _ENDS:
-    return np.repeat(np.float32(_ENDS[family])[:, np.newaxis], channels, 1)
+  """Returns the values of a family for black and white pixels, as `black_and_white`."""
+  if family in _BLACK_AND_WHITE:
+    return np.repeat(np.float32(_BLACK_AND_WHITE[family])[:, np.newaxis], channels, 1)
   with tf.Graph().as_default(), tf.Session() as session:
     mean = session.run(vgg_preprocessing.add_mean(tf.zeros([channels])))
   return np.stack([-mean, 255 - mean])

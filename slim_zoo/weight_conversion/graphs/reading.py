@@ -1,7 +1,7 @@
-"""Files of graphs, read into graphs whose weights are constants.
+"""Reads frozen graphs and SavedModels into graphs whose weights are constants.
 
-Frozen graphs (.pb, .pbtxt), and SavedModels of TensorFlow 1 and 2. Functions become
-their bodies. Switches between training and inference, such as `is_training` and
+Frozen graphs are .pb and .pbtxt; SavedModels are of TensorFlow 1 or 2. Functions are
+inlined. Switches between training and inference, such as `is_training` and
 `keep_prob`, are set to inference.
 """
 
@@ -30,7 +30,7 @@ class Source:
 
   Attributes:
     graph: with constants in place of variables.
-    notes: lines about what was changed to read it.
+    notes: lines about the changes, such as switches that were set.
   """
 
   graph: tf.Graph
@@ -62,7 +62,7 @@ def read(path: str, is_saved_model: bool) -> Source:
 
 
 def reason_of(error: Exception) -> str:
-  """Returns the first line of TensorFlow's message that says what is wrong."""
+  """Returns the first line of TensorFlow's message that gives the reason."""
   lines = [line.strip() for line in str(error).splitlines()]
   return next((line for line in lines if line and not line.startswith(
       ('Graph execution error', 'Detected at', 'Node:'))), type(error).__name__)
@@ -150,11 +150,11 @@ def _tags(folder):
 
 
 def _values(graph, session):
-  """Returns the values of the variables that have one, by their names."""
+  """Returns the values of the variables that are initialized, by name."""
   operations = [operation for operation in graph.get_operations()
                 if operation.type in (_HANDLE, _REFERENCE)]
   with graph.as_default():
-    there = session.run([
+    initialized = session.run([
         tf.raw_ops.VarIsInitializedOp(resource=operation.outputs[0])
         if operation.type == _HANDLE else
         tf.is_variable_initialized(operation.outputs[0]) for operation in operations])
@@ -162,12 +162,13 @@ def _values(graph, session):
         tf.raw_ops.ReadVariableOp(resource=operation.outputs[0],
                                   dtype=operation.get_attr('dtype'))
         if operation.type == _HANDLE else operation.outputs[0])
-            for operation, is_there in zip(operations, there, strict=True) if is_there}
+            for operation, has_value in zip(operations, initialized, strict=True)
+            if has_value}
     return session.run(read)
 
 
 def _prepare(graph_def) -> list[str]:
-  """Changes a graph to what inference computes; returns lines about it."""
+  """Leaves the operations of inference in a graph; returns lines about the changes."""
   notes = _set_switches(graph_def)
   functions.inline(graph_def)
   graph_editing.drop_places(graph_def)
@@ -175,13 +176,13 @@ def _prepare(graph_def) -> list[str]:
   _read_constants(graph_def)
   unknown = _drop(graph_def)
   if unknown:
-    notes.append('left out, as TensorFlow has no such operations:'
+    notes.append('left out, because TensorFlow does not know these operations:'
                  f' {diagnostics.some(unknown)}')
   return notes
 
 
 def _read_constants(graph_def):
-  """Makes those that read a variable's handle read the constant in its place."""
+  """Replaces reads of variables by reads of the constants that replaced them."""
   types = {node.name: node.attr['dtype'] for node in graph_def.node
            if node.op == 'Const'}
   for node in functions.inputs_first(graph_def):
@@ -225,7 +226,7 @@ def _switch(node, nodes):
 
 
 def _drop(graph_def) -> list[str]:
-  """Removes what cannot be imported, and all that depends on it.
+  """Removes operations that cannot be imported, and those that depend on them.
 
   Returns:
     The names of the operations that TensorFlow does not know.
