@@ -31,11 +31,12 @@ _NOTES = """Intervals are of 95%. Crops of the same photograph are similar. So t
 first table compares kinds of computation; it does not measure the accuracy on other
 photographs."""
 
-flags.DEFINE_list('weights', [], 'Published 8-bit files, each with a name of `slim-zoo'
-                  ' weights --list` and .tflite.')
+flags.DEFINE_list('weights', [], 'Published 8-bit files: NAME.tflite, with a NAME of'
+                  ' `slim-zoo weights --list`.')
 path_flags.DEFINE_path('photographs', None,
-                       'CSV file of file,class[;class]: photographs beside it, and the'
-                       ' numbers of the right classes, with the background as 0.')
+                       'CSV file of lines FILE,CLASS[;CLASS]: a photograph in the same'
+                       ' folder, and the numbers of its right classes; 0 is the'
+                       ' background.')
 flags.DEFINE_integer('crops', 50, 'Crops of each photograph.', lower_bound=1)
 path_flags.DEFINE_path('dataset_dir', None, 'Folder of the digits data set.')
 flags.DEFINE_integer('steps', 800, 'Training steps.', lower_bound=1)
@@ -121,8 +122,10 @@ def report(runs: paired_runs.Runs, shown: list[dict], trained: list[dict]) -> st
       '## Photographs',
       f'Top-1 accuracy in percent on {FLAGS.crops} crops of each photograph, each of at'
       ' least 30% of its area. The photographs are not those of ImageNet, so the'
-      ' published figure cannot be compared with the others. `slim-zoo convert-weights'
-      ' --from=tflite` made the checkpoints.',
+      ' published figure cannot be compared with the others; it is that of the float32'
+      ' network if none is published for 8 bits. `slim-zoo convert-weights'
+      ' --from=tflite` made the checkpoints. *Rounded* means that the graph of the'
+      ' checkpoint rounds to 8 bits as in quantization-aware training.',
       photographs_table(runs, shown),
       '## Fine-tuning',
       f'{network} is trained for {FLAGS.steps} steps on the 1,442 training images of'

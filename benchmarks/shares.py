@@ -40,10 +40,11 @@ def lost(before: str, after: str) -> tuple[float, float, float]:
   pairs = list(zip(before, after, strict=True))
   worse, better = pairs.count(('1', '0')), pairs.count(('0', '1'))
   total = len(pairs) + 2
-  worse_, better_ = worse + 0.5, better + 0.5
-  centre = (worse_ - better_) / total
+  adjusted_worse, adjusted_better = worse + 0.5, better + 0.5
+  difference = adjusted_worse - adjusted_better
+  centre = difference / total
   half = _DEVIATIONS / total * math.sqrt(
-      worse_ + better_ - (worse_ - better_) ** 2 / total)
+      adjusted_worse + adjusted_better - difference ** 2 / total)
   return (worse - better) / len(pairs), centre - half, centre + half
 
 

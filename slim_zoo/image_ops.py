@@ -1,7 +1,7 @@
 """Bilinear sampling of images at points between their pixels.
 
-    inverse_warp     each pixel of the output is read where a flow points
-    sample_bilinear  each pixel of the output is read at a given position
+    inverse_warp     samples at the pixel's own position plus a flow
+    sample_bilinear  samples at given positions
 
 Both are differentiable in the images and in the flow or positions (Jaderberg et al.
 2015, Spatial transformer networks, arXiv 1506.02025).
@@ -122,7 +122,7 @@ def _sample(images, x, y, padding):
 
 
 def _between(pixels, first, step, share):
-  """Returns the values a share of the way from each first pixel to the one behind it.
+  """Returns values between two pixels: (1 - share) * first + share * the one after it.
 
   A gather from a list of pixels takes less time than gather_nd from images.
   """
@@ -134,7 +134,7 @@ def _cells(positions, size, is_mirrored):
   """Returns the pixel before each position along an axis, and the distance to it."""
   end = tf.cast(size - 1, positions.dtype)
   if is_mirrored:
-    # A period is a way forth and back; an axis of one pixel has none.
+    # A period goes to the last pixel and back; an axis of one pixel has none.
     period = tf.maximum(2 * end, 1)
     positions = end - tf.abs(tf.math.floormod(positions, period) - end)
   positions = tf.clip_by_value(positions, 0, end)

@@ -284,7 +284,7 @@ def test_missing_packages_are_named(monkeypatch):
   with pytest.raises(diagnostics.UserError, match='needs onnx, not installed here'):
     to_onnx.check_installed()
   monkeypatch.setattr(to_keras.importlib.metadata, 'version', lambda name: '2.15.0')
-  with pytest.raises(diagnostics.UserError, match='needs Keras 3, here is Keras 2'):
+  with pytest.raises(diagnostics.UserError, match='needs Keras 3, and Keras 2'):
     to_keras.check_installed()
 
 

@@ -1,8 +1,8 @@
 """Measures real weights on photographs or in a fine-tuning, see `benchmarks.peers`.
 
-The task has 'what', 'network' and 'weights', an 8-bit file.
-For photographs it has also 'photographs', the CSV file, and 'crops'; for a fine-tuning
-'dataset_dir', 'steps' and 'seed'.
+The task has 'what', 'network' and 'weights', an 8-bit file. For photographs it also has
+'photographs', the CSV file, and 'crops'; for a fine-tuning 'dataset_dir', 'steps' and
+'seed'.
 """
 
 import csv
@@ -67,7 +67,7 @@ def _bits(flags):
 
 
 def on_photographs(task) -> dict[str, str]:
-  """Returns one character for each crop, 1 if its top-1 is right, by kind of answer."""
+  """Returns a character for each crop, 1 if its top-1 is right, by kind of answer."""
   with tempfile.TemporaryDirectory() as folder:
     prefix = os.path.join(folder, 'model.ckpt')
     from_tflite.convert(task['network'], task['weights'], prefix)
@@ -89,7 +89,7 @@ def on_photographs(task) -> dict[str, str]:
 
 
 def fine_tuned(task) -> dict[str, str]:
-  """Returns one character for each test image, 1 if its top-1 is right, likewise."""
+  """Returns a character for each test image, 1 if its top-1 is right, likewise."""
   with tempfile.TemporaryDirectory() as folder:
     prefix = os.path.join(folder, 'model.ckpt')
     from_tflite.convert(task['network'], task['weights'], prefix)

@@ -13,16 +13,16 @@ _LAYERS = 6
 
 def restore_fn(checkpoint_path: str, new_scopes: Sequence[str] = (),
                variables: Sequence | None = None) -> Callable:
-  """Returns init_fn(session), which restores a backbone and says what it leaves out.
+  """Returns init_fn(session), which restores a backbone.
 
-  It prints the number of restored variables, and those of the checkpoint that have no
-  layer in the graph, to stderr. Layers behind the backbone are initialized before, by
-  tf.global_variables_initializer; slim.learning.train calls the init_fn behind it.
+  It prints to stderr the number of restored variables, and the layers of the checkpoint
+  that the graph does not have. tf.global_variables_initializer must run before it;
+  slim.learning.train does so.
 
   Args:
     checkpoint_path: a checkpoint, a folder of them, or 'published:NAME'.
     new_scopes: scopes of layers that are not in the checkpoint, such as ['FCN'].
-    variables: the variables to restore; all model variables if None.
+    variables: the variables to restore; None: all model variables.
 
   Raises:
     UserError: there is no checkpoint, it lacks a variable of the backbone, has one in

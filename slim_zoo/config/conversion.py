@@ -165,7 +165,7 @@ class ConvertedWeights(Group):
       False, 'Print the networks that can be converted, and the reasons for those that'
       ' cannot.')
   format: str = option(
-      'text', 'Of --list; markdown is the table of the documentation.',
+      'text', 'Format of --list; markdown prints the table of the documentation.',
       choices=('text', 'markdown'))
   num_classes: int | None = option(
       None, 'Number of classes of the weights of Keras or PyTorch, if the file does not'

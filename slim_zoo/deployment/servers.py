@@ -19,8 +19,9 @@ from slim_zoo.tf_compat import tf
 _SLURM_PORTS, _SLURM_PORT_COUNT = 20000, 10000
 # A worker that is away when the chief has ended the job gets so many seconds to return.
 _SECONDS_FOR_THE_LAST = 30.0
-# In place of the number of a worker: the chief has failed. The other workers read why
-# from a parameter server, and get so many seconds for it: they may build their graph.
+# Sent in place of the number of a worker: the chief has failed. The other workers read
+# the reason from a parameter server. They have so many seconds for it, because they may
+# still build their graph.
 _CHIEF_HAS_FAILED = -1
 _SECONDS_AFTER_FAILURE = 120.0
 _QUEUE = 'slim_zoo_ended_workers'

@@ -1,4 +1,4 @@
-"""Keras 3 models (.keras) of standard layers, built from the frozen graph."""
+"""Writes Keras 3 models (.keras) of standard layers from the frozen graph."""
 
 import importlib.metadata
 import json
@@ -37,9 +37,9 @@ def check_installed() -> None:
   except importlib.metadata.PackageNotFoundError:
     version = ''
   if not version or int(version.split('.')[0]) < 3:
-    found = f'Keras {version}' if version else 'none'
+    found = f'Keras {version}' if version else 'no Keras'
     raise diagnostics.UserError(
-        f'--format=keras needs Keras 3, here is {found}: python -m pip install'
+        f'--format=keras needs Keras 3, and {found} is installed: python -m pip install'
         ' "keras>=3,<4"')
 
 
@@ -141,7 +141,7 @@ def request_of(plan: Plan, name: str, folder: str) -> str:
 
 
 def write_card(path: str, trained: TrainedNetwork) -> None:
-  """Writes what users of the model `path` need to know beside it, as PATH.md."""
+  """Writes PATH.md beside the model `path`: its network, input, crop and output."""
   family = networks.preprocessing_family(trained.preprocessing_name)
   size, name = trained.image_size, os.path.basename(path)
   atomic.write_text(f'{path}.md', f"""# {name}

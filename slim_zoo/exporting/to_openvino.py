@@ -15,7 +15,7 @@ _WRITER = os.path.abspath(openvino_writer.__file__)
 
 
 def check_installed(python: str) -> None:
-  """Raises UserError unless what writes and runs the format is installed.
+  """Raises UserError if a package that writes or runs the format is missing.
 
   Args:
     python: the interpreter that has OpenVINO; '' is this one.
@@ -31,7 +31,7 @@ def check_installed(python: str) -> None:
 
 def write(path: str, trained: TrainedNetwork, network: InferenceGraph, python: str = ''
           ) -> None:
-  """Writes a folder with model.xml and model.bin: those of `to_onnx.write`.
+  """Writes a folder with model.xml and model.bin, from the model of `to_onnx.write`.
 
   Args:
     path: of the folder.

@@ -1,7 +1,7 @@
-"""Source of PyTorch with its weights, written from the frozen graph.
+"""Writes PyTorch source and its weights from the frozen graph.
 
 The folder has three files: the source, which needs torch and safetensors only; the
-weights, in the format safetensors; and a text that says how images become inputs.
+weights, in the format safetensors; and README.md, which describes input and output.
 """
 
 import importlib.util
@@ -24,6 +24,7 @@ from slim_zoo.tf_compat import tf
 
 SOURCE, WEIGHTS, CARD = 'model.py', 'model.safetensors', 'README.md'
 _NEEDED = ('torch', 'safetensors')
+# By dtype: the name in safetensors, and the bytes of a number.
 _KINDS = {'float32': ('F32', 4), 'int64': ('I64', 8)}
 _CROPS = {
     'inception': 'Take the central 87.5% of the photograph, resize it bilinearly.',
@@ -55,7 +56,7 @@ _CARD = '''# {name} for PyTorch
 
 
 def why_not_run(python: str) -> str:
-  """Returns why no export can be run here, with the remedy; '' if it can.
+  """Returns why exports cannot be checked here, with the remedy; '' if they can.
 
   Args:
     python: the interpreter to run it in; '' is this one.
@@ -77,13 +78,13 @@ def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:
     network: of `trained`, frozen, but not folded.
 
   Raises:
-    UserError: the network cannot be translated, or is one of 8 bits.
+    UserError: the network cannot be translated, or the checkpoint is quantized.
   """
   if trained.quantized is not None:
     raise diagnostics.UserError(
-        '--format=torch has no 8-bit values, and the checkpoint is a quantized one: use'
-        ' --format=onnx or --format=tflite_int8, or export it in float32 by'
-        ' --noquantize')
+        f"'{trained.checkpoint}' is a quantized checkpoint, and --format=torch has no"
+        ' 8-bit values: use --format=onnx or --format=tflite_int8, or export it in'
+        ' float32 by --noquantize')
   source = translated(network.images, network.logits, trained.model_name)
   family = networks.preprocessing_family(trained.preprocessing_name)
   facts = {
@@ -134,7 +135,7 @@ def write_weights(file, source: classes.Source, metadata: dict[str, str]) -> Non
 
 
 def _means(channels):
-  """Returns what the preprocessing of VGG subtracts from each channel."""
+  """Returns the mean of each channel, which the preprocessing of VGG subtracts."""
   with tf.Graph().as_default(), tf.Session() as session:
     return session.run(vgg_preprocessing.add_mean(
         tf.zeros([1, 1, 1, channels]))).ravel().tolist()

@@ -23,10 +23,10 @@ def write(file: BinaryIO, kinds: Mapping[str, tuple[str, int]],
 
   Args:
     file: to write to.
-    kinds: by name, the format's name of the type, such as 'F32', and its bytes.
+    kinds: by name of a tensor: (type in the format, such as 'F32', bytes of a number).
     shapes: by the same names, in the order of the values.
-    values: the tensors.
-    metadata: any texts by name.
+    values: the tensors, of these shapes and types.
+    metadata: texts by name, such as the source.
   """
   header, place = {METADATA: dict(metadata)}, 0
   for name, shape in shapes.items():

@@ -32,8 +32,8 @@ _MAY_DIFFER = frozenset({
 
 # Of the variables by which workers and parameter servers keep together.
 _STATE_DEVICE = '/job:ps/task:0/device:CPU:0'
-# In place of whether the run is finished: the chief of all-reduce workers has failed.
-# It waits so long for the others, to tell them.
+# The chief of all-reduce workers sends it in place of whether the run is finished, if
+# it has failed. It waits so many seconds for the others, to tell them.
 _HAS_FAILED = 2
 _SECONDS_TO_MEET_AFTER_FAILURE = 10
 
@@ -203,7 +203,7 @@ def end(config: TrainConfig, server) -> None:
 def fail(config: TrainConfig, server, error: Exception) -> None:
   """Tells the other processes that the chief has failed, so that they end, too.
 
-  All-reduce workers notice it without a word.
+  All-reduce workers need no message: their connections to the chief end.
 
   Args:
     config: of the run.

@@ -80,8 +80,8 @@ class TrainingLoop:
       writer: of the summaries; None in a process that writes none.
 
     Raises:
-      Exception: what ended the run without saving its weights. What ended it after
-        that is `callbacks.failure`.
+      Exception: the run ended without saving its weights. A failure after which they
+        were saved is `callbacks.failure`.
     """
     self._sessions = opened
     # Synchronous replicas need a thread beside the steps, even in one process.

@@ -18,7 +18,7 @@ class LoopOptions:
     save_summaries_secs: seconds between summaries; 0: none. The curves are written
       after the first step of this process and after its last one, too.
     save_interval_secs: seconds between checkpoints; 0: only at the end.
-    images_per_step: that are read while the global step rises by one.
+    images_per_step: images that are read while the global step rises by one.
     place: where the sessions are, and whether this process is the chief.
     memory_options: the options of the run by name. A message about too little memory
       names the options that reduce it.

@@ -1,4 +1,4 @@
-"""What a run tells of its steps: progress lines, curves, and skipped images."""
+"""Reports the steps of a run: progress lines, curves, and skipped images."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from slim_zoo.training.loop_options import LoopOptions
 
 
 class StepReport:
-  """Prints and writes what a run tells of its steps.
+  """Prints progress lines and skipped images, and writes curves and summaries.
 
   Args:
     options: of the loop.
     images: the input pipeline.
-    curve_tags: the names of the numbers that every step gives.
+    curve_tags: the names of the curves, in the order of `write_curves`.
 
   Attributes:
     interval: sums over the steps since the last progress line.
@@ -65,7 +65,7 @@ class StepReport:
     print(line, flush=True)
 
   def write_curves(self, step: int, curves: Sequence[float]) -> None:
-    """Writes the numbers of a step, unless it has summaries already."""
+    """Writes the curves of a step, unless it has summaries already."""
     if self._writer is None or self._summarized == step:
       return
     self._summarized = step

@@ -1,4 +1,4 @@
-"""A whole run of the training loop: what it needs around it, and what it answers."""
+"""Runs the training loop as a whole: signals, sessions, summaries, final errors."""
 
 import contextlib
 from collections.abc import Sequence
@@ -33,7 +33,8 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     The loop, see its attributes.
 
   Raises:
-    UserError: what ended the run early; the message names the last checkpoint.
+    UserError: the run ended early; the message names the reason and the last
+      checkpoint.
     Exception: another failure, after the weights were saved if they are sound.
   """
   place, team, agreement = options.place, team or Team(), training_graph.agreement
@@ -62,7 +63,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
     try:
       with _summary_writer(options) as writer:
         loop.train(opened, writer)
-    # What fails later, such as saving to the disk that is full, is not the cause.
+    # A later failure, such as saving to a full disk, is not the cause.
     except Exception as error:
       if (loop.callbacks.failure is None and loop.step is None
           and isinstance(error, diagnostics.UserError)):
@@ -85,7 +86,7 @@ def run(training_graph: graph.TrainingGraph, options: LoopOptions,
 
 
 def _watch(options, team, agreement):
-  """Returns what watches the steps, which may wait for other processes."""
+  """Returns the watch of the steps, which may wait for other processes."""
   place, inputs = options.place, options.input_servers
   if agreement is not None:
     return step_watch.StepWatch(

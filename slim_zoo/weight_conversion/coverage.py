@@ -1,4 +1,4 @@
-"""Table of the networks whose weights convert, and of the reasons for the others."""
+"""Table of the networks that can be converted, with the reasons for the others."""
 
 from slim_zoo.catalog import networks
 from slim_zoo.weight_conversion import layers, pairs

@@ -41,7 +41,7 @@ def weights(operation: tf.Operation) -> np.ndarray:
 
 
 def convolution(plan: Plan, operation: tf.Operation) -> str:
-  """Translates a convolution. The depth of the weights says the number of groups."""
+  """Translates a convolution; the depth of the weights gives the number of groups."""
   axes, kernel = spatial(operation), weights(operation)
   *window, depth, outputs = kernel.shape
   inputs, padding = padded(plan, operation)
@@ -60,7 +60,7 @@ def convolution(plan: Plan, operation: tf.Operation) -> str:
 
 
 def padded(plan: Plan, operation: tf.Operation) -> tuple[str, str]:
-  """Returns (what a convolution reads, its padding in Keras)."""
+  """Returns (the name of the layer that a convolution reads, its padding in Keras)."""
   inputs, padding = plan.value(operation.inputs[0]), operation.get_attr('padding')
   if padding != b'EXPLICIT':
     return inputs, padding.decode().lower()
@@ -114,7 +114,7 @@ def local_response_norm(plan: Plan, operation: tf.Operation) -> str:
 
 
 def _bias(plan, layer):
-  """Returns [the bias that is added to a layer], or []; remembers who added it.
+  """Returns [the bias that is added to a layer], or []; marks its sum as absorbed.
 
   Nothing but changes of the shape may be between the two.
   """

@@ -16,7 +16,7 @@ from slim_zoo.exporting.onnx_graph.translation import name_of
 from slim_zoo.tf_compat import tf
 
 Function = Callable[[Plan, tf.Operation], str]
-# They have a layer of their own, which users of the model name.
+# Names of layers that users of the model may ask for.
 LOGITS, PROBABILITIES = 'logits', 'probabilities'
 
 
@@ -98,7 +98,7 @@ def _difference(plan, operation):
 
 
 def _product(plan, operation):
-  """Also takes the constant that is added to the product."""
+  """Translates a product, with the constant that is added to it."""
   found = _constant(operation)
   if found is None:
     return _by_pair('Multiply')(plan, operation)
@@ -155,7 +155,7 @@ def _mean(plan, operation):
 
 
 def _reshape(plan, operation):
-  """Also for Squeeze and ExpandDims: the shapes say all of it."""
+  """Translates Reshape and Squeeze by the shapes before and after."""
   before, after = (shape_of(tensor, operation)[1:]
                    for tensor in (operation.inputs[0], operation.outputs[0]))
   inputs, name = [plan.value(operation.inputs[0])], plan.name_of(operation)
@@ -175,7 +175,7 @@ def _pad(plan, operation):
 
 
 def _part(plan, operation):
-  """All pixels from a place on, as many as the output has."""
+  """Translates Slice: the pixels from a place on, as many as the output has."""
   before, after = (shape_of(tensor, operation)[1:]
                    for tensor in (operation.inputs[0], operation.outputs[0]))
   begin = known.value(operation.inputs[1])

@@ -1,4 +1,4 @@
-"""Collects the layers of a Keras model, for the process that has Keras.
+"""Lists the layers of a Keras model, for the process that builds it (`builder.py`).
 
 Keras 3 needs eager mode, which tf_compat turns off, so no layer is built here.
 """
@@ -42,7 +42,7 @@ class Plan:
 
   Attributes:
     layers: in the order in which they are built.
-    absorbed: operations that are part of the layer before them.
+    absorbed: operations that became a part of the layer before them, such as biases.
   """
 
   def __init__(self, outputs: Sequence[tf.Operation], scope: str = ''):
@@ -69,7 +69,7 @@ class Plan:
           weights: Sequence[np.ndarray] = (), **config) -> str:
     """Adds a layer; returns its name, which has a number if it was taken."""
     unique, number = name, 0
-    # Some runtimes have names without case.
+    # Some runtimes ignore the case of names.
     while unique.lower() in self._names:
       number += 1
       unique = f'{name}_{number}'

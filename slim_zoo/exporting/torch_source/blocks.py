@@ -1,4 +1,4 @@
-"""Groups the steps of a network by their scopes, as a person would by modules.
+"""Groups the steps of a network by their scopes into blocks, which become modules.
 
 A scope becomes a module if steps run side by side in it, as in a residual unit, or if
 other scopes are like it. The steps of other scopes are part of the module around them.
@@ -11,9 +11,9 @@ from typing import Union
 
 from slim_zoo.exporting.torch_source.steps import Step
 
-# A scope with fewer layers is no module.
+# A module has at least so many layers.
 _LEAST_LAYERS = 2
-# Nor is one whose steps follow one another, without so many.
+# A module whose steps follow one another has at least so many.
 _LEAST_LAYERS_OF_CHAIN = 3
 # A scope with this share of all steps is the network's own.
 _SHARE_OF_NETWORK = 0.8
@@ -25,10 +25,10 @@ class Block:
 
   Attributes:
     path: of the module in the network.
-    scope: of its parts, longer than `path` where a scope has one block only.
-    items: what it computes, each after its inputs.
+    scope: that of its items; longer than `path` if the scope `path` has only one block.
+    items: its steps and blocks, each after its inputs.
     inputs: the steps outside that it reads.
-    output: the step that others read.
+    output: the step inside that others read.
     is_sequence: whether the items are blocks, each of which reads the one before.
   """
 
@@ -84,7 +84,7 @@ def network(images: Step, logits: Step, name: str) -> Block:
 
 
 def _shorten(steps):
-  """Takes the network's own scope from the paths; some networks have it twice."""
+  """Removes the network's own scope from the paths; some networks have it twice."""
   counted = collections.Counter(step.path[0] for step in steps if step.path)
   ((scope, count),) = counted.most_common(1) or [('', 0)]
   if count < _SHARE_OF_NETWORK * len(steps):
@@ -112,7 +112,7 @@ class _Grouping:
     self._steps = steps
 
   def items(self, path: tuple[str, ...], steps: Sequence[Step]) -> list[Item]:
-    """Returns what the scope `path`, which has these steps, consists of."""
+    """Returns the blocks and steps of the scope `path`, which has these steps."""
     below = collections.defaultdict(list)
     for step in steps:
       if len(step.path) > len(path):
@@ -132,7 +132,10 @@ class _Grouping:
     return self._with_chains(certain, chains)
 
   def _with_chains(self, certain, chains):
-    """Branches side by side are no modules; repeated parts of a chain are."""
+    """Adds chains: as blocks if they are repeated parts of a chain, else their items.
+
+    Chains that are branches side by side do not become blocks.
+    """
     grouped = self._sorted([*certain, *(block for block, *_ in chains)])
     if self._is_chain(grouped):
       certain += [block for block, _, part in chains if self._is_repeated(block, part)]
@@ -158,7 +161,7 @@ class _Grouping:
     if len(outputs) != 1 or not inputs or (
         sum(step.layer is not None for step in steps) < _LEAST_LAYERS):
       return None
-    # What it reads must not need what it gives.
+    # Its inputs must not depend on its output.
     if max(self._place.get(source, -1) for source in inputs) > self._place[outputs[0]]:
       return None
     is_sequence = (all(isinstance(item, Block) for item in items)

@@ -1,4 +1,4 @@
-"""Writes the classes of a network: one for all blocks that differ in numbers only."""
+"""Writes the classes of a network: one for all blocks that differ only in numbers."""
 
 import collections
 import dataclasses
@@ -27,9 +27,9 @@ class Member:
 
   Attributes:
     name: of the attribute.
-    layer: the layer; None for the others.
-    block: the block.
-    parts: of a sequence.
+    layer: the layer; None for blocks and sequences.
+    block: the block; None for layers and sequences.
+    parts: those of a sequence; [] for layers and blocks.
   """
 
   name: str
@@ -38,7 +38,7 @@ class Member:
   parts: list['Member'] = dataclasses.field(default_factory=list)
 
   def key(self, keys) -> tuple:
-    """Returns what members of blocks of one class have in common."""
+    """Returns a key that is equal for equal members; `keys` are those of blocks."""
     if self.layer:
       return self.name, self.layer.kind
     return (self.name, *(part.key(keys) for part in self.parts)) if self.parts else (
@@ -53,12 +53,17 @@ class Member:
 
 
 class _Class:
-  """A class, and the blocks that are of it.
+  """A class, and its blocks.
 
   Attributes:
+    method: its `forward.Forward`.
     name: of the class.
     blocks: those of the class.
-    arguments: the values of the constructor's arguments, for each block.
+    members: the members of each block.
+    first_members: those of the first block.
+    arguments: by name of an argument of the constructor, its value for each block.
+    slots: by (member, argument of its constructor), the argument of this class that
+      gives the value. Other values are the same in all blocks.
   """
 
   def __init__(self, method, members):
@@ -78,7 +83,7 @@ class Source:
     text: of all classes; the network's is the last one.
     name: that of the network.
     arrays: the tensors, by the names that the network has for them.
-    epsilon: what convolutions with batch norm add to variances.
+    epsilon: the default of convolutions with batch norm, added to variances.
   """
 
   text: str
@@ -110,7 +115,7 @@ class _Writer:
     return Source('\n\n\n'.join(texts), self._classes[
         self._keys[self._network]].name, self._arrays, epsilon)
 
-  # --- Which block is of which class.
+  # --- The class of each block.
 
   def _collect(self, block, prefix):
     """Finds the class of a block, after those of the blocks in it."""
@@ -278,9 +283,9 @@ def _class_name(scope):
 
 
 def without_common_epsilon(layers: list[Layer]) -> float:
-  """Returns what most convolutions with batch norm add to variances.
+  """Returns the most frequent epsilon of convolutions with batch norm.
 
-  It is taken from the arguments of these layers.
+  It is removed from the arguments of these layers, and becomes the default.
   """
   epsilons = [layer.arguments for layer in layers if layer.kind in WITH_NORM.values()]
   if not epsilons:
@@ -294,7 +299,7 @@ def without_common_epsilon(layers: list[Layer]) -> float:
 
 
 def use_plain_convolutions(layers: list[Layer]) -> None:
-  """Has no layer compute its padding, if that is the same for each size in all."""
+  """Writes padding as numbers, if it depends on the image size in no layer."""
   plain = {SAME_CONVOLUTION: CONVOLUTION,
            WITH_NORM[SAME_CONVOLUTION]: WITH_NORM[CONVOLUTION]}
   same = [layer.arguments for layer in layers if layer.kind in plain]

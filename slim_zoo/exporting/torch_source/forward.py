@@ -12,7 +12,7 @@ from slim_zoo.exporting.torch_source.steps import Step
 _WIDTH = 88
 _INPUTS = (
     'net', 'other', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth')
-# Attributes of every module that have another meaning, and variables.
+# Names that are taken: attributes of every module, and variables.
 _TAKEN = {'training', 'forward', 'train', 'eval', 'half', 'float', 'double', 'type',
           'to', 'cpu', 'apply', 'children', 'modules', 'parameters', 'buffers',
           'compile', 'share_memory', 'self', 'net', 'torch', 'nn'}
@@ -70,8 +70,8 @@ def write(block: Block) -> Forward:
 class _Writer:
   """Writes one method.
 
-  A variable is named after the scope that computes it, and used again for what is made
-  of its value, so that a chain of layers has one name: `net`.
+  A variable is named after the scope that computes it. A value that is computed from it
+  gets the same name if nothing else reads it, so a chain of layers has one name: `net`.
   """
 
   def __init__(self, block):
@@ -150,7 +150,7 @@ class _Writer:
     return _free(self._wish(item), live)
 
   def _wish(self, item):
-    """Returns the name of a value that is computed beside another one."""
+    """Returns the wanted name of a value that is computed beside another one."""
     path, step = item.path[len(self._block.scope):], blocks.output_of(item)
     name = path[0] if path else step.name
     last = self._last_use.get(step, 0)

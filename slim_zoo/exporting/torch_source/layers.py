@@ -20,7 +20,7 @@ PRODUCT, BATCH_NORM = 'nn.Linear', 'nn.BatchNorm2d'
 # Convolutions with their batch norm, by the kind of the convolution.
 WITH_NORM = {CONVOLUTION: 'ConvNorm', SAME_CONVOLUTION: 'ConvNormSame'}
 _NORM = 'BatchNorm'
-# PyTorch's, and that of some of the networks.
+# The default of PyTorch, which some networks have.
 EPSILON = 1e-5
 _CALLED = '{layer}({0})'
 
@@ -31,7 +31,7 @@ def pair(sizes):
 
 
 def convolution(state: Translation, operation: tf.Operation) -> Step:
-  """Translates a convolution; padding before it becomes its own if it can."""
+  """Translates a convolution, if possible with the padding operation before it."""
   shape = shape_of(operation.inputs[0], operation)
   if len(shape) != 4 or operation.get_attr('data_format') != b'NHWC':
     raise refuse(operation, f'of {len(shape)} dimensions, or with channels first')
@@ -105,7 +105,7 @@ def product(state: Translation, operation: tf.Operation) -> Step:
 
 
 def batch_norm(state: Translation, operation: tf.Operation) -> Step:
-  """Translates batch norm; that of a convolution becomes a part of it."""
+  """Translates batch norm; directly after a convolution it becomes a part of it."""
   if operation.get_attr('is_training') or (
       operation.get_attr('data_format') != b'NHWC'):
     raise refuse(operation, 'in training, or with channels first')
@@ -133,7 +133,7 @@ def batch_norm(state: Translation, operation: tf.Operation) -> Step:
 def with_bias(state: Translation, operation: tf.Operation) -> Step | None:
   """Returns the step of a layer with the bias that an operation adds; None for others.
 
-  Only a change of the shape may be between the two.
+  Between the layer and the operation there may be a change of the shape only.
   """
   biases = next((one for one in operation.inputs if known.is_known(one)), None)
   if biases is None:

@@ -54,12 +54,12 @@ _add, _multiply = _by_pair('+', 'sum'), _by_pair('*', 'product')
 
 
 def _sum(state, operation):
-  """Nothing is left to do for the bias of a layer."""
+  """Translates a sum; the bias of a layer becomes a part of the layer."""
   return layers.with_bias(state, operation) or _add(state, operation)
 
 
 def _product(state, operation):
-  """Also the two forms of hard activations: Howard et al. 2019, arXiv 1905.02244."""
+  """Translates a product, or both hard activations of Howard 2019, arXiv 1905.02244."""
   step = _multiply(state, operation)
   if step.value == 1:
     return step.inputs[0]
@@ -111,7 +111,7 @@ def _mean(state, operation):
 
 
 def _reshape(state, operation):
-  """Also for Squeeze and ExpandDims: the shapes say all of it."""
+  """Translates Reshape and Squeeze by the shapes before and after."""
   source = state.step(operation.inputs[0])
   before, after = (shape_of(tensor, operation)
                    for tensor in (operation.inputs[0], operation.outputs[0]))
@@ -134,7 +134,7 @@ def _reshape(state, operation):
 
 
 def _flattened(state, operation, source, before):
-  """A product that reads it can have its weights in PyTorch's order."""
+  """Translates a flattening; a product after it gets weights in PyTorch's order."""
   if source.kind == 'widened':
     return source.inputs[0]
   _, height, width, channels = before
@@ -148,7 +148,7 @@ def _flattened(state, operation, source, before):
 
 
 def _strided_part(state, operation):
-  """Every n-th value between two places on each axis."""
+  """Translates StridedSlice: every n-th value between two places on each axis."""
   for name in ('ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'):
     if operation.get_attr(name):
       raise refuse(operation, f'with {name}')
@@ -164,7 +164,7 @@ def _strided_part(state, operation):
 
 
 def _whole_part(state, operation):
-  """All values from a place on each axis, as many as the output has."""
+  """Translates Slice: values from a place on each axis, as many as the output has."""
   begin = known.value(operation.inputs[1])
   if begin is None:
     raise refuse(operation, 'from a place that depends on the images')

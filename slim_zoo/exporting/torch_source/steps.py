@@ -52,9 +52,11 @@ class Step:
     name: of the operation in its scope.
     template: the expression, with '{0}' for the first input, and '{layer}'.
     inputs: the steps that give the inputs.
-    layer: what `{layer}` is.
-    kind: what other operations look for before they read the step.
-    value: of the kind.
+    layer: the layer that '{layer}' stands for.
+    kind: for the translation of operations that read the step: 'padding', 'flattened',
+      'widened' (height and width 1 were added), 'sum', 'product', 'relu6', or ''.
+    value: for 'padding' [vertical, horizontal], if it is symmetric; for 'flattened'
+      (height, width, channels); for sums and products the constant; else None.
   """
 
   path: tuple[str, ...]
@@ -85,7 +87,15 @@ def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
 
 
 class Translation:
-  """The steps of the tensors of one graph, as far as they are translated."""
+  """The steps of the tensors of one graph, as far as they are translated.
+
+  Args:
+    images: the placeholder, float32 [batch, height, width, channels].
+    logits: float32 [batch, classes].
+
+  Attributes:
+    images: the step of the images.
+  """
 
   def __init__(self, images: tf.Tensor, logits: tf.Tensor):
     self.images = Step((), 'images', 'net')

@@ -1,8 +1,8 @@
 """Translates pools, padding and normalization over channels.
 
-`SAME` padding depends on the size of the images. Where it is the same for each size, it
-is a number; else a function in the source computes it, so that the network runs on
-images of other sizes as in TensorFlow.
+`SAME` padding may depend on the size of the images. If it does not, it is written as a
+number; else a function in the source computes it, so that the network runs on images of
+other sizes as in TensorFlow.
 """
 
 from slim_zoo.exporting.onnx_graph import known, layout
@@ -14,7 +14,7 @@ MAX_POOL, AVERAGE_POOL = 'max_pool_same', 'average_pool_same'
 
 
 def max_pool(state: Translation, operation: tf.Operation) -> Step:
-  """Translates MaxPool, which pads with nothing that could be the largest."""
+  """Translates MaxPool; padding is never the largest value."""
   return _pool(state, operation, 'F.max_pool2d', MAX_POOL, '')
 
 

@@ -1,7 +1,7 @@
 """Reads the weights in files of Keras by the names of layers, without their models.
 
-A file may be of the network without its top layers, or of a model in which the network
-is a part, also one of Keras 2. Imports nothing of the project; see keras_runner.
+A file of Keras 2 or 3 has a network, a network without its top layers, or a model that
+contains the network. Imports nothing of the project; see keras_runner.
 
 Keras 3, and .keras files of Keras 2, store arrays by the class of the layer and a
 number, such as 'layers/conv2d_3/vars/0'. The names of the layers are in the
