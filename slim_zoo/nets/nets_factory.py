@@ -185,9 +185,9 @@ def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False,
     strides: strides of the feature maps, from `feature_map_names(name)`.
     weight_decay: L2 penalty on the weights that the network regularizes.
     is_training: as in `get_network_fn`.
-    end_points: other end points for some of the strides, such as {32: 'vgg_16/fc7'}.
-      The one of the largest stride must be computed from all others. fc6 and fc7 of VGG
-      are built with 'SAME' padding.
+    end_points: by stride, end points in place of the feature maps, such as
+      {32: 'vgg_16/fc7'}. The one of the largest stride must depend on all others. fc6
+      and fc7 of VGG are built with 'SAME' padding.
 
   Returns:
     feature_maps_fn(images, **kwargs) -> (maps, end_points): {stride: feature map}, the
@@ -265,8 +265,9 @@ def _check_stride(name, images, stride, features):
                          strict=True):
     if None not in (side, found) and not -lost <= found - -(-side // stride) <= 0:
       raise diagnostics.UserError(
-          f'the end point {features.op.name} has {found} pixels for {side} of an image,'
-          f' not {-(-side // stride)} as stride {stride} has: give its stride')
+          f'the end point {features.op.name} has {found} pixels for {side} pixels of an'
+          f' image, but stride {stride} gives {-(-side // stride)}: give the stride of'
+          ' the end point')
 
 
 def feature_map_names(name: str) -> dict[int, str]:

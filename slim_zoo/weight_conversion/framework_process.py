@@ -11,8 +11,9 @@ The process reads a request, a JSON object with
   slim_variant  a change of the network for a second run; '' for none
 
 and writes to `result` an .npz with logits, variant_logits and, if it reads weights,
-each tensor under 'w:NAME', 'absent' names of tensors that the file lacks, and
-'note', a message about them. On a user error it prints one line and exits with 3.
+each tensor under 'w:NAME'. For a file of weights it also has 'absent', the names of
+tensors that the file lacks, and 'note', a message about them. On a user error the
+process prints one line and exits with 3.
 """
 
 import dataclasses
