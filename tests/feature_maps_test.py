@@ -90,9 +90,9 @@ def test_other_end_points_take_the_place_of_maps(size):
 @pytest.mark.parametrize(('name', 'end_points', 'words'), [
     ('vgg_a', {32: 'vgg_a/fc77'}, "did you mean 'fc7'"),
     ('vgg_a', {8: 'vgg_a/conv5/conv5_3'}, 'no end point'),
-    ('vgg_a', {8: 'vgg_a/conv5/conv5_2'}, '8 pixels.*not 16 as stride 8'),
+    ('vgg_a', {8: 'vgg_a/conv5/conv5_2'}, '8 pixels.*stride 8 gives 16'),
     ('vgg_a', {4: 'vgg_a/pool2'}, r'strides=\(8, 32\): add'),
-    ('alexnet_v2', {32: 'alexnet_v2/fc7'}, '1 pixels.*not 7 as stride 32'),
+    ('alexnet_v2', {32: 'alexnet_v2/fc7'}, '1 pixels.*stride 32 gives 7'),
 ])
 def test_other_end_points_that_do_not_fit_are_refused(name, end_points, words):
   size = 128 if name == 'vgg_a' else 224
