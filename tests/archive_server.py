@@ -14,7 +14,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def do_GET(self):
     server = self.server
     server.asked.append((self.path, self.headers.get('Range')))
-    if self.path in server.statuses:
+    if self.path in server.raw:
+      self.wfile.write(server.raw[self.path])
+    elif self.path in server.statuses:
       self.send_error(server.statuses[self.path])
     elif self.path in server.redirects:
       self.send_response(302)
@@ -60,6 +62,7 @@ def archive_server():
     files: bytes by path.
     statuses: status codes by path, in place of the file.
     redirects: addresses by path.
+    raw: bytes by path that are the whole answer, without status and headers.
     piece: bytes that are sent before the connection breaks off.
     goes_on: an event that is awaited before the connection breaks off.
     knows_ranges: whether the rest of a file can be asked for.
@@ -68,7 +71,8 @@ def archive_server():
     asked: (path, Range) of each request.
   """
   with http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Handler) as running:
-    running.files, running.statuses, running.redirects = {}, {}, {}
+    running.files, running.statuses = {}, {}
+    running.redirects, running.raw = {}, {}
     running.asked, running.piece, running.goes_on = [], 1 << 40, threading.Event()
     running.goes_on.set()
     running.knows_ranges = running.says_length = True

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import resource
+import socket
 import tarfile
 import threading
 import time
@@ -113,13 +114,47 @@ def test_mirrors_are_tried_in_order_and_each_failure_is_a_line(
   assert get(tmp_path, 'http://127.0.0.1:9', *urls)
   lines = [line for line in capsys.readouterr().err.splitlines() if 'cannot' in line]
   expected = {'http://127.0.0.1:9': 'refused', 'gone': '404', 'forbidden': '403',
-              'busy': '503', 'loop': 'infinite loop', 'file': "file:///etc/hostname",
+              'busy': '503', 'loop': 'endless redirects', 'file': "file:///etc/hostname",
               'page': 'the server sent a web page', 'cut': 'cannot be unpacked'}
   assert len(lines) == len(expected)
   for line, (name, words) in zip(lines, expected.items(), strict=True):
     assert f'{name}/lenet_28.tgz' in line
     assert words in line
   assert server.asked[-1][0] == '/elsewhere'
+
+
+@pytest.mark.parametrize(('answer', 'words'), [
+    (b'\0\1\2 not http\r\n\r\n', 'the answer is not HTTP'),
+    (b'', 'closed the connection'),
+    (b'HTTP/1.1 404 \x1b[31mred\x07\r\n\r\n', r'404: \x1b[31mred\x07'),
+    (b'HTTP/1.1 404 ' + b'x' * 9000 + b'\r\n\r\n', 'xxx...'),
+    (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 'broke off'),
+    (b'HTTP/1.1 200 OK\r\nContent-Length: ' + b'9' * 5000 + b'\r\n\r\nx',
+     'cannot be unpacked'),
+    (b'HTTP/1.1 302 Found\r\nLocation: ftp2://\x1b2J\r\n\r\n', '302')],
+    ids=['bytes', 'nothing', 'colour', 'long', 'chunks', 'length', 'redirect'])
+def test_a_hostile_server_gets_one_printable_line(
+    tmp_path, server, capsys, answer, words):
+  server.raw['/lenet_28.tgz'] = answer
+  with pytest.raises(UserError, match='no address'):
+    get(tmp_path, server.url)
+  lines = capsys.readouterr().err.rstrip('\n').split('\n')
+  assert all(line and line.isprintable() and len(line) < 500 for line in lines)
+  [line] = [line for line in lines if not line.startswith('downloading ')]
+  assert line.startswith('cannot ')
+  assert words in line
+
+
+def test_an_unknown_host_is_said_plainly(tmp_path, capsys, monkeypatch):
+  def unknown(*_, **__):
+    raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+
+  monkeypatch.setattr(socket, 'getaddrinfo', unknown)
+  with pytest.raises(UserError, match='no address'):
+    get(tmp_path, 'http://no.such.host.invalid')
+  told = capsys.readouterr().err
+  assert "no host 'no.such.host.invalid' is known" in told
+  assert 'Errno' not in told
 
 
 def test_no_address_that_answers(tmp_path, server, capsys):

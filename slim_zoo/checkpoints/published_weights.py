@@ -138,7 +138,8 @@ def _fill_alone(row, where, shapes_of):
 
 
 def _say(text):
-  print(text, file=sys.stderr, flush=True)
+  # An address and an archive may have any names.
+  print(diagnostics.printable(text), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import socket
 import tarfile
 import time
 import urllib.error
@@ -22,6 +23,9 @@ _PAUSE_SECONDS = 1
 _VERSION_SUFFIX = '.version'
 # What a server may send as the version of a file.
 _VERSION = re.compile(r'[\x20-\x7e]{1,200}')
+# A server may send a number or a reason of any length.
+_LENGTH = re.compile(r'[0-9]{1,18}')
+_MOST_LETTERS = 200
 
 
 def download_url(url: str, dataset_dir: str) -> str:
@@ -141,7 +145,7 @@ def _fetch(url, path, filename, resume=False, most_bytes=None):
     if resume and _size(path) and _is_about_part(error):
       _remove(path)
       return _fetch(url, path, filename, resume, most_bytes)
-    raise failed(_reason(error)) from error
+    raise failed(_reason(error, url)) from error
   if resume and not is_part:
     _store_version(response, path)
   with response, open(path, 'ab' if resume else 'wb') as file:
@@ -154,7 +158,7 @@ def _fetch(url, path, filename, resume=False, most_bytes=None):
         try:
           chunk = response.read1(_CHUNK_BYTES)
         except (OSError, http.client.HTTPException) as error:
-          raise failed(error) from error
+          raise failed(_reason(error, url)) from error
         if not chunk:
           break
         file.write(chunk)
@@ -168,11 +172,28 @@ def _fetch(url, path, filename, resume=False, most_bytes=None):
     raise failed(f'{done} of {total} bytes came')
 
 
-def _reason(error):
-  """Returns an error as text; urllib puts the cause of some into brackets."""
+def _reason(error, url):
+  """Returns why a download failed, in one line; a server may have sent the text."""
+  # urllib puts the cause of some errors into another.
   is_packed = isinstance(error, urllib.error.URLError) and not isinstance(
       error, urllib.error.HTTPError)
-  return error.reason if is_packed else error
+  error = error.reason if is_packed else error
+  if isinstance(error, urllib.error.HTTPError):
+    endless = urllib.request.HTTPRedirectHandler.inf_msg
+    text = 'endless redirects' if error.msg.startswith(endless) else str(error)
+  elif isinstance(error, socket.gaierror):
+    host = urllib.parse.urlsplit(url).hostname
+    text = f"no host '{host}' is known: check the address and the connection"
+  elif isinstance(error, http.client.IncompleteRead):
+    text = 'the connection broke off'
+  elif isinstance(error, http.client.RemoteDisconnected):
+    text = 'the server closed the connection without an answer'
+  elif isinstance(error, (http.client.BadStatusLine, http.client.UnknownProtocol)):
+    text = 'the answer is not HTTP'
+  else:
+    text = str(getattr(error, 'strerror', None) or error)
+  text = diagnostics.printable(text)
+  return text if len(text) <= _MOST_LETTERS else f'{text[:_MOST_LETTERS]}...'
 
 
 def _is_about_part(error):
@@ -191,7 +212,7 @@ def _begins_at(response, first):
 def _total(response, first):
   """Returns the size of the whole file; None if the server does not say it."""
   length = response.headers.get('Content-Length') or ''
-  return first + int(length) if length.isascii() and length.isdecimal() else None
+  return first + int(length) if _LENGTH.fullmatch(length) else None
 
 
 def download_and_uncompress_tarball(tarball_url: str, dataset_dir: str) -> None:
