@@ -1,5 +1,6 @@
 """OpenVINO IR says what the networks say."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,7 +11,14 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.exporting import formats, parity, pixel_graph, to_openvino
+from slim_zoo.exporting import (
+  formats,
+  parity,
+  pixel_graph,
+  runtime_process,
+  to_openvino,
+  to_torch,
+)
 from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf
 from tests import evaluated_networks, onnx_models, quantized_networks
@@ -78,10 +86,37 @@ def test_a_quantized_network(installed, tmp_path):
 
 
 def test_missing_packages_are_named(monkeypatch):
-  monkeypatch.setattr(to_openvino.importlib.util, 'find_spec',
+  monkeypatch.setattr(importlib.util, 'find_spec',
                       lambda name: None if name == 'openvino' else name)
-  to_openvino.check_installed('/another/python')
   with pytest.raises(diagnostics.UserError) as raised:
     to_openvino.check_installed('')
   assert 'needs openvino, not installed here: python -m pip' in str(raised.value)
   assert '\n' not in str(raised.value)
+
+
+@pytest.fixture
+def bare_python(tmp_path):
+  """An interpreter without packages."""
+  path = tmp_path / 'bare_python'
+  path.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+  path.chmod(0o755)
+  return str(path)
+
+
+def test_another_interpreter_is_asked_for_its_packages(bare_python):
+  with pytest.raises(diagnostics.UserError) as raised:
+    to_openvino.check_installed(bare_python)
+  assert f"not installed for --python='{bare_python}': {bare_python} -m pip" in (
+      str(raised.value))
+  assert to_torch.why_not_run(bare_python).startswith(
+      f"torch and safetensors and numpy not installed for --python='{bare_python}'")
+  assert runtime_process.missing(['json', 'none'], bare_python) == ['none']
+
+
+@pytest.mark.parametrize(('python', 'words'), [
+    ('/no/python', 'cannot be run: No such file'),
+    ('/bin/false', 'is no interpreter of Python')])
+def test_what_is_no_interpreter_is_said_before_any_work(python, words):
+  for ask in (to_openvino.check_installed, to_torch.why_not_run):
+    with pytest.raises(diagnostics.UserError, match=words):
+      ask(python)

@@ -1,6 +1,5 @@
 """OpenVINO IR, read by OpenVINO from the ONNX model that `to_onnx` writes."""
 
-import importlib.util
 import json
 import os
 import tempfile
@@ -20,13 +19,17 @@ def check_installed(python: str) -> None:
   Args:
     python: the interpreter that has OpenVINO; '' is this one.
   """
-  needed = ['onnx'] if python else ['onnx', 'openvino']
-  missing = [name for name in needed if importlib.util.find_spec(name) is None]
+  missing = runtime_process.missing(['onnx'] if python else ['onnx', 'openvino'], '')
   if missing:
     raise diagnostics.UserError(
         f"--format=openvino needs {' and '.join(missing)}, not installed here: python"
         ' -m pip install "onnx>=1.17,<2" "openvino>=2024.0"; or name another'
         ' interpreter that has openvino by --python')
+  if python and runtime_process.missing(['openvino'], python):
+    raise diagnostics.UserError(
+        f"--format=openvino needs openvino, not installed for --python='{python}':"
+        f' {python} -m pip install "openvino>=2024.0", or name an interpreter that has'
+        ' it (one --python serves all formats of a command)')
 
 
 def write(path: str, trained: TrainedNetwork, network: InferenceGraph, python: str = ''

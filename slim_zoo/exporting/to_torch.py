@@ -4,7 +4,6 @@ The folder has three files: the source, which needs torch and safetensors only; 
 weights, in the format safetensors; and README.md, which describes input and output.
 """
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -15,7 +14,7 @@ import slim_zoo
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
-from slim_zoo.exporting import to_onnx
+from slim_zoo.exporting import runtime_process, to_onnx
 from slim_zoo.exporting.torch_source import blocks, classes, helpers, operations
 from slim_zoo.files import safetensors
 from slim_zoo.inference.inference_graph import InferenceGraph
@@ -23,7 +22,7 @@ from slim_zoo.preprocessing import vgg_preprocessing
 from slim_zoo.tf_compat import tf
 
 SOURCE, WEIGHTS, CARD = 'model.py', 'model.safetensors', 'README.md'
-_NEEDED = ('torch', 'safetensors')
+_NEEDED = ('torch', 'safetensors', 'numpy')
 # By dtype: the name in safetensors, and the bytes of a number.
 _KINDS = {'float32': ('F32', 4), 'int64': ('I64', 8)}
 _CROPS = {
@@ -60,13 +59,16 @@ def why_not_run(python: str) -> str:
 
   Args:
     python: the interpreter to run it in; '' is this one.
+
+  Raises:
+    UserError: there is no such interpreter.
   """
-  missing = [] if python else [
-      name for name in _NEEDED if importlib.util.find_spec(name) is None]
+  missing = runtime_process.missing(_NEEDED, python)
   if not missing:
     return ''
-  return (f"{' and '.join(missing)} not installed here: python -m pip install"
-          ' "torch>=2,<3" safetensors, or name another interpreter by --python')
+  where = f"for --python='{python}'" if python else 'here'
+  return (f"{' and '.join(missing)} not installed {where}: {python or 'python'} -m pip"
+          ' install "torch>=2,<3" safetensors, or name another interpreter by --python')
 
 
 def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:

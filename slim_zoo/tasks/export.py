@@ -84,6 +84,8 @@ def _export(config):
     to_openvino.check_installed(config.files.python)
   if 'keras' in config.files.format:
     to_keras.check_installed()
+  python = config.files.python
+  not_run = to_torch.why_not_run(python) if 'torch' in config.files.format else ''
   network = _network(config)
   compared, calibrating = _samples(config, network)
   reference = parity.reference(
@@ -96,8 +98,7 @@ def _export(config):
         f' {network.image_size} x {network.channels}', flush=True)
   graph, files, failures = inference_graph.of_network(network), [], []
   for name in config.files.format:
-    python = config.files.python
-    unchecked = to_torch.why_not_run(python) if name == 'torch' else ''
+    unchecked = not_run if name == 'torch' else ''
     try:
       file = ExportedFile(
           name, os.path.join(config.files.export_dir, formats.FORMATS[name].file),
