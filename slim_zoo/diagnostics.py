@@ -132,9 +132,10 @@ def explain_os_error(error: OSError) -> str:
       errno.EROFS: 'the file system is read-only: name a folder that can be'
                    ' written',
       errno.EACCES: 'permission denied: name a place you may read and write',
-      errno.ENOENT: 'there is no such file or folder',
-      errno.ENOTDIR: 'a part of this path is a file, not a folder',
-      errno.EISDIR: 'this is a folder, a file was expected',
+      errno.EPERM: 'the system permits no files there: name another place',
+      errno.ENOENT: 'there is no such file or folder: check the path',
+      errno.ENOTDIR: 'a part of this path is a file, not a folder: check the path',
+      errno.EISDIR: 'this is a folder, a file was expected: name a file in it',
   }.get(error.errno, error.strerror or str(error))
   return f'cannot use{place}: {advice}'
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import slim_zoo
+from slim_zoo import diagnostics
 from slim_zoo.checkpoints import dumping
 from slim_zoo.config.inspection import DUMP_SUFFIXES
+from slim_zoo.files import atomic
+from slim_zoo.prediction import feature_file
 from slim_zoo.tf_compat import tf
 from tests import scripts
 
@@ -149,3 +152,24 @@ def test_wrong_targets_are_refused_at_once(tmp_path, target, words):
   with pytest.raises(slim_zoo.UserError) as caught:
     slim_zoo.inspect(checkpoint_path=checkpoint, dump=str(tmp_path / target))
   assert all(word in str(caught.value) for word in words)
+
+
+def write_features(path):
+  with feature_file.FeatureFile(path, 'conv1') as file:
+    file.finish()
+
+
+@pytest.mark.parametrize('write_to', [
+    lambda path: atomic.write_text(path, 'text'), write_features])
+@pytest.mark.parametrize(('folder', 'words'), [
+    ('/proc', 'the system permits no files there: name another place'),
+    ('{}/missing', 'there is no such file or folder: check the path'),
+    ('{}/a_file', 'a part of this path is a file, not a folder')])
+def test_a_fault_names_the_file_that_the_user_asked_for(
+    tmp_path, write_to, folder, words):
+  (tmp_path / 'a_file').write_text('')
+  path = f'{folder.format(tmp_path)}/values.npz'
+  with pytest.raises(OSError, match='values') as caught:
+    write_to(path)
+  assert diagnostics.explain_os_error(caught.value).startswith(
+      f"cannot use '{path}': {words}")

@@ -4,6 +4,7 @@ For several files that belong together see `staging`.
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -25,8 +26,37 @@ def replacing(path: str | os.PathLike, partial: str | None = None) -> Iterator[s
   """
   folder, name = os.path.split(os.fspath(path))
   partial = partial or os.path.join(folder, f'.{name}.part')
-  try:
+  with naming(path, partial), _moved(partial, path):
     yield partial
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike, partial: str) -> Iterator[None]:
+  """Lets the errors of a temporary file name the file that a user asked for.
+
+  Args:
+    path: the file that the user asked for.
+    partial: path of the temporary file, in the same folder.
+
+  Raises:
+    OSError: the block failed on `partial`.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.filename != partial:
+      raise
+    code = error.errno
+    if code == errno.ENOENT and os.path.isdir(os.path.dirname(partial) or '.'):
+      code = errno.EPERM  # The system makes the files of the folder, such as /proc.
+    raise OSError(code, os.strerror(code), os.fspath(path)) from error
+
+
+@contextlib.contextmanager
+def _moved(partial, path):
+  """Moves the temporary file at the end of the block, or removes it."""
+  try:
+    yield
     if os.path.exists(partial):
       descriptor = os.open(partial, os.O_RDWR)
       try:

@@ -24,7 +24,8 @@ class FeatureFile:
   def __init__(self, path: str, end_point: str):
     self._path, self._end_point = path, end_point
     self._part = path + '.part'
-    self._values = open(self._part, 'wb')  # noqa: SIM115 (closed in __exit__)
+    with atomic.naming(path, self._part):
+      self._values = open(self._part, 'wb')  # noqa: SIM115 (closed in __exit__)
     self._files, self._shape = [], None
 
   def add(self, answer: Answer) -> None:
