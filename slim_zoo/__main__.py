@@ -14,7 +14,9 @@ COMMANDS = {
     'train': ('train', 'train a network on TFRecords'),
     'eval': ('eval', 'evaluate a checkpoint on every image of a split'),
     'classify': ('classify', 'classify image files'),
-    'export': ('export', 'write a SavedModel, GraphDef, TensorFlow Lite or ONNX model'),
+    'export': (
+        'export',
+        'write a SavedModel, GraphDef, TFLite, ONNX, PyTorch, Keras or OpenVINO model'),
     'export-inference-graph': (
         'export_inference_graph', 'write a graph without weights, for freeze_graph'),
     'inspect': ('inspect', 'show which network a checkpoint is of'),
@@ -38,7 +40,9 @@ def usage() -> str:
   return '\n'.join([
       'usage: slim-zoo COMMAND [--flag=value ...]', '', 'commands:', *rows, '',
       'slim-zoo COMMAND --help lists the flags of a command;'
-      ' slim-zoo --version prints the version.'])
+      ' slim-zoo --version prints the version.',
+      'python -m slim_zoo.contrib PROGRAM.py runs a program for TensorFlow 1 and'
+      ' tf.contrib.slim.'])
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from slim_zoo import diagnostics
+from slim_zoo import __main__, diagnostics
 from slim_zoo.checkpoints import quantization
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import (
@@ -276,6 +276,14 @@ def test_a_quantized_checkpoint_is_no_keras_model(what, tmp_path):
     to_keras.write(str(tmp_path / 'model.keras'), quantized, None)
   assert '\n' not in str(said.value)
   assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_commands_names_every_format():
+  told = __main__.usage().lower()
+  for name in formats.FORMATS:
+    assert {'saved_model': 'savedmodel', 'frozen_graph': 'graphdef'}.get(
+        name, name.split('_')[0]) in told
+  assert 'python -m slim_zoo.contrib' in told
 
 
 def test_missing_packages_are_named(monkeypatch):

@@ -194,6 +194,21 @@ def test_a_hostile_archive_leaves_nothing(tmp_path, server, hostile):
   assert below(tmp_path) == []
 
 
+def test_a_damaged_checkpoint_has_its_name_in_the_archive(tmp_path, server, capsys):
+  def damaged(prefix):
+    raise UserError(f"the checkpoint '{prefix}' is damaged; '{os.path.dirname(prefix)}'"
+                    ' holds other')
+
+  server.files['/lenet_28.tgz'] = packed(checkpoint(name='trained/lenet.ckpt'))
+  row = Published(**{**vars(ROW), 'archive': f'{server.url}/{ROW.file}'})
+  with pytest.raises(UserError, match='no address'):
+    published_weights.get(row, Places(str(tmp_path)), damaged)
+  told = capsys.readouterr().err
+  assert ("lenet_28.tgz': the checkpoint 'trained/lenet.ckpt' is damaged; 'trained'"
+          ' holds other') in told
+  assert '.unfinished' not in told
+
+
 def test_of_several_checkpoints_the_averages_are_taken(tmp_path, server):
   server.files['/lenet_28.tgz'] = packed({
       **checkpoint(name='x/pristine/model.ckpt-9'),
@@ -399,7 +414,7 @@ def test_each_can_be_built():
     ('mobilenet_v1_1.0_225', "did you mean 'mobilenet_v1_1.0_224'"),
     ('vgg16', "did you mean 'vgg_16_2016_08_28'"),
     ('inception_v3', 'of inception_v3 there are inception_v3_2016_08_28 '),
-    ('', 'weights --list')])
+    ('', 'no name of a published .* mobilenet_v1_1.0_224 .*weights --list')])
 def test_a_misspelt_name_gets_the_nearest(name, words):
   with pytest.raises(UserError, match=words):
     published.get(name)

@@ -15,6 +15,7 @@ from slim_zoo import diagnostics
 
 # 'published:mobilenet_v1_1.0_224' stands for a checkpoint in place of a path.
 PREFIX = 'published:'
+_EXAMPLE = 'mobilenet_v1_1.0_224'
 _NUMBER = re.compile(r'(?<![\d.])\d+(?![\d.])')
 # The number of folders above a checkpoint whose names are searched.
 _FOLDERS = 3
@@ -234,6 +235,10 @@ def get(name: str) -> Published:
   """
   if name in PUBLISHED:
     return PUBLISHED[name]
+  if not name:
+    raise diagnostics.UserError(
+        f"no name of a published checkpoint: write one, such as {_EXAMPLE}"
+        ' (slim-zoo weights --list shows all)')
   archives = [row.name for row in PUBLISHED.values() if row.network == name]
   if archives:
     hint = f'; of {name} there are {", ".join(archives)}'

@@ -166,7 +166,9 @@ def _fill(row, where, work, shapes_of):
       shutil.rmtree(work.scratch, ignore_errors=True)
       prefix = _unpacked(row, path, work.scratch, shapes_of)
     except diagnostics.UserError as error:
-      reason = str(error).replace(path, row.file)
+      # Names in the archive, in place of paths of files that are removed.
+      reason = str(error).replace(path, row.file).replace(
+          os.path.join(work.scratch, ''), '').replace(work.scratch, row.file)
       raise diagnostics.UserError(f"cannot use '{address}': {reason}") from error
     accepted.update(digest=digest, prefix=prefix)
 
