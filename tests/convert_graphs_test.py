@@ -325,3 +325,17 @@ def test_a_graph_with_a_switch_for_training(tmp_path):
       write(tmp_path / 'graph.pb', graph_def), str(tmp_path / 'net.ckpt'), False)
   assert f'{name}, 10 classes' in lines[0]
   assert 'set for inference: training to False' in lines
+
+
+def test_images_that_are_not_square_are_told(tmp_path):
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    images = tf.placeholder(tf.float32, [None, 32, 64, 3], 'input')
+    logits, _ = nets_factory.get_network_fn('mobilenet_v1_025', 10)(images)
+    session.run(tf.global_variables_initializer())
+    graph_def = tf.graph_util.convert_variables_to_constants(
+        session, graph.as_graph_def(), [logits.op.name])
+  lines = from_graph.convert(write(tmp_path / 'graph.pb', graph_def),
+                             str(tmp_path / 'net.ckpt'), is_saved_model=False)
+  assert 'images of 32 x 64 x 3' in lines[0]
+  assert any('warning: later commands give the network images of 32 x 32' in line
+             for line in lines)

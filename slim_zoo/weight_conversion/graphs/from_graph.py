@@ -46,6 +46,9 @@ def convert(source: str, target: str, is_saved_model: bool,
       *read.notes,
       f"images are read at '{found.images.name}', logits at '{found.logits.name}'",
       images_note]
+  if found.size[0] != found.size[1]:
+    lines.append(f'warning: later commands give the network images of {found.size[0]} x'
+                 f' {found.size[0]}: they know no others than square ones')
   if ignored := finder.ignored(found):
     lines.append(f'ignored layers, no part of {found.model_name}:'
                  f' {diagnostics.some(ignored)}')
