@@ -152,6 +152,7 @@ class Net(tf.Module):
 
 net = Net(dict(np.load(sys.argv[1])))
 tf.saved_model.save(net, sys.argv[2], signatures=net.serve)
+tf.saved_model.save(tf.train.Checkpoint(**net.weights), sys.argv[2] + '_unsigned')
 '''
 
 
@@ -193,6 +194,10 @@ def test_a_saved_model_becomes_a_checkpoint(write_model, named, tmp_path):
   written = tf.train.load_checkpoint(str(tmp_path / 'net.ckpt'))
   for name, value in values.items():
     np.testing.assert_array_equal(written.get_tensor(name), value)
+  if os.path.exists(tmp_path / 'saved_unsigned'):
+    with pytest.raises(diagnostics.UserError, match='has no signature'):
+      from_graph.convert(str(tmp_path / 'saved_unsigned'), str(tmp_path / 'other.ckpt'),
+                         is_saved_model=True)
 
 
 def test_a_copy_for_pixels_shows_the_preprocessing(tmp_path):
@@ -339,3 +344,37 @@ def test_images_that_are_not_square_are_told(tmp_path):
   assert 'images of 32 x 64 x 3' in lines[0]
   assert any('warning: later commands give the network images of 32 x 32' in line
              for line in lines)
+
+
+def test_an_image_size_that_is_not_the_graph_s_is_refused(tmp_path):
+  graph_def, _, _ = frozen_graphs.make('lenet', 10, 28)
+  with tf.Graph().as_default() as graph:
+    images = tf.placeholder(tf.float32, [1, 28, 28, 1], 'images')
+    tf.import_graph_def(graph_def, {images_of(graph_def): images}, name='')
+  source = write(tmp_path / 'graph.pb', graph.as_graph_def())
+  with pytest.raises(diagnostics.UserError,
+                     match='--image_size=32: the graph accepts images of 28 x 28 only'):
+    from_graph.convert(source, str(tmp_path / 'net.ckpt'), False, image_size=32)
+  assert os.listdir(tmp_path) == ['graph.pb']
+
+
+def images_of(graph_def):
+  (name,) = (node.name for node in graph_def.node if node.op == 'Placeholder')
+  return name
+
+
+@pytest.mark.parametrize(('flags', 'words'), [
+    ({'target': '/proc/a.ckpt'}, "cannot write to the folder '/proc'"),
+    ({'framework': 'tflite'}, 'is a frozen graph: set --from=graph_def'),
+    ({'framework': 'keras'}, 'is a frozen graph: set --from=graph_def'),
+    ({'source': 'random'}, 'of unknown kind'),
+    ({'source': 'weights.safetensors'}, '--model_name is missing')])
+def test_flags_that_do_not_fit_are_one_line(flags, words, tmp_path):
+  write(tmp_path / 'graph.pb', frozen_graphs.make('lenet', 10, 28)[0])
+  (tmp_path / 'random').write_bytes(np.random.default_rng(0).bytes(5000))
+  (tmp_path / 'weights.safetensors').write_bytes(
+      (2).to_bytes(8, 'little') + b'{}' + b' ' * 50)
+  given = {'source': 'graph.pb', 'target': 'net.ckpt', **flags}
+  given |= {name: tmp_path / given[name] for name in ('source', 'target')}
+  scripts.answer(scripts.run('convert-weights', **given), words, code=1)
+  assert sorted(os.listdir(tmp_path)) == ['graph.pb', 'random', 'weights.safetensors']

@@ -36,12 +36,12 @@ _BYTES_1, _NUMBER_1, _BYTES_2 = 0x0a, 0x08, 0x12
 _HDF5, _KERAS = 'weights of Keras (HDF5)', 'a model of Keras'
 _TORCH, _SAFETENSORS = 'weights of PyTorch', 'weights in the format safetensors'
 _PICKLE, _ZIP = 'a pickle of Python', 'a zip file'
-_UNKNOWN = 'a file of unknown kind, or a truncated checkpoint'
+UNKNOWN = 'a file of unknown kind, or a truncated checkpoint'
 _GRAPH, _TEXT_GRAPH = 'a frozen graph or GraphDef (.pb)', 'a graph, as text'
 _SAVED_MODEL = 'the graph of a SavedModel'
 _TEXT_SAVED_MODEL = 'the graph of a SavedModel, as text'
 FRAMEWORK_FILES = {'keras': (_HDF5, _KERAS),
-                   'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, _UNKNOWN),
+                   'pytorch': (_TORCH, _SAFETENSORS, _PICKLE, _ZIP, UNKNOWN),
                    'graph_def': (_GRAPH, _TEXT_GRAPH),
                    'saved_model': (_SAVED_MODEL, _TEXT_SAVED_MODEL)}
 _LITE = 'a model of TensorFlow Lite'
@@ -72,7 +72,7 @@ def describe(path: str) -> tuple[str, str]:
                _other_start, _text):
     if result := recognize(path, head):
       return result
-  return _UNKNOWN, 'copy or download it again'
+  return UNKNOWN, 'copy or download it again'
 
 
 def _state_file(path, head):
@@ -142,13 +142,12 @@ def _command(path, kind):
     path: of the file, or of the folder of a SavedModel.
     kind: the value of --from.
   """
-  name = '' if kind in ('graph_def', 'saved_model') else ' --model_name=NETWORK'
   path = path.rstrip('/')
   root = path if os.path.isdir(path) else os.path.splitext(path)[0]
   target = f'{root}.ckpt'
   if os.path.exists(target) or os.path.exists(f'{target}.index'):
     target = f'{root}.converted.ckpt'
-  return (f'slim-zoo convert-weights --from={kind}{name} --source={shlex.quote(path)}'
+  return (f'slim-zoo convert-weights --from={kind} --source={shlex.quote(path)}'
           f' --target={shlex.quote(target)}')
 
 

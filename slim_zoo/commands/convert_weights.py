@@ -6,7 +6,7 @@ The way back is to Keras and PyTorch; other files are written by slim-zoo export
       --source=pretrained --target=resnet_v1_50.ckpt
   slim-zoo convert-weights --model_name=se_resnext_50 \
       --source=runs/pets --target=se_resnext_50.safetensors
-  slim-zoo convert-weights --from=tflite --model_name=mobilenet_v2 \
+  slim-zoo convert-weights --from=tflite \
       --source=mobilenet_v2_1.0_224_quant.tflite --target=mobilenet_v2_quant.ckpt
   slim-zoo convert-weights --from=graph_def --source=frozen_graph.pb \
       --target=model.ckpt
@@ -24,6 +24,7 @@ compute different functions.
 
 import dataclasses
 import os
+import tempfile
 
 from absl import flags
 
@@ -95,6 +96,13 @@ def _check_target(target, suffixes=_SUFFIXES):
   folder = os.path.dirname(target)
   if folder and not os.path.isdir(folder):
     raise diagnostics.UserError(f"no folder '{folder}' to write to: create it first")
+  try:
+    with tempfile.TemporaryFile(dir=folder or '.'):
+      pass
+  except OSError as error:
+    raise diagnostics.UserError(
+        f"cannot write to the folder '{folder or '.'}' ({error.strerror}): name another"
+        ' --target') from error
 
 
 def _check_content(options, framework):
@@ -129,7 +137,8 @@ def _is_tflite(options):
 
 def _from_tflite(options):
   """Converts an 8-bit TensorFlow Lite file to a quantized checkpoint."""
-  networks.get_image_network(options.model_name)
+  if options.model_name:
+    networks.get_image_network(options.model_name)
   _check_paths(options, into_slim=True)
   start_up.load_tensorflow(session_settings.DEFAULTS)
   from slim_zoo.weight_conversion import from_tflite
@@ -147,7 +156,7 @@ def _check_known(options):
     checkpoint_names.check_there(path)
     return
   what, advice = file_kinds.describe(path)
-  if what not in file_kinds.WITH_WEIGHTS:
+  if what not in file_kinds.WITH_WEIGHTS or what == file_kinds.UNKNOWN:
     raise diagnostics.UserError(f"'{path}' has no weights, it is {what}: {advice}")
 
 
@@ -158,9 +167,14 @@ def _with_kind(config):
     UserError: --from is the kind of a graph, but the source is another file.
   """
   options = config.weights
-  if not options.source or options.framework not in (None, *GRAPHS):
+  if not options.source:
     return config
   kind = file_kinds.kind_of_graph(options.source)
+  if options.framework not in (None, *GRAPHS):
+    if kind is not None:
+      raise diagnostics.UserError(
+          f"'{options.source}' is {_GRAPH_NAMES[kind]}: set --from={kind}")
+    return config
   if options.framework is None:
     if kind is None:
       _check_known(options)

@@ -150,7 +150,7 @@ class ConvertedWeights(Group):
 
   model_name: str | None = option(
       None, 'Name of the network in slim or in the other framework. Not needed for'
-      ' frozen graphs and SavedModels.', str)
+      ' frozen graphs, SavedModels and files of TensorFlow Lite.', str)
   source: str | None = option(
       None, 'The weights to read: a checkpoint, a folder for its latest checkpoint, a'
       " file of Keras, PyTorch or TensorFlow Lite (8 bits), a frozen graph, a"
@@ -193,6 +193,12 @@ class ConvertedWeights(Group):
       '', 'Interpreter that has the other framework, if it is not this one.',
       is_path=True)
 
+  @property
+  def is_recognized(self) -> bool:
+    """Whether the network is found by the layers in the source."""
+    return (self.framework in (*GRAPHS, 'tflite')
+            or (self.source or '').endswith('.tflite'))
+
 
 @dataclasses.dataclass(frozen=True)
 class ConvertWeightsConfig(Config):
@@ -207,10 +213,13 @@ class ConvertWeightsConfig(Config):
     Raises:
       UserError: the first that is missing.
     """
-    for name in ('model_name', 'source', 'target'):
-      if not getattr(self.weights, name) and not (
-          name == 'model_name' and self.weights.framework in GRAPHS):
+    for name in ('source', 'target'):
+      if not getattr(self.weights, name):
         raise diagnostics.UserError(f'no --{name}: see --help for an example')
+    if not (self.weights.model_name or self.weights.is_recognized):
+      raise diagnostics.UserError(
+          f"--model_name is missing: name the network of '{self.weights.source}';"
+          ' slim-zoo convert-weights --list prints the networks')
     if self.weights.framework in GRAPHS:
       own = {one.name for one in dataclasses.fields(ConvertedWeights)}
       for name in sorted(self.user_options & own - _FOR_GRAPHS):

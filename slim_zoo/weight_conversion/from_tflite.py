@@ -17,7 +17,8 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import quantization, run_card
+from slim_zoo.catalog import variables as catalog_variables
+from slim_zoo.checkpoints import comparison, quantization, run_card
 from slim_zoo.inference import quiet
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
@@ -193,11 +194,12 @@ def _range(details, is_narrow=False):
   return tuple(end if len(scales) > 1 else float(end[0]) for end in ends)
 
 
-def convert(model_name: str, source: str, target: str) -> list[str]:
+def convert(model_name: str | None, source: str, target: str) -> list[str]:
   """Writes the checkpoint of a file; returns lines about it.
 
   Args:
-    model_name: a name of `catalog.networks.NETWORKS`.
+    model_name: a name of `catalog.networks.NETWORKS`; None: the network whose layers
+      have the sizes of those in the file.
     source: the file.
     target: the prefix of the checkpoint.
 
@@ -205,12 +207,14 @@ def convert(model_name: str, source: str, target: str) -> list[str]:
     UserError: the file is not of this network, or the checkpoint computes other
       things.
   """
+  file = _File(source)
+  if model_name is None:
+    model_name = _network_of(file, source)
   family = networks.get_image_network(model_name).preprocessing
   if family not in _PIXELS:
     raise diagnostics.UserError(
         f'{model_name} has {family} preprocessing: an 8-bit file of it cannot be'
         f" converted; those of {' and '.join(_PIXELS)} preprocessing can")
-  file = _File(source)
   _, size, _, channels = (int(side) for side in file.input['shape'])
   num_classes = len(file.layers[-1].bias)
   with tf.Graph().as_default(), tf.Session() as session:
@@ -243,6 +247,42 @@ def convert(model_name: str, source: str, target: str) -> list[str]:
       f' {np.abs(ours - theirs).max():.3g} of {np.ptp(theirs):.3g}',
       f"'{target}.card.json' keeps the size, the channels and the network for later"
       ' commands']
+
+
+def _network_of(file, source):
+  """Returns the network whose layers have as many weights as those of a file.
+
+  Raises:
+    UserError: there is none, or more than one.
+  """
+  dimensions = {catalog_variables.CLASSES: len(file.layers[-1].bias),
+                catalog_variables.CHANNELS: int(file.input['shape'][3])}
+  there = sorted(layer.kernel.size for layer in file.layers)
+  fitting = [
+      name for name, known in catalog_variables.load().items()
+      if networks.NETWORKS[name].preprocessing in _PIXELS and there == sorted(
+          _size(shape, dimensions) for variable, shape in known.shapes.items()
+          if variable.endswith('weights') and not comparison.is_auxiliary(variable))]
+  if len(fitting) == 1:
+    return fitting[0]
+  found = f"'{source}' has {len(there)} layers, "
+  if fitting:
+    raise diagnostics.UserError(
+        f'{found}and may be of {diagnostics.some(fitting)}: set --model_name')
+  raise diagnostics.UserError(
+      f'{found}of sizes that no network of this project has with'
+      f' {dimensions[catalog_variables.CLASSES]} classes: it cannot be converted')
+
+
+def _size(shape, dimensions):
+  """Returns the number of values of a shape of the catalog."""
+  size = 1
+  for dimension in shape:
+    if isinstance(dimension, str):  # 'classes', 'channels' or '8*channels'.
+      factor, _, name = dimension.rpartition('*')
+      dimension = int(factor or 1) * dimensions[name]
+    size *= dimension
+  return size
 
 
 def _values(file, variables, pixels, source, model_name):

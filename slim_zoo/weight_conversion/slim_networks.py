@@ -77,14 +77,19 @@ def write(values: dict, path: str) -> None:
   """Writes a checkpoint with `values` at the prefix `path`.
 
   Raises:
-    UserError: the file read back differs from the values.
+    UserError: it cannot be written, or the file read back differs from the values.
   """
   with tf.Graph().as_default(), tf.Session() as session:
     variables = {name: tf.get_variable(name, value.shape, tf.float32)
                  for name, value in values.items()}
     assign(session, variables, values)
-    tf.train.Saver(variables).save(session, path, write_meta_graph=False,
-                                   write_state=False)
+    try:
+      tf.train.Saver(variables).save(session, path, write_meta_graph=False,
+                                     write_state=False)
+    except (tf.errors.OpError, ValueError, OSError) as error:
+      raise diagnostics.UserError(
+          f"cannot write the checkpoint '{path}' ({str(error).splitlines()[0]}): free"
+          ' some space, or name another --target') from error
   reader = restore.open_reader(path)
   for name, value in values.items():
     if not np.array_equal(reader.get_tensor(name), value, equal_nan=True):

@@ -157,7 +157,7 @@ KINDS = {
     'saved_model': ('.pb', saved_model, 'the graph of a SavedModel',
                     'slim-zoo convert-weights --from=saved_model --source='),
     'tflite': ('.tflite', tflite, 'a model of TensorFlow Lite',
-               'slim-zoo convert-weights --from=tflite --model_name=NETWORK --source='),
+               'slim-zoo convert-weights --from=tflite --source='),
     'records': ('.tfrecord', records, 'a TFRecord file', '--dataset_dir'),
     'one record': ('-00000-of-00001', one_record, 'a TFRecord file', '--dataset_dir'),
     'events': ('.out', events, 'a file of summaries', 'the checkpoint beside it'),

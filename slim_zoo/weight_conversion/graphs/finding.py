@@ -326,9 +326,20 @@ def _shares(kernels):
   return sorted(shares, key=lambda item: (-item[0][0], -item[0][1]))
 
 
-def require_layers(finder: Finder, source: str) -> None:
-  """Raises UserError for a graph without layers."""
+def require_layers(finder: Finder, source: str, unset_variables: list[str]) -> None:
+  """Raises UserError for a graph without layers.
+
+  Args:
+    finder: of the graph.
+    source: its file.
+    unset_variables: names of variables without values.
+  """
   if not finder.outline.layers:
+    if unset_variables:
+      raise diagnostics.UserError(
+          f"'{source}' does not store {len(unset_variables)} variables that its graph"
+          f' reads ({diagnostics.some(unset_variables)}): write it again, in Keras by'
+          ' model.export(folder)')
     raise diagnostics.UserError(
         f"'{source}' has no layers with constant weights: it is no network, or it is"
         ' not frozen; name another --source')

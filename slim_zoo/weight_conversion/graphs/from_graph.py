@@ -35,9 +35,13 @@ def convert(source: str, target: str, is_saved_model: bool,
   """
   read = reading.read(source, is_saved_model)
   finder = finding.Finder(read.graph, image_size)
-  finding.require_layers(finder, source)
+  finding.require_layers(finder, source, read.unset_variables)
   found, comparison = _first_equal(finder, source, model_name)
   usual = networks.NETWORKS[found.model_name].preprocessing
+  if image_size and set(found.size) != {image_size}:
+    raise diagnostics.UserError(
+        f'--image_size={image_size}: the graph accepts images of {found.size[0]} x'
+        f' {found.size[1]} only; leave it out')
   family, images_note = _preprocessing(finder, found, usual)
   _write(found, target, family)
   lines = [

@@ -19,6 +19,9 @@ from slim_zoo.weight_conversion.graphs import functions
 
 _MODEL_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 _HANDLE, _REFERENCE = 'VarHandleOp', 'VariableV2'
+_LAYERS = ('Conv2D', 'MatMul')
+# The signature that every SavedModel of TensorFlow 2 has.
+_INITIALIZER = '__saved_model_init_op'
 _PLACEHOLDERS = ('Placeholder', 'PlaceholderWithDefault', 'PlaceholderV2')
 _KEPT = re.compile(r'keep', re.IGNORECASE)
 _DROPPED = re.compile(r'drop|rate$', re.IGNORECASE)
@@ -31,10 +34,12 @@ class Source:
   Attributes:
     graph: with constants in place of variables.
     notes: lines about the changes, such as switches that were set.
+    unset_variables: names of the variables of a SavedModel that have no values.
   """
 
   graph: tf.Graph
   notes: list[str]
+  unset_variables: list[str]
 
 
 def read(path: str, is_saved_model: bool) -> Source:
@@ -49,6 +54,8 @@ def read(path: str, is_saved_model: bool) -> Source:
     UserError: it cannot be read.
   """
   graph_def = _saved_model(path) if is_saved_model else _graph_def(path)
+  unset_variables = [
+      node.name for node in graph_def.node if node.op in (_HANDLE, _REFERENCE)]
   notes = _prepare(graph_def)
   graph = tf.Graph()
   try:
@@ -58,7 +65,7 @@ def read(path: str, is_saved_model: bool) -> Source:
     raise diagnostics.UserError(
         f"cannot read the graph '{path}', TensorFlow says: {reason_of(error)}"
     ) from error
-  return Source(graph, notes)
+  return Source(graph, notes, unset_variables)
 
 
 def reason_of(error: Exception) -> str:
@@ -109,12 +116,17 @@ def _saved_model(path):
   tags = _tags(folder)
   with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
     try:
-      tf.saved_model.loader.load(session, tags, folder)
+      model = tf.saved_model.loader.load(session, tags, folder)
     except (tf.errors.OpError, ValueError, OSError, RuntimeError, KeyError) as error:
       raise diagnostics.UserError(
           f"cannot read the SavedModel '{folder}': it is damaged, or incomplete;"
           f' TensorFlow says: {reason_of(error)}') from error
     graph_def = graph.as_graph_def()
+    if not set(model.signature_def) - {_INITIALIZER} and not any(
+        node.op in _LAYERS for node in graph_def.node):
+      raise diagnostics.UserError(
+          f"the SavedModel '{folder}' has no signature, so its graph cannot be called:"
+          ' write it again, in Keras by model.export(folder)')
     values = _values(graph, session)
   for node in graph_def.node:
     if node.name in values:
