@@ -19,7 +19,8 @@ class Counting(validation._Counting):
 
   def __init__(self, shards):
     self.shards, self.counted = shards, []
-    self._images = types.SimpleNamespace(count_records=lambda: 11)
+    images = types.SimpleNamespace(count_records=lambda: 11)
+    self._split = validation._Split(images, None, None, 3, 0, multi_label=False)
 
   def count(self, session, is_to_stop, shard=None):
     self.counted.append(shard and shard[0])
