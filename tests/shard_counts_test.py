@@ -70,3 +70,20 @@ def test_workers_that_only_wait_bring_no_numbers(purpose, validating):
   with workers.at_rest(None, purpose):
     assert workers.held == validating
   assert workers.held == []
+
+
+def test_a_worker_rests_after_the_step_that_a_pause_follows():
+  """It may read of the pause one step earlier, and the chief needs its gradients."""
+  answered, goes_on = [], job_state.GOES_ON
+  state = types.SimpleNamespace(
+      run=5, answer=lambda session, call, *numbers: answered.append(call),
+      read=lambda session: job_state.Control([5, 0, goes_on, 0]))
+  worker = Team(state, is_chief=False)
+  asked = job_state.Control([5, 8, goes_on, 12])
+  assert not worker.follow(None, asked, 11)
+  assert answered == []
+  assert not worker.follow(None, asked, 12)
+  assert answered == [8]
+  # A worker without a further step rests at once.
+  assert not worker.follow(None, asked)
+  assert answered == [8, 8]

@@ -37,11 +37,12 @@ class Control:
     run: the number of the chief's session; 0 while it has none.
     call: the number of the pause that it asks for; 0 for none.
     job: one of `GOES_ON`, `IS_DONE` and `HAS_FAILED`.
+    due: the global step that the pause follows; 0: it begins at once.
     purpose: of the pause, `WAIT` or `VALIDATE`.
   """
 
   def __init__(self, values: Sequence[int]):
-    self.run, self.call, self.job = map(int, values)
+    self.run, self.call, self.job, self.due = map(int, values)
     self.purpose = self.call % 2
 
 
@@ -64,11 +65,11 @@ class JobState:
       # In no collection: a checkpoint has nothing of them.
       variable = lambda name, value: tf.get_variable(
           name, initializer=value, trainable=False, collections=[])
-      control = variable('control', np.zeros(3, np.int64))
+      control = variable('control', np.zeros(4, np.int64))
       reason = variable('reason', tf.constant('', name='no_reason'))
       signs = variable('signs', np.zeros(num_workers, np.int64))
       answers = variable('answers', np.zeros([num_workers, 2 + ANSWER_SIZE]))
-      self._values = tf.placeholder(tf.int64, [3])
+      self._values = tf.placeholder(tf.int64, [4])
       self._text = tf.placeholder(tf.string, [])
       self._row = tf.placeholder(tf.float64, [2 + ANSWER_SIZE])
       self._sign = tf.placeholder(tf.int64, [])
@@ -105,10 +106,16 @@ class JobState:
     self._set(session)
     self._give_signs(session)
 
-  def ask(self, session: tf.Session, purpose: int) -> None:
-    """Asks for a pause after the steps that are under way."""
+  def ask(self, session: tf.Session, purpose: int, due: int = 0) -> None:
+    """Asks for a pause after the steps that are under way.
+
+    Args:
+      session: of the run.
+      purpose: `WAIT` or `VALIDATE`.
+      due: the global step that the pause follows; 0: whichever each worker takes now.
+    """
     self._number += 1
-    self._set(session, call=2 * self._number + purpose)
+    self._set(session, call=2 * self._number + purpose, due=due)
 
   @contextlib.contextmanager
   def held(self, session: tf.Session, is_to_stop: Callable[[], bool],
@@ -183,9 +190,9 @@ class JobState:
     self.run = 0
     self._set(session)
 
-  def _set(self, session, call=0):
+  def _set(self, session, call=0, due=0):
     self._call = call
-    session.run(self._set_control, {self._values: [self.run, call, self._job]})
+    session.run(self._set_control, {self._values: [self.run, call, self._job, due]})
 
   # --- Of the other workers.
 
@@ -217,7 +224,7 @@ class JobState:
     return Control(session.run(self._read_control))
 
   def control_after(self, step: tf.Tensor) -> tf.Tensor:
-    """Returns int64 [3], for `Control`, read when a step has ended."""
+    """Returns int64 [4], for `Control`, read when a step has ended."""
     with tf.control_dependencies([step]):
       return self._control.read_value()
 

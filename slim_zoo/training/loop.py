@@ -133,7 +133,8 @@ class TrainingLoop:
     """
     try:
       last, begin = self._options.max_number_of_steps, self._begin(session, writer)
-      stop = (last is not None and begin >= last) or self._team.joins(session)
+      stop = (last is not None and begin >= last) or self._team.joins(
+          session, begin)
       while not stop:
         stop = self._train_step(session, rest)
         yield True
@@ -150,7 +151,7 @@ class TrainingLoop:
     What is raised leaves them unsaved.
     """
     try:
-      self._team.before_step(session, self._is_due_after_next_step())
+      self._team.before_step(session, self._step_before_rest())
       results, control = self._take_step(session)
     except BaseException as error:
       return self._fail_in_step(session, error)
@@ -161,7 +162,7 @@ class TrainingLoop:
       if is_first:
         self._report.write_curves(self.step, self._curves)
       stop = self._after_step(session, rest, *results)
-      if self._team.follow(session, control):
+      if self._team.follow(session, control, self.step):
         self.end, stop = self._team.has_ended, True
     except sessions.SessionLostError:
       raise
@@ -203,13 +204,13 @@ class TrainingLoop:
   def _read_step(self, session):
     return int(session.run(tf.train.get_global_step(session.graph)))
 
-  def _is_due_after_next_step(self):
-    """Tells whether the weights are needed at rest after the next step."""
+  def _step_before_rest(self):
+    """Returns the next global step if the weights are needed at rest after it."""
     if self.step is None:
-      return False
+      return None
     following, last = self.step + 1, self._options.max_number_of_steps
     is_last = last is not None and following >= last
-    return is_last or self.callbacks.needs_rest(following)
+    return following if is_last or self.callbacks.needs_rest(following) else None
 
   def _take_step(self, session):
     """Returns the loss, the step, its rate, seconds of waiting, and record numbers.

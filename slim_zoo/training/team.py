@@ -53,10 +53,16 @@ class Team:
 
   # --- Of the chief.
 
-  def before_step(self, session: tf.Session, is_due: bool) -> None:
-    """Asks for a pause after a step, which synchronous workers must know before it."""
-    if is_due and self.state is not None and self._is_chief and self._waits_for_all:
-      self.state.ask(session, job_state.VALIDATE)
+  def before_step(self, session: tf.Session, due: int | None) -> None:
+    """Asks for a pause after a step, which synchronous workers must know before it.
+
+    Args:
+      session: of the run.
+      due: the global step after the step, if a pause follows it; else None.
+    """
+    if (due is not None and self.state is not None and self._is_chief
+        and self._waits_for_all):
+      self.state.ask(session, job_state.VALIDATE, due)
       self.is_asked = True
 
   @contextlib.contextmanager
@@ -134,12 +140,16 @@ class Team:
 
   # --- Of the other workers.
 
-  def follow(self, session: tf.Session, control: job_state.Control) -> bool:
+  def follow(self, session: tf.Session, control: job_state.Control,
+             step: int | None = None) -> bool:
     """Does what the chief asks for between two steps.
 
     Args:
       session: of the run.
       control: read with the last step.
+      step: the global step; None if this worker takes no further step. The chief asks
+        before the step that a pause follows, so a worker may read of it one step too
+        early. If it rested then, the chief would wait for its gradients for ever.
 
     Returns:
       Whether the job has ended; see `has_ended`.
@@ -163,7 +173,8 @@ class Team:
       if control.job == job_state.IS_DONE:
         self.has_ended = self.state.reason(session)
         return True
-      if not control.call or self.is_to_stop():
+      is_early = step is not None and step < control.due
+      if not control.call or is_early or self.is_to_stop():
         return False
       if control.call != answered:
         answered = control.call
@@ -171,15 +182,19 @@ class Team:
       time.sleep(_SECONDS_BETWEEN_READS)
       control = self.state.read(session)
 
-  def joins(self, session: tf.Session) -> bool:
+  def joins(self, session: tf.Session, step: int) -> bool:
     """Follows the chief before the first step, which may come in a pause.
+
+    Args:
+      session: of the run.
+      step: the global step.
 
     Returns:
       Whether the job has ended.
     """
     if self.state is None or self._is_chief:
       return False
-    return self.follow(session, self.state.read(session))
+    return self.follow(session, self.state.read(session), step)
 
   def _answer(self, session, control):
     self.state.answer(session, control.call)
