@@ -261,8 +261,8 @@ def report(runs: paired_runs.Runs, tasks: list[dict], modes: list[str],
   parts = [
       '# Figures of several workers',
       'Medians, and ratios within each round, of processes that share one global batch'
-      ' and the cores of one machine. The share of the reduction is what a job takes'
-      ' beyond as many processes that do not talk to each other.',
+      ' and the cores of one machine. The share of the reduction is the additional time'
+      ' of a job, compared with as many processes that train without a reduction.',
       f'{paired_runs.conditions(runs)}.', f'    {paired_runs.command_line("scaling")}',
       paired_runs.table(
           ('network', 'job', 'images/s', 'rate / one process', 'MB a step, as designed',
