@@ -101,7 +101,7 @@ def training_table(runs: paired_runs.Runs, tasks: list[dict]) -> str:
   """Returns the table of the fine-tuning."""
   lines, found = [], results(runs, tasks)
   if found:
-    right = {name: ''.join(each[name] for each in found) for name in found[0]}
+    right = shares.joined(found)
     lines.append((
         f"`{row_of(tasks[0]['weights']).name}`", str(len(found)),
         shares.cell(shares.of_answers(right['float32'])),

@@ -79,8 +79,7 @@ def rows(names: list[str]) -> list[Row]:
 
 def line(row: Row, found: list[dict]) -> tuple[str, ...]:
   """Returns a line of the table; `found` are the runs of the network."""
-  right = {name: ''.join(run['right'][name] for run in found)
-           for name in found[0]['right']}
+  right = shares.joined([run['right'] for run in found])
   floats = right['floats']
   return (row.network, str(row.image_size),
           shares.cell(shares.of_answers(floats)),

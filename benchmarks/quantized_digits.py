@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from benchmarks import shares
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import quantization, values
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
@@ -262,7 +263,7 @@ def compare(network_: str, image_size: int, steps: int, quantized_steps: int,
     export(of, in_folder(f'{name}.tflite'), splits['train'])
     files[name] = answers_of_file(in_folder(f'{name}.tflite'), test.pixels)
   scores = logits | {name: answers.probabilities for name, answers in files.items()}
-  right = {name: _bits(scores_.argmax(1) == test.classes)
+  right = {name: shares.characters(scores_.argmax(1) == test.classes)
            for name, scores_ in scores.items()}
   aware_file, expected = files['aware'], logits['aware_graph']
   off = np.abs(aware_file.logits - expected) / aware_file.step
@@ -270,7 +271,3 @@ def compare(network_: str, image_size: int, steps: int, quantized_steps: int,
           'agreement': float(np.mean(
               aware_file.logits.argmax(1) == expected.argmax(1))),
           'steps': [float(off.max()), float(np.mean(off <= 2.01))]}
-
-
-def _bits(flags):
-  return ''.join('1' if flag else '0' for flag in flags)

@@ -1,9 +1,20 @@
 """Shares of right answers, and the accuracy lost between two kinds of answers."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 # Standard deviations of a normal distribution, for an interval of 95%.
 _DEVIATIONS = 1.96
+
+
+def characters(right: Iterable[bool]) -> str:
+  """Returns a character for each image: 1 if its answer is right, else 0."""
+  return ''.join('1' if flag else '0' for flag in right)
+
+
+def joined(runs: Sequence[Mapping[str, str]]) -> dict[str, str]:
+  """Returns the answers of several runs as those of one, by kind of answer."""
+  return {name: ''.join(run[name] for run in runs) for name in runs[0]}
 
 
 def share(count: int, total: int) -> tuple[float, float, float]:

@@ -65,7 +65,7 @@ def test_feature_maps_are_the_deepest_features_of_their_stride(image_network):
 
 def test_backbone_has_the_variables_of_its_maps_and_no_others(
     image_network):
-  """Those that the same maps are computed from in the whole network."""
+  """The variables of the whole network from which the same maps are computed."""
   name = image_network
   facts, names = evaluated(name), nets_factory.feature_map_names(name)
   strides = list(names)

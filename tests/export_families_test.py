@@ -42,7 +42,7 @@ if evaluated_networks.EVERY_NETWORK not in os.environ:
 # 8 bits are off by more than allowed in a network that has learned nothing.
 FORMATS = [name for name in formats.FORMATS
            if name not in ('tflite_dynamic_range', 'tflite_int8')]
-# Those that need a package that may be missing, and the interpreter that has it.
+# Formats whose package may be missing, and the interpreter that has the package.
 INTERPRETERS = {'torch': ('PYTORCH_PYTHON', 'torch, safetensors'),
                 'openvino': ('OPENVINO_PYTHON', 'openvino')}
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 import slim_zoo
-from benchmarks import quantized_digits
+from benchmarks import quantized_digits, shares
 from benchmarks.peers import reports
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import identified_network
@@ -62,10 +62,6 @@ def read_classes(path: str) -> list[tuple[str, list[int]]]:
   return found
 
 
-def _bits(flags):
-  return ''.join('1' if flag else '0' for flag in flags)
-
-
 def on_photographs(task) -> dict[str, str]:
   """Returns a character for each crop, 1 if its top-1 is right, by kind of answer."""
   with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +80,7 @@ def on_photographs(task) -> dict[str, str]:
         'float32': quantized_digits.logits_of_graph(floats, pixels),
         'bfloat16': quantized_digits.logits_of_graph(
             floats, pixels, graph_rewrite.BFLOAT16)}
-  return {name: _bits(answer in classes for answer, classes in zip(
+  return {name: shares.characters(answer in classes for answer, classes in zip(
       values.argmax(1), right_classes, strict=True)) for name, values in logits.items()}
 
 
@@ -112,7 +108,7 @@ def fine_tuned(task) -> dict[str, str]:
         'bfloat16': quantized_digits.logits_of_graph(
             trained, test.pixels, graph_rewrite.BFLOAT16),
         '8 bits': quantized_digits.answers_of_file(path, test.pixels).logits}
-  return {name: _bits(values.argmax(1) == test.classes)
+  return {name: shares.characters(values.argmax(1) == test.classes)
           for name, values in logits.items()}
 
 

@@ -238,7 +238,7 @@ def _switch(node, nodes):
 
 
 def _drop(graph_def) -> list[str]:
-  """Removes operations that cannot be imported, and those that depend on them.
+  """Removes operations that cannot be imported, and operations that read them.
 
   Returns:
     The names of the operations that TensorFlow does not know.
