@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import views
 
 # The largest height or width of images, in pixels. Larger tensors exceed the limits of
 # TensorFlow and machines; usual sizes are 28 to 600.
@@ -288,6 +289,26 @@ def crop_note(preprocessing_name: str, image_size: int,
   return (f'{preprocessing_name} preprocessing does not resize: the network sees'
           f' {image_size} x {image_size} pixels of images such as {height} x {width};'
           ' --preprocessing_name=inception resizes them')
+
+
+def crop_notes(preprocessing_name: str, image_size: int,
+               sizes: Sequence[tuple[int, int]], kind: str | None) -> list[str]:
+  """Returns the `crop_note`, and one if crops of test-time augmentation are the same.
+
+  Args:
+    preprocessing_name: a preprocessing family or a network.
+    image_size: height and width of the network's input, in pixels.
+    sizes: (height, width) of some images, in pixels.
+    kind: of `views.COUNTS`, or None.
+  """
+  note = crop_note(preprocessing_name, image_size, sizes)
+  if (kind in views.CROPPING and sizes
+      and preprocessing_family(preprocessing_name) in _CROPPING
+      and all(max(size) <= image_size for size in sizes)):
+    note = (f'{preprocessing_name} preprocessing does not resize, and no image is'
+            f' larger than {image_size} x {image_size}: the crops of --tta={kind} are'
+            ' the same')
+  return [note] if note else []
 
 
 def channels_after(preprocessing_name: str, decoded_channels: int,

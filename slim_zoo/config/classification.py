@@ -14,6 +14,7 @@ from slim_zoo.config.options import (
     option,
 )
 from slim_zoo.config.precision import InferencePrecision
+from slim_zoo.config.test_time_augmentation import Views
 from slim_zoo.config.trained_network import TrainedCheckpoint
 
 ANSWER_FORMATS = ('text', 'csv', 'jsonl')
@@ -153,7 +154,7 @@ class Answers(Group):
 _OF_A_CHECKPOINT = (
     'checkpoint_path', 'model_name', 'num_classes', 'moving_average_decay',
     'preprocessing_name', 'use_grayscale', 'eval_image_size', 'quantize', 'multi_label',
-    'explain', 'explain_end_point', 'features', 'feature_end_point')
+    'tta', 'explain', 'explain_end_point', 'features', 'feature_end_point')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +168,7 @@ class ClassifyConfig(Config):
   network: TrainedCheckpoint
   exported: ExportedModel
   prediction: Prediction
+  views: Views
   precision: InferencePrecision
   answers: Answers
   devices: Devices
@@ -178,6 +180,11 @@ class ClassifyConfig(Config):
     Raises:
       UserError: the first fault.
     """
+    for name in ('explain', 'features'):
+      if self.views.tta and self.values()[name]:
+        raise diagnostics.UserError(
+            f'--{name} is of one view of an image, --tta={self.views.tta} of several:'
+            ' leave out one of them')
     if self.exported.export:
       self._check_export_alone()
     else:

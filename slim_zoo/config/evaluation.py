@@ -6,12 +6,14 @@ import os
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks, published
+from slim_zoo.catalog import views as view_kinds
 from slim_zoo.checkpoints import checkpoint_names, trained_network
 from slim_zoo.config.data import Network, Records
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.distribution import SLURM, quiet_environment
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.precision import InferencePrecision
+from slim_zoo.config.test_time_augmentation import Views
 from slim_zoo.deployment.cluster import Cluster
 
 
@@ -258,6 +260,7 @@ class EvaluateConfig(Config):
   checkpoint: EvaluatedCheckpoint
   network: EvaluatedNetwork
   data: EvaluatedRecords
+  views: Views
   recalibration: Recalibration
   precision: InferencePrecision
   results: Results
@@ -282,7 +285,7 @@ class EvaluateConfig(Config):
 
   def notes(self) -> list[str]:
     """Returns a line for each option without effect."""
-    return [*self.checkpoint.notes(), *self.lines_without_effect(
+    return [*self.checkpoint.notes(), *self.views.notes, *self.lines_without_effect(
         self.devices.without_effect(self.server.master))]
 
   def make_eval_dir(self) -> None:
@@ -324,6 +327,8 @@ class EvaluateConfig(Config):
         'network': network.model_name, 'data set': self.data.dataset_name,
         'split': self.data.dataset_split_name, 'checkpoint': network.checkpoint,
         'step': step,
+        **({'test-time augmentation': view_kinds.describe(self.views.tta)}
+           if self.views.tta else {}),
         'preprocessing': network.preprocessing_name,
         'image size': network.image_size, 'precision': precision,
         'command': command, 'report': self.results.report_dir, **part}

@@ -8,6 +8,7 @@ from slim_zoo.deployment import graph_rewrite, session_configs, session_settings
 from slim_zoo.evaluation import over_split
 from slim_zoo.evaluation.precision_choice import PrecisionChooser
 from slim_zoo.input import pipeline
+from slim_zoo.preprocessing import views
 from slim_zoo.tf_compat import slim, tf
 
 
@@ -142,7 +143,8 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
   """Builds a network in evaluation mode over an input, in the default graph.
 
   Args:
-    images: of `pipeline.evaluation_input`.
+    images: of `pipeline.evaluation_input`; with views, see `preprocessing.views`, or
+      without.
     network_fn: of `nets_factory.get_network_fn`.
     num_classes: how many classes there are.
     labels_offset: subtracted from the labels of the records.
@@ -155,11 +157,15 @@ def build(images: pipeline.Input, network_fn: Callable, num_classes: int,
   """
   tf.train.get_or_create_global_step()
   batch = images.next_batch()
-  logits, _ = network_fn(batch.images)
+
+  def classify(images):
+    logits, _ = network_fn(images)
+    return (tf.nn.sigmoid if multi_label else tf.nn.softmax)(logits)
+
+  probabilities = views.mean_probabilities(classify, batch.images)
   variables = {variable.op.name: variable for variable in slim.get_model_variables()}
   if moving_average_decay:
     variables = restore.averages_by_name(slim.get_model_variables())
-  probabilities = (tf.nn.sigmoid if multi_label else tf.nn.softmax)(logits)
   return Evaluation(images, probabilities, batch, variables,
                     tf.train.Saver(variables), num_classes, labels_offset, multi_label,
                     master, settings)

@@ -79,7 +79,7 @@ class CopyDecoder:
   def _image(self, record):
     features = tf.parse_single_example(record, {
         _PIXELS: tf.FixedLenFeature([], tf.string),
-        _SHAPE: tf.FixedLenFeature([3], tf.int64)})
+        _SHAPE: tf.FixedLenFeature([self.shape.rank], tf.int64)})
     image = tf.reshape(tf.decode_raw(features[_PIXELS], self.dtype), features[_SHAPE])
     image.set_shape(self.shape)
     return image

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from slim_zoo.catalog import views as view_kinds
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.deployment import session_settings
 from slim_zoo.images import image_decoding
 from slim_zoo.inference import inference_graph
 from slim_zoo.prediction import classifier, explanation, precise_model
-from slim_zoo.preprocessing import display, preprocessing_factory
+from slim_zoo.preprocessing import display
+from slim_zoo.preprocessing import views as view_images
 from slim_zoo.tf_compat import tf
 
 
@@ -20,7 +22,7 @@ class Preparation:
   Decoding is that of records, so an image gives what its record would give.
 
   Args:
-    preprocessing_fn: of `preprocessing_factory.get_preprocessing`, for evaluation.
+    preprocessing_fn: of `preprocessing.views.get_preprocessing`.
     image_size: height and width of the results.
     channels: to decode, 1 or 3.
   """
@@ -35,7 +37,7 @@ class Preparation:
         intra_op_parallelism_threads=1))
 
   def __call__(self, data: bytes) -> np.ndarray:
-    """Returns float32 [image_size, image_size, channels] for a JPEG or PNG."""
+    """Returns the result of the preprocessing for a JPEG or PNG."""
     return self._session.run(self._prepared, {self._encoded: data})
 
   def close(self) -> None:
@@ -95,6 +97,8 @@ class CheckpointModel:
     settings: of the session: memory of GPUs, threads.
     precision: 'float32', 'bfloat16', 'float16', or 'auto'.
     is_hinted: whether to say that bfloat16 would be faster than float32.
+    views: the kind of test-time augmentation, of `catalog.views`; None: one view. With
+      several, there are no features and no heat.
 
   Attributes:
     num_classes: as many as there are probabilities.
@@ -109,7 +113,8 @@ class CheckpointModel:
 
   def __init__(self, trained: TrainedNetwork, extras: Extras = Extras(),
                settings: session_settings.SessionSettings = session_settings.DEFAULTS,
-               precision: str = 'float32', is_hinted: bool = False):
+               precision: str = 'float32', is_hinted: bool = False,
+               views: str | None = None):
     self.num_classes = trained.num_classes
     self.preprocessing_name = trained.preprocessing_name
     self.heat_end_point = None
@@ -120,14 +125,16 @@ class CheckpointModel:
     network = inference_graph.of_network(trained, list(dict.fromkeys(names)))
     self.image_size = network.images.shape.as_list()[1]
     self._model = precise_model.PreciseModel(
-        network.images, self._tensors(network, extras), precision, trained.multi_label,
+        network.images, self._tensors(network, extras, view_kinds.count(views)),
+        precision, trained.multi_label,
         is_hinted, settings)
-    self._prepare = _preparation(network, trained)
+    self._prepare = _preparation(network, trained, views)
 
-  def _tensors(self, network, extras):
+  def _tensors(self, network, extras, num_views):
     """Returns the tensors of a `classifier.Predictions`, by attribute."""
-    tensors = {'probabilities': network.probabilities}
     with network.graph.as_default():
+      tensors = {'probabilities': network.probabilities if num_views == 1 else
+                 view_images.mean_of_views(network.probabilities, num_views)}
       if extras.features:
         tensors['features'] = (
             network.end_points[extras.feature_end_point] if extras.feature_end_point
@@ -141,11 +148,16 @@ class CheckpointModel:
     return tensors
 
   def prepare(self, data: bytes) -> np.ndarray:
-    """Returns float32 [height, width, channels], preprocessed as in an evaluation."""
+    """Returns an image, preprocessed as in an evaluation.
+
+    Float32 [height, width, channels], or with views [views, height, width, channels].
+    """
     return self._prepare(data)
 
   def predict(self, images: list[np.ndarray]) -> classifier.Predictions:
     """Returns the predictions for prepared images."""
+    if images[0].ndim == 4:
+      return classifier.Predictions(**self._model.run(np.concatenate(images)))
     return classifier.Predictions(**self._model.run(np.stack(images)))
 
   def close(self) -> None:
@@ -160,11 +172,11 @@ class CheckpointModel:
     self.close()
 
 
-def _preparation(network, trained):
+def _preparation(network, trained, views):
   *_, height, _, channels = network.images.shape.as_list()
   # A network on gray images was trained on those of a gray data set, which are decoded
   # as such, or with --use_grayscale, which turns colours to gray by other weights.
-  preprocessing_fn = preprocessing_factory.get_preprocessing(
-      trained.preprocessing_name, is_training=False, use_grayscale=channels == 1)
+  preprocessing_fn = view_images.get_preprocessing(
+      trained.preprocessing_name, views, use_grayscale=channels == 1)
   return Preparation(
       preprocessing_fn, height, 3 if trained.use_grayscale else channels)

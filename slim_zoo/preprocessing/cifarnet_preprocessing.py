@@ -6,7 +6,7 @@ features from tiny images (technical report), and cuda-convnet's CIFAR-10 setup.
 
 from collections.abc import Callable
 
-from slim_zoo.preprocessing import channels, randomness
+from slim_zoo.preprocessing import channels, corners, randomness
 from slim_zoo.preprocessing.display import add_image_summary
 from slim_zoo.tf_compat import tf
 
@@ -72,7 +72,8 @@ def preprocess_for_train(image, output_height, output_width, padding: int = 4,
 
 def preprocess_for_eval(image, output_height, output_width,
                         add_image_summaries: bool = True,
-                        use_grayscale: bool = False):
+                        use_grayscale: bool = False,
+                        corner: tuple[int, int] | None = None):
   """Crops or pads an image centrally, then standardizes it.
 
   Args:
@@ -82,6 +83,8 @@ def preprocess_for_eval(image, output_height, output_width,
     add_image_summaries: whether to show the image before and after in
       TensorBoard; inside a tf.data function nothing is added.
     use_grayscale: converts RGB to gray; otherwise the channels do not change.
+    corner: the corner to crop of an image that is larger than the result, (0 for top or
+      1 for bottom, 0 for left or 1 for right); None: the centre.
 
   Returns:
     float32 [output_height, output_width, channels] of mean 0 and standard
@@ -91,7 +94,7 @@ def preprocess_for_eval(image, output_height, output_width,
     UserError: the image has neither 1 nor 3 channels.
   """
   image = _load(image, use_grayscale, add_image_summaries)
-  image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
+  image = corners.crop_or_pad(image, output_height, output_width, corner)
   image = channels.with_static_size(image, output_height, output_width)
   if add_image_summaries:
     add_image_summary('resized_image', image)
@@ -100,14 +103,16 @@ def preprocess_for_eval(image, output_height, output_width,
 
 def preprocess_image(image, output_height, output_width, is_training: bool = False,
                      add_image_summaries: bool = True, use_grayscale: bool = False,
-                     seed=None, augment: Callable | None = None):
+                     seed=None, augment: Callable | None = None,
+                     corner: tuple[int, int] | None = None):
   """Calls `preprocess_for_train` if `is_training`, else `preprocess_for_eval`.
 
-  Arguments, result and errors as there; evaluation ignores `seed` and `augment`.
+  Arguments, result and errors as there; evaluation ignores `seed` and `augment`,
+  training `corner`.
   """
   if is_training:
     return preprocess_for_train(
         image, output_height, output_width, use_grayscale=use_grayscale,
         add_image_summaries=add_image_summaries, seed=seed, augment=augment)
   return preprocess_for_eval(
-      image, output_height, output_width, add_image_summaries, use_grayscale)
+      image, output_height, output_width, add_image_summaries, use_grayscale, corner)

@@ -8,7 +8,13 @@ convolutional neural network based image classification, arXiv 1312.5402.
 from collections.abc import Callable
 
 from slim_zoo import diagnostics
-from slim_zoo.preprocessing import channels, fast_colors, lazy_image, randomness
+from slim_zoo.preprocessing import (
+  channels,
+  corners,
+  fast_colors,
+  lazy_image,
+  randomness,
+)
 from slim_zoo.preprocessing.display import add_image_summary
 from slim_zoo.tf_compat import tf
 
@@ -244,7 +250,8 @@ def preprocess_for_train(image, height, width, bbox, fast_mode: bool = True,
 
 def preprocess_for_eval(image, height, width, central_fraction=0.875,
                         scope: str | None = None, central_crop: bool = True,
-                        use_grayscale: bool = False):
+                        use_grayscale: bool = False,
+                        corner: tuple[int, int] | None = None):
   """Crops an image to its centre and resizes it bilinearly.
 
   Args:
@@ -256,6 +263,8 @@ def preprocess_for_eval(image, height, width, central_fraction=0.875,
     scope: name scope, 'eval_image' by default.
     central_crop: whether to crop.
     use_grayscale: returns one channel; otherwise a gray image gets three.
+    corner: the corner to crop in place of the centre, (0 for top or 1 for bottom, 0 for
+      left or 1 for right), with the size of the central crop.
 
   Returns:
     float32 [height, width, 3 or 1] in [-1, 1].
@@ -266,7 +275,9 @@ def preprocess_for_eval(image, height, width, central_fraction=0.875,
   channels.count_channels(image)
   with tf.name_scope(scope, 'eval_image', [image, height, width]):
     if central_crop and central_fraction:
-      image = tf.image.central_crop(image, central_fraction)
+      centre = tf.image.central_crop(image, central_fraction)
+      image = centre if corner is None else corners.crop(
+          image, tf.shape(centre)[:2], corner)
     image, white = _to_float(image)
     image = channels.for_network(image, 'inception', use_grayscale)
     if height is not None and width is not None:
@@ -278,12 +289,13 @@ def preprocess_for_eval(image, height, width, central_fraction=0.875,
 def preprocess_image(image, height, width, is_training: bool = False, bbox=None,
                      fast_mode: bool = True, add_image_summaries: bool = True,
                      crop_image: bool = True, use_grayscale: bool = False,
-                     seed=None, augment: Callable | None = None):
+                     seed=None, augment: Callable | None = None,
+                     corner: tuple[int, int] | None = None):
   """Calls `preprocess_for_train` if `is_training`, else `preprocess_for_eval`.
 
   Arguments, result and errors as there. `crop_image` is `random_crop` or
   `central_crop`; evaluation ignores `bbox`, `fast_mode`, summaries, `seed` and
-  `augment`.
+  `augment`, training `corner`.
   """
   if is_training:
     return preprocess_for_train(
@@ -291,4 +303,5 @@ def preprocess_image(image, height, width, is_training: bool = False, bbox=None,
         add_image_summaries=add_image_summaries, use_grayscale=use_grayscale,
         seed=seed, augment=augment)
   return preprocess_for_eval(
-      image, height, width, central_crop=crop_image, use_grayscale=use_grayscale)
+      image, height, width, central_crop=crop_image, use_grayscale=use_grayscale,
+      corner=corner)

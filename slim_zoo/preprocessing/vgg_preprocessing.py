@@ -199,7 +199,8 @@ def preprocess_for_train(image, output_height, output_width,
 
 
 def preprocess_for_eval(image, output_height, output_width, resize_side,
-                        use_grayscale: bool = False):
+                        use_grayscale: bool = False,
+                        corner: tuple[int, int] | None = None):
   """Resizes an image to a shorter side of `resize_side` and crops its centre.
 
   Args:
@@ -209,6 +210,8 @@ def preprocess_for_eval(image, output_height, output_width, resize_side,
     resize_side: shorter side of the resized image. If the crop does not fit into it
       (320 pixels into 256), the image is resized to the smallest size that fits.
     use_grayscale: returns one channel; otherwise a gray image gets three.
+    corner: the corner to crop, (0 for top or 1 for bottom, 0 for left or 1 for right);
+      None: the centre.
 
   Returns:
     float32 [output_height, output_width, 3 or 1] minus 123.68, 116.78 and 103.94
@@ -219,7 +222,8 @@ def preprocess_for_eval(image, output_height, output_width, resize_side,
   """
   cropped = tf.stack([output_height, output_width])
   resized = _resized_shape(image, resize_side, cropped)
-  begin = (resized - cropped) // 2
+  margin = resized - cropped
+  begin = margin // 2 if corner is None else margin * tf.constant(corner)
   whole = image
   image = tf.cond(
       # As floats: the product of two sides may exceed int32.
@@ -235,15 +239,17 @@ def preprocess_image(image, output_height, output_width, is_training: bool = Fal
                      resize_side_min=_RESIZE_SIDE_MIN,
                      resize_side_max=_RESIZE_SIDE_MAX,
                      use_grayscale: bool = False, seed=None,
-                     augment: Callable | None = None):
+                     augment: Callable | None = None,
+                     corner: tuple[int, int] | None = None):
   """Calls `preprocess_for_train` if `is_training`, else `preprocess_for_eval`.
 
   Arguments, result and errors as there. Evaluation resizes the shorter side to
-  `resize_side_min` and ignores `resize_side_max`, `seed` and `augment`.
+  `resize_side_min` and ignores `resize_side_max`, `seed` and `augment`. Training
+  ignores `corner`.
   """
   if is_training:
     return preprocess_for_train(
         image, output_height, output_width, resize_side_min, resize_side_max,
         use_grayscale, seed, augment)
   return preprocess_for_eval(
-      image, output_height, output_width, resize_side_min, use_grayscale)
+      image, output_height, output_width, resize_side_min, use_grayscale, corner)

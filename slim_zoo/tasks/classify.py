@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from slim_zoo import progress
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, views
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.deployment import precision_hint, unused_gpus
 from slim_zoo.images import image_files
@@ -89,7 +89,8 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
     thumbnails = next((extra.shown for extra in extras if hasattr(extra, 'shown')), ())
     options = config.prediction
     for done, answer in enumerate(classifier.classify(
-        files.files, model, options.batch_size, options.num_preprocessing_threads,
+        files.files, model, views.images_in_batch(options.batch_size, config.views.tta),
+        options.num_preprocessing_threads,
         thumbnails), 1):
       write(answer)
       for receiver in (skipped, *extras):
@@ -115,7 +116,7 @@ def _exported_model(config):
 
 def _checkpoint_model(config, paths):
   """Returns (model, names of the classes) of a checkpoint."""
-  _print_notes(unused_gpus.notes())
+  _print_notes([*unused_gpus.notes(), *config.views.notes])
   network, options = trained_networks.find(config.network), config.answers
   _print_notes([f'checkpoint {network.checkpoint}'])
   if config.prediction.multi_label is not None:
@@ -130,10 +131,11 @@ def _checkpoint_model(config, paths):
       config.devices.settings,
       precision,
       is_hinted='precision' not in config.user_options and precision_hint.is_long(
-          network.model_name, len(paths)))
-  crop = networks.crop_note(
-      model.preprocessing_name, model.image_size, image_files.sizes_of(paths[:_SIZED]))
-  _print_notes([crop] if crop else [])
+          network.model_name, len(paths) * views.count(config.views.tta)),
+      views=config.views.tta)
+  _print_notes(networks.crop_notes(
+      model.preprocessing_name, model.image_size, image_files.sizes_of(paths[:_SIZED]),
+      config.views.tta))
   return model, network.class_names
 
 

@@ -1,12 +1,13 @@
 """Evaluation: `evaluate(config)` reads from top to bottom as the steps of it."""
 
 import dataclasses
+import functools
 import glob
 import sys
 from collections.abc import Callable
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import imagenet_names, networks
+from slim_zoo.catalog import imagenet_names, networks, views
 from slim_zoo.checkpoints import (
   checkpoint_names,
   identified_network,
@@ -40,7 +41,7 @@ from slim_zoo.input import (
   records,
 )
 from slim_zoo.nets import nets_factory
-from slim_zoo.preprocessing import preprocessing_factory
+from slim_zoo.preprocessing import views as view_images
 from slim_zoo.tasks import evaluation_processes, inference_precision, memory
 from slim_zoo.tf_compat import tf
 
@@ -188,7 +189,7 @@ def _set_up(config, checkpoint, is_shared=False):
   dataset = _dataset(config, config.data.dataset_split_name)
   network = _network(config, checkpoint, dataset)
   evaluation = _evaluation(config, dataset, network, is_shared=is_shared)
-  _print_notes(_image_notes(dataset, network))
+  _print_notes(_image_notes(dataset, network, config.views.tta))
   return _SetUp(dataset, network, evaluation)
 
 
@@ -240,11 +241,14 @@ def _network_fn(network):
       **quantization.network_options(network.quantized))
 
 
-def _preprocess(network):
-  """Returns the function that makes network input of a record, for evaluation."""
+def _preprocess(network, kind=None):
+  """Returns the function that makes network input of a record, for evaluation.
+
+  With a kind of test-time augmentation it makes several views.
+  """
   return pipeline.preprocess_with(
-      preprocessing_factory.get_preprocessing(
-          network.preprocessing_name, False, network.use_grayscale),
+      view_images.get_preprocessing(
+          network.preprocessing_name, kind, network.use_grayscale),
       network.image_size)
 
 
@@ -254,13 +258,14 @@ def _evaluation(config, dataset, network, part=None, is_shared=False):
   In this process the weights of each are frozen into a graph; a server at --master
   is given one graph, with variables, which is the default one.
   """
-  data, master = config.data, config.server.master
+  data, master, kind = config.data, config.server.master, config.views.tta
+  batch_size = views.images_in_batch(data.batch_size, kind)
   is_multi_label = batch_labels.is_multi_label(dataset)
 
   def make_images():
     return pipeline.evaluation_input(
-        dataset, _preprocess(network),
-        data.batch_size, network.labels_offset, data.num_preprocessing_threads,
+        dataset, _preprocess(network, kind),
+        batch_size, network.labels_offset, data.num_preprocessing_threads,
         runs_here=not master, part=part, cache_dir=data.cache_dir,
         shard=pipeline.fed_shard() if is_shared else None)
 
@@ -271,7 +276,7 @@ def _evaluation(config, dataset, network, part=None, is_shared=False):
         make_images, _classify_with(network, is_multi_label),
         network.num_classes, network.labels_offset, is_multi_label,
         config.devices.settings, PrecisionChooser(
-            precision, data.batch_size, is_multi_label,
+            precision, batch_size, is_multi_label,
             _is_hinted(config, network.model_name, dataset.num_samples),
             config.devices.settings))
   return checkpoint_evaluation.build(
@@ -284,9 +289,10 @@ def _is_hinted(config, model_name, num_images):
   """Returns whether to say that another precision would be faster."""
   batches = config.data.max_num_batches
   if batches:
-    num_images = min(num_images, batches * config.data.batch_size)
+    num_images = min(num_images, batches * views.images_in_batch(
+        config.data.batch_size, config.views.tta))
   return 'precision' not in config.user_options and precision_hint.is_long(
-      model_name, num_images)
+      model_name, num_images * views.count(config.views.tta))
 
 
 def _classify_with(network, is_multi_label):
@@ -298,7 +304,8 @@ def _classify_with(network, is_multi_label):
         multi_label=is_multi_label))
     return frozen.attach(images)[1]
 
-  return classify
+  return lambda checkpoint, images: view_images.mean_probabilities(
+      functools.partial(classify, checkpoint), images)
 
 
 def _recalibrated(config, checkpoint, network):
@@ -343,14 +350,13 @@ def _class_names(config, set_up):
   return {label - offset: name for label, name in names.items() if label >= offset}
 
 
-def _image_notes(dataset, network):
+def _image_notes(dataset, network, kind):
   """Returns lines on what is not seen of the images, by the first records."""
   files = sorted(
       path for pattern in dataset.data_sources for path in glob.glob(pattern))
-  crop = networks.crop_note(
-      network.preprocessing_name, network.image_size,
-      first_records.sizes(files, record_faults.expected_of(dataset)))
-  return [*first_records.decoding_notes(files), *([crop] if crop else [])]
+  sizes = first_records.sizes(files, record_faults.expected_of(dataset))
+  return [*first_records.decoding_notes(files), *networks.crop_notes(
+      network.preprocessing_name, network.image_size, sizes, kind)]
 
 
 # --- The report.

@@ -1,0 +1,22 @@
+"""Options of test-time augmentation: several views of an image."""
+
+import dataclasses
+
+from slim_zoo.catalog import views
+from slim_zoo.config.options import Group, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Views(Group):
+  """The views of an image whose probabilities are averaged."""
+
+  tta: str | None = option(
+      None, 'Test-time augmentation: probabilities are the mean over views of an image.'
+      ' flip: as usual, and flipped from left to right; five_crop: the centre and four'
+      ' corners; ten_crop: these, and each flipped. --batch_size then counts views.',
+      str, choices=tuple(views.COUNTS))
+
+  @property
+  def notes(self) -> list[str]:
+    """A line on the views, if there are several."""
+    return [f'--tta={views.describe(self.tta)}'] if self.tta else []
