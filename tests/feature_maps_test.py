@@ -87,6 +87,14 @@ def test_other_end_points_take_the_place_of_maps(size):
   assert len(tf.trainable_variables()) == 20
 
 
+def test_pools_without_padding_lose_the_last_pixel():
+  maps, _ = nets_factory.get_feature_maps_fn(
+      'vgg_a', (8, 32), end_points={8: 'vgg_a/conv4/conv4_1'})(
+          tf.zeros([1, 100, 68, 3]))
+  assert {stride: features.shape.as_list() for stride, features in maps.items()} == {
+      32: [1, 3, 2, 512], 8: [1, 12, 8, 512]}
+
+
 @pytest.mark.parametrize(('name', 'end_points', 'words'), [
     ('vgg_a', {32: 'vgg_a/fc77'}, "did you mean 'fc7'"),
     ('vgg_a', {8: 'vgg_a/conv5/conv5_3'}, 'no end point'),

@@ -156,34 +156,69 @@ def test_the_same_network_may_be_trained_beside_it(checkpoint):
       map(id, perception.variables.values()))
 
 
-def test_vgg_19_gets_rgb_less_the_mean_colour_and_needs_only_its_first_layers(
-    monkeypatch, tmp_path):
-  restored = []
+@pytest.fixture
+def restored(monkeypatch):
+  """Returns the list of (variables, path) that were to be restored."""
+  noted = []
   monkeypatch.setattr(
       perceptual_loss, '_restored',
-      lambda variables, path: restored.append((set(variables), path)))
+      lambda variables, path: noted.append((set(variables), path)))
+  return noted
+
+
+def all_variables():
+  """Returns the names of all variables of the graph, whatever their collections."""
+  return {operation.name.removeprefix('perception/')
+          for operation in tf.get_default_graph().get_operations()
+          if operation.type in ('Variable', 'VariableV2', 'VarHandleOp')}
+
+
+def test_vgg_19_gets_rgb_less_the_mean_colour_and_has_only_its_first_layers(
+    monkeypatch, restored):
   inputs = []
-  build = nets_factory.get_network_fn
+  build = nets_factory.get_feature_maps_fn
 
   def with_inputs_noted(*arguments, **options):
-    network_fn = build(*arguments, **options)
+    first_layers_fn = build(*arguments, **options)
     def noted(images, **more):
       inputs.append(images)
-      return network_fn(images, **more)
+      return first_layers_fn(images, **more)
     return noted
-  monkeypatch.setattr(nets_factory, 'get_network_fn', with_inputs_noted)
+  monkeypatch.setattr(nets_factory, 'get_feature_maps_fn', with_inputs_noted)
   images = tf.constant(np.full([1, 32, 32, 3], -1, np.float32))
   perception = perceptual_loss.add(images, -images, 'vgg_19.ckpt')
   (names, path), = restored
   assert path == 'vgg_19.ckpt'
-  assert names == set(perception.variables)
+  assert names == set(perception.variables) == all_variables()
   assert {name.split('/')[2] for name in names} == {
       f'conv{block}_{unit}' for block, count in ((1, 2), (2, 2), (3, 4), (4, 4))
       for unit in range(1, count + 1)}
   with tf.Session() as session:
-    black, white = session.run(inputs)
+    # The first one is of a graph that only shows whether the network can end there.
+    black, white = session.run(inputs[1:])
   np.testing.assert_allclose(black[0, 0, 0], [-123.68, -116.78, -103.94], rtol=1e-5)
   np.testing.assert_allclose(white[0, 0, 0], [131.32, 138.22, 151.06], rtol=1e-5)
+
+
+@pytest.mark.parametrize(('network', 'end_points', 'size', 'count'), [
+    # Not a multiple of the stride; two end points at one stride; no feature map.
+    ('vgg_19', ('conv4/conv4_4', 'vgg_19/conv1/conv1_1'), 44, 24),
+    ('vgg_a', ('conv3/conv3_1', 'conv3/conv3_2'), 36, 8),
+    ('mobilenet_v1_025', 'Conv2d_1_pointwise', 32, 15),
+    # A network cannot end at its fully connected layers, nor does it have others here.
+    ('lenet', 'fc3', 28, 6),
+])
+def test_layers_that_no_end_point_needs_are_not_built(
+    restored, network, end_points, size, count):
+  channels = 1 if network == 'lenet' else 3
+  images = tf.zeros([1, size, size, channels])
+  perception = perceptual_loss.add(images, images, 'some.ckpt', end_points, network)
+  used = set(perception.variables)
+  if network == 'mobilenet_v1_025':  # Its batch norm has no scale to train.
+    assert {name.split('/')[1] for name in used} == {
+        'Conv2d_0', 'Conv2d_1_depthwise', 'Conv2d_1_pointwise'}
+  assert used == all_variables()
+  assert len(used) == count
 
 
 @pytest.mark.parametrize(('changed', 'words'), [
@@ -192,6 +227,8 @@ def test_vgg_19_gets_rgb_less_the_mean_colour_and_needs_only_its_first_layers(
     ({'value_range': (1, -1)}, 'value_range'),
     ({'network': 'cifarnet', 'prepare': None}, 'prepare'),
     ({'network': 'vgg19'}, "no network 'vgg19'"),
+    ({'network_fn': None, 'network': 'vgg_a', 'end_points': 'conv3_4'},
+     "no end point 'conv3_4'"),
     ({'checkpoint_path': 'nowhere/tiny.ckpt'}, "no checkpoint 'nowhere/tiny.ckpt'"),
     ({'targets': tf.zeros([2, 4, 4, 3]).shape}, 'the same for both'),
 ])
@@ -210,7 +247,7 @@ def test_what_makes_no_sense_is_said(checkpoint, changed, words):
 def test_a_checkpoint_of_another_network_and_one_built_for_training(checkpoint):
   images, targets = map(tf.constant, batches())
   with pytest.raises(diagnostics.UserError, match='too small'):
-    perceptual_loss.add(images, targets, checkpoint[0])
+    perceptual_loss.add(images[:, :4, :4], targets[:, :4, :4], checkpoint[0])
   larger = tf.zeros([1, 32, 32, 3])
   with pytest.raises(diagnostics.UserError, match=r'does not fit.*vgg_19/conv'):
     perceptual_loss.add(larger, larger, checkpoint[0], ('conv1/conv1_1',))

@@ -21,7 +21,7 @@ class FeatureMaps:
     by_stride: (stride, end point name) pairs, the shallowest first. '{name}' in an end
       point is replaced by the network's name.
     lost: the largest difference between ceil(size / stride) and the size of the feature
-      map, caused by convolutions without padding.
+      map, caused by convolutions and pools without padding.
   """
 
   pattern: str
@@ -41,7 +41,7 @@ def _vgg(name):
   counts = architectures.VGG_CONVOLUTIONS[name]
   convolutions = [f'{{name}}/conv{block}/conv{block}_{count}'
                   for block, count in enumerate(counts[1:], 2)]
-  return _row(name, ' '.join([*convolutions, '{name}/pool5']))
+  return _row(name, ' '.join([*convolutions, '{name}/pool5']), lost=1)
 
 
 def _resnet(name, unit):

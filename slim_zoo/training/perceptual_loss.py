@@ -10,6 +10,8 @@ super-resolution using a generative adversarial network, arXiv 1609.04802.
     perception.init_fn(session)
 """
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -64,7 +66,8 @@ def add(images, targets, checkpoint_path: str,
     checkpoint_path: a checkpoint of the network, or a folder of them.
     end_points: names, or a dict of their weights. A name may lack the scopes before
       it, as long as one end point only ends in it.
-    network: a name of `catalog.networks.NETWORKS`.
+    network: a name of `catalog.networks.NETWORKS`. Only its layers up to the last of
+      the end points are built.
     network_fn: of `nets_factory.get_network_fn` with is_training=False, or any
       network_fn(images) -> (logits, end_points); in place of building `network`,
       which then only says what the images are converted to.
@@ -80,7 +83,6 @@ def add(images, targets, checkpoint_path: str,
       another network's, the images are too small, or the shapes differ.
   """
   prepare = prepare or _prepare_for(network)
-  network_fn = network_fn or _network_fn(network)
   scale = _to_bytes(value_range)
   _check_shapes(images, targets)
   weights = dict(end_points) if isinstance(end_points, Mapping) else dict.fromkeys(
@@ -88,6 +90,7 @@ def add(images, targets, checkpoint_path: str,
   if not weights:
     raise diagnostics.UserError(
         f'no end point to compare: name some, such as {END_POINT}')
+  network_fn = network_fn or _network_up_to(network, weights)
   created = {}
   with tf.name_scope('perceptual_loss_terms'):
     features, target = [
@@ -113,11 +116,38 @@ def _prepare_for(network):
   return _INPUTS[family]
 
 
-def _network_fn(name):
+def _network_up_to(name, wanted):
+  """Returns the function that builds a network up to the last wanted end point.
+
+  The order and the strides of the end points are those of a graph that is thrown away.
+  """
+  whole_fn = _whole_network(name)
+  size = whole_fn.default_image_size
+  with tf.Graph().as_default():
+    _, end_points = whole_fn(tf.placeholder(tf.float32, [1, size, size, 3]))
+  for end_point in wanted:
+    _find(end_point, end_points)
+  last = [key for key in end_points
+          if any(_is_named(key, end_point) for end_point in wanted)][-1]
+  features = end_points[last]
+  if features.shape.rank != 4:
+    return whole_fn
+  stride = 2 ** round(math.log2(size / features.shape.as_list()[1]))
+  first_layers_fn = nets_factory.get_feature_maps_fn(
+      name, (stride,), end_points={stride: last})
+  try:
+    with tf.Graph().as_default():
+      first_layers_fn(tf.placeholder(tf.float32, [1, size, size, 3]))
+  except diagnostics.UserError:  # A network cannot end at some of its end points.
+    return whole_fn
+  return first_layers_fn
+
+
+def _whole_network(name):
   network_fn = nets_factory.get_network_fn(name, None)
   # Small images have no room for the first of VGG's head layers.
   more = {'fc_conv_padding': 'SAME'} if name.startswith('vgg_') else {}
-  return lambda images: network_fn(images, **more)
+  return functools.wraps(network_fn)(functools.partial(network_fn, **more))
 
 
 def _to_bytes(value_range):
@@ -173,14 +203,17 @@ def _end_points_of(network_fn, inputs):
 
 
 def _find(name, end_points):
-  tensors = [tensor for key, tensor in end_points.items()
-           if key == name or key.endswith('/' + name)]
+  tensors = [tensor for key, tensor in end_points.items() if _is_named(key, name)]
   if name in end_points:
     return end_points[name]
   if len(tensors) != 1:
     raise diagnostics.unknown_name(
         'end point', name, [key.removeprefix(f'{_SCOPE}/') for key in end_points])
   return tensors[0]
+
+
+def _is_named(key, name):
+  return key == name or key.endswith('/' + name)
 
 
 def _needed(created, tensors) -> dict:
