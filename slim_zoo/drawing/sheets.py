@@ -92,8 +92,7 @@ def image_of(pixels: np.ndarray) -> Image.Image:
 
 def thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> Image.Image:
   """Returns an RGB copy of an image whose longer side is `side` pixels."""
-  scale = side / max(image.size)
-  size = [max(1, round(length * scale)) for length in image.size]
+  scale, size = side / max(image.size), _size_of(image, side)
   # JPEG is decoded at a smaller scale in a fraction of the time.
   image.draft('RGB', (2 * side, 2 * side))
   return image.convert('RGB').resize(
@@ -101,14 +100,22 @@ def thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> Image.Image:
       Image.Resampling.LANCZOS)
 
 
+def _size_of(image, side):
+  """Returns the width and height of the thumbnail of an image."""
+  scale = side / max(image.size)
+  return [max(1, round(length * scale)) for length in image.size]
+
+
 def draw(sections: Sequence[Section], columns: int | None = None,
-         side: int = THUMBNAIL_SIDE) -> Image.Image:
+         side: int = THUMBNAIL_SIDE, is_tight: bool = False) -> Image.Image:
   """Draws a sheet.
 
   Args:
     sections: from the top, at least one.
     columns: tiles of a row; None: as many as make the sheet a bit wider than high.
     side: the longer side of the thumbnails, in pixels.
+    is_tight: whether a row is only as high as the highest thumbnail, for wide images;
+      otherwise `side`.
   """
   tiles = [tile for section in sections for tile in section.tiles]
   if columns is None:
@@ -118,7 +125,10 @@ def draw(sections: Sequence[Section], columns: int | None = None,
   width = side + 2 * frame
   inner = max(columns * (width + _GAP) - _GAP,
               min(_TITLE_WIDTH, max(_title_width(section) for section in sections)))
-  heights = [_height(section, columns, width) for section in sections]
+  tall = side if not is_tight else max(
+      _size_of(tile.image, side)[1] for tile in tiles)
+  tile_height = tall + 2 * frame
+  heights = [_height(section, columns, tile_height) for section in sections]
   sheet = Image.new(
       'RGB', (inner + 2 * _MARGIN, sum(heights) + 2 * _MARGIN - _GAP), colours.PAPER)
   drawing = ImageDraw.Draw(sheet)
@@ -126,10 +136,10 @@ def draw(sections: Sequence[Section], columns: int | None = None,
   for section, height in zip(sections, heights, strict=True):
     _draw_title(drawing, section, top, inner)
     for place, tile in enumerate(section.tiles):
-      _draw_tile(sheet, drawing, tile, side, frame,
+      _draw_tile(sheet, drawing, tile, side, tall, frame,
                  _MARGIN + place % columns * (width + _GAP),
                  top + _title_height(section)
-                 + place // columns * _tile_height(section, width))
+                 + place // columns * _tile_height(section, tile_height))
     top += height
   return sheet
 
@@ -143,17 +153,17 @@ def _title_height(section):
   return _TITLE_LINE + (_SUBTITLE_LINE if section.subtitle else 0)
 
 
-def _tile_height(section, width):
+def _tile_height(section, height):
   """Returns the pixels from the top of a tile to the top of the tile below."""
   has_bar = any(tile.bar is not None for tile in section.tiles)
   lines = max(len(tile.lines) for tile in section.tiles)
-  return width + (_BAR + 3 if has_bar else 0) + (_LINE * lines + 3 if lines else 0
-                                                  ) + _GAP
+  return height + (_BAR + 3 if has_bar else 0) + (_LINE * lines + 3 if lines else 0
+                                                   ) + _GAP
 
 
-def _height(section, columns, width):
+def _height(section, columns, height):
   rows = -(-len(section.tiles) // columns)
-  return _title_height(section) + rows * _tile_height(section, width)
+  return _title_height(section) + rows * _tile_height(section, height)
 
 
 def _draw_title(drawing, section, top, width):
@@ -166,16 +176,16 @@ def _draw_title(drawing, section, top, width):
                  fonts.font(size, bold, shown), anchor='lm')
 
 
-def _draw_tile(sheet, drawing, tile, side, frame, left, top):
-  width = side + 2 * frame
+def _draw_tile(sheet, drawing, tile, side, tall, frame, left, top):
+  width, height = side + 2 * frame, tall + 2 * frame
   if tile.frame:
-    drawing.rectangle((left, top, left + width - 1, top + width - 1), tile.frame)
+    drawing.rectangle((left, top, left + width - 1, top + height - 1), tile.frame)
   drawing.rectangle((left + frame, top + frame, left + frame + side - 1,
-                     top + frame + side - 1), colours.PALE)
+                     top + frame + tall - 1), colours.PALE)
   image = thumbnail(tile.image, side)
   sheet.paste(image, (left + (width - image.width) // 2,
-                      top + (width - image.height) // 2))
-  below = top + width + 3
+                      top + (height - image.height) // 2))
+  below = top + height + 3
   if tile.bar is not None:
     _draw_bar(drawing, tile, left, below, width)
     below += _BAR + 3

@@ -359,7 +359,7 @@ class TrainingLoop:
     """Tells of a step, and saves where it is time; returns whether it is the last."""
     self._images.log.deliver(numbers)
     self._report.print_skipped()
-    self._report.interval.add(step, loss, waited)
+    self._report.add(step, loss, waited, self._curves)
     self.callbacks.measured(step, float(loss), float(waited))
     is_printed = self._report.is_due(step)
     if is_printed:

@@ -22,6 +22,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.catalog import losses as catalog
 from slim_zoo.tf_compat import tf
+from slim_zoo.training import named_losses
 
 
 def inverse_frequency(counts) -> np.ndarray:
@@ -154,8 +155,8 @@ class Recipe:
 
   def _add_term(self, title, name, logits, targets, weight):
     with tf.name_scope(f'{title}_terms'):
-      value = weight * self._function(name)(logits, targets)
-    tf.losses.add_loss(tf.identity(value, name=title))
+      value = self._function(name)(logits, targets)
+    named_losses.add(title, value, weight)
 
   def _function(self, name: str) -> Callable:
     more = {'label_smoothing': self.label_smoothing,

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from slim_zoo import diagnostics
 from slim_zoo.input import pipeline
 from slim_zoo.progress import clock
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import intervals
+from slim_zoo.training import intervals, named_losses
 from slim_zoo.training.callbacks import summaries
 from slim_zoo.training.loop_options import LoopOptions
 
@@ -30,6 +32,9 @@ class StepReport:
     self.interval, self.unreadable = intervals.Interval(), set()
     self._progress_due = intervals.EverySteps(options.log_every_n_steps)
     self._writer = self._summarized = None
+    self._parts = [place for place, tag in enumerate(self._curve_tags)
+                   if tag.startswith(named_losses.TAGS)]
+    self._sums_of_parts = np.zeros(len(self._parts))
 
   def begin(self, step: int, writer: tf.summary.FileWriter | None) -> None:
     """Begins in a session, at a global step.
@@ -40,7 +45,20 @@ class StepReport:
     """
     self._writer = writer if self._options.save_summaries_secs else None
     self.interval.start(step)
+    self._sums_of_parts[:] = 0
     self._progress_due.start(step)
+
+  def add(self, step: int, loss: float, waited: float, curves: np.ndarray) -> None:
+    """Adds a step to the interval; the arguments are those of `Interval.add`.
+
+    Args:
+      step: the global step after it.
+      loss: the total loss.
+      waited: seconds of waiting for input.
+      curves: as in `write_curves`, of which progress lines show the named losses.
+    """
+    self.interval.add(step, loss, waited)
+    self._sums_of_parts += np.asarray(curves)[self._parts]
 
   def is_due(self, step: int) -> bool:
     """Tells whether it is time for a progress line, and if so waits for the next."""
@@ -52,17 +70,27 @@ class StepReport:
     Asynchronous workers take a few steps more than the run has: the line does not
     count them.
     """
+    parts = named_losses.text_of(self._mean_parts())
     interval = self.interval.restart()
     last = self._options.max_number_of_steps
     of_last = f'/{last}' if last else ''
     images = interval.steps * self._options.images_per_step / interval.seconds
     loss = diagnostics.fixed(interval.mean_loss, 4)
     line = (f'step {min(step, last or step)}{of_last}  loss {loss}'
+            + (f' ({parts})' if parts else '') +
             f'  learning rate {learning_rate:.3g}  {images:,.0f} images/s'
             f'  input wait {interval.wait_share:.0%}')
     if last and last > step:
       line += f'  {clock((last - step) * interval.elapsed / interval.steps)} left'
     print(line, flush=True)
+
+  def _mean_parts(self):
+    """Returns the means of the named losses in the interval, and begins the next."""
+    means = self._sums_of_parts / max(self.interval.count, 1)
+    self._sums_of_parts = np.zeros(len(self._parts))
+    names = [self._curve_tags[place].removeprefix(named_losses.TAGS)
+             for place in self._parts]
+    return dict(zip(names, means, strict=True))
 
   def write_curves(self, step: int, curves: Sequence[float]) -> None:
     """Writes the curves of a step, unless it has summaries already."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import intervals
+from slim_zoo.training import intervals, named_losses
 from slim_zoo.training.callbacks.callback import Callback
 
 _IMAGES = 4
@@ -85,9 +85,9 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
         ) -> dict[str, tf.Tensor]:
   """Adds the summaries of a step to the graph.
 
-  Histograms, losses and images are of the first clone, the accuracy and the cross
-  entropy are of all. Of large tensors histograms and sparsity are those of a sample,
-  see `sample_of`.
+  Histograms and images are of the first clone, and losses without a name; the accuracy,
+  the cross entropy and losses with a name are of all clones. Of large tensors
+  histograms and sparsity are those of a sample, see `sample_of`.
 
   Args:
     clones: each with outputs (batch, logits, end_points).
@@ -112,8 +112,10 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
     # tf.nn.zero_fraction builds seven times as many ops.
     _scalar(f'sparsity/{name}',
             tf.reduce_mean(tf.cast(tf.equal(end_point, 0), tf.float32)))
+  named = list(named_losses.of_clone(clone).values())
   for loss in tf.get_collection(tf.GraphKeys.LOSSES, clone.scope):
-    _scalar(f'losses/{loss.op.name}', loss)
+    if loss not in named:
+      _scalar(f'{named_losses.TAGS}{loss.op.name}', loss)
   graph = tf.get_default_graph()
   for variable in slim.get_model_variables():
     _histogram(variable.op.name, sample_of(graph.as_graph_element(variable)))
@@ -123,6 +125,8 @@ def add(clones: list[model_deploy.Clone], total_loss, learning_rate,
   curves[ACCURACY] = _mean_over_clones(batch_accuracy, clones)
   if cross_entropy_fn is not None:
     curves[CROSS_ENTROPY] = _mean_over_clones(cross_entropy_fn, clones)
+  for name, value in named_losses.means(clones).items():
+    curves[named_losses.TAGS + name] = value
   for tag, value in curves.items():
     _scalar(tag, value)
   if displayable is not None:

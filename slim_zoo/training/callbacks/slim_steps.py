@@ -1,0 +1,104 @@
+"""Callbacks and progress lines for a program that calls `slim.learning.train` itself.
+
+    steps = slim_steps.SlimSteps(callbacks, losses=parts, writer=writer,
+                                 every_steps=100, number_of_steps=5000)
+    slim.learning.train(train_op, train_dir, train_step_fn=steps,
+                        number_of_steps=5000, summary_writer=writer)
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from slim_zoo import diagnostics
+from slim_zoo.progress import clock
+from slim_zoo.tf_compat import tf
+from slim_zoo.training import intervals, named_losses
+from slim_zoo.training.callbacks.callback import Callback, CallbackList
+
+
+class SlimSteps:
+  """A `train_step_fn` of `slim.learning.train`.
+
+  It takes the steps, prints a progress line every few steps, and calls the callbacks
+  between the steps. slim's own line is not printed.
+
+  Args:
+    callbacks: what is called; an error in one ends the run with this error.
+    losses: the parts of the loss by name, such as of `named_losses.summarized`; float
+      scalars, of which the progress lines show the means.
+    writer: of summaries, for the callbacks; None: they write none.
+    every_steps: steps between two progress lines; 0: none.
+    number_of_steps: the global step that the run ends at, as slim gets it; None: slim
+      ends it otherwise.
+  """
+
+  def __init__(self, callbacks: Sequence[Callback] = (),
+               losses: Mapping[str, tf.Tensor] | None = None,
+               writer: tf.summary.FileWriter | None = None, every_steps: int = 100,
+               number_of_steps: int | None = None):
+    self._callbacks, self._losses = CallbackList(callbacks), dict(losses or {})
+    self._writer, self._last = writer, number_of_steps
+    self._due = intervals.EverySteps(every_steps)
+    self._step, self._sums, self._begin = None, [], 0.0
+
+  def __call__(self, session, train_op, global_step, options):
+    """Takes a step; returns the total loss and whether it was the last step."""
+    if self._step is None:
+      self._step = int(session.run(global_step))
+      self._due.start(self._step)
+      self._callbacks.begin(session, self._step, self._writer)
+      self._raise_failure(session)
+      self._begin = time.monotonic()
+    loss = self._take(session, train_op, global_step)
+    self._callbacks.measured(self._step, float(loss), 0.0)
+    if self._due.take(self._step):
+      self._print()
+    reasons = self._callbacks.after_step(session, self._step)
+    self._raise_failure(session)
+    is_last = bool(reasons) or self._is_last(session, options)
+    if is_last:
+      for reason in reasons:
+        print(reason, flush=True)
+      self._callbacks.end(session, self._step)
+      self._raise_failure()
+    return loss, is_last
+
+  def _take(self, session, train_op, global_step):
+    try:
+      loss, losses = session.run([train_op, self._losses])
+      self._step = int(session.run(global_step))
+    except BaseException:
+      self._callbacks.end(session, self._step)
+      raise
+    self._sums.append([loss, *losses.values()])
+    return loss
+
+  def _is_last(self, session, options):
+    if self._last is not None:
+      return self._step >= self._last
+    return 'should_stop' in options and bool(session.run(options['should_stop']))
+
+  def _raise_failure(self, session=None):
+    """Raises the failure of a callback; given a session, calls every `end` before."""
+    failure = self._callbacks.failure
+    if failure is not None:
+      if session is not None:
+        self._callbacks.end(session, self._step)
+      raise failure
+
+  def _print(self):
+    """Prints the progress since the last line; the time of callbacks counts."""
+    means = np.mean(self._sums, axis=0)
+    seconds = time.monotonic() - self._begin
+    of_last = f'/{self._last}' if self._last else ''
+    parts = named_losses.text_of(dict(zip(self._losses, means[1:], strict=True)))
+    line = (f'step {self._step}{of_last}  loss {diagnostics.fixed(means[0], 4)}'
+            + (f' ({parts})' if parts else '')
+            + f'  {len(self._sums) / seconds:.3g} steps/s')
+    if self._last and self._last > self._step:
+      left = (self._last - self._step) * seconds / len(self._sums)
+      line += f'  {clock(left)} left'
+    print(line, flush=True)
+    self._sums, self._begin = [], time.monotonic()
