@@ -2,6 +2,7 @@
 
 import types
 
+import numpy as np
 import pytest
 
 from slim_zoo.training import loop_options, step_report
@@ -25,3 +26,17 @@ def test_a_progress_line_counts_no_step_after_the_last(
   line = capsys.readouterr().out
   assert line.startswith(begin)
   assert line.rstrip().endswith(' left') == has_time
+
+
+def test_a_progress_line_shows_the_mean_of_each_named_loss(tmp_path, capsys):
+  report = step_report.StepReport(
+      loop_options.LoopOptions(str(tmp_path), 4, 1, 0, 0, 8), types.SimpleNamespace(),
+      ('total_loss', 'losses/a', 'accuracy', 'losses/b'))
+  report.begin(0, None)
+  report.add(1, 3.0, 0.0, np.float32([3, 1, 0.5, 2]))
+  report.add(2, 6.0, 0.0, np.float32([6, 2, 0.5, 4]))
+  report.print_progress(2, 0.1)
+  assert 'step 2/4  loss 4.5000 (a 1.5000, b 3.0000)  l' in capsys.readouterr().out
+  report.add(3, 5.0, 0.0, np.float32([5, 1, 0.5, 4]))
+  report.print_progress(3, 0.1)
+  assert 'loss 5.0000 (a 1.0000, b 4.0000)' in capsys.readouterr().out
