@@ -37,10 +37,15 @@ ALL_REDUCE, SYNCHRONOUS, ASYNCHRONOUS = (
 MODES = (ALL_REDUCE, SYNCHRONOUS, ASYNCHRONOUS)
 _STEP = re.compile(r'step (\d+)[/ ].*loss')
 _FLOAT_BYTES = 4
-# Of the model: compute seconds of a step, and links in bytes a second.
+# Of the model: compute seconds of a step, and (place, workers, link, bytes a second);
+# None: the rate that is fitted to the measurements.
 _COMPUTE_SECONDS = (0.1, 0.3)
-_LINKS = {'10 Gbit/s': 1.25e9, '100 Gbit/s': 12.5e9, 'NVLink, 300 GB/s': 300e9}
-_LARGE = {'8 GPUs of one machine': 8, '16 machines': 16}
+_LARGE = (
+    ('8 GPUs of one machine', 8, 'PCIe 4.0, 25 GB/s', 25e9),
+    ('8 GPUs of one machine', 8, 'NVLink, 300 GB/s', 300e9),
+    ('16 machines', 16, 'as fast as here', None),
+    ('16 machines', 16, '10 Gbit/s', 1.25e9),
+    ('16 machines', 16, '100 Gbit/s', 12.5e9))
 
 flags.DEFINE_list('networks', ['resnet_v1_50'], 'Networks to train.')
 flags.DEFINE_list('workers', ['2', '4'], 'Numbers of worker processes.')
@@ -243,13 +248,12 @@ def fitted(runs: paired_runs.Runs, tasks: list[dict], counts: list[int]
 def model_lines(fixed: float, rate: float, numbers: int) -> list[tuple[str, ...]]:
   """Returns the lines of the model: the share of linear scaling on larger machines."""
   lines = []
-  for place, count in _LARGE.items():
+  for place, count, link, link_rate in _LARGE:
     sent = bytes_of_model(ALL_REDUCE, count, numbers) / count
-    for link, link_rate in _LINKS.items():
-      shares = [compute / (compute + fixed / count + sent / link_rate)
-                for compute in _COMPUTE_SECONDS]
-      lines.append((place, link, f'{sent / 1e6:,.0f}',
-                    *[f'{share:.0%}' for share in shares]))
+    seconds = fixed + sent / (link_rate or rate)
+    lines.append((place, link, f'{sent / 1e6:,.0f}', f'{seconds:.3f}',
+                  *[f'{compute / (compute + seconds):.0%}'
+                    for compute in _COMPUTE_SECONDS]))
   return lines
 
 
@@ -279,8 +283,8 @@ def report(runs: paired_runs.Runs, tasks: list[dict], modes: list[str],
         f" {tasks[0]['network']}, without overlap: the share of linear scaling where a"
         f' step computes for {_COMPUTE_SECONDS[0]} s or {_COMPUTE_SECONDS[1]} s.',
         paired_runs.table(
-            ('where', 'link', 'MB sent by each', *[
-                f'{seconds} s' for seconds in _COMPUTE_SECONDS]),
+            ('where', 'link', 'MB sent by each', 'reduction, s', *[
+                f'share at {seconds} s' for seconds in _COMPUTE_SECONDS]),
             model_lines(*model, numbers), texts=2)]
   return '\n\n'.join(parts) + '\n'
 
