@@ -2,6 +2,7 @@
 
 A scope becomes a module if steps run side by side in it, as in a residual unit, or if
 other scopes are like it. The steps of other scopes are part of the module around them.
+A chain is a scope whose items read one value each, that of the item before.
 """
 
 import collections
@@ -100,16 +101,17 @@ class _Grouping:
 
   def __init__(self, steps, logits):
     self._place = {step: number for number, step in enumerate(steps)}
-    self._users = collections.defaultdict(set)
+    # By step: the steps that read it; None reads the logits.
+    self._readers = collections.defaultdict(set)
     for step in steps:
       for source in step.inputs:
-        self._users[source].add(step)
-    self._users[logits].add(None)
-    self._alike = collections.Counter()
+        self._readers[source].add(step)
+    self._readers[logits].add(None)
+    # How many scopes have a signature.
+    self._num_alike = collections.Counter()
     for path in {step.path[:length] for step in steps
                  for length in range(1, len(step.path) + 1)}:
-      self._alike[_signature(path, steps)] += 1
-    self._steps = steps
+      self._num_alike[_signature(path, steps)] += 1
 
   def items(self, path: tuple[str, ...], steps: Sequence[Step]) -> list[Item]:
     """Returns the blocks and steps of the scope `path`, which has these steps."""
@@ -118,34 +120,36 @@ class _Grouping:
       if len(step.path) > len(path):
         below[step.path[len(path)]].append(step)
     inside = set().union(*below.values())
-    certain = [step for step in steps if step not in inside]
+    # What is an item here in any case, and (block, its items, its steps) of each chain,
+    # of which it is still open whether it becomes a block.
+    decided = [step for step in steps if step not in inside]
     chains = []
     for name, part in below.items():
       items = self.items((*path, name), part)
       block = self._block((*path, name), items, part)
       if block is None:
-        certain.extend(items)
+        decided.extend(items)
       elif block.is_sequence or not self._is_chain(block.items):
-        certain.append(block)
+        decided.append(block)
       else:
         chains.append((block, items, part))
-    return self._with_chains(certain, chains)
+    return self._with_chains(decided, chains)
 
-  def _with_chains(self, certain, chains):
+  def _with_chains(self, decided, chains):
     """Adds chains: as blocks if they are repeated parts of a chain, else their items.
 
     Chains that are branches side by side do not become blocks.
     """
-    grouped = self._sorted([*certain, *(block for block, *_ in chains)])
+    grouped = self._sorted([*decided, *(block for block, *_ in chains)])
     if self._is_chain(grouped):
-      certain += [block for block, _, part in chains if self._is_repeated(block, part)]
-      chains = [chain for chain in chains if chain[0] not in certain]
-    return self._sorted([*certain, *(item for _, items, _ in chains for item in items)])
+      decided += [block for block, _, part in chains if self._is_repeated(block, part)]
+      chains = [chain for chain in chains if chain[0] not in decided]
+    return self._sorted([*decided, *(item for _, items, _ in chains for item in items)])
 
   def _is_repeated(self, block, part):
     layers = sum(step.layer is not None for step in part)
     return layers >= _LEAST_LAYERS_OF_CHAIN and (
-        self._alike[_signature(block.path, part)] > 1)
+        self._num_alike[_signature(block.path, part)] > 1)
 
   def _sorted(self, items):
     return sorted(items, key=lambda item: self._place[output_of(item)])
@@ -155,7 +159,7 @@ class _Grouping:
     if len(items) == 1 and isinstance(items[0], Block):
       return dataclasses.replace(items[0], path=path)
     inside = set(steps)
-    outputs = [step for step in steps if self._users[step] - inside]
+    outputs = [step for step in steps if self._readers[step] - inside]
     inputs = list(dict.fromkeys(
         source for step in steps for source in step.inputs if source not in inside))
     if len(outputs) != 1 or not inputs or (
@@ -175,7 +179,7 @@ class _Grouping:
       inputs = inputs_of(item)
       if len(inputs) != 1 or (before is not None and inputs != [before]):
         return False
-      if before is not None and len(self._users[before]) > 1 and not isinstance(
+      if before is not None and len(self._readers[before]) > 1 and not isinstance(
           item, Block):
         return False
       before = output_of(item)
@@ -183,7 +187,7 @@ class _Grouping:
 
 
 def _signature(path, steps):
-  """Returns what scopes that are alike have in common."""
+  """Returns a key that is equal for scopes with the same steps and kinds of layers."""
   inside = [step for step in steps if step.path[:len(path)] == path]
   return tuple((step.path[len(path):], step.template, step.layer and step.layer.kind)
                for step in inside)

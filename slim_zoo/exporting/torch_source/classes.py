@@ -1,4 +1,10 @@
-"""Writes the classes of a network: one for all blocks that differ only in numbers."""
+"""Writes the classes of a network: one for all blocks that differ only in numbers.
+
+A block has members: attributes that its constructor makes. A slot is a place for a
+value in the constructor: (name of a member, argument of the member's constructor), such
+as ('conv1', 'outputs'). If a slot has the same value in all blocks of a class, the
+class has this value; otherwise it has an argument for it.
+"""
 
 import collections
 import dataclasses
@@ -45,14 +51,17 @@ class Member:
         self.name, keys[self.block])
 
   def leaves(self, prefix: str = ''):
-    """Yields (name, member) for each member that is no sequence."""
+    """Yields (name, member) for each layer and block, also in sequences.
+
+    The name begins with those of the sequences: 'block1_unit_2'.
+    """
     for part in self.parts:
       yield from part.leaves(f'{prefix}{self.name}_')
     if not self.parts:
       yield prefix + self.name, self
 
 
-class _Class:
+class _ModuleClass:
   """A class, and its blocks.
 
   Attributes:
@@ -62,8 +71,8 @@ class _Class:
     members: the members of each block.
     first_members: those of the first block.
     arguments: by name of an argument of the constructor, its value for each block.
-    slots: by (member, argument of its constructor), the argument of this class that
-      gives the value. Other values are the same in all blocks.
+    slots: the argument of this class that gives the value of a slot. Slots that have
+      the same value in all blocks are not among them.
   """
 
   def __init__(self, method, members):
@@ -102,33 +111,43 @@ class _Writer:
 
   def __init__(self, network):
     self._network = network
+    # Blocks with equal keys have one class.
     self._keys: dict[Block, object] = {}
-    self._classes: dict[object, _Class] = {}
+    self._classes: dict[object, _ModuleClass] = {}
     self._arrays: dict[str, Array] = {}
 
   def write(self, epsilon):
     self._collect(self._network, '')
     self._name_classes()
-    for one in self._classes.values():
-      self._find_arguments(one)
-    texts = [self._text(one) for one in self._classes.values()]
-    return Source('\n\n\n'.join(texts), self._classes[
-        self._keys[self._network]].name, self._arrays, epsilon)
+    for module in self._classes.values():
+      self._find_arguments(module)
+    texts = [self._text(module) for module in self._classes.values()]
+    return Source('\n\n\n'.join(texts), self._class_of(self._network).name,
+                  self._arrays, epsilon)
+
+  def _class_of(self, block):
+    return self._classes[self._keys[block]]
 
   # --- The class of each block.
 
   def _collect(self, block, prefix):
-    """Finds the class of a block, after those of the blocks in it."""
+    """Finds the class of a block, after those of the blocks in it.
+
+    Args:
+      block: no sequence.
+      prefix: of the names of its tensors, such as 'block1.unit_2.'.
+    """
     members = self._members(block, prefix)
     method = forward.write(block)
     key = (tuple(method.inputs), tuple(method.statements),
            tuple(member.key(self._keys) for member in members))
-    one = self._classes.setdefault(key, _Class(method, members))
-    one.blocks.append(block)
-    one.members[block] = members
+    module = self._classes.setdefault(key, _ModuleClass(method, members))
+    module.blocks.append(block)
+    module.members[block] = members
     self._keys[block] = key
 
   def _members(self, block, prefix):
+    """Returns the members of a block or sequence; notes their tensors."""
     members, seen = [], set()
     for item in block.items:
       if not isinstance(item, Block) and (item.layer is None or item.layer in seen):
@@ -153,38 +172,45 @@ class _Writer:
 
   def _name_classes(self):
     taken = collections.Counter()
-    for one in self._classes.values():
-      names = sorted({(block.scope or block.path)[-1] for block in one.blocks})
-      name = _common_beginning(names)
-      if one.blocks != [self._network]:
-        name = re.sub(r'_\d*$', '', name) or names[0]
+    for module in self._classes.values():
+      scopes = sorted({(block.scope or block.path)[-1] for block in module.blocks})
+      name = _common_beginning(scopes)
+      if module.blocks != [self._network]:
+        name = re.sub(r'_\d*$', '', name) or scopes[0]
       name = _class_name(name)
       taken[name] += 1
-      one.name = name if taken[name] == 1 else f'{name}Variant{taken[name]}'
+      module.name = name if taken[name] == 1 else f'{name}Variant{taken[name]}'
 
   # --- Arguments of the constructors.
 
-  def _find_arguments(self, one):
-    """Makes an argument of each number that is not the same in all blocks."""
-    columns = collections.defaultdict(list)
-    for block in one.blocks:
-      for leaf, member in self._leaves(one.members[block]):
-        for role, value in self._values(member).items():
-          columns[leaf, role].append(value)
-    names = {}
-    varying = {slot: tuple(map(repr, column)) for slot, column in columns.items()
-               if len(set(map(repr, column))) > 1}
-    for slot, column in varying.items():
-      names.setdefault(column, []).append(slot)
-    for slots in names.values():
-      name = self._argument_name(slots, list(columns))
-      while name in one.arguments:
+  def _find_arguments(self, module):
+    """Makes an argument of each slot whose value is not the same in all blocks.
+
+    Slots that have equal values in each block have one argument.
+    """
+    values = collections.defaultdict(list)  # By slot: a value for each block.
+    for block in module.blocks:
+      for leaf, member in self._leaves(module.members[block]):
+        for role, value in self._constructor_values(member).items():
+          values[leaf, role].append(value)
+    slots_of = {}  # By the values of all blocks, as text.
+    for slot, own in values.items():
+      texts = tuple(map(repr, own))
+      if len(set(texts)) > 1:
+        slots_of.setdefault(texts, []).append(slot)
+    for slots in slots_of.values():
+      name = self._argument_name(slots, list(values))
+      while name in module.arguments:
         name += '_2'
-      one.arguments[name] = columns[slots[0]]
-      one.slots.update((slot, name) for slot in slots)
+      module.arguments[name] = values[slots[0]]
+      module.slots.update((slot, name) for slot in slots)
 
   def _argument_name(self, slots, all_slots):
-    """Returns a name for the numbers at some places of a class, which are equal."""
+    """Returns a name for the argument of some slots, which have equal values.
+
+    The class reads `inputs` channels in its first layer, and gives `outputs` channels
+    in its last one.
+    """
     first = next((slot for slot in all_slots if slot[1] == 'inputs'), None)
     last = next((slot for slot in reversed(all_slots) if slot[1] == 'outputs'), None)
     if first in slots:
@@ -202,61 +228,64 @@ class _Writer:
     for member in members:
       yield from member.leaves()
 
-  def _values(self, member):
-    """Returns the arguments of a member's constructor."""
+  def _constructor_values(self, member):
+    """Returns the values that a member's constructor gets, by argument."""
     if member.layer:
       return member.layer.arguments
-    one = self._classes[self._keys[member.block]]
-    place = one.blocks.index(member.block)
-    return {name: values[place] for name, values in one.arguments.items()}
+    module = self._class_of(member.block)
+    place = module.blocks.index(member.block)
+    return {name: values[place] for name, values in module.arguments.items()}
 
   # --- Text.
 
-  def _text(self, one):
-    arguments = ''.join(f', {name}' for name in one.arguments)
-    lines = [f'class {one.name}(nn.Module):', f'  """{self._description(one)}"""', '']
+  def _text(self, module):
+    arguments = ''.join(f', {name}' for name in module.arguments)
+    lines = [f'class {module.name}(nn.Module):',
+             f'  """{self._description(module)}"""', '']
     lines += forward.wrapped(f'  def __init__(self{arguments}):', 15)
     lines.append('    super().__init__()')
-    for member in one.first_members:
-      lines += self._assignment(one, member)
+    for member in module.first_members:
+      lines += self._assignment(module, member)
     lines.append('')
-    if one.blocks == [self._network]:
+    if module.blocks == [self._network]:
       lines += ['  def forward(self, images):',
                 '    """Returns logits, float32 [batch, classes]; see `scaled`."""',
                 '    net = scaled(images)']
     else:
-      lines.append(f"  def forward(self, {', '.join(one.method.inputs)}):")
-    lines += [f'    {line}' for line in one.method.statements]
+      lines.append(f"  def forward(self, {', '.join(module.method.inputs)}):")
+    lines += [f'    {line}' for line in module.method.statements]
     return '\n'.join(lines)
 
-  def _description(self, one):
-    if one.blocks == [self._network]:
+  def _description(self, module):
+    if module.blocks == [self._network]:
       return 'The network.'
-    others = len(one.blocks) - 1
-    return '/'.join(one.blocks[0].scope) + (
+    others = len(module.blocks) - 1
+    return '/'.join(module.blocks[0].scope) + (
         f' and {others} more like it.' if others else '.')
 
-  def _assignment(self, one, member):
+  def _assignment(self, module, member):
+    """Returns the lines that make a member."""
     if not member.parts:
       return forward.wrapped(
-          f'    self.{member.name} = {self._call(one, member, member.name)}', 8)
+          f'    self.{member.name} = {self._call(module, member, member.name)}', 8)
     lines = [f'    self.{member.name} = nn.Sequential(OrderedDict(']
     for part in member.parts:
-      call = self._call(one, part, f'{member.name}_{part.name}')
+      call = self._call(module, part, f'{member.name}_{part.name}')
       lines += forward.wrapped(f'        {part.name}={call},', 12)
     lines[-1] = lines[-1][:-1] + '))'
     return lines
 
-  def _call(self, one, member, leaf):
+  def _call(self, module, member, leaf):
+    """Returns the call that makes a member; `leaf` is its name in slots."""
     if member.parts:
       parts = ', '.join(
-          f"{part.name}={self._call(one, part, f'{leaf}_{part.name}')}"
+          f"{part.name}={self._call(module, part, f'{leaf}_{part.name}')}"
           for part in member.parts)
       return f'nn.Sequential(OrderedDict({parts}))'
-    values = {role: one.slots.get((leaf, role), value)
-              for role, value in self._values(member).items()}
+    values = {role: module.slots.get((leaf, role), value)
+              for role, value in self._constructor_values(member).items()}
     if member.layer is None:
-      name = self._classes[self._keys[member.block]].name
+      name = self._class_of(member.block).name
       return f"{name}({', '.join(f'{role}={value}' for role, value in values.items())})"
     if member.layer.kind == 'nn.Parameter':
       return f"nn.Parameter(torch.zeros({values['shape']}))"

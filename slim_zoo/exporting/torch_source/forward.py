@@ -72,27 +72,32 @@ class _Writer:
 
   A variable is named after the scope that computes it. A value that is computed from it
   gets the same name if nothing else reads it, so a chain of layers has one name: `net`.
+  A value that only the next statement reads is written inside of it, without a
+  variable.
   """
 
   def __init__(self, block):
     self._block = block
-    self._last_use = {}
+    self._last_use = {}  # By step: the place of the last item that reads it.
     for place, item in enumerate(block.items):
       for source in item.inputs:
         self._last_use[source] = place
     self._last_use[block.output] = len(block.items)
+    # By step: its variable, or its expression if it has none.
     self._names = dict(zip(block.inputs, _INPUTS, strict=False))
-    self._texts = {}
+    self._expressions = {}
+    # By step with an expression: the variables that nothing reads after it.
     self._freed = {}
 
   def write(self):
+    """Returns the `Forward` of the block."""
     inputs, statements = [self._names[step] for step in self._block.inputs], []
     for place, item in enumerate(self._block.items):
       text, step = self._text(item), blocks.output_of(item)
       if step is self._block.output:
         statements.append(f'return {text}')
       elif self._is_part_of_next(place, step, text):
-        self._texts[step] = text
+        self._expressions[step] = text
         self._freed[step] = self._free_after(item, place)
       else:
         name = self._name(item, place)
@@ -102,6 +107,7 @@ class _Writer:
                             for line in wrapped(statement, 4, _WIDTH - 4)])
 
   def _text(self, item):
+    """Returns the expression of an item."""
     if isinstance(item, Block):
       arguments = ', '.join(self._value(step, '({0})') for step in item.inputs)
       return f'self.{attribute(item.path, self._block)}({arguments})'
@@ -110,21 +116,25 @@ class _Writer:
     return text.format(*(self._value(step, text) for step in item.inputs))
 
   def _value(self, step, template):
-    text = self._texts.get(step)
+    """Returns a step's variable or expression, to be written into a template."""
+    text = self._expressions.get(step)
     if text is None:
       return self._names[step]
     is_sum = isinstance(step, Step) and step.kind in ('sum', 'product')
     return f'({text})' if is_sum and '({0}' not in template else text
 
   def _is_part_of_next(self, place, step, text):
-    """Returns whether a value is written where it is read: in the next call."""
-    if place + 1 == len(self._block.items):
+    """Returns whether a value has no variable: only the next statement reads it.
+
+    That statement is an activation, batch norm or the like, which reads nothing else,
+    and stays short. Parameters are always written where they are read.
+    """
+    if place + 1 == len(self._block.items) or self._last_use[step] != place + 1:
       return False
     reader = self._block.items[place + 1]
     if isinstance(step, Step) and step.template == '{layer}' and not step.inputs:
-      return self._last_use[step] == place + 1
+      return True
     return (isinstance(reader, Step) and reader.inputs == [step]
-            and self._last_use[step] == place + 1
             and reader.template.count('{0}') == 1
             and (reader.layer is None or reader.layer.kind == BATCH_NORM)
             and not (self._block.items[place].inputs and 'pool' in reader.template)
@@ -134,7 +144,7 @@ class _Writer:
     """Returns the variables whose values nothing reads after an item."""
     names = []
     for source in item.inputs:
-      if source in self._texts:
+      if source in self._expressions:
         names += self._freed[source]
       elif source in self._names and self._last_use[source] == place:
         names.append(self._names[source])
@@ -147,10 +157,14 @@ class _Writer:
       return 'net' if 'net' in free else free[0]
     live = {name for step, name in self._names.items()
             if self._last_use.get(step, -1) > place}
-    return _free(self._wish(item), live)
+    return _unused(self._wanted_name(item), live)
 
-  def _wish(self, item):
-    """Returns the wanted name of a value that is computed beside another one."""
+  def _wanted_name(self, item):
+    """Returns the name of a value that is computed beside another one.
+
+    It is the scope inside of the block, or 'branch' for a value without a scope of its
+    own that one layer reads.
+    """
     path, step = item.path[len(self._block.scope):], blocks.output_of(item)
     name = path[0] if path else step.name
     last = self._last_use.get(step, 0)
@@ -161,9 +175,10 @@ class _Writer:
     return f'{name}_' if keyword.iskeyword(name) or name in ('f', *_TAKEN) else name
 
 
-def _free(name, taken):
-  number, free = 1, name
-  while free in taken:
+def _unused(name, taken):
+  """Returns a name that is not taken: the name itself, or with a number."""
+  number, unused = 1, name
+  while unused in taken:
     number += 1
-    free = f'{name}_{number}'
-  return free
+    unused = f'{name}_{number}'
+  return unused
