@@ -23,12 +23,19 @@ class UserError(ValueError):
   exit_code = 1
 
 
-def suggestion(value: str, choices: Iterable[str]) -> str:
-  """Returns "; did you mean 'NEAR'?" for a misspelt value, or ''."""
+def suggestion(value: str, choices: Iterable[str], likeness: float = 0.6) -> str:
+  """Returns "; did you mean 'NEAR'?" for a misspelt value, or ''.
+
+  Args:
+    value: what the user typed.
+    choices: the accepted names.
+    likeness: the least that a name must have in common, from 0 to 1; of thousands of
+      names, one is always a little like the value.
+  """
   choices = list(choices)
   by_folded_name = {choice.lower(): choice for choice in reversed(choices)}
   near = difflib.get_close_matches(
-      str(value).lower(), by_folded_name, n=1, cutoff=0.6)
+      str(value).lower(), by_folded_name, n=1, cutoff=likeness)
   return f"; did you mean '{by_folded_name[near[0]]}'?" if near else ''
 
 

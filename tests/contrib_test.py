@@ -223,6 +223,7 @@ MISSING = {
     'tf.pack': ('use tf.stack',),
     'tf.train.SummaryWriter': ('use tf.summary.FileWriter',),
     'tf.train.AdamOptimiser': ("did you mean 'AdamOptimizer'?",),
+    'tf.nosuch': ("tf has no 'nosuch' in this TensorFlow: docs/",),
     'tf.placehoder': ("did you mean 'placeholder'?",),
 }
 MISSING_IMPORTS = {

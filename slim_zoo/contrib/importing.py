@@ -26,6 +26,8 @@ _GPU_SIGNS = ('/dev/nvidia0', '/proc/driver/nvidia/version', '/dev/dxg')
 # Folders of TensorFlow: modules in them are those of today.
 _FOLDERS = ('compat', 'compiler', 'core', 'distribute', 'dtensor', 'include', 'lite',
             'python', 'security', 'tools', 'tsl')
+# TensorFlow has thousands of names: only a near one is suggested.
+LIKENESS = 0.75
 _DEPRECATED = r'`tf\.[\w.]+` is deprecated'
 
 
@@ -205,7 +207,8 @@ def explain(name: str, module: Any = None) -> str:
   place = f'tf.{parent}' if parent else 'tf'
   near = diagnostics.suggestion(
       last, [] if module is None else [
-          other for other in dir(module) if not other.startswith('_')])
+          other for other in dir(module) if not other.startswith('_')],
+      LIKENESS)
   return (f"{place} has no '{last}' in this TensorFlow"
           f"{near or ': docs/moving_from_tensorflow_1.md lists what is provided'}")
 

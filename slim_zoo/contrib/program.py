@@ -154,7 +154,7 @@ def _explained(error) -> str | None:
     return None
   looked_in = sys.modules.get(module)
   if module.startswith('tf_slim'):  # The modules of tf.contrib.slim and its neighbours.
-    near = diagnostics.suggestion(name, dir(looked_in))
+    near = diagnostics.suggestion(name, dir(looked_in), importing.LIKENESS)
     return f"{module} has no '{name}'{near}"
   if not _VERSION_1.match(module):
     return None
