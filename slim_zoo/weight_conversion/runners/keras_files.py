@@ -17,7 +17,9 @@ import zipfile
 
 import h5py
 
+# CONTAINER/LAYER/vars/NUMBER; the layer is its class and a number.
 _BY_CLASS = re.compile(r'(?:(.*)/)?([^/]+)/vars/(\d+)$')
+# Names that Keras gives and numbers as long as a program runs.
 _AUTOMATIC = re.compile(r'(conv2d|batch_normalization|separable_conv2d)(?:_(\d+))?$')
 _NOT_A_NETWORK = ('optimizer', 'optimizer_weights', 'top_level_model_weights')
 
@@ -54,58 +56,81 @@ def read(path):
     content = path
   with h5py.File(content) as file:
     config = config or _text(file.attrs.get('model_config', ''))
-    datasets, names, order = {}, {}, {}
-
-    def visit(path, item):
-      # Keras 2 has backslashes in names.
-      path = path.replace('\\', '/')
-      if isinstance(item, h5py.Dataset):
-        datasets[path] = item[()]
-      elif 'name' in item.attrs:
-        names[path] = _text(item.attrs['name'])
-      elif 'weight_names' in item.attrs:
-        order.update({f'{path}/{_text(name)}': number for number, name in enumerate(
-            item.attrs['weight_names'])})
-
-    file.visititems(visit)
-  datasets = dict(sorted(datasets.items(), key=lambda item: order.get(item[0], -1)))
-  found = [match for match in map(_BY_CLASS.match, datasets) if match]
-  stored = _by_class(found, datasets, names, config) if found else _by_name(
-      datasets, config)
+    arrays, names = _arrays_and_names(file)
+  by_class = [match for match in map(_BY_CLASS.match, arrays) if match]
+  stored = _by_class(by_class, arrays, names, config) if by_class else _by_name(
+      arrays, config)
   if not stored.layers:
     raise ValueError('it has no layers')
   stored.layers = _renumbered(stored.layers)
   return stored
 
 
+def _arrays_and_names(file):
+  """Returns (arrays by path, names of layers by path) of an HDF5 file.
+
+  The arrays of a layer are in the order of its weights, if the file has it.
+  """
+  arrays, names, order = {}, {}, {}
+
+  def visit(path, item):
+    # Keras 2 has backslashes in names.
+    path = path.replace('\\', '/')
+    if isinstance(item, h5py.Dataset):
+      arrays[path] = item[()]
+    elif 'name' in item.attrs:
+      names[path] = _text(item.attrs['name'])
+    elif 'weight_names' in item.attrs:
+      order.update({f'{path}/{_text(name)}': number for number, name in enumerate(
+          item.attrs['weight_names'])})
+
+  file.visititems(visit)
+  return dict(sorted(
+      arrays.items(), key=lambda item: order.get(item[0], -1))), names
+
+
 def _text(value):
   return value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)
 
 
-def _by_class(found, datasets, names, config):
-  """Returns the arrays of a file that numbers the layers of each class."""
+def _by_class(matches, arrays, names, config):
+  """Returns the arrays of a file that numbers the layers of each class.
+
+  Args:
+    matches: of `_BY_CLASS`, with the paths of arrays.
+    arrays: by path.
+    names: of layers, by path.
+    config: of the whole model, or ''.
+  """
+  # Arrays by container, layer and number. A model in a model is a container.
   containers = {}
-  for match in found:
+  for match in matches:
     container, layer, number = match.groups()
     if container is None or container.split('/')[0] in _NOT_A_NETWORK:
       continue
     containers.setdefault(container, {}).setdefault(layer, {})[int(number)] = (
-        datasets[match.string])
+        arrays[match.string])
   if not containers:
     return Stored({}, {})
   network = max(containers, key=lambda container: len(containers[container]))
   by_config = _names_of_config(config, set(containers[network]))
   layers = {}
-  for layer, arrays in containers[network].items():
+  for layer, own in containers[network].items():
     name = by_config.get(layer) or names.get(f'{network}/{layer}/vars')
-    layers[name or f'class:{layer}'] = arrays
-  heads = {layer: arrays for container, others in containers.items()
-           if container != network for layer, arrays in others.items()}
+    layers[name or f'class:{layer}'] = own
+  heads = {layer: own for container, others in containers.items()
+           if container != network for layer, own in others.items()}
   return Stored(layers, heads, config)
 
 
 def _names_of_config(config, stored):
-  """Returns the names of layers by their class and number, from a configuration."""
+  """Returns the names of layers by their class and number, from a configuration.
+
+  Args:
+    config: of the whole model, or ''.
+    stored: classes and numbers of the network's layers. A model in a model has a list
+      of layers of its own: the longest list that has all of these is taken.
+  """
   if not config:
     return {}
   best = {}
@@ -136,15 +161,18 @@ def snake_case(name):
   return re.sub('([a-z])([A-Z])', r'\1_\2', name).lower()
 
 
-def _by_name(datasets, config):
+def _by_name(arrays, config):
   """Returns the arrays of a file that has the names of layers and arrays."""
   layers = {}
-  for name, values in datasets.items():
-    parts = name.removeprefix('model_weights/').split('/')
-    if parts[0] not in _NOT_A_NETWORK and len(parts) > 1:
-      array = parts[-1].split(':')[0].replace('depthwise_kernel', 'kernel') if (
-          'separable' not in parts[-2]) else parts[-1].split(':')[0]
-      layers.setdefault(parts[-2], {})[array] = values
+  for path, values in arrays.items():
+    parts = path.removeprefix('model_weights/').split('/')
+    if parts[0] in _NOT_A_NETWORK or len(parts) == 1:
+      continue
+    layer, array = parts[-2], parts[-1].split(':')[0]
+    if 'separable' not in layer:
+      # Keras 3 calls the weights of a depthwise layer 'kernel'.
+      array = array.replace('depthwise_kernel', 'kernel')
+    layers.setdefault(layer, {})[array] = values
   return Stored(layers, {}, config)
 
 
@@ -207,6 +235,8 @@ def fill(model, tops, stored):
   Raises:
     ValueError: the file is of another network.
   """
+  # Values by layer; names that were used; layers of each class so far; top layers with
+  # their values, or None.
   assigned, used, counts, waiting = {}, set(), {}, []
   ranks = _renumbered({layer.name: layer for layer in model.layers})
   for name, layer in ranks.items():
