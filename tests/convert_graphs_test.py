@@ -1,6 +1,7 @@
 """Frozen graphs and SavedModels become checkpoints."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ from slim_zoo.weight_conversion import checking
 from slim_zoo.weight_conversion.graphs import from_graph
 from tests import frozen_graphs, scripts
 from tests.conftest import ROOT
-from tests.evaluated_networks import EVERY_NETWORK
+from tests.evaluated_networks import EVERY_NETWORK, on_demand
 
 NAMED, GONE = (), (frozen_graphs.without_names,)
 FOLDED, SEPARATE = (frozen_graphs.folded,), (frozen_graphs.separate,)
@@ -39,6 +40,9 @@ CASES = {
         'mobilenet_v3_small', 32, FOLDED + GONE, 'the order and shapes of', False),
     'separate batch norm, no names': (
         'inception_v1', 32, SEPARATE + GONE, 'the order and shapes of 58', False),
+    'half precision': ('lenet', 28, (frozen_graphs.in_half_precision,), 'names', False),
+    'half precision, no names': (
+        'lenet', 28, (frozen_graphs.in_half_precision, *GONE), 'the order', False),
     'pixels and switches': (
         'lenet', 28, (frozen_graphs.with_pixels,), "constants below 'net/LeNet'", True)}
 LARGE = {
@@ -110,6 +114,44 @@ def _check_logits(network, graph_def, logits):
   with graph.session() as session:
     actual = session.run(graph.logits, {graph.images: images})
   np.testing.assert_allclose(actual, expected, atol=1e-4 * np.ptp(expected))
+
+
+def test_a_graph_in_half_precision(tmp_path):
+  graph_def, _, values = frozen_graphs.make(
+      'lenet', 10, 28, frozen_graphs.all_in_half_precision)
+  lines = from_graph.convert(
+      write(tmp_path / 'graph.pb', graph_def), str(tmp_path / 'net.ckpt'), False)
+  assert 'values in float16 become float32' in lines
+  written = tf.train.load_checkpoint(str(tmp_path / 'net.ckpt'))
+  for name, value in values.items():
+    np.testing.assert_array_equal(
+        written.get_tensor(name), value.astype(np.float16).astype(np.float32), name)
+
+
+def test_a_graph_of_2015(tmp_path):
+  name = 'mobilenet_v1_025'
+  graph_def, _, values = frozen_graphs.make(name, 10, 32, frozen_graphs.of_2015)
+  lines = from_graph.convert(
+      write(tmp_path / 'graph.pb', graph_def), str(tmp_path / 'net.ckpt'), False)
+  assert lines[0].endswith(f"of {len(values)} constants below 'net/MobilenetV1'")
+  assert any('white pixels to 0.9922, as inception preprocessing does' in line
+             for line in lines), lines
+  written = tf.train.load_checkpoint(str(tmp_path / 'net.ckpt'))
+  for key, value in values.items():
+    np.testing.assert_array_equal(written.get_tensor(key), value, key)
+
+
+@on_demand
+def test_the_published_network_of_2015_differs_in_a_pool(tmp_path):
+  graph_def, *_ = frozen_graphs.make(
+      'inception_v3', 1008, 299, frozen_graphs.with_a_maximum_pool,
+      frozen_graphs.of_2015, frozen_graphs.without_names)
+  with pytest.raises(diagnostics.UserError) as raised:
+    from_graph.convert(
+        write(tmp_path / 'graph.pb', graph_def), str(tmp_path / 'net.ckpt'), False)
+  assert re.search('has the layers of inception_v3, but computes other logits: .*'
+                   "'node_.*' is a maximum pool, in the network it is an average pool",
+                   str(raised.value))
 
 
 def test_a_text_is_a_graph_too(tmp_path):
@@ -240,6 +282,15 @@ def no_layers():
   return graph.as_graph_def().SerializeToString()
 
 
+def other_pools():
+  """A network of average pools where the layers are those of lenet."""
+  graph_def, _, _ = frozen_graphs.make('lenet', 10, 28)
+  for node in graph_def.node:
+    if node.op == 'MaxPool':
+      node.op = 'AvgPool'
+  return graph_def.SerializeToString()
+
+
 def changed():
   """A network whose features are negated on the way: its names say nothing of it."""
   graph_def, _, _ = frozen_graphs.make('lenet', 10, 28)
@@ -259,6 +310,8 @@ WHOLE = frozen_graphs.make('lenet', 10, 28)[0].SerializeToString
     (WHOLE, 'cifarnet', 'is no graph of cifarnet: the nearest network is lenet'),
     (not_frozen, None, r'is not frozen: it has 1 variables .*LeNet/conv1/weights'),
     (no_layers, None, 'no layers with constant weights'),
+    (other_pools, None, "logits: .*'LeNet/pool2/MaxPool' is an average pool, in the"
+                        ' network it is a maximum pool'),
     (changed, None, 'has the layers of lenet, but computes other logits')])
 def test_what_cannot_be_converted_leaves_nothing(
     content, model_name, message, tmp_path):
@@ -287,7 +340,7 @@ def test_the_command_that_a_graph_is_answered_with_converts_it(tmp_path):
       ({'from': 'saved_model'}, 'is a frozen graph: set --from=graph_def'),
       ({'target': 'net.pth'}, 'give a checkpoint as --target'),
       ({'target': flags['target']}, 'exists already'),
-      ({'target': tmp_path / 'no' / 'net.ckpt'}, 'no folder')):
+      ({'target': path / 'net.ckpt'}, 'cannot write to the folder')):
     scripts.answer(scripts.run(command[0], **{**flags, **given}), words, code=1)
 
 
@@ -367,14 +420,11 @@ def images_of(graph_def):
     ({'target': '/proc/a.ckpt'}, "cannot write to the folder '/proc'"),
     ({'framework': 'tflite'}, 'is a frozen graph: set --from=graph_def'),
     ({'framework': 'keras'}, 'is a frozen graph: set --from=graph_def'),
-    ({'source': 'random'}, 'of unknown kind'),
-    ({'source': 'weights.safetensors'}, '--model_name is missing')])
+    ({'source': 'random'}, 'of unknown kind')])
 def test_flags_that_do_not_fit_are_one_line(flags, words, tmp_path):
   write(tmp_path / 'graph.pb', frozen_graphs.make('lenet', 10, 28)[0])
   (tmp_path / 'random').write_bytes(np.random.default_rng(0).bytes(5000))
-  (tmp_path / 'weights.safetensors').write_bytes(
-      (2).to_bytes(8, 'little') + b'{}' + b' ' * 50)
   given = {'source': 'graph.pb', 'target': 'net.ckpt', **flags}
   given |= {name: tmp_path / given[name] for name in ('source', 'target')}
   scripts.answer(scripts.run('convert-weights', **given), words, code=1)
-  assert sorted(os.listdir(tmp_path)) == ['graph.pb', 'random', 'weights.safetensors']
+  assert sorted(os.listdir(tmp_path)) == ['graph.pb', 'random']

@@ -108,6 +108,67 @@ def separate(graph_def, logits):
   return graph_def, logits
 
 
+def in_half_precision(graph_def, logits):
+  """Keeps weights in float16, which are cast where they are read."""
+  half, single = (one.as_datatype_enum for one in (tf.float16, tf.float32))
+  for node in list(graph_def.node):
+    value = graph_editing.constant(node)
+    if value is None or value.dtype != np.float32:
+      continue
+    graph_editing.set_constant(node, value.astype(np.float16))
+    cast = graph_def.node.add(name=f'{node.name}/single', op='Cast')
+    cast.attr['SrcT'].type, cast.attr['DstT'].type = half, single
+    graph_editing.rename_inputs(graph_def, lambda reference, new=cast.name, old=(
+        node.name): new if reference == old else reference)
+    cast.input.append(node.name)
+  return graph_def, logits
+
+
+def all_in_half_precision(graph_def, logits):
+  """Computes everything in float16, from its images on."""
+  half, single = (one.as_datatype_enum for one in (tf.float16, tf.float32))
+  for node in graph_def.node:
+    value = graph_editing.constant(node)
+    if value is not None and value.dtype == np.float32:
+      graph_editing.set_constant(node, value.astype(np.float16))
+    for attribute in ('T', 'dtype'):
+      if graph_editing.attribute(node, attribute).type == single:
+        node.attr[attribute].type = half
+  return graph_def, logits
+
+
+def of_2015(graph_def, logits):
+  """Reads a constant JPEG, and has the batch norm operation of that time."""
+  with tf.Graph().as_default() as graph:
+    (images,) = (node for node in graph_def.node if node.op == 'Placeholder')
+    size = [side.size for side in images.attr['shape'].shape.dim[1:3]]
+    pixels = tf.image.decode_jpeg(tf.constant(b'', name='DecodeJpeg/contents'), 3)
+    resized = tf.image.resize_bilinear(tf.cast(pixels, tf.float32)[tf.newaxis], size)
+    tf.import_graph_def(
+        graph_def, {images.name: (resized - 128.0) * (1 / 128)}, name='net')
+  old = graph.as_graph_def()
+  for node in old.node:
+    if node.op.startswith('FusedBatchNorm'):
+      features, gamma, beta, mean, variance = node.input
+      node.op = 'BatchNormWithGlobalNormalization'
+      del node.input[:]
+      node.input.extend([features, mean, variance, beta, gamma])
+      epsilon = node.attr['epsilon'].f
+      node.attr.clear()
+      node.attr['T'].type = tf.float32.as_datatype_enum
+      node.attr['variance_epsilon'].f = epsilon
+      node.attr['scale_after_normalization'].b = True
+  return old, f'net/{logits}'
+
+
+def with_a_maximum_pool(graph_def, logits):
+  """Makes the last average pool of 3 x 3 a maximum pool, as in a network of 2015."""
+  pools = [node for node in graph_def.node if node.op == 'AvgPool'
+           and list(node.attr['ksize'].list.i) == [1, 3, 3, 1]]
+  pools[-1].op = 'MaxPool'
+  return graph_def, logits
+
+
 def with_another_head(graph_def, logits):
   """Adds a dense layer on the probabilities, as the retraining example did."""
   with tf.Graph().as_default() as graph:

@@ -115,7 +115,7 @@ def _restore_old(folder, hidden, last):
 
 
 @contextlib.contextmanager
-def _created(folder: str) -> Iterator[None]:
+def created(folder: str) -> Iterator[None]:
   """Creates a folder; removes it if the block fails and leaves it empty."""
   existed = os.path.isdir(folder)
   os.makedirs(folder, exist_ok=True)
@@ -144,7 +144,7 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
   Raises:
     OSError: the folder cannot be written.
   """
-  with _created(folder):
+  with created(folder):
     remove_abandoned(folder, last)
     # The name is chosen before the `try`, so that any later signal removes the folder.
     hidden = os.path.join(folder, f'{_HIDDEN}{secrets.token_hex(4)}')
@@ -220,7 +220,7 @@ def resumable(folder: str, name: str) -> Iterator[Unfinished]:
     BusyError: another process does the same work; it is a UserError.
     OSError: the folder cannot be written.
   """
-  with _created(folder):
+  with created(folder):
     hidden = os.path.join(folder, f'{_HIDDEN}{name}')
     remove_abandoned(folder, but=hidden)
     is_new = not os.path.isdir(hidden)

@@ -18,7 +18,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.catalog import variables as catalog_variables
-from slim_zoo.checkpoints import comparison, quantization, run_card
+from slim_zoo.checkpoints import comparison, quantization
 from slim_zoo.inference import quiet
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
@@ -238,8 +238,8 @@ def convert(model_name: str | None, source: str, target: str) -> list[str]:
         f"'{source}' computes other things than {model_name} with its weights: the"
         f' correlation of the logits is {correlation:.3f}, at least'
         f' {_LEAST_CORRELATION} is expected; check --model_name')
-  slim_networks.write(values, target)
-  run_card.write_facts(target, model_name, num_classes, size, channels)
+  slim_networks.write_with_card(
+      values, target, model_name, num_classes, size, channels)
   return [
       f"'{target}': {model_name}, {num_classes} classes, images of {size} x {size} x"
       f' {channels}, quantized as the file is',

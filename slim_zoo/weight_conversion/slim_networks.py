@@ -1,9 +1,13 @@
 """Networks of slim in a conversion: reads, writes and runs checkpoints."""
 
+import glob
+import os
+
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import comparison, restore
+from slim_zoo.checkpoints import comparison, restore, run_card
+from slim_zoo.files import staging
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.weight_conversion import pairs
@@ -71,6 +75,36 @@ def run(pair: pairs.Pair, values: dict, images: np.ndarray) -> np.ndarray:
     assert logits.dtype == tf.float64, logits.dtype
     assign(session, variables, values)
     return session.run(logits, {placeholder: images})
+
+
+def write_with_card(values: dict, path: str, model_name: str, num_classes: int | None,
+                    image_size: int, channels: int,
+                    preprocessing_name: str | None = None) -> None:
+  """Writes a checkpoint and its card; nothing stays if it fails.
+
+  Args:
+    values: the variables, by name.
+    path: the prefix of the checkpoint; its folder is made if it is missing.
+    model_name: see `run_card.write_facts` for this and the others.
+    num_classes: number of logits; None: without a head.
+    image_size: height and width of its images.
+    channels: of its images.
+    preprocessing_name: a family or a network; None: that of the network.
+
+  Raises:
+    UserError: it cannot be written, or the file read back differs from the values.
+  """
+  with staging.created(os.path.dirname(path) or '.'):
+    pattern = f'{glob.escape(path)}.*'
+    before = glob.glob(pattern)
+    try:
+      write(values, path)
+      run_card.write_facts(
+          path, model_name, num_classes, image_size, channels, preprocessing_name)
+    except BaseException:
+      for file in set(glob.glob(pattern)) - set(before):
+        os.remove(file)
+      raise
 
 
 def write(values: dict, path: str) -> None:

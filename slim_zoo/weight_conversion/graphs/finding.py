@@ -1,4 +1,10 @@
-"""Finds a network of the zoo in a graph, by names of constants or by its layers."""
+"""Finds a network of the zoo in a graph, by names of constants or by its layers.
+
+By names: the names and shapes of constants are those of a network's variables, below
+any scope. By structure: the networks that share most kernels with the graph are built,
+and `matching` compares the layers of both. Each way gives a head, the layer of the
+logits; everything else is read from there back to the images.
+"""
 
 import collections
 import dataclasses
@@ -141,7 +147,7 @@ class Finder:
         if _constant(tensor) is None}
     self._computed = self._session.run(tensors)
 
-  def inputs(self, found: Found) -> list[tf.Tensor]:
+  def images_of_copies(self, found: Found) -> list[tf.Tensor]:
     """Returns the images of all copies of a network that share its weights.
 
     A SavedModel may have a copy for files, one for pixels and one for prepared images.
@@ -169,28 +175,29 @@ class Finder:
     shapes = {name: tuple(operation.outputs[0].shape.as_list())
               for name, operation in constants.items()}
     for match in identify.identify(shapes, limit=None):
-      if not (match.fits and match.num_classes and _is_wanted(
-          match.network, model_name)):
-        continue
-      above, own = (f'{scope}/' if scope else '' for scope in (
-          match.scope, match.own_scope))
-      known = variables.load()[match.network].shapes
-      # The names in the graph, by the names of the variables.
-      names = {name: above + name.removeprefix(own) for name in known}
-      kernel = next(names[name] for name, shape in known.items()
-                    if variables.CLASSES in shape and len(shape) > 1
-                    and not comparison.is_auxiliary(name))
-      values = {name: self.value_of(constants[constant].outputs[0])
-                for name, constant in names.items() if constant in constants
-                and (match.auxiliary or not comparison.is_auxiliary(name))}
-      for head in self.outline.layers:
-        if matching.source_of(head.kernel).name == kernel:
-          where = f" below '{match.scope}'" if match.renamed and match.scope else ''
-          found = self._complete(
-              match.network, f'the names of {len(values)} constants{where}', values,
-              head)
-          if found:
-            yield found
+      if match.fits and match.num_classes and _is_wanted(match.network, model_name):
+        yield from self._of_names(match, constants)
+
+  def _of_names(self, match, constants):
+    """Yields the places in the graph where the constants of a network are read."""
+    above, own = (f'{scope}/' if scope else '' for scope in (
+        match.scope, match.own_scope))
+    known = variables.load()[match.network].shapes
+    # By variable: the name of its constant.
+    names = {name: above + name.removeprefix(own) for name in known}
+    head_kernel = next(names[name] for name, shape in known.items()
+                       if variables.CLASSES in shape and len(shape) > 1
+                       and not comparison.is_auxiliary(name))
+    values = {name: self.value_of(constants[constant].outputs[0])
+              for name, constant in names.items() if constant in constants
+              and (match.auxiliary or not comparison.is_auxiliary(name))}
+    where = f" below '{match.scope}'" if match.renamed and match.scope else ''
+    for head in self.outline.layers:
+      if matching.source_of(head.kernel).name == head_kernel:
+        found = self._complete(
+            match.network, f'the names of {len(values)} constants{where}', values, head)
+        if found:
+          yield found
 
   def _complete(self, model_name, how, values, head):
     """Returns a `Found`, or None if the first layers read several tensors."""
@@ -212,6 +219,7 @@ class Finder:
     return tuple(side or default for side in known)
 
   def _kernels(self):
+    """Returns the numbers of the graph's kernels, by `_kernel_key`."""
     return collections.Counter(
         _kernel_key(layer.operation.type == outline.DEPTHWISE, layer.kernel.shape)
         for layer in self.outline.layers)
@@ -228,7 +236,7 @@ class Finder:
 
   def _of_structure(self, name):
     """Yields the places in the graph where the layers of one network are."""
-    for size, channels in self._inputs(name):
+    for size, channels in self._image_shapes(name):
       network = build(name, _ANY_NUMBER_OF_CLASSES, size, channels)
       usual = networks.NETWORKS[name].num_classes
       heads = sorted(
@@ -249,15 +257,15 @@ class Finder:
         if found and set(values) == set(network.variables()):
           yield found
 
-  def _inputs(self, name):
-    """Yields the (size, channels) of images that the first layers may read."""
-    firsts = {}
+  def _image_shapes(self, name):
+    """Returns each (size, channels) of images that a first layer may read, once."""
+    shapes = []
     for layer in self.outline.layers:
       value = layer.inputs[0]
       if value.landmark is None and value.tensor.shape.rank == 4:
         size = self._size(_before_padding(value.tensor), name)
-        firsts[size, layer.kernel.shape.as_list()[2]] = True
-    yield from firsts
+        shapes.append((size, layer.kernel.shape.as_list()[2]))
+    return list(dict.fromkeys(shapes))
 
   def _value_in(self, network):
     """Returns the function that gives the value of a tensor of either graph."""

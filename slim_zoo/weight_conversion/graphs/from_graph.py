@@ -5,9 +5,6 @@ and `matching`, and `pixels` recognizes the preprocessing. The checkpoint is tha
 first network whose logits are those of the graph, on the same images.
 """
 
-import glob
-import os
-
 import numpy as np
 
 from slim_zoo import diagnostics
@@ -15,7 +12,7 @@ from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import run_card
 from slim_zoo.tf_compat import tf
 from slim_zoo.weight_conversion import checking, slim_networks
-from slim_zoo.weight_conversion.graphs import finding, pixels, reading
+from slim_zoo.weight_conversion.graphs import finding, pixels, pools, reading
 
 
 def convert(source: str, target: str, is_saved_model: bool,
@@ -43,7 +40,9 @@ def convert(source: str, target: str, is_saved_model: bool,
         f'--image_size={image_size}: the graph accepts images of {found.size[0]} x'
         f' {found.size[1]} only; leave it out')
   family, images_note = _preprocessing(finder, found, usual)
-  _write(found, target, family)
+  slim_networks.write_with_card(
+      found.values, target, found.model_name, found.num_classes, found.size[0],
+      found.channels, family)
   lines = [
       f"'{target}': {found.model_name}, {found.num_classes} classes, images of"
       f' {found.size[0]} x {found.size[1]} x {found.channels}, found by {found.how}',
@@ -64,8 +63,9 @@ def convert(source: str, target: str, is_saved_model: bool,
 def _preprocessing(finder, found, usual):
   """Returns the preprocessing family of a network in a graph, and a line about it."""
   values = next((values for values in (
-      pixels.black_and_white(images, found.size, found.channels)
-      for images in finder.inputs(found)) if values is not None), None)
+      pixels.black_and_white(images, found.size, found.channels, sources)
+      for sources in (pixels.PLACEHOLDERS, pixels.DECODERS)
+      for images in finder.images_of_copies(found)) if values is not None), None)
   if values is None:
     return usual, (f'the graph does not show its preprocessing: {usual} is assumed, as'
                    f' for {found.model_name}')
@@ -95,7 +95,7 @@ def _first_equal(finder, source, model_name):
     found, comparison = different
     raise diagnostics.UserError(
         f"'{source}' has the layers of {found.model_name}, but computes other logits:"
-        f' {comparison}{_likely_reason(found)}')
+        f' {comparison}{_likely_reason(finder, found)}')
   wanted = f'is no graph of {model_name}' if model_name else 'has an unknown network'
   nearest = finder.nearest()
   raise diagnostics.UserError(
@@ -103,8 +103,14 @@ def _first_equal(finder, source, model_name):
       ' networks that can be converted')
 
 
-def _likely_reason(found):
+def _likely_reason(finder, found):
   """Returns the end of a message: why a graph may compute other logits, or ''."""
+  network = finding.build(
+      found.model_name, found.num_classes, found.size, found.channels)
+  if network.head.head_signature == found.head.head_signature and (
+      pool := pools.difference(
+          network.outline, network.head, finder.outline, found.head)):
+    return f'; {pool}: the zoo has no such network'
   operations = found.logits.graph.get_operations()
   for reason, is_it in (
       ('batch norm uses the statistics of each batch: freeze a graph for inference',
@@ -155,14 +161,3 @@ def _run(finder, found, images):
       logits.append(values[:len(images) - start])
   return np.concatenate(logits)
 
-
-def _write(found, target, family):
-  """Writes the checkpoint and its card; nothing stays if it fails."""
-  try:
-    slim_networks.write(found.values, target)
-    run_card.write_facts(target, found.model_name, found.num_classes, found.size[0],
-                         found.channels, family)
-  except BaseException:
-    for path in glob.glob(f'{glob.escape(target)}.*'):
-      os.remove(path)
-    raise

@@ -15,7 +15,8 @@ DEPTHWISE = 'DepthwiseConv2dNative'
 LAYERS = {'Conv2D': 1, DEPTHWISE: 1, 'MatMul': 1}
 BATCH_NORMS = {'FusedBatchNorm', 'FusedBatchNormV2', 'FusedBatchNormV3'}
 _SUMS = {'Add', 'AddV2', 'AddN'}
-_MERGES = {'Mul', 'ConcatV2', 'Concat', 'Sub', 'RealDiv', 'Maximum', 'Minimum', *_SUMS}
+_CONCATENATIONS = {'ConcatV2', 'Concat'}
+_MERGES = {'Mul', 'Sub', 'RealDiv', 'Maximum', 'Minimum', *_CONCATENATIONS, *_SUMS}
 # Their inputs can be in any order.
 _COMMUTATIVE = {'Mul', *_SUMS}
 STEPS = {'BiasAdd', 'Add', 'AddV2', 'Sub', 'Mul', 'RealDiv'}
@@ -114,7 +115,7 @@ class Outline:
 
   def _add_constant(self, operation, inputs):
     """Adds an operation that reads no images: of weights, of shapes, or the images."""
-    if operation.type in ('Const', *_VARIABLES) or (
+    if (operation.type in ('Const', *_VARIABLES) and not _is_text(operation)) or (
         inputs and all(self.is_fixed(tensor) for tensor in inputs)
         and operation.type != 'PlaceholderWithDefault'
         and not operation.op_def.is_stateful):
@@ -166,8 +167,10 @@ class Outline:
     kind = 'Add' if operation.type in _SUMS else operation.type
     if operation.type in _COMMUTATIVE:
       read = sorted(read, key=lambda value: value.signature)
-    signature = hash(
-        ('Concat' if 'Concat' in kind else kind, *(value.signature for value in read)))
+    if operation.type in _CONCATENATIONS:
+      kind = 'Concat'
+      read = [part for value in read for part in _concatenated(value)]
+    signature = hash((kind, *(value.signature for value in read)))
     return Landmark(operation, tuple(read), None, signature, signature)
 
   def logits(self, head: Landmark) -> tf.Tensor:
@@ -184,6 +187,20 @@ class Outline:
         seen[landmark] = True
         waiting.extend(value.landmark for value in landmark.inputs if value.landmark)
     return list(seen)
+
+
+def _is_text(operation):
+  """Returns whether a constant is text, such as the content of an image file."""
+  return operation.type == 'Const' and operation.outputs[0].dtype == tf.string
+
+
+def _concatenated(value):
+  """Returns the values that a concatenation in a concatenation joins, or the value."""
+  is_unchanged = value.groups == ((),)
+  if value.landmark and is_unchanged and (
+      value.landmark.operation.type in _CONCATENATIONS):
+    return value.landmark.inputs
+  return (value,)
 
 
 def num_outputs(layer: Landmark) -> int:

@@ -15,7 +15,7 @@ from google.protobuf import message, text_format
 from slim_zoo import diagnostics
 from slim_zoo.inference import graph_editing
 from slim_zoo.tf_compat import tf
-from slim_zoo.weight_conversion.graphs import functions
+from slim_zoo.weight_conversion.graphs import functions, rewriting
 
 _MODEL_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 _HANDLE, _REFERENCE = 'VarHandleOp', 'VariableV2'
@@ -186,6 +186,9 @@ def _prepare(graph_def) -> list[str]:
   graph_editing.drop_places(graph_def)
   functions.decide_conditions(graph_def)
   _read_constants(graph_def)
+  rewriting.renew_batch_norms(graph_def)
+  if narrow := rewriting.widen(graph_def):
+    notes.append(f'values in {" and ".join(narrow)} become float32')
   unknown = _drop(graph_def)
   if unknown:
     notes.append('left out, because TensorFlow does not know these operations:'
