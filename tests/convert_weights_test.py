@@ -10,6 +10,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import run_card
 from slim_zoo.weight_conversion import (
     checking,
     converting,
@@ -17,6 +18,7 @@ from slim_zoo.weight_conversion import (
     framework_process,
     layers,
     pairs,
+    recognizing,
     slim_networks,
 )
 from slim_zoo.weight_conversion.runners import pytorch_runner
@@ -72,6 +74,32 @@ def test_head_of_table_depends_on_classes(pair):
   assert pair.shapes(7, 3)[head][-1] == 7
   assert [name for name, shape in pair.shapes(7919, 3).items() if 7919 in shape] == [
       head, f'{pair.head()}/biases']
+
+
+@pytest.mark.parametrize('pair', pairs.PAIRS, ids=name_of)
+def test_a_network_is_found_by_the_shapes_of_its_tensors(pair, monkeypatch):
+  tensors = engine.from_slim({
+      name: np.zeros(shape, np.float32) for name, shape in pair.shapes(5, 3).items()
+      if np.prod(shape) < 1e7}, [
+          row for row in pair.rows()
+          if row.kind == 'norm' or np.prod(pair.shapes(5, 3)[row.kernel]) < 1e7],
+                             pair.framework)
+  # Without the tensors that the framework may lack, and with another layer.
+  shapes = [array.shape for name, array in tensors.arrays.items()
+            if name not in tensors.optional] + [(5, 7), (7,)]
+  monkeypatch.setattr(framework_process, 'shapes', lambda *arguments: shapes)
+  found = recognizing.find('file', pair.framework.name)
+  assert found.framework_name == pair.framework_name
+  assert not found.needs_training
+
+
+@pytest.mark.parametrize('shapes', [[(3, 3, 3, 8)], [(3, 3, 64, 64)] * 30])
+def test_a_file_of_another_network_is_answered_in_one_line(shapes, monkeypatch):
+  monkeypatch.setattr(framework_process, 'shapes', lambda *arguments: shapes)
+  with pytest.raises(diagnostics.UserError, match='is unknown: it has') as raised:
+    recognizing.find('file', 'keras')
+  assert '--model_name' in str(raised.value)
+  assert '\n' not in str(raised.value)
 
 
 def test_every_slim_variant_of_pytorch_is_known_to_its_runner():
@@ -196,24 +224,28 @@ def test_resnet_goes_to_keras_and_back(tmp_path):
   assert lines.count('warning: Keras pads pool1') == 2
   assert 'reads BGR' in lines
   assert sorted(os.listdir(tmp_path)) == [
-      'a.data-00000-of-00001', 'a.index', 'b.data-00000-of-00001', 'b.index',
-      'there.keras']
+      'a.data-00000-of-00001', 'a.index', 'b.card.json', 'b.data-00000-of-00001',
+      'b.index', 'there.keras']
 
 
 def test_script_drops_background_class_of_a_checkpoint_and_adds_it_again(tmp_path):
   pair = pairs.find('mobilenet_v2_035', 'keras')
   values = random_weights.values(pair.shapes(1001, 3))
   slim_networks.write(values, f'{tmp_path}/old.ckpt')
-  common = {'model_name': 'mobilenet_v2_035', 'image_size': 64}
+  common = {'image_size': 64}  # The network is found both times.
+  there = tmp_path / 'made' / 'there.weights.h5'
   done = scripts.run('convert-weights', **common, source=f'{tmp_path}/old.ckpt',
-                     target=f'{tmp_path}/there.weights.h5')
+                     target=there)
   assert done.returncode == 0, done.stderr
   assert '1001 classes become 1000' in done.stdout
   assert 'top-1 agrees on 4 of 4 images' in done.stdout
-  done = scripts.run('convert-weights', **common, source=f'{tmp_path}/there.weights.h5',
+  done = scripts.run('convert-weights', **common, source=there,
                      target=f'{tmp_path}/new.ckpt', background_class='add')
   assert done.returncode == 0, done.stderr
   assert 'top-1 agrees on 4 of 4 images' in done.stdout
+  card, note = run_card.facts_of(f'{tmp_path}/new.ckpt')
+  assert (note, card.model_name, card.num_classes, card.image_size,
+          card.preprocessing_name) == (None, pair.model_name, 1001, 64, 'inception')
   again = slim_networks.read(f'{tmp_path}/new.ckpt', pair)
   assert_equal(engine.add_background(engine.drop_background(
       values, [pair.head()]), [pair.head()]), again)
@@ -316,13 +348,15 @@ def test_check_sees_what_differs():
     ({'target': 'b.pth'}, ['both weights of another framework']),
     ({'source': 'a', 'target': 'b'}, ['neither', '.safetensors']),
     ({'source': 'absent.h5'}, ["no file 'absent.h5'"]),
-    ({'target': 'absent/b'}, ["no folder 'absent'"]),
+    ({'target': '/proc/absent/b'}, ["cannot write to the folder '/proc'"]),
     ({'model_name': 'inception_v3', 'source': 'pretrained', 'framework': 'pytorch'},
      ['average pools', 'inception_v3']),
     ({'keep_channel_order': True, 'model_name': 'mobilenet_v2'}, ['reads RGB']),
     ({'use_moving_averages': True}, ['whose weights have none']),
     ({'fold_normalization': True}, ['timm']),
     ({'target': None}, ['no --target']),
+    ({'source': 'pretrained', 'framework': 'keras', 'model_name': None},
+     ['--source=pretrained needs --model_name']),
 ])
 def test_mistakes_are_answered_in_one_line(flags, words, tmp_path):
   weights = tmp_path / 'a.weights.h5'

@@ -132,7 +132,7 @@ def test_nothing_to_write_is_an_error(tmp_path):
 
 def test_command_dumps_a_network_that_it_does_not_know(tmp_path):
   checkpoint = write(tmp_path / 'model.ckpt', VALUES)
-  target = tmp_path / 'values.npz'
+  target = tmp_path / 'made' / 'values.npz'
   done = scripts.run('inspect', checkpoint_path=checkpoint, dump=target, json=True)
   assert done.returncode == 0, done.stderr
   assert json.loads(done.stdout)['network'] is None
@@ -143,7 +143,6 @@ def test_command_dumps_a_network_that_it_does_not_know(tmp_path):
 
 @pytest.mark.parametrize(('target', 'words'), [
     ('values.txt', ('--dump=', "ends in .npz or .safetensors")),
-    ('missing/values.npz', ('--dump=', 'there is no folder')),
     ('folder.npz', ('is a folder',)),
 ])
 def test_wrong_targets_are_refused_at_once(tmp_path, target, words):

@@ -10,7 +10,14 @@ import sys
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.weight_conversion import converting, pairs, runners, slim_networks
+from slim_zoo.checkpoints import run_card
+from slim_zoo.weight_conversion import (
+  converting,
+  pairs,
+  recognizing,
+  runners,
+  slim_networks,
+)
 from tests import scripts
 
 PROGRAM = pathlib.Path(__file__).with_name('keras_files_program.py')
@@ -57,11 +64,22 @@ def test_a_network_without_its_top_becomes_a_checkpoint_without_a_head(files, tm
   assert 'top-1 agrees on 4 of 4 images' in text
   with pytest.raises(diagnostics.UserError, match='lacks 2 variables'):
     slim_networks.read(f'{tmp_path}/a', pair)
+  card, _ = run_card.facts_of(f'{tmp_path}/a')
+  assert (card.model_name, card.num_classes, card.image_size) == (
+      pair.model_name, None, 32)
+
+
+@pytest.mark.parametrize('name', [
+    'oldest_no_top.h5', 'old_nested.h5', 'no_top.weights.h5', 'hidden.keras'])
+def test_the_network_in_a_file_is_found(name, files):
+  folder, _ = files
+  found = recognizing.find(str(folder / name), 'keras')
+  assert found.model_name == 'mobilenet_v1_025'
 
 
 def test_a_model_of_keras_2_with_a_head_of_its_own_is_converted(files, tmp_path):
   folder, _ = files
-  done = scripts.run('convert-weights', model_name='mobilenet_v1_025', image_size=32,
+  done = scripts.run('convert-weights', image_size=32,
                      source=folder / 'old_nested.keras', target=tmp_path / 'b')
   assert done.returncode == 0, done.stderr
   assert 'mobilenet_v1_025, 5 classes' in done.stdout

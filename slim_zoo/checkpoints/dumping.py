@@ -12,7 +12,7 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
-from slim_zoo.files import atomic, safetensors
+from slim_zoo.files import atomic, safetensors, staging
 from slim_zoo.progress import Progress
 from slim_zoo.tf_compat import tf
 
@@ -60,7 +60,8 @@ def write(checkpoint: str, path: str) -> Dump:
 
   Args:
     checkpoint: a prefix; both formats of TensorFlow 1 are read.
-    path: of the file, which ends in .npz or .safetensors; it is replaced.
+    path: of the file, which ends in .npz or .safetensors; it is replaced, and its
+      folder is made if it is missing.
 
   Raises:
     UserError: the checkpoint is damaged, or has no variable that can be written.
@@ -76,7 +77,8 @@ def write(checkpoint: str, path: str) -> Dump:
   if not names:
     raise diagnostics.UserError(
         f"'{checkpoint}' has no values of a type that {path} can hold")
-  with atomic.replacing(path) as unfinished, open(unfinished, 'wb') as file:
+  with staging.created(os.path.dirname(path) or '.'), atomic.replacing(
+      path) as unfinished, open(unfinished, 'wb') as file:
     label = f'writing {os.path.basename(path)}'
     with Progress(label, len(names), 'variables') as shown:
       values = _values(reader, checkpoint, names, shown)

@@ -130,9 +130,8 @@ def _conversion(path, suffixes):
     source = os.path.splitext(path)[0] + suffixes[0]
     rename = f'rename it to {source}, then '
   target = os.path.splitext(source)[0].removesuffix('.weights') + '.ckpt'
-  return (f'{rename}slim-zoo convert-weights --model_name=NETWORK'
-          f' --source={shlex.quote(source)} --target={shlex.quote(target)} makes a'
-          ' checkpoint of it')
+  return (f'{rename}slim-zoo convert-weights --source={shlex.quote(source)}'
+          f' --target={shlex.quote(target)} makes a checkpoint of it')
 
 
 def _command(path, kind):

@@ -120,14 +120,15 @@ def facts_of(checkpoint: str) -> tuple[RunFacts | None, str | None]:
     return None, f"the run card '{path}' cannot be read: it is not used"
 
 
-def write_facts(checkpoint: str, model_name: str, num_classes: int, image_size: int,
-                channels: int, preprocessing_name: str | None = None) -> None:
+def write_facts(checkpoint: str, model_name: str, num_classes: int | None,
+                image_size: int, channels: int,
+                preprocessing_name: str | None = None) -> None:
   """Writes the card of one converted checkpoint; a card that is there is replaced.
 
   Args:
     checkpoint: its prefix.
     model_name: the network.
-    num_classes: number of logits.
+    num_classes: number of logits; None: it has no head.
     image_size: height and width of its images.
     channels: of its images.
     preprocessing_name: a family or a network; None: that of the network.

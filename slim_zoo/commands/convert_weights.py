@@ -4,8 +4,7 @@ The way back is to Keras and PyTorch; other files are written by slim-zoo export
 
   slim-zoo convert-weights --model_name=resnet_v1_50 --framework=keras \
       --source=pretrained --target=resnet_v1_50.ckpt
-  slim-zoo convert-weights --model_name=se_resnext_50 \
-      --source=runs/pets --target=se_resnext_50.safetensors
+  slim-zoo convert-weights --source=runs/pets --target=se_resnext_50.safetensors
   slim-zoo convert-weights --from=tflite \
       --source=mobilenet_v2_1.0_224_quant.tflite --target=mobilenet_v2_quant.ckpt
   slim-zoo convert-weights --from=graph_def --source=frozen_graph.pb \
@@ -17,9 +16,10 @@ The way back is to Keras and PyTorch; other files are written by slim-zoo export
 Files with the suffix .keras, .h5 or .weights.h5 are weights of Keras, files with .pt,
 .pth, .bin or .safetensors weights of PyTorch, and those with .tflite 8-bit networks of
 TensorFlow Lite. Frozen graphs and SavedModels of TensorFlow are recognized by their
-content. 'pretrained' downloads the framework's published weights. Every other path is a
-checkpoint. Each conversion runs both networks on the same images and fails if they
-compute different functions.
+content. 'pretrained' downloads the framework's published weights of --model_name. Every
+other path is a checkpoint. The network is found by the shapes of the weights. Each
+conversion runs both networks on the same images and fails if they compute different
+functions.
 """
 
 import dataclasses
@@ -32,13 +32,17 @@ from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds, run_card
 from slim_zoo.commands import option_flags, running, tables
-from slim_zoo.config.conversion import GRAPHS, ConvertedWeights, ConvertWeightsConfig
+from slim_zoo.config.conversion import (
+  GRAPHS,
+  PRETRAINED,
+  ConvertedWeights,
+  ConvertWeightsConfig,
+)
 from slim_zoo.deployment import session_settings
 
 option_flags.define(ConvertWeightsConfig)
 flags.DEFINE_alias('from', 'framework')
 
-_PRETRAINED = 'pretrained'
 # A card that stays from an earlier checkpoint would describe the new one.
 _SUFFIXES = ('', '.index', run_card.OF_ONE_CHECKPOINT)
 _GRAPH_NAMES = {'graph_def': 'a frozen graph', 'saved_model': 'a SavedModel'}
@@ -57,11 +61,11 @@ def _framework_and_direction(options: ConvertedWeights) -> tuple[str, bool]:
     raise diagnostics.UserError(
         f"'{options.source}' and '{options.target}' are both weights of another"
         ' framework: one of them must be a checkpoint')
-  into_slim = bool(ends['source']) or options.source == _PRETRAINED
+  into_slim = bool(ends['source']) or options.source == PRETRAINED
   framework = ends['source'] or ends['target']
-  if into_slim and options.source == _PRETRAINED and ends['target']:
+  if into_slim and options.source == PRETRAINED and ends['target']:
     raise diagnostics.UserError(
-        f"--source={_PRETRAINED} and '{options.target}' are both weights of another"
+        f"--source={PRETRAINED} and '{options.target}' are both weights of another"
         ' framework: give a checkpoint as --target, such as model.ckpt')
   if framework and options.framework and framework != options.framework:
     raise diagnostics.UserError(
@@ -73,13 +77,13 @@ def _framework_and_direction(options: ConvertedWeights) -> tuple[str, bool]:
     raise diagnostics.UserError(
         f"neither '{options.source}' nor '{options.target}' is a file of another"
         ' framework: Keras writes .keras and .weights.h5, PyTorch .pt, .pth and'
-        f' .safetensors; or give --source={_PRETRAINED} with --framework')
+        f' .safetensors; or give --source={PRETRAINED} with --framework')
   return framework or options.framework, into_slim
 
 
 def _check_paths(options, into_slim):
   """Raises UserError if the source is missing or the target exists."""
-  if into_slim and options.source != _PRETRAINED and not os.path.isfile(options.source):
+  if into_slim and options.source != PRETRAINED and not os.path.isfile(options.source):
     raise diagnostics.UserError(f"no file '{options.source}': give a file of weights")
   if not into_slim:
     checkpoint_names.check_there(options.source)
@@ -87,27 +91,28 @@ def _check_paths(options, into_slim):
 
 
 def _check_target(target, suffixes=_SUFFIXES):
-  """Raises UserError if the target exists, or has no folder."""
+  """Raises UserError if the target exists, or cannot be written."""
   for suffix in suffixes:
     if os.path.exists(target + suffix):
       raise diagnostics.UserError(
           f"'{target}{suffix}' exists already: remove it, or name another"
           ' --target')
-  folder = os.path.dirname(target)
-  if folder and not os.path.isdir(folder):
-    raise diagnostics.UserError(f"no folder '{folder}' to write to: create it first")
+  # Missing folders are made when the conversion is done.
+  folder = os.path.dirname(os.path.abspath(target))
+  while not os.path.lexists(folder):
+    folder = os.path.dirname(folder)
   try:
-    with tempfile.TemporaryFile(dir=folder or '.'):
+    with tempfile.TemporaryFile(dir=folder):
       pass
   except OSError as error:
     raise diagnostics.UserError(
-        f"cannot write to the folder '{folder or '.'}' ({error.strerror}): name another"
+        f"cannot write to the folder '{folder}' ({error.strerror}): name another"
         ' --target') from error
 
 
 def _check_content(options, framework):
   """Raises UserError if the content of the source does not fit its suffix."""
-  if options.source == _PRETRAINED:
+  if options.source == PRETRAINED:
     return
   what, advice = file_kinds.describe(options.source)
   if what not in file_kinds.FRAMEWORK_FILES[framework]:
@@ -150,7 +155,7 @@ def _from_tflite(options):
 def _check_known(options):
   """Raises UserError if no network is named, and the source has no weights."""
   path = options.source
-  if options.model_name or path == _PRETRAINED:
+  if options.model_name or path == PRETRAINED:
     return
   if not os.path.isfile(path) or file_kinds.is_table(path):
     checkpoint_names.check_there(path)
@@ -216,6 +221,19 @@ def _from_graph(options):
   return 0
 
 
+def _pair(options, framework, into_slim):
+  """Returns the pair of networks, found by the source if no network is named."""
+  from slim_zoo.weight_conversion import pairs, recognizing
+  if options.model_name:
+    return pairs.find(options.model_name, framework)
+  if into_slim:
+    _check_content(options, framework)
+    return recognizing.find(options.source, framework, options.python)
+  start_up.load_tensorflow(session_settings.DEFAULTS)
+  from slim_zoo.checkpoints import identified_network
+  return pairs.find(identified_network.find(options.source).model_name, framework)
+
+
 def _list(as_markdown):
   from slim_zoo.weight_conversion import coverage, pairs
   if as_markdown:
@@ -251,10 +269,12 @@ def main(unused_argv):
     return _from_tflite(options)
   from slim_zoo.weight_conversion import pairs
   framework, into_slim = _framework_and_direction(options)
-  pair = pairs.find(options.model_name, framework)
+  if options.model_name:
+    pairs.find(options.model_name, framework)
+  _check_paths(options, into_slim)
+  pair = _pair(options, framework, into_slim)
   if options.image_size:
     networks.check_image_size(pair.model_name, options.image_size, flag='image_size')
-  _check_paths(options, into_slim)
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(session_settings.DEFAULTS)
   from slim_zoo.weight_conversion import converting

@@ -139,6 +139,8 @@ class DownloadConfig(Config):
             if name in self.user_options]
 
 
+# In place of a file: the weights that the framework downloads.
+PRETRAINED = 'pretrained'
 # The kinds of graphs that can be converted to checkpoints, and their options.
 GRAPHS = ('graph_def', 'saved_model')
 _FOR_GRAPHS = {'model_name', 'source', 'target', 'framework', 'image_size', 'list'}
@@ -149,8 +151,8 @@ class ConvertedWeights(Group):
   """The weights to convert, and the options of the conversion."""
 
   model_name: str | None = option(
-      None, 'Name of the network in slim or in the other framework. Not needed for'
-      ' frozen graphs, SavedModels and files of TensorFlow Lite.', str)
+      None, 'Name of the network in slim or in the other framework. By default it is'
+      ' found by the shapes of the weights; --source=pretrained needs it.', str)
   source: str | None = option(
       None, 'The weights to read: a checkpoint, a folder for its latest checkpoint, a'
       " file of Keras, PyTorch or TensorFlow Lite (8 bits), a frozen graph, a"
@@ -175,7 +177,8 @@ class ConvertedWeights(Group):
       ' By default it is dropped from checkpoints of 1001 classes and never added.',
       str, choices=('keep', 'drop', 'add'))
   image_size: int | None = option(
-      None, 'Height and width of the images of the check.', int, lower=1)
+      None, 'Height and width of the images, in the check and in later commands; by'
+      " default the network's own.", int, lower=1)
   use_grayscale: bool = option(
       False, 'The weights of Keras or PyTorch are for gray images.')
   use_moving_averages: bool = option(
@@ -192,12 +195,6 @@ class ConvertedWeights(Group):
   python: str = option(
       '', 'Interpreter that has the other framework, if it is not this one.',
       is_path=True)
-
-  @property
-  def is_recognized(self) -> bool:
-    """Whether the network is found by the layers in the source."""
-    return (self.framework in (*GRAPHS, 'tflite')
-            or (self.source or '').endswith('.tflite'))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,10 +213,10 @@ class ConvertWeightsConfig(Config):
     for name in ('source', 'target'):
       if not getattr(self.weights, name):
         raise diagnostics.UserError(f'no --{name}: see --help for an example')
-    if not (self.weights.model_name or self.weights.is_recognized):
+    if self.weights.source == PRETRAINED and not self.weights.model_name:
       raise diagnostics.UserError(
-          f"--model_name is missing: name the network of '{self.weights.source}';"
-          ' slim-zoo convert-weights --list prints the networks')
+          f'--source={PRETRAINED} needs --model_name: slim-zoo convert-weights --list'
+          ' prints the networks')
     if self.weights.framework in GRAPHS:
       own = {one.name for one in dataclasses.fields(ConvertedWeights)}
       for name in sorted(self.user_options & own - _FOR_GRAPHS):

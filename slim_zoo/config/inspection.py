@@ -61,7 +61,3 @@ def _check_dump(path):
         f"--dump='{path}': expected a name that ends in {' or '.join(DUMP_SUFFIXES)}")
   if os.path.isdir(path):
     raise diagnostics.UserError(f"--dump='{path}' is a folder: name a file")
-  folder = os.path.dirname(path)
-  if folder and not os.path.isdir(folder):
-    raise diagnostics.UserError(
-        f"--dump='{path}': there is no folder '{folder}': make it, or name another")

@@ -6,8 +6,9 @@ import os
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import restore
-from slim_zoo.files import atomic
+from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import restore, run_card
+from slim_zoo.files import atomic, staging
 from slim_zoo.weight_conversion import (
   checking,
   engine,
@@ -29,7 +30,7 @@ class Options:
     num_classes: classes of the framework's network; None means those of its weights.
     background: 'keep', 'drop' or 'add' class 0; None drops it from a checkpoint of 1001
       classes and keeps the classes otherwise.
-    image_size: size of the check's images; None means the network's own.
+    image_size: size of the images; None means the network's own.
     channels: channels of the images, if the framework's weights are read.
     moving_averages: whether to convert the moving averages of the checkpoint.
     keep_channel_order: whether a network that reads BGR images reads BGR in slim too.
@@ -127,10 +128,20 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
     classes = 'without a head'
     notes.append(f'{outcome.note}; train it with'
                  f' --checkpoint_exclude_scopes={",".join(scopes)}')
-  slim_networks.write(values, target)
+  family = 'vgg' if options.fold_normalization else (
+      pair.family or networks.NETWORKS[pair.model_name].preprocessing)
+  slim_networks.write_with_card(
+      values, target, pair.model_name,
+      None if outcome.absent else _classes(values, pair), images.shape[1],
+      images.shape[3], family)
   notes += _auxiliary_note(pair, into_slim=True)
+  if options.keep_channel_order:
+    notes.append('warning: the network reads BGR, but later commands give it RGB')
   return [f"'{target}': {pair.model_name}, {classes}, from"
-          f' {pair.framework.title} {pair.framework_model}', *notes, *lines]
+          f' {pair.framework.title} {pair.framework_model}', *notes, *lines,
+          f"'{target}{run_card.OF_ONE_CHECKPOINT}' stores the network, images of"
+          f' {images.shape[1]} x {images.shape[1]} x {images.shape[3]} and {family}'
+          ' preprocessing for later commands']
 
 
 def from_slim(pair: pairs.Pair, source: str, target: str,
@@ -161,7 +172,8 @@ def from_slim(pair: pairs.Pair, source: str, target: str,
   # The suffix selects the format.
   unfinished = os.path.join(
       os.path.dirname(target), f'unfinished.{os.path.basename(target)}')
-  with atomic.replacing(target, unfinished):
+  with staging.created(os.path.dirname(target) or '.'), atomic.replacing(
+      target, unfinished):
     outcome = framework_process.run(
         pair, np.ascontiguousarray(images[..., ::-1] if flips else images),
         classes=_classes(values, pair), save=unfinished, python=options.python,

@@ -12,8 +12,9 @@ The process reads a request, a JSON object with
 
 and writes to `result` an .npz with logits, variant_logits and, if it reads weights,
 each tensor under 'w:NAME'. For a file of weights it also has 'absent', the names of
-tensors that the file lacks, and 'note', a message about them. On a user error the
-process prints one line and exits with 3.
+tensors that the file lacks, and 'note', a message about them. Without a model the
+process only reads `weights`, and writes a JSON list of the shapes of the tensors. On a
+user error the process prints one line and exits with 3.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ import tempfile
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.weight_conversion import engine, pairs
+from slim_zoo.weight_conversion import engine, layers, pairs
 
 _RUNNERS = pathlib.Path(__file__).with_name('runners')
 _USER_ERROR = 3
@@ -86,7 +87,7 @@ def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
         'result': path_of('result.npz')}
     pathlib.Path(path_of('request.json')).write_text(
         json.dumps(request), encoding='utf-8')
-    _call(pair, python, path_of('request.json'))
+    _call(pair.framework, pair.framework_model, python, path_of('request.json'))
     with np.load(path_of('result.npz')) as result:
       return Outcome(
           {name[2:]: result[name] for name in result.files if name.startswith('w:')},
@@ -95,13 +96,41 @@ def run(pair: pairs.Pair, images: np.ndarray, *, classes: int | None = None,
           str(result['note']) if 'note' in result else '')
 
 
-def _call(pair, python, request):
+def shapes(framework: layers.Framework, weights: str,
+           python: str = '') -> list[tuple[int, ...]]:
+  """Returns the shapes of the tensors in a file of weights.
+
+  Args:
+    framework: of the file.
+    weights: the file.
+    python: an interpreter that has the framework; '' for this one.
+
+  Raises:
+    UserError: the file cannot be read.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    request, result = (pathlib.Path(folder, name) for name in (
+        'request.json', 'shapes.json'))
+    request.write_text(json.dumps({
+        'model': None, 'weights': os.path.abspath(weights), 'result': str(result)}),
+        encoding='utf-8')
+    _call(framework, weights, python, str(request))
+    return [tuple(shape) for shape in json.loads(result.read_text(encoding='utf-8'))]
+
+
+def _call(framework, what, python, request):
   """Runs the framework's runner.
+
+  Args:
+    framework: the framework.
+    what: the network or the file, for a message.
+    python: the interpreter; '' for this one.
+    request: the file of the request.
 
   Raises:
     UserError: it failed; the message is its last line.
   """
-  runner = str(_RUNNERS / pair.framework.runner)
+  runner = str(_RUNNERS / framework.runner)
   try:
     process = subprocess.run([python or sys.executable, runner, request], text=True,
                              capture_output=True, check=False, stdin=subprocess.DEVNULL,
@@ -115,4 +144,4 @@ def _call(pair, python, request):
     if process.returncode == _USER_ERROR:
       raise diagnostics.UserError(lines[-1])
     raise diagnostics.UserError(
-        f'{pair.framework.title} failed on {pair.framework_model}: {lines[-1]}')
+        f"{framework.title} failed on '{what}': {lines[-1]}")

@@ -58,6 +58,11 @@ class Pair:
     options = ', '.join(f'{key}={value}' for key, value in self.options.items())
     return self.framework_model + (f'({options})' if options else '')
 
+  @property
+  def family(self) -> str | None:
+    """The preprocessing family of the published weights; None if there is none."""
+    return _FAMILIES.get(self.preprocessing)
+
   def rows(self) -> list[layers.Row]:
     """Returns the table with full scopes."""
     above = f'{self.scope}/' if self.scope else ''
@@ -98,6 +103,7 @@ _NORMALIZED = ('images: timm scales them to [0, 1] and normalizes them by mean (
                ' 0.456, 0.406) and deviation (0.229, 0.224, 0.225). No preprocessing'
                ' does this: fold it into the first kernel with --fold_normalization and'
                ' use --preprocessing_name=vgg')
+_FAMILIES = {_CAFFE: 'vgg', _INCEPTION: 'inception'}
 
 # The variants in other frameworks; a searched network has three runs of cells.
 _VGG = {layers: architectures.VGG_CONVOLUTIONS[f'vgg_{layers}'] for layers in (16, 19)}

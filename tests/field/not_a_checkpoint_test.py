@@ -211,7 +211,7 @@ def test_the_command_that_converts_can_be_typed(name, source, target, tmp_path):
   path = tmp_path / name
   hdf5(path)
   answer = refusal(path)
-  assert (f'slim-zoo convert-weights --model_name=NETWORK --source={tmp_path}/{source}'
+  assert (f'slim-zoo convert-weights --source={tmp_path}/{source}'
           f' --target={tmp_path}/{target} makes') in answer
   assert ('rename it to' in answer) == (name != source)
 
@@ -278,7 +278,7 @@ def test_a_folder_of_a_saved_model_names_its_variables(tmp_path):
 def test_scripts_answer_in_one_line(digits_dir, tmp_path):
   path = tmp_path / 'net.h5'
   hdf5(path)
-  answer = ('is no checkpoint but weights of Keras', '--model_name=NETWORK')
+  answer = ('is no checkpoint but weights of Keras', 'convert-weights --source=')
   data = {'dataset_name': 'digits', 'dataset_dir': digits_dir, 'model_name': 'lenet'}
   for script, arguments, flags in (
       ('train_image_classifier', (), {**data, 'train_dir': tmp_path / 'run'}),

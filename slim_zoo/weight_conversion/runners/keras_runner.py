@@ -31,6 +31,8 @@ def main(path):
   """Runs the request."""
   with open(path, encoding='utf-8') as file:
     request = json.load(file)
+  if request['model'] is None:
+    return write_shapes(request)
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   try:
     import keras
@@ -69,6 +71,19 @@ def main(path):
         keras, model, images, pools_of_slim=request['slim_variant'] != _GATES,
         gates_of_slim=request['slim_variant'] == _GATES)
   np.savez(request['result'], **result)
+  return 0
+
+
+def write_shapes(request):
+  """Writes the shapes of the tensors in a file of weights; returns the exit code."""
+  try:
+    stored = keras_files.read(request['weights'])
+  except Exception as error:
+    return fail(f"cannot read '{request['weights']}' as weights of Keras:"
+                f' {first_line(error)}')
+  with open(request['result'], 'w', encoding='utf-8') as file:
+    json.dump([value.shape for arrays in (stored.layers | stored.heads).values()
+               for value in arrays.values()], file)
   return 0
 
 

@@ -32,6 +32,8 @@ def main(path):
     return fail(f'PyTorch or timm is missing ({error}): python -m pip install'
                 ' "torch>=2,<3" "timm>=1,<2", or give with --python another'
                 ' interpreter that has them')
+  if request['model'] is None:
+    return write_shapes(torch, request)
   weights, state = request['weights'], None
   pretrained = weights == 'pretrained'
   classes = request['classes']
@@ -67,6 +69,20 @@ def main(path):
       SLIM_VARIANTS[request['slim_variant']](torch, model)
       result['variant_logits'] = model(images).numpy()
   np.savez(request['result'], **result)
+  return 0
+
+
+def write_shapes(torch, request):
+  """Writes the shapes of the tensors in a file of weights; returns the exit code."""
+  try:
+    state = read(torch, request['weights'])
+    shapes = [list(value.shape) for name, value in state.items()
+              if not name.endswith(_COUNTER)]
+  except Exception as error:
+    return fail(f"cannot read '{request['weights']}' as weights of PyTorch:"
+                f' {" ".join(str(error).split())[:300]}')
+  with open(request['result'], 'w', encoding='utf-8') as file:
+    json.dump(shapes, file)
   return 0
 
 
