@@ -26,6 +26,10 @@ N_HOT = 'n_hot'
 _LABEL_DESCRIPTIONS = {
     False: 'The class of the image, an int from 0.',
     True: 'The classes of the image, ints from 0; there may be none.'}
+# The feature with the mask of an image, a PNG of class numbers, as DeepLab calls it.
+MASK_FEATURE = 'image/segmentation/class/encoded'
+# The value of a mask at pixels of no class.
+IGNORED = 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,7 @@ class DatasetSpec:
     multi_label: whether an image has any number of labels, or none.
     n_hot: for multi_label: whether the label feature has a 0 or 1 for each class, in
       place of the labels.
+    masks: whether an image has a mask, the class of each pixel, in place of a label.
     class_names: the names of the classes by label; None: labels.txt has them.
     made_with: the options of the converter that the records depend on.
     advice: what to do if files are missing, with {} for the folder and {name} for the
@@ -69,6 +74,7 @@ class DatasetSpec:
   label_feature: str = 'image/class/label'
   multi_label: bool = False
   n_hot: bool = False
+  masks: bool = False
   class_names: tuple[str, ...] | None = None
   made_with: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
   advice: str = _ADVICE
@@ -121,6 +127,12 @@ DATASETS = {spec.name: spec for spec in (
         'mnist', {'train': 60000, 'test': 10000}, 10,
         'mnist_{}.tfrecord', channels=1, image_size=(28, 28),
         label_description='The digit in the image, 0 to 9.'),
+    DatasetSpec(
+        'shapes', {'train': 400, 'test': 100}, 4,
+        'shapes_{}.tfrecord', image_size=(64, 64), masks=True,
+        class_names=('background', 'circle', 'square', 'triangle'),
+        advice='write them with: slim-zoo download --dataset_name={name}'
+               ' --dataset_dir={}'),
     DatasetSpec(
         'visualwakewords', {'train': 82783, 'val': 40504}, 2,
         '{}.record-*', label_description='1 if a person is in the image.'),
@@ -275,6 +287,10 @@ def description(spec: DatasetSpec, established: bool = False) -> str:
     established: whether everything except the splits equals the row of `DATASETS`.
   """
   more = {'established': True, 'made_with': spec.made_with} if established else {}
+  if spec.masks:
+    more['masks'] = True
+    if spec.image_size:
+      more['image_size'] = list(spec.image_size)
   if spec.multi_label:
     more['multi_label'] = N_HOT if spec.n_hot else True
   return json.dumps({
@@ -315,6 +331,12 @@ def _parse_description(values):
   if type(multi_label) is not bool and multi_label != N_HOT:
     raise ValueError(
         f'multi_label is {multi_label!r}, expected true, false or "{N_HOT}"')
+  masks, size = values.get('masks', False), values.get('image_size')
+  if type(masks) is not bool or (masks and multi_label):
+    raise ValueError(f'masks is {masks!r}, expected true or false, without multi_label')
+  if size is not None and (
+      type(size) is not list or [type(side) for side in size] != [int, int]):
+    raise ValueError(f'image_size is {size!r}, expected [height, width]')
   if values.get('established') is True and name in DATASETS:
     return dataclasses.replace(
         DATASETS[name], splits=counts, file_pattern=patterns,
@@ -322,6 +344,6 @@ def _parse_description(values):
   return DatasetSpec(
       name, counts, count(values, 'num_classes'), patterns,
       channels=values['channels'], multi_label=bool(multi_label),
-      n_hot=multi_label == N_HOT,
+      n_hot=multi_label == N_HOT, masks=masks, image_size=size and tuple(size),
       label_description=_LABEL_DESCRIPTIONS[bool(multi_label)],
       advice='convert the images again with slim-zoo convert-images')

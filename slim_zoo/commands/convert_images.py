@@ -8,6 +8,11 @@ names of splits, such as train and validation, or Training and Testing, with cla
 folders in them, are kept as splits; a split without class folders is skipped. An
 ambiguous layout is refused: --split_folders and --class_folders decide.
 
+  slim-zoo convert-images --task=segmentation --image_dir=scenes \\
+      --dataset_dir=data/scenes --dataset_name=scenes
+
+scenes/images/a.jpg and scenes/masks/a.png become an image with the class of each pixel.
+
 Every image is decoded; what cannot be used is listed in refused.txt with the reason.
 The exit code is 3 if anything was refused.
 """
@@ -15,7 +20,8 @@ The exit code is 3 if anything was refused.
 from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertImagesConfig
-from slim_zoo.dataset_building import image_folder
+from slim_zoo.config.segmentation import SEGMENTATION
+from slim_zoo.dataset_building import image_folder, mask_folder
 from slim_zoo.images import image_check
 
 option_flags.define(ConvertImagesConfig)
@@ -29,11 +35,14 @@ def main(unused_argv):
   options = config.images
   # Without a session: threads of TensorFlow would be lost in forked workers.
   start_up.import_tensorflow()
-  report = image_folder.convert(
-      options.image_dir, options.dataset_dir, options.dataset_name,
-      options.validation_share, options.num_shards, options.num_workers,
-      options.split_folders, options.class_folders,
-      image_check.Storing(options.max_side, options.jpeg_quality))
+  storing = image_check.Storing(options.max_side, options.jpeg_quality)
+  common = (options.image_dir, options.dataset_dir, options.dataset_name,
+            options.validation_share, options.num_shards, options.num_workers)
+  if options.task == SEGMENTATION:
+    report = mask_folder.convert(*common, config.class_names(), storing)
+  else:
+    report = image_folder.convert(
+        *common, options.split_folders, options.class_folders, storing)
   print('\n'.join(report.lines()), flush=True)
   if not options.allow_refused:
     report.check_nothing_refused()

@@ -13,13 +13,14 @@ The exit code is 3 if an image could not be used.
 prepares a data set of TensorFlow Datasets. Training reads it without a conversion.
 """
 
+import importlib
 import os
 
 from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import tfds
 from slim_zoo.commands import option_flags, running
-from slim_zoo.config.conversion import DownloadConfig, PublishedData
+from slim_zoo.config.conversion import GENERATED, DownloadConfig, PublishedData
 from slim_zoo.dataset_building.conversion_report import (
   REFUSED_FILENAME,
   RefusedImagesError,
@@ -62,10 +63,10 @@ def check_nothing_refused(options: PublishedData) -> None:
 
 def convert(spec: dataset_catalog.DatasetSpec, options: PublishedData) -> None:
   """Writes the records and says what was done; see `parallel_conversion.convert`."""
-  if spec.name == 'digits':
+  if spec.name in GENERATED:
     start_up.load_tensorflow()
-    from slim_zoo.datasets import digits
-    digits.convert(options.dataset_dir)
+    module = importlib.import_module(f'slim_zoo.datasets.{spec.name}')
+    module.convert(options.dataset_dir)
     return
   from slim_zoo.dataset_building import converters, parallel_conversion, published_files
   converter = converters.find(spec.name)

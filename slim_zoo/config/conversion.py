@@ -6,6 +6,11 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import tfds
 from slim_zoo.config.options import Config, Group, option, options_of
+from slim_zoo.config.segmentation import SEGMENTATION, TASKS
+from slim_zoo.prediction import class_names
+
+# Data sets that need no download: a module of slim_zoo.datasets makes them.
+GENERATED = ('digits', 'shapes')
 
 
 def _check_named(group: Group, names: tuple[str, ...]) -> None:
@@ -65,6 +70,15 @@ class ImageFolder(Group):
       0, 'How many images are decoded at the same time; 0: as many as the machine has'
       ' cores.', lower=0)
   allow_refused: bool = option(False, 'Exit with 0 even if images were refused.')
+  task: str = option(
+      'classification', 'What the data set is for. With segmentation, image_dir has the'
+      ' folders images and masks, or folders of splits with these. A mask is a PNG with'
+      " its image's name; its pixels are class numbers, 255 for no class.",
+      choices=TASKS)
+  labels_file: str | None = option(
+      None, 'With --task=segmentation: names of the classes, lines such as 0:sky, or a'
+      ' name on each line. By default the classes are numbered, up to the largest'
+      ' value of the masks.', str, is_path=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +96,39 @@ class ConvertImagesConfig(Config):
     """
     _check_named(self.images, ('image_dir', 'dataset_dir', 'dataset_name'))
     _check_part(self.images, 'validation_share', 'the images')
+    if self.images.task == SEGMENTATION:
+      unused = ('split_folders', 'class_folders')
+      reason = 'with --task=segmentation, which has no folders of classes'
+    else:
+      unused, reason = ('labels_file',), 'without --task=segmentation'
+    for name in unused:
+      if name in self.user_options:
+        raise diagnostics.UserError(
+            f'--{name}={getattr(self.images, name)} has no effect {reason}: leave it'
+            ' out')
+    if self.images.labels_file:
+      self.class_names()
+
+  def class_names(self) -> list[str] | None:
+    """Returns the names in the labels file by class; None without one.
+
+    Raises:
+      UserError: it does not exist, or does not name two or more classes from 0 on.
+    """
+    path = self.images.labels_file
+    if path is None:
+      return None
+    names = class_names.read(path)
+    if len(names) < 2 or sorted(names) != list(range(len(names))):
+      raise diagnostics.UserError(
+          f"--labels_file='{path}' names the classes"
+          f' {diagnostics.some([str(label) for label in sorted(names)], 8)}: expected'
+          ' two or more, from 0 on without a gap')
+    if len(names) > dataset_catalog.IGNORED:
+      raise diagnostics.UserError(
+          f"--labels_file='{path}' names {len(names)} classes: a mask has at most"
+          f' {dataset_catalog.IGNORED}')
+    return [names[label] for label in range(len(names))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +171,7 @@ class DownloadConfig(Config):
     _check_named(self.data, ('dataset_name', 'dataset_dir'))
     _check_part(self.data, 'small_object_area_threshold', 'a photograph')
     name = self.data.dataset_name
-    if name == 'digits' or tfds.is_name(name):
+    if name in GENERATED or tfds.is_name(name):
       for unused in ('source', 'num_workers', 'allow_refused'):
         if unused in self.user_options:
           raise diagnostics.UserError(

@@ -250,7 +250,8 @@ def _check_no_masks(folder, place, image_dir):
     advice = 'make one folder of images for each class, or'
   raise diagnostics.UserError(
       f"{place}: {names(pair)} look like images and their annotations, such as masks"
-      f' or boxes: {advice} use --class_folders=top if they are classes')
+      f' or boxes: {advice} use --class_folders=top if they are classes;'
+      ' --task=segmentation makes a data set of images and masks')
 
 
 def _check_only_classes(folder, place):

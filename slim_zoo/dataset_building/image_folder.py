@@ -6,20 +6,17 @@ workers. The files appear together at the end, and earlier files stay until then
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import glob
-import hashlib
 import math
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
+from slim_zoo.dataset_building import folder_conversion
 from slim_zoo.dataset_building.class_folders import (
   TRAIN,
   VALIDATION,
@@ -43,9 +40,6 @@ from slim_zoo.progress import Progress
 _SHARD_BYTES = 100 << 20
 _MOST_PAIRS = 5
 _DEPTH = re.compile(r'read as (\d+)-bit values|16-bit PNG(?:, scaled down)?$')
-_SMALLEST_MAX_SIDE = 32
-# Images in progress for each worker, so that no worker waits for a slow one.
-_WINDOW = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +90,15 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
       class has no training image, or `dataset_dir` contains another data set.
     OSError: a folder cannot be read or written, such as on a full disk.
   """
-  _check_arguments(image_dir, dataset_dir, dataset_name, validation_share, num_shards)
-  _check_storing(storing)
+  folder_conversion.check_arguments(
+      image_dir, dataset_dir, dataset_name, validation_share, num_shards)
+  folder_conversion.check_storing(storing)
   folders = survey(image_dir, split_folders, class_folders)
   staging.remove_abandoned(dataset_dir, catalog.DESCRIPTION_FILENAME)
   folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
   names = dict(enumerate(folders.classes))
   labels.label_lines(names)  # Raises UserError for unwritable names before the work.
-  earlier = _earlier_files(dataset_dir, dataset_name, names)
+  earlier = folder_conversion.earlier_files(dataset_dir, dataset_name, names)
   workers = num_workers or os.cpu_count() or 1
   with staging.replacing(
       dataset_dir, catalog.DESCRIPTION_FILENAME, earlier) as new:
@@ -119,8 +114,10 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
         len(names), patterns, channels=1 if gray else 3)
     labels.write_label_file(names, new)
     if refused:
-      _write_text(new, REFUSED_FILENAME, '\n'.join([*refusal_lines(refused), '']))
-    _write_text(new, catalog.DESCRIPTION_FILENAME, catalog.description(spec))
+      folder_conversion.write_text(
+          new, REFUSED_FILENAME, '\n'.join([*refusal_lines(refused), '']))
+    folder_conversion.write_text(
+        new, catalog.DESCRIPTION_FILENAME, catalog.description(spec))
   changes = collections.Counter(
       image.facts.change for image in images if image.facts.change)
   return Report(
@@ -131,61 +128,6 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
       sum(image.facts.several for image in images), refused, folders.ignored,
       storing.max_side, sum(image.file_bytes for image in images),
       sum(image.stored_bytes for image in images))
-
-
-def _check_arguments(image_dir, dataset_dir, dataset_name, validation_share,
-                     num_shards):
-  """Raises UserError for invalid arguments."""
-  if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]*', dataset_name):
-    raise diagnostics.UserError(
-        f"dataset_name '{dataset_name}' becomes part of file names: use letters,"
-        " digits, '_', '-' and '.', and begin with a letter or digit")
-  if not 0 <= validation_share < 1:
-    raise diagnostics.UserError(
-        f'validation_share {validation_share} is not a part of the images: expected'
-        ' a number from 0 to below 1, such as 0.1')
-  if num_shards is not None and not 1 <= num_shards <= 99999:
-    raise diagnostics.UserError(
-        f'num_shards {num_shards} is not a number of files: expected 1 to 99999')
-  if os.path.isfile(dataset_dir):
-    raise diagnostics.UserError(
-        f"dataset_dir '{dataset_dir}' is a file: name the folder to write to")
-  source = os.path.realpath(image_dir)
-  if os.path.commonpath([source, os.path.realpath(dataset_dir)]) == source:
-    raise diagnostics.UserError(
-        f"dataset_dir '{dataset_dir}' lies in image_dir '{image_dir}', where it"
-        ' would be taken for a class: name a folder outside')
-
-
-def _check_storing(storing):
-  """Raises UserError for an invalid size or quality."""
-  if storing.max_side is not None and storing.max_side < _SMALLEST_MAX_SIDE:
-    raise diagnostics.UserError(
-        f'max_side {storing.max_side} is too small for the longest side of an image:'
-        f' expected {_SMALLEST_MAX_SIDE} pixels or more, such as 640')
-  if not 1 <= storing.jpeg_quality <= 100:
-    raise diagnostics.UserError(
-        f'jpeg_quality {storing.jpeg_quality} is not a quality of JPEG: expected 1 to'
-        ' 100')
-
-
-def _earlier_files(dataset_dir, dataset_name, names):
-  """Returns the names of an earlier conversion's files, which are replaced."""
-  try:
-    described = catalog.read_description(dataset_dir)
-  except diagnostics.UserError:
-    return [REFUSED_FILENAME]  # A new description replaces a damaged one.
-  if described is None:
-    labels.check_not_others(dataset_dir, names)
-    return []
-  if described.name != dataset_name:
-    raise diagnostics.UserError(
-        f"'{dataset_dir}' holds the data set '{described.name}': name an empty or"
-        f' new folder for {dataset_name}')
-  return [REFUSED_FILENAME, *(
-      os.path.basename(path) for split in described.splits
-      for path in glob.glob(
-          os.path.join(glob.escape(dataset_dir), described.pattern(split))))]
 
 
 def _in_earlier_order(folders, dataset_dir, dataset_name):
@@ -227,34 +169,6 @@ def _class_counts(classes, splits):
                for label, name in enumerate(classes))
 
 
-def _write_text(folder, name, text):
-  with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
-    file.write(text)
-
-
-def _ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
-  """Maps items in threads, in order, with few items in progress.
-
-  Threads are enough, because Pillow releases the GIL while it decodes. Close the
-  generator, for example with `contextlib.closing`: a signal that arrives while the
-  garbage collector closes it would be lost.
-  """
-  if workers == 1:
-    yield from map(function, items)
-    return
-  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    under_way = collections.deque()
-    try:
-      for item in items:
-        under_way.append(pool.submit(function, item))
-        if len(under_way) > workers * _WINDOW:
-          yield under_way.popleft().result()
-      while under_way:
-        yield under_way.popleft().result()
-    finally:
-      pool.shutdown(cancel_futures=True)
-
-
 def _check_images(folders: ClassFolders, workers: int, storing: image_check.Storing):
   """Returns the usable images, and (path, reason) of all others."""
   images = []
@@ -264,7 +178,8 @@ def _check_images(folders: ClassFolders, workers: int, storing: image_check.Stor
       'checking', len(folders.sources), 'images') as progress:
     # Warnings about unusual metadata and very large images are no reason to refuse one.
     warnings.simplefilter('ignore')
-    with contextlib.closing(_ordered_map(check, folders.sources, workers)) as checked:
+    with contextlib.closing(folder_conversion.ordered_map(
+        check, folders.sources, workers)) as checked:
       for source, result in zip(folders.sources, checked, strict=True):
         if isinstance(result, _Image):
           images.append(result)
@@ -292,11 +207,7 @@ def _check_image(root: str, storing: image_check.Storing, source: Source
     return f'it cannot be read: {error.strerror}'
   except image_check.RefusedError as error:
     return str(error)
-  return _Image(source, facts, _digest(data), len(data), len(stored))
-
-
-def _digest(data):
-  return hashlib.blake2b(data, digest_size=12).digest()
+  return _Image(source, facts, folder_conversion.digest(data), len(data), len(stored))
 
 
 def _check_classes(folders, images, refused):
@@ -361,7 +272,8 @@ def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
     for split, images in splits.items():
       size = sum(image.stored_bytes for image in images)
       shards = min(num_shards or math.ceil(size / _SHARD_BYTES), len(images))
-      with contextlib.closing(_ordered_map(load, images, workers)) as loaded:
+      with contextlib.closing(folder_conversion.ordered_map(
+          load, images, workers)) as loaded:
         for shard in range(shards):
           first, end = (len(images) * part // shards for part in (shard, shard + 1))
           dataset_utils.write_records(
@@ -377,7 +289,7 @@ def _load(root: str, storing: image_check.Storing, image: _Image) -> bytes:
   path = os.path.join(root, image.source.path)
   with open(path, 'rb') as file:
     data = file.read()
-  if _digest(data) != image.digest:
+  if folder_conversion.digest(data) != image.digest:
     raise diagnostics.UserError(
         f"'{path}' changed while it was converted: run the same command again")
   if not image.facts.change:

@@ -7,6 +7,7 @@ from slim_zoo.datasets import (
     imagenet,
     mnist,
     record_dataset,
+    shapes,
     visualwakewords,
 )
 from slim_zoo.tf_compat import slim
@@ -18,6 +19,7 @@ datasets_map = {
     'flowers': flowers,
     'imagenet': imagenet,
     'mnist': mnist,
+    'shapes': shapes,
     'visualwakewords': visualwakewords,
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from slim_zoo.catalog import datasets as catalog
 from slim_zoo.datasets.labels import (
   LABELS_FILENAME,
   has_labels,
@@ -26,8 +27,9 @@ __all__ = [
     'LABELS_FILENAME', 'bytes_feature', 'bytes_list_feature',
     'download_and_uncompress_tarball', 'download_and_uncompress_zipfile',
     'download_url', 'float_feature', 'float_list_feature', 'has_labels',
-    'image_to_tfexample', 'int64_feature', 'open_sharded_output_tfrecords',
-    'read_label_file', 'write_label_file', 'write_records',
+    'image_to_tfexample', 'int64_feature', 'mask_to_tfexample',
+    'open_sharded_output_tfrecords', 'read_label_file', 'write_label_file',
+    'write_records',
 ]
 
 
@@ -81,6 +83,31 @@ def image_to_tfexample(image_data: bytes, image_format: bytes, height: int,
   if filename is not None:
     features['image/filename'] = bytes_feature(filename)
   return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def mask_to_tfexample(image_data: bytes, image_format: bytes, height: int,
+                      width: int, mask_data: bytes,
+                      filename: bytes) -> tf.train.Example:
+  """Returns the record of an image and its mask.
+
+  Args:
+    image_data: the encoded image.
+    image_format: b'jpeg' or b'png'.
+    height: height in pixels.
+    width: width in pixels.
+    mask_data: the mask, a PNG with one channel of 8 bits: the class of each pixel, 255
+      for none. Its size is that of the image.
+    filename: source of the image.
+  """
+  return tf.train.Example(features=tf.train.Features(feature={
+      'image/encoded': bytes_feature(image_data),
+      'image/format': bytes_feature(image_format),
+      'image/height': int64_feature(height),
+      'image/width': int64_feature(width),
+      'image/filename': bytes_feature(filename),
+      catalog.MASK_FEATURE: bytes_feature(mask_data),
+      'image/segmentation/class/format': bytes_feature(b'png'),
+  }))
 
 
 def open_sharded_output_tfrecords(

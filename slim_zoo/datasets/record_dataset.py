@@ -16,6 +16,7 @@ from slim_zoo.tf_compat import slim, tf
 _DESCRIPTIONS = {
     'image': 'The image, uint8 [height, width, {channels}].',
     'label': '{label_description}',
+    'mask': 'The class of each pixel, uint8 [height, width]; 255 is of none.',
     'label_text': 'The name of the class, a string.',
     'object/bbox': 'Boxes [y_min, x_min, y_max, x_max] as parts of the image.',
     'object/label': 'The label of each box.',
@@ -30,6 +31,8 @@ def _decoder(spec: catalog.DatasetSpec, decodes_images: bool = True
     spec: the data set.
     decodes_images: whether to decode the item 'image'; otherwise it is a string.
   """
+  if spec.masks:
+    return _decoder_of_masks(spec, decodes_images)
   default = {} if spec.default_label is None else {'default_value': spec.default_label}
   label = (tf.VarLenFeature(tf.int64) if spec.multi_label else
            tf.FixedLenFeature([], tf.int64, **default))
@@ -56,6 +59,19 @@ def _decoder(spec: catalog.DatasetSpec, decodes_images: bool = True
     items['object/bbox'] = handlers.BoundingBox(sides, 'image/object/bbox/')
     items['object/label'] = handlers.Tensor('image/object/bbox/label')
   return handlers.TFExampleDecoder(features, items)
+
+
+def _decoder_of_masks(spec, decodes_images):
+  """Returns the decoder of a record with the items 'image' and 'mask'."""
+  handlers = slim.tfexample_decoder
+  decode_mask = lambda tensors: tf.squeeze(
+      image_decoding.decode(tensors[catalog.MASK_FEATURE], 1), 2)
+  return handlers.TFExampleDecoder(
+      {name: tf.FixedLenFeature([], tf.string)
+       for name in (spec.image_feature, catalog.MASK_FEATURE)},
+      {'image': (image_decoding.ImageHandler(spec.image_feature, spec.channels)
+                 if decodes_images else handlers.Tensor(spec.image_feature)),
+       'mask': handlers.ItemHandlerCallback([catalog.MASK_FEATURE], decode_mask)})
 
 
 def _n_hot_labels(spec: catalog.DatasetSpec):
@@ -104,8 +120,9 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
 
   Returns:
     A Dataset with the items 'image' (uint8 [height, width, channels]) and 'label'
-    (int64 [], or [labels] if multi_label), and, if the records have them, 'label_text'
-    (string []), 'object/bbox' (float32 [boxes, 4]) and 'object/label' (int64 [boxes]).
+    (int64 [], or [labels] if multi_label), or 'mask' (uint8 [height, width]) in place
+    of the label; and, if the records have them, 'label_text' (string []), 'object/bbox'
+    (float32 [boxes, 4]) and 'object/label' (int64 [boxes]).
     `encoded_decoder` returns the same items, but 'image' as the bytes of its file.
     `channels` is the number of channels, labels_to_names a dict, or None without a
     labels.txt. multi_label: whether images have any number of labels.
@@ -135,6 +152,7 @@ def read_dataset(name: str, split_name: str, dataset_dir: str,
       num_classes=spec.num_classes,
       multi_label=spec.multi_label,
       n_hot=spec.n_hot,
+      masks=spec.masks,
       image_feature=spec.image_feature,
       label_feature=spec.label_feature,
       labels_to_names=(

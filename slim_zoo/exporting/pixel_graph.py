@@ -10,20 +10,9 @@ import dataclasses
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.inference import inference_graph
-from slim_zoo.preprocessing import display, preprocessing_factory, vgg_preprocessing
+from slim_zoo.preprocessing import display, preprocessing_factory, value_ranges
 from slim_zoo.tf_compat import tf
 
-
-def _without_mean(images):
-  return images - vgg_preprocessing.add_mean(tf.zeros([1, 1, 1, images.shape[-1]]))
-
-
-_SCALES = {
-    'cifarnet': lambda images: tf.image.per_image_standardization(images),
-    'inception': lambda images: images * (2 / 255) - 1.0,
-    'lenet': lambda images: images * (1 / 128) - 1.0,
-    'vgg': _without_mean,
-}
 # Its values cannot be found again once they are standardized; its crop is LeNet's.
 _SAME_CROP = {'cifarnet': 'lenet'}
 
@@ -35,8 +24,7 @@ def scaled(images: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
     images: uint8 or float32 [batch, height, width, channels], values 0 to 255.
     trained: says the preprocessing.
   """
-  family = networks.preprocessing_family(trained.preprocessing_name)
-  return _SCALES[family](tf.cast(images, tf.float32))
+  return value_ranges.scaled(images, trained.preprocessing_name)
 
 
 def decoded(data: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:

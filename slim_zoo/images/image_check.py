@@ -123,6 +123,15 @@ def check_size(width: int, height: int) -> None:
                        ' longest side that is read: scale it down')
 
 
+def check_png(data: bytes) -> None:
+  """Raises an exception of any kind for a damaged PNG that Pillow decodes."""
+  # Pillow does not compare checksums when it decodes.
+  Image.open(io.BytesIO(data), formats=['PNG']).verify()
+  if _PNG_END not in data:
+    # Pillow accepts a damaged end, TensorFlow's decoder does not.
+    raise EOFError('its end is damaged')
+
+
 def examine(data: bytes, name: str) -> Facts:
   """Decodes an image completely and returns its properties.
 
@@ -261,11 +270,7 @@ def _decode(data: bytes, upright: bool, max_side: int | None
       image.draft(None, (1, 1))
     image.load()
     if image.format == 'PNG':
-      # Pillow does not compare checksums when it decodes.
-      Image.open(io.BytesIO(data), formats=['PNG']).verify()
-      if _PNG_END not in data:
-        # Pillow accepts a damaged end, TensorFlow's decoder does not.
-        raise EOFError('its end is damaged')
+      check_png(data)
     if _stored_format(image) == 'jpeg' and not _has_jpeg_end(data):
       # Some downloads allocate the full size first. Pillow fills missing pixels.
       raise EOFError('its end is missing')

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
+from slim_zoo.catalog import datasets as catalog
 from slim_zoo.input import records
 from slim_zoo.tf_compat import slim, tf
 
@@ -74,6 +75,54 @@ def check(num_classes: int, labels_offset: int, files: Sequence[str],
       with tf.control_dependencies([refusal]):
         return tf.identity(labels)
     return (images, tf.cond(right, lambda: tf.identity(labels), refuse_in_graph),
+            numbers, keys)
+
+  return step
+
+
+def has_masks(dataset: slim.dataset.Dataset) -> bool:
+  """Returns whether an image of the data set has a mask in place of a label."""
+  return getattr(dataset, 'masks', False)
+
+
+def wrong_mask(value: int, num_classes: int, files: Sequence[str],
+               key: tuple[int, int]) -> str:
+  """Returns the message about a mask with a value that is none of the classes.
+
+  Args:
+    value: of a pixel.
+    num_classes: how many classes there are.
+    files: the record files.
+    key: the index of the record's file, and its position there.
+  """
+  return (f'the mask of {records.describe(files, *key)} has the value {value}: the'
+          f' classes are 0 to {num_classes - 1}, and {catalog.IGNORED} is of none; are'
+          ' these the records of another data set?')
+
+
+def check_masks(num_classes: int, files: Sequence[str], runs_here: bool) -> Callable:
+  """Returns a step that refuses masks, uint8 [batch, height, width], of wrong values.
+
+  Arguments are those of `check`.
+  """
+  def refuse(masks, keys):
+    wrong = (masks >= num_classes) & (masks != catalog.IGNORED)
+    place = np.argwhere(wrong)[0]
+    raise ValueError(wrong_mask(
+        masks[tuple(place)], num_classes, files, keys[place[0]].tolist()))
+
+  def step(images, masks, numbers, keys):
+    right = tf.reduce_all((masks < num_classes) | tf.equal(masks, catalog.IGNORED))
+
+    def refuse_in_graph():
+      refusal = tf.numpy_function(refuse, [masks, keys], []) if runs_here else (
+          tf.Assert(False, [
+              f'ValueError: a mask has a value that is none of the {num_classes}'
+              ' classes: are these the records of another data set?']))
+      with tf.control_dependencies([refusal]):
+        return tf.identity(masks)
+
+    return (images, tf.cond(right, lambda: tf.identity(masks), refuse_in_graph),
             numbers, keys)
 
   return step

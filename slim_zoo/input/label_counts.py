@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog.datasets import DatasetSpec
+from slim_zoo.catalog.datasets import IGNORED, MASK_FEATURE, DatasetSpec
+from slim_zoo.images import image_check, mask_files
 from slim_zoo.input import batch_labels, held_out, record_faults, records
 from slim_zoo.progress import Progress
 
@@ -17,7 +18,8 @@ def count(files: Sequence[str], spec: DatasetSpec,
           labels_offset: int = 0, part: held_out.Part | None = None) -> np.ndarray:
   """Counts images by class, and shows how far it is.
 
-  An image of several classes counts once for each of them.
+  An image of several classes counts once for each of them. With masks, pixels are
+  counted.
 
   Args:
     files: the record files of the split.
@@ -36,7 +38,7 @@ def count(files: Sequence[str], spec: DatasetSpec,
   keys = held_out.all_keys(files) if part is None else part.keys(files)
   expected = record_faults.Expected(
       spec.num_classes, spec.image_feature, spec.label_feature, spec.multi_label,
-      spec.n_hot, spec.default_label)
+      spec.n_hot, spec.default_label, spec.masks)
   done = 0
   with Progress('counting labels', len(keys), 'images') as progress:
     for index, path in enumerate(files):
@@ -47,6 +49,11 @@ def count(files: Sequence[str], spec: DatasetSpec,
         if fault:
           raise diagnostics.UserError(
               f'{records.describe(files, index, position)}: {fault.reason}')
+        if spec.masks:
+          counts += _pixels(data, len(counts), files, (index, position))
+          done += 1
+          progress.update(done)
+          continue
         labels = record_faults.labels_of(data, expected)
         for label in set(labels):
           if not 0 <= label - labels_offset < len(counts):
@@ -56,3 +63,18 @@ def count(files: Sequence[str], spec: DatasetSpec,
         done += 1
         progress.update(done)
   return counts
+
+
+def _pixels(data, num_classes, files, key):
+  """Returns the pixels of each class in the mask of a record."""
+  try:
+    mask = mask_files.decode(record_faults.parse(data).values(MASK_FEATURE)[0])
+  except image_check.RefusedError as error:
+    raise diagnostics.UserError(
+        f'{records.describe(files, *key)}: its mask cannot be used: {error}') from error
+  counts = np.bincount(mask.ravel(), minlength=256)
+  wrong = np.flatnonzero(counts[num_classes:IGNORED])
+  if len(wrong):
+    raise diagnostics.UserError(batch_labels.wrong_mask(
+        wrong[0] + num_classes, num_classes, files, key))
+  return counts[:num_classes]

@@ -42,9 +42,10 @@ Batch.__doc__ = """Tensors of a batch.
 
 images float32 [batch, height, width, channels]; labels int64 [batch], from 0,
 or float32 [batch, classes]: ones for the labels of records that may have several, or
-the targets of a `mix`; numbers int64 [batch], counting records as they were read; keys
-int64 [batch, 2], the index of the record's file and its position there; waited float64
-scalar, the seconds for which the step had to wait for this batch.
+the targets of a `mix`, or masks, uint8 [batch, height, width]; numbers int64 [batch],
+counting records as they were read; keys int64 [batch, 2], the index of the record's
+file and its position there; waited float64 scalar, the seconds for which the step had
+to wait for this batch.
 """
 
 
@@ -207,6 +208,8 @@ class _EncodedDecoder:
 
 def _to_image(dataset, decoder, preprocess):
   """Returns a function of (number, record, key) to (image, label or labels, ...)."""
+  if batch_labels.has_masks(dataset):
+    return _to_masked_image(decoder, preprocess)
   label_shape = [-1] if batch_labels.is_multi_label(dataset) else []
   items = [item for item in ('image', 'label', 'object/bbox')
            if item in decoder.list_items()]
@@ -215,6 +218,18 @@ def _to_image(dataset, decoder, preprocess):
     values = dict(zip(items, decoder.decode(record, items), strict=True))
     label = tf.reshape(tf.cast(values.pop('label'), tf.int64), label_shape)
     return preprocess(number=number, **values), label, number, key
+
+  return to_image
+
+
+def _to_masked_image(decoder, preprocess):
+  """Returns a function of (number, record, key) to (image, mask, number, key)."""
+  def to_image(number, record, key):
+    image, mask = decoder.decode(record, ['image', 'mask'])
+    with tf.control_dependencies([
+        tf.assert_equal(tf.shape(image)[:2], tf.shape(mask))]):
+      image = tf.identity(image)
+    return *preprocess(number=number, image=image, mask=mask), number, key
 
   return to_image
 
@@ -270,6 +285,8 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
           batch_size, multi_label, num_readers, num_threads)
     batches = batch_labels.batched(
         images, batch_size, multi_label, drop_remainder=seed is not None).map(
+            batch_labels.check_masks(num_classes, files, runs_here)
+            if batch_labels.has_masks(dataset) else
             batch_labels.check(num_classes, labels_offset, files, runs_here))
     if multi_label:
       batches = batches.map(batch_labels.to_targets(num_classes))
@@ -348,6 +365,23 @@ def preprocess_with(preprocessing_fn: Callable, image_size: int,
   return preprocess
 
 
+def preprocess_masks_with(preprocessing_fn: Callable, seed: int | None = None
+                          ) -> Callable:
+  """Returns the `preprocess` argument of the inputs below, for records with masks.
+
+  Args:
+    preprocessing_fn: of (image, mask), returns both; with a seed also of seed=, an
+      integer tensor of shape [2].
+    seed: of the augmentation; image number n always gets the same. None: there is none.
+  """
+  def preprocess(number, image, mask):
+    offered = {} if seed is None else {
+        'seed': tf.stack([tf.constant(seed, tf.int64), number])}
+    return preprocessing_fn(image, mask, **offered)
+
+  return preprocess
+
+
 def _noise(batches):
   """Returns a data set that repeats a batch of noise, in the form of others."""
   shapes, types = tf.data.get_output_shapes(batches), tf.data.get_output_types(batches)
@@ -370,9 +404,10 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   """Returns endless shuffled batches.
 
   Args:
-    dataset: what to read; its decoder must know 'image' and 'label'.
+    dataset: what to read; its decoder must know 'image' and 'label', or 'mask'.
     preprocess: called as preprocess(number=..., image=..., and 'object/bbox'=...
-      where records have boxes); returns one float32 image of known shape.
+      where records have boxes); returns one float32 image of known shape. With masks,
+      called as preprocess(number=..., image=..., mask=...); returns both.
     batch_size: images a batch.
     labels_offset: taken off every label.
     num_readers: files read at the same time.

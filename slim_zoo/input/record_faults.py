@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.images import image_check
+from slim_zoo.catalog import datasets as catalog
+from slim_zoo.images import image_check, mask_files
 from slim_zoo.input import batch_labels, records
 from slim_zoo.tf_compat import slim, tf
 
@@ -66,6 +67,7 @@ class Expected:
     multi_label: whether an image has any number of labels.
     n_hot: whether labels are a vector of 0 and 1, one value for each class.
     default_label: the label of a record without one; None: that is a fault.
+    masks: whether an image has a mask in place of a label.
   """
 
   num_classes: int
@@ -74,10 +76,18 @@ class Expected:
   multi_label: bool = False
   n_hot: bool = False
   default_label: int | None = None
+  masks: bool = False
+
+  @property
+  def feature_of_label(self) -> str:
+    """The feature of the label or of the mask."""
+    return catalog.MASK_FEATURE if self.masks else self.label_feature
 
   @property
   def label_in_words(self) -> str:
     """The required form of the label, as text."""
+    if self.masks:
+      return 'a PNG of class numbers'
     if self.n_hot:
       return f'{self.num_classes} int64 values of 0 and 1, one for each class'
     return ('int64 numbers of classes' if self.multi_label else
@@ -89,7 +99,8 @@ def expected_of(dataset: slim.dataset.Dataset) -> Expected:
   return Expected(
       dataset.num_classes, getattr(dataset, 'image_feature', 'image/encoded'),
       getattr(dataset, 'label_feature', 'image/class/label'),
-      batch_labels.is_multi_label(dataset), batch_labels.is_n_hot(dataset))
+      batch_labels.is_multi_label(dataset), batch_labels.is_n_hot(dataset),
+      masks=batch_labels.has_masks(dataset))
 
 
 class Features:
@@ -152,6 +163,8 @@ def looks_n_hot(values: Sequence[int], num_classes: int) -> bool:
 
 def _label_fault(features: Features, expected: Expected) -> Fault | None:
   """Returns the fault of a label; not whether it is one of the classes."""
+  if expected.masks:
+    return _mask_fault(features)
   name = expected.label_feature
   kind, values = features.kind(name), features.values(name)
   if not values:
@@ -188,13 +201,24 @@ def _label_fault(features: Features, expected: Expected) -> Fault | None:
   return None
 
 
+def _mask_fault(features: Features) -> Fault | None:
+  """Returns the fault of a mask; not of its pixels."""
+  name = catalog.MASK_FEATURE
+  kind, values = features.kind(name), features.values(name)
+  if kind == 'bytes_list' and len(values) == 1 and values[0]:
+    return None
+  return Fault('record without a mask', f'{features.missing(name)}; expected a PNG of'
+               ' class numbers', True,
+               'slim-zoo convert-images --task=segmentation writes such records')
+
+
 def _image_fault(features: Features, expected: Expected) -> Fault | None:
   """Returns why an image cannot be used, by all but its pixels."""
   name = expected.image_feature
   kind, values = features.kind(name), features.values(name)
   if not values:
     return Fault('record without an image', f'{features.missing(name)}; expected'
-                 f' {name}, a JPEG or PNG, and {expected.label_feature},'
+                 f' {name}, a JPEG or PNG, and {expected.feature_of_label},'
                  f' {expected.label_in_words}')
   if kind != 'bytes_list' or len(values) > 1:
     return Fault('image of another type', f'its {name} holds {len(values)} values of'
@@ -303,11 +327,21 @@ def explain(data: bytes, expected: Expected) -> Fault:
   fault = find(data, expected)
   if fault:
     return fault
-  image = parse(data).values(expected.image_feature)[0]
+  features = parse(data)
+  image = features.values(expected.image_feature)[0]
   try:
-    image_check.examine(image, '')
+    facts = image_check.examine(image, '')
   except image_check.RefusedError as error:
     return Fault('damaged image', f'its image cannot be decoded: {error}')
+  if expected.masks:
+    try:
+      mask = mask_files.decode(features.values(catalog.MASK_FEATURE)[0])
+    except image_check.RefusedError as error:
+      return Fault('damaged mask', f'its mask cannot be used: {error}')
+    if mask.shape != (facts.height, facts.width):
+      return Fault('mask of another size',
+                   f'its mask has {mask.shape[1]} x {mask.shape[0]} pixels, its image'
+                   f' {facts.width} x {facts.height}')
   # Pillow decodes it, TensorFlow does not.
   return _unknown_format(_format_of(image))
 

@@ -1,0 +1,170 @@
+"""Finds the images of a folder and their masks.
+
+    scenes/images/a.jpg               scenes/train/images/a.jpg
+    scenes/masks/a.png          or    scenes/train/masks/a.png
+                                      scenes/test/images/b.jpg
+    scenes/images/train/a.jpg         scenes/test/masks/b.png
+    scenes/masks/train/a.png
+
+An image and its mask have the same path but for the suffix. Needs no TensorFlow.
+"""
+
+import dataclasses
+import os
+
+from slim_zoo import diagnostics
+from slim_zoo.dataset_building import conversion_plan
+from slim_zoo.images import folder_names, folder_tree, image_check
+
+TRAIN, VALIDATION = folder_names.TRAIN, folder_names.VALIDATION
+_EXPECTED = ('expected the folders images and masks, with a mask NAME.png for each'
+             ' image NAME')
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """An image and its mask.
+
+  Attributes:
+    image: path below the folder, with '/' as separator.
+    mask: path of the mask.
+    split: the split of its folder, or None.
+  """
+
+  image: str
+  mask: str
+  split: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+  """The content of a folder of images and masks.
+
+  Attributes:
+    pairs: ordered by image.
+    refused: (path, reason) of images without a mask and masks without an image.
+    splits: path of each split's folder of images, by split; empty without splits.
+    ignored: paths of other files.
+  """
+
+  pairs: tuple[Pair, ...]
+  refused: tuple[tuple[str, str], ...]
+  splits: dict[str, str]
+  ignored: tuple[str, ...]
+
+
+def find(root: str) -> Pairs:
+  """Returns the images and masks of a folder; opens none of them.
+
+  Raises:
+    UserError: there is no such folder, or it has no folders of images and masks.
+    OSError: a folder cannot be read.
+  """
+  if not os.path.isdir(root):
+    problem = 'is a file' if os.path.exists(root) else 'does not exist'
+    raise diagnostics.UserError(f"image_dir '{root}' {problem}: {_EXPECTED}")
+  top, *_ = folder_tree.read(root)
+  folders = [(None, top)] if _two(top) else [
+      (folder_names.name_of_split(inner.name, kind[0]), inner)
+      for inner in top.folders if (kind := folder_names.split_of(inner.name))
+      and _two(inner)]
+  if not folders:
+    content = diagnostics.some([f"'{inner.name}'" for inner in top.folders], 4)
+    raise diagnostics.UserError(
+        f"image_dir '{diagnostics.printable(root)}' holds {content or 'no folders'}:"
+        f' {_EXPECTED}; or these in folders such as train and validation')
+  pairs, refused, splits, used = [], [], {}, set()
+  for split, folder in folders:
+    images, masks = _two(folder)
+    found, unpaired = _pair(images, masks, split, splits)
+    pairs += found
+    refused += unpaired
+    used |= {path for one in (images, masks) for inner in one.below()
+             for path in inner.files}
+  suffixes = [path for path in sorted(used) if not image_check.has_image_suffix(path)]
+  if splits and TRAIN not in splits:
+    raise diagnostics.UserError(
+        f"image_dir '{diagnostics.printable(root)}' has the splits"
+        f" {', '.join(splits)}, but none to train on: add a folder train")
+  return Pairs(tuple(sorted(pairs, key=lambda pair: pair.image)),
+               tuple(sorted(refused)), splits, tuple(suffixes))
+
+
+def _two(folder):
+  """Returns the folder of images and that of masks; None if they are not there."""
+  names = {inner.name: inner for inner in folder.folders}
+  pair = folder_names.images_and_annotations(names)
+  return pair and (names[pair[0]], names[pair[1]])
+
+
+def _pair(images, masks, split, splits):
+  """Returns the pairs of two folders and (path, reason) of what has no partner.
+
+  Adds the splits of inner folders to `splits`.
+  """
+  inner = {} if split else _inner_splits(images)
+  by_stem = {}
+  for path in _images_below(masks):
+    by_stem.setdefault(_stem(path, masks), []).append(path)
+  pairs, refused, taken = [], [], {}
+  for path in _images_below(images):
+    stem = _stem(path, images)
+    expected = f'{masks.path}/{stem}.png'
+    if stem in taken:
+      refused.append((path, f'{taken[stem]} has the same mask'))
+    elif stem not in by_stem:
+      refused.append((path, f'it has no mask: expected {expected}'))
+    else:
+      first = stem.split('/')[0]
+      own = split or inner.get(first)
+      if inner and own is None:
+        refused.append((path, 'it lies in no folder of a split'))
+      else:
+        pairs.append(Pair(path, min(by_stem[stem]), own))
+        if own:
+          splits.setdefault(own, images.path + (f'/{first}' if inner else ''))
+    taken.setdefault(stem, path)
+  for stem, paths in by_stem.items():
+    for path in sorted(paths)[stem in taken:]:
+      reason = ('another mask is used' if stem in taken else 'it has no image')
+      refused.append((path, reason))
+  return pairs, refused
+
+
+def _images_below(folder):
+  return sorted(path for inner in folder.below() for path in inner.images)
+
+
+def _stem(path, folder):
+  return os.path.splitext(path[len(folder.path) + 1:])[0]
+
+
+def _inner_splits(images):
+  """Returns the split of each inner folder by its name; {} if they are no splits."""
+  kinds = {inner.name: folder_names.split_of(inner.name) for inner in images.folders}
+  if not kinds or not all(kind and not kind[1] for kind in kinds.values()):
+    return {}
+  return {name: folder_names.name_of_split(name, kind[0])
+          for name, kind in kinds.items()}
+
+
+def assign_splits(pairs: list, validation_share: float) -> dict[str, list]:
+  """Returns objects with an attribute `pair` by split, in a fixed mixed order.
+
+  Folders of splits decide. Without them, a hash of the path does, so an image keeps its
+  split when others come; one image stays to train on.
+
+  Args:
+    pairs: the usable images.
+    validation_share: approximate share for validation.
+  """
+  splits = {TRAIN: []}
+  for item in pairs:
+    share = conversion_plan.fraction('split', item.pair.image)
+    split = item.pair.split or (VALIDATION if share < validation_share else TRAIN)
+    splits.setdefault(split, []).append(item)
+  if not splits[TRAIN] and splits.get(VALIDATION):
+    splits[TRAIN].append(splits[VALIDATION].pop())
+  return {
+      name: conversion_plan.in_fixed_order(members, lambda item: item.pair.image)
+      for name, members in splits.items() if members}
