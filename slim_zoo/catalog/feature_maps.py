@@ -7,6 +7,7 @@ the last layer before the head.
 
 import dataclasses
 import fnmatch
+from collections.abc import Sequence
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import architectures, networks
@@ -137,3 +138,17 @@ def feature_map_names(name: str) -> dict[int, str]:
         f"network '{name}' has no feature maps: add its row to catalog/feature_maps.py")
   return {stride: end_point.replace('{name}', name)
           for stride, end_point in row.by_stride}
+
+
+def smallest_size(name: str, strides: Sequence[int]) -> int:
+  """Returns the smallest height and width for the feature maps at some strides.
+
+  Networks whose convolutions have no padding need larger images.
+
+  Args:
+    name: a name of `catalog.networks.NETWORKS`.
+    strides: of its feature maps.
+  """
+  row = find_row(name)
+  whole = networks.get_network(name).sizes.smallest if row and row.lost else 1
+  return max(whole, *strides)

@@ -4,7 +4,12 @@ import collections
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import comparison, inspection, trained_network
+from slim_zoo.checkpoints import (
+  comparison,
+  inspection,
+  segmentation_network,
+  trained_network,
+)
 
 _MOST_SCOPES = 12
 
@@ -12,8 +17,11 @@ _MOST_SCOPES = 12
 def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
   """Returns the description of a checkpoint as (heading, text) rows."""
   match, names_by_kind = inspected.match, inspected.contents
-  lines = _network_rows(inspected) if match else [
-      ('network', 'unknown'), *map(_near_row, inspected.nearest)]
+  if segmentation_network.scored_strides(names_by_kind.weights):
+    lines = _segmentation_rows(inspected)
+  else:
+    lines = _network_rows(inspected) if match else [
+        ('network', 'unknown'), *map(_near_row, inspected.nearest)]
   step = 'none' if inspected.step is None else f'{inspected.step:,}'
   return [
       *lines,
@@ -29,6 +37,24 @@ def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
                f' {inspected.num_bytes / 1e6:,.1f} MB on disk'),
       ('values', _values_text(inspected.values)),
       *[('note', note) for note in notes(inspected)]]
+
+
+def _segmentation_rows(inspected):
+  try:
+    network = segmentation_network.find(inspected.path)
+  except diagnostics.UserError as error:
+    return [('network', 'FCN for segmentation'), ('note', str(error))]
+  strides = ', '.join(map(str, network.strides))
+  names = f': {diagnostics.some(network.class_names, 8)}' if network.class_names else ''
+  lines = [('network', f'FCN for segmentation on {network.model_name}, strides'
+                       f' {strides}'),
+           ('classes', f'{network.num_classes}{names}'),
+           ('images', f'any size, {network.channels} channels, preprocessing'
+                      f' {trained_network.family(network.preprocessing_name)}')]
+  if network.card:
+    lines.append(('run', f'{network.card.model_name} on {network.card.dataset_name},'
+                         f' from {network.card.path}'))
+  return lines
 
 
 def _network_rows(inspected):

@@ -9,6 +9,7 @@ from slim_zoo.checkpoints import (
     identify,
     quantization,
     restore,
+    segmentation_network,
     trained_network,
     values,
 )
@@ -28,6 +29,7 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()) -> Trained
   """
   path = restore.find(checkpoint)
   shapes = values.shapes_of(path)
+  _check_classifies(path, shapes)
   card, card_note = trained_network.card_of(path, shapes)
   match = _match(path, shapes, options.model_name, card and card.model_name)
   row = networks.get_image_network(match.network)
@@ -61,6 +63,7 @@ def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
     UserError: the network does not exist, or the images are too small for it.
   """
   shapes = values.shapes_of(checkpoint)
+  _check_classifies(checkpoint, shapes)
   card, card_note = trained_network.card_of(checkpoint, shapes)
   if card and options.model_name not in (None, card.model_name):
     card = None  # The comparison of the variables shows the difference.
@@ -80,6 +83,13 @@ def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
   if network.image_size:
     networks.check_image_size(model_name, network.image_size, flag='eval_image_size')
   return _complete(network, card_note, shapes, options.quantize)
+
+
+def _check_classifies(path, shapes):
+  if segmentation_network.scored_strides(shapes):
+    raise diagnostics.UserError(
+        f"the checkpoint '{path}' is of a segmentation network: use it with a data set"
+        ' that has masks')
 
 
 def _published(checkpoint, shapes, model_name):

@@ -118,7 +118,7 @@ def datasets_of(num_classes: int | None) -> list[str]:
   if num_classes == _IMAGENET_WITHOUT_BACKGROUND:
     num_classes = _IMAGENET
   return [name for name, spec in datasets.DATASETS.items()
-          if spec.num_classes == num_classes]
+          if spec.num_classes == num_classes and not spec.masks]
 
 
 def head_scopes(match: comparison.Match) -> list[str]:

@@ -48,6 +48,9 @@ class RunFacts:
     weight_bits: bits of the weights of a quantized network.
     activation_bits: bits of its activations.
     quantize_delay: steps before values were rounded; None if they were not.
+    is_segmentation: whether the network gives a class for each pixel.
+    strides: of segmentation: the strides that are scored.
+    class_names: of segmentation: the names of the classes.
   """
 
   path: str
@@ -63,6 +66,9 @@ class RunFacts:
   weight_bits: int = 8
   activation_bits: int = 8
   quantize_delay: int | None = None
+  is_segmentation: bool = False
+  strides: tuple[int, ...] = ()
+  class_names: tuple[str, ...] = ()
 
 
 def read(folder: str) -> dict | None:
@@ -197,7 +203,16 @@ def _facts(path, card, step) -> RunFacts:
       _typed(values.get('dataset_name'), str), _typed(values.get('dataset_dir'), str),
       *(_typed(values.get(name), int) or 8 for name in (
           'quantize_weight_bits', 'quantize_activation_bits')),
-      None if delay is None or delay < 0 else delay)
+      None if delay is None or delay < 0 else delay, *_segmentation(card, values))
+
+
+def _segmentation(card, values):
+  """Returns the facts of a card about segmentation."""
+  if not values.get('segmentation'):
+    return False, (), ()
+  names = card['run'].get('class_names', [])
+  return (True, tuple(map(int, values['segmentation_strides'])),
+          tuple(_typed(name, str) for name in names))
 
 
 def _flags_before(sessions, step) -> Mapping[str, Any]:

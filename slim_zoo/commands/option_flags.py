@@ -30,6 +30,8 @@ class NumberParser(flags.ArgumentParser):
   def parse(self, argument):
     """Returns the number; raises ValueError for a text that is none, or a wrong one.
     """
+    if argument in self._option.words:
+      return argument
     try:
       return self._option.converted(self._parser.parse(argument))
     except (ValueError, diagnostics.UserError) as error:

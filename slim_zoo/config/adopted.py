@@ -39,6 +39,8 @@ def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
   known = card or row
   if known is None:
     return config, note
+  if config.segmentation.is_on:
+    return _adopt_for_segmentation(config, card, row)
   options, model_name = _network_options(config), (
       card.model_name if card else row.network)
   if options.model_name not in (None, model_name):
@@ -57,6 +59,39 @@ def adopt_run_facts(config: TrainConfig) -> tuple[TrainConfig, str | None]:
   return dataclasses.replace(
       config, network=dataclasses.replace(config.network, **adopted),
       data=dataclasses.replace(config.data, **data)), next(iter(network.notes), None)
+
+
+def _adopt_for_segmentation(config, card, row):
+  """Returns `adopt_run_facts` for segmentation: the facts of the backbone."""
+  model_name, preprocessing_name = (
+      (card.model_name, card.preprocessing_name) if card else
+      (row.network, row.preprocessing))
+  if 'model_name' in config.user_options and config.network.model_name != model_name:
+    return config, None
+  facts = {'model_name': model_name, 'preprocessing_name': preprocessing_name,
+           'use_grayscale': bool(card and card.use_grayscale)}
+  if card and card.is_segmentation:
+    facts |= {'train_image_size': card.image_size,
+              'segmentation_strides': tuple(map(str, card.strides))}
+  values = config.values()
+  network_name = lambda name: name or model_name
+  adopted = {
+      name: value for name, value in facts.items()
+      if name not in config.user_options and value != values[name] and not (
+          name == 'preprocessing_name' and trained_network.family(value) ==
+          trained_network.family(network_name(values[name])))}
+  if not adopted:
+    return config, None
+  of_network = {name: value for name, value in adopted.items()
+                if name != 'segmentation_strides'}
+  of_task = {name: value for name, value in adopted.items() if name not in of_network}
+  config = dataclasses.replace(
+      config, network=dataclasses.replace(config.network, **of_network),
+      segmentation=dataclasses.replace(config.segmentation, **of_task))
+  shown = {name: ','.join(value) if name in of_task else value
+           for name, value in adopted.items()}
+  source = 'the run card beside the checkpoint' if card else f'the published {row.name}'
+  return config, f'from {source}: {trained_network.as_flags(shown)}'
 
 
 def _num_labels(data):

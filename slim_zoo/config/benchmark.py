@@ -148,6 +148,9 @@ class TimedRecords(Group):
     if not self.dataset_name:
       raise diagnostics.UserError('--dataset_dir needs --dataset_name')
     spec = dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
+    if spec.masks:
+      raise diagnostics.UserError(
+          f"the data set '{spec.name}' has masks: a benchmark reads images with labels")
     dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
     spec.check_labels_offset(self.labels_offset)
     for name in names:

@@ -14,6 +14,7 @@ from slim_zoo.config.options import (
     option,
 )
 from slim_zoo.config.precision import InferencePrecision
+from slim_zoo.config.segmentation import refuse
 from slim_zoo.config.test_time_augmentation import Views
 from slim_zoo.config.trained_network import TrainedCheckpoint
 
@@ -88,6 +89,10 @@ class Answers(Group):
   contact_sheet: str | None = option(
       None, 'PNG file for a sheet of up to 60 of the images, each with its likeliest'
       ' class.', str, is_path=True)
+  masks: str | None = option(
+      None, 'Segmentation: folder for two PNG files of each image: IMAGE.png, the class'
+      ' number of each pixel with a palette, and IMAGE_overlay.png, the mask over the'
+      ' image.', str, is_path=True)
   explain: str | None = option(
       None, 'Folder for pictures of where in each image the network sees its likeliest'
       ' class: Grad-CAM, arXiv 1610.02391.', str, is_path=True)
@@ -146,8 +151,8 @@ class Answers(Group):
     """
     for path in self._files.values():
       os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    if self.explain:
-      os.makedirs(self.explain, exist_ok=True)
+    for folder in filter(None, (self.explain, self.masks)):
+      os.makedirs(folder, exist_ok=True)
 
 
 # What an export has inside, or cannot give.
@@ -155,6 +160,18 @@ _OF_A_CHECKPOINT = (
     'checkpoint_path', 'model_name', 'num_classes', 'moving_average_decay',
     'preprocessing_name', 'use_grayscale', 'eval_image_size', 'quantize', 'multi_label',
     'tta', 'explain', 'explain_end_point', 'features', 'feature_end_point')
+
+
+# Options that do not fit a segmentation network, with the reason.
+_OF_CLASSES = 'it is for networks that classify images'
+_NOT_WITH_MASKS = {
+    'tta': 'the masks of several views are not averaged',
+    **dict.fromkeys(
+        ('explain', 'explain_end_point', 'features', 'feature_end_point',
+         'multi_label', 'quantize'), _OF_CLASSES),
+    'eval_image_size': 'images are predicted whole',
+    'labels_offset': 'classes are the values of the masks',
+    'precision': 'segmentation networks are computed in float32'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +207,25 @@ class ClassifyConfig(Config):
     else:
       self.network.check()
     self.answers.check()
+
+  def check_segmentation(self) -> None:
+    """Refuses options that do not fit a segmentation network.
+
+    Raises:
+      UserError: the first one.
+    """
+    refuse(_NOT_WITH_MASKS, self.values(), self.user_options)
+
+  def check_classification(self) -> None:
+    """Refuses options that need a segmentation network.
+
+    Raises:
+      UserError: the first one.
+    """
+    if self.answers.masks:
+      raise diagnostics.UserError(
+          f'--masks={self.answers.masks}: this network classifies images; masks need'
+          ' one that was trained with --task=segmentation')
 
   def _check_export_alone(self):
     """Refuses, beside an export, the options of what it has inside, or has not."""

@@ -175,14 +175,17 @@ class TrainingNetwork(Network):
       None, 'Height and width of the images; by default those of the network.'
       + _FROM_CARD, int, lower=1)
 
-  def check(self) -> None:
+  def check(self, with_head: bool = True) -> None:
     """Checks the names and the image size.
+
+    Args:
+      with_head: whether the network classifies images.
 
     Raises:
       UserError: there is no such network or preprocessing, or the images are too small.
     """
     super().check()
-    if self.train_image_size:
+    if self.train_image_size and with_head:
       networks.check_image_size(
           self.model_name, self.train_image_size, is_training=True,
           flag='train_image_size')

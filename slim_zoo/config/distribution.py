@@ -7,6 +7,7 @@ import os
 from slim_zoo import diagnostics
 from slim_zoo.catalog import variables
 from slim_zoo.config.options import Group, option, pairs
+from slim_zoo.config.segmentation import TASKS
 from slim_zoo.deployment.cluster import EVALUATOR, JOBS, PS, WORKER, Cluster
 
 # The value of --cluster for processes that srun starts.
@@ -60,7 +61,8 @@ class Distribution(Group):
       0, 'Number of parameter servers; 0 keeps the variables in the worker.', lower=0)
   task: int = option(
       0, 'Number of this process among those of its kind; worker 0 is the chief, which'
-      ' saves and validates.', lower=0)
+      ' saves and validates. Or segmentation, which is the same as --segmentation.',
+      lower=0, words=TASKS)
   sync_replicas: bool = option(
       False, 'With parameter servers: an update uses the gradients of several workers.')
   replicas_to_aggregate: int | None = option(

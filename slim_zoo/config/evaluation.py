@@ -13,8 +13,20 @@ from slim_zoo.config.devices import Devices
 from slim_zoo.config.distribution import SLURM, quiet_environment
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.precision import InferencePrecision
+from slim_zoo.config.segmentation import refuse
 from slim_zoo.config.test_time_augmentation import Views
 from slim_zoo.deployment.cluster import Cluster
+
+# Options that do not fit segmentation, with the reason.
+_WHOLE = 'images are evaluated whole'
+_NOT_WITH_MASKS = {
+    'tta': 'the masks of several views are not averaged',
+    'labels_offset': 'classes are the values of the masks',
+    'eval_image_size': _WHOLE, 'train_image_size': _WHOLE,
+    'cache_dir': 'the cache has no masks',
+    'quantize': 'segmentation networks are not quantized',
+    'precision': 'segmentation networks are evaluated in float32',
+    'master': 'the network runs in this process'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,6 +294,13 @@ class EvaluateConfig(Config):
     self.checkpoint.check_there()
     self.recalibration.check(self.data, self.checkpoint.watch, self.user_options)
     self.server.check(self.user_options, self.precision.precision)
+    if self.is_segmentation:
+      refuse(_NOT_WITH_MASKS, self.values(), self.user_options)
+
+  @property
+  def is_segmentation(self) -> bool:
+    """Whether the images have masks."""
+    return self.data.spec().masks
 
   def notes(self) -> list[str]:
     """Returns a line for each option without effect."""
@@ -310,6 +329,24 @@ class EvaluateConfig(Config):
         labels_offset=values['labels_offset'],
         moving_averages=self.checkpoint.uses_averages,
         quantize=self.checkpoint.quantize)
+
+  def segmentation_header(self, network, step: int, command: str
+                          ) -> dict[str, object]:
+    """Returns the lines at the top of a report of segmentation.
+
+    Args:
+      network: the `SegmentationNetwork`.
+      step: the global step of the checkpoint.
+      command: the command that repeats the evaluation.
+    """
+    part = ({'part': f'the first {self.data.max_num_batches} batches only'}
+            if self.data.max_num_batches else {})
+    return {
+        'network': f'FCN on {network.model_name}', 'data set': self.data.dataset_name,
+        'split': self.data.dataset_split_name, 'checkpoint': network.checkpoint,
+        'step': step, 'strides': ', '.join(map(str, network.strides)),
+        'preprocessing': network.preprocessing_name, 'image size': 'whole images',
+        'command': command, 'report': self.results.report_dir, **part}
 
   def header(self, network: trained_network.TrainedNetwork, step: int, command: str,
              precision: str = 'float32') -> dict[str, object]:

@@ -24,6 +24,8 @@ def evaluation_config(config: Config) -> EvaluateConfig:
   """
   values = config.values()
   options = {name: values[name] for name in _SHARED if name in config.user_options}
+  if values['segmentation']:
+    options.pop('train_image_size', None)  # The size of the crops in training.
   if values['validation_split_name']:
     options['dataset_split_name'] = values['validation_split_name']
   folder = values['train_dir']

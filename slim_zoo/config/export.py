@@ -8,6 +8,7 @@ from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
+from slim_zoo.config.segmentation import refuse
 from slim_zoo.config.trained_network import TrainedCheckpoint
 from slim_zoo.exporting import formats
 
@@ -98,6 +99,15 @@ class SampleImages(Group):
           ' or --images=FILE,FOLDER,...; --nocheck leaves the export unchecked')
 
 
+# Options that do not fit a segmentation network, with the reason.
+_NOT_WITH_MASKS = {
+    'eval_image_size': 'the export takes images of any size',
+    'labels_offset': 'classes are the values of the masks',
+    'quantize': 'segmentation networks are not quantized',
+    'python': 'it is for PyTorch and OpenVINO',
+    'num_calibration_images': 'it is for tflite_int8'}
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportConfig(Config):
   """Everything that decides what an export writes; groups in the order of --help.
@@ -122,6 +132,18 @@ class ExportConfig(Config):
     self.network.check()
     self.files.check_export_dir()
     self.samples.check_named()
+
+  def check_segmentation(self) -> None:
+    """Refuses options that do not fit a segmentation network.
+
+    Raises:
+      UserError: the first one.
+    """
+    for name in self.files.format:
+      if name != 'saved_model':
+        raise diagnostics.UserError(
+            f'--format={name}: a segmentation network is exported as saved_model only')
+    refuse(_NOT_WITH_MASKS, self.values(), self.user_options)
 
   # --- Derived values.
 

@@ -26,6 +26,7 @@ class Option:
     is_path: whether a text names a file or a folder.
     is_list: whether the value is a tuple of texts; a flag separates them by commas.
     takes_bytes: whether a path may be other than UTF-8.
+    words: texts that are accepted in place of a number.
   """
 
   name: str
@@ -38,6 +39,7 @@ class Option:
   is_path: bool = False
   is_list: bool = False
   takes_bytes: bool = False
+  words: tuple[str, ...] = ()
 
   def converted(self, value: Any) -> Any:
     """Returns a value in the option's own type.
@@ -47,6 +49,8 @@ class Option:
     """
     if value is None:
       return self._none()
+    if isinstance(value, str) and value in self.words:
+      return value
     if self.kind is bool:
       if not isinstance(value, bool):
         raise self._error(value, 'True or False')
@@ -90,7 +94,7 @@ class Option:
 
   def _number(self, value):
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-      raise self._error(value, self._number_kind)
+      raise self._error(value, ' or '.join([self._number_kind, *self.words]))
     if not math.isfinite(value) or (self.kind is int and value != int(value)):
       raise self._error(value, self._number_kind)
     value = self.kind(value)
@@ -106,6 +110,10 @@ class Option:
   @property
   def expected_number(self) -> str:
     """The numbers that the option takes, in words."""
+    return ' or '.join([self._range, *self.words])
+
+  @property
+  def _range(self):
     # Digits of a whole number are not rounded.
     lower, upper = (limit if isinstance(limit, int) or limit is None else f'{limit:g}'
                     for limit in (self.lower, self.upper))
@@ -126,7 +134,7 @@ class Option:
 def option(default: Any, text: str, kind: type | None = None, *,
            lower: float | None = None, upper: float | None = None,
            choices: tuple[str, ...] = (), is_path: bool = False,
-           takes_bytes: bool = False):
+           takes_bytes: bool = False, words: tuple[str, ...] = ()):
   """Returns a dataclass field; see `Option`. `kind` is needed for a default of None.
 
   A default that is a tuple makes it a list of texts.
@@ -135,7 +143,7 @@ def option(default: Any, text: str, kind: type | None = None, *,
   kind = kind or (str if is_list else type(default))
   return dataclasses.field(default=default, metadata={
       'option': Option('', default, kind, text, lower, upper, choices, is_path,
-                       is_list, takes_bytes)})
+                       is_list, takes_bytes, words)})
 
 
 def options_of(group: type) -> dict[str, Option]:

@@ -1,6 +1,8 @@
 """The config of a training run."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from slim_zoo.config.augmentation import Augmentation
 from slim_zoo.config.data import Data, TrainingNetwork
@@ -16,6 +18,7 @@ from slim_zoo.config.precision import Precision
 from slim_zoo.config.quantization import Quantization
 from slim_zoo.config.reproducibility import Reproducibility
 from slim_zoo.config.run import Logging, Run
+from slim_zoo.config.segmentation import Segmentation, name_task
 from slim_zoo.config.validation import Validation
 from slim_zoo.deployment.cluster import EVALUATOR
 
@@ -32,6 +35,7 @@ class TrainConfig(Config):
   """
 
   network: TrainingNetwork
+  segmentation: Segmentation
   data: Data
   run: Run
   logging: Logging
@@ -48,6 +52,11 @@ class TrainConfig(Config):
   reproducibility: Reproducibility
   user_options: frozenset[str] = frozenset()
 
+  @classmethod
+  def from_options(cls, values: Mapping[str, Any]) -> 'TrainConfig':
+    """Returns the config of options by name, see `Config.from_options`."""
+    return super().from_options(name_task(values))
+
   def check(self) -> None:
     """Refuses options that make no sense, and names and files that are not there.
 
@@ -60,9 +69,12 @@ class TrainConfig(Config):
     if not self.distribution.is_worker:
       return  # A parameter server needs no data.
     self.run.check()
-    self.network.check()
+    self.network.check(with_head=not self.segmentation.is_on)
     self.distribution.check_scopes(self.network.model_name)
     self.data.check()
+    self.segmentation.check(
+        self.network.model_name, self.network.train_image_size, self.data.spec(),
+        [name for name, _ in self.loss.terms], self.values(), self.user_options)
     self.data.check_service(
         self.distribution, self.reproducibility.deterministic)
     self.augmentation.check(self.data.batch_size, self.user_options)

@@ -29,7 +29,8 @@ class Validation(Group):
       None, 'Epochs, of all workers together, between validations.', float)
   early_stop_patience: int | None = option(
       None, 'Stop after so many validations in a row without a better accuracy (mean'
-      ' average precision, where an image may have several classes); by default never.',
+      ' average precision, where an image may have several classes; mean IoU of'
+      ' segmentation); by default never.',
       int, lower=1)
   early_stop_min_delta: float = option(
       0.0, 'By how much it must be higher to be better, 0 to 1.', lower=0, upper=1)

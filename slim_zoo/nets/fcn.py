@@ -13,7 +13,7 @@ fc7, with dropout before the score, and pool4 and pool3:
     fcn(images, 21, 'vgg_16', scored_end_points=PAPER_END_POINTS, score_keep_prob=0.5)
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from slim_zoo import diagnostics
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 
+# The scope of the layers that are added to a backbone.
+SCOPE = 'FCN'
 # The end points of VGG 16 that the paper scores, by stride.
 PAPER_END_POINTS = {8: 'vgg_16/pool3', 16: 'vgg_16/pool4', 32: 'vgg_16/fc7'}
 
@@ -55,9 +57,9 @@ def bilinear_kernel_size(factor: int) -> int:
 
 def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
         is_training: bool = True, strides: tuple[int, ...] = (8, 16, 32),
-        weight_decay: float = 0.0, reuse: bool | None = None, scope: str = 'FCN',
+        weight_decay: float = 0.0, reuse: bool | None = None, scope: str = SCOPE,
         scored_end_points: Mapping[int, str] | None = None,
-        score_keep_prob: float = 1.0,
+        score_keep_prob: float = 1.0, frozen_batch_norm_scopes: Sequence[str] = (),
         **backbone_arguments) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
   """Builds a fully convolutional network for segmentation.
 
@@ -81,6 +83,7 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
       strides, see `nets_factory.get_feature_maps_fn`.
     score_keep_prob: share of the deepest features that dropout keeps before the score
       in training.
+    frozen_batch_norm_scopes: of the backbone, see `nets_factory.get_network_fn`.
     **backbone_arguments: go to the backbone.
 
   Returns:
@@ -97,7 +100,8 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
     raise diagnostics.UserError(
         f'num_classes is {num_classes}: fcn needs 1 or more classes for a pixel')
   backbone = nets_factory.get_feature_maps_fn(
-      backbone_name, strides, weight_decay, is_training, scored_end_points)
+      backbone_name, strides, weight_decay, is_training, scored_end_points,
+      frozen_batch_norm_scopes)
   maps, end_points = backbone(images, **backbone_arguments)
   end_points = dict(end_points)
   with tf.variable_scope(scope, values=[images], reuse=reuse):
@@ -114,6 +118,27 @@ def fcn(images: tf.Tensor, num_classes: int, backbone_name: str,
   end_points[f'{scope}/Logits'] = net
   end_points[f'{scope}/Predictions'] = tf.nn.softmax(net)
   return net, end_points
+
+
+def get_network_fn(backbone_name: str, num_classes: int,
+                   strides: Sequence[int] = (8, 16, 32), weight_decay: float = 0.0,
+                   is_training: bool = False,
+                   frozen_batch_norm_scopes: Sequence[str] = ()) -> Callable:
+  """Returns the function that builds FCN, as `nets_factory.get_network_fn` does.
+
+  Arguments are those of `fcn`.
+
+  Returns:
+    network_fn(images) -> (logits, end_points), with the attribute `default_image_size`,
+    the one of the backbone.
+  """
+  def network_fn(images):
+    return fcn(images, num_classes, backbone_name, is_training, tuple(strides),
+               weight_decay, frozen_batch_norm_scopes=frozen_batch_norm_scopes)
+
+  network_fn.default_image_size = getattr(
+      nets_factory.networks_map[backbone_name], 'default_image_size', None)
+  return network_fn
 
 
 def _fuse(maps, num_classes, end_points, scope):

@@ -173,7 +173,7 @@ def _channels_first(network):
 
 
 def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False,
-                        end_points=None):
+                        end_points=None, frozen_batch_norm_scopes=()):
   """Returns the function that builds a network up to its feature maps.
 
   Later layers are not built, so there are no variables, weight decay or batch norm
@@ -188,6 +188,7 @@ def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False,
     end_points: by stride, end points in place of the feature maps, such as
       {32: 'vgg_16/fc7'}. The one of the largest stride must depend on all others. fc6
       and fc7 of VGG are built with 'SAME' padding.
+    frozen_batch_norm_scopes: as in `get_network_fn`.
 
   Returns:
     feature_maps_fn(images, **kwargs) -> (maps, end_points): {stride: feature map}, the
@@ -209,7 +210,8 @@ def get_feature_maps_fn(name, strides, weight_decay=0.0, is_training=False,
   if stop['final_endpoint'] in ('fc6', 'fc7') and (
       'fc_conv_padding' in _parameters(name)):
     stop['fc_conv_padding'] = 'SAME'
-  network_fn = get_network_fn(name, None, weight_decay, is_training)
+  network_fn = get_network_fn(
+      name, None, weight_decay, is_training, frozen_batch_norm_scopes)
 
   def feature_maps_fn(images, **kwargs):
     try:

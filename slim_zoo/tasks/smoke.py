@@ -12,6 +12,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import dataset_utils
+from slim_zoo.images import mask_files
 from slim_zoo.tasks import train
 
 _NAME = 'smoke'
@@ -97,7 +98,8 @@ def _write_records(spec, labels_offset, folder):
         [_example(random, number, spec, labels_offset) for number in range(_IMAGES)])
   smoke = dataset_catalog.DatasetSpec(
       _NAME, splits, spec.num_classes, patterns, channels=spec.channels,
-      multi_label=spec.multi_label, n_hot=spec.n_hot)
+      multi_label=spec.multi_label, n_hot=spec.n_hot, masks=spec.masks,
+      image_size=(_HEIGHT, _WIDTH))
   with open(os.path.join(folder, dataset_catalog.DESCRIPTION_FILENAME), 'w',
             encoding='utf-8') as file:
     file.write(dataset_catalog.description(smoke))
@@ -105,11 +107,21 @@ def _write_records(spec, labels_offset, folder):
 
 def _example(random, number, spec, labels_offset):
   """Returns a record of noise; the labels of several records go through the classes."""
+  if spec.masks:
+    mask = random.integers(0, spec.num_classes, [_HEIGHT, _WIDTH], np.uint8)
+    return dataset_utils.mask_to_tfexample(
+        _noise(random, spec.channels), b'png', _HEIGHT, _WIDTH,
+        mask_files.encode(mask), b'')
   label = labels_offset + number % (spec.num_classes - labels_offset)
   if spec.n_hot:
     label = [int(label == index) for index in range(spec.num_classes)]
-  shape = (_HEIGHT, _WIDTH) + ((spec.channels,) if spec.channels > 1 else ())
+  return dataset_utils.image_to_tfexample(
+      _noise(random, spec.channels), b'png', _HEIGHT, _WIDTH, label)
+
+
+def _noise(random, channels):
+  """Returns a PNG of noise."""
+  shape = (_HEIGHT, _WIDTH) + ((channels,) if channels > 1 else ())
   file = io.BytesIO()
   Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(file, 'PNG')
-  return dataset_utils.image_to_tfexample(
-      file.getvalue(), b'png', _HEIGHT, _WIDTH, label)
+  return file.getvalue()

@@ -3,13 +3,14 @@
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.input import batch_labels, data_service, pipeline, record_counts
-from slim_zoo.nets import nets_factory
+from slim_zoo.nets import fcn, nets_factory
 from slim_zoo.preprocessing import mixing
 from slim_zoo.tasks import job, training_input, training_updates
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import determinism, eval_network
 from slim_zoo.training.callbacks import (
     augmentation_pictures,
+    mask_pictures,
     profile,
     sample_predictions,
     summaries,
@@ -69,8 +70,11 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
   if writes_summaries:
     callbacks.append(summaries.ProgressSummaries(
         config.logging.save_summaries_secs, config.images_per_step))
-    callbacks += _sample_predictions(
-        config, dataset, num_classes, image_size, devices, batches)
+    if config.segmentation.is_on:
+      callbacks += _mask_pictures(config, dataset, num_classes, devices, batches)
+    else:
+      callbacks += _sample_predictions(
+          config, dataset, num_classes, image_size, devices, batches)
   if config.logging.profiled_steps and config.distribution.is_chief:
     # Behind the others, whose work between the steps is no part of a step.
     callbacks.append(profile.Profile(
@@ -81,6 +85,8 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
 
 def _augmentation_pictures(config, dataset, image_size, batches):
   """Returns the callback that draws the augmentation; [] where there is none."""
+  if config.segmentation.is_on:
+    return []
   steps = training_input.augmentation_steps(config)
   mixers = [(title, mixing.make_mixer(*alphas))
             for title, alphas in config.augmentation.mixers()]
@@ -122,6 +128,25 @@ def _sample_predictions(config, dataset, num_classes, image_size, devices, batch
       network, samples, record, image,
       training_updates.class_names(dataset, config.data.labels_offset),
       config.logging.save_summaries_secs, config.data.batch_size, multi_label,
+      f', images of {split}')]
+
+
+def _mask_pictures(config, dataset, num_classes, devices, batches):
+  """Returns the callback that draws predicted masks; [] where there are no samples."""
+  if not config.logging.sample_predictions:
+    return []
+  split, files, num_images = _shown_images(config, dataset, batches)
+  samples = mask_pictures.choose(files, num_images, config.logging.sample_predictions)
+  if not samples:
+    return []
+  record, image = mask_pictures.input_of_record(
+      dataset, training_input.mask_preprocess(config))
+  network = eval_network.build(
+      fcn.get_network_fn(
+          config.network.model_name, num_classes, config.segmentation.strides),
+      tf.placeholder(tf.float32, [None, None, None, *image.shape[2:]]), devices)
+  return [mask_pictures.MaskPictures(
+      network, samples, record, image, config.logging.save_summaries_secs,
       f', images of {split}')]
 
 

@@ -1,17 +1,20 @@
 """The input of a training run: seeds, data set, network, batches."""
 
+import functools
 import os
 from collections.abc import Callable
 
 from slim_zoo import diagnostics, tf_compat
+from slim_zoo.catalog import feature_maps
 from slim_zoo.config.data import Data, Network
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import peers
 from slim_zoo.input import data_service, held_out, pipeline, record_counts
-from slim_zoo.nets import nets_factory
+from slim_zoo.nets import fcn, nets_factory
 from slim_zoo.preprocessing import (
     augmentation,
     display,
+    mask_preprocessing,
     mixing,
     preprocessing_factory,
 )
@@ -93,6 +96,11 @@ def network(config: TrainConfig, num_classes: int, casts: str
     casts: name of the type that images and weights are cast to.
   """
   name, initialization = config.network.model_name, config.initialization
+  if config.segmentation.is_on:
+    network_fn = fcn.get_network_fn(
+        name, num_classes, config.segmentation.strides, config.loss_weight_decay, True,
+        [*initialization.frozen, *initialization.frozen_batch_norm])
+    return network_fn, config.network.train_image_size or network_fn.default_image_size
   options = {'compute_dtype': tf.as_dtype(casts),
              **config.quantization.network_options(
                  is_training=True, batches_of_step=config.optimizer.accumulate_steps)}
@@ -124,6 +132,30 @@ def augmentation_steps(config: TrainConfig) -> list[tuple[str, Callable]]:
     steps.append((options.describe_erasing(), augmentation.augmented(
         recipe, layers, magnitude, options.random_erasing_probability)))
   return steps
+
+
+def _training_preprocess(config, image_size, seed):
+  """Returns the preprocessing of training images, or of images and their masks."""
+  options, network = config.segmentation, config.network
+  if not options.is_on:
+    return pipeline.preprocess_with(
+        augmentation_steps(config)[-1][1], image_size, seed)
+  return pipeline.preprocess_masks_with(functools.partial(
+      mask_preprocessing.preprocess_for_train, output_height=image_size,
+      output_width=image_size, name=network.preprocessing,
+      use_grayscale=network.use_grayscale, scales=options.scales,
+      flip=options.segmentation_flip), seed)
+
+
+def mask_preprocess(config: TrainConfig) -> Callable:
+  """Returns the preprocessing of whole images and masks, for validation."""
+  network = config.network
+  return pipeline.preprocess_masks_with(functools.partial(
+      mask_preprocessing.preprocess_for_eval, name=network.preprocessing,
+      stride=max(config.segmentation.strides),
+      smallest=feature_maps.smallest_size(
+          network.model_name, config.segmentation.strides),
+      use_grayscale=network.use_grayscale))
 
 
 def await_service(config: TrainConfig) -> None:
@@ -160,9 +192,8 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
   part = None if share is None else held_out.Part(share, is_held_out=False)
   service = data.service_address and data_service.Service(
       data.service_address, f'slim-zoo-{key}', seeds.shared_input)
-  preprocess = pipeline.preprocess_with(
-      augmentation_steps(config)[-1][1], image_size,
-      service.seed if service else seeds.input)
+  preprocess = _training_preprocess(
+      config, image_size, service.seed if service else seeds.input)
   shard = _shard(config.distribution, dataset.num_samples)
   with tf.device(devices.inputs_device()):
     images = pipeline.training_input(
@@ -171,7 +202,8 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
         runs_here=not config.distribution.master, first_record=seeds.first_record,
         mix=mixing.make_mixer(config.augmentation.mixup_alpha,
                               config.augmentation.cutmix_alpha),
-        part=part, cache_dir=data.cache_dir, reduced_decoding=data.reduced_decoding,
+        part=part, cache_dir=data.cache_dir,
+        reduced_decoding=data.reduced_decoding and not config.segmentation.is_on,
         shard=None if service else shard, service=service)
   if part is not None:
     num_trained = images.count_records()

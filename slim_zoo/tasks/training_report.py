@@ -45,7 +45,7 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
   num_images = dataset.num_samples
   parameters = run_description.parameters(_trained_variables(config))
   run_description.show([
-      ('network', f'{config.network.model_name}, {parameters}'),
+      ('network', f'{_network_name(config)}, {parameters}'),
       *_row('devices', _device_lines(config)),
       *_input_rows(config, num_images, num_classes, image_size, batches),
       *_batch_rows(config, num_images),
@@ -62,6 +62,14 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
       ('checkpoints', config.run.describe() if config.distribution.is_chief else
        'the chief saves them'),
       *[('note', line) for line in [*_gpu_notes(config), *config.notes()]]])
+
+
+def _network_name(config):
+  options, name = config.segmentation, config.network.model_name
+  if not options.is_on:
+    return name
+  strides = ', '.join(map(str, sorted(options.strides)))
+  return f'FCN on {name}, scores at the strides {strides}'
 
 
 def _device_lines(config):
@@ -87,7 +95,9 @@ def _trained_variables(config):
 def _input_rows(config, num_images, num_classes, image_size, batches):
   data, network = config.data, config.network
   sizes = batches.image_sizes()
-  note = networks.crop_note(network.preprocessing, image_size, sizes)
+  is_segmented = config.segmentation.is_on
+  note = None if is_segmented else networks.crop_note(
+      network.preprocessing, image_size, sizes)
   gray = ', gray' if network.use_grayscale else ''
   cached = f'; decoded copies in {data.cache_dir}' if data.cache_dir else ''
   return [
@@ -98,7 +108,8 @@ def _input_rows(config, num_images, num_classes, image_size, batches):
       *_row('input service', data.data_service),
       *_row('note', note),
       *_row('note', large_images_note(sizes)),
-      *_row('augmentation', config.augmentation.describe())]
+      *_row('augmentation', config.segmentation.describe() if is_segmented else
+            config.augmentation.describe())]
 
 
 def large_images_note(sizes: Sequence[tuple[int, int]]) -> str | None:
@@ -279,6 +290,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
       'image_size': image_size, 'classes': num_classes,
       'loss': loss_catalog.describe(loss.terms),
       **({} if weights is None else {'class_weights': list(weights)}),
+      **_segmentation_facts(config, dataset, num_classes),
       'computation': {**computed.facts(), 'xla': precision.xla,
                       'data_format': precision.data_format}}
   return run_cards.RunCard(
@@ -292,6 +304,14 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
           'seeds': _seed_facts(config, seeds)},
       start.step, start.resumed, config.images_per_step, batches.log.records_read,
       [callback.report for callback in callbacks if hasattr(callback, 'report')])
+
+
+def _segmentation_facts(config, dataset, num_classes):
+  if not config.segmentation.is_on:
+    return {}
+  names = dataset.labels_to_names or {}
+  return {'class_names': [
+      names.get(label, f'class {label}') for label in range(num_classes)]}
 
 
 def _run_facts(config, training_graph, dataset, schedule):

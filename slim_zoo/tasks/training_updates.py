@@ -15,7 +15,7 @@ from slim_zoo.deployment import (
     precision_hint,
 )
 from slim_zoo.input import label_counts
-from slim_zoo.nets import nets_factory
+from slim_zoo.nets import fcn, nets_factory
 from slim_zoo.tasks import training_precision
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import losses, starting_point
@@ -110,7 +110,8 @@ def is_hinted(config: TrainConfig) -> bool:
   options, last = config.distribution, config.run.max_number_of_steps
   return (config.precision.wanted == 'float32'
           and not {'precision', 'mixed_precision'} & config.user_options
-          and not (options.master or options.num_ps_tasks or config.quantization.is_on)
+          and not (options.master or options.num_ps_tasks or config.quantization.is_on
+                   or config.segmentation.is_on)
           and options.worker_replicas == 1 and precision_hint.is_long(
               config.network.model_name, last and last * config.images_per_step,
               precision_hint.TRAINING))
@@ -186,12 +187,16 @@ def weights_source(config: TrainConfig, dataset, num_classes: int):
   They are the arguments of `StartingPoint.prepare`.
   """
   name, options = config.network.model_name, config.initialization
-  head = heads.Head(networks.get_network(name).head_scopes, num_classes)
+  scopes, excluded = networks.get_network(name).head_scopes, options.excluded
+  if config.segmentation.is_on:
+    # A checkpoint of the backbone alone has no scores.
+    scopes, excluded = (fcn.SCOPE,), excluded or ('auto',)
+  head = heads.Head(scopes, num_classes)
   old_names, new_names = _class_names(config, dataset)
   return (
       starting_point.network_of(name, head),
       starting_point.FineTuning(
-          options.excluded, options.ignore_missing_vars, options.rename_rules(),
+          excluded, options.ignore_missing_vars, options.rename_rules(),
           old_names, new_names))
 
 

@@ -6,9 +6,15 @@ import os
 
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment.agreement import Agreement
-from slim_zoo.evaluation import over_split, predictions, shards
+from slim_zoo.evaluation import (
+    over_masks,
+    over_split,
+    predictions,
+    segmentation,
+    shards,
+)
 from slim_zoo.input import batch_labels, held_out, pipeline
-from slim_zoo.nets import nets_factory, normalization
+from slim_zoo.nets import fcn, nets_factory, normalization
 from slim_zoo.tasks import training_input
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import eval_network
@@ -54,10 +60,24 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
   history = validation.History(train_dir, options.source(config.data))
   _put_aside(start, best, history)
   rules = validation.Rules(
-      every_steps, options.early_stop_patience,
-      options.early_stop_min_delta, 'mean average precision'
-      if batch_labels.is_multi_label(dataset) else 'accuracy', precision)
+      every_steps, options.early_stop_patience, options.early_stop_min_delta,
+      _measure(config, dataset), precision)
   return [validation.Validator(evaluate, rules, history, best, fresh, modes)]
+
+
+def _measure(config, dataset):
+  """Returns the name of what decides which checkpoint is the best."""
+  if config.segmentation.is_on:
+    return 'mean IoU'
+  return ('mean average precision' if batch_labels.is_multi_label(dataset)
+          else 'accuracy')
+
+
+def _batch_size(config):
+  """Returns the images of a batch; 1 for whole images of several sizes."""
+  if config.segmentation.is_on and not config.data.spec().image_size:
+    return 1
+  return config.data.batch_size
 
 
 def _put_aside(start, best, history):
@@ -78,21 +98,28 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
   if config.validation.validation_split_name:
     dataset, _ = training_input.find_dataset(
         data, config.validation.validation_split_name)
-  preprocess = pipeline.preprocess_with(
-      training_input.preprocessing_fn(config.network, is_training=False), image_size)
+  is_segmented = config.segmentation.is_on
+  preprocess = (
+      training_input.mask_preprocess(config) if is_segmented else
+      pipeline.preprocess_with(
+          training_input.preprocessing_fn(config.network, is_training=False),
+          image_size))
   # Fed when an evaluation begins: the chief may evaluate a shard of a lost worker.
   shard = pipeline.fed_shard() if team.state or agreement else None
   with tf.device(devices.inputs_device()):
     images = pipeline.evaluation_input(
-        dataset, preprocess, data.batch_size, data.labels_offset,
+        dataset, preprocess, _batch_size(config), data.labels_offset,
         data.num_preprocessing_threads, runs_here=not config.distribution.master,
         part=batches.part and batches.part.other, cache_dir=data.cache_dir,
         shard=shard)
     batch = images.next_batch()
     inputs = tf.placeholder_with_default(batch.images, [None, *batch.images.shape[1:]])
-  network_fn = nets_factory.get_network_fn(
-      config.network.model_name, num_classes,
-      **config.quantization.network_options(is_training=False))
+  network_fn = (
+      fcn.get_network_fn(
+          config.network.model_name, num_classes, config.segmentation.strides)
+      if is_segmented else nets_factory.get_network_fn(
+          config.network.model_name, num_classes,
+          **config.quantization.network_options(is_training=False)))
   getter = (eval_network.moving_averages()
             if config.optimizer.moving_average_decay else None)
 
@@ -100,6 +127,11 @@ def _evaluation(config, dataset, num_classes, image_size, devices, batches,
     return eval_network.build(network_fn, inputs, devices, getter)
 
   network, multi_label = build(), batch_labels.is_multi_label(dataset)
+  if is_segmented:
+    split = _MaskSplit(images, batch, over_masks.outputs_of(
+        network.logits, batch.labels), num_classes)
+    return (_SharedEvaluation(split, agreement).finding if agreement else
+            split.finding), None
   modes = batch_norm_health.ModeGap(
       network, build, dataset, preprocess, images, data.labels_offset,
       data.batch_size) if has_batch_norm and not multi_label else None
@@ -152,6 +184,75 @@ class _Split:
   def not_finite(self, step):
     """Returns the `validation.Finding` of a network that gives NaN."""
     return validation.Finding(int(step), None, 0, self.images.count_records())
+
+  def packed(self, session, is_to_stop, shard):
+    """Returns the predictions for a shard as bytes, for `merged`."""
+    found, keys = self.compute(over_split.collect, session, is_to_stop, shard)
+    return shards.packed(found, keys, self.num_classes)
+
+  def merged(self, contents, step):
+    """Returns the `validation.Finding` of the shards of all workers."""
+    found, _ = shards.merged(contents, self.multi_label, self.images.count_records())
+    metrics = over_split.metrics_of(found, self.num_classes)
+    if self.multi_label:
+      return _multi_label_finding(metrics, step)
+    return _finding_of_counts(step, _counts(metrics))
+
+
+@dataclasses.dataclass(frozen=True)
+class _MaskSplit:
+  """A split of images with masks, and what the network gives for it.
+
+  Attributes:
+    images: the validation input.
+    batch: its batch.
+    outputs: of the network.
+    num_classes: of the network.
+    reported: the images that cannot be decoded and whose names were printed.
+  """
+
+  images: pipeline.Input
+  batch: pipeline.Batch
+  outputs: over_masks.Outputs
+  num_classes: int
+  reported: set = dataclasses.field(default_factory=set)
+
+  def _counts(self, session, is_to_stop, shard=None):
+    return over_masks.collect(
+        session, self.images, self.batch, self.outputs, self.num_classes,
+        shows_progress=False, is_to_stop=is_to_stop, reported=self.reported,
+        shard=shard)
+
+  def finding(self, session, step, is_to_stop):
+    """Returns the `validation.Finding` of the whole split."""
+    try:
+      counts = self._counts(session, is_to_stop)
+    except over_split.EvaluationStoppedError as interrupted:
+      raise validation.ValidationStoppedError from interrupted
+    except predictions.NotFiniteError:
+      return self.not_finite(step)
+    return self._finding(counts, step)
+
+  def not_finite(self, step):
+    """Returns the `validation.Finding` of a network that gives NaN."""
+    return validation.Finding(
+        int(step), None, 0, self.images.count_records(), unit='pixels')
+
+  def packed(self, session, is_to_stop, shard):
+    """Returns the counts for a shard as bytes, for `merged`."""
+    return self._counts(session, is_to_stop, shard).to_bytes()
+
+  def merged(self, contents, step):
+    """Returns the `validation.Finding` of the shards of all workers."""
+    return self._finding(segmentation.add_up(
+        [segmentation.Counts.of_bytes(content) for content in contents],
+        self.images.count_records()), step)
+
+  def _finding(self, counts, step):
+    metrics = segmentation.evaluate(counts, [''] * self.num_classes)
+    return validation.Finding(
+        int(step), _finite(metrics.mean_iou), metrics.num_correct, metrics.num_pixels,
+        _finite(metrics.cross_entropy), unit='pixels')
 
 
 def _whole_split(split):
@@ -221,19 +322,12 @@ class _SharedEvaluation:
     contents = exchange.contents(session, content, states)
     if not self._agreement.workers.is_chief:
       return None
-    found, _ = shards.merged(
-        contents, split.multi_label, split.images.count_records())
-    metrics = over_split.metrics_of(found, split.num_classes)
-    if split.multi_label:
-      return _multi_label_finding(metrics, step)
-    return _finding_of_counts(step, _counts(metrics))
+    return split.merged(contents, step)
 
   def _own_shard(self, session, is_to_stop):
     workers = self._agreement.workers
-    found, keys = self._split.compute(
-        over_split.collect, session, is_to_stop,
-        (workers.cluster.task, workers.count))
-    return shards.packed(found, keys, self._split.num_classes)
+    return self._split.packed(
+        session, is_to_stop, (workers.cluster.task, workers.count))
 
 
 def _counts(metrics):

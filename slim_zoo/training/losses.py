@@ -21,6 +21,7 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import losses as catalog
+from slim_zoo.catalog.datasets import IGNORED
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import named_losses
 
@@ -114,10 +115,13 @@ class Recipe:
     weighted already, so TensorBoard's losses add up to the total.
 
     Args:
-      logits: float32 [batch, classes].
+      logits: float32 [batch, classes], or [batch, height, width, classes].
       end_points: the network's, by name.
-      labels: int64 [batch], or float32 [batch, classes] targets.
+      labels: int64 [batch], or float32 [batch, classes] targets; of pixels, masks,
+        uint8 [batch, height, width], see `pixels`.
     """
+    if logits.shape.rank == 4:
+      logits, labels = pixels(logits, labels)
     targets = as_targets(labels, self.num_classes)
     auxiliary = end_points.get('AuxLogits') if self.auxiliary_weight else None
     if tuple(self.terms) == catalog.DEFAULT and self.class_weights is None:
@@ -141,6 +145,8 @@ class Recipe:
       logits: float32 [batch, classes].
       labels: as for `add`.
     """
+    if logits.shape.rank == 4:
+      logits, labels = pixels(logits, labels)
     has_softmax = any(name.startswith('softmax') for name, _ in self.terms)
     return (softmax if has_softmax else sigmoid)(
         logits, as_targets(labels, self.num_classes))
@@ -168,6 +174,21 @@ class Recipe:
     function = {'softmax': softmax, 'softmax_focal': softmax_focal,
                 'sigmoid': sigmoid, 'sigmoid_focal': sigmoid_focal}[name]
     return lambda logits, targets: function(logits, targets, **more)
+
+
+def pixels(logits, masks):
+  """Returns the logits and labels of all pixels that have a class, as of images.
+
+  Args:
+    logits: float32 [batch, height, width, classes].
+    masks: uint8 [batch, height, width], 255 at pixels of no class.
+
+  Returns:
+    (float32 [pixels, classes], int32 [pixels]).
+  """
+  has_class = tf.not_equal(masks, IGNORED)
+  return (tf.boolean_mask(logits, has_class),
+          tf.cast(tf.boolean_mask(masks, has_class), tf.int32))
 
 
 def as_targets(labels, num_classes: int):
@@ -258,7 +279,9 @@ def _mean_of_images(values, targets, class_weights):
     # By the targets as they were: smoothing says nothing of what an image is.
     weights = tf.constant(class_weights, values.dtype)
     values *= tf.linalg.matvec(tf.stop_gradient(targets), weights)
-  return tf.reduce_mean(values)
+  # A batch of masks may have no pixel with a class.
+  count = tf.cast(tf.size(values), values.dtype)
+  return tf.math.divide_no_nan(tf.reduce_sum(values), count)
 
 
 def _mean_of_classes(values, class_weights):

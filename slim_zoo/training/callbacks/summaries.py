@@ -13,7 +13,7 @@ from PIL import Image
 
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import intervals, named_losses
+from slim_zoo.training import intervals, losses, named_losses
 from slim_zoo.training.callbacks.callback import Callback
 
 _IMAGES = 4
@@ -58,20 +58,27 @@ def batch_accuracy(logits, labels):
   """Returns the share of images whose most probable class is a true one.
 
   Args:
-    logits: float32 [batch, classes].
+    logits: float32 [batch, classes], or [batch, height, width, classes]: then the
+      share of pixels is returned.
     labels: int64 [batch], or float32 [batch, classes] targets: the true classes are
-      those with the largest target, which may be several.
+      those with the largest target, which may be several; of pixels, masks, uint8
+      [batch, height, width].
 
   Returns:
     float32 scalar.
   """
+  if logits.shape.rank == 4:
+    logits, labels = losses.pixels(logits, labels)
   predictions = tf.argmax(logits, 1)
   if labels.dtype.is_integer:
     right = tf.equal(predictions, tf.cast(labels, predictions.dtype))
   else:
     reached = tf.gather(labels, predictions, batch_dims=1)
     right = tf.equal(reached, tf.reduce_max(labels, 1)) & (reached > 0)
-  return tf.reduce_mean(tf.cast(right, tf.float32))
+  right = tf.cast(right, tf.float32)
+  # A batch of masks may have no pixel with a class.
+  return tf.math.divide_no_nan(
+      tf.reduce_sum(right), tf.cast(tf.size(right), tf.float32))
 
 
 # The tags of the first curves of every run.

@@ -30,13 +30,14 @@ class Finding:
     step: the global step of the weights.
     score: the accuracy, or what else is to become high, 0 to 1; None if the network
       gives no finite numbers.
-    correct: how many images were right.
-    images: how many there are, unreadable ones included.
+    correct: how many images, or pixels, were right.
+    images: how many there are, unreadable images included.
     loss: the mean cross entropy of the readable ones, if known.
     train_mode_accuracy: of a sample, with the statistics of its batches; None
       without batch norm.
     eval_mode_accuracy: of the same sample as evaluation sees it.
     precision: the type that the network was computed in.
+    unit: what is counted, 'images' or 'pixels'.
   """
 
   step: int
@@ -47,6 +48,7 @@ class Finding:
   train_mode_accuracy: float | None = None
   eval_mode_accuracy: float | None = None
   precision: str = 'float32'
+  unit: str = 'images'
 
 
 class History:
@@ -257,7 +259,7 @@ class Validator(Callback):
       return line + ('the network gives NaN in evaluation mode: nothing is counted, and'
                      ' this is no improvement')
     line += (f'{self._rules.measure} {finding.score:.2%} ({finding.correct:,} of'
-             f' {finding.images:,} images)')
+             f' {finding.images:,} {finding.unit})')
     if finding.loss is not None:
       line += f', loss {diagnostics.fixed(finding.loss, 4)}'
     if best_before is None:
