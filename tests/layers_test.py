@@ -37,7 +37,7 @@ LAYERS = {
     'datasets': LEFT | {'images'},
     'input': LEFT | {'images', 'datasets'},
     'dataset_building': LEFT | {'images', 'datasets', 'input'},
-    'inference': LEFT | {'nets', 'checkpoints'},
+    'inference': LEFT | {'nets', 'checkpoints', 'preprocessing', 'deployment'},
     'training': LEFT | MIDDLE | {'checkpoints'},
     'evaluation': LEFT | MIDDLE | {'checkpoints', 'inference'},
     'exporting': LEFT | MIDDLE | {'checkpoints', 'inference'},

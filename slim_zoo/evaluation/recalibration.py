@@ -159,8 +159,8 @@ def keep_the_better(checkpoint: str, target: str,
   Args:
     checkpoint: the prefix of the one that it is made of.
     target: its prefix.
-    measure: measure(prefix) returns `metrics.Metrics` or `multi_label.Metrics` on
-      images that nothing is tested on.
+    measure: measure(prefix) returns `metrics.Metrics`, `multi_label.Metrics` or
+      `segmentation.Metrics` on images that nothing is tested on.
 
   Returns:
     (the prefix of the better one, what to say of both).
@@ -194,6 +194,9 @@ def _measured(measure, path) -> _Measured:
   if hasattr(metrics, 'mean_average_precision'):
     score = metrics.mean_average_precision
     return _Measured((score,), f'mean average precision {score:.2%} {images}')
+  if hasattr(metrics, 'mean_iou'):
+    return _Measured((metrics.mean_iou, -metrics.cross_entropy),
+                     f'mean IoU {metrics.mean_iou:.2%} {images}')
   return _Measured((metrics.top1.value, -metrics.cross_entropy),
                    f'accuracy {metrics.top1.value:.2%} {images}')
 

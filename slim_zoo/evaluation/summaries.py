@@ -1,5 +1,7 @@
 """The results of an evaluation as TensorBoard summaries."""
 
+from collections.abc import Mapping
+
 from slim_zoo.evaluation import metrics as metrics_lib
 from slim_zoo.evaluation import multi_label
 from slim_zoo.tf_compat import tf
@@ -20,6 +22,11 @@ def write(folder: str, metrics: metrics_lib.Metrics | multi_label.Metrics,
   else:
     values = {'eval/Accuracy': metrics.top1.value, 'eval/Recall_5': metrics.topk.value,
               'eval/cross_entropy': metrics.cross_entropy}
+  write_values(folder, values, step)
+
+
+def write_values(folder: str, values: Mapping[str, float], step: int) -> None:
+  """Adds numbers by tag at `step` to the events in `folder`."""
   writer = tf.summary.FileWriter(folder)
   writer.add_summary(tf.Summary(value=[
       tf.Summary.Value(tag=tag, simple_value=value)

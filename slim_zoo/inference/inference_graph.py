@@ -15,9 +15,9 @@ from slim_zoo.inference import batch_norm_folding, freezing
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 
-_IMAGES = 'images'
-_LOGITS = 'logits'
-_PROBABILITIES = 'probabilities'
+IMAGES = 'images'
+LOGITS = 'logits'
+PROBABILITIES = 'probabilities'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +121,25 @@ def build(model_name: str, num_classes: int, checkpoint: str,
   source, tensors = _evaluation_graph(
       model_name, num_classes, image_size, channels, batch_size, end_point_names,
       multi_label, quantized)
+  return frozen(source, tensors, path, model_name, moving_averages, fold)
+
+
+def frozen(source: tf.Graph, tensors: dict[str, tf.Tensor], path: str,
+           model_name: str, moving_averages: bool = False, fold: bool = True
+           ) -> InferenceGraph:
+  """Returns a graph with the weights of a checkpoint in place of its variables.
+
+  Args:
+    source: of a network in evaluation mode.
+    tensors: of it: 'images', 'logits', 'probabilities', and '/NAME' for end points.
+    path: prefix of the checkpoint.
+    model_name: of the network, for messages.
+    moving_averages: as in `build`.
+    fold: as in `build`.
+
+  Raises:
+    UserError: the checkpoint is of another network, or cannot be read.
+  """
   outputs = list(dict.fromkeys(tensor.op.name for tensor in tensors.values()))
   graph_def = freezing.freeze(
       source, outputs,
@@ -130,14 +149,14 @@ def build(model_name: str, num_classes: int, checkpoint: str,
   graph = tf.Graph()
   with graph.as_default():
     tf.import_graph_def(graph_def, name='')
-  frozen = {name: graph.get_tensor_by_name(tensor.name)
+  found = {name: graph.get_tensor_by_name(tensor.name)
            for name, tensor in tensors.items()}
   # An import knows the shapes that the rewritten nodes infer, not those set by hand.
-  for name, tensor in frozen.items():
+  for name, tensor in found.items():
     tensor.set_shape(tensors[name].shape)
   return InferenceGraph(
-      graph, frozen.pop(_IMAGES), frozen.pop(_LOGITS), frozen.pop(_PROBABILITIES),
-      {name[1:]: tensor for name, tensor in frozen.items()}, path)
+      graph, found.pop(IMAGES), found.pop(LOGITS), found.pop(PROBABILITIES),
+      {name[1:]: tensor for name, tensor in found.items()}, path)
 
 
 def _evaluation_graph(model_name, num_classes, image_size, channels, batch_size,
@@ -151,12 +170,12 @@ def _evaluation_graph(model_name, num_classes, image_size, channels, batch_size,
   graph = tf.Graph()
   with graph.as_default():
     images = tf.placeholder(
-        tf.float32, [batch_size, size, size, channels or row.channels], _IMAGES)
+        tf.float32, [batch_size, size, size, channels or row.channels], IMAGES)
     logits, end_points = network_fn(images)
     # Under names of their own, whatever the network calls them.
-    tensors = {_IMAGES: images, _LOGITS: tf.identity(logits, _LOGITS),
-               _PROBABILITIES: (tf.nn.sigmoid if multi_label else tf.nn.softmax)(
-                   logits, name=_PROBABILITIES)}
+    tensors = {IMAGES: images, LOGITS: tf.identity(logits, LOGITS),
+               PROBABILITIES: (tf.nn.sigmoid if multi_label else tf.nn.softmax)(
+                   logits, name=PROBABILITIES)}
     for name in end_point_names:
       if name not in end_points:
         raise diagnostics.unknown_name(

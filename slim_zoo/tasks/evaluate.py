@@ -6,14 +6,11 @@ import glob
 import sys
 from collections.abc import Callable
 
-from slim_zoo import diagnostics
 from slim_zoo.catalog import imagenet_names, networks, views
 from slim_zoo.checkpoints import (
-  checkpoint_names,
   identified_network,
   quantization,
   restore,
-  run_checkpoints,
   trained_network,
 )
 from slim_zoo.config.data import Network
@@ -42,7 +39,13 @@ from slim_zoo.input import (
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import views as view_images
-from slim_zoo.tasks import evaluation_processes, inference_precision, memory
+from slim_zoo.tasks import (
+  evaluate_masks,
+  evaluation_processes,
+  inference_precision,
+  memory,
+  watched_checkpoints,
+)
 from slim_zoo.tf_compat import tf
 
 
@@ -118,7 +121,8 @@ def evaluate(config: EvaluateConfig, command: str,
       None: nobody knows.
 
   Returns:
-    The result; of a watched folder that of the last checkpoint, None if the run has
+    The result, for a data set with masks a `evaluate_masks.SegmentationResult`; of a
+    watched folder that of the last checkpoint, None if the run has
     ended without any. Of several processes only the chief has a result.
 
   Raises:
@@ -128,6 +132,8 @@ def evaluate(config: EvaluateConfig, command: str,
   _print_notes(config.notes())
   _print_notes(unused_gpus.notes(), sys.stderr)
   with tf.Graph().as_default(), memory.explained(config):
+    if config.is_segmentation:
+      return evaluate_masks.evaluate(config, command, has_ended)
     if config.checkpoint.watch:
       return _watch(config, command, has_ended)
     checkpoint = restore.find(config.checkpoint.checkpoint_path)
@@ -148,24 +154,11 @@ def _watch(config, command, has_ended):
   """Evaluates each new checkpoint of a folder; skips a deleted one."""
   folder, timeout = config.checkpoint.checkpoint_path, (
       config.checkpoint.watch_timeout_secs)
-  print(f'waiting for checkpoints in {folder}', flush=True)
-  checkpoint = set_up = result = None
-  for checkpoint in run_checkpoints.new_ones(
-      folder, timeout, has_ended or (lambda: False)):
-    print(f'checkpoint {checkpoint}', flush=True)
-    try:
+  set_up = result = None
+  for checkpoint in watched_checkpoints.of(folder, timeout, has_ended):
+    with watched_checkpoints.damage_is_skipped(checkpoint):
       set_up = set_up or _set_up(config, checkpoint)
       result = _evaluate(config, set_up, checkpoint, command)
-    except diagnostics.UserError:
-      reason = restore.damage_of(checkpoint)
-      if reason is None:
-        raise
-      if checkpoint_names.first_file(checkpoint) is None:
-        reason = 'it was removed before it could be read'
-      print(f'{checkpoint} is skipped: {reason}', flush=True)
-  if checkpoint is None and has_ended is None:
-    raise diagnostics.UserError(
-        f'no checkpoint came to {folder} in {timeout} seconds')
   return result
 
 

@@ -75,18 +75,27 @@ class Processes:
     print(f'{len(found)} images of this process are evaluated'
           + (', waiting for the other processes' if workers.is_chief else ''),
           flush=True)
-    content = shards.packed(found, keys, evaluation.num_classes)
+    contents = self.exchange(shards.packed(found, keys, evaluation.num_classes))
+    if contents is None:
+      return None
+    merged, keys = shards.merged(
+        contents, evaluation.multi_label, evaluation.images.count_records())
+    return over_split.metrics_of(merged, evaluation.num_classes), keys
+
+  def exchange(self, content: bytes) -> list[bytes] | None:
+    """Returns the contents of all processes to the chief; None to the others.
+
+    Raises:
+      UserError: a process has ended.
+    """
+    workers = self.workers
     with tf.Graph().as_default() as graph:
       exchange = agreement.Exchange(workers)
       with tf.Session(self._server.target, graph, servers.job_config(
           workers.cluster, settings=self._config.devices.settings)) as session:
         contents = exchange.contents(
             session, content, exchange.numbers(session, len(content)))
-    if not workers.is_chief:
-      return None
-    merged, keys = shards.merged(
-        contents, evaluation.multi_label, evaluation.images.count_records())
-    return over_split.metrics_of(merged, evaluation.num_classes), keys
+    return contents if workers.is_chief else None
 
 
 def of(config: EvaluateConfig) -> Processes | None:

@@ -1,0 +1,44 @@
+"""The checkpoints of a folder that a run writes to, one after the other."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names, restore, run_checkpoints
+
+
+def of(folder: str, timeout: int | None, has_ended: Callable[[], bool] | None
+       ) -> Iterator[str]:
+  """Yields each new checkpoint of a folder.
+
+  Args:
+    folder: that the run writes to.
+    timeout: end after so many seconds without a new checkpoint; None: never.
+    has_ended: tells whether the run writes no more checkpoints; None: nobody knows.
+
+  Raises:
+    UserError: no checkpoint came, and nobody knows whether the run has ended.
+  """
+  print(f'waiting for checkpoints in {folder}', flush=True)
+  checkpoint = None
+  for checkpoint in run_checkpoints.new_ones(
+      folder, timeout, has_ended or (lambda: False)):
+    print(f'checkpoint {checkpoint}', flush=True)
+    yield checkpoint
+  if checkpoint is None and has_ended is None:
+    raise diagnostics.UserError(
+        f'no checkpoint came to {folder} in {timeout} seconds')
+
+
+@contextlib.contextmanager
+def damage_is_skipped(checkpoint: str) -> Iterator[None]:
+  """Prints a line, in place of the error of the block, if a checkpoint is damaged."""
+  try:
+    yield
+  except diagnostics.UserError:
+    reason = restore.damage_of(checkpoint)
+    if reason is None:
+      raise
+    if checkpoint_names.first_file(checkpoint) is None:
+      reason = 'it was removed before it could be read'
+    print(f'{checkpoint} is skipped: {reason}', flush=True)
