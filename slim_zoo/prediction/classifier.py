@@ -23,13 +23,16 @@ class Predictions:
     probabilities: float32 [batch, classes].
     features: float32 [batch, ...], if requested.
     heat: float32 [batch, height, width], if requested; see `explanation.heat`.
-    pictures: uint8 [batch, height, width, 1 or 3], the network's input; with heat.
+    pictures: uint8 [batch, height, width, 1 or 3], the network's input; with heat. With
+      masks, a list of images.
+    masks: of segmentation, a list of uint8 [height, width], the class of each pixel.
   """
 
   probabilities: np.ndarray
   features: np.ndarray | None = None
   heat: np.ndarray | None = None
-  pictures: np.ndarray | None = None
+  pictures: np.ndarray | list[np.ndarray] | None = None
+  masks: list[np.ndarray] | None = None
 
 
 class Model(Protocol):
@@ -58,6 +61,7 @@ class Answer:
     features: float32, see `Predictions`; so are heat and picture.
     heat: float32 [height, width].
     picture: uint8 [height, width, 1 or 3].
+    mask: uint8 [height, width], of segmentation.
   """
 
   path: str
@@ -68,6 +72,7 @@ class Answer:
   features: np.ndarray | None = None
   heat: np.ndarray | None = None
   picture: np.ndarray | None = None
+  mask: np.ndarray | None = None
 
   def likeliest(self, count: int) -> list[tuple[int, float]]:
     """Returns (class, probability) of the `count` likeliest classes, in order."""
@@ -142,7 +147,8 @@ def _answered(waiting, model):
       answer = dataclasses.replace(
           answer, probabilities=predictions.probabilities[place],
           features=_at(predictions.features, place), heat=_at(predictions.heat, place),
-          picture=_at(predictions.pictures, place))
+          picture=_at(predictions.pictures, place),
+          mask=_at(predictions.masks, place))
       place += 1
     yield answer
 

@@ -6,9 +6,10 @@ import os
 import numpy as np
 
 from slim_zoo import diagnostics
+from slim_zoo.datasets import labels
 from slim_zoo.deployment import session_configs, session_settings
-from slim_zoo.exporting import to_saved_model
-from slim_zoo.prediction import classifier
+from slim_zoo.exporting import to_saved_model, to_segmentation_model
+from slim_zoo.prediction import classifier, mask_model
 from slim_zoo.tf_compat import tf
 
 _FILE = 'saved_model.pb'
@@ -32,6 +33,57 @@ def find(path: str) -> str:
           f" '{os.path.dirname(paths[0])}'")
   raise diagnostics.UserError(
       f"no SavedModel in --export='{path}': name a folder that slim-zoo export wrote")
+
+
+def load(folder: str, settings: session_settings.SessionSettings =
+         session_settings.DEFAULTS):
+  """Returns the `classifier.Model` of a SavedModel: of classes or of masks.
+
+  Args:
+    folder: of `find`.
+    settings: of the session: memory of GPUs, threads.
+
+  Raises:
+    UserError: it cannot be read, or is not one that slim-zoo export wrote.
+  """
+  if to_segmentation_model.is_one(folder):
+    return _masks(folder, settings)
+  return ExportedModel(folder, settings)
+
+
+def _unusable(folder):
+  return diagnostics.UserError(
+      f"the SavedModel '{folder}' cannot be used: it is damaged, or not one that"
+      ' slim-zoo export wrote')
+
+
+def _masks(folder, settings):
+  """Returns the model of a SavedModel of a segmentation network."""
+  session = tf.Session(
+      graph=tf.Graph(), config=session_configs.session_config(settings))
+  labels_folder = os.path.join(folder, _LABELS_FOLDER)
+  try:
+    with session.graph.as_default():
+      meta = tf.saved_model.load(session, [tf.saved_model.SERVING], folder)
+    signature = meta.signature_def[to_segmentation_model.SIGNATURE]
+    tensor = session.graph.get_tensor_by_name
+    pixels = tensor(signature.inputs[to_segmentation_model.IMAGES].name)
+    outputs = [tensor(signature.outputs[name].name)
+               for name in (to_segmentation_model.CLASSES,
+                            to_segmentation_model.PROBABILITIES)]
+    num_classes = len(labels.read_label_file(labels_folder))
+  except (tf.errors.OpError, OSError, RuntimeError, KeyError, ValueError) as error:
+    session.close()
+    raise _unusable(folder) from error
+
+  def run(image):
+    return [values[0] for values in session.run(outputs, {pixels: image[np.newaxis]})]
+
+  model = mask_model.MaskModel(
+      num_classes, mask_model.ExportedPredictor(session, run),
+      pixels.shape.as_list()[-1])
+  model.labels_folder = labels_folder
+  return model
 
 
 class ExportedModel:
@@ -64,9 +116,7 @@ class ExportedModel:
       self._probabilities = tensor(signature.outputs[_PROBABILITIES].name)
     except (tf.errors.OpError, OSError, RuntimeError, KeyError, ValueError) as error:
       self.close()
-      raise diagnostics.UserError(
-          f"the SavedModel '{folder}' cannot be used: it is damaged, or not one that"
-          ' slim-zoo export wrote') from error
+      raise _unusable(folder) from error
     self.num_classes = self._probabilities.shape.as_list()[-1]
 
   def prepare(self, data: bytes) -> bytes:

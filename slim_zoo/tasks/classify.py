@@ -8,6 +8,7 @@ from typing import TextIO
 
 from slim_zoo import progress
 from slim_zoo.catalog import networks, views
+from slim_zoo.checkpoints import segmentation_network
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.deployment import precision_hint, unused_gpus
 from slim_zoo.images import image_files
@@ -20,9 +21,16 @@ from slim_zoo.prediction import (
     explanation,
     exported_model,
     feature_file,
+    mask_folder,
+    mask_model,
 )
 from slim_zoo.prediction.sources import NamedFiles
-from slim_zoo.tasks import inference_precision, memory, trained_networks
+from slim_zoo.tasks import (
+    inference_precision,
+    memory,
+    segmentation_networks,
+    trained_networks,
+)
 
 # The sizes of so many images are looked at before all are read.
 _SIZED = 8
@@ -49,7 +57,8 @@ class ClassifiedImage:
 
   Attributes:
     path: of the file.
-    classes: the `top_k` likeliest, in order; () for a file that was skipped.
+    classes: the `top_k` likeliest, in order; () for a file that was skipped. Of a
+      segmentation network, the probability is the share of the pixels.
     refused: why the file was skipped; None if it was classified.
     read_as: how the image was changed before, such as 'turned upright'; None if it
       was read as it is.
@@ -81,6 +90,8 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
   skipped = answers.Tally(program)
   with memory.explained(config), contextlib.ExitStack() as stack:
     model, names = _exported_model(config) if config.exported.export else (
+        _segmentation_model(config) if segmentation_network.is_segmentation(
+            config.network.checkpoint_path) else
         _checkpoint_model(config, files.files))
     stack.enter_context(model)
     extras = _extras(stack, config.answers, files.files, names, model)
@@ -105,8 +116,12 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
 def _exported_model(config):
   """Returns (model, names of the classes) of an export."""
   options = config.network
-  model = exported_model.ExportedModel(
+  model = exported_model.load(
       exported_model.find(config.exported.export), config.devices.settings)
+  if isinstance(model, mask_model.MaskModel):
+    config.check_segmentation()
+  else:
+    config.check_classification()
   names, notes = class_names.of_classes(
       model.num_classes, options.labels_file, options.labels_offset or 0,
       [model.labels_folder], needs_labels=bool(options.labels_offset))
@@ -114,8 +129,17 @@ def _exported_model(config):
   return model, names
 
 
+def _segmentation_model(config):
+  """Returns (model, names of the classes) of a segmentation network."""
+  config.check_segmentation()
+  network = segmentation_networks.find(config.network)
+  _print_notes([f'checkpoint {network.checkpoint}'])
+  return mask_model.of_network(network, config.devices.settings), network.class_names
+
+
 def _checkpoint_model(config, paths):
   """Returns (model, names of the classes) of a checkpoint."""
+  config.check_classification()
   _print_notes([*unused_gpus.notes(), *config.views.notes])
   network, options = trained_networks.find(config.network), config.answers
   _print_notes([f'checkpoint {network.checkpoint}'])
@@ -149,6 +173,8 @@ def _extras(stack, options, paths, names, model):
   extras = []
   if options.contact_sheet:
     extras.append(contact_sheet.ContactSheet(options.contact_sheet, paths, names))
+  if options.masks:
+    extras.append(mask_folder.MaskFolder(options.masks, paths))
   if options.explain:
     extras.append(explanation.ExplanationFolder(
         options.explain, paths, names, model.heat_end_point))

@@ -7,6 +7,8 @@ import os
 import sys
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints import segmentation_network
+from slim_zoo.checkpoints.segmentation_network import SegmentationNetwork
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.export import ExportConfig, ExportGraphConfig
 from slim_zoo.exporting import (
@@ -16,6 +18,7 @@ from slim_zoo.exporting import (
   to_keras,
   to_onnx,
   to_openvino,
+  to_segmentation_model,
   to_torch,
 )
 from slim_zoo.images import image_files
@@ -23,7 +26,7 @@ from slim_zoo.inference import inference_graph, network_graph
 from slim_zoo.input import image_samples
 from slim_zoo.nets import nets_factory
 from slim_zoo.prediction import answers, sources
-from slim_zoo.tasks import memory, trained_networks
+from slim_zoo.tasks import memory, segmentation_networks, trained_networks
 from slim_zoo.tf_compat import tf
 
 
@@ -59,7 +62,7 @@ class ExportResult:
     files: one for each format.
   """
 
-  network: TrainedNetwork
+  network: TrainedNetwork | SegmentationNetwork
   files: tuple[ExportedFile, ...]
 
 
@@ -74,7 +77,26 @@ def export(config: ExportConfig) -> ExportResult:
       written, or is off: the others are there.
   """
   with memory.explained(config):
+    if segmentation_network.is_segmentation(config.network.checkpoint_path):
+      return _export_masks(config)
     return _export(config)
+
+
+def _export_masks(config):
+  """Writes and checks a segmentation network."""
+  config.check_segmentation()
+  network = segmentation_networks.find(config.network)
+  compared, _ = _samples(config, 0)
+  print(f'exporting FCN on {network.model_name} of {network.checkpoint}:'
+        f' {network.num_classes} classes, images of any size', flush=True)
+  path, parity_of_masks = to_segmentation_model.export(
+      config.files.export_dir, network, [sample.data for sample in compared])
+  file = ExportedFile('saved_model', path, (
+      (parity_of_masks,) if parity_of_masks else ()))
+  _print_file(file)
+  if not file.passed:
+    raise diagnostics.UserError('the saved_model export is off: it is removed')
+  return ExportResult(network, (file,))
 
 
 def _export(config):
@@ -87,7 +109,8 @@ def _export(config):
   python = config.files.python
   not_run = to_torch.why_not_run(python) if 'torch' in config.files.format else ''
   network = _network(config)
-  compared, calibrating = _samples(config, network)
+  compared, calibrating = _samples(
+      config, config.num_calibrating(network.quantized is not None))
   reference = parity.reference(
       network, [sample.data for sample in compared],
       _classes(config, compared, network)) if compared else None
@@ -124,10 +147,9 @@ def _network(config):
       network, image_size=network.image_size or network_fn.default_image_size)
 
 
-def _samples(config, network):
+def _samples(config, num_calibrating):
   """Returns the images to compare on, and others to calibrate with."""
   options = config.samples
-  num_calibrating = config.num_calibrating(network.quantized is not None)
   if not config.num_compared + num_calibrating:
     return [], []
   if options.dataset_name:

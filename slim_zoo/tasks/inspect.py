@@ -8,7 +8,13 @@ import sys
 from typing import Any
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import described, dumping, inspection, trained_network
+from slim_zoo.checkpoints import (
+  described,
+  dumping,
+  inspection,
+  segmentation_network,
+  trained_network,
+)
 from slim_zoo.checkpoints.inspection import Inspection
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.nets import variables
@@ -156,6 +162,7 @@ def _description(inspected):
   """Returns the facts as lines for people, and what differs from the nearest."""
   lines = [inspected.path, *(
       f'  {heading:<10} {text}' for heading, text in described.rows(inspected))]
-  if not inspected.match and inspected.nearest:
+  if not inspected.match and inspected.nearest and not (
+      segmentation_network.scored_strides(inspected.contents.weights)):
     lines += ['', *described.difference_lines(inspected.nearest[0])]
   return lines
