@@ -1,13 +1,14 @@
 # make demo   train a network on real images, evaluate it, draw the report
 # make test   lint, then run the whole suite
-# Both first set up .venv; PYTHON=python3.12 chooses the interpreter.
+# make examples   train and evaluate the systems in examples/ (about 15 minutes each)
+# All first set up .venv; PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
 # A relative path: the one to the checkout may have spaces in it.
 RUN := .venv/bin/python
 DIGITS := --dataset_name=digits --dataset_dir=demo/data --model_name=lenet
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint clean examples
 
 demo: .venv/ready
 	$(RUN) download_and_convert_data.py --dataset_name=digits --dataset_dir=demo/data
@@ -21,6 +22,10 @@ demo: .venv/ready
 	  --checkpoint_path=demo/train --eval_dir=demo/eval
 	.venv/bin/slim-zoo curves demo/train demo/eval --output=demo/learning_curves.png
 	@echo "The report: demo/eval/report/report.png"
+
+examples: .venv/ready
+	$(RUN) -m examples.read_text train
+	$(RUN) -m examples.read_text evaluate --output=demo/read_text/read.png
 
 test: lint
 	$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist worksteal
