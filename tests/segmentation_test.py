@@ -146,6 +146,17 @@ def test_what_does_not_fit_is_refused_before_tensorflow(
   assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize(('name', 'smallest'), [
+    ('vgg_a', 32), ('mobilenet_v1_025', 32), ('inception_v3', 75)])
+def test_crops_may_be_smaller_than_images_of_a_whole_network(
+    shapes_dir, name, smallest):
+  options = {**TRAIN, 'model_name': name, 'segmentation_strides': '16,32',
+             'dataset_dir': str(shapes_dir)}
+  TrainConfig.from_options({**options, 'train_image_size': smallest}).check()
+  with pytest.raises(diagnostics.UserError, match=f'takes {smallest} to'):
+    TrainConfig.from_options({**options, 'train_image_size': smallest - 1}).check()
+
+
 def test_options_of_segmentation_need_the_task_and_task_is_a_number_too(digits_dir):
   config = TrainConfig.from_options({
       'dataset_name': 'digits', 'dataset_dir': str(digits_dir), 'model_name': 'lenet',

@@ -150,5 +150,6 @@ def smallest_size(name: str, strides: Sequence[int]) -> int:
     strides: of its feature maps.
   """
   row = find_row(name)
-  whole = networks.get_network(name).sizes.smallest if row and row.lost else 1
+  # The pools of VGG lose one pixel, and take maps of any size.
+  whole = networks.get_network(name).sizes.smallest if row and row.lost > 1 else 1
   return max(whole, *strides)
