@@ -8,7 +8,7 @@ Importing `slim_zoo` itself does not import TensorFlow.
 """
 
 from slim_zoo import slim_names
-from slim_zoo.api import classify, evaluate, export, inspect, train, weights
+from slim_zoo.api import classify, evaluate, export, inspect, probe, train, weights
 from slim_zoo.diagnostics import UserError
 
 __version__ = '0.2.0'
@@ -16,4 +16,4 @@ __version__ = '0.2.0'
 slim_names.install()
 
 __all__ = ['UserError', '__version__', 'classify', 'evaluate', 'export', 'inspect',
-           'train', 'weights']
+           'probe', 'train', 'weights']

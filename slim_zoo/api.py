@@ -28,6 +28,7 @@ from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.options import Config, options_of
+from slim_zoo.config.probing import ProbeConfig
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.config.weights import WeightsConfig
 from slim_zoo.diagnostics import UserError
@@ -181,6 +182,33 @@ def inspect(**options):
   start_up.load_without_notes()
   from slim_zoo.tasks import inspect as task
   return task.inspect(config)
+
+
+@_arguments_of(ProbeConfig)
+def probe(**options):
+  """Compares the features of networks; arguments of `slim-zoo probe --help`.
+
+  Args:
+    **options: `checkpoint_path=['published:resnet_v1_50', 'runs/pets']`,
+      `dataset_name='pets'` and so on.
+
+  Returns:
+    A list of `slim_zoo.tasks.probe.ProbeResult`, the most accurate first: accuracies
+    with intervals, and the difference to the first.
+
+  Raises:
+    UserError: an option, the data or a checkpoint does not fit, or scikit-learn is not
+      installed.
+  """
+  config = ProbeConfig.from_options(options)
+  if 'format' in options:
+    raise UserError('format is for the command: leave it out, the values() of the'
+                    ' results are the JSON objects')
+  config.check()
+  config.make_folders()
+  start_up.load_without_notes(config.devices.settings)
+  from slim_zoo.tasks import probe as task
+  return task.probe(config)
 
 
 @_arguments_of(WeightsConfig)

@@ -22,6 +22,7 @@ from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig, ExportGraphConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.listing import CurvesConfig, NetworksConfig
+from slim_zoo.config.probing import ProbeConfig
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.config.weights import WeightsConfig
 from tests.conftest import ROOT
@@ -32,7 +33,8 @@ CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig, 'classify': ClassifyCon
            'inspect': InspectConfig, 'benchmark': BenchmarkConfig,
            'networks': NetworksConfig, 'curves': CurvesConfig,
            'convert_images': ConvertImagesConfig, 'download': DownloadConfig,
-           'convert_weights': ConvertWeightsConfig, 'weights': WeightsConfig}
+           'convert_weights': ConvertWeightsConfig, 'weights': WeightsConfig,
+           'probe': ProbeConfig}
 # Defaults of the established training script.
 ESTABLISHED = {
     'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,
@@ -203,7 +205,8 @@ def table_of_arguments():
   rows = ['| function | part of its config | arguments |', '|---|---|---|']
   for function, command in (('train', 'train'), ('evaluate', 'eval'),
                             ('classify', 'classify'), ('export', 'export'),
-                            ('inspect', 'inspect'), ('weights', 'weights')):
+                            ('inspect', 'inspect'), ('probe', 'probe'),
+                            ('weights', 'weights')):
     for field, group in CONFIGS[command].groups().items():
       names = ', '.join(f'`{name}`' for name in options.options_of(group))
       rows.append(f'| `{function}` | {field.replace("_", " ")} | {names} |')

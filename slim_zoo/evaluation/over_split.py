@@ -1,7 +1,7 @@
 """Predictions for every image of a split, once, in a session."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from slim_zoo import diagnostics
 from slim_zoo.evaluation import metrics as metrics_lib
@@ -88,7 +88,7 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
       images.shard.index: shard[0], images.shard.count: shard[1]})
   with (Progress('evaluating', num_images, 'images') if shows_progress
         else contextlib.nullcontext()) as progress:
-    for labels, numbers, record_keys, probabilities_of in _batches(
+    for labels, numbers, record_keys, probabilities_of in batches(
         session, images, batch, probabilities, max_num_batches):
       predictions.add(numbers, labels, probabilities_of)
       keys.update(zip(numbers.tolist(), record_keys.tolist(), strict=True))
@@ -105,9 +105,22 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
   return predictions, keys
 
 
-def _batches(session, images, batch, probabilities, max_num_batches):
+def batches(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
+            output: tf.Tensor, max_num_batches: int | None = None) -> Iterator[tuple]:
+  """Yields (labels, numbers, keys, output) of each batch of a started input.
+
+  Args:
+    session: in which the input is started.
+    images: the input.
+    batch: its batch.
+    output: a tensor of the batch.
+    max_num_batches: stop after so many batches; None: after the last.
+
+  Raises:
+    UserError: the records cannot be read.
+  """
   fetch = session.make_callable([
-      batch.labels, batch.numbers, batch.keys, probabilities])
+      batch.labels, batch.numbers, batch.keys, output])
   num_batches = 0
   while max_num_batches is None or num_batches < max_num_batches:
     try:

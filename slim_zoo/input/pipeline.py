@@ -107,8 +107,12 @@ class Input:
     return None
 
 
-def _files(dataset: slim.dataset.Dataset) -> list[str]:
-  """Returns the record files of a data set, sorted."""
+def record_files(dataset: slim.dataset.Dataset) -> list[str]:
+  """Returns the record files of a data set, sorted.
+
+  Raises:
+    UserError: there is none, or they are not TFRecord files.
+  """
   sources = dataset.data_sources
   patterns = [sources] if isinstance(sources, str) else list(sources)
   if dataset.reader is not None and dataset.reader is not tf.TFRecordReader:
@@ -254,7 +258,7 @@ def _decode(source, to_image, num_threads, log, runs_here, first_record=0):
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
            cache_dir=None, reduced_decoding=False, shard=None, service=None):
-  files = _files(dataset)
+  files = record_files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
   first_records.check(files, expected, labels_offset)
