@@ -29,6 +29,7 @@ COMMANDS = {
         'convert_images', 'convert a folder of images into TFRecords'),
     'download': ('download', 'download a published data set and convert it'),
     'benchmark': ('benchmark', 'time the forward pass and the training step'),
+    'average': ('average', 'average the weights of the last checkpoints of a run'),
     'probe': ('probe', 'compare the features of networks on your images'),
     'curves': ('curves', 'draw the learning curves of runs'),
 }

@@ -10,6 +10,7 @@ from slim_zoo import diagnostics
 from slim_zoo.__main__ import COMMANDS
 from slim_zoo.commands import option_flags
 from slim_zoo.config import options
+from slim_zoo.config.averaging import AverageConfig
 from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.config.clusters import adopt_cluster
@@ -34,7 +35,7 @@ CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig, 'classify': ClassifyCon
            'networks': NetworksConfig, 'curves': CurvesConfig,
            'convert_images': ConvertImagesConfig, 'download': DownloadConfig,
            'convert_weights': ConvertWeightsConfig, 'weights': WeightsConfig,
-           'probe': ProbeConfig}
+           'probe': ProbeConfig, 'average': AverageConfig}
 # Defaults of the established training script.
 ESTABLISHED = {
     'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,

@@ -26,8 +26,8 @@ UNDER_WAY = 'still under way, or killed'
 BEST_FOLDER = 'best'
 _PUT_ASIDE = re.compile(rf'{BEST_FOLDER}-before-\d+')
 
-# Names that training, validation and recalibration write.
-_OF_A_RUN = re.compile(r'model\.ckpt(?:-again)?-(\d+)(?:-recalibrated)?')
+# Names that training, validation, averages and recalibration write.
+_OF_A_RUN = re.compile(r'model\.ckpt(?:-again)?-(\d+)(?:-averaged)?(?:-recalibrated)?')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import restore
+from slim_zoo.checkpoints import restore, writing
 from slim_zoo.deployment import session_configs, session_settings
 from slim_zoo.evaluation import predictions
 from slim_zoo.input import pipeline
@@ -142,14 +142,7 @@ def _write(checkpoint, target, replaced):
   values = [reader.get_tensor(name) for name in names]
   values = [replaced[name].astype(value.dtype) if name in replaced else value
             for name, value in zip(names, values, strict=True)]
-  with tf.Graph().as_default(), tf.Session() as session:
-    # Fed: a graph may not hold as much as the weights of a large network.
-    holders = [tf.placeholder(tf.as_dtype(value.dtype), value.shape)
-               for value in values]
-    save = tf.raw_ops.SaveV2(
-        prefix=target, tensor_names=names, shape_and_slices=[''] * len(names),
-        tensors=holders)
-    session.run(save, dict(zip(holders, values, strict=True)))
+  writing.write(target, dict(zip(names, values, strict=True)))
 
 
 def keep_the_better(checkpoint: str, target: str,

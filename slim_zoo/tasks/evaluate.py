@@ -301,6 +301,22 @@ def _classify_with(network, is_multi_label):
       functools.partial(classify, checkpoint), images)
 
 
+def recalibrated(config: EvaluateConfig, checkpoint: str) -> str:
+  """Writes a checkpoint with new batch norm statistics; returns the better one.
+
+  Args:
+    config: its options of the recalibration, the data and the devices are used.
+    checkpoint: a prefix.
+
+  Raises:
+    UserError: the checkpoint or the records cannot be read.
+  """
+  with memory.explained(config):
+    network = _network(
+        config, checkpoint, _dataset(config, config.data.dataset_split_name))
+    return _recalibrated(config, checkpoint, network)
+
+
 def _recalibrated(config, checkpoint, network):
   """Writes a checkpoint with new batch norm statistics; returns the better one.
 
