@@ -38,11 +38,21 @@ def piecewise(step):
   return 0.02 if step < 40 else 0.5 if step < 70 else 0.003
 
 
+def cosine_restarts(step):
+  """Cosines of 30, 60, 120 steps and so on, each from half the rate."""
+  length, start = 30, 0.1
+  while step >= length:
+    step, length, start = step - length, 2 * length, start / 2
+  return 0.001 + (start - 0.001) * math.cos(math.pi / 2 * step / length) ** 2
+
+
 KINDS = [
     (Schedule('fixed', 0.1), lambda step: 0.1),
     (Schedule('exponential', 0.1, 30, 0.9), exponential),
     (Schedule('polynomial', 0.1, 90, end=0.001), polynomial),
     (Schedule('cosine', 0.1, 90, end=0.001), cosine),
+    (Schedule('cosine_restarts', 0.1, 30, end=0.001, period_growth=2,
+              restart_factor=0.5), cosine_restarts),
     (Schedule('piecewise', 0.02, changes=((40, 0.5), (70, 0.003))), piecewise),
 ]
 
@@ -61,6 +71,20 @@ def test_rates_equal_the_formula_in_every_phase_and_beyond(schedule, formula, wa
 
 def test_every_kind_is_tested():
   assert tuple(schedule.kind for schedule, _ in KINDS) == learning_rates.KINDS
+
+
+@pytest.mark.parametrize(('growth', 'restarts'), [
+    (1.0, [0, 7, 14, 7000]), (1.5, [0, 7, 17.5, 33.25]), (3.0, [0, 7, 28, 91])])
+def test_restarts_come_at_their_steps(growth, restarts):
+  schedule = Schedule('cosine_restarts', 0.1, 7, end=0.0, period_growth=growth)
+  at = rates(schedule, [math.ceil(step) for step in restarts])
+  before = rates(schedule, [math.ceil(step) - 1 for step in restarts[1:]])
+  for step, rate in zip(restarts, at, strict=True):
+    assert rate == pytest.approx(0.1, rel=1e-6 if step == int(step) else 0.01)
+  assert max(before) < 0.006
+  words = schedule.describe()
+  assert 'the first after 7 steps' in words
+  assert (f'each {growth:g} times as long' in words) == (growth != 1)
 
 
 def test_exponential_equals_the_established_staircase():

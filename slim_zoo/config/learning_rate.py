@@ -12,15 +12,23 @@ class LearningRate(Group):
 
   learning_rate_decay_type: str = option(
       'exponential', 'How the learning rate falls.',
-      choices=('fixed', 'exponential', 'polynomial', 'cosine', 'piecewise'))
+      choices=('fixed', 'exponential', 'polynomial', 'cosine', 'cosine_restarts',
+               'piecewise'))
   learning_rate: float = option(0.01, 'Initial learning rate.', lower=0)
   end_learning_rate: float = option(
       0.0001, 'Final learning rate of a polynomial or cosine decay.', lower=0)
   learning_rate_decay_factor: float = option(
       0.94, 'What an exponential decay multiplies by.', lower=0)
   num_epochs_per_decay: float = option(
-      2.0, 'Epochs between decays, or to the end of a polynomial or cosine decay. A'
-      ' cosine decay without it ends at --max_number_of_steps.', lower=1e-6)
+      2.0, 'Epochs between decays, or to the end of a polynomial or cosine decay, or to'
+      ' the first restart. A cosine decay without it ends at --max_number_of_steps.',
+      lower=1e-6)
+  restart_period_growth: float = option(
+      1.0, 'cosine_restarts: how long each cosine is, relative to the one before; 2'
+      ' doubles the epochs between restarts.', lower=1)
+  restart_rate_factor: float = option(
+      1.0, 'cosine_restarts: where each cosine begins, relative to the one before.',
+      lower=0)
   learning_rate_at_epochs: str | None = option(
       None, 'Rates of a piecewise decay, such as 30:0.001,60:0.0001: from the beginning'
       ' of each EPOCH on the RATE.', str)
@@ -70,8 +78,11 @@ class LearningRate(Group):
     decay = f'--learning_rate_decay_type={kind}'
     causes = {name: decay for name, kinds in (
         ('learning_rate_decay_factor', ('exponential',)),
-        ('end_learning_rate', ('polynomial', 'cosine')),
-        ('num_epochs_per_decay', ('exponential', 'polynomial', 'cosine')))
+        ('end_learning_rate', ('polynomial', 'cosine', 'cosine_restarts')),
+        ('restart_period_growth', ('cosine_restarts',)),
+        ('restart_rate_factor', ('cosine_restarts',)),
+        ('num_epochs_per_decay', ('exponential', 'polynomial', 'cosine',
+                                  'cosine_restarts')))
               if kind not in kinds}
     if not self.counts_epochs(user_options):
       causes['epochs_are'] = f'{decay} and no warm-up'
@@ -82,7 +93,8 @@ class LearningRate(Group):
   def counts_epochs(self, user_options: frozenset[str]) -> bool:
     """Returns whether the schedule depends on the length of an epoch."""
     kind = self.learning_rate_decay_type
-    return bool(self.warmup_epochs or kind in ('exponential', 'polynomial', 'piecewise')
+    return bool(self.warmup_epochs or kind in (
+        'exponential', 'polynomial', 'cosine_restarts', 'piecewise')
                 or (kind == 'cosine' and 'num_epochs_per_decay' in user_options))
 
   def multipliers(self) -> dict[str, float]:

@@ -158,7 +158,8 @@ def schedule(config: TrainConfig, num_images: int) -> learning_rates.Schedule:
       last if ends_at_last_step else steps(options.num_epochs_per_decay),
       options.learning_rate_decay_factor, options.end_learning_rate,
       steps(options.warmup_epochs) if options.warmup_epochs else 0,
-      tuple((steps(epoch) if epoch else 0, rate) for epoch, rate in options.changes()))
+      tuple((steps(epoch) if epoch else 0, rate) for epoch, rate in options.changes()),
+      options.restart_period_growth, options.restart_rate_factor)
 
 
 def optimizer_fn(config: TrainConfig) -> Callable:
