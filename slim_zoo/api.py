@@ -64,7 +64,8 @@ def train(**options):
     **options: `model_name='lenet'`, `train_dir='runs/lenet'` and so on.
 
   Returns:
-    The `slim_zoo.tasks.train.TrainResult`.
+    The `slim_zoo.tasks.train.TrainResult`; with `find_learning_rate=True` the
+    `slim_zoo.tasks.rate_finder.FoundRate`.
 
   Raises:
     UserError: an option, the data or the checkpoint does not fit, or the run failed.
@@ -83,6 +84,9 @@ def train(**options):
     config.run.make_train_dir()
   config.distribution.set_environment()
   start_up.load_without_notes(config.devices.settings)
+  if config.run.find_learning_rate:
+    from slim_zoo.tasks import rate_finder
+    return rate_finder.find(config)
   from slim_zoo.tasks import train as task
   return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
 

@@ -33,6 +33,8 @@ def main(unused_argv):
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.devices.settings)
+  if config.run.find_learning_rate:
+    return _search(config)
   from slim_zoo.tasks import train
   words = option_flags.repeating_words(TrainConfig, without=['seed'])
   result = train.train(config, lambda seed: shlex.join(
@@ -47,6 +49,18 @@ def _smoke_test(config):
   from slim_zoo.tasks import smoke
   result = smoke.smoke_test(config)
   print(f'smoke test passed: {result.step} steps on generated images; nothing is kept')
+
+
+def _search(config):
+  """Searches for a learning rate."""
+  from slim_zoo.tasks import rate_finder
+  found = rate_finder.find(config)
+  print(f'the loss is smallest at a learning rate of {found.least:.2g}, and falls'
+        f' fastest at {found.suggested:.2g}' if found.suggested else
+        'the loss did not fall at any learning rate: are the images and labels right?')
+  print(f'wrote {found.picture}')
+  if found.suggested:
+    print(f'try --learning_rate={found.suggested:.1g}')
 
 
 def _last_line(result):

@@ -28,6 +28,11 @@ class Run(Group):
   smoke: bool = option(
       False, 'Try the other flags in less than a minute: two steps on generated images,'
       ' written to a temporary folder. Nothing of the run is kept.')
+  find_learning_rate: bool = option(
+      False, 'Search for a learning rate, in place of the run: up to'
+      ' --max_number_of_steps (200 by default) steps, whose rate rises from 1e-6 to 10,'
+      ' until the loss grows. Prints the rate at which the loss falls fastest, and'
+      ' writes --train_dir/learning_rate_finder.png.')
 
   def check(self) -> None:
     """Refuses options that make no sense.

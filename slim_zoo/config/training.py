@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from slim_zoo import diagnostics
 from slim_zoo.config.augmentation import Augmentation
 from slim_zoo.config.data import Data, TrainingNetwork
 from slim_zoo.config.devices import Devices
@@ -21,6 +22,9 @@ from slim_zoo.config.run import Logging, Run
 from slim_zoo.config.segmentation import Segmentation, name_task
 from slim_zoo.config.validation import Validation
 from slim_zoo.deployment.cluster import EVALUATOR
+
+# With fewer steps the rate rises too fast.
+FEWEST_SEARCH_STEPS = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +92,20 @@ class TrainConfig(Config):
     self.quantization.check(self.precision, self.distribution)
     self.validation.check(self.data)
     self.reproducibility.check(self.distribution, self.precision)
+    self._check_search()
+
+  def _check_search(self):
+    """Refuses a search for a learning rate by several processes."""
+    machines, last = self.distribution, self.run.max_number_of_steps
+    if not self.run.find_learning_rate:
+      return
+    if machines.worker_replicas > 1 or machines.num_ps_tasks or machines.master:
+      raise diagnostics.UserError(
+          '--find_learning_rate is for one process: leave out the flags of the others')
+    if last is not None and last < FEWEST_SEARCH_STEPS:
+      raise diagnostics.UserError(
+          f'--find_learning_rate with --max_number_of_steps={last}: expected'
+          f' {FEWEST_SEARCH_STEPS} steps or more')
 
   def notes(self) -> list[str]:
     """Returns a line for every option that does nothing, or less than one expects."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from slim_zoo import tf_compat
 from slim_zoo.config.training import TrainConfig
@@ -23,6 +23,7 @@ from slim_zoo.tasks import (
 )
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import graph, whole_run
+from slim_zoo.training.callbacks.callback import Callback
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +50,15 @@ class TrainResult:
   is_chief: bool = True
 
 
-def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
+def train(config: TrainConfig, repeat: Callable[[int], str],
+          watchers: Sequence[Callback] = ()) -> TrainResult:
   """Trains until the last step, a signal or a failure. Prints the progress.
 
   Args:
     config: the options; `config.check()` has been called. It is not changed.
     repeat: gets a seed, and returns the command or the Python code that repeats the run
       with it.
+    watchers: more callbacks of the loop.
 
   Returns:
     The last step, why the run ended, and the last validation.
@@ -76,7 +79,7 @@ def train(config: TrainConfig, repeat: Callable[[int], str]) -> TrainResult:
         config.run.train_dir, None, 'the job has ended', was_finished=True)
   try:
     with tf.Graph().as_default(), _alone(config), memory.explained(config):
-      result = _train(config, repeat, server)
+      result = _train(config, repeat, server, watchers)
   except Exception as error:
     job.fail(config, server, error)
     raise
@@ -95,7 +98,7 @@ def _alone(config):
   return owners.working_in(config.run.train_dir)
 
 
-def _train(config, repeat, server):
+def _train(config, repeat, server, watchers):
   job_start = job.begin(config, server)
   start = job_start.start
   if job_start.is_finished:
@@ -145,7 +148,7 @@ def _train(config, repeat, server):
         training_graph, training_callbacks.loop_options(
             config, server.target if server else config.distribution.master,
             precision.rewrite),
-        batches, init_fn, [*callbacks, *validators, card], team)
+        batches, init_fn, [*callbacks, *validators, *watchers, card], team)
     card.stopped_by(loop_result.end)
   if batches.faults.summary():
     print(f'records skipped: {batches.faults.summary()}')
