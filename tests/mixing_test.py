@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from slim_zoo import diagnostics
+from slim_zoo.config.training import TrainConfig
 from slim_zoo.input import batch_labels, pipeline
 from slim_zoo.preprocessing import mixing
+from slim_zoo.tasks import training_input
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests
 from tests.mapped_images import draw, evaluate
@@ -149,11 +152,49 @@ def test_mixed_batches_have_targets_and_repeat_by_the_seed(folder):
   assert len(set(shares)) == 2  # Each batch draws its own share.
 
 
+def test_mixing_ends_after_its_batches(folder):
+  _, plain = read(folder, 4)
+  _, mixed = read(folder, 4, mix=mixing.make_mixer(0.5, 0))
+  _, ending = read(folder, 4, mix=mixing.make_mixer(0.5, 0), mixed_batches=2)
+  for wanted, found in zip(mixed[:2], ending[:2], strict=True):
+    np.testing.assert_array_equal(found.images, wanted.images)
+    np.testing.assert_array_equal(found.labels, wanted.labels)
+  for wanted, found in zip(plain[2:], ending[2:], strict=True):
+    np.testing.assert_array_equal(found.images, wanted.images)
+    np.testing.assert_array_equal(found.labels, np.eye(10)[wanted.labels])
+
+
+@pytest.mark.parametrize(('given', 'first_step', 'batches'), [
+    ({}, 0, 70), ({}, 60, 10), ({}, 75, 0), ({'num_clones': 2}, 80, 10),
+    ({'accumulate_steps': 3}, 80, 30), ({'mixing_off_epochs': 0.0}, 0, None),
+    ({'mixing_off_epochs': 50.0}, 0, 0)])
+def test_the_batches_before_mixing_ends(given, first_step, batches):
+  """1000 images in batches of 100; of 100 steps the last three epochs are plain."""
+  config = TrainConfig.from_options({
+      'batch_size': 100, 'mixup_alpha': 0.2, 'max_number_of_steps': 100,
+      'mixing_off_epochs': 3.0, **given})
+  dataset = records_for_tests.dataset('unused', 1000)
+  assert training_input._mixed_batches(config, dataset, None, first_step) == batches
+
+
+@pytest.mark.parametrize(('given', 'words'), [
+    ({}, 'without --mixup_alpha'), ({'mixup_alpha': 0.2}, 'needs the end of the run'),
+    ({'cutmix_alpha': 1.0, 'max_number_of_steps': 9, 'num_ps_tasks': 1},
+     'parameter servers')])
+def test_refused_ends_of_mixing(given, words):
+  config = TrainConfig.from_options({'mixing_off_epochs': 3.0, **given})
+  with pytest.raises(diagnostics.UserError, match=words):
+    config.augmentation.check(
+        32, config.user_options, config.run.max_number_of_steps,
+        bool(config.distribution.num_ps_tasks))
+
+
 def test_targets_of_several_labels_are_mixed_as_they_are():
   images = tf.zeros([4, 2, 2, 1])
   targets = np.float32([[1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 0, 0]])
   step = batch_labels.mixed(mixing.make_mixer(1.0, 0), 3, 1)
-  _, got, *_ = evaluate(step(images, tf.constant(targets), tf.constant(
-      [4, 5, 6, 7], tf.int64), tf.constant(0)))
+  _, got, *_ = evaluate(step(tf.constant(0, tf.int64), (
+      images, tf.constant(targets), tf.constant([4, 5, 6, 7], tf.int64),
+      tf.constant(0))))
   np.testing.assert_allclose(got.sum(), targets.sum(), rtol=1e-5)
   assert got.max() <= 1.00001

@@ -27,13 +27,19 @@ class Augmentation(Group):
       0.0, 'Puts a box of another image of the batch into each image, the share from'
       ' Beta(alpha, alpha); 1 is usual, 0 is off. With --mixup_alpha too each batch'
       ' draws one of the two.', lower=0)
+  mixing_off_epochs: float = option(
+      0.0, 'Epochs at the end of the run without mixup and cutmix, so that the last'
+      ' steps see whole images; needs --max_number_of_steps.', lower=0)
 
-  def check(self, batch_size: int, user_options: frozenset[str]) -> None:
+  def check(self, batch_size: int, user_options: frozenset[str],
+            max_number_of_steps: int | None = None, has_servers: bool = False) -> None:
     """Refuses options that make no sense.
 
     Args:
       batch_size: images of a batch.
       user_options: names of the options that the user set.
+      max_number_of_steps: of the run.
+      has_servers: whether the run has parameter servers.
 
     Raises:
       UserError: the first fault.
@@ -48,6 +54,19 @@ class Augmentation(Group):
         raise diagnostics.UserError(
             f'--{name}={getattr(self, name):g} with --batch_size=1: there is no other'
             ' image to mix with; take 2 images or more')
+    if not self.mixing_off_epochs:
+      return
+    flag = f'--mixing_off_epochs={self.mixing_off_epochs:g}'
+    if not self.mixers():
+      raise diagnostics.UserError(
+          f'{flag} has no effect without --mixup_alpha or --cutmix_alpha')
+    if max_number_of_steps is None:
+      raise diagnostics.UserError(
+          f'{flag} needs the end of the run: give --max_number_of_steps')
+    if has_servers:
+      raise diagnostics.UserError(
+          f'{flag} with parameter servers: a worker does not know which step its batch'
+          ' is for; leave it out')
 
   def notes(self, use_grayscale: bool) -> list[str]:
     """Returns a line for every option that does less than a user expects."""
@@ -63,8 +82,10 @@ class Augmentation(Group):
       steps.append(self.describe_rand_augment())
     if self.random_erasing_probability:
       steps.append(self.describe_erasing())
-    mixers = [title for title, _ in self.mixers()]
-    return [*steps, ' or '.join(mixers)] if mixers else steps
+    mixers = ' or '.join(title for title, _ in self.mixers())
+    if mixers and self.mixing_off_epochs:
+      mixers += f', but not in the last {self.mixing_off_epochs:g} epochs'
+    return [*steps, mixers] if mixers else steps
 
   def describe_rand_augment(self) -> str:
     """Returns RandAugment in words."""

@@ -81,7 +81,9 @@ class TrainConfig(Config):
         [name for name, _ in self.loss.terms], self.values(), self.user_options)
     self.data.check_service(
         self.distribution, self.reproducibility.deterministic)
-    self.augmentation.check(self.data.batch_size, self.user_options)
+    self.augmentation.check(
+        self.data.batch_size, self.user_options, self.run.max_number_of_steps,
+        bool(self.distribution.num_ps_tasks))
     self.initialization.check(self.run.train_dir)
     self.loss.check(self.data.spec(), self.data.labels_offset, self.user_options)
     self.learning_rate.check(self.run.max_number_of_steps, self.user_options)
@@ -155,6 +157,13 @@ class TrainConfig(Config):
   def steps_per_epoch(self, num_images: int) -> int:
     """Returns the steps in which all workers together read so many images."""
     return max(1, num_images // self.images_per_step)
+
+  def steps_with_mixing(self, num_images: int) -> int | None:
+    """Returns the step after which mixup and cutmix are off; None: they never are."""
+    epochs, last = self.augmentation.mixing_off_epochs, self.run.max_number_of_steps
+    if not epochs or last is None:
+      return None
+    return max(0, last - round(epochs * num_images / self.images_per_step))
 
   def validate_every_steps(self, num_images: int) -> int:
     """Returns the steps between validations; `num_images` are an epoch."""

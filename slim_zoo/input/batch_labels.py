@@ -153,7 +153,8 @@ def to_targets(num_classes: int) -> Callable:
   return step
 
 
-def mixed(mix: Callable, num_classes: int, seed: int) -> Callable:
+def mixed(mix: Callable, num_classes: int, seed: int,
+          num_batches: int | None = None) -> Callable:
   """Returns a step that mixes the images and the targets of a batch.
 
   Args:
@@ -161,10 +162,25 @@ def mixed(mix: Callable, num_classes: int, seed: int) -> Callable:
       batch's first record.
     num_classes: how many classes there are.
     seed: of everything random.
+    num_batches: how many batches are mixed, from the first on; None: all.
+
+  Returns:
+    A function of the number of a batch, from 0, and of the batch.
   """
-  def step(images, labels, numbers, keys):
+  def step(index, batch):
+    images, labels, numbers, keys = batch
     targets = tf.one_hot(labels, num_classes) if labels.dtype.is_integer else labels
-    return (*mix(images, targets, tf.stack([tf.constant(seed, tf.int64), numbers[0]])),
-            numbers, keys)
+
+    def mixed_batch():
+      return mix(images, targets, tf.stack([tf.constant(seed, tf.int64), numbers[0]]))
+
+    if num_batches is None:
+      return (*mixed_batch(), numbers, keys)
+    chosen, chosen_targets = tf.cond(
+        index < num_batches, mixed_batch,
+        lambda: (tf.identity(images), tf.identity(targets)))
+    chosen.set_shape(images.shape)
+    chosen_targets.set_shape(targets.shape)
+    return chosen, chosen_targets, numbers, keys
 
   return step

@@ -257,7 +257,8 @@ def _decode(source, to_image, num_threads, log, runs_here, first_record=0):
 @tf.autograph.experimental.do_not_convert
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
-           cache_dir=None, reduced_decoding=False, shard=None, service=None):
+           cache_dir=None, reduced_decoding=False, shard=None, service=None,
+           mixed_batches=None):
   files = record_files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
@@ -295,7 +296,8 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     if multi_label:
       batches = batches.map(batch_labels.to_targets(num_classes))
     if mix is not None:
-      batches = batches.map(batch_labels.mixed(mix, num_classes, seed))
+      batches = batches.enumerate().map(
+          batch_labels.mixed(mix, num_classes, seed, mixed_batches))
     batches = batches.prefetch(prefetch)
     if seed is not None:
       # The first batches are read while the graph is compiled.
@@ -404,7 +406,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    cache_dir: str | None = None,
                    reduced_decoding: bool = False,
                    shard: held_out.Shard | None = None,
-                   service: data_service.Service | None = None) -> Input:
+                   service: data_service.Service | None = None,
+                   mixed_batches: int | None = None) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -434,6 +437,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
       and where the dataset has no `encoded_decoder`.
     service: the tf.data service that reads, decodes and preprocesses the records,
       without a `shard`, a `first_record` and a `cache_dir`; None: this process.
+    mixed_batches: how many batches `mix` is called with, from the first on; the others
+      only get targets. None: all.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
@@ -444,7 +449,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers,
                 num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
                 first_record=first_record, mix=mix, part=part, cache_dir=cache_dir,
-                reduced_decoding=reduced_decoding, shard=shard, service=service)
+                reduced_decoding=reduced_decoding, shard=shard, service=service,
+                mixed_batches=mixed_batches)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,

@@ -114,7 +114,7 @@ def _train(config, repeat, server, watchers):
   precision = training_updates.check_devices(config, devices)
   network_fn, image_size = training_input.network(config, num_classes, precision.casts)
   batches = training_input.batches(
-      config, dataset, image_size, seeds, devices, job_start.key)
+      config, dataset, image_size, seeds, devices, job_start.key, start.step)
   loss = training_updates.loss(config, num_classes, batches)
   schedule = training_updates.schedule(config, dataset.num_samples)
   training_graph = graph.build(

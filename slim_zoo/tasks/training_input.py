@@ -171,7 +171,7 @@ def await_service(config: TrainConfig) -> None:
 
 
 def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Seeds,
-            devices, key: int) -> pipeline.Input:
+            devices, key: int, first_step: int = 0) -> pipeline.Input:
   """Returns the training input.
 
   With a validation share, `dataset.num_samples` becomes the number of images to train
@@ -184,6 +184,7 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
     seeds: of the run.
     devices: the `DeploymentConfig`.
     key: of the run, for the jobs on a tf.data service.
+    first_step: the global step at the start.
 
   Raises:
     UserError: the validation share leaves no image to train on, or none to validate on.
@@ -204,7 +205,8 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
                               config.augmentation.cutmix_alpha),
         part=part, cache_dir=data.cache_dir,
         reduced_decoding=data.reduced_decoding and not config.segmentation.is_on,
-        shard=None if service else shard, service=service)
+        shard=None if service else shard, service=service,
+        mixed_batches=_mixed_batches(config, dataset, part, first_step))
   if part is not None:
     num_trained = images.count_records()
     num_validated = held_out.count(images.files, part.other)
@@ -215,6 +217,18 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
           f' {"smaller" if num_validated else "larger"} share')
     dataset.num_samples = num_trained
   return images
+
+
+def _mixed_batches(config, dataset, part, first_step):
+  """Returns how many batches are mixed before mixing ends; None: all."""
+  num_images = dataset.num_samples
+  if part is not None:
+    num_images = held_out.count(pipeline.record_files(dataset), part)
+  last = config.steps_with_mixing(num_images)
+  if last is None:
+    return None
+  return max(0, last - first_step) * (
+      config.distribution.num_clones * config.optimizer.accumulate_steps)
 
 
 def _shard(machines, num_images):
