@@ -43,6 +43,12 @@ class LearningRate(Group):
       ' InceptionV3/Logits:10,InceptionV3/Conv2d:0, by scope. If several scopes match a'
       ' variable, the longest is used. 0 freezes it.', str)
 
+  layer_decay: float = option(
+      1.0, 'Factor of the learning rate from each layer to the one before it: the head'
+      ' has the whole rate, the last layer this share of it, and so on. 0.65 to 0.9 are'
+      ' usual in fine-tuning. Factors of --learning_rate_multipliers replace those of'
+      ' their scopes.', lower=0.01, upper=1)
+
   def check(self, max_number_of_steps: int | None,
             user_options: frozenset[str]) -> None:
     """Refuses options that make no sense.

@@ -169,6 +169,13 @@ def _learning_rate_rows(config, schedule, num_images):
                      ' (--epochs_are=global: once)',
         'global': f'an epoch of these is {steps}, counted by all {clones} clones',
     }[options.epochs_are])
+  layers = variable_groups.layer_factors(
+      options.layer_decay,
+      networks.get_network(config.network.model_name).head_scopes)
+  if layers:
+    first = min(layers, key=layers.get)
+    lines.append(f'{options.layer_decay:g} times that from each of {len(layers)} layers'
+                 f' to the one before it: {layers[first]:.3g} times that in {first}')
   lines += [f'{factor:g} times that in {scope}' if factor else f'{scope} is not trained'
             for scope, factor in options.multipliers().items()]
   return [('learning rate', lines)]

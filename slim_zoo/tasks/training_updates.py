@@ -177,6 +177,8 @@ def update_options(config: TrainConfig) -> updates.UpdateOptions:
       initialization.trainable, options.moving_average_decay,
       config.distribution.aggregated_replicas, initialization.frozen,
       initialization.frozen_batch_norm, config.learning_rate.multipliers(),
+      config.learning_rate.layer_decay,
+      networks.get_network(config.network.model_name).head_scopes,
       options.clip_gradient_norm, options.clip_gradients_by == 'variable',
       options.accumulate_steps, config.precision.scales_loss,
       bool(config.distribution.layer_devices))

@@ -31,6 +31,9 @@ class UpdateOptions:
       here it is checked.
     learning_rate_multipliers: factors of the learning rate by scope, of which the
       longest that matches a variable holds; 0 trains nothing.
+    layer_decay: factor of the learning rate from each layer to the one before it, see
+      `variable_groups.layer_factors`.
+    head_scopes: of the network, for `layer_decay`.
     clip_gradient_norm: the largest norm that gradients may have; 0: any.
     clip_by_variable: whether that is the norm of each variable's gradient, or else of
       all together.
@@ -48,6 +51,8 @@ class UpdateOptions:
   frozen_batch_norm_scopes: tuple[str, ...] = ()
   learning_rate_multipliers: Mapping[str, float] = dataclasses.field(
       default_factory=dict)
+  layer_decay: float = 1.0
+  head_scopes: tuple[str, ...] = ()
   clip_gradient_norm: float = 0.0
   clip_by_variable: bool = False
   accumulate_steps: int = 1
@@ -118,8 +123,8 @@ def make_train_op(clones: list[model_deploy.Clone],
         options.moving_average_decay, global_step)
   with tf.device(config.inputs_device()):
     learning_rate = schedule.at(global_step)
-    factors = {scope: factor for scope, factor
-               in options.learning_rate_multipliers.items() if factor}
+    factors = {scope: factor for scope, factor in rate_factors(options).items()
+               if factor}
     group_rates = {scope: learning_rate * factor for scope, factor in factors.items()}
 
   def make_optimizer():
@@ -186,6 +191,12 @@ def trained_variables(options: UpdateOptions) -> list:
   return variable_groups.variables_to_train(
       options.trainable_scopes, options.frozen_scopes,
       options.learning_rate_multipliers)
+
+
+def rate_factors(options: UpdateOptions) -> dict[str, float]:
+  """Returns the factors of the learning rate by scope, for the default graph."""
+  return {**variable_groups.layer_factors(options.layer_decay, options.head_scopes),
+          **options.learning_rate_multipliers}
 
 
 class _Minimized:

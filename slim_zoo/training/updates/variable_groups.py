@@ -110,6 +110,32 @@ def factor_of(variable, multipliers: Mapping[str, float]) -> float:
   return multipliers[max(matching, key=len)] if matching else 1.0
 
 
+def layer_factors(decay: float, head_scopes: Sequence[str]) -> dict[str, float]:
+  """Returns factors of the learning rate that fall from the head to the input.
+
+  A layer is a scope of the network, such as InceptionV3/Mixed_5b or
+  resnet_v1_50/block1. The head has the factor 1, the layer before it `decay`, the next
+  one its square, and so on, in the order in which the network was built: Clark et al.
+  2020, ELECTRA, arXiv 2003.10555, and others.
+
+  Args:
+    decay: above 0; 1 gives no factors.
+    head_scopes: of the network; an auxiliary head too.
+  """
+  if decay == 1:
+    return {}
+  paths = [variable.op.name.split('/')[:-1] for variable in tf.trainable_variables()]
+  # NASNet has no scope around the whole network.
+  depth = 1 if len({path[0] for path in paths if path}) > 1 else 2
+  layers = list(dict.fromkeys('/'.join(path[:depth]) for path in paths if path))
+  heads = [layer for layer in layers
+           if any(variable_scopes.in_scope(f'{layer}/', scope)
+                  for scope in head_scopes)]
+  body = [layer for layer in layers if layer not in heads]
+  return {**{layer: decay ** (len(body) - place) for place, layer in enumerate(body)},
+          **dict.fromkeys(heads, 1.0)}
+
+
 class RateGroups(tf.train.Optimizer):
   """An optimizer for each factor, as one: each takes its multiple of the rate.
 
