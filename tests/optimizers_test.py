@@ -83,6 +83,28 @@ def test_lars_equals_its_formula_and_spares_biases(name, adapted):
   np.testing.assert_allclose(trained(4, make('lars'))[name], weights, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ('name', 'adapted'), [('a/weights', True), ('b/biases', False)])
+def test_lamb_equals_its_formula_and_spares_biases(name, adapted):
+  weights, mean, square = np.float64(BOWLS[name]), 0.0, 0.0
+  for step in range(1, 5):
+    slope = gradient(weights)
+    mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope ** 2
+    change = mean / (1 - 0.9 ** step) / (
+        np.sqrt(square / (1 - 0.999 ** step)) + 1e-6)
+    if adapted:
+      change = change + 0.02 * weights
+      change = change * np.linalg.norm(weights) / np.linalg.norm(change)
+    weights = weights - 0.1 * change
+  np.testing.assert_allclose(
+      trained(4, make('lamb', opt_epsilon=1e-6))[name], weights, rtol=1e-4)
+
+
+def test_lamb_moves_weights_that_are_all_zero():
+  moved = trained(1, make('lamb'), lambda: bowls(scale=0.0))
+  assert np.abs(moved['a/weights']).min() > 1e-3
+
+
 def test_lars_moves_weights_that_are_all_zero():
   moved = trained(1, make('lars'), lambda: bowls(scale=0.0))
   np.testing.assert_allclose(moved['a/weights'], [[0.05, 0.05]], rtol=1e-5)

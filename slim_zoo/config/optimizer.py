@@ -13,12 +13,15 @@ OPTIONS = {
     'adamw': ('adam_beta1', 'adam_beta2', 'opt_epsilon', 'weight_decay'),
     'ftrl': ('ftrl_learning_rate_power', 'ftrl_initial_accumulator_value', 'ftrl_l1',
              'ftrl_l2'),
+    'lamb': ('adam_beta1', 'adam_beta2', 'opt_epsilon', 'weight_decay'),
     'lars': ('momentum', 'weight_decay', 'lars_trust_coefficient'),
     'momentum': ('momentum',),
     'nesterov': ('momentum',),
     'sgd': (),
     'rmsprop': ('rmsprop_decay', 'rmsprop_momentum', 'opt_epsilon'),
 }
+# The epsilon of newer optimizers, which do not have the established one of 1.0.
+OWN_EPSILONS = {'adamw': 1e-8, 'lamb': 1e-6}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,16 +29,17 @@ class Optimizer(Group):
   """The optimizer with its hyperparameters, and what is done to gradients first."""
 
   optimizer: str = option(
-      'rmsprop', 'How gradients become updates. adamw and lars do the --weight_decay'
-      ' themselves, in place of the loss.', choices=tuple(OPTIONS))
+      'rmsprop', 'How gradients become updates. adamw, lars and lamb do the'
+      ' --weight_decay themselves, in place of the loss.', choices=tuple(OPTIONS))
   adadelta_rho: float = option(0.95, 'Decay rate of adadelta.')
   adagrad_initial_accumulator_value: float = option(
       0.1, 'Start of the adagrad accumulators.')
-  adam_beta1: float = option(0.9, 'Decay of the first moment of adam, adamw.')
-  adam_beta2: float = option(0.999, 'Decay of the second moment of adam, adamw.')
+  adam_beta1: float = option(0.9, 'Decay of the first moment of adam, adamw, lamb.')
+  adam_beta2: float = option(
+      0.999, 'Decay of the second moment of adam, adamw, lamb.')
   opt_epsilon: float = option(
       1.0, 'Epsilon of adadelta, adam and rmsprop; for adam 1e-8 is usual. adamw has'
-      ' 1e-8 unless this is given.')
+      ' 1e-8 and lamb 1e-6 unless this is given.')
   ftrl_learning_rate_power: float = option(-0.5, 'Learning rate power of ftrl.')
   ftrl_initial_accumulator_value: float = option(0.1, 'Start of the ftrl accumulators.')
   ftrl_l1: float = option(0.0, 'L1 regularization of ftrl.')
@@ -78,10 +82,10 @@ class Optimizer(Group):
     return 'weight_decay' in OPTIONS[self.optimizer]
 
   def epsilon(self, user_options: frozenset[str]) -> float:
-    """Returns the epsilon in use: adamw has its own unless the user sets one."""
-    if self.optimizer == 'adamw' and 'opt_epsilon' not in user_options:
-      return 1e-8
-    return self.opt_epsilon
+    """Returns the epsilon in use: some have their own unless the user sets one."""
+    if 'opt_epsilon' in user_options:
+      return self.opt_epsilon
+    return OWN_EPSILONS.get(self.optimizer, self.opt_epsilon)
 
   def without_effect(self) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""
@@ -95,7 +99,8 @@ class Optimizer(Group):
     if self.optimizer == 'adam' and 'opt_epsilon' not in user_options:
       return ['adam with its established epsilon of 1.0 learns slowly:'
               ' --opt_epsilon=1e-8 is usual']
-    if self.optimizer == 'adamw' and 'weight_decay' not in user_options:
-      return [f'adamw hardly decays with the --weight_decay of {weight_decay:g}, which'
-              ' is meant for a penalty in the loss: 0.01 to 0.1 is usual']
+    if self.optimizer in OWN_EPSILONS and 'weight_decay' not in user_options:
+      return [f'{self.optimizer} hardly decays with the --weight_decay of'
+              f' {weight_decay:g}, which is meant for a penalty in the loss: 0.01 to'
+              ' 0.1 is usual']
     return []

@@ -8,6 +8,7 @@ import slim_zoo
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import losses as loss_catalog
 from slim_zoo.catalog import networks
+from slim_zoo.config import optimizer as optimizer_options
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import layer_devices, unused_gpus
 from slim_zoo.images import image_decoding
@@ -185,7 +186,7 @@ def _optimizer_rows(config):
   options, decay = config.optimizer, config.loss.weight_decay
   name, clipped = options.optimizer, options.clip_gradient_norm
   text = name
-  if name == 'adamw':
+  if name in optimizer_options.OWN_EPSILONS:
     text += f', epsilon {options.epsilon(config.user_options):g}'
   if clipped:
     by = 'all together' if options.clip_gradients_by == 'global' else 'each variable'

@@ -1,7 +1,7 @@
-"""Optimizers by name, with the established hyperparameters; AdamW and LARS.
+"""Optimizers by name, with the established hyperparameters; AdamW, LARS and LAMB.
 
 An adaptive optimizer scales the gradient of an L2 penalty like any other gradient, so
-weights with large gradients hardly decay. AdamW and LARS decay the weights themselves,
+weights with large gradients hardly decay. These three decay the weights themselves,
 not through the loss: only variables of two or more dimensions, so neither biases nor
 the gamma and beta of batch norm.
 """
@@ -123,6 +123,70 @@ class Lars(tf.train.Optimizer):
     return tf.where(both, ratio, tf.ones_like(ratio))
 
 
+class Lamb(tf.train.AdamOptimizer):
+  """Adam whose rate is adapted to each layer: LAMB, for large batches.
+
+  You et al. 2019, Large batch optimization for deep learning, arXiv 1904.00962,
+  algorithm 2. The step of a layer is learning_rate * |w| / |u| * u, with u the step of
+  Adam plus weight_decay * w. What does not decay (see `decays`) takes the step of Adam,
+  and the ratio is 1 where w or u is all 0.
+
+  Args:
+    learning_rate: float scalar tensor.
+    beta1: decay of the first moment.
+    beta2: decay of the second moment.
+    epsilon: added to the root of the second moment.
+    weight_decay: pulls the weights to 0, within the adapted rate.
+  """
+
+  def __init__(self, learning_rate, beta1: float, beta2: float, epsilon: float,
+               weight_decay: float):
+    super().__init__(learning_rate, beta1, beta2, epsilon, name='LAMB')
+    self._rate, self._betas = learning_rate, (beta1, beta2)
+    self._small, self._weight_decay = epsilon, weight_decay
+
+  def _apply_dense(self, grad, var):
+    return self._step(grad, var)
+
+  def _resource_apply_dense(self, grad, var):
+    return self._step(grad, var)
+
+  def _apply_sparse(self, grad, var):
+    return self._step(tf.convert_to_tensor(grad), var)
+
+  def _resource_apply_sparse(self, grad, var, indices):
+    return self._step(
+        tf.scatter_nd(indices[:, tf.newaxis], grad, tf.shape(
+            var, out_type=indices.dtype)), var)
+
+  def _step(self, gradient, variable):
+    # A gradient may be of several reads of the weights: read after all of them.
+    with tf.control_dependencies([gradient]):
+      weights = variable.read_value()
+    moments, corrected = [], []
+    for name, beta, power, value in zip(
+        ('m', 'v'), self._betas, self._get_beta_accumulators(),
+        (gradient, tf.square(gradient)), strict=True):
+      slot = self.get_slot(variable, name)
+      moment = beta * slot.read_value() + (1 - beta) * value
+      moments.append(slot.assign(moment, read_value=False))
+      corrected.append(moment / (1 - tf.cast(power, moment.dtype)))
+    step = corrected[0] / (tf.sqrt(corrected[1]) + self._small)
+    if decays(variable):
+      step += self._weight_decay * weights
+      step *= _size_ratio(weights, step)
+    return tf.group(*moments, variable.assign_sub(
+        tf.cast(self._rate, step.dtype) * step, read_value=False))
+
+
+def _size_ratio(weights, step):
+  """Returns |weights| / |step|; 1 where one of them is 0."""
+  size, length = tf.norm(weights), tf.norm(step)
+  both = (size > 0) & (length > 0)
+  ratio = tf.math.divide_no_nan(size, length)
+  return tf.where(both, ratio, tf.ones_like(ratio))
+
+
 # For each name: the optimizer, and its argument for each established option.
 _OPTIMIZERS = {
     'adadelta': (tf.train.AdadeltaOptimizer, {
@@ -137,6 +201,9 @@ _OPTIMIZERS = {
         'l1_regularization_strength': 'ftrl_l1',
         'l2_regularization_strength': 'ftrl_l2'}),
     'adamw': (AdamW, {
+        'beta1': 'adam_beta1', 'beta2': 'adam_beta2', 'epsilon': 'opt_epsilon',
+        'weight_decay': 'weight_decay'}),
+    'lamb': (Lamb, {
         'beta1': 'adam_beta1', 'beta2': 'adam_beta2', 'epsilon': 'opt_epsilon',
         'weight_decay': 'weight_decay'}),
     'lars': (Lars, {
