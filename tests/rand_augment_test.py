@@ -9,6 +9,7 @@ from slim_zoo.preprocessing.rand_augment import (
   OPERATIONS,
   apply_operation,
   rand_augment,
+  trivial_augment,
 )
 from slim_zoo.tf_compat import tf
 from tests.mapped_images import draw, evaluate, sample_photo
@@ -141,3 +142,17 @@ def test_layers_follow_one_another(photo):
   drawn = draw(lambda seed: rand_augment(small, 2, 9, seed), 400)
   # 16 of 196 pairs.
   assert 12 <= sum(image.tobytes() in both for image in drawn) <= 60
+
+
+def test_trivial_augment_draws_the_operation_and_its_magnitude():
+  """Brightness of a gray image shows the operation and its magnitude."""
+  image = tf.fill([4, 4, 1], tf.constant(100, tf.uint8))
+  drawn = draw(lambda seed: trivial_augment(image, seed), 600)
+  values = np.unique(drawn[:, 0, 0, 0])
+  assert drawn.shape == (600, 4, 4, 1)
+  assert len(values) > 12
+  # Magnitude 30 takes brightness to 370 and to a tenth.
+  assert values.min() <= 10
+  assert values.max() == 255
+  again = draw(lambda seed: trivial_augment(image, seed), 600)
+  np.testing.assert_array_equal(drawn, again)

@@ -17,6 +17,9 @@ class Augmentation(Group):
   rand_augment_magnitude: float = option(
       9.0, 'RandAugment: how strong each operation is. 10 is as strong as AutoAugment'
       ' can be; large networks take more.', lower=0, upper=30)
+  trivial_augment: bool = option(
+      False, 'TrivialAugment: one operation with a random magnitude for each image; an'
+      ' alternative to RandAugment without settings.')
   random_erasing_probability: float = option(
       0.0, 'Share of the images of which a box becomes noise; 0.25 to 0.5 are usual.',
       lower=0, upper=1)
@@ -49,6 +52,10 @@ class Augmentation(Group):
           f'--rand_augment_magnitude={self.rand_augment_magnitude:g} has no effect'
           ' without --rand_augment_layers: give it too, such as'
           ' --rand_augment_layers=2')
+    if self.trivial_augment and self.rand_augment_layers:
+      raise diagnostics.UserError(
+          f'--trivial_augment with --rand_augment_layers={self.rand_augment_layers}:'
+          ' both change the same image; leave out one of them')
     for name in ('mixup_alpha', 'cutmix_alpha'):
       if getattr(self, name) and batch_size == 1:
         raise diagnostics.UserError(
@@ -70,8 +77,8 @@ class Augmentation(Group):
 
   def notes(self, use_grayscale: bool) -> list[str]:
     """Returns a line for every option that does less than a user expects."""
-    if self.rand_augment_layers and use_grayscale:
-      return ['the colour operation of RandAugment leaves gray images as they are'
+    if (self.rand_augment_layers or self.trivial_augment) and use_grayscale:
+      return ['the colour operation of the augmentation leaves gray images as they are'
               ' (--use_grayscale)']
     return []
 
@@ -80,6 +87,8 @@ class Augmentation(Group):
     steps = []
     if self.rand_augment_layers:
       steps.append(self.describe_rand_augment())
+    if self.trivial_augment:
+      steps.append('TrivialAugment')
     if self.random_erasing_probability:
       steps.append(self.describe_erasing())
     mixers = ' or '.join(title for title, _ in self.mixers())

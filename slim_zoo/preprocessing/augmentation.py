@@ -1,13 +1,13 @@
 """Augmentation of single images on top of a family's recipe.
 
-RandAugment is applied to the cropped and flipped image, before the recipe scales its
-values; random erasing is applied to the result of the recipe.
+RandAugment or TrivialAugment is applied to the cropped and flipped image, before the
+recipe scales its values; random erasing is applied to the result of the recipe.
 """
 
 from collections.abc import Callable
 
 from slim_zoo.preprocessing import randomness
-from slim_zoo.preprocessing.rand_augment import rand_augment
+from slim_zoo.preprocessing.rand_augment import rand_augment, trivial_augment
 from slim_zoo.preprocessing.random_erasing import random_erasing
 from slim_zoo.tf_compat import tf
 
@@ -16,7 +16,7 @@ _RAND_AUGMENT, _RANDOM_ERASING = 1, 2
 
 
 def augmented(preprocessing_fn: Callable, layers: int = 0, magnitude: float = 0,
-              erasing_probability: float = 0.0) -> Callable:
+              erasing_probability: float = 0.0, trivial: bool = False) -> Callable:
   """Returns a preprocessing for training with more augmentation.
 
   The recipe's crop, flip and colours for a seed stay the same.
@@ -26,12 +26,13 @@ def augmented(preprocessing_fn: Callable, layers: int = 0, magnitude: float = 0,
     layers: number of RandAugment operations; 0 for none.
     magnitude: magnitude of RandAugment, 0 to 30.
     erasing_probability: probability of random erasing; 0 for none.
+    trivial: whether TrivialAugment is applied, in place of RandAugment.
 
   Returns:
     A function like `preprocessing_fn`, with its attributes and 'seed' in its `options`;
     or `preprocessing_fn` itself if there is nothing to add.
   """
-  if not layers and not erasing_probability:
+  if not layers and not erasing_probability and not trivial:
     return preprocessing_fn
 
   @tf.autograph.experimental.do_not_convert
@@ -43,11 +44,12 @@ def augmented(preprocessing_fn: Callable, layers: int = 0, magnitude: float = 0,
 
     def augment(image):
       pixels = tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
-      return tf.cast(rand_augment(
-          pixels, layers, magnitude, randomness.derive_seed(seed, _RAND_AUGMENT)),
-          tf.float32)
+      own_seed = randomness.derive_seed(seed, _RAND_AUGMENT)
+      changed = (trivial_augment(pixels, own_seed) if trivial else
+                 rand_augment(pixels, layers, magnitude, own_seed))
+      return tf.cast(changed, tf.float32)
 
-    if layers:
+    if layers or trivial:
       kwargs['augment'] = augment
     image = preprocessing_fn(image, output_height, output_width, **kwargs)
     if erasing_probability:

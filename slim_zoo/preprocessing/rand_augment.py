@@ -5,6 +5,9 @@ search space, arXiv 1909.13719. The operations and their amounts at magnitude 10
 those of AutoAugment (Cubuk et al. 2018, arXiv 1805.09501, table 6). Amounts are
 proportional to the magnitude up to 30, as in the paper's experiments; each operation is
 limited so that an image stays visible.
+
+TrivialAugment, Mueller and Hutter 2021, arXiv 2103.10158, draws one operation and its
+magnitude for each image.
 """
 
 import dataclasses
@@ -196,13 +199,13 @@ OPERATIONS = {
 }
 
 
-def apply_operation(image, name: str, magnitude: float, sign=1.0):
+def apply_operation(image, name: str, magnitude, sign=1.0):
   """Applies one operation to an image.
 
   Args:
     image: uint8 [height, width, 1 or 3].
     name: one of `OPERATIONS`; 'color' does not change a gray image.
-    magnitude: 0 to 30.
+    magnitude: 0 to 30, a number or a float32 scalar tensor.
     sign: 1 or -1, a number or a float32 scalar: the direction of operations with
       `either_way`.
 
@@ -215,18 +218,40 @@ def apply_operation(image, name: str, magnitude: float, sign=1.0):
   """
   if name not in OPERATIONS:
     raise diagnostics.unknown_name('operation', name, OPERATIONS)
-  if not 0 <= magnitude <= MAX_MAGNITUDE:
+  if not tf.is_tensor(magnitude) and not 0 <= magnitude <= MAX_MAGNITUDE:
     raise diagnostics.UserError(
         f'the magnitude of RandAugment is {magnitude}: expected 0 to {MAX_MAGNITUDE}')
   channels.count_channels(image)
   operation = OPERATIONS[name]
-  amount = tf.constant(operation.full * magnitude / _FULL_MAGNITUDE, tf.float32)
+  amount = tf.cast(operation.full * magnitude / _FULL_MAGNITUDE, tf.float32)
   changed = operation.apply(image, amount * sign if operation.either_way else amount)
   changed.set_shape(image.shape)
   return changed
 
 
-def rand_augment(image, layers: int, magnitude: float, seed=None):
+def trivial_augment(image, seed=None):
+  """Applies one random operation with a random magnitude to an image.
+
+  The magnitude is a whole number from 0 to 30; each is equally likely.
+
+  Args:
+    image: uint8 [height, width, 1 or 3].
+    seed: an integer tensor of shape [2] that decides everything random; None
+      draws one.
+
+  Returns:
+    uint8 of the same shape.
+
+  Raises:
+    UserError: the image has neither 1 nor 3 channels.
+  """
+  strength, operation = randomness.split_seed(seed, 2)
+  magnitude = tf.cast(tf.random.stateless_uniform(
+      [], strength, 0, MAX_MAGNITUDE + 1, tf.int32), tf.float32)
+  return rand_augment(image, 1, magnitude, operation)
+
+
+def rand_augment(image, layers: int, magnitude, seed=None):
   """Applies random `OPERATIONS` to an image in sequence.
 
   Each is drawn from all operations; those with `either_way` draw their direction.
@@ -234,7 +259,8 @@ def rand_augment(image, layers: int, magnitude: float, seed=None):
   Args:
     image: uint8 [height, width, 1 or 3].
     layers: number of operations.
-    magnitude: magnitude of all operations, 0 to 30.
+    magnitude: magnitude of all operations, 0 to 30, a number or a float32 scalar
+      tensor.
     seed: an integer tensor of shape [2] that decides everything random; None
       draws one.
 

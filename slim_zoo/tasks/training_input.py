@@ -128,9 +128,12 @@ def augmentation_steps(config: TrainConfig) -> list[tuple[str, Callable]]:
   if layers:
     steps.append((options.describe_rand_augment(),
                   augmentation.augmented(recipe, layers, magnitude)))
+  if options.trivial_augment:
+    steps.append(('TrivialAugment', augmentation.augmented(recipe, trivial=True)))
   if options.random_erasing_probability:
     steps.append((options.describe_erasing(), augmentation.augmented(
-        recipe, layers, magnitude, options.random_erasing_probability)))
+        recipe, layers, magnitude, options.random_erasing_probability,
+        options.trivial_augment)))
   return steps
 
 
