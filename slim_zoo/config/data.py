@@ -89,6 +89,13 @@ class Data(Records):
       ' at most --batch_size images, several for a step if necessary.', int, lower=1)
   num_readers: int = option(
       4, 'Number of record files read at the same time.', lower=1)
+  balance: str | None = option(
+      None, 'For classes of unequal size. sampling: in each epoch, each class has the'
+      ' same number of images; those of small classes are read several times, some of'
+      ' large classes not at all. sqrt: their shares are as the square roots of their'
+      ' sizes. weights: the loss weighs a class by its inverse frequency, as'
+      ' --class_weights=inverse_frequency.', str,
+      choices=('sampling', 'weights', 'sqrt'))
   reduced_decoding: bool = option(
       True, 'Decode only the crop of a JPEG with more than 2 million pixels: at 1/2,'
       ' 1/4 or 1/8 of its size if it stays at least as large as the network input. This'
@@ -105,6 +112,43 @@ class Data(Records):
   def service_address(self) -> str | None:
     """HOST:PORT of the dispatcher of the tf.data service; None without one."""
     return self.data_service and self.data_service.removeprefix('grpc://')
+
+  @property
+  def is_sampled(self) -> bool:
+    """Whether records are read as often as a balance of the classes needs."""
+    return self.balance in ('sampling', 'sqrt')
+
+  def check_balance(self, distribution: Distribution, class_weights: str) -> None:
+    """Refuses a balance that does not fit other options.
+
+    Args:
+      distribution: the machines that train.
+      class_weights: of the loss.
+
+    Raises:
+      UserError: the first fault.
+    """
+    if self.balance is None:
+      return
+    flag, spec = f'--balance={self.balance}', self.spec()
+    if not self.is_sampled:
+      if class_weights != 'none':
+        raise diagnostics.UserError(
+            f'{flag} and --class_weights={class_weights} both weigh the classes: leave'
+            ' out one of them')
+      return
+    if spec.multi_label:
+      raise diagnostics.UserError(
+          f'{flag}: {spec.name} is multi-label, and an image counts for several'
+          ' classes; use --balance=weights')
+    if self.data_service:
+      raise diagnostics.UserError(
+          f'{flag} with --data_service={self.data_service}: the service reads each'
+          ' record once in an epoch; leave out one of them')
+    if distribution.worker_replicas > 1:
+      raise diagnostics.UserError(
+          f'{flag} with {distribution.worker_replicas} workers: each reads other'
+          ' records, so the shares would not be exact; use --balance=weights')
 
   def check_service(self, distribution: Distribution, deterministic: bool) -> None:
     """Refuses a wrong address, and options that do not fit a tf.data service.

@@ -81,6 +81,7 @@ class TrainConfig(Config):
         [name for name, _ in self.loss.terms], self.values(), self.user_options)
     self.data.check_service(
         self.distribution, self.reproducibility.deterministic)
+    self.data.check_balance(self.distribution, self.loss.class_weights)
     self.augmentation.check(
         self.data.batch_size, self.user_options, self.run.max_number_of_steps,
         bool(self.distribution.num_ps_tasks))

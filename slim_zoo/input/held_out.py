@@ -46,7 +46,7 @@ class Part:
     Returns:
       bool, of the arguments' kind and shape.
     """
-    is_held_out = _scrambled(file_index, position) < int(self.share * _PRIME)
+    is_held_out = scrambled(file_index, position) < int(self.share * _PRIME)
     return is_held_out if self.is_held_out else ~is_held_out
 
   def keys(self, files: Sequence[str]) -> np.ndarray:
@@ -107,11 +107,15 @@ def all_keys(files: Sequence[str]) -> np.ndarray:
        for index, count in enumerate(counts)] or [np.zeros([0, 2], np.int64)])
 
 
-def _scrambled(file_index, position):
-  """Returns numbers below `_PRIME` that look random, yet repeat.
+def scrambled(file_index, position):
+  """Returns numbers below 2**31 - 1 that look random, yet repeat.
 
   By arithmetic that NumPy, TensorFlow and Python do alike, so that what the graph
   will hold out can be counted without it.
+
+  Args:
+    file_index: int64, the index of a record's file; a NumPy array, a tensor or an int.
+    position: likewise, how many records are before it in that file.
   """
   number = (position * 48271 + file_index * 1000003 + 12345) % _PRIME
   for _ in range(3):

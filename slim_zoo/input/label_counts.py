@@ -3,7 +3,7 @@
 Reads every record, but decodes no image. Nothing is kept: records change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -35,6 +35,28 @@ def count(files: Sequence[str], spec: DatasetSpec,
       or one that is none of the classes; the message names it.
   """
   counts = np.zeros(spec.num_classes - labels_offset, np.int64)
+  for key, data, expected in _checked(files, spec, part):
+    if spec.masks:
+      counts += _pixels(data, len(counts), files, key)
+    else:
+      counts[_labels(data, expected, len(counts), labels_offset, files, key)] += 1
+  return counts
+
+
+def labels_by_key(files: Sequence[str], spec: DatasetSpec, labels_offset: int = 0,
+                  part: held_out.Part | None = None
+                  ) -> Iterator[tuple[tuple[int, int], list[int]]]:
+  """Yields the key of each record and its classes; shows how far it is.
+
+  Arguments and errors are those of `count`; records with masks have no classes.
+  """
+  for key, data, expected in _checked(files, spec, part):
+    yield key, _labels(data, expected, spec.num_classes - labels_offset, labels_offset,
+                       files, key)
+
+
+def _checked(files, spec, part):
+  """Yields (key, record, what is expected of it); raises UserError for a bad label."""
   keys = held_out.all_keys(files) if part is None else part.keys(files)
   expected = record_faults.Expected(
       spec.num_classes, spec.image_feature, spec.label_feature, spec.multi_label,
@@ -49,20 +71,19 @@ def count(files: Sequence[str], spec: DatasetSpec,
         if fault:
           raise diagnostics.UserError(
               f'{records.describe(files, index, position)}: {fault.reason}')
-        if spec.masks:
-          counts += _pixels(data, len(counts), files, (index, position))
-          done += 1
-          progress.update(done)
-          continue
-        labels = record_faults.labels_of(data, expected)
-        for label in set(labels):
-          if not 0 <= label - labels_offset < len(counts):
-            raise diagnostics.UserError(batch_labels.wrong_label(
-                label, len(counts), labels_offset, files, (index, position)))
-          counts[label - labels_offset] += 1
+        yield (index, position), data, expected
         done += 1
         progress.update(done)
-  return counts
+
+
+def _labels(data, expected, num_classes, labels_offset, files, key):
+  """Returns the classes of a record, each once."""
+  labels = sorted(set(record_faults.labels_of(data, expected)))
+  for label in labels:
+    if not 0 <= label - labels_offset < num_classes:
+      raise diagnostics.UserError(batch_labels.wrong_label(
+          label, num_classes, labels_offset, files, key))
+  return [label - labels_offset for label in labels]
 
 
 def _pixels(data, num_classes, files, key):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from slim_zoo import diagnostics
 from slim_zoo.images import image_decoding
+from slim_zoo.input import balance as balance_lib
 from slim_zoo.input import (
   batch_labels,
   chunks,
@@ -154,7 +155,7 @@ def _buffer(files, num_samples):
 
 
 def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
-          shard=None):
+          shard=None, balance=None):
   """Returns a data set of (record, key); shuffled without end if there is a seed.
 
   The order of an epoch is a function of the seed and of the epoch alone, so that a
@@ -177,11 +178,13 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
     file_seed, record_seed = tf.unstack(tf.random.stateless_uniform(
         [2], tf.stack([tf.constant(seed, tf.int64), epoch]), maxval=tf.int64.max,
         dtype=tf.int64))
-    return (numbered
-            .shuffle(len(files), file_seed, reshuffle_each_iteration=False)
-            .interleave(read_file, cycle_length=num_readers,
-                        num_parallel_calls=num_readers, deterministic=True)
-            .shuffle(buffer, record_seed, reshuffle_each_iteration=False))
+    of_epoch = (numbered
+                .shuffle(len(files), file_seed, reshuffle_each_iteration=False)
+                .interleave(read_file, cycle_length=num_readers,
+                            num_parallel_calls=num_readers, deterministic=True))
+    if balance is not None:
+      of_epoch = balance.read_together(of_epoch, epoch)
+    return of_epoch.shuffle(buffer, record_seed, reshuffle_each_iteration=False)
 
   first_epoch, passed_over = (
       divmod(first_record, held_out.count(files, part)) if first_record else (0, 0))
@@ -258,7 +261,7 @@ def _decode(source, to_image, num_threads, log, runs_here, first_record=0):
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
            cache_dir=None, reduced_decoding=False, shard=None, service=None,
-           mixed_batches=None):
+           mixed_batches=None, balance=None):
   files = record_files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
@@ -283,7 +286,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     if service is None:
       images = _decode(
           _read(copies, num_readers, dataset.num_samples, seed, first_record, part,
-                shard), to_image, num_threads, log, runs_here, first_record)
+                shard, balance), to_image, num_threads, log, runs_here, first_record)
     else:
       images = data_service.images(
           service, files, _reader(part), to_image, _buffer(files, dataset.num_samples),
@@ -407,7 +410,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    reduced_decoding: bool = False,
                    shard: held_out.Shard | None = None,
                    service: data_service.Service | None = None,
-                   mixed_batches: int | None = None) -> Input:
+                   mixed_batches: int | None = None,
+                   balance: balance_lib.Balance | None = None) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -439,6 +443,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
       without a `shard`, a `first_record` and a `cache_dir`; None: this process.
     mixed_batches: how many batches `mix` is called with, from the first on; the others
       only get targets. None: all.
+    balance: how often each record is read in an epoch, which has as many images as
+      there are records; None: once. Not with a `shard` or a `service`.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
@@ -450,7 +456,7 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                 num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
                 first_record=first_record, mix=mix, part=part, cache_dir=cache_dir,
                 reduced_decoding=reduced_decoding, shard=shard, service=service,
-                mixed_batches=mixed_batches)
+                mixed_batches=mixed_batches, balance=balance)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,

@@ -9,7 +9,13 @@ from slim_zoo.catalog import feature_maps
 from slim_zoo.config.data import Data, Network
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import peers
-from slim_zoo.input import data_service, held_out, pipeline, record_counts
+from slim_zoo.input import (
+    balance,
+    data_service,
+    held_out,
+    pipeline,
+    record_counts,
+)
 from slim_zoo.nets import fcn, nets_factory
 from slim_zoo.preprocessing import (
     augmentation,
@@ -198,6 +204,12 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
       data.service_address, f'slim-zoo-{key}', seeds.shared_input)
   preprocess = _training_preprocess(
       config, image_size, service.seed if service else seeds.input)
+  shares = None
+  if data.is_sampled:
+    shares = balance.of_records(
+        data.balance, pipeline.record_files(dataset), data.spec(), data.labels_offset,
+        part)
+    print(f'note: --balance={data.balance}: {shares.describe()}', flush=True)
   shard = _shard(config.distribution, dataset.num_samples)
   with tf.device(devices.inputs_device()):
     images = pipeline.training_input(
@@ -209,7 +221,8 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
         part=part, cache_dir=data.cache_dir,
         reduced_decoding=data.reduced_decoding and not config.segmentation.is_on,
         shard=None if service else shard, service=service,
-        mixed_batches=_mixed_batches(config, dataset, part, first_step))
+        mixed_batches=_mixed_batches(config, dataset, part, first_step),
+        balance=shares)
   if part is not None:
     num_trained = images.count_records()
     num_validated = held_out.count(images.files, part.other)

@@ -238,7 +238,8 @@ def _class_weight_lines(config, loss, dataset):
   name = lambda index: names.get(index + offset, str(index + offset))
   order = sorted(range(len(weights)), key=lambda index: (weights[index], index))
   least, most = order[0], order[-1]
-  origin = f', {config.loss.class_weights}' if config.loss.counts_labels else ''
+  origin = (f', {config.loss.class_weights}' if config.loss.counts_labels else
+            ', --balance=weights' if config.data.balance == 'weights' else '')
   lines = [f'{weights[least]:.3g} ({name(least)}) to {weights[most]:.3g}'
            f' ({name(most)}){origin}']
   absent = [name(index) for index in order if not weights[index]]

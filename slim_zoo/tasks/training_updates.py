@@ -128,13 +128,14 @@ def loss(config: TrainConfig, num_classes: int, batches) -> losses.Recipe:
 
 def _class_weights(config, num_classes, batches):
   options = config.loss
-  if options.class_weights == 'none':
+  is_balanced = config.data.balance == 'weights'
+  if options.class_weights == 'none' and not is_balanced:
     return None
-  if not options.counts_labels:
+  if not (options.counts_labels or is_balanced):
     return options.listed_weights(num_classes)
   counts = label_counts.count(
       batches.files, config.data.spec(), config.data.labels_offset, batches.part)
-  if options.class_weights == 'inverse_frequency':
+  if is_balanced or options.class_weights == 'inverse_frequency':
     return losses.inverse_frequency(counts).tolist()
   return losses.effective_number(
       counts, options.effective_number_beta).tolist()
