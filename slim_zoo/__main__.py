@@ -26,7 +26,7 @@ COMMANDS = {
         'convert_weights',
         'convert weights from and to Keras and PyTorch, and from TensorFlow'),
     'convert-images': (
-        'convert_images', 'convert a folder of images into TFRecords'),
+        'convert_images', 'convert a folder or a list of images into TFRecords'),
     'download': ('download', 'download a published data set and convert it'),
     'benchmark': ('benchmark', 'time the forward pass and the training step'),
     'average': ('average', 'average the weights of the last checkpoints of a run'),

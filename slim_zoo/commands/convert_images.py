@@ -1,4 +1,4 @@
-"""Turns a folder of class folders of images into TFRecords to train on.
+"""Turns images in class folders, or of a list, into TFRecords to train on.
 
   slim-zoo convert-images --image_dir=photos --dataset_dir=data/pets \\
       --dataset_name=pets
@@ -7,6 +7,13 @@ photos/cat/*.jpg and photos/dog/*.png become the classes cat and dog. Folders wi
 names of splits, such as train and validation, or Training and Testing, with class
 folders in them, are kept as splits; a split without class folders is skipped. An
 ambiguous layout is refused: --split_folders and --class_folders decide.
+
+A list names paths and classes, as CSV or as JSON lines:
+
+  slim-zoo convert-images --image_list=photos/labels.csv --dataset_dir=data/pets \\
+      --dataset_name=pets
+
+Folders of images and masks:
 
   slim-zoo convert-images --task=segmentation --image_dir=scenes \\
       --dataset_dir=data/scenes --dataset_name=scenes
@@ -21,7 +28,7 @@ from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertImagesConfig
 from slim_zoo.config.segmentation import SEGMENTATION
-from slim_zoo.dataset_building import image_folder, mask_folder
+from slim_zoo.dataset_building import image_folder, image_list, mask_folder
 from slim_zoo.images import image_check
 
 option_flags.define(ConvertImagesConfig)
@@ -41,8 +48,13 @@ def main(unused_argv):
   if options.task == SEGMENTATION:
     report = mask_folder.convert(*common, config.class_names(), storing)
   else:
+    listed = image_list.ImageList(
+        options.image_list, options.multi_label, options.label_separator,
+        image_list.Columns(
+            options.path_column, options.label_column, options.split_column)
+    ) if options.image_list else None
     report = image_folder.convert(
-        *common, options.split_folders, options.class_folders, storing)
+        *common, options.split_folders, options.class_folders, storing, listed)
   print('\n'.join(report.lines()), flush=True)
   if not options.allow_refused:
     report.check_nothing_refused()

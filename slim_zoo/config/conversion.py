@@ -1,6 +1,7 @@
 """Conversions: images and archives to records, and weights of other frameworks."""
 
 import dataclasses
+import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
@@ -11,6 +12,9 @@ from slim_zoo.prediction import class_names
 
 # Data sets that need no download: a module of slim_zoo.datasets makes them.
 GENERATED = ('digits', 'shapes')
+
+# Lists of images, see `dataset_building.image_list`.
+LIST_SUFFIXES = ('.csv', '.tsv', '.jsonl', '.ndjson', '.json')
 
 
 def _check_named(group: Group, names: tuple[str, ...]) -> None:
@@ -38,6 +42,25 @@ class ImageFolder(Group):
       None, 'The folder that holds one folder of images for each class. JPEG and PNG'
       ' are stored byte for byte; BMP, GIF, TIFF, WebP and odd kinds of JPEG and PNG'
       ' are re-encoded.', str, is_path=True, takes_bytes=True)
+  image_list: str | None = option(
+      None, 'In place of class folders: a list of paths and classes. CSV with a header'
+      ' (.csv, .tsv) or an object on each line (.jsonl), with the columns path, label'
+      ' and, if the list has splits, split. Paths are relative to --image_dir, by'
+      ' default the folder of the list.', str, is_path=True)
+  multi_label: bool = option(
+      False, 'With --image_list: an image may have several classes, or none. A cell has'
+      ' them separated, JSON has a list; lines of the same path are put together.')
+  label_separator: str = option(
+      '|', 'With --multi_label: what separates the classes of a cell.')
+  path_column: str | None = option(
+      None, 'With --image_list: the column of the paths; by default path, file,'
+      ' filename or image.', str)
+  label_column: str | None = option(
+      None, 'With --image_list: the column of the classes; by default label, labels or'
+      ' class.', str)
+  split_column: str | None = option(
+      None, 'With --image_list: the column of the splits; by default split or subset,'
+      ' if there is one.', str)
   dataset_dir: str | None = option(
       None, 'The folder to write the TFRecords to. An earlier conversion of the same'
       ' name is replaced.', str, is_path=True)
@@ -94,7 +117,15 @@ class ConvertImagesConfig(Config):
     Raises:
       UserError: the first fault.
     """
-    _check_named(self.images, ('image_dir', 'dataset_dir', 'dataset_name'))
+    if self.images.image_list:
+      self._check_list()
+      _check_named(self.images, ('dataset_dir', 'dataset_name'))
+    else:
+      for name in ('multi_label', 'label_separator', 'path_column', 'label_column',
+                   'split_column'):
+        if name in self.user_options:
+          raise diagnostics.UserError(f'--{name} has no effect without --image_list')
+      _check_named(self.images, ('image_dir', 'dataset_dir', 'dataset_name'))
     _check_part(self.images, 'validation_share', 'the images')
     if self.images.task == SEGMENTATION:
       unused = ('split_folders', 'class_folders')
@@ -129,6 +160,30 @@ class ConvertImagesConfig(Config):
           f"--labels_file='{path}' names {len(names)} classes: a mask has at most"
           f' {dataset_catalog.IGNORED}')
     return [names[label] for label in range(len(names))]
+
+  def _check_list(self):
+    """Refuses a list that is not there, and options that do not fit it."""
+    path = self.images.image_list
+    if self.images.task == SEGMENTATION:
+      raise diagnostics.UserError(
+          f'--image_list={path} names classes of images, --task=segmentation has masks:'
+          ' leave out one of them')
+    for name in ('split_folders', 'class_folders'):
+      if name in self.user_options:
+        raise diagnostics.UserError(
+            f'--{name} is for class folders, and --image_list names the classes: leave'
+            ' out one of them')
+    if 'label_separator' in self.user_options and not self.images.multi_label:
+      raise diagnostics.UserError(
+          '--label_separator has no effect without --multi_label')
+    if not self.images.label_separator:
+      raise diagnostics.UserError('--label_separator is empty: expected one such as |')
+    if not path.lower().endswith(LIST_SUFFIXES):
+      raise diagnostics.UserError(
+          f"--image_list='{path}': expected a name that ends in"
+          f" {', '.join(LIST_SUFFIXES)}")
+    if not os.path.isfile(path):
+      raise diagnostics.UserError(f"--image_list='{path}': there is no such file")
 
 
 @dataclasses.dataclass(frozen=True)

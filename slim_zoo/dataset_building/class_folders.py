@@ -20,17 +20,22 @@ TRAIN, VALIDATION = folder_names.TRAIN, folder_names.VALIDATION
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A file in a class folder.
+  """A file in a class folder, or of a list.
 
   Attributes:
     path: path below the image folder, with '/' as separator.
-    label: label of its class.
+    label: label of its class; of a multi-label list a tuple of labels.
     split: the split of its folder, or None.
   """
 
   path: str
-  label: int
+  label: int | tuple[int, ...]
   split: str | None
+
+  @property
+  def labels(self) -> tuple[int, ...]:
+    """The labels of its classes."""
+    return self.label if isinstance(self.label, tuple) else (self.label,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +50,8 @@ class ClassFolders:
     outside: paths of images outside of class folders.
     ignored: paths of other files outside of class folders.
     notes: lines for the user.
+    list_file: the list that names the images; None: they are in class folders.
+    multi_label: whether an image may have several classes, or none.
   """
 
   root: str
@@ -54,6 +61,8 @@ class ClassFolders:
   outside: tuple[str, ...]
   ignored: tuple[str, ...]
   notes: tuple[str, ...]
+  list_file: str | None = None
+  multi_label: bool = False
 
 
 def survey(image_dir: str, split_folders: str = 'auto',
@@ -202,18 +211,21 @@ def assign_splits(sources: list[Source],
     sources: the usable images.
     validation_share: approximate share of images for validation.
   """
-  splits, validation = {TRAIN: []}, {}
+  splits, validation = {TRAIN: []}, []
   for source in sources:
     share = conversion_plan.fraction('split', source.path)
     if source.split is None and share < validation_share:
-      validation.setdefault(source.label, []).append((share, source.path, source))
+      validation.append((share, source.path, source))
     else:
       splits.setdefault(source.split or TRAIN, []).append(source)
-  trained = {source.label for source in splits[TRAIN]}
-  for label, shares in validation.items():
-    shares.sort(reverse=True)
-    if label not in trained:
-      splits[TRAIN].append(shares.pop(0)[-1])
-    if shares:
-      splits.setdefault(VALIDATION, []).extend(source for *_, source in shares)
+  trained = {label for source in splits[TRAIN] for label in source.labels}
+  kept = []
+  for *_, source in sorted(validation, key=lambda item: item[:2], reverse=True):
+    if trained.issuperset(source.labels):
+      kept.append(source)
+    else:
+      splits[TRAIN].append(source)
+      trained.update(source.labels)
+  if kept:
+    splits.setdefault(VALIDATION, []).extend(kept)
   return {name: members for name, members in splits.items() if members}

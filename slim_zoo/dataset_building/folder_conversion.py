@@ -19,9 +19,9 @@ _SMALLEST_MAX_SIDE = 32
 _WINDOW = 8
 
 
-def check_arguments(image_dir: str, dataset_dir: str, dataset_name: str,
+def check_arguments(image_dir: str | None, dataset_dir: str, dataset_name: str,
                     validation_share: float, num_shards: int | None) -> None:
-  """Raises UserError for invalid arguments of a conversion."""
+  """Raises UserError for invalid arguments; image_dir is None for a list."""
   if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_.-]*', dataset_name):
     raise diagnostics.UserError(
         f"dataset_name '{dataset_name}' becomes part of file names: use letters,"
@@ -36,6 +36,8 @@ def check_arguments(image_dir: str, dataset_dir: str, dataset_name: str,
   if os.path.isfile(dataset_dir):
     raise diagnostics.UserError(
         f"dataset_dir '{dataset_dir}' is a file: name the folder to write to")
+  if image_dir is None:
+    return
   source = os.path.realpath(image_dir)
   if os.path.commonpath([source, os.path.realpath(dataset_dir)]) == source:
     raise diagnostics.UserError(

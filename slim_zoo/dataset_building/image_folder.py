@@ -1,4 +1,4 @@
-"""Converts a folder of class folders of images into TFRecords.
+"""Converts images in class folders, or of a list, into TFRecords.
 
 Each image is first decoded to check it (`image_check`). Then all are written in a fixed
 order that mixes the classes: the same images give the same bytes with any number of
@@ -16,7 +16,7 @@ import warnings
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.dataset_building import folder_conversion
+from slim_zoo.dataset_building import folder_conversion, image_list
 from slim_zoo.dataset_building.class_folders import (
   TRAIN,
   VALIDATION,
@@ -65,8 +65,9 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
             validation_share: float = 0.1, num_shards: int | None = None,
             num_workers: int = 0, split_folders: str = 'auto',
             class_folders: str = 'auto',
-            storing: image_check.Storing = image_check.Storing()) -> Report:
-  """Writes the images of a folder of class folders as TFRecords.
+            storing: image_check.Storing = image_check.Storing(),
+            listed: image_list.ImageList | None = None) -> Report:
+  """Writes the images of a folder of class folders, or of a list, as TFRecords.
 
   Writes the records NAME_SPLIT_00000-of-00005.tfrecord, labels.txt, refused.txt (only
   if a file was refused) and last dataset.json, by which
@@ -74,7 +75,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   conversion of the same name.
 
   Args:
-    image_dir: see `class_folders.survey`.
+    image_dir: see `class_folders.survey`; with a list see `image_list.survey`.
     dataset_dir: the folder to write to; created if missing.
     dataset_name: the name of the data set: letters, digits, '_', '-', '.'.
     validation_share: share of images for the split validation, see
@@ -84,6 +85,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     split_folders: whether folders are splits; see `folder_layout.find`.
     class_folders: which folders are classes; see `folder_layout.find`.
     storing: longest side of images, and quality of re-encoded JPEGs.
+    listed: a list of images with their classes, in place of class folders.
 
   Raises:
     UserError: an argument is invalid, it is ambiguous which folders are classes, a
@@ -91,9 +93,11 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     OSError: a folder cannot be read or written, such as on a full disk.
   """
   folder_conversion.check_arguments(
-      image_dir, dataset_dir, dataset_name, validation_share, num_shards)
+      image_dir if listed is None else None, dataset_dir, dataset_name,
+      validation_share, num_shards)
   folder_conversion.check_storing(storing)
-  folders = survey(image_dir, split_folders, class_folders)
+  folders = (survey(image_dir, split_folders, class_folders) if listed is None else
+             image_list.survey(listed, image_dir))
   staging.remove_abandoned(dataset_dir, catalog.DESCRIPTION_FILENAME)
   folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
   names = dict(enumerate(folders.classes))
@@ -111,7 +115,8 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     gray = all(image.facts.gray for image in images)
     spec = catalog.DatasetSpec(
         dataset_name, {name: len(members) for name, members in splits.items()},
-        len(names), patterns, channels=1 if gray else 3)
+        len(names), patterns, channels=1 if gray else 3,
+        multi_label=folders.multi_label)
     labels.write_label_file(names, new)
     if refused:
       folder_conversion.write_text(
@@ -148,8 +153,9 @@ def _in_earlier_order(folders, dataset_dir, dataset_name):
     return folders, []
   if sorted(ordered) == sorted(current) and list(earlier) == list(range(len(current))):
     new_label = [ordered.index(name) for name in current]
-    sources = tuple(dataclasses.replace(source, label=new_label[source.label])
-                    for source in folders.sources)
+    sources = tuple(
+        dataclasses.replace(source, label=_relabelled(source.label, new_label))
+        for source in folders.sources)
     return dataclasses.replace(folders, classes=tuple(ordered), sources=sources), [
         'classes keep the labels of the earlier conversion in this folder']
   moved = [name for label, name in earlier.items()
@@ -161,9 +167,16 @@ def _in_earlier_order(folders, dataset_dir, dataset_name):
       f' and checkpoints trained on it do not fit: {some_names(moved)}']
 
 
+def _relabelled(label, new_label):
+  if isinstance(label, tuple):
+    return tuple(sorted(new_label[one] for one in label))
+  return new_label[label]
+
+
 def _class_counts(classes, splits):
   """Returns (class name, {split: number of images}) by label."""
-  counts = {split: collections.Counter(image.source.label for image in images)
+  counts = {split: collections.Counter(
+      label for image in images for label in image.source.labels)
             for split, images in splits.items()}
   return tuple((name, {split: count[label] for split, count in counts.items()})
                for label, name in enumerate(classes))
@@ -216,10 +229,14 @@ def _check_classes(folders, images, refused):
     reasons = [f'{path}: {why}' for path, why in refused if path.startswith(top)]
     return f' (refused: {len(reasons)}; the first is {reasons[0]})' if reasons else ''
 
-  trained = {image.source.label for image in images
-             if image.source.split in (None, TRAIN)}
+  trained = {label for image in images if image.source.split in (None, TRAIN)
+             for label in image.source.labels}
   base = f'{folders.splits[TRAIN]}/' if folders.splits else ''
   empty = [name for label, name in enumerate(folders.classes) if label not in trained]
+  if empty and folders.list_file:
+    raise diagnostics.UserError(
+        f"class {some_names(empty)} of '{folders.list_file}' has no training image that"
+        f" can be used{reason('')}: add images, or leave the class out")
   if empty:
     path = base + empty[0]
     if os.path.isdir(os.path.join(folders.root, path)):
@@ -263,7 +280,8 @@ def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
       for image, data in zip(images, loaded, strict=False):
         facts, source = image.facts, image.source
         yield dataset_utils.image_to_tfexample(
-            data, facts.format.encode(), facts.height, facts.width, source.label,
+            data, facts.format.encode(), facts.height, facts.width,
+            list(source.label) if isinstance(source.label, tuple) else source.label,
             os.fsencode(source.path))
         done += 1
         progress.update(done)
@@ -304,6 +322,8 @@ def _notes(folders, splits, validation_share):
                       for split, path in folders.splits.items())
     yield (f'splits are the folders {shown} of {folders.root}; --validation_share is'
            ' not used')
+  elif any(source.split for source in folders.sources):
+    pass  # A note of the list names its splits.
   elif VALIDATION in splits:
     yield 'splits are drawn by file name: an image keeps its split when others come'
   elif validation_share:

@@ -61,7 +61,7 @@ def bytes_list_feature(values: Sequence[bytes]) -> tf.train.Feature:
 
 
 def image_to_tfexample(image_data: bytes, image_format: bytes, height: int,
-                       width: int, class_id: int,
+                       width: int, class_id: int | list[int],
                        filename: bytes | None = None) -> tf.train.Example:
   """Returns the record of an image.
 
@@ -70,7 +70,7 @@ def image_to_tfexample(image_data: bytes, image_format: bytes, height: int,
     image_format: b'jpeg' or b'png'.
     height: height in pixels.
     width: width in pixels.
-    class_id: its label.
+    class_id: its label, or its labels.
     filename: source of the image; None: left out.
   """
   features = {
