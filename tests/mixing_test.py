@@ -152,6 +152,20 @@ def test_mixed_batches_have_targets_and_repeat_by_the_seed(folder):
   assert len(set(shares)) == 2  # Each batch draws its own share.
 
 
+def test_repeated_images_follow_each_other_and_a_resumed_run_goes_on(folder):
+  _, plain = read(folder, 6)
+  _, whole = read(folder, 6, repeats=3)
+  order = np.concatenate([batch.labels for batch in plain])
+  found = np.concatenate([batch.labels for batch in whole])
+  np.testing.assert_array_equal(found, np.repeat(order, 3)[:48])
+  numbers = np.concatenate([batch.numbers for batch in whole])
+  np.testing.assert_array_equal(numbers, np.arange(48))
+  _, resumed = read(folder, 4, repeats=3, first_record=16)
+  for one, other in zip(resumed, whole[2:], strict=True):
+    np.testing.assert_array_equal(one.images, other.images)
+    np.testing.assert_array_equal(one.numbers, other.numbers)
+
+
 def test_mixing_ends_after_its_batches(folder):
   _, plain = read(folder, 4)
   _, mixed = read(folder, 4, mix=mixing.make_mixer(0.5, 0))

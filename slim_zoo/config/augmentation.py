@@ -23,6 +23,10 @@ class Augmentation(Group):
   random_erasing_probability: float = option(
       0.0, 'Share of the images of which a box becomes noise; 0.25 to 0.5 are usual.',
       lower=0, upper=1)
+  repeated_augmentation: int = option(
+      1, 'How often each image is in a batch, each time with other random changes; 3 is'
+      ' usual. A batch then has as many times fewer different images, and so has an'
+      ' epoch.', lower=1)
   mixup_alpha: float = option(
       0.0, 'Blends each image and its label with another of the batch, by a share from'
       ' Beta(alpha, alpha); 0.1 to 0.4 are usual, 0 is off.', lower=0)
@@ -35,7 +39,8 @@ class Augmentation(Group):
       ' steps see whole images; needs --max_number_of_steps.', lower=0)
 
   def check(self, batch_size: int, user_options: frozenset[str],
-            max_number_of_steps: int | None = None, has_servers: bool = False) -> None:
+            max_number_of_steps: int | None = None, has_servers: bool = False,
+            has_service: bool = False) -> None:
     """Refuses options that make no sense.
 
     Args:
@@ -43,6 +48,7 @@ class Augmentation(Group):
       user_options: names of the options that the user set.
       max_number_of_steps: of the run.
       has_servers: whether the run has parameter servers.
+      has_service: whether images come from a tf.data service.
 
     Raises:
       UserError: the first fault.
@@ -52,6 +58,15 @@ class Augmentation(Group):
           f'--rand_augment_magnitude={self.rand_augment_magnitude:g} has no effect'
           ' without --rand_augment_layers: give it too, such as'
           ' --rand_augment_layers=2')
+    repeats = self.repeated_augmentation
+    if repeats > batch_size:
+      raise diagnostics.UserError(
+          f'--repeated_augmentation={repeats} with --batch_size={batch_size}: an image'
+          ' does not fit into a batch; use a larger batch')
+    if repeats > 1 and has_service:
+      raise diagnostics.UserError(
+          f'--repeated_augmentation={repeats} with --data_service: the service reads'
+          ' each image once; leave out one of them')
     if self.trivial_augment and self.rand_augment_layers:
       raise diagnostics.UserError(
           f'--trivial_augment with --rand_augment_layers={self.rand_augment_layers}:'
@@ -91,6 +106,8 @@ class Augmentation(Group):
       steps.append('TrivialAugment')
     if self.random_erasing_probability:
       steps.append(self.describe_erasing())
+    if self.repeated_augmentation > 1:
+      steps.append(f'each image {self.repeated_augmentation} times in a batch')
     mixers = ' or '.join(title for title, _ in self.mixers())
     if mixers and self.mixing_off_epochs:
       mixers += f', but not in the last {self.mixing_off_epochs:g} epochs'

@@ -84,7 +84,7 @@ class TrainConfig(Config):
     self.data.check_balance(self.distribution, self.loss.class_weights)
     self.augmentation.check(
         self.data.batch_size, self.user_options, self.run.max_number_of_steps,
-        bool(self.distribution.num_ps_tasks))
+        bool(self.distribution.num_ps_tasks), bool(self.data.data_service))
     self.initialization.check(self.run.train_dir)
     self.loss.check(self.data.spec(), self.data.labels_offset, self.user_options)
     self.learning_rate.check(self.run.max_number_of_steps, self.user_options)

@@ -155,7 +155,7 @@ def _buffer(files, num_samples):
 
 
 def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
-          shard=None, balance=None):
+          shard=None, balance=None, repeats=1):
   """Returns a data set of (record, key); shuffled without end if there is a seed.
 
   The order of an epoch is a function of the seed and of the epoch alone, so that a
@@ -186,13 +186,18 @@ def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
       of_epoch = balance.read_together(of_epoch, epoch)
     return of_epoch.shuffle(buffer, record_seed, reshuffle_each_iteration=False)
 
+  first_record, read_before = divmod(first_record, repeats)
   first_epoch, passed_over = (
       divmod(first_record, held_out.count(files, part)) if first_record else (0, 0))
   # `Dataset.interleave` would fill the buffers of two epochs ahead.
   one_ahead = tf.data.experimental.parallel_interleave(
       read_epoch, cycle_length=1, buffer_output_elements=1, prefetch_input_elements=1)
-  return (tf.data.Dataset.range(first_epoch, tf.int64.max)
+  read = (tf.data.Dataset.range(first_epoch, tf.int64.max)
           .apply(one_ahead).skip(passed_over))
+  if repeats == 1:
+    return read
+  return read.flat_map(lambda *record: tf.data.Dataset.from_tensors(record).repeat(
+      repeats)).skip(read_before)
 
 
 class _EncodedDecoder:
@@ -261,7 +266,7 @@ def _decode(source, to_image, num_threads, log, runs_here, first_record=0):
 def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
            prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
            cache_dir=None, reduced_decoding=False, shard=None, service=None,
-           mixed_batches=None, balance=None):
+           mixed_batches=None, balance=None, repeats=1):
   files = record_files(dataset)
   multi_label = batch_labels.is_multi_label(dataset)
   expected = record_faults.expected_of(dataset)
@@ -286,7 +291,8 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     if service is None:
       images = _decode(
           _read(copies, num_readers, dataset.num_samples, seed, first_record, part,
-                shard, balance), to_image, num_threads, log, runs_here, first_record)
+                shard, balance, repeats),
+          to_image, num_threads, log, runs_here, first_record)
     else:
       images = data_service.images(
           service, files, _reader(part), to_image, _buffer(files, dataset.num_samples),
@@ -411,7 +417,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                    shard: held_out.Shard | None = None,
                    service: data_service.Service | None = None,
                    mixed_batches: int | None = None,
-                   balance: balance_lib.Balance | None = None) -> Input:
+                   balance: balance_lib.Balance | None = None,
+                   repeats: int = 1) -> Input:
   """Returns endless shuffled batches.
 
   Args:
@@ -445,6 +452,8 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
       only get targets. None: all.
     balance: how often each record is read in an epoch, which has as many images as
       there are records; None: once. Not with a `shard` or a `service`.
+    repeats: how often each record comes in succession, each time with other
+      augmentation. Not with a `service`.
 
   Returns:
     An `Input` whose batches always hold `batch_size` images.
@@ -456,7 +465,7 @@ def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
                 num_threads, prefetch=2 * num_clones, seed=seed, runs_here=runs_here,
                 first_record=first_record, mix=mix, part=part, cache_dir=cache_dir,
                 reduced_decoding=reduced_decoding, shard=shard, service=service,
-                mixed_batches=mixed_batches, balance=balance)
+                mixed_batches=mixed_batches, balance=balance, repeats=repeats)
 
 
 def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,

@@ -222,7 +222,7 @@ def batches(config: TrainConfig, dataset, image_size: int, seeds: determinism.Se
         reduced_decoding=data.reduced_decoding and not config.segmentation.is_on,
         shard=None if service else shard, service=service,
         mixed_batches=_mixed_batches(config, dataset, part, first_step),
-        balance=shares)
+        balance=shares, repeats=config.augmentation.repeated_augmentation)
   if part is not None:
     num_trained = images.count_records()
     num_validated = held_out.count(images.files, part.other)
