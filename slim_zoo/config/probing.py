@@ -11,6 +11,7 @@ from slim_zoo.config.data import check_cache_dir
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, check_png, option
 from slim_zoo.config.precision import InferencePrecision
+from slim_zoo.config.segmentation import check_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,7 @@ class ProbedImages(Group):
     if spec.multi_label:
       raise diagnostics.UserError(
           f'{spec.name} is multi-label: a probe needs images with one class each')
+    check_data(False, spec)
     check_cache_dir(self.cache_dir, self.dataset_dir)
 
 

@@ -23,7 +23,11 @@ _NOT_TRAINED_WITH = {
     'reduced_decoding': 'an image is decoded as completely as its mask',
     **dict.fromkeys(
         ('rand_augment_layers', 'rand_augment_magnitude', 'random_erasing_probability',
-         'mixup_alpha', 'cutmix_alpha'), _OF_IMAGES),
+         'mixup_alpha', 'cutmix_alpha', 'mixing_off_epochs', 'trivial_augment'),
+        _OF_IMAGES),
+    'balance': 'a mask has several classes: use --class_weights',
+    'layer_decay': 'backbone and scores have different scopes: use'
+                   ' --learning_rate_multipliers',
     'transfer_classes_from': _ONE_SCORE,
     'auxiliary_loss_weight': 'the network has no auxiliary head',
     'precision': _FLOAT32, 'mixed_precision': _FLOAT32,
