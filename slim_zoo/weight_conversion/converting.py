@@ -237,10 +237,10 @@ def _compare(pair, slim_logits, outcome, options, skip_slim=False,
   first = int(skip_framework)
   actual = checking.compare(slim_logits, outcome.logits[:, first:])
   if not pair.slim_variant:
-    _require(actual, pair)
+    _require(actual, pair, options.image_size)
     return [f'check: {actual}']
   weights = checking.compare(slim_logits, outcome.variant_logits[:, first:])
-  _require(weights, pair)
+  _require(weights, pair, options.image_size)
   difference = f'{pair.difference}: {actual}'
   if pair.needs_training and not options.accept_differences:
     raise diagnostics.UserError(diagnostics.sentences(
@@ -251,10 +251,16 @@ def _compare(pair, slim_logits, outcome, options, skip_slim=False,
           f'warning: {difference}']
 
 
-def _require(comparison, pair):
-  if not comparison.same:
-    raise diagnostics.UserError(
-        f'{pair.model_name} and {pair.framework_model} of {pair.framework.title}'
-        f' compute different functions, nothing was written: {comparison}')
+def _require(comparison, pair, image_size):
+  """Raises UserError if the networks compute different functions."""
+  if comparison.same:
+    return
+  advice = ''
+  if image_size not in (None, slim_networks.image_size(pair.model_name)):
+    advice = (f'; images of {image_size} x {image_size} may be padded differently:'
+              ' leave out --image_size, or try a multiple of 32')
+  raise diagnostics.UserError(
+      f'{pair.model_name} and {pair.framework_model} of {pair.framework.title}'
+      f' compute different functions, nothing was written: {comparison}{advice}')
 
 
