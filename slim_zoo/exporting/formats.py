@@ -45,7 +45,9 @@ class Format:
 _EXACT = Tolerance(1e-3, 1.0)
 
 # Values near the middle of two steps are rounded up in one program and down in another.
-_SAME_ROUNDING = Tolerance(0.05, 0.98)
+# Of the 1,001 classes of published 8-bit MobileNets, V1 of width 0.25 and V2, this puts
+# the farthest off by 0.04 to 0.11.
+_SAME_ROUNDING = Tolerance(0.2, 0.85)
 
 FORMATS = {
     'saved_model': Format(
@@ -90,7 +92,8 @@ def tolerance_of(name: str, is_quantized: bool) -> Tolerance:
     is_quantized: whether the network itself rounds its values.
   """
   tolerance = FORMATS[name].tolerance
-  return _SAME_ROUNDING if is_quantized and tolerance == _EXACT else tolerance
+  is_stricter = tolerance.difference < _SAME_ROUNDING.difference
+  return _SAME_ROUNDING if is_quantized and is_stricter else tolerance
 
 
 def check_names(names: Sequence[str]) -> None:
