@@ -154,8 +154,9 @@ def _from_tflite(options):
 
 def _check_known(options):
   """Raises UserError if no network is named, and the source has no weights."""
+  from slim_zoo.weight_conversion import layers
   path = options.source
-  if options.model_name or path == PRETRAINED:
+  if options.model_name or path == PRETRAINED or layers.framework_of(path):
     return
   if not os.path.isfile(path) or file_kinds.is_table(path):
     checkpoint_names.check_there(path)

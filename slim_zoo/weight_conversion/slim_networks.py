@@ -11,6 +11,7 @@ from slim_zoo.files import staging
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.weight_conversion import pairs
+from slim_zoo.weight_conversion.graphs import reading
 
 
 def read(path: str, pair: pairs.Pair, moving_averages: bool = False) -> dict:
@@ -122,7 +123,7 @@ def write(values: dict, path: str) -> None:
                                      write_state=False)
     except (tf.errors.OpError, ValueError, OSError) as error:
       raise diagnostics.UserError(
-          f"cannot write the checkpoint '{path}' ({str(error).splitlines()[0]}): free"
+          f"cannot write the checkpoint '{path}' ({reading.reason_of(error)}): free"
           ' some space, or name another --target') from error
   reader = restore.open_reader(path)
   for name, value in values.items():
