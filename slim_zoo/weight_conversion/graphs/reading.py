@@ -70,9 +70,12 @@ def read(path: str, is_saved_model: bool) -> Source:
 
 def reason_of(error: Exception) -> str:
   """Returns the first line of TensorFlow's message that gives the reason."""
-  lines = [line.strip() for line in str(error).splitlines()]
-  return next((line for line in lines if line and not line.startswith(
-      ('Graph execution error', 'Detected at', 'Node:'))), type(error).__name__)
+  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+  # The reason is behind the place in the program where the node was made.
+  node = max((number for number, line in enumerate(lines)
+              if line.startswith('Node:')), default=-1)
+  return next((line for line in lines[node + 1:] if not line.startswith(
+      ('Graph execution error', 'Detected at'))), type(error).__name__)
 
 
 def _graph_def(path):
