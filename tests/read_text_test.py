@@ -114,7 +114,7 @@ def test_words_of_perfect_maps_are_the_lines(composed, maps):
 def test_a_word_ends_at_the_first_empty_order_map(maps, composed):
   row = next(row for row, line in enumerate(composed) if len(line.text) == 5)
   orders = maps.orders[row].copy()
-  orders[..., 2] *= 0.2
+  orders[..., 2] *= 0.1
   read = word_formation.form(maps.characters[row], orders)
   assert read.text == composed[row].text[:2]
   assert word_formation.form(maps.characters[row], 0 * orders).text == ''

@@ -13,7 +13,7 @@ from slim_zoo import diagnostics
 
 HEIGHT, WIDTH, MOST_DIGITS = 32, 160, 6
 # The height of a digit, in pixels of the line.
-SMALLEST, LARGEST = 13.0, 28.0
+SMALLEST, LARGEST = 16.0, 28.0
 _MARGIN = 2
 # Digits are drawn from an enlarged copy of this height.
 _SOURCE_HEIGHT = 40
@@ -121,7 +121,7 @@ def _glyphs(random, images):
   """Returns digits as they are written in one line, each float32 [height, width]."""
   height = random.uniform(SMALLEST, LARGEST)
   stretch, slant = random.uniform(0.7, 1.2), random.uniform(-0.35, 0.35)
-  stroke, softness = random.uniform(0.38, 0.6), random.uniform(0.25, 0.8)
+  stroke, softness = random.uniform(0.4, 0.58), random.uniform(0.3, 0.8)
   # The line has to fit, also with its gaps and its slant.
   advance = sum(image.shape[1] for image in images) / _SOURCE_HEIGHT * stretch
   height = min(height, (WIDTH - 2 * _MARGIN) / (1.06 * advance + 0.12 * len(images)))
@@ -213,7 +213,7 @@ def _photographed(random, ink):
   paper = random.uniform(0.6, 1.0) * _light(random)
   strength = random.uniform(0.45, 0.95)
   image = paper * (1 - strength * ink)
-  image += random.uniform(0, 0.04) * random.standard_normal(image.shape)
+  image += random.uniform(0, 0.03) * random.standard_normal(image.shape)
   return np.uint8(np.clip(np.round(255 * image), 0, 255))
 
 

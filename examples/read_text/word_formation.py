@@ -9,7 +9,9 @@ import dataclasses
 import numpy as np
 
 # An order map without a cell above this is empty.
-_PRESENT = 0.3
+_PRESENT = 0.15
+# A local maximum of the localization above this is the centre of a digit.
+_CENTRE = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,4 +62,4 @@ def count_centres(localization: np.ndarray) -> int:
   columns = np.pad(localization.max(0), 1)
   middle = columns[1:-1]
   return int(np.count_nonzero(
-      (middle > _PRESENT) & (middle > columns[:-2]) & (middle >= columns[2:])))
+      (middle > _CENTRE) & (middle > columns[:-2]) & (middle >= columns[2:])))
