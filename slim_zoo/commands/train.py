@@ -55,8 +55,8 @@ def _search(config):
   """Searches for a learning rate."""
   from slim_zoo.tasks import rate_finder
   found = rate_finder.find(config)
-  print(f'the loss is smallest at a learning rate of {found.least:.2g}, and falls'
-        f' fastest at {found.suggested:.2g}' if found.suggested else
+  print(f'the loss is smallest at a learning rate of {found.least:.2g}'
+        if found.suggested else
         'the loss did not fall at any learning rate: are the images and labels right?')
   print(f'wrote {found.picture}')
   if found.suggested:

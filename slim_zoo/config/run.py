@@ -31,8 +31,8 @@ class Run(Group):
   find_learning_rate: bool = option(
       False, 'Search for a learning rate, in place of the run: up to'
       ' --max_number_of_steps (200 by default) steps, whose rate rises from 1e-6 to 10,'
-      ' until the loss grows. Prints the rate at which the loss falls fastest, and'
-      ' writes --train_dir/learning_rate_finder.png.')
+      ' until the loss grows. Prints a tenth of the rate at which the loss is'
+      ' smallest, and writes --train_dir/learning_rate_finder.png.')
 
   def check(self) -> None:
     """Refuses options that make no sense.

@@ -24,7 +24,7 @@ class FoundRate:
   """The result of a search.
 
   Attributes:
-    suggested: the rate at which the loss falls fastest; None if it never fell.
+    suggested: a tenth of the rate of the smallest loss; None if it never fell.
     least: the rate of the smallest loss.
     picture: the PNG file.
     search: the rates and the losses.

@@ -18,8 +18,8 @@ from slim_zoo.training.callbacks.callback import Callback
 _SMOOTHING = 0.9
 # The search ends where the smoothed loss is this many times the smallest one.
 _GROWTH = 4.0
-# Share of the whole fall of the loss after which its slope counts.
-_FALLEN = 0.25
+# The suggested rate is so many times below that of the smallest loss.
+_BELOW = 10
 # Losses of so few steps say nothing.
 _FEWEST = 10
 
@@ -108,16 +108,14 @@ class Search:
 
   @property
   def suggested(self) -> float | None:
-    """The rate at which the smoothed loss falls fastest; None if it never falls."""
+    """A tenth of the rate of the smallest smoothed loss; None if it never falls.
+
+    At the rate of the smallest loss, steps are already too large to go on with.
+    """
     losses, least = self.smoothed, self._least
-    start = losses[_FEWEST]
-    if least - _FEWEST < 2 or losses[least] >= start:
+    if least - _FEWEST < 2 or losses[least] >= losses[_FEWEST]:
       return None
-    slopes = np.gradient(losses, np.log(self.rates))
-    # Before the loss has fallen, its slope is noise.
-    has_fallen = losses <= start - _FALLEN * (start - losses[least])
-    has_fallen[:_FEWEST] = has_fallen[least + 1:] = False
-    return float(self.rates[np.where(has_fallen, slopes, np.inf).argmin()])
+    return self.least / _BELOW
 
 
 def search_of(losses, rising: RisingRate) -> Search | None:
@@ -139,12 +137,14 @@ def draw(path: str | os.PathLike, found: Search, title: str) -> None:
     axes.plot(found.rates, found.losses, color=SERIES[0], alpha=0.3, linewidth=1)
     axes.plot(found.rates, found.smoothed, color=SERIES[0], linewidth=1.8,
               label='total loss, smoothed')
-    for rate, style, words in ((found.suggested, '-', 'falls fastest'),
-                               (found.least, '--', 'is smallest')):
+    for rate, style, words in ((found.suggested, '-', 'suggested'),
+                               (found.least, '--', 'the loss is smallest')):
       if rate is not None:
         axes.axvline(rate, color=INK, linestyle=style, linewidth=1,
-                     label=f'{rate:.2g}: the loss {words}')
+                     label=f'{rate:.2g}: {words}')
     axes.set_xscale('log')
+    # Its own labels are formulas, which are not read as such here.
+    axes.xaxis.set_major_formatter('{x:g}')
     smoothed = found.smoothed
     room = 0.1 * (smoothed[0] - smoothed.min()) or 0.1
     axes.set_ylim(smoothed.min() - room, max(smoothed[0], smoothed.min()) + 4 * room)
