@@ -13,6 +13,7 @@ from slim_zoo.checkpoints import (
     quantization,
     restore,
     run_card,
+    segmentation_network,
     trained_network,
     values,
 )
@@ -96,7 +97,9 @@ def inspect(path: str, build: Callable[..., variables.Variables],
   nearest = identify.identify(shapes)
   match = nearest[0] if nearest and nearest[0].fits else identify.find_width(
       shapes, build)
-  card, note = trained_network.card_of(path, shapes)
+  card, note = (
+      run_card.facts_of(path) if segmentation_network.scored_strides(shapes) else
+      trained_network.card_of(path, shapes))
   if card and match and match.fits:
     # Several networks may have the same variables.
     match = next((other for other in identify.identify(shapes, limit=None)
