@@ -1,0 +1,1 @@
+"""Optical flow and middle frames, learned from moving photographs."""

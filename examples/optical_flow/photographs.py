@@ -1,0 +1,82 @@
+"""Photographs of scikit-learn and scikit-image, for training and for tests.
+
+Only files that are in the packages are used. No test photograph is in training.
+"""
+
+import importlib.util
+import pathlib
+from collections.abc import Sequence
+
+from PIL import Image
+
+from slim_zoo import diagnostics
+
+# Files by package. Grey ones become RGB.
+_FILES = {
+    'sklearn': ('datasets/images', {
+        'china': 'china.jpg', 'flower': 'flower.jpg'}),
+    'skimage': ('data', {
+        'astronaut': 'astronaut.png', 'brick': 'brick.png', 'camera': 'camera.png',
+        'cat': 'chelsea.png', 'coffee': 'coffee.png', 'coins': 'coins.png',
+        'grass': 'grass.png', 'gravel': 'gravel.png', 'moon': 'moon.png',
+        'rocket': 'rocket.jpg'}),
+}
+NAMES = {
+    'train': ('china', 'astronaut', 'brick', 'camera', 'coffee', 'coins', 'grass',
+              'gravel', 'moon', 'rocket'),
+    'test': ('flower', 'cat'),
+}
+_INSTALL = {'sklearn': 'scikit-learn', 'skimage': 'scikit-image'}
+
+
+def load(name: str) -> Image.Image:
+  """Returns a photograph as an RGB image.
+
+  Raises:
+    UserError: the name is unknown, or its package or file is not installed.
+  """
+  for package, (folder, files) in _FILES.items():
+    if name in files:
+      path = _package_folder(package) / folder / files[name]
+      try:
+        with Image.open(path) as image:
+          return image.convert('RGB')
+      except OSError as error:
+        raise diagnostics.UserError(
+            f"the photograph '{name}' cannot be read from '{path}': install"
+            f" '{_INSTALL[package]}' again") from error
+  raise diagnostics.unknown_name('photograph', name, sorted(
+      name for _, files in _FILES.values() for name in files))
+
+
+def load_split(split: str) -> list[Image.Image]:
+  """Returns the photographs of 'train' or 'test'; raises UserError as `load` does."""
+  return [load(name) for name in NAMES[split]]
+
+
+def open_files(paths: Sequence[str]) -> list[Image.Image]:
+  """Returns image files as RGB images.
+
+  Raises:
+    UserError: a file cannot be read.
+  """
+  images = []
+  for path in paths:
+    try:
+      with Image.open(path) as image:
+        images.append(image.convert('RGB'))
+    except OSError as error:
+      raise diagnostics.UserError(
+          f"the image '{path}' cannot be read ({error}): give a PNG or JPEG file"
+      ) from error
+  return images
+
+
+def _package_folder(package):
+  # The package itself is not imported: it takes seconds.
+  spec = importlib.util.find_spec(package)
+  if spec is None or not spec.submodule_search_locations:
+    raise diagnostics.UserError(
+        f"the package '{_INSTALL[package]}' with the photographs is not installed:"
+        " python -m pip install '.[examples]'")
+  return pathlib.Path(next(iter(spec.submodule_search_locations)))
