@@ -1,6 +1,8 @@
 """The example of optical flow: its clips, its towers, its numbers and its files."""
 
 import importlib.util
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from examples.optical_flow import (
 from slim_zoo import diagnostics, image_ops
 from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import tf
+from tests.conftest import ROOT
 
 SIZE = 32
 COUNTS = {'train': 8, 'test': 3}
@@ -124,6 +127,36 @@ def test_a_missing_package_is_named(monkeypatch):
     photographs.load('cat')
 
 
+def test_the_flow_of_the_stereo_pair_is_the_disparity(tmp_path, monkeypatch):
+  (tmp_path / 'data').mkdir()
+  for number, side in enumerate(('left', 'right')):
+    Image.new('RGB', (11, 9), (number, 0, 0)).save(
+        tmp_path / 'data' / f'motorcycle_{side}.png')
+  disparity = np.arange(99, dtype=np.float32).reshape(9, 11)
+  disparity[1, 1] = np.inf
+  np.savez(tmp_path / 'data' / 'motorcycle_disp.npz', disparity)
+  monkeypatch.setattr(photographs, '_package_folder', lambda package: tmp_path)
+  left, right, flow = photographs.stereo_pair(2)
+  assert left.size == right.size == (5, 4)
+  assert [image.getpixel((0, 0))[0] for image in (left, right)] == [0, 1]
+  assert np.isnan(flow[0, 0]).all()
+  assert flow[1, 2].tolist() == [-(3 * 11 + 5) / 2, 0]
+  assert flow.shape == (4, 5, 2)
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+    (['evalute'], "no command 'evalute'; did you mean 'evaluate'?"),
+    (['predict', 'one.png'], 'predict got 1 arguments: expected two images'),
+])
+def test_a_wrong_command_is_answered_in_one_line(arguments, words):
+  done = subprocess.run(
+      [sys.executable, '-m', 'examples.optical_flow', *arguments], cwd=ROOT,
+      capture_output=True, text=True, check=False)
+  assert done.returncode == 1
+  assert words in done.stderr
+  assert len(done.stderr.splitlines()) == 1
+
+
 def test_records_hold_the_clips_of_the_seed(data_dir, photograph):
   (batch,) = records.read(data_dir, 'test', 8)
   random = np.random.default_rng([3, 1])
@@ -223,6 +256,8 @@ def test_numbers_are_those_computed_by_hand():
   flow = np.zeros([2, 1, 2, 2])
   flow[0, 0, 1] = 3, 4
   np.testing.assert_allclose(evaluation.endpoint_errors(flow, 0), [2.5, 0])
+  flow[0, 0, 0] = np.nan
+  np.testing.assert_allclose(evaluation.endpoint_errors(0, flow), [5, 0])
   image = np.full([1, 2, 2, 3], 0.4)
   np.testing.assert_allclose(evaluation.psnr(image + 0.2, image), 13.9794, atol=1e-4)
   assert evaluation.psnr(image, image) == 99
@@ -244,5 +279,6 @@ def test_features_are_compared_in_opposite_directions_at_the_middle():
       products = session.run(network.correlate(
           tf.constant(first), tf.constant(second), time, radius=4))
       number = (offset[0] + 4) * 9 + offset[1] + 4
-      assert products[0, centre[0], centre[1], number] == 12  # Of two features, 2 * 3 each.
+      # Of two features, 2 * 3 each.
+      assert products[0, centre[0], centre[1], number] == 12
       assert np.count_nonzero(products[..., number]) == 1

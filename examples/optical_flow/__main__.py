@@ -75,15 +75,30 @@ def evaluate():
       nonlocal first
       for clip in records.read(FLAGS.data_dir, 'test', 8):
         motion = predictor.predict(clip['first'], clip['second'])
-        first = first or (clip, motion)
+        first = first or (clip, motion)  # For the sheet.
         yield clip, motion
 
     print(evaluation.compare(predictor.mode, pairs()))
+    if predictor.mode == 'flow':
+      print(evaluate_stereo(predictor))
     if FLAGS.output:
       sheet = pictures.clips_sheet(*first, predictor.mode, _SHOWN)
       with atomic.replacing(FLAGS.output) as unfinished:
         sheet.save(unfinished, 'PNG')
       print(f'written: {FLAGS.output}')
+
+
+def evaluate_stereo(predictor):
+  """Returns the result on two real photographs, in a line."""
+  import numpy as np
+
+  from examples.optical_flow import evaluation, photographs
+  *images, flow = photographs.stereo_pair()
+  frames = [np.asarray(image, np.float32)[None] / 255 for image in images]
+  errors = [evaluation.endpoint_errors(found, flow[None])[0]
+            for found in (predictor.predict(*frames).flow, np.zeros_like(flow[None]))]
+  return ('a real pair of photographs: endpoint error {:.2f} pixels, of no flow {:.2f}:'
+          ' ratio {:.3f}'.format(*errors, errors[0] / errors[1]))
 
 
 def predict(paths):

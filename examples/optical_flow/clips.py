@@ -97,14 +97,13 @@ def bilinear(texture: np.ndarray, points: np.ndarray) -> np.ndarray:
   height, width = texture.shape[:2]
   x = np.clip(points[..., 0], 0, width - 1)
   y = np.clip(points[..., 1], 0, height - 1)
-  left = np.minimum(x.astype(np.int32), width - 2)
-  top = np.minimum(y.astype(np.int32), height - 2)
+  left, top = x.astype(np.int32), y.astype(np.int32)
+  right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
   to_right, to_bottom = (x - left)[..., None], (y - top)[..., None]
+  # One index of all pixels takes less time than two.
   pixels = texture.reshape(height * width, -1)
-  index = top * width + left
-  above = pixels[index] * (1 - to_right) + pixels[index + 1] * to_right
-  index = index + width
-  below = pixels[index] * (1 - to_right) + pixels[index + 1] * to_right
+  above, below = (pixels[row * width + left] * (1 - to_right)
+                  + pixels[row * width + right] * to_right for row in (top, bottom))
   return above * (1 - to_bottom) + below * to_bottom
 
 

@@ -60,13 +60,14 @@ def endpoint_errors(flow: np.ndarray, true_flow: np.ndarray) -> np.ndarray:
 
   Args:
     flow: float [batch, height, width, 2].
-    true_flow: the same shape, or one that fits it, such as 0.
+    true_flow: the same shape, or one that fits it, such as 0. Pixels with NaN do not
+      count.
 
   Returns:
     float64 [batch].
   """
   difference = np.asarray(flow, np.float64) - true_flow
-  return np.linalg.norm(difference, axis=-1).mean((1, 2))
+  return np.nanmean(np.linalg.norm(difference, axis=-1), (1, 2))
 
 
 def psnr(images: np.ndarray, true_images: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import importlib.util
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image
 
 from slim_zoo import diagnostics
@@ -52,6 +53,37 @@ def load(name: str) -> Image.Image:
 def load_split(split: str) -> list[Image.Image]:
   """Returns the photographs of 'train' or 'test'; raises UserError as `load` does."""
   return [load(name) for name in NAMES[split]]
+
+
+def stereo_pair(reduction: int = 4) -> tuple[Image.Image, Image.Image, np.ndarray]:
+  """Returns two real images of a motorcycle, and the measured flow between them.
+
+  They are from the Middlebury stereo benchmark (Scharstein et al. 2014, High-resolution
+  stereo datasets with subpixel-accurate ground truth), in scikit-image. The camera
+  moved to the right, so all parts move to the left, near ones further.
+
+  Args:
+    reduction: of the height and width.
+
+  Returns:
+    (left, right, flow): RGB images, and float32 [height, width, 2], NaN where the flow
+    was not measured.
+
+  Raises:
+    UserError: scikit-image or a file of it is not installed.
+  """
+  folder = _package_folder('skimage') / _FILES['skimage'][0]
+  images = open_files(
+      [str(folder / f'motorcycle_{side}.png') for side in ('left', 'right')])
+  width, height = (length // reduction for length in images[0].size)
+  left, right = (image.reduce(reduction).crop((0, 0, width, height))
+                 for image in images)
+  with np.load(folder / 'motorcycle_disp.npz') as arrays:
+    # The pixel in the middle of each block.
+    middle = np.s_[reduction // 2::reduction]
+    moved = arrays['arr_0'][middle, middle][:height, :width] / reduction
+  flow = np.stack([-moved, np.where(np.isnan(moved), np.nan, 0)], -1)
+  return left, right, np.where(np.isfinite(flow), flow, np.nan).astype(np.float32)
 
 
 def open_files(paths: Sequence[str]) -> list[Image.Image]:

@@ -56,12 +56,13 @@ def clips_sheet(clip: dict[str, np.ndarray], motion, mode: str,
     clip: a batch of `records.batches`.
     motion: its `network.Motion`, as arrays.
     mode: as for `row`.
-    count: number of clips.
+    count: number of clips, at most.
   """
   largest = float(np.linalg.norm(clip['flow'], axis=-1).max())
   rows = [Image.fromarray(row(
       {name: values[index] for name, values in clip.items()}, motion.flow[index],
-      motion.image[index], mode, largest)) for index in range(count)]
+      motion.image[index], mode, largest))
+          for index in range(min(count, len(motion.flow)))]
   return sheets.draw([sheets.Section(
       CAPTIONS[mode].capitalize(), [sheets.Tile(image) for image in rows])],
       columns=1, side=640, is_tight=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from examples.optical_flow import network, pictures, records
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names
 from slim_zoo.deployment import model_deploy, session_configs, session_settings
 from slim_zoo.files import atomic
 from slim_zoo.tf_compat import slim, tf
@@ -76,6 +77,11 @@ def train(options: Options) -> None:
     UserError: an option does not fit, or there are no clips.
   """
   _check(options)
+  latest = checkpoint_names.latest(options.train_dir)
+  if latest is not None and checkpoint_names.step_of(latest) >= options.steps:
+    print(f"'{latest}' has all {options.steps} steps: raise --steps to go on",
+          flush=True)
+    return
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)
     has_gpu = bool(tf.config.list_physical_devices('GPU'))
