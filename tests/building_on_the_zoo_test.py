@@ -10,7 +10,7 @@ from PIL import Image
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import restore
 from slim_zoo.inference import frozen_outputs
-from slim_zoo.nets import nets_factory
+from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tf_compat import tf
 from tests.conftest import ROOT
 
@@ -30,12 +30,18 @@ def page():
 
 @pytest.fixture(scope='module')
 def backbone_values(page, tmp_path_factory):
-  """Returns a checkpoint of the whole network, and its values by name."""
+  """Returns a checkpoint of the whole network, and its values by name.
+
+  The weights are random, the statistics of batch norm those of the digits.
+  """
   path = str(tmp_path_factory.mktemp('backbone') / 'whole.ckpt')
   with tf.Graph().as_default(), tf.Session() as session:
     tf.set_random_seed(2)
-    nets_factory.get_network_fn(page['BACKBONE'], 1001)(tf.zeros([1, 64, 64, 3]))
+    images = page['network_inputs'](tf.constant(page['PIXELS'][:100]))
+    with normalization.batch_statistics(decay=0.0):
+      nets_factory.get_network_fn(page['BACKBONE'], 1001)(images)
     session.run(tf.global_variables_initializer())
+    session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
     tf.train.Saver().save(session, path, write_state=False)
     return path, session.run({v.op.name: v for v in tf.global_variables()})
 
@@ -57,7 +63,8 @@ def test_the_backbone_is_restored_and_its_first_layer_stays(run, backbone_values
              and not np.array_equal(trained.get_tensor(name), value)}
   names = {name for name in trained.get_variable_to_shape_map()
            if name.startswith('MobilenetV1/')
-           and name.rpartition('/')[2] in ('weights', 'depthwise_weights', 'beta')}
+           and name.rpartition('/')[2] in ('weights', 'depthwise_weights', 'beta',
+                                           'gamma')}
   assert changed == {name for name in names if '/Conv2d_0/' not in name}
   # Layers behind the feature map at stride 16 are not there.
   assert 'MobilenetV1/Conv2d_11_pointwise/weights' in names

@@ -82,8 +82,9 @@ def stereo_pair(reduction: int = 4) -> tuple[Image.Image, Image.Image, np.ndarra
     # The pixel in the middle of each block.
     middle = np.s_[reduction // 2::reduction]
     moved = arrays['arr_0'][middle, middle][:height, :width] / reduction
-  flow = np.stack([-moved, np.where(np.isnan(moved), np.nan, 0)], -1)
-  return left, right, np.where(np.isfinite(flow), flow, np.nan).astype(np.float32)
+  flow = np.stack([-moved, np.zeros_like(moved)], -1)
+  flow[~np.isfinite(moved)] = np.nan
+  return left, right, flow.astype(np.float32)
 
 
 def open_files(paths: Sequence[str]) -> list[Image.Image]:
