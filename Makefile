@@ -1,6 +1,6 @@
 # make demo   train a network on real images, evaluate it, draw the report
 # make test   lint, then run the whole suite
-# make examples   train and evaluate the systems in examples/ (about 15 minutes each)
+# make examples   train and evaluate the systems in examples/ (10 to 20 minutes each)
 # All first set up .venv; PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
@@ -26,6 +26,14 @@ demo: .venv/ready
 examples: .venv/ready
 	$(RUN) -m examples.read_text train
 	$(RUN) -m examples.read_text evaluate --output=demo/read_text/read.png
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[examples]'
+	$(RUN) -m examples.optical_flow data
+	$(RUN) -m examples.optical_flow train --mode=flow
+	$(RUN) -m examples.optical_flow train --mode=middle
+	$(RUN) -m examples.optical_flow evaluate --mode=flow \
+	  --output=demo/optical_flow/flow.png
+	$(RUN) -m examples.optical_flow evaluate --mode=middle \
+	  --output=demo/optical_flow/middle.png
 
 test: lint
 	$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist worksteal

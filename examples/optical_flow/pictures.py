@@ -73,7 +73,7 @@ def sheet(tiles: Sequence[tuple[str, Image.Image]], title: str,
   """Returns a sheet of pictures with captions."""
   return sheets.draw([sheets.Section(title, [
       sheets.Tile(image, [sheets.Line(caption)]) for caption, image in tiles])],
-      columns=min(len(tiles), 4), side=side)
+      columns=min(len(tiles), 4), side=side, is_tight=True)
 
 
 def moved_frames(first: np.ndarray, second: np.ndarray, flow: np.ndarray,
