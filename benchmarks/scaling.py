@@ -278,13 +278,15 @@ def report(runs: paired_runs.Runs, tasks: list[dict], modes: list[str],
         tasks[0], name_of(ALL_REDUCE, counts[0]), 'numbers').values()))
     parts += [
         '## A model, not a measurement',
-        f'Fitted here: an all-reduce takes {model[0]:.3f} s and 1 s for each'
-        f' {model[1] / 1e6:,.0f} MB that a worker sends. Predicted for'
-        f" {tasks[0]['network']}, without overlap: the share of linear scaling where a"
-        f' step computes for {_COMPUTE_SECONDS[0]} s or {_COMPUTE_SECONDS[1]} s.',
+        f'The time of an all-reduce is {model[0]:.3f} s plus the bytes that a worker'
+        f' sends divided by {model[1] / 1e6:,.0f} MB/s: fitted to the rows above,'
+        f" without an interval. The table predicts {tasks[0]['network']}, without"
+        ' overlap: the seconds of an all-reduce, and the share of linear scaling if the'
+        ' computation'
+        f' of a step takes {_COMPUTE_SECONDS[0]} s or {_COMPUTE_SECONDS[1]} s.',
         paired_runs.table(
             ('where', 'link', 'MB sent by each', 'reduction, s', *[
-                f'share at {seconds} s' for seconds in _COMPUTE_SECONDS]),
+                f'share, {seconds} s' for seconds in _COMPUTE_SECONDS]),
             model_lines(*model, numbers), texts=2)]
   return '\n\n'.join(parts) + '\n'
 
