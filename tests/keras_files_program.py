@@ -102,6 +102,13 @@ def main(runners, folder):
     keras_files.fill(other, TOPS, keras_files.read(os.path.join(folder, 'nested.h5')))
   except ValueError as error:
     results['another width'] = str(error)
+  half = os.path.join(folder, 'half.h5')
+  with open(os.path.join(folder, 'nested.h5'), 'rb') as whole, open(half, 'wb') as file:
+    file.write(whole.read(os.path.getsize(whole.name) // 2))
+  try:
+    keras_files.read(half)
+  except ValueError as error:
+    results['half a file'] = str(error)
   print(json.dumps(results))
 
 

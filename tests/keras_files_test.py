@@ -4,9 +4,12 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
+import h5py
+import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
@@ -39,7 +42,11 @@ def files(tmp_path_factory):
 def test_weights_come_back_by_the_names_of_layers(files):
   _, results = files
   other = results.pop('another width')
-  assert other.startswith('its conv1 is [[3, 3, 3, 8]], not [[3, 3, 3, 16]]')
+  assert other == (
+      'the weights of its layer conv1 have the shapes [3, 3, 3, 8], expected'
+      ' [3, 3, 3, 16]: leave out --model_name to find its network, or name another one')
+  assert results.pop('half a file') == (
+      'it is not a whole HDF5 file: copy or download it again')
   assert [name for name, result in results.items() if not result['same']] == []
   without = {'oldest_no_top.h5', 'old_no_top.h5', 'no_top.weights.h5', 'no_top.keras',
              'hidden.keras', 'largest.keras'}
@@ -91,4 +98,19 @@ def test_another_network_is_named_in_one_line(files, tmp_path):
   scripts.answer(scripts.run(
       'convert-weights', model_name='mobilenet_v2_035', image_size=32,
       source=folder / 'nested.h5', target=tmp_path / 'b'),
-      'cannot read', 'as MobileNetV2', 'it has no layer Conv1')
+      'cannot read', 'as MobileNetV2', 'it has no layer Conv1: leave out --model_name')
+
+
+def test_weights_that_are_not_finite_are_named(files, tmp_path):
+  folder, _ = files
+  damaged = tmp_path / 'nan.h5'
+  shutil.copy(folder / 'old_nested.h5', damaged)
+  with h5py.File(damaged, 'r+') as file:
+    kernels = []
+    file.visititems(lambda name, item: kernels.append(item) if (
+        'conv1/' in name and isinstance(item, h5py.Dataset)) else None)
+    kernels[0][0] = np.nan
+  pair = pairs.find('mobilenet_v1_025', 'keras')
+  with pytest.raises(diagnostics.UserError, match='not finite in conv1/kernel: its'):
+    converting.to_slim(pair, str(damaged), f'{tmp_path}/a', SMALL)
+  assert list(tmp_path.iterdir()) == [damaged]

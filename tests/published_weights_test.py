@@ -204,8 +204,8 @@ def test_a_damaged_checkpoint_has_its_name_in_the_archive(tmp_path, server, caps
   with pytest.raises(UserError, match='no address'):
     published_weights.get(row, Places(str(tmp_path)), damaged)
   told = capsys.readouterr().err
-  assert ("lenet_28.tgz': the checkpoint 'trained/lenet.ckpt' is damaged; 'trained'"
-          ' holds other') in told
+  assert ("lenet_28.tgz': lenet_28.tgz contains no checkpoint of lenet with 10 classes:"
+          ' trained/lenet.ckpt is damaged\n') in told
   assert '.unfinished' not in told
 
 

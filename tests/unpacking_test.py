@@ -42,6 +42,7 @@ def test_wanted_files_are_unpacked(tmp_path, mode):
     ({}, [special('x', tarfile.GNUTYPE_SPARSE)], 'a sparse file|cannot be unpacked'),
     ({'a': b'', 'a/b': b''}, (), 'two members have the name'),
     ({'a/b': b'', './a/b': b''}, (), 'two members have the name'),
+    ({'a' * 300 + '.ckpt.index': b''}, (), 'a member has a longer name'),
 ])
 def test_hostile_members_are_refused(tmp_path, files, members, words):
   with pytest.raises(UserError, match=words):

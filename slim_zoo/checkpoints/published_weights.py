@@ -237,7 +237,11 @@ def _unpacked(row, path, folder, shapes_of):
   others = []
   # Of several checkpoints, the one of moving averages has the published accuracy.
   for prefix in sorted(prefixes, key=lambda prefix: 'ema' not in prefix.split(os.sep)):
-    found = _other_than(row, shapes_of(prefix))
+    try:
+      found = _other_than(row, shapes_of(prefix))
+    except diagnostics.UserError:
+      # Its advice is for a checkpoint that the user names.
+      found = 'damaged'
     if found is None:
       return prefix
     others.append(f'{os.path.relpath(prefix, folder)} is {found}')

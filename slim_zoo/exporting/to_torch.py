@@ -93,7 +93,7 @@ def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:
       'title': trained.model_name, 'version': slim_zoo.__version__,
       'activation': 'sigmoid()' if trained.multi_label else 'softmax(1)',
       'channels': trained.channels, 'size': trained.image_size, 'weights': WEIGHTS,
-      'colours': ' in RGB' if trained.channels == 3 else ''}
+      'colours': ' in RGB' if trained.channels == 3 else ' in gray'}
   os.makedirs(path)
   folder = pathlib.Path(path)
   (folder / SOURCE).write_text(helpers.assembled(

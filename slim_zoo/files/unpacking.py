@@ -4,6 +4,7 @@ These are errors: a path outside of the folder, a link, a device, a sparse file,
 archive whose content is much larger than its file. Needs no TensorFlow.
 """
 
+import errno
 import gzip
 import io
 import os
@@ -69,6 +70,10 @@ def unpack(path: str, folder: str, is_wanted: Callable[[str], bool]) -> list[str
       if isinstance(error, diagnostics.UserError):
         raise
       raise _damaged(path, str(error) or type(error).__name__) from error
+    except OSError as error:
+      if error.errno != errno.ENAMETOOLONG:
+        raise
+      raise _damaged(path, 'a member has a longer name than files may have') from error
   if not stream.ends_with_zeros:
     raise _damaged(path, 'it has no end mark')
   return names

@@ -98,6 +98,7 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
   outcome = framework_process.run(
       pair, np.ascontiguousarray(framework_images, np.float32),
       classes=options.num_classes, weights=source, python=options.python)
+  _check_finite(outcome.arrays, source)
   values = engine.to_slim(outcome.arrays, rows, pair.framework,
                           pair.shapes(outcome.logits.shape[1], images.shape[3]))
   if flips:
@@ -159,6 +160,7 @@ def from_slim(pair: pairs.Pair, source: str, target: str,
   """
   source, rows = restore.find(source), pair.rows()
   values = slim_networks.read(source, pair, options.moving_averages)
+  _check_finite(values, source)
   images = _images(pair, options.image_size, slim_networks.sizes(values, pair)[1])
   slim_logits = slim_networks.run(pair, values, images)
   background = options.background or (
@@ -183,6 +185,16 @@ def from_slim(pair: pairs.Pair, source: str, target: str,
           f' {_classes(values, pair)} classes, from {pair.model_name} in'
           f" '{source}'", *notes,
           *_auxiliary_note(pair, into_slim=False), *lines]
+
+
+def _check_finite(values, source):
+  """Raises UserError if a tensor has a value that is not finite."""
+  names = [name for name, value in values.items() if not np.isfinite(value).all()]
+  if names:
+    raise diagnostics.UserError(
+        f"'{source}' has values that are not finite in {diagnostics.some(names)}: its"
+        ' training diverged or the file is damaged; use an earlier checkpoint or'
+        ' another copy')
 
 
 def _images(pair, size, channels, folds=False):

@@ -130,7 +130,7 @@ def scaled(family: str, channels: int, means: list[float]) -> str:
       f'[{", ".join(f"{mean:.7g}" for mean in means)}])\n'
       '  return images - means.view(1, -1, 1, 1)')
   return _SCALED.format(
-      channels=channels, colours=' in RGB' if channels == 3 else '', body=body)
+      channels=channels, colours=' in RGB' if channels == 3 else ' in gray', body=body)
 
 
 def assembled(source: Source, **facts: object) -> str:

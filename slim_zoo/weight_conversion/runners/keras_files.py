@@ -12,6 +12,7 @@ configuration, if there is one. Older files store arrays by names, such as
 import dataclasses
 import io
 import json
+import os
 import re
 import zipfile
 
@@ -44,8 +45,8 @@ def read(path):
   """Returns the arrays of a file.
 
   Raises:
-    OSError: it is no HDF5 or zip file.
-    ValueError: it has no layers.
+    OSError: it cannot be read.
+    ValueError: it is no HDF5 or zip file, or damaged, or it has no layers.
   """
   config = ''
   if zipfile.is_zipfile(path):
@@ -54,7 +55,14 @@ def read(path):
       content = io.BytesIO(archive.read('model.weights.h5'))
   else:
     content = path
-  with h5py.File(content) as file:
+  try:
+    file = h5py.File(content)
+  except OSError as error:
+    if isinstance(content, str) and not os.access(content, os.R_OK):
+      raise
+    raise ValueError(
+        'it is not a whole HDF5 file: copy or download it again') from error
+  with file:
     config = config or _text(file.attrs.get('model_config', ''))
     arrays, names = _arrays_and_names(file)
   by_class = [match for match in map(_BY_CLASS.match, arrays) if match]
@@ -252,10 +260,13 @@ def fill(model, tops, stored):
       waiting.append((layer, key, values if fits else None))
       continue
     if values is None:
-      raise ValueError(f'it has no layer {layer.name}')
+      raise ValueError(f'it has no layer {layer.name}: leave out --model_name to find'
+                       ' its network, or name another one')
     if not fits:
-      raise ValueError(f'its {layer.name} is {_shapes(values)}, not'
-                       f' {_shapes(layer.weights)}')
+      raise ValueError(
+          f'the weights of its layer {layer.name} have the shapes {_text_of(values)},'
+          f' expected {_text_of(layer.weights)}: leave out --model_name to find its'
+          ' network, or name another one')
     assigned[layer], _ = values, used.add(key)
   rest = {name: arrays for name, arrays in (
       stored.layers | stored.heads).items() if name not in used}
@@ -288,6 +299,10 @@ def _values(layer, arrays):
 
 def _shapes(arrays):
   return [list(array.shape) for array in arrays]
+
+
+def _text_of(arrays):
+  return ' and '.join(map(str, _shapes(arrays)))
 
 
 def _only_head(waiting, rest, config):
