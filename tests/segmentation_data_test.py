@@ -9,7 +9,7 @@ from PIL import Image
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
 from slim_zoo.config.conversion import ConvertImagesConfig
-from slim_zoo.dataset_building import mask_folder
+from slim_zoo.dataset_building import mask_folder, mask_pairs
 from slim_zoo.datasets import record_dataset, shapes
 from slim_zoo.images import image_check, mask_files
 from slim_zoo.input import label_counts, pipeline, record_faults
@@ -142,6 +142,9 @@ def test_what_cannot_be_used_gets_one_line_each(tmp_path):
     ({'images/1.png': png(scene(1)[0]),
       'masks/1.png': png(np.full([8, 10], 255))}, {}, 'only the values 255'),
     (scenes(3), {'validation_share': 1.0}, 'validation_share 1.0'),
+    ({**scenes(3), 'depth/1.png': b'x'}, {}, "beside them: move 'depth' away"),
+    ({'images/1.png': b'x', 'SegmentationObject/1.png': b'x'}, {},
+     'expected the folders images and masks'),
 ])
 def test_a_folder_that_gives_no_data_set_is_named_in_one_line(
     tmp_path, files, options, message):
@@ -152,9 +155,18 @@ def test_a_folder_that_gives_no_data_set_is_named_in_one_line(
   assert not (tmp_path / 'out').exists()
 
 
+def test_folders_of_pascal_voc_have_the_masks_of_classes(tmp_path):
+  fill(tmp_path, {
+      **scenes(3, 0, ('JPEGImages/', 'SegmentationClass/')), 'Annotations/0.xml': b'x',
+      'ImageSets/Main/train.txt': b'0', 'SegmentationObject/0.png': b'x'})
+  assert [pair.mask for pair in mask_pairs.find(str(tmp_path)).pairs] == [
+      f'SegmentationClass/{number}.png' for number in range(3)]
+
+
 @pytest.mark.parametrize(('options', 'message'), [
     ({'labels_file': 'x'}, '--labels_file=x has no effect without'),
     ({'task': 'segmentation', 'class_folders': 'top'}, '--class_folders=top'),
+    ({'segmentation': True, 'class_folders': 'deepest'}, 'has no folders of classes'),
     ({'task': 'segmentation', 'labels_file': 'names.txt'}, 'expected two or more'),
 ])
 def test_options_of_the_other_task_are_refused(tmp_path, monkeypatch, options, message):

@@ -11,6 +11,7 @@ from sklearn import metrics as reference
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
 from slim_zoo.checkpoints import run_card, segmentation_network
+from slim_zoo.checkpoints.trained_network import NetworkOptions
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig
@@ -125,12 +126,12 @@ def shapes_dir(tmp_path_factory):
 
 @pytest.mark.parametrize(('options', 'message'), [
     ({'segmentation_strides': '3'}, 'cifarnet has feature maps at the strides 2, 4'),
-    ({'segmentation_strides': '2,x'}, 'expected different whole numbers'),
+    ({'segmentation_strides': '2,x'}, 'expected whole numbers above 0, each once'),
     ({'segmentation_scales': '2,1'}, '--segmentation_scales=2,1: expected'),
     ({'task': 'classification'}, r"the data set 'shapes' has masks"),
     ({'dataset_name': 'digits'}, "the data set 'digits' has no masks"),
     ({'loss': 'sigmoid'}, 'a pixel has one class'),
-    ({'train_image_size': 3}, 'takes 4 to'),
+    ({'train_image_size': 3}, 'expected 4 to 10000 for cifarnet with the strides 2,4'),
     ({'mixup_alpha': 0.2}, r'--mixup_alpha=0.2 does not fit .*: it changes images'),
     ({'labels_offset': 1}, '--labels_offset=1 does not fit'),
     ({'precision': 'bfloat16'}, '--precision=bfloat16 does not fit'),
@@ -153,7 +154,7 @@ def test_crops_may_be_smaller_than_images_of_a_whole_network(
   options = {**TRAIN, 'model_name': name, 'segmentation_strides': '16,32',
              'dataset_dir': str(shapes_dir)}
   TrainConfig.from_options({**options, 'train_image_size': smallest}).check()
-  with pytest.raises(diagnostics.UserError, match=f'takes {smallest} to'):
+  with pytest.raises(diagnostics.UserError, match=f'expected {smallest} to 10000'):
     TrainConfig.from_options({**options, 'train_image_size': smallest - 1}).check()
 
 
@@ -161,7 +162,7 @@ def test_options_of_segmentation_need_the_task_and_task_is_a_number_too(digits_d
   config = TrainConfig.from_options({
       'dataset_name': 'digits', 'dataset_dir': str(digits_dir), 'model_name': 'lenet',
       'segmentation_scales': '1,1'})
-  with pytest.raises(diagnostics.UserError, match='no effect without --task=segment'):
+  with pytest.raises(diagnostics.UserError, match='no effect without --segmentation'):
     config.check()
   config = TrainConfig.from_options({'task': 2, 'segmentation': True})
   assert (config.distribution.task, config.segmentation.is_on) == (2, True)
@@ -310,6 +311,19 @@ def test_the_backbone_of_a_checkpoint_is_restored_and_classes_may_differ(
                      checkpoint_path=run_dir[0], eval_dir=tmp_path / 'eval')
   assert done.returncode == 1
   assert len(done.stderr.strip().splitlines()) == 1
+  assert 'is a segmentation network: expected a network that classifies' in done.stderr
+
+
+def test_channels_are_those_of_the_first_convolution(tmp_path):
+  for name, shape in {
+      'CifarNet/conv1/weights': [5, 5, 1, 3], 'CifarNet/conv2/weights': [5, 5, 3, 4],
+      'FCN/score_2/weights': [1, 1, 3, 2], 'FCN/score_4/weights': [1, 1, 4, 2]}.items():
+    tf.get_variable(name, shape)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    path = tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
+  network = segmentation_network.find(path, NetworkOptions(model_name='cifarnet'))
+  assert network.channels == 1
 
 
 @pytest.mark.parametrize('name', ['mobilenet_v1_025', 'vgg_a'])

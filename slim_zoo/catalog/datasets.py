@@ -28,7 +28,7 @@ _LABEL_DESCRIPTIONS = {
     True: 'The classes of the image, ints from 0; there may be none.'}
 # The feature with the mask of an image, a PNG of class numbers, as DeepLab calls it.
 MASK_FEATURE = 'image/segmentation/class/encoded'
-# The value of a mask at pixels of no class.
+# The value of a mask at pixels without a class.
 IGNORED = 255
 
 

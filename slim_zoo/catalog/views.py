@@ -26,5 +26,5 @@ def images_in_batch(batch_size: int, kind: str | None) -> int:
 
 
 def describe(kind: str) -> str:
-  """Returns what the probabilities of an image are."""
+  """Returns a description of the probabilities of an image."""
   return f'{kind}, the mean of the probabilities of {count(kind)} views'

@@ -29,7 +29,7 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()) -> Trained
   """
   path = restore.find(checkpoint)
   shapes = values.shapes_of(path)
-  _check_classifies(path, shapes)
+  _check_classifies(path, shapes, 'name another checkpoint')
   card, card_note = trained_network.card_of(path, shapes)
   match = _match(path, shapes, options.model_name, card and card.model_name)
   row = networks.get_image_network(match.network)
@@ -63,7 +63,7 @@ def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
     UserError: the network does not exist, or the images are too small for it.
   """
   shapes = values.shapes_of(checkpoint)
-  _check_classifies(checkpoint, shapes)
+  _check_classifies(checkpoint, shapes, 'or name a data set that has masks')
   card, card_note = trained_network.card_of(checkpoint, shapes)
   if card and options.model_name not in (None, card.model_name):
     card = None  # The comparison of the variables shows the difference.
@@ -85,11 +85,11 @@ def for_labels(checkpoint: str, num_labels: int, options: NetworkOptions,
   return _complete(network, card_note, shapes, options.quantize)
 
 
-def _check_classifies(path, shapes):
+def _check_classifies(path, shapes, advice):
   if segmentation_network.scored_strides(shapes):
     raise diagnostics.UserError(
-        f"the checkpoint '{path}' is of a segmentation network: use it with a data set"
-        ' that has masks')
+        f"the checkpoint '{path}' is a segmentation network: expected a network that"
+        f' classifies images, {advice}')
 
 
 def _published(checkpoint, shapes, model_name):

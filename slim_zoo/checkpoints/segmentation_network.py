@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import feature_maps, networks
+from slim_zoo.catalog import feature_maps, networks, variables
 from slim_zoo.checkpoints import restore, run_card, trained_network, values
 from slim_zoo.checkpoints.trained_network import NetworkOptions
 
@@ -94,16 +94,16 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()
     options: options of the command.
 
   Raises:
-    UserError: there is no checkpoint, it is of no segmentation network, its backbone is
-      not known, or an option does not fit.
+    UserError: there is no checkpoint, it is not a segmentation network, its
+      backbone is not known, or an option does not fit.
   """
   path = restore.find(checkpoint)
   shapes = values.shapes_of(path)
   strides = scored_strides(shapes)
   if not strides:
     raise diagnostics.UserError(
-        f"the checkpoint '{path}' is of no segmentation network: it has no variables"
-        ' such as FCN/score_32/weights')
+        f"the checkpoint '{path}' is not a segmentation network: it has no"
+        ' variables such as FCN/score_32/weights')
   num_classes = shapes[f'FCN/score_{strides[0]}/weights'][-1]
   card, note = run_card.facts_of(path)
   if card and (not card.is_segmentation or tuple(sorted(card.strides)) != strides):
@@ -126,7 +126,7 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()
   first = lambda option, of_card, default: next(
       value for value in (option, of_card, default) if value is not None)
   return SegmentationNetwork(
-      path, model_name, num_classes, strides, _channels(shapes),
+      path, model_name, num_classes, strides, _channels(model_name, shapes),
       first(options.preprocessing_name, card and card.preprocessing_name, model_name),
       first(options.use_grayscale, card and card.use_grayscale, False),
       options.moving_averages, card.class_names if card else (), card,
@@ -134,8 +134,9 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()
           shapes, card, options.moving_averages)])))
 
 
-def _channels(shapes):
-  """Returns the channels of the images, by the input of the first convolution."""
-  inputs = {shape[2] for name, shape in shapes.items()
-            if len(shape) == 4 and name.endswith('weights')}
-  return 3 if 3 in inputs else 1
+def _channels(model_name, shapes):
+  """Returns the channels of the images, by the first convolution of the backbone."""
+  for name, shape in variables.load()[model_name].shapes.items():
+    if variables.CHANNELS in shape and name in shapes:
+      return shapes[name][shape.index(variables.CHANNELS)]
+  return networks.get_image_network(model_name).channels

@@ -15,7 +15,7 @@ A list names paths and classes, as CSV or as JSON lines:
 
 Folders of images and masks:
 
-  slim-zoo convert-images --task=segmentation --image_dir=scenes \\
+  slim-zoo convert-images --segmentation --image_dir=scenes \\
       --dataset_dir=data/scenes --dataset_name=scenes
 
 scenes/images/a.jpg and scenes/masks/a.png become an image with the class of each pixel.
@@ -27,7 +27,6 @@ The exit code is 3 if anything was refused.
 from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.conversion import ConvertImagesConfig
-from slim_zoo.config.segmentation import SEGMENTATION
 from slim_zoo.dataset_building import image_folder, image_list, mask_folder
 from slim_zoo.images import image_check
 
@@ -45,7 +44,7 @@ def main(unused_argv):
   storing = image_check.Storing(options.max_side, options.jpeg_quality)
   common = (options.image_dir, options.dataset_dir, options.dataset_name,
             options.validation_share, options.num_shards, options.num_workers)
-  if options.task == SEGMENTATION:
+  if options.has_masks:
     report = mask_folder.convert(*common, config.class_names(), storing)
   else:
     listed = image_list.ImageList(

@@ -225,7 +225,7 @@ class ClassifyConfig(Config):
     if self.answers.masks:
       raise diagnostics.UserError(
           f'--masks={self.answers.masks}: this network classifies images; masks need'
-          ' one that was trained with --task=segmentation')
+          ' one that was trained with --segmentation')
 
   def _check_export_alone(self):
     """Refuses, beside an export, the options of what it has inside, or has not."""

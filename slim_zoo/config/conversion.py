@@ -96,12 +96,19 @@ class ImageFolder(Group):
   task: str = option(
       'classification', 'What the data set is for. With segmentation, image_dir has the'
       ' folders images and masks, or folders of splits with these. A mask is a PNG with'
-      " its image's name; its pixels are class numbers, 255 for no class.",
+      " its image's name; its pixels are class numbers, and 255 for pixels without a"
+      ' class.',
       choices=TASKS)
+  segmentation: bool = option(False, 'The same as --task=segmentation.')
   labels_file: str | None = option(
-      None, 'With --task=segmentation: names of the classes, lines such as 0:sky, or a'
-      ' name on each line. By default the classes are numbered, up to the largest'
-      ' value of the masks.', str, is_path=True)
+      None, 'With --segmentation: names of the classes, lines such as 0:sky, or a name'
+      ' on each line. By default the classes are numbered, up to the largest value of'
+      ' the masks.', str, is_path=True)
+
+  @property
+  def has_masks(self) -> bool:
+    """Whether the data set is for segmentation."""
+    return self.segmentation or self.task == SEGMENTATION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,11 +134,11 @@ class ConvertImagesConfig(Config):
           raise diagnostics.UserError(f'--{name} has no effect without --image_list')
       _check_named(self.images, ('image_dir', 'dataset_dir', 'dataset_name'))
     _check_part(self.images, 'validation_share', 'the images')
-    if self.images.task == SEGMENTATION:
+    if self.images.has_masks:
       unused = ('split_folders', 'class_folders')
-      reason = 'with --task=segmentation, which has no folders of classes'
+      reason = 'with --segmentation, which has no folders of classes'
     else:
-      unused, reason = ('labels_file',), 'without --task=segmentation'
+      unused, reason = ('labels_file',), 'without --segmentation'
     for name in unused:
       if name in self.user_options:
         raise diagnostics.UserError(
@@ -164,9 +171,9 @@ class ConvertImagesConfig(Config):
   def _check_list(self):
     """Refuses a list that is not there, and options that do not fit it."""
     path = self.images.image_list
-    if self.images.task == SEGMENTATION:
+    if self.images.has_masks:
       raise diagnostics.UserError(
-          f'--image_list={path} names classes of images, --task=segmentation has masks:'
+          f'--image_list={path} names classes of images, --segmentation is for masks:'
           ' leave out one of them')
     for name in ('split_folders', 'class_folders'):
       if name in self.user_options:

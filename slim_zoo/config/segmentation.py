@@ -45,8 +45,8 @@ class Segmentation(Group):
 
   segmentation: bool = option(
       False, 'Train a network that gives the class of each pixel: FCN on the backbone'
-      ' --model_name. --task=segmentation is the same; use this flag if --task is the'
-      ' number of a process.')
+      ' --model_name. --task=segmentation is the same, unless --task is the number of a'
+      ' process.')
   segmentation_strides: tuple[str, ...] = option(
       DEFAULT_STRIDES, 'Segmentation: strides of the feature maps that FCN scores.'
       ' 8,16,32 is FCN-8s, 16,32 is FCN-16s, 32 is FCN-32s.')
@@ -54,7 +54,8 @@ class Segmentation(Group):
       '0.5,2', 'Segmentation: images and masks are scaled by a random factor between'
       ' these two and cropped to --train_image_size; 1,1 does not scale.')
   segmentation_flip: bool = option(
-      True, 'Segmentation: mirror half of the images and masks in training.')
+      True, 'Segmentation: flip half of the images and masks from left to right in'
+      ' training.')
 
   @property
   def is_on(self) -> bool:
@@ -72,8 +73,8 @@ class Segmentation(Group):
     if not texts or not all(text.isdecimal() and int(text) for text in texts) or (
         len(set(texts)) < len(texts)):
       raise diagnostics.UserError(
-          f"--segmentation_strides={','.join(texts)}: expected different whole numbers,"
-          ' such as 8,16,32')
+          f"--segmentation_strides={','.join(texts)}: expected whole numbers"
+          ' above 0, each once, such as 8,16,32')
     return tuple(map(int, texts))
 
   @property
@@ -95,8 +96,8 @@ class Segmentation(Group):
     low, high = self.scales
     scaled = '' if low == high == 1 else (
         f'images and masks scaled by {low:g} to {high:g}, ')
-    mirrored = ', half of them mirrored' if self.segmentation_flip else ''
-    return [f'{scaled}random crops{mirrored}']
+    flipped = ', half of them flipped' if self.segmentation_flip else ''
+    return [f'{scaled}random crops{flipped}']
 
   def check(self, model_name: str, image_size: int | None, spec: DatasetSpec,
             loss_names: list[str], values: Mapping[str, Any], user_options: Set[str]
@@ -119,7 +120,7 @@ class Segmentation(Group):
       for name in ('segmentation_strides', 'segmentation_scales', 'segmentation_flip'):
         if name in user_options:
           raise diagnostics.UserError(
-              f'--{name} has no effect without --task=segmentation: leave it out')
+              f'--{name} has no effect without --segmentation: leave it out')
       return
     known = feature_maps.feature_map_names(model_name)
     missing = sorted(set(self.strides) - set(known))
@@ -130,14 +131,15 @@ class Segmentation(Group):
     smallest = feature_maps.smallest_size(model_name, self.strides)
     if image_size and not smallest <= image_size <= networks.LARGEST_SIDE:
       raise diagnostics.UserError(
-          f'--train_image_size={image_size}: {model_name} with these strides takes'
-          f' {smallest} to {networks.LARGEST_SIDE}')
+          f'--train_image_size={image_size}: expected {smallest} to'
+          f' {networks.LARGEST_SIDE} for {model_name} with the strides'
+          f" {','.join(self.segmentation_strides)}")
     _ = self.scales
     refuse(_NOT_TRAINED_WITH, values, user_options)
     for name in loss_names:
       if name not in _LOSSES:
         raise diagnostics.UserError(
-            f"--loss={values['loss']} with --task=segmentation: a pixel has one class;"
+            f"--loss={values['loss']} with --segmentation: a pixel has one class;"
             f" use {' or '.join(_LOSSES)}")
 
 
@@ -145,12 +147,12 @@ def check_data(is_segmentation: bool, spec: DatasetSpec) -> None:
   """Raises UserError for a data set of another task."""
   if is_segmentation and not spec.masks:
     raise diagnostics.UserError(
-        f"--task=segmentation, but the data set '{spec.name}' has no masks: make one"
-        ' with slim-zoo convert-images --task=segmentation')
+        f"--segmentation, but the data set '{spec.name}' has no masks: make one with"
+        ' slim-zoo convert-images --segmentation')
   if spec.masks and not is_segmentation:
     raise diagnostics.UserError(
-        f"the data set '{spec.name}' has masks: use --task=segmentation, or a data set"
-        ' with labels')
+        f"the data set '{spec.name}' has masks, but no labels: name a data set with"
+        ' labels, or train with --segmentation')
 
 
 def name_task(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -183,4 +185,4 @@ def refuse(reasons: Mapping[str, str], values: Mapping[str, Any],
       value = values[name]
       flag = f'--{name}' if value is True else f'--{name}={value}'
       raise diagnostics.UserError(
-          f'{flag} does not fit --task=segmentation: {reason}; leave it out')
+          f'{flag} does not fit a segmentation network: {reason}; leave it out')

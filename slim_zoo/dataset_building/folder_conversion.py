@@ -42,7 +42,7 @@ def check_arguments(image_dir: str | None, dataset_dir: str, dataset_name: str,
   if os.path.commonpath([source, os.path.realpath(dataset_dir)]) == source:
     raise diagnostics.UserError(
         f"dataset_dir '{dataset_dir}' lies in image_dir '{image_dir}', where it"
-        ' would be taken for a class: name a folder outside')
+        ' would be read as a part of the images: name a folder outside of it')
 
 
 def check_storing(storing: image_check.Storing) -> None:
@@ -111,5 +111,5 @@ def ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
 
 
 def digest(data: bytes) -> bytes:
-  """Returns what tells the content of a file from another one."""
+  """Returns a short hash of the content of a file."""
   return hashlib.blake2b(data, digest_size=12).digest()

@@ -251,7 +251,7 @@ def _check_no_masks(folder, place, image_dir):
   raise diagnostics.UserError(
       f"{place}: {names(pair)} look like images and their annotations, such as masks"
       f' or boxes: {advice} use --class_folders=top if they are classes;'
-      ' --task=segmentation makes a data set of images and masks')
+      ' --segmentation makes a data set of images and masks')
 
 
 def _check_only_classes(folder, place):

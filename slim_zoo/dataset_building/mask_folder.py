@@ -172,7 +172,7 @@ def _check_values(pixels, num_classes):
     value = int(wrong[0]) + num_classes
     raise image_check.RefusedError(
         f'it has the value {value} at {pixels[value]:,} pixels: the classes are 0 to'
-        f' {num_classes - 1}, and {catalog.IGNORED} is of none')
+        f' {num_classes - 1}, and {catalog.IGNORED} is for pixels without a class')
 
 
 def _numbered(images):
@@ -183,7 +183,7 @@ def _numbered(images):
     raise diagnostics.UserError(
         f'the masks have only the values {", ".join(map(str, np.flatnonzero(pixels)))}'
         f': expected the numbers of two or more classes, from 0; {catalog.IGNORED} is'
-        ' for pixels of no class, so write another number for a class of this value')
+        f' for pixels without a class: if {catalog.IGNORED} is a class, renumber it')
   return [f'class {number}' for number in range(largest + 1)]
 
 
@@ -272,8 +272,9 @@ def _notes(names, splits, images, found, validation_share):
   counted = max(1, pixels[:catalog.IGNORED].sum())
   shares = [f'{name} {pixels[label] / counted:.1%}' for label, name in names.items()]
   ignored = pixels[catalog.IGNORED] / max(1, pixels.sum())
-  yield ('the numbers above are of images with the class; its pixels: '
-         + diagnostics.some(shares, _MOST_SHARES) + f'; of no class: {ignored:.1%}')
+  yield ('the table counts images that contain the class. Share of pixels: '
+         + diagnostics.some(shares, _MOST_SHARES)
+         + f'; without a class: {ignored:.1%}')
   absent = [name for label, name in names.items() if not pixels[label]]
   if absent:
     yield f'warning: no mask has the class {diagnostics.some(absent, 5)}'

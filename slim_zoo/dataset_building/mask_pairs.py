@@ -6,7 +6,8 @@
     scenes/images/train/a.jpg         scenes/test/masks/b.png
     scenes/masks/train/a.png
 
-An image and its mask have the same path but for the suffix. Needs no TensorFlow.
+An image and its mask have the same path but for the suffix. SegmentationObject of
+Pascal VOC is not read: its masks number objects. Needs no TensorFlow.
 """
 
 import dataclasses
@@ -57,7 +58,8 @@ def find(root: str) -> Pairs:
   """Returns the images and masks of a folder; opens none of them.
 
   Raises:
-    UserError: there is no such folder, or it has no folders of images and masks.
+    UserError: there is no such folder, or it has no folders of images and masks, or
+      others beside them.
     OSError: a folder cannot be read.
   """
   if not os.path.isdir(root):
@@ -69,7 +71,7 @@ def find(root: str) -> Pairs:
       for inner in top.folders if (kind := folder_names.split_of(inner.name))
       and _two(inner)]
   if not folders:
-    content = diagnostics.some([f"'{inner.name}'" for inner in top.folders], 4)
+    content = _quoted(inner.name for inner in top.folders)
     raise diagnostics.UserError(
         f"image_dir '{diagnostics.printable(root)}' holds {content or 'no folders'}:"
         f' {_EXPECTED}; or these in folders such as train and validation')
@@ -92,13 +94,25 @@ def find(root: str) -> Pairs:
 
 def _two(folder):
   """Returns the folder of images and that of masks; None if they are not there."""
-  names = {inner.name: inner for inner in folder.folders}
-  pair = folder_names.images_and_annotations(names)
-  return pair and (names[pair[0]], names[pair[1]])
+  inner = {one.name: one for one in folder.folders
+           if one.may_hold_images and not folder_names.is_of_instances(one.name)}
+  images, masks, others = folder_names.by_use(inner)
+  if not (images and masks):
+    return None
+  unclear = others or images[1:] or masks[1:]
+  if unclear:
+    raise diagnostics.UserError(
+        f"the folders '{inner[images[0]].path}' and '{inner[masks[0]].path}' have"
+        f" others beside them: move {_quoted(unclear)} away")
+  return inner[images[0]], inner[masks[0]]
+
+
+def _quoted(names):
+  return diagnostics.some([f"'{diagnostics.printable(name)}'" for name in names], 4)
 
 
 def _pair(images, masks, split, splits):
-  """Returns the pairs of two folders and (path, reason) of what has no partner.
+  """Returns the pairs of two folders and (path, reason) of the other files.
 
   Adds the splits of inner folders to `splits`.
   """

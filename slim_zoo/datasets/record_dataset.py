@@ -16,7 +16,7 @@ from slim_zoo.tf_compat import slim, tf
 _DESCRIPTIONS = {
     'image': 'The image, uint8 [height, width, {channels}].',
     'label': '{label_description}',
-    'mask': 'The class of each pixel, uint8 [height, width]; 255 is of none.',
+    'mask': 'The class of each pixel, uint8 [height, width]; 255: without a class.',
     'label_text': 'The name of the class, a string.',
     'object/bbox': 'Boxes [y_min, x_min, y_max, x_max] as parts of the image.',
     'object/label': 'The label of each box.',

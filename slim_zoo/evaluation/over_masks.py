@@ -16,7 +16,7 @@ from slim_zoo.tf_compat import tf
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-  """What a network gives for a batch.
+  """The outputs of a network for a batch.
 
   Attributes:
     classes: uint8 [batch, height, width], the likeliest class of each pixel.
@@ -57,16 +57,16 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     outputs: of the network, for the batch.
     num_classes: how many classes there are.
     max_num_batches: stop after so many batches; None: after the last.
-    shows_progress: whether to tell how far it is, while it goes on.
+    shows_progress: whether the progress is printed.
     is_to_stop: asked before the first batch and after each.
     reported: keys of records that need not be named as unreadable again; grows.
     shard: (index, count) of the records to evaluate, of an input with a `shard` of
       placeholders; None: all.
 
   Raises:
-    UserError: the records cannot be read, or the network says NaN
+    UserError: the records cannot be read, or the outputs are NaN
       (`predictions.NotFiniteError`).
-    EvaluationStoppedError: `is_to_stop` said so.
+    EvaluationStoppedError: `is_to_stop` returned True.
   """
   counter = segmentation.Counter(num_classes)
   reported = set() if reported is None else reported
@@ -91,8 +91,8 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
   _add_unreadable(images, counter, reported)
   if max_num_batches is None and len(counter) != num_images:
     raise diagnostics.UserError(
-        f'{len(counter)} of {num_images} images came out of the records: the numbers'
-        ' would leave some out')
+        f'read {len(counter)} of {num_images} images: the records changed or are'
+        ' damaged; start again')
   return counter.counts()
 
 
@@ -114,7 +114,7 @@ def _batches(session, images, batch, outputs, max_num_batches):
 
 
 def _add_unreadable(images, counter, reported):
-  """Counts and names the images that did not come out."""
+  """Counts and names the images that cannot be decoded."""
   for number, key in images.log.take_lost():
     if key is None:
       raise diagnostics.UserError(f'image {number} cannot be decoded')
@@ -129,7 +129,7 @@ def _add_unreadable(images, counter, reported):
 
 @dataclasses.dataclass
 class FrozenEvaluation:
-  """A split, and a way to put a network with constant weights over it.
+  """The evaluation of networks with constant weights on a split.
 
   Attributes:
     make_images: returns the input pipeline, in the default graph.

@@ -1,7 +1,8 @@
 """Exact numbers of segmentation: every pixel that has a class counts once.
 
-The numbers come from one confusion matrix of whole numbers, so they do not depend on
-batches, and those of parts of a split add up.
+All numbers but the cross entropy come from one confusion matrix of whole numbers, so
+they do not depend on batches, and those of parts of a split add up. The cross entropy
+is a sum of floats: its last digits depend on the order.
 """
 
 import dataclasses
@@ -169,8 +170,8 @@ class Counter:
     """
     if not np.isfinite(cross_entropy_sum):
       raise NotFiniteError(
-          'the network gives NaN: its training diverged, evaluate an earlier'
-          ' checkpoint')
+          f'the network gives NaN in the batch of record {keys[0][1]} of file'
+          f' {keys[0][0]}: its training diverged, evaluate an earlier checkpoint')
     for key, mask, prediction in zip(keys, masks, predictions, strict=True):
       confusion = confusion_matrix(mask, prediction, self._num_classes)
       self._confusion += confusion

@@ -21,13 +21,13 @@ from slim_zoo.tf_compat import tf
 SIGNATURE = 'masks'
 IMAGES, CLASSES, PROBABILITIES = 'images', 'classes', 'probabilities'
 BYTES_INPUT = 'image_bytes'
-# Whoever finds one knows that it was never checked.
+# The suffix of an export before its check.
 _UNCHECKED = '.unchecked'
 _FILE = 'saved_model.pb'
 # The labels, and a file that only models of segmentation have.
 _EXTRA, _FACTS = 'assets.extra', 'segmentation.json'
 # Where two classes are equally likely, the last digits decide.
-_LEAST_AGREEMENT = 0.999
+LEAST_AGREEMENT = 0.999
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Parity:
   @property
   def passed(self) -> bool:
     """Whether the export is within the tolerance."""
-    return self.agreement >= _LEAST_AGREEMENT
+    return self.agreement >= LEAST_AGREEMENT
 
   def __str__(self):
     return (f'at least {self.agreement:.2%} of the pixels of an image have the same'
@@ -79,7 +79,7 @@ def export(folder: str, network: SegmentationNetwork, images: Sequence[bytes]
   path = os.path.join(folder, formats.FORMATS['saved_model'].file)
   if os.path.lexists(path) and not os.path.isfile(os.path.join(path, _FILE)):
     raise diagnostics.UserError(
-        f"'{path}' is there and is no SavedModel: move it, or name another"
+        f"'{path}' exists and is not a SavedModel: move it, or name another"
         ' --export_dir')
   os.makedirs(os.path.dirname(path), exist_ok=True)
   unchecked = path + _UNCHECKED

@@ -131,13 +131,27 @@ def images_and_annotations(names: Iterable[str]) -> tuple[str, str] | None:
 
   None: these do not exist, or other folders exist beside them.
   """
+  images, notes, others = by_use(names)
+  return (images[0], notes[0]) if images and notes and not others else None
+
+
+def by_use(names: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
+  """Returns the folders of images, those of masks or labels, and all others.
+
+  Folders of splits, and names such as 'data', are left out.
+  """
   names = list(names)
   notes = [name for name in names if _ANNOTATION_WORDS.intersection(_words(name))]
   images = [name for name in names if name not in notes
             and _IMAGE_WORDS.intersection(_words(name))]
   others = [name for name in names if name not in notes and not is_filler(name)
             and name not in images]
-  return (images[0], notes[0]) if images and notes and not others else None
+  return images, notes, others
+
+
+def is_of_instances(name: str) -> bool:
+  """Returns whether masks in a folder number objects, such as SegmentationObject."""
+  return ''.join(_words(name)) == 'segmentationobject'
 
 
 def in_label_order(names: Iterable[str]) -> list[str]:

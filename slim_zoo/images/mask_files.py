@@ -1,7 +1,7 @@
 """Masks of segmentation: PNG files whose pixels are class numbers.
 
 A mask has one channel (1, 2, 4, 8 or 16 bits) or a palette; its colours do not matter.
-The value 255 is for pixels of no class. Needs no TensorFlow.
+The value 255 is for pixels without a class. Needs no TensorFlow.
 """
 
 import io
@@ -15,6 +15,8 @@ from slim_zoo.images import image_check, plain_pixels
 # The palette of written masks is the one of Pascal VOC: class n has the bits of n,
 # the lowest first, in the highest bits of red, green and blue.
 _BITS_OF_COLOUR = 8
+# The largest gray of Pillow.
+_WHITE = 255
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -64,7 +66,7 @@ def _values(image, data):
   values = np.asarray(image).astype(np.uint8)
   bits = plain_pixels.bits_per_sample(image, data)
   # Pillow scales gray of 2 and 4 bits to 0 to 255.
-  return values // (IGNORED // (2**bits - 1)) if bits in (2, 4) else values
+  return values // (_WHITE // (2**bits - 1)) if bits in (2, 4) else values
 
 
 def encode(values: np.ndarray, has_palette: bool = False) -> bytes:
@@ -97,7 +99,7 @@ def overlay(picture: Image.Image, values: np.ndarray, opacity: float = 0.5
             ) -> Image.Image:
   """Returns a picture with the colours of a mask over it.
 
-  Pixels of class 0, which is usually the background, and of no class stay as they are.
+  Pixels of class 0, usually the background, and pixels without a class do not change.
 
   Args:
     picture: of any mode.

@@ -96,8 +96,8 @@ def wrong_mask(value: int, num_classes: int, files: Sequence[str],
     key: the index of the record's file, and its position there.
   """
   return (f'the mask of {records.describe(files, *key)} has the value {value}: the'
-          f' classes are 0 to {num_classes - 1}, and {catalog.IGNORED} is of none; are'
-          ' these the records of another data set?')
+          f' classes are 0 to {num_classes - 1}, and {catalog.IGNORED} is for pixels'
+          ' without a class; are these the records of another data set?')
 
 
 def check_masks(num_classes: int, files: Sequence[str], runs_here: bool) -> Callable:

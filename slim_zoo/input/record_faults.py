@@ -209,7 +209,7 @@ def _mask_fault(features: Features) -> Fault | None:
     return None
   return Fault('record without a mask', f'{features.missing(name)}; expected a PNG of'
                ' class numbers', True,
-               'slim-zoo convert-images --task=segmentation writes such records')
+               'slim-zoo convert-images --segmentation writes such records')
 
 
 def _image_fault(features: Features, expected: Expected) -> Fault | None:

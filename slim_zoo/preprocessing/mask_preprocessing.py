@@ -1,6 +1,6 @@
 """Preprocessing for segmentation: of an image and its mask together.
 
-A crop of a scaled, mirrored image is given by the positions of its rows and columns in
+A crop of a scaled, flipped image is given by the positions of its rows and columns in
 the image. Images are interpolated bilinearly there, and masks take the nearest pixel,
 so both have exactly the same geometry. Values are those of a preprocessing family.
 """
@@ -17,7 +17,7 @@ def preprocess_for_train(image, mask, output_height: int, output_width: int, nam
                          use_grayscale: bool = False,
                          scales: tuple[float, float] = (0.5, 2.0), flip: bool = True,
                          seed=None) -> tuple[tf.Tensor, tf.Tensor]:
-  """Scales, crops and mirrors an image and its mask at random.
+  """Scales, crops and flips an image and its mask at random.
 
   Args:
     image: uint8 [height, width, 1 or 3].
@@ -28,13 +28,13 @@ def preprocess_for_train(image, mask, output_height: int, output_width: int, nam
     use_grayscale: whether the image becomes gray.
     scales: the smallest and the largest scale. Scales are drawn between them with a
       uniform logarithm, so that 0.5 to 1 is as likely as 1 to 2.
-    flip: whether half of the images are mirrored.
+    flip: whether half of the images are flipped from left to right.
     seed: an integer tensor of shape [2] that decides everything random; None draws one.
 
   Returns:
     (float32 [output_height, output_width, channels], uint8 [output_height,
     output_width]). Pixels outside of a scaled image that is smaller than the results
-    are 0 in the image and 255, no class, in the mask.
+    are 0 in the image and 255, without a class, in the mask.
   """
   scale_seed, place_seed, flip_seed = randomness.split_seed(seed, 3)
   scale = tf.exp(tf.random.stateless_uniform(
@@ -48,8 +48,8 @@ def preprocess_for_train(image, mask, output_height: int, output_width: int, nam
       (tf.range(length, dtype=tf.float32) + begin[axis] + 0.5) / scale - 0.5
       for axis, length in enumerate((output_height, output_width)))
   if flip:
-    is_mirrored = tf.random.stateless_uniform([], flip_seed) < 0.5
-    columns = tf.cond(is_mirrored, lambda: columns[::-1], lambda: columns)
+    is_flipped = tf.random.stateless_uniform([], flip_seed) < 0.5
+    columns = tf.cond(is_flipped, lambda: columns[::-1], lambda: columns)
   inside = _inside(rows, size[0])[:, None] & _inside(columns, size[1])
   image = channels.for_network(
       tf.cast(_bilinear(image, rows, columns), tf.float32),
@@ -113,7 +113,7 @@ def preprocess_for_eval(image, mask, name: str, stride: int, smallest: int = 1,
   Returns:
     (float32 [rows, columns, channels], uint8 [rows, columns]), where rows and columns
     are multiples of `stride`. Added pixels are below and to the right: 0 in the image
-    and 255, no class, in the mask.
+    and 255, without a class, in the mask.
   """
   padded = for_network(image, name, stride, smallest, use_grayscale)
   added = tf.shape(padded)[:2] - tf.shape(mask)

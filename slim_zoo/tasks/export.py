@@ -95,7 +95,11 @@ def _export_masks(config):
       (parity_of_masks,) if parity_of_masks else ()))
   _print_file(file)
   if not file.passed:
-    raise diagnostics.UserError('the saved_model export is off: it is removed')
+    raise diagnostics.UserError(
+        'the masks of the saved_model export agree in'
+        f' {parity_of_masks.agreement:.2%} of the pixels, expected'
+        f' {to_segmentation_model.LEAST_AGREEMENT:.1%}: the export was removed; report'
+        ' it')
   return ExportResult(network, (file,))
 
 

@@ -66,7 +66,7 @@ def callbacks(config: TrainConfig, start, dataset, num_classes: int, image_size:
 
 
 def _measure(config, dataset):
-  """Returns the name of what decides which checkpoint is the best."""
+  """Returns the name of the measure of the best checkpoint."""
   if config.segmentation.is_on:
     return 'mean IoU'
   return ('mean average precision' if batch_labels.is_multi_label(dataset)

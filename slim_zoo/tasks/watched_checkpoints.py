@@ -12,12 +12,12 @@ def of(folder: str, timeout: int | None, has_ended: Callable[[], bool] | None
   """Yields each new checkpoint of a folder.
 
   Args:
-    folder: that the run writes to.
+    folder: the folder of the run.
     timeout: end after so many seconds without a new checkpoint; None: never.
-    has_ended: tells whether the run writes no more checkpoints; None: nobody knows.
+    has_ended: returns whether the run has ended; None: unknown.
 
   Raises:
-    UserError: no checkpoint came, and nobody knows whether the run has ended.
+    UserError: no checkpoint came, and `has_ended` is None.
   """
   print(f'waiting for checkpoints in {folder}', flush=True)
   checkpoint = None

@@ -181,7 +181,7 @@ def pixels(logits, masks):
 
   Args:
     logits: float32 [batch, height, width, classes].
-    masks: uint8 [batch, height, width], 255 at pixels of no class.
+    masks: uint8 [batch, height, width], 255 at pixels without a class.
 
   Returns:
     (float32 [pixels, classes], int32 [pixels]).

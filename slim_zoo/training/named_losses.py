@@ -29,11 +29,11 @@ from slim_zoo.deployment import model_deploy
 from slim_zoo.tf_compat import tf
 
 REGULARIZATION = 'regularization'
-# What the tags in TensorBoard begin with.
+# The prefix of the tags in TensorBoard.
 TAGS = 'losses/'
 # The losses of a name, of all clones, are in the collection PREFIX + NAME.
 _PREFIX = 'slim_zoo_named_losses/'
-# What TensorFlow accepts in a name, without the slash.
+# A name in TensorFlow, without the slash.
 _NAME = re.compile(r'[A-Za-z0-9.][A-Za-z0-9_.\-]*')
 # The scope of one of several clones, maybe below another scope.
 _CLONE = re.compile(r'(.*?/)?clone_[0-9_]+/')
@@ -45,7 +45,7 @@ class OutputLoss:
 
   Attributes:
     name: of the output, of its target and of the loss.
-    weight: that the loss is multiplied with.
+    weight: factor of the loss.
     function: called as function(output, target); returns a float scalar, without the
       weight.
   """

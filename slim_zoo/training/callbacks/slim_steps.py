@@ -25,7 +25,7 @@ class SlimSteps:
   between the steps. slim's own line is not printed.
 
   Args:
-    callbacks: what is called; an error in one ends the run with this error.
+    callbacks: an error in one ends the run with this error.
     losses: the parts of the loss by name, such as of `named_losses.summarized`; float
       scalars, of which the progress lines show the means.
     writer: of summaries, for the callbacks; None: they write none.
