@@ -143,7 +143,7 @@ def test_a_run_with_two_clones_prints_the_parts_and_draws_pictures(tmp_path, cap
   lines = [line for line in capsys.readouterr().out.splitlines() if 'step' in line]
   assert [re.sub(r'  [\d.e+]+ steps/s.*', '', line) for line in lines] == [
       f'step {step}/5  loss 86.5000 (a 9.0000, b 75.0000, regularization 2.5000)'
-      for step in (2, 4)]
+      for step in (2, 4, 5)]
   assert noting.calls == [('begin', 0), *(('after', step) for step in range(1, 6)),
                           ('end', 5)]
   names = [f'examples-{step}.png' for step in (0, 2, 4, 5)]

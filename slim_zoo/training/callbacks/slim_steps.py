@@ -29,7 +29,7 @@ class SlimSteps:
     losses: the parts of the loss by name, such as of `named_losses.summarized`; float
       scalars, of which the progress lines show the means.
     writer: of summaries, for the callbacks; None: they write none.
-    every_steps: steps between two progress lines; 0: none.
+    every_steps: steps between two progress lines; the last step has one too; 0: none.
     number_of_steps: the global step that the run ends at, as slim gets it; None: slim
       ends it otherwise.
   """
@@ -40,7 +40,7 @@ class SlimSteps:
                number_of_steps: int | None = None):
     self._callbacks, self._losses = CallbackList(callbacks), dict(losses or {})
     self._writer, self._last = writer, number_of_steps
-    self._due = intervals.EverySteps(every_steps)
+    self._due, self._prints = intervals.EverySteps(every_steps), every_steps > 0
     self._step, self._sums, self._begin = None, [], 0.0
 
   def __call__(self, session, train_op, global_step, options):
@@ -59,6 +59,8 @@ class SlimSteps:
     self._raise_failure(session)
     is_last = bool(reasons) or self._is_last(session, options)
     if is_last:
+      if self._sums and self._prints:
+        self._print()
       for reason in reasons:
         print(reason, flush=True)
       self._callbacks.end(session, self._step)
