@@ -113,11 +113,13 @@ def test_the_signatures_show_the_arguments_and_their_defaults():
   assert parameters['top_k'].default == 5
 
 
-def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path):
+def test_a_smoke_test_needs_no_data_and_keeps_nothing(tmp_path, capsys):
   result = slim_zoo.train(
       model_name='lenet', dataset_name='mnist', train_dir=tmp_path / 'run', smoke=True,
-      labels_offset=1, validation_share=0.1)
+      labels_offset=1, validation_share=0.1, checkpoint_path='elsewhere/model.ckpt-7',
+      num_clones=2)
   assert result.step == 2
+  assert 'it does not test --checkpoint_path, --num_clones\n' in capsys.readouterr().out
   assert not (tmp_path / 'run').exists()
 
 

@@ -21,6 +21,12 @@ _BATCH_SIZE, _STEPS = 2, 2
 _SEED = 0
 # Of eight images, so that some are left on either side.
 _VALIDATION_SHARE = 0.5
+# Options of checkpoints and of several processes, which a smoke test replaces.
+_NOT_TESTED = (
+    'checkpoint_path', 'checkpoint_exclude_scopes', 'checkpoint_rename',
+    'transfer_classes_from', 'init', 'cache_dir', 'num_clones', 'master',
+    'worker_replicas', 'num_ps_tasks', 'task', 'sync_replicas', 'cluster',
+    'worker_hosts', 'ps_hosts', 'job_name')
 
 
 def smoke_test(config: TrainConfig) -> train.TrainResult:
@@ -36,6 +42,10 @@ def smoke_test(config: TrainConfig) -> train.TrainResult:
     raise diagnostics.UserError(
         f'--smoke with --data_service={config.data.data_service}: a smoke test makes'
         ' its own images; leave one of them out')
+  ignored = [f'--{name}' for name in _NOT_TESTED if name in config.user_options]
+  if ignored:
+    print(f"note: a smoke test has one process and random weights: it does not test"
+          f" {', '.join(ignored)}", flush=True)
   with tempfile.TemporaryDirectory(prefix='slim_zoo_smoke_') as folder:
     short = smoke_config(config, folder)
     short.check()
