@@ -12,8 +12,9 @@ class Views(Group):
 
   tta: str | None = option(
       None, 'Test-time augmentation: probabilities are the mean over views of an image.'
-      ' flip: as usual, and flipped from left to right; five_crop: the centre and four'
-      ' corners; ten_crop: these, and each flipped. --batch_size then counts views.',
+      ' flip: the central crop, and the same flipped from left to right; five_crop: the'
+      ' central crop and those of the four corners; ten_crop: these, and each flipped.'
+      ' --batch_size then counts views, but a batch has all views of an image.',
       str, choices=tuple(views.COUNTS))
 
   @property

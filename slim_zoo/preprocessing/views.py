@@ -26,7 +26,7 @@ def get_preprocessing(name: str, kind: str | None,
 
   Returns:
     preprocessing_fn(image, output_height, output_width). The result is float32 [views,
-    output_height, output_width, channels], the view of a usual evaluation first;
+    output_height, output_width, channels], the central crop first;
     without a kind [output_height, output_width, channels].
 
   Raises:
