@@ -134,8 +134,8 @@ def classify(images, **options):
   config = ClassifyConfig.from_options(options)
   paths = image_paths(images)
   config.check()
-  config.answers.make_folders()
   files = find_images(paths)
+  config.answers.make_folders()
   start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import classify as task
   return list(task.classify(config, files))

@@ -40,7 +40,7 @@ def suggestion(value: str, choices: Iterable[str], likeness: float = 0.6) -> str
 
 
 def unknown_name(kind: str, value: str, choices: Iterable[str],
-                 where: str = '') -> UserError:
+                 where: str = '', advice: str = '') -> UserError:
   """Returns the error for a `value` that is none of `choices`.
 
   Args:
@@ -48,11 +48,12 @@ def unknown_name(kind: str, value: str, choices: Iterable[str],
     value: what the user typed.
     choices: the accepted names; listed in the message.
     where: where it was looked for, such as ' in flowers'.
+    advice: added to the message.
   """
   choices = list(choices)
   return UserError(
       f"no {kind} '{value}'{where}{suggestion(value, choices)}"
-      f" (known: {', '.join(choices)})")
+      f" (known: {', '.join(choices)})" + (f': {advice}' if advice else ''))
 
 
 def some(names: list[str], count: int = 3) -> str:

@@ -137,7 +137,8 @@ def test_watching_evaluates_each_new_checkpoint(flags, trained_dir, tmp_path):
 
 @pytest.mark.parametrize(('changed', 'words'), [
     ({'model_name': 'lennet'}, ["no network 'lennet'", "'lenet'"]),
-    ({'dataset_split_name': 'validation'}, ["no split 'validation'", 'train, test']),
+    ({'dataset_split_name': 'validation'}, [
+        "no split 'validation'", 'train, test', 'name one with --dataset_split_name']),
     ({'quantize': True}, ['--quantize', 'has no ranges']),
     ({'watch_timeout_secs': 3}, ['--watch']),
     ({'batch_size': 0}, ['--batch_size=0']),

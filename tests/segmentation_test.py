@@ -2,15 +2,18 @@
 
 import csv
 import json
+import shlex
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn import metrics as reference
 
+import slim_zoo
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.checkpoints import run_card, segmentation_network
+from slim_zoo.checkpoints import described, inspection, run_card, segmentation_network
 from slim_zoo.checkpoints.trained_network import NetworkOptions
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.config.evaluation import EvaluateConfig
@@ -20,6 +23,9 @@ from slim_zoo.datasets import shapes
 from slim_zoo.evaluation import predictions, segmentation
 from slim_zoo.images import mask_files
 from slim_zoo.nets import fcn
+from slim_zoo.prediction.classifier import Answer
+from slim_zoo.tasks import inspect as inspect_task
+from slim_zoo.tasks import smoke
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import losses
 from slim_zoo.training.callbacks import summaries
@@ -188,6 +194,24 @@ def test_options_of_the_other_commands_are_refused(
     (made.check if config is EvaluateConfig else made.check_segmentation)()
 
 
+def test_a_smoke_test_makes_masks(digits_dir, tmp_path):
+  options = {**TRAIN, 'smoke': True, 'train_image_size': 64}
+  with pytest.raises(diagnostics.UserError, match="data set 'digits' has no masks"):
+    smoke.smoke_config(TrainConfig.from_options(
+        {**options, 'dataset_name': 'digits', 'dataset_dir': str(digits_dir)}),
+        str(tmp_path))
+  del options['dataset_name']
+  config = smoke.smoke_config(TrainConfig.from_options(options), str(tmp_path))
+  config.check()
+  assert (config.data.spec().masks, config.data.spec().num_classes) == (True, 4)
+
+
+def test_only_classes_of_the_mask_are_likely():
+  answer = Answer('a.png', probabilities=np.float32([0, 0.25, 0.75]),
+                  mask=np.uint8([[2, 2, 2, 1]]))
+  assert answer.likeliest(3) == [(2, 0.75), (1, 0.25)]
+
+
 # --- One run.
 
 
@@ -243,12 +267,56 @@ def test_training_says_what_it_does_and_the_run_card_has_the_task(run_dir):
   assert shown.count('predictions/fixed_images') >= 2
 
 
+def test_inspect_gives_commands_that_fit(run_dir, tmp_path):
+  found = inspection.inspect(str(run_dir[0]), None)
+  facts = inspect_task.facts_of(found)
+  assert (facts.network, facts.num_classes, facts.segmentation_strides) == (
+      'cifarnet', 4, [2, 4])
+  commands = {purpose: shlex.split(command.replace('\\\n', ' '))[1:]
+              for purpose, command in facts.commands.items()}
+  assert [words[0] for words in commands.values()] == [
+      'train', 'eval', 'classify', 'export']
+  tuned = {'--segmentation', '--segmentation_strides=2,4', '--train_image_size=32'}
+  for words in commands.values():
+    assert {'--model_name=cifarnet',
+            f'--checkpoint_path={run_dir[0]}/model.ckpt-30'} <= set(words)
+    assert tuned.intersection(words) == (tuned if words[0] == 'train' else set())
+    assert not {word for word in words if 'exclude' in word or 'eval_image' in word}
+  assert '--masks=masks' in commands['predict masks']
+  assert '--dataset_split_name=test' in commands['evaluate']
+  assert described.notes(found) == []
+  for path in run_dir[0].glob('model.ckpt-30*'):
+    shutil.copy(path, tmp_path)
+  facts = inspect_task.facts_of(inspection.inspect(f'{tmp_path}/model.ckpt-30', None))
+  assert (facts.network, facts.commands, facts.nearest) == (None, {}, [])
+  assert 'not known without its run card' in facts.description[-1]
+
+
+def test_the_format_is_refused_before_images_are_asked_for(run_dir, tmp_path):
+  with pytest.raises(diagnostics.UserError, match='exported as saved_model only'):
+    ExportConfig.from_options({
+        'checkpoint_path': str(run_dir[0]), 'format': 'tflite',
+        'export_dir': str(tmp_path)}).check()
+
+
+def test_refused_masks_leave_no_folder(run_dir, tmp_path):
+  (tmp_path / 'file').touch()
+  for image, masks, message in (
+      ('missing.png', 'new', "no file '.*missing.png'"),
+      ('file', 'file', "--masks='.*file' is a file: name a folder")):
+    with pytest.raises(diagnostics.UserError, match=message):
+      slim_zoo.classify(str(tmp_path / image), checkpoint_path=str(run_dir[0]),
+                        masks=str(tmp_path / masks))
+  assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
 def test_the_report_agrees_with_the_masks_that_classify_writes(
     run_dir, report, images, tmp_path):
   values, folder = report
   done = scripts.run('classify', images, checkpoint_path=run_dir[0],
                      masks=tmp_path / 'masks', output=tmp_path / 'shares.csv')
   assert done.returncode == 0, done.stderr
+  assert f'note: wrote 100 masks to {tmp_path}/masks' in done.stderr
   confusion = np.zeros([4, 4], int)
   for number in range(100):
     _, mask = shapes.draw(1_000_000 + number)
@@ -265,7 +333,10 @@ def test_the_report_agrees_with_the_masks_that_classify_writes(
   with (folder / 'predictions.csv').open() as file:
     assert len(list(csv.DictReader(file))) == 100
   assert Image.open(tmp_path / 'masks/000.png_overlay.png').size == (64, 64)
-  first = (tmp_path / 'shares.csv').read_text().splitlines()[1].split(',')
+  rows = [line.split(',') for line in (
+      tmp_path / 'shares.csv').read_text().splitlines()]
+  assert {len(row) for row in rows} == {1 + 3 * 4 + 2}
+  first = rows[1]
   share = np.mean(mask_files.decode(
       (tmp_path / 'masks/000.png.png').read_bytes()) == int(first[1]))
   assert float(first[3]) == pytest.approx(share)
@@ -288,6 +359,8 @@ def test_an_export_gives_the_same_masks_of_any_size(run_dir, images, tmp_path):
     assert done.returncode == 3, done.stderr
     assert "bad.jpg' is skipped" in done.stderr
     assert 'background' in done.stdout
+    assert ' 0.00%' not in done.stdout
+    assert 'wrote 4 masks' in done.stderr
   for number, size in enumerate([(61, 37), (1, 5), (130, 64)]):
     masks = [mask_files.decode((tmp_path / name / f'{number}.png.png').read_bytes())
              for name in ('checkpoint', 'export')]
@@ -302,6 +375,7 @@ def test_the_backbone_of_a_checkpoint_is_restored_and_classes_may_differ(
       checkpoint_path=run_dir[0], train_image_size=16, batch_size=2,
       max_number_of_steps=1, frozen_scopes='CifarNet', sample_predictions=0)
   assert done.returncode == 0, done.stderr
+  assert '200 steps; 1 step is 0.0 epochs' in done.stdout
   before, after = (tf.train.load_checkpoint(str(path)) for path in (
       run_dir[0] / 'model.ckpt-30', tmp_path / 'run/model.ckpt-1'))
   name = 'CifarNet/conv1/weights'

@@ -570,7 +570,8 @@ def test_a_finished_checkpoint_is_recalibrated_and_evaluated(digits_dir, tmp_pat
 
 @pytest.mark.parametrize(('flags', 'words'), [
     ({'early_stop_patience': 3}, ['--early_stop_patience=3', '--validation_share']),
-    ({'validation_split_name': 'tset'}, ["no split 'tset'", "did you mean 'test'?"]),
+    ({'validation_split_name': 'tset'}, [
+        "no split 'tset'", "did you mean 'test'?", '--validation_split_name']),
     ({'validation_split_name': 'train'}, ['is the split that is trained on']),
     ({'validation_share': 0.1, 'validation_split_name': 'test'}, ['leave out one']),
     ({'validation_share': 1.5}, ['--validation_share=1.5', 'between 0 and 1']),

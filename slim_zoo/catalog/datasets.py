@@ -79,11 +79,17 @@ class DatasetSpec:
   made_with: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
   advice: str = _ADVICE
 
-  def check_split(self, split_name: str) -> None:
-    """Raises UserError unless `split_name` is a split of this data set."""
+  def check_split(self, split_name: str, option: str | None = None) -> None:
+    """Raises UserError unless `split_name` is a split of this data set.
+
+    Args:
+      split_name: the name.
+      option: the option that names it, for the advice.
+    """
     if split_name not in self.splits:
       raise diagnostics.unknown_name(
-          'split', split_name, self.splits, where=f' in {self.name}')
+          'split', split_name, self.splits, where=f' in {self.name}',
+          advice=f'name one with --{option}' if option else '')
 
   def check_labels_offset(self, labels_offset: int) -> None:
     """Raises UserError unless the offset leaves at least one class."""

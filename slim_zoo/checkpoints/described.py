@@ -4,12 +4,7 @@ import collections
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import (
-  comparison,
-  inspection,
-  segmentation_network,
-  trained_network,
-)
+from slim_zoo.checkpoints import comparison, inspection, trained_network
 
 _MOST_SCOPES = 12
 
@@ -17,7 +12,7 @@ _MOST_SCOPES = 12
 def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
   """Returns the description of a checkpoint as (heading, text) rows."""
   match, names_by_kind = inspected.match, inspected.contents
-  if segmentation_network.scored_strides(names_by_kind.weights):
+  if inspected.is_segmentation:
     lines = _segmentation_rows(inspected)
   else:
     lines = _network_rows(inspected) if match else [
@@ -40,16 +35,15 @@ def rows(inspected: inspection.Inspection) -> list[tuple[str, str]]:
 
 
 def _segmentation_rows(inspected):
-  try:
-    network = segmentation_network.find(inspected.path)
-  except diagnostics.UserError as error:
-    return [('network', 'FCN for segmentation'), ('note', str(error))]
+  network = inspected.segmentation
+  if network is None:
+    return [('network', 'FCN for segmentation')]
   strides = ', '.join(map(str, network.strides))
   names = f': {diagnostics.some(network.class_names, 8)}' if network.class_names else ''
   lines = [('network', f'FCN for segmentation on {network.model_name}, strides'
                        f' {strides}'),
            ('classes', f'{network.num_classes}{names}'),
-           ('images', f'any size, {network.channels} channels, preprocessing'
+           ('images', f'any size, {_channels(network.channels)}, preprocessing'
                       f' {trained_network.family(network.preprocessing_name)}')]
   if network.card:
     lines.append(('run', f'{network.card.model_name} on {network.card.dataset_name},'
@@ -77,10 +71,11 @@ def _network_rows(inspected):
             f' background class: --labels_offset={offset}')
   lines.append(('classes', 'no logits' if match.num_classes is None
                 else f'{match.num_classes}{text}'))
-  channels = f'{match.channels} channel{"" if match.channels == 1 else "s"}'
   gray = ', colours to gray' if network.use_grayscale else ''
   family = trained_network.family(network.preprocessing_name)
-  lines.append(('images', f'{size} x {size}, {channels}, preprocessing {family}{gray}'))
+  lines.append((
+      'images',
+      f'{size} x {size}, {_channels(match.channels)}, preprocessing {family}{gray}'))
   if inspected.card:
     card = inspected.card
     data = f' on {card.dataset_name}' if card.dataset_name else ', converted'
@@ -88,6 +83,10 @@ def _network_rows(inspected):
   if match.auxiliary is not None:
     lines.append(('auxiliary', 'head present' if match.auxiliary else 'head absent'))
   return lines
+
+
+def _channels(count):
+  return f'{count} channel{"" if count == 1 else "s"}'
 
 
 def _near_row(match):

@@ -5,6 +5,7 @@ import functools
 import math
 from collections.abc import Callable
 
+from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets, networks, variables
 from slim_zoo.checkpoints import (
     comparison,
@@ -37,6 +38,9 @@ class Inspection:
     card: the facts of its run; None without a usable run card.
     note: why an existing run card is not used, or None.
     quantized: how its values are rounded; None without ranges.
+    is_segmentation: whether it is of a segmentation network; then it has no match and
+      no nearest networks.
+    segmentation: this network; None if its backbone is unknown.
   """
 
   path: str
@@ -49,6 +53,8 @@ class Inspection:
   card: run_card.RunFacts | None = None
   note: str | None = None
   quantized: quantization.Quantized | None = None
+  is_segmentation: bool = False
+  segmentation: segmentation_network.SegmentationNetwork | None = None
 
   @functools.cached_property
   def network(self) -> trained_network.TrainedNetwork:
@@ -95,11 +101,11 @@ def inspect(path: str, build: Callable[..., variables.Variables],
   path = restore.find(path)
   shapes = values.shapes_of(path)
   nearest = identify.identify(shapes)
-  match = nearest[0] if nearest and nearest[0].fits else identify.find_width(
-      shapes, build)
-  card, note = (
-      run_card.facts_of(path) if segmentation_network.scored_strides(shapes) else
-      trained_network.card_of(path, shapes))
+  match = nearest[0] if nearest and nearest[0].fits else None
+  if segmentation_network.scored_strides(shapes):
+    return _of_segmentation(path, shapes, match, read_values)
+  match = match or identify.find_width(shapes, build)
+  card, note = trained_network.card_of(path, shapes)
   if card and match and match.fits:
     # Several networks may have the same variables.
     match = next((other for other in identify.identify(shapes, limit=None)
@@ -109,6 +115,27 @@ def inspect(path: str, build: Callable[..., variables.Variables],
       values.read(path) if read_values else None,
       values.step_of(restore.open_reader(path)), match, nearest, card, note,
       quantization.find(shapes, card))
+
+
+def _of_segmentation(path, shapes, match, read_values):
+  """Returns the Inspection of a segmentation network.
+
+  Without a run card, `match` is its backbone; None if that is unknown.
+  """
+  network, note = None, None
+  for name in [None, *([match.network] if match else [])]:
+    try:
+      network = segmentation_network.find(path, trained_network.NetworkOptions(
+          model_name=name, moving_averages=True))
+      note = '; '.join(network.notes) or None
+      break
+    except diagnostics.UserError as error:
+      note = str(error)
+  return Inspection(
+      path, values.bytes_of(path), contents.sort(shapes),
+      values.read(path) if read_values else None,
+      values.step_of(restore.open_reader(path)), None, [], network and network.card,
+      note, is_segmentation=True, segmentation=network)
 
 
 def labels_offset(num_classes: int | None) -> int:

@@ -35,8 +35,8 @@ def main(argv):
   config = ClassifyConfig.from_options(option_flags.given_options(ClassifyConfig))
   images = image_paths(argv[1:])
   config.check()
-  config.answers.make_folders()
   files = find_images(images, sys.stdin.buffer)
+  config.answers.make_folders()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import classify

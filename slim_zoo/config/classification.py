@@ -142,17 +142,21 @@ class Answers(Group):
     for name, path in self._files.items():
       if os.path.isdir(path):
         raise diagnostics.UserError(f"--{name}='{path}' is a folder: name a file in it")
+    for name in ('explain', 'masks'):
+      path = getattr(self, name)
+      if path and os.path.exists(path) and not os.path.isdir(path):
+        raise diagnostics.UserError(f"--{name}='{path}' is a file: name a folder")
 
   def make_folders(self) -> None:
-    """Makes the folders of what is written: a fault is better shown now.
+    """Makes the folders of the files: a fault is better shown now.
+
+    The folders of `explain` and `masks` are made when the network is known to fit.
 
     Raises:
       OSError: one cannot be made.
     """
     for path in self._files.values():
       os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    for folder in filter(None, (self.explain, self.masks)):
-      os.makedirs(folder, exist_ok=True)
 
 
 # What an export has inside, or cannot give.

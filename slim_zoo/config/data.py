@@ -50,7 +50,7 @@ class Records(Group):
       UserError: the first fault.
     """
     spec = self.spec()
-    spec.check_split(self.dataset_split_name)
+    spec.check_split(self.dataset_split_name, 'dataset_split_name')
     dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
     spec.check_labels_offset(self.labels_offset)
     check_cache_dir(self.cache_dir, self.dataset_dir)

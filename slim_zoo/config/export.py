@@ -77,8 +77,9 @@ class SampleImages(Group):
     Raises:
       UserError: there is no such split, or it has no files.
     """
-    return dataset_catalog.split_files(
-        self.spec(), self.dataset_split_name, self.dataset_dir)
+    spec = self.spec()
+    spec.check_split(self.dataset_split_name, 'dataset_split_name')
+    return dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
 
   def check_named(self) -> None:
     """Refuses options that name no images, or images twice.
@@ -130,6 +131,8 @@ class ExportConfig(Config):
     """
     self.files.check()
     self.network.check()
+    if self.network.has_card_of_segmentation:
+      self.check_segmentation()
     self.files.check_export_dir()
     self.samples.check_named()
 

@@ -66,7 +66,7 @@ class ProbedImages(Group):
       UserError: the first fault.
     """
     spec = dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
-    spec.check_split(self.dataset_split_name)
+    spec.check_split(self.dataset_split_name, 'dataset_split_name')
     dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
     if spec.multi_label:
       raise diagnostics.UserError(

@@ -1,10 +1,11 @@
 """A trained network and its classes, for commands that use a checkpoint."""
 
 import dataclasses
+import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
-from slim_zoo.checkpoints import checkpoint_names, trained_network
+from slim_zoo.checkpoints import checkpoint_names, run_card, trained_network
 from slim_zoo.config.options import Group, option
 from slim_zoo.prediction import class_names
 
@@ -64,6 +65,18 @@ class TrainedCheckpoint(Group):
       networks.check_preprocessing(self.preprocessing_name)
     if self.labels_file:
       class_names.read(self.labels_file)
+
+  @property
+  def has_card_of_segmentation(self) -> bool:
+    """Whether the run card beside the checkpoint is of a segmentation network.
+
+    False without a run card: then the variables of the checkpoint decide.
+    """
+    path = self.checkpoint_path
+    checkpoint = (checkpoint_names.latest(path) if os.path.isdir(path) else
+                  checkpoint_names.prefix_of(path))
+    card = run_card.facts_of(checkpoint)[0] if checkpoint else None
+    return card is not None and card.is_segmentation
 
   @property
   def network_options(self) -> trained_network.NetworkOptions:

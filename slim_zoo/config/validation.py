@@ -77,7 +77,7 @@ class Validation(Group):
 
   def _check_split(self, data):
     spec, split = data.spec(), self.validation_split_name
-    spec.check_split(split)
+    spec.check_split(split, 'validation_split_name')
     if split == data.dataset_split_name:
       raise diagnostics.UserError(
           f'--validation_split_name={split} is the split that is trained on: name'

@@ -71,10 +71,11 @@ class Report:
       lines.append(f're-encoded: {counts}')
     if self.max_side:
       saved = self.file_bytes - self.stored_bytes
+      share = f', {_megabytes(saved)} ({saved / self.file_bytes:.0%}) saved' if (
+          saved > 0) else ''
       lines.append(
           f'with --max_side={self.max_side}: {_megabytes(self.file_bytes)} of files are'
-          f' {_megabytes(self.stored_bytes)} in the records,'
-          f' {_megabytes(saved)} ({saved / self.file_bytes:.0%}) saved')
+          f' {_megabytes(self.stored_bytes)} in the records{share}')
     if self.wrong_suffix:
       lines.append(
           f'with the suffix of another format, but used: {self.wrong_suffix}')

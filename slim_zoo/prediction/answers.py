@@ -54,14 +54,17 @@ class Writer:
       return
     lines = [printable(answer.path)]
     for label, probability in answer.likeliest(self._count):
-      lines.append(f'  {probability:7.2%}  {printable(self._names[label])}')
+      share = f'{probability:.2%}'
+      if answer.mask is not None and share == '0.00%':
+        share = '<0.01%'  # The mask has the class.
+      lines.append(f'  {share:>7}  {printable(self._names[label])}')
     print('\n'.join(lines), file=self._stream, flush=True)
 
   def _write_csv(self, answer):
-    cells = [''] * 3 * self._count
-    if not answer.refused:
-      cells = [cell for label, probability in answer.likeliest(self._count)
-               for cell in (label, self._names[label], _rounded(probability))]
+    cells = [] if answer.refused else [
+        cell for label, probability in answer.likeliest(self._count)
+        for cell in (label, self._names[label], _rounded(probability))]
+    cells += [''] * (3 * self._count - len(cells))
     self._rows.writerow(
         [answer.path, *cells, answer.change or '', answer.refused or ''])
 

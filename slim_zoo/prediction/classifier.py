@@ -75,9 +75,14 @@ class Answer:
   mask: np.ndarray | None = None
 
   def likeliest(self, count: int) -> list[tuple[int, float]]:
-    """Returns (class, probability) of the `count` likeliest classes, in order."""
+    """Returns (class, probability) of the `count` likeliest classes, in order.
+
+    Of a mask, only classes that some pixel has.
+    """
     # Of equal ones the first stands before the others.
     order = np.argsort(-self.probabilities, kind='stable')[:count]
+    if self.mask is not None:
+      order = order[self.probabilities[order] > 0]
     return [(int(label), float(self.probabilities[label])) for label in order]
 
 

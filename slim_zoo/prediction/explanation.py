@@ -87,14 +87,18 @@ class ExplanationFolder:
   """Writes the heat of the likeliest class of each image, a PNG file for each.
 
   Args:
-    folder: of the PNG files; it gets the same folders as the images.
+    folder: of the PNG files; it gets the same folders as the images. It is made.
     files: the paths of all images.
     names: of the classes.
     end_point: whose heat is drawn.
+
+  Raises:
+    OSError: the folder cannot be made.
   """
 
   def __init__(self, folder: str, files: Sequence[str], names: Sequence[str],
                end_point: str):
+    os.makedirs(folder, exist_ok=True)
     self._names = fonts.legible_classes(names)
     self._end_point = end_point
     # The suffix stays: cat.jpg and cat.png are two images.

@@ -8,16 +8,10 @@ import sys
 from typing import Any
 
 from slim_zoo import diagnostics
-from slim_zoo.checkpoints import (
-  described,
-  dumping,
-  inspection,
-  segmentation_network,
-  trained_network,
-)
+from slim_zoo.checkpoints import described, dumping, inspection, trained_network
 from slim_zoo.checkpoints.inspection import Inspection
 from slim_zoo.config.inspection import InspectConfig
-from slim_zoo.nets import variables
+from slim_zoo.nets import fcn, variables
 from slim_zoo.tasks import suggested_commands
 
 
@@ -28,7 +22,8 @@ class CheckpointFacts:
   Attributes:
     checkpoint: its prefix.
     bytes: the size of its files.
-    network: the network that fits its variables.
+    network: the network that fits its variables; of a segmentation network, its
+      backbone.
     arguments: of the network's function, where no row of the registry has the width.
     depth_multiplier: the width; None for networks without widths.
     scope: the scope that the variables lie below.
@@ -37,7 +32,8 @@ class CheckpointFacts:
     head_scopes: the scopes to leave out when the class count changes.
     auxiliary_head: whether the auxiliary head is there; None for networks without.
     preprocessing: the preprocessing family.
-    image_size: height and width of the images.
+    image_size: height and width of the images; None for images of any size.
+    segmentation_strides: the scored strides of a segmentation network; else None.
     run_card: path of the run card; None without one that can be used.
     channels: of the images.
     beside: names of variables that are not of the network.
@@ -71,6 +67,7 @@ class CheckpointFacts:
   auxiliary_head: bool | None
   preprocessing: str | None
   image_size: int | None
+  segmentation_strides: list[int] | None
   run_card: str | None
   channels: int | None
   beside: list[str] | None
@@ -129,21 +126,24 @@ def inspect(config: InspectConfig) -> CheckpointFacts:
 def facts_of(inspected: Inspection) -> CheckpointFacts:
   """Returns the facts of an inspection as plain values."""
   match, kept, read = inspected.match, inspected.contents, inspected.values
-  network = match and inspected.network
+  segmentation = inspected.segmentation
+  network = segmentation or (match and inspected.network)
   return CheckpointFacts(
       checkpoint=inspected.path, bytes=inspected.num_bytes,
-      network=match and match.network,
+      network=network and network.model_name,
       arguments=match and match.arguments,
       depth_multiplier=match and match.depth_multiplier,
       scope=match and match.scope,
-      num_classes=match and match.num_classes,
+      num_classes=network and network.num_classes,
       labels_offset=match and inspection.labels_offset(match.num_classes),
-      head_scopes=match and inspection.head_scopes(match),
+      head_scopes=[fcn.SCOPE] if segmentation else (
+          match and inspection.head_scopes(match)),
       auxiliary_head=match and match.auxiliary,
       preprocessing=network and trained_network.family(network.preprocessing_name),
-      image_size=network and network.image_size,
+      image_size=match and network.image_size,
+      segmentation_strides=segmentation and list(segmentation.strides),
       run_card=inspected.card and inspected.card.path,
-      channels=match and match.channels,
+      channels=network and network.channels,
       beside=match and match.beside,
       quantized=inspected.quantized and dataclasses.asdict(inspected.quantized),
       global_step=inspected.step,
@@ -154,7 +154,7 @@ def facts_of(inspected: Inspection) -> CheckpointFacts:
       not_finite=read and read.not_finite,
       statistics_never_updated=read and read.initial_statistics,
       nearest=[] if match else list(map(described.difference, inspected.nearest)),
-      commands=suggested_commands.commands(inspected) if match else {},
+      commands=suggested_commands.commands(inspected) if network else {},
       description=tuple(_description(inspected)))
 
 
@@ -162,7 +162,6 @@ def _description(inspected):
   """Returns the facts as lines for people, and what differs from the nearest."""
   lines = [inspected.path, *(
       f'  {heading:<10} {text}' for heading, text in described.rows(inspected))]
-  if not inspected.match and inspected.nearest and not (
-      segmentation_network.scored_strides(inspected.contents.weights)):
+  if not inspected.match and inspected.nearest:
     lines += ['', *described.difference_lines(inspected.nearest[0])]
   return lines

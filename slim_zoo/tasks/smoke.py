@@ -10,12 +10,15 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.config.segmentation import check_data
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import dataset_utils
 from slim_zoo.images import mask_files
 from slim_zoo.tasks import train
 
 _NAME = 'smoke'
+# The data set whose facts are used for segmentation, if the user names none.
+_WITH_MASKS = 'shapes'
 _IMAGES, _HEIGHT, _WIDTH = 8, 48, 64
 _BATCH_SIZE, _STEPS = 2, 2
 _SEED = 0
@@ -62,6 +65,9 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
   Args:
     config: of the full run; its data set need not be there.
     folder: for the records and the checkpoints.
+
+  Raises:
+    UserError: the data set is of another task.
   """
   spec = _spec(config)
   data_dir = os.path.join(folder, 'data')
@@ -93,8 +99,13 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
 
 def _spec(config):
   """Returns the facts of the full run's data set, from the catalog if it is absent."""
+  is_segmentation = config.segmentation.is_on
+  if is_segmentation and 'dataset_name' not in config.user_options:
+    return dataset_catalog.DATASETS[_WITH_MASKS]
   published = dataset_catalog.DATASETS.get(config.data.dataset_name)
-  return published if published is not None else config.data.spec()
+  spec = published if published is not None else config.data.spec()
+  check_data(is_segmentation, spec)
+  return spec
 
 
 def _write_records(spec, labels_offset, folder):

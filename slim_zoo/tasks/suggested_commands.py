@@ -10,10 +10,14 @@ from slim_zoo.checkpoints.inspection import Inspection
 
 # The key of an argument without a flag.
 _ARGUMENT = ''
+# The flags of a run on another data set.
+_NEW_RUN = {'dataset_name': 'NAME', 'dataset_dir': 'FOLDER', 'train_dir': 'runs/NAME'}
 
 
 def commands(inspected: Inspection) -> dict[str, str]:
   """Returns the commands that fit a checkpoint, by what they do."""
+  if inspected.segmentation:
+    return _of_segmentation(inspected)
   match = inspected.match
   row = networks.NETWORKS[match.network]
   if row.frames is not None or match.arguments:
@@ -28,6 +32,31 @@ def commands(inspected: Inspection) -> dict[str, str]:
       tasks['write its graph'] = ('export-inference-graph', _graph_flags)
   return {purpose: _command(name, flags_of(inspected))
           for purpose, (name, flags_of) in tasks.items()}
+
+
+def _of_segmentation(inspected):
+  """Returns `commands` of a segmentation network, which is known."""
+  network = inspected.segmentation
+  name, preprocessing = network.model_name, network.preprocessing_name
+  flags = {'model_name': name, 'checkpoint_path': inspected.path}
+  if network.use_grayscale or (
+      network.channels == 1 and networks.NETWORKS[name].channels != 1):
+    flags['use_grayscale'] = True
+  if trained_network.family(preprocessing) != trained_network.family(name):
+    flags['preprocessing_name'] = preprocessing
+  strides = ','.join(map(str, network.strides))
+  size = network.card and network.card.image_size
+  trained = flags | _averages_flags(inspected)
+  return {
+      'fine-tune': _command('train', {
+          'segmentation': True, **flags, 'segmentation_strides': strides,
+          **({'train_image_size': size} if size else {}), **_NEW_RUN}),
+      'evaluate': _command('eval', {
+          **trained, **_dataset_flags(inspected), 'eval_dir': 'runs/eval'}),
+      'predict masks': _command('classify', {
+          _ARGUMENT: 'FOLDER', **trained, 'masks': 'masks'}),
+      'export': _command('export', {
+          **trained, 'images': 'FOLDER', 'export_dir': f'exports/{name}'})}
 
 
 def _network_flags(inspected):
@@ -60,8 +89,7 @@ def _train_flags(inspected):
     flags['checkpoint_rename'] = ','.join(rules)
   flags['checkpoint_exclude_scopes'] = ','.join(inspection.head_scopes(match))
   return {**flags, **_input_flags(inspected, 'train_image_size'),
-          **_quantize_flags(inspected.quantized),
-          'dataset_name': 'NAME', 'dataset_dir': 'FOLDER', 'train_dir': 'runs/NAME'}
+          **_quantize_flags(inspected.quantized), **_NEW_RUN}
 
 
 def _quantize_flags(quantized):
@@ -94,12 +122,13 @@ def _dataset_flags(inspected):
     offset = {'labels_offset': card.labels_offset} if card.labels_offset else {}
     return {'dataset_name': card.dataset_name, 'dataset_dir': card.dataset_dir,
             'dataset_split_name': _evaluated_split(card), **offset}
-  names = inspection.datasets_of(inspected.match.num_classes)
+  num_classes = inspected.match and inspected.match.num_classes
+  names = inspection.datasets_of(num_classes)
   flags = {'dataset_name': 'NAME', 'dataset_split_name': 'validation'}
   if len(names) == 1:
     *_, split = dataset_catalog.DATASETS[names[0]].splits
     flags = {'dataset_name': names[0], 'dataset_split_name': split}
-  if offset := inspection.labels_offset(inspected.match.num_classes):
+  if offset := inspection.labels_offset(num_classes):
     flags['labels_offset'] = offset
   return flags | {'dataset_dir': 'FOLDER'}
 

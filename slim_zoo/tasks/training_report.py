@@ -142,9 +142,14 @@ def _batch_rows(config, num_images):
   workers = _workers(machines)
   last = config.run.max_number_of_steps
   end = ('no last step' if last is None else
-         f'{last:,} steps are {last * batch / num_images:.1f} epochs')
+         f'{_steps(last)} {"is" if last == 1 else "are"}'
+         f' {last * batch / num_images:.1f} epochs')
   return [('batch', f'{batch} images{each} on the {where}{workers}'),
-          ('epoch', f'{config.steps_per_epoch(num_images):,} steps; {end}')]
+          ('epoch', f'{_steps(config.steps_per_epoch(num_images))}; {end}')]
+
+
+def _steps(count):
+  return f'{count:,} step{"" if count == 1 else "s"}'
 
 
 def _workers(machines):
