@@ -142,6 +142,19 @@ def test_what_cannot_be_used_gets_one_line_each(tmp_path):
     ({'images/1.png': png(scene(1)[0]),
       'masks/1.png': png(np.full([8, 10], 255))}, {}, 'only the values 255'),
     (scenes(3), {'validation_share': 1.0}, 'validation_share 1.0'),
+    ({'images/a.txt': b'', 'masks/a.txt': b''}, {},
+     "holds 'images', 'masks' without images: expected"),
+    ({'images/a.png': b'', 'masks/a.png': b''}, {},
+     r'no image with a mask \(.*add some$'),
+    ({'images/1.png': png(scene(1)[0]),
+      'masks/1.png': png([[0, 1] * 5] * 7 + [[9] + [0] * 9])},
+     {'class_names': ['a', 'b']}, 'the value 9 at 1 pixel:'),
+    ({**scenes(3, 0, ('images/train/', 'masks/train/')),
+      **scenes(3, 3, ('images/extra/', 'masks/extra/'))}, {},
+     r"'images/extra' beside 'images/train' is no split \(known: train, validation"),
+    ({**scenes(3, 0, ('train/images/', 'train/masks/')),
+      **scenes(3, 3, ('tset/images/', 'tset/masks/'))}, {},
+     "'tset' beside 'train' is no split; did you mean 'test'"),
     ({**scenes(3), 'depth/1.png': b'x'}, {}, "beside them: move 'depth' away"),
     ({'images/1.png': b'x', 'SegmentationObject/1.png': b'x'}, {},
      'expected the folders images and masks'),
@@ -224,10 +237,15 @@ def test_masks_are_scaled_with_their_images(tmp_path):
   image[:, 40:] = 255
   mask = (image[..., 0] > 0).astype(np.uint8)
   fill(tmp_path / 'in', {'images/9.png': png(image), 'masks/9.png': png(mask)})
-  convert(tmp_path / 'in', tmp_path / 'out', storing=image_check.Storing(max_side=40))
+  report = convert(
+      tmp_path / 'in', tmp_path / 'out', storing=image_check.Storing(max_side=40))
+  assert '%) saved' in '\n'.join(report.lines())
   ((small, of_small),) = read(tmp_path / 'out', 'train').values()
   assert small.shape == (20, 40, 3)
   np.testing.assert_array_equal(of_small, np.repeat([[0] * 20 + [1] * 20], 20, 0))
+  report = convert(
+      tmp_path / 'in', tmp_path / 'out', storing=image_check.Storing(max_side=80))
+  assert 'saved' not in '\n'.join(report.lines())
 
 
 def test_pixels_are_counted_and_wrong_masks_are_named(tmp_path):

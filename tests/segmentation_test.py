@@ -21,6 +21,7 @@ from slim_zoo.config.export import ExportConfig
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import shapes
 from slim_zoo.evaluation import predictions, segmentation
+from slim_zoo.exporting import to_segmentation_model
 from slim_zoo.images import mask_files
 from slim_zoo.nets import fcn
 from slim_zoo.prediction.classifier import Answer
@@ -206,6 +207,13 @@ def test_a_smoke_test_makes_masks(digits_dir, tmp_path):
   assert (config.data.spec().masks, config.data.spec().num_classes) == (True, 4)
 
 
+@pytest.mark.parametrize(('agreement', 'text'), [
+    (1.0, 'at all pixels of each image, 1 image'),
+    (0.99996, 'at 99.99% or more of the pixels of each image, 1 image')])
+def test_an_agreement_is_not_rounded_up(agreement, text):
+  assert str(to_segmentation_model.Parity(agreement, 1)) == f'the same class {text}'
+
+
 def test_only_classes_of_the_mask_are_likely():
   answer = Answer('a.png', probabilities=np.float32([0, 0.25, 0.75]),
                   mask=np.uint8([[2, 2, 2, 1]]))
@@ -346,7 +354,7 @@ def test_an_export_gives_the_same_masks_of_any_size(run_dir, images, tmp_path):
   done = scripts.run('export', checkpoint_path=run_dir[0], export_dir=tmp_path / 'out',
                      images=images, num_images=3)
   assert done.returncode == 0, done.stderr
-  assert 'parity  right  at least 100.00%' in done.stdout
+  assert 'parity  right  the same class at all pixels of each image, 3' in done.stdout
   odd = tmp_path / 'odd'
   odd.mkdir()
   for number, size in enumerate([(61, 37), (1, 5), (130, 64)]):

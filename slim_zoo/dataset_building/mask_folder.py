@@ -41,7 +41,7 @@ class _Checked:
     pair: their paths and their split.
     facts: properties of the image.
     digest: digest of both files, to notice later changes.
-    file_bytes: size of the image's file.
+    file_bytes: size of both files.
     stored_bytes: size of both in the records, about.
     pixels: int64 [256], the pixels of each value of the mask.
   """
@@ -153,8 +153,8 @@ def _check_pair(root, storing, num_classes, pair):
   except image_check.RefusedError as error:
     return path, str(error)
   return _Checked(
-      pair, stored_facts, folder_conversion.digest(data + mask_data), len(data),
-      len(stored) + len(mask_data), pixels)
+      pair, stored_facts, folder_conversion.digest(data + mask_data),
+      len(data) + len(mask_data), len(stored) + len(mask_data), pixels)
 
 
 def _read(root, path):
@@ -170,8 +170,9 @@ def _check_values(pixels, num_classes):
   wrong = np.flatnonzero(pixels[num_classes:catalog.IGNORED]) if num_classes else ()
   if len(wrong):
     value = int(wrong[0]) + num_classes
+    unit = 'pixel' if pixels[value] == 1 else 'pixels'
     raise image_check.RefusedError(
-        f'it has the value {value} at {pixels[value]:,} pixels: the classes are 0 to'
+        f'it has the value {value} at {pixels[value]:,} {unit}: the classes are 0 to'
         f' {num_classes - 1}, and {catalog.IGNORED} is for pixels without a class')
 
 
@@ -193,9 +194,11 @@ def _check_splits(root, found, splits, refused):
     if split not in splits:
       reason = f' (refused: {len(refused)}; the first is {refused[0][0]}:' \
                f' {refused[0][1]})' if refused else ''
+      of_split, advice = (f' for the split {split}', ', or remove its folder') if (
+          found.splits) else ('', '')
       raise diagnostics.UserError(
-          f"'{diagnostics.printable(root)}' holds no image with a mask for the split"
-          f' {split}{reason}: add some, or remove its folder')
+          f"'{diagnostics.printable(root)}' holds no image with a mask{of_split}"
+          f'{reason}: add some{advice}')
 
 
 def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:

@@ -18,6 +18,9 @@ from slim_zoo.dataset_building import conversion_plan
 from slim_zoo.images import folder_names, folder_tree, image_check
 
 TRAIN, VALIDATION = folder_names.TRAIN, folder_names.VALIDATION
+_SPLITS = (TRAIN, VALIDATION, folder_names.TEST)
+# So that 'extra' is not taken for 'train'.
+_LIKENESS = 0.7
 _EXPECTED = ('expected the folders images and masks, with a mask NAME.png for each'
              ' image NAME')
 
@@ -59,26 +62,26 @@ def find(root: str) -> Pairs:
 
   Raises:
     UserError: there is no such folder, or it has no folders of images and masks, or
-      others beside them.
+      others beside them, or beside the folders of splits.
     OSError: a folder cannot be read.
   """
   if not os.path.isdir(root):
     problem = 'is a file' if os.path.exists(root) else 'does not exist'
     raise diagnostics.UserError(f"image_dir '{root}' {problem}: {_EXPECTED}")
   top, *_ = folder_tree.read(root)
-  folders = [(None, top)] if _two(top) else [
-      (folder_names.name_of_split(inner.name, kind[0]), inner)
-      for inner in top.folders if (kind := folder_names.split_of(inner.name))
-      and _two(inner)]
+  folders = [(None, top)] if _two(top) else _split_folders(root, top)
   if not folders:
-    content = _quoted(inner.name for inner in top.folders)
+    content = _quoted([inner.name for inner in top.folders])
+    if top.folders and not any(inner.may_hold_images for inner in top.folders):
+      content += ' without images'
     raise diagnostics.UserError(
         f"image_dir '{diagnostics.printable(root)}' holds {content or 'no folders'}:"
         f' {_EXPECTED}; or these in folders such as train and validation')
   pairs, refused, splits, used = [], [], {}, set()
   for split, folder in folders:
     images, masks = _two(folder)
-    found, unpaired = _pair(images, masks, split, splits)
+    inner = {} if split else _inner_splits(root, images)
+    found, unpaired = _pair(images, masks, split, inner, splits)
     pairs += found
     refused += unpaired
     used |= {path for one in (images, masks) for inner in one.below()
@@ -107,16 +110,39 @@ def _two(folder):
   return inner[images[0]], inner[masks[0]]
 
 
+def _split_folders(root, top):
+  """Returns (name of the split, folder) of the folders with images and masks."""
+  folders = [inner for inner in top.folders if _two(inner)]
+  kinds = [folder_names.split_of(inner.name) for inner in folders]
+  if not any(kinds):
+    return []
+  _check_all_splits(root, folders, kinds)
+  return [(folder_names.name_of_split(inner.name, kind[0]), inner)
+          for inner, kind in zip(folders, kinds, strict=True)]
+
+
+def _check_all_splits(root, folders, kinds):
+  """Raises UserError for a folder that is no split, beside folders of splits."""
+  if all(kinds):
+    return
+  other = folders[kinds.index(None)]
+  split = next(folder for folder, kind in zip(folders, kinds, strict=True) if kind)
+  near = diagnostics.suggestion(other.name, _SPLITS, _LIKENESS)
+  raise diagnostics.UserError(
+      f"image_dir '{diagnostics.printable(root)}': the folder"
+      f" '{diagnostics.printable(other.path)}' beside '{split.path}' is no split{near}"
+      f" (known: {', '.join(_SPLITS)}): rename it, or move it away")
+
+
 def _quoted(names):
   return diagnostics.some([f"'{diagnostics.printable(name)}'" for name in names], 4)
 
 
-def _pair(images, masks, split, splits):
+def _pair(images, masks, split, inner, splits):
   """Returns the pairs of two folders and (path, reason) of the other files.
 
-  Adds the splits of inner folders to `splits`.
+  Adds `split`, or the splits of inner folders, to `splits`.
   """
-  inner = {} if split else _inner_splits(images)
   by_stem = {}
   for path in _images_below(masks):
     by_stem.setdefault(_stem(path, masks), []).append(path)
@@ -153,13 +179,16 @@ def _stem(path, folder):
   return os.path.splitext(path[len(folder.path) + 1:])[0]
 
 
-def _inner_splits(images):
+def _inner_splits(root, images):
   """Returns the split of each inner folder by its name; {} if they are no splits."""
-  kinds = {inner.name: folder_names.split_of(inner.name) for inner in images.folders}
-  if not kinds or not all(kind and not kind[1] for kind in kinds.values()):
+  folders = [inner for inner in images.folders if inner.may_hold_images]
+  kinds = [kind if kind and not kind[1] else None for kind in (
+      folder_names.split_of(inner.name) for inner in folders)]
+  if not any(kinds):
     return {}
-  return {name: folder_names.name_of_split(name, kind[0])
-          for name, kind in kinds.items()}
+  _check_all_splits(root, folders, kinds)
+  return {inner.name: folder_names.name_of_split(inner.name, kind[0])
+          for inner, kind in zip(folders, kinds, strict=True)}
 
 
 def assign_splits(pairs: list, validation_share: float) -> dict[str, list]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -48,8 +49,11 @@ class Parity:
     return self.agreement >= LEAST_AGREEMENT
 
   def __str__(self):
-    return (f'at least {self.agreement:.2%} of the pixels of an image have the same'
-            f' class, {self.num_images} images')
+    share = 'all' if self.agreement == 1 else (
+        f'{math.floor(self.agreement * 1e4) / 1e4:.2%} or more of the')
+    images = 'image' if self.num_images == 1 else 'images'
+    return (f'the same class at {share} pixels of each image, {self.num_images}'
+            f' {images}')
 
 
 def is_one(folder: str) -> bool:
