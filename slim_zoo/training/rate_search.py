@@ -5,7 +5,6 @@ section 3.3: the rate rises until the loss grows; a good rate is below that.
 """
 
 import dataclasses
-import math
 import os
 
 import numpy as np
@@ -56,7 +55,7 @@ class LossRecorder(Callback):
   """
 
   def __init__(self):
-    self.losses, self._mean, self._least = [], 0.0, math.inf
+    self.losses = []
 
   def measured(self, step, loss, waited):
     """Notes the loss of a step."""

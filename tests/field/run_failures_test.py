@@ -16,8 +16,15 @@ import pytest
 
 from slim_zoo import diagnostics, training
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import graph, loop_options, stopping, whole_run
-from slim_zoo.training.callbacks import graph_files, profile, summaries, validation
+from slim_zoo.training import graph, loop_options, rate_search, stopping, whole_run
+from slim_zoo.training.callbacks import (
+  example_pictures,
+  graph_files,
+  mask_pictures,
+  profile,
+  summaries,
+  validation,
+)
 from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import numerics
 from tests import records_for_tests, scripts
@@ -200,17 +207,23 @@ def kinds():
 
 def test_every_kind_is_one_that_is_tested_here():
   assert {kind.__name__ for kind in kinds()} == {
-      'AugmentationPictures', 'CheckpointGuard', 'ExplosionGuard', 'GraphFiles',
-      'Profile', 'ProgressSummaries', 'Report', 'RunCard', 'SamplePredictions',
-      'ShardValidator', 'Validator', 'WeightsComparison', 'Winder'}
+      'AugmentationPictures', 'CheckpointGuard', 'ExamplePictures', 'ExplosionGuard',
+      'GraphFiles', 'LossRecorder', 'MaskPictures', 'Profile', 'ProgressSummaries',
+      'Report', 'RunCard', 'SamplePredictions', 'ShardValidator', 'Validator',
+      'WeightsComparison', 'Winder'}
 
 
 @pytest.mark.parametrize('kind', [
     lambda folder: graph_files.GraphFiles(str(folder)),
     lambda folder: profile.Profile(str(folder), 2, 3),
     lambda folder: summaries.ProgressSummaries(600, 2),
-    lambda folder: numerics.ExplosionGuard(1e4)],
-    ids=['GraphFiles', 'Profile', 'ProgressSummaries', 'ExplosionGuard'])
+    lambda folder: numerics.ExplosionGuard(1e4),
+    lambda folder: example_pictures.ExamplePictures({}, {}, 1, None, 1, str(folder)),
+    lambda folder: mask_pictures.MaskPictures(
+        types.SimpleNamespace(logits=tf.zeros([1, 2, 2, 3])), [], None, None, 600),
+    lambda folder: rate_search.LossRecorder()],
+    ids=['GraphFiles', 'Profile', 'ProgressSummaries', 'ExplosionGuard',
+         'ExamplePictures', 'MaskPictures', 'LossRecorder'])
 def test_a_callback_that_nothing_was_called_of_may_end(kind, tmp_path):
   kind(tmp_path).end(None, 0)
 
