@@ -100,8 +100,8 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
                   max_num_batches is None, multi_label, num_classes)
   if max_num_batches is None and len(predictions) != num_images:
     raise diagnostics.UserError(
-        f'{len(predictions)} of {num_images} images came out of the records: an'
-        ' accuracy would leave some out')
+        f'{len(predictions)} of {num_images} images were read, and an accuracy must'
+        ' count all of them: the records changed or are damaged; start again')
   return predictions, keys
 
 
