@@ -96,7 +96,8 @@ def check_report(folder: pathlib.Path) -> dict | None:
   with (folder / 'per_class.csv').open(encoding='utf-8', newline='') as file:
     assert len(list(csv.DictReader(file))) == report['num_classes']
   for name in report_files.NAMES:
-    if name.endswith('.png'):
+    # images.png is in a report of masks, in place of the other pictures.
+    if name.endswith('.png') and name != 'images.png':
       Image.open(folder / name).load()
   return report
 
