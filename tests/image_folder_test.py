@@ -7,7 +7,7 @@ import pytest
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.dataset_building import class_folders, image_folder
+from slim_zoo.dataset_building import class_folders, folder_conversion
 from slim_zoo.datasets import dataset_factory, labels
 from slim_zoo.input import records
 from tests.image_kinds import KINDS, PNG, REFUSED
@@ -110,7 +110,7 @@ def test_number_of_files_follows_from_the_size_and_never_exceeds_the_images(
   images = plain_folder(tmp_path / 'images', 3)
   convert(images, tmp_path / 'records', validation_share=0, num_shards=100)
   assert len(list((tmp_path / 'records').glob('*-of-00006.tfrecord'))) == 6
-  monkeypatch.setattr(image_folder, '_SHARD_BYTES', 500)
+  monkeypatch.setattr(folder_conversion, '_SHARD_BYTES', 500)
   convert(images, tmp_path / 'small', validation_share=0)
   size = sum(path.stat().st_size for path in images.glob('*/*'))
   assert len(list((tmp_path / 'small').glob('*.tfrecord'))) == -(-size // 500)

@@ -2,19 +2,24 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import glob
 import hashlib
+import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
 from slim_zoo.dataset_building.conversion_report import REFUSED_FILENAME
 from slim_zoo.datasets import labels
 from slim_zoo.images import image_check
+from slim_zoo.progress import Progress
 
 _SMALLEST_MAX_SIDE = 32
+_SHARD_BYTES = 100 << 20
 # Images in progress for each worker, so that no worker waits for a slow one.
 _WINDOW = 8
 
@@ -85,6 +90,46 @@ def write_text(folder: str, name: str, text: str) -> None:
   """Writes a text file in a folder."""
   with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
     file.write(text)
+
+
+def write_shards(splits: Mapping[str, Sequence], base: str, num_shards: int | None,
+                 workers: int, load: Callable, example_of: Callable[[Any, Any], Any]
+                 ) -> dict[str, str]:
+  """Writes the records of all splits; returns the file pattern of each split.
+
+  Args:
+    splits: the images of each split in their written order, with `stored_bytes`.
+    base: the begin of the path of each file.
+    num_shards: files of each split, fewer if it has fewer images; None: one for each
+      100 MB.
+    workers: threads that load images.
+    load: returns the stored bytes of an image, in any structure; called in threads.
+    example_of: returns the record of an image and its stored bytes.
+  """
+  from slim_zoo.datasets import dataset_utils  # TensorFlow: not needed to check images.
+
+  patterns, done = {}, 0
+  with Progress('writing', sum(map(len, splits.values())), 'images') as progress:
+
+    def examples(images, loaded):
+      nonlocal done
+      for image, stored in zip(images, loaded, strict=False):
+        yield example_of(image, stored)
+        done += 1
+        progress.update(done)
+
+    for split, images in splits.items():
+      size = sum(image.stored_bytes for image in images)
+      shards = min(num_shards or math.ceil(size / _SHARD_BYTES), len(images))
+      with contextlib.closing(ordered_map(load, images, workers)) as loaded:
+        for shard in range(shards):
+          first, end = (len(images) * part // shards for part in (shard, shard + 1))
+          dataset_utils.write_records(
+              f'{base}_{split}_{shard:05d}-of-{shards:05d}.tfrecord',
+              examples(images[first:end], loaded))
+      patterns[split] = (
+          f'{os.path.basename(base)}_{split}_?????-of-{shards:05d}.tfrecord')
+  return patterns
 
 
 def ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:

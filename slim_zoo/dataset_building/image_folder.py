@@ -9,7 +9,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import math
 import os
 import re
 import warnings
@@ -37,7 +36,6 @@ from slim_zoo.files import staging
 from slim_zoo.images import image_check
 from slim_zoo.progress import Progress
 
-_SHARD_BYTES = 100 << 20
 _MOST_PAIRS = 5
 _DEPTH = re.compile(r'read as (\d+)-bit values|16-bit PNG(?:, scaled down)?$')
 
@@ -109,9 +107,9 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     images, refused = _check_images(folders, workers, storing)
     _check_classes(folders, images, refused)
     splits = _split(images, validation_share)
-    patterns = _write_splits(
+    patterns = folder_conversion.write_shards(
         splits, os.path.join(new, dataset_name), num_shards, workers,
-        functools.partial(_load, folders.root, storing))
+        functools.partial(_load, folders.root, storing), _example)
     gray = all(image.facts.gray for image in images)
     spec = catalog.DatasetSpec(
         dataset_name, {name: len(members) for name, members in splits.items()},
@@ -264,42 +262,15 @@ def _split(images, validation_share):
           for name, sources in assigned.items()}
 
 
-def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
-  """Writes all records to BASE_*; returns the file pattern of each split.
-
-  `load` returns the stored bytes of an image.
-  """
+def _example(image, data):
+  """Returns the record of an image."""
   from slim_zoo.datasets import dataset_utils  # TensorFlow: not needed to check images.
 
-  num_images = sum(len(images) for images in splits.values())
-  with Progress('writing', num_images, 'images') as progress:
-    done = 0
-
-    def examples(images, loaded):
-      nonlocal done
-      for image, data in zip(images, loaded, strict=False):
-        facts, source = image.facts, image.source
-        yield dataset_utils.image_to_tfexample(
-            data, facts.format.encode(), facts.height, facts.width,
-            list(source.label) if isinstance(source.label, tuple) else source.label,
-            os.fsencode(source.path))
-        done += 1
-        progress.update(done)
-
-    patterns = {}
-    for split, images in splits.items():
-      size = sum(image.stored_bytes for image in images)
-      shards = min(num_shards or math.ceil(size / _SHARD_BYTES), len(images))
-      with contextlib.closing(folder_conversion.ordered_map(
-          load, images, workers)) as loaded:
-        for shard in range(shards):
-          first, end = (len(images) * part // shards for part in (shard, shard + 1))
-          dataset_utils.write_records(
-              f'{base}_{split}_{shard:05d}-of-{shards:05d}.tfrecord',
-              examples(images[first:end], loaded))
-      patterns[split] = (
-          f'{os.path.basename(base)}_{split}_?????-of-{shards:05d}.tfrecord')
-  return patterns
+  facts, source = image.facts, image.source
+  return dataset_utils.image_to_tfexample(
+      data, facts.format.encode(), facts.height, facts.width,
+      list(source.label) if isinstance(source.label, tuple) else source.label,
+      os.fsencode(source.path))
 
 
 def _load(root: str, storing: image_check.Storing, image: _Image) -> bytes:

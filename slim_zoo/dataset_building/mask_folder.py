@@ -9,7 +9,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import math
 import os
 import warnings
 
@@ -29,7 +28,6 @@ from slim_zoo.files import staging
 from slim_zoo.images import image_check, mask_files
 from slim_zoo.progress import Progress
 
-_SHARD_BYTES = 100 << 20
 _MOST_SHARES = 20
 
 
@@ -94,9 +92,9 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   labels.label_lines(names)  # Raises UserError for unwritable names before the work.
   earlier = folder_conversion.earlier_files(dataset_dir, dataset_name, names)
   with staging.replacing(dataset_dir, catalog.DESCRIPTION_FILENAME, earlier) as new:
-    patterns = _write_splits(
+    patterns = folder_conversion.write_shards(
         splits, os.path.join(new, dataset_name), num_shards, workers,
-        functools.partial(_load, image_dir, storing))
+        functools.partial(_load, image_dir, storing), _example)
     sizes = {(image.facts.height, image.facts.width) for image in images}
     spec = catalog.DatasetSpec(
         dataset_name, {name: len(members) for name, members in splits.items()},
@@ -201,37 +199,14 @@ def _check_splits(root, found, splits, refused):
           f'{reason}: add some{advice}')
 
 
-def _write_splits(splits, base, num_shards, workers, load) -> dict[str, str]:
-  """Writes all records to BASE_*; returns the file pattern of each split."""
+def _example(image, stored):
+  """Returns the record of an image and its mask."""
   from slim_zoo.datasets import dataset_utils  # TensorFlow: not needed to check images.
 
-  num_images = sum(len(images) for images in splits.values())
-  patterns, done = {}, 0
-  with Progress('writing', num_images, 'images') as progress:
-
-    def examples(images, loaded):
-      nonlocal done
-      for image, (data, mask) in zip(images, loaded, strict=False):
-        facts = image.facts
-        yield dataset_utils.mask_to_tfexample(
-            data, facts.format.encode(), facts.height, facts.width, mask,
-            os.fsencode(image.pair.image))
-        done += 1
-        progress.update(done)
-
-    for split, images in splits.items():
-      size = sum(image.stored_bytes for image in images)
-      shards = min(num_shards or math.ceil(size / _SHARD_BYTES), len(images))
-      with contextlib.closing(folder_conversion.ordered_map(
-          load, images, workers)) as loaded:
-        for shard in range(shards):
-          first, end = (len(images) * part // shards for part in (shard, shard + 1))
-          dataset_utils.write_records(
-              f'{base}_{split}_{shard:05d}-of-{shards:05d}.tfrecord',
-              examples(images[first:end], loaded))
-      patterns[split] = (
-          f'{os.path.basename(base)}_{split}_?????-of-{shards:05d}.tfrecord')
-  return patterns
+  (data, mask), facts = stored, image.facts
+  return dataset_utils.mask_to_tfexample(
+      data, facts.format.encode(), facts.height, facts.width, mask,
+      os.fsencode(image.pair.image))
 
 
 def _load(root, storing, image) -> tuple[bytes, bytes]:

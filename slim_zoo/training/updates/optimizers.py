@@ -63,7 +63,25 @@ class AdamW(tf.train.AdamOptimizer):
           read_value=False)
 
 
-class Lars(tf.train.Optimizer):
+class _OneStep:
+  """An optimizer whose update needs the whole gradient: `_step(gradient, variable)`."""
+
+  def _apply_dense(self, grad, var):
+    return self._step(grad, var)
+
+  def _resource_apply_dense(self, grad, var):
+    return self._step(grad, var)
+
+  def _apply_sparse(self, grad, var):
+    return self._step(tf.convert_to_tensor(grad), var)
+
+  def _resource_apply_sparse(self, grad, var, indices):
+    return self._step(
+        tf.scatter_nd(indices[:, tf.newaxis], grad, tf.shape(
+            var, out_type=indices.dtype)), var)
+
+
+class Lars(_OneStep, tf.train.Optimizer):
   """Momentum whose rate is adapted to each layer: LARS.
 
   You, Gitman and Ginsburg 2017, arXiv 1708.03888, algorithm 1. The rate of a layer is
@@ -88,20 +106,6 @@ class Lars(tf.train.Optimizer):
     for variable in var_list:
       self._zeros_slot(variable, 'velocity', self._name)
 
-  def _apply_dense(self, grad, var):
-    return self._step(grad, var)
-
-  def _resource_apply_dense(self, grad, var):
-    return self._step(grad, var)
-
-  def _apply_sparse(self, grad, var):
-    return self._step(tf.convert_to_tensor(grad), var)
-
-  def _resource_apply_sparse(self, grad, var, indices):
-    return self._step(
-        tf.scatter_nd(indices[:, tf.newaxis], grad, tf.shape(
-            var, out_type=indices.dtype)), var)
-
   def _step(self, gradient, variable):
     rate = tf.cast(self._rate, gradient.dtype)
     # A gradient may be of several reads of the weights: read after all of them.
@@ -123,7 +127,7 @@ class Lars(tf.train.Optimizer):
     return tf.where(both, ratio, tf.ones_like(ratio))
 
 
-class Lamb(tf.train.AdamOptimizer):
+class Lamb(_OneStep, tf.train.AdamOptimizer):
   """Adam whose rate is adapted to each layer: LAMB, for large batches.
 
   You et al. 2019, Large batch optimization for deep learning, arXiv 1904.00962,
@@ -144,20 +148,6 @@ class Lamb(tf.train.AdamOptimizer):
     super().__init__(learning_rate, beta1, beta2, epsilon, name='LAMB')
     self._rate, self._betas = learning_rate, (beta1, beta2)
     self._small, self._weight_decay = epsilon, weight_decay
-
-  def _apply_dense(self, grad, var):
-    return self._step(grad, var)
-
-  def _resource_apply_dense(self, grad, var):
-    return self._step(grad, var)
-
-  def _apply_sparse(self, grad, var):
-    return self._step(tf.convert_to_tensor(grad), var)
-
-  def _resource_apply_sparse(self, grad, var, indices):
-    return self._step(
-        tf.scatter_nd(indices[:, tf.newaxis], grad, tf.shape(
-            var, out_type=indices.dtype)), var)
 
   def _step(self, gradient, variable):
     # A gradient may be of several reads of the weights: read after all of them.
