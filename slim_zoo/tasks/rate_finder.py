@@ -81,9 +81,11 @@ def _short(config, rising, folder):
           save_interval_secs=0, max_loss_growth=0.0, find_learning_rate=False),
       logging=dataclasses.replace(
           config.logging, save_summaries_secs=0, profile_steps=None),
+      # Factors between layers stay; a schedule and a warm-up have no place here.
       learning_rate=LearningRate(
           learning_rate_decay_type='exponential', learning_rate=rising.lowest,
           learning_rate_decay_factor=rising.factor, num_epochs_per_decay=_ONE_STEP,
-          learning_rate_multipliers=config.learning_rate.learning_rate_multipliers),
+          learning_rate_multipliers=config.learning_rate.learning_rate_multipliers,
+          layer_decay=config.learning_rate.layer_decay),
       validation=Validation(),
       user_options=(config.user_options | given) - {'find_learning_rate'})
