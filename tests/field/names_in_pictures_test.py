@@ -94,7 +94,7 @@ def test_sheets_show_what_can_be_read(tmp_path, name, shown):
 
   def drawn(names):
     sheet = contact_sheet.ContactSheet('', ['x.png'], names)
-    folder = explanation.ExplanationFolder('', ['x.png'], names, 'end')
+    folder = explanation.ExplanationFolder(str(tmp_path), ['x.png'], names, 'end')
     answer = sample_predictions.Answer(
         picture, frozenset({label}), np.eye(4)[label])
     return [
