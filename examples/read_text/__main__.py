@@ -24,7 +24,7 @@ flags.DEFINE_string('backbone', 'inception_v1', 'Network of the zoo.')
 flags.DEFINE_list('strides', ['4', '8'], 'Strides of its feature maps.')
 flags.DEFINE_integer('enlarged', 1, 'How often larger the backbone sees the lines.',
                      lower_bound=1, upper_bound=8)
-flags.DEFINE_integer('steps', 6000, 'Steps of the run.', lower_bound=1)
+flags.DEFINE_integer('steps', 5000, 'Steps of the run.', lower_bound=1)
 flags.DEFINE_integer('batch_size', 32, 'Lines of a clone.', lower_bound=1)
 flags.DEFINE_integer('num_clones', 1, 'Clones, on logical CPU devices.', lower_bound=1)
 flags.DEFINE_float('learning_rate', 0.002, 'Learning rate at the begin.',
@@ -38,7 +38,7 @@ flags.DEFINE_string('digits', None, 'Evaluate on lines of these digits: an .npz 
 flags.DEFINE_string('output', None, 'Where to write a picture of what is read.')
 # The lines of training and of evaluation do not share a seed.
 _TEST_SEED = 1_000_000
-_SHOWN = 16
+_SHOWN = 10
 
 
 def train():
@@ -76,7 +76,7 @@ def evaluate():
   if FLAGS.output:
     shown = composed[:_SHOWN]
     _save(reader.sheet([line.image for line in shown], [line.text for line in shown],
-                       f'{FLAGS.train_dir}, lines of unseen digits'))
+                       'lines of unseen digits'))
 
 
 def read(paths):

@@ -121,7 +121,7 @@ def _glyphs(random, images):
   """Returns digits as they are written in one line, each float32 [height, width]."""
   height = random.uniform(SMALLEST, LARGEST)
   stretch, slant = random.uniform(0.7, 1.2), random.uniform(-0.35, 0.35)
-  stroke, softness = random.uniform(0.4, 0.58), random.uniform(0.3, 0.8)
+  stroke, softness = random.uniform(0.4, 0.6), random.uniform(0.6, 1.1)
   # The line has to fit, also with its gaps and its slant.
   advance = sum(image.shape[1] for image in images) / _SOURCE_HEIGHT * stretch
   height = min(height, (WIDTH - 2 * _MARGIN) / (1.06 * advance + 0.12 * len(images)))
@@ -146,7 +146,7 @@ def _warped(random, image, height, width, slant, angle):
   x, y = (x * np.cos(angle) + y * height * np.sin(angle),
           y * np.cos(angle) - x / height * np.sin(angle))
   x = (x + slant * y * height) / width
-  bend = random.normal(0, 0.035, [2, 4, 4]).astype(np.float32)
+  bend = random.normal(0, 0.025, [2, 4, 4]).astype(np.float32)
   down, right = (np.asarray(Image.fromarray(grid).resize(
       (columns, rows), Image.Resampling.BICUBIC)) for grid in bend)
   glyph = _sampled(image, (y + 0.5 + down) * image.shape[0] - 0.5,

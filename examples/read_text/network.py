@@ -108,7 +108,7 @@ class Readings(NamedTuple):
 
 
 def build(images: tf.Tensor, architecture: Architecture, is_training: bool = False,
-          weight_decay: float = 1e-5) -> Maps:
+          weight_decay: float = 1e-4) -> Maps:
   """Builds the network.
 
   Args:
@@ -131,7 +131,7 @@ def build(images: tf.Tensor, architecture: Architecture, is_training: bool = Fal
       normalizer_params={'is_training': is_training, 'decay': _DECAY, 'scale': True},
       weights_regularizer=slim.l2_regularizer(weight_decay)):
     features = _features(maps, size, architecture.channels)
-    return Maps(_characters(features, architecture.channels),
+    return Maps(_characters(features, architecture.channels, is_training),
                 _localization(features, architecture.channels),
                 _order(features, architecture.channels))
 
@@ -186,10 +186,12 @@ def _resized(net, size):
   return tf.image.resize_bilinear(net, size, half_pixel_centers=True)
 
 
-def _characters(net, channels):
+def _characters(net, channels, is_training):
   with tf.variable_scope('characters'):
     net = slim.conv2d(net, 2 * channels, 3, scope='conv1')
     net = slim.conv2d(net, 2 * channels, 3, scope='conv2')
+    # There are few different digits to learn from.
+    net = slim.dropout(net, 0.5, is_training=is_training)
     return _logits(net, targets.CLASSES)
 
 
