@@ -363,3 +363,16 @@ def test_a_graph_of_training_in_gray_as_text(tmp_path):
 ], ids=lambda value: ' '.join(map(str, value)) if isinstance(value, dict) else '')
 def test_mistaken_flags_of_graphs(flags, words):
   scripts.answer(scripts.run('export_inference_graph', **flags), *words, code=1)
+
+
+@pytest.mark.parametrize(('name', 'difference', 'agreement'), [
+    ('saved_model', 0.05, 0.98), ('frozen_graph', 0.05, 0.98), ('torch', 0.05, 0.98),
+    ('keras', 0.05, 0.98), ('tflite', 0.2, 0.98), ('tflite_float16', 0.2, 0.98),
+    ('onnx', 0.2, 0.98), ('openvino', 0.2, 0.98), ('tflite_dynamic_range', 0.5, 0.9),
+    ('tflite_int8', 0.6, 0.85)])
+def test_only_other_programs_may_round_a_quantized_network_otherwise(
+    name, difference, agreement):
+  assert formats.tolerance_of(name, is_quantized=True) == formats.Tolerance(
+      difference, agreement)
+  assert formats.tolerance_of(name, is_quantized=False) == (
+      formats.FORMATS[name].tolerance)
