@@ -7,9 +7,9 @@ from collections.abc import Callable
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import IGNORED
 from slim_zoo.deployment import session_configs, session_settings
-from slim_zoo.evaluation import segmentation
+from slim_zoo.evaluation import over_split, segmentation
 from slim_zoo.evaluation.over_split import EvaluationStoppedError
-from slim_zoo.input import held_out, pipeline
+from slim_zoo.input import pipeline
 from slim_zoo.progress import Progress
 from slim_zoo.tf_compat import tf
 
@@ -72,11 +72,7 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
   reported = set() if reported is None else reported
   if is_to_stop():
     raise EvaluationStoppedError
-  # Also finds a file that was cut short where TensorFlow would see its end.
-  num_images = images.count_records(shard and held_out.Shard(*shard))
-  images.log.restart()
-  session.run(images.initializer, {} if shard is None else {
-      images.shard.index: shard[0], images.shard.count: shard[1]})
+  num_images = over_split.start(session, images, shard)
   with (Progress('evaluating', num_images, 'images') if shows_progress
         else contextlib.nullcontext()) as progress:
     for masks, keys, classes, entropy in _batches(

@@ -72,20 +72,16 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     number.
 
   Raises:
-    UserError: the records cannot be read, or the network says NaN
+    UserError: the records cannot be read, or the network gives NaN
       (`predictions.NotFiniteError`).
-    EvaluationStoppedError: `is_to_stop` said so.
+    EvaluationStoppedError: `is_to_stop` returned True.
   """
   predictions, keys = (multi_label_lib if multi_label else predictions_lib
                        ).Predictions(), {}
   reported = set() if reported is None else reported
   if is_to_stop():
     raise EvaluationStoppedError
-  # Also finds a file that was cut short where TensorFlow would see its end.
-  num_images = images.count_records(shard and held_out.Shard(*shard))
-  images.log.restart()
-  session.run(images.initializer, {} if shard is None else {
-      images.shard.index: shard[0], images.shard.count: shard[1]})
+  num_images = start(session, images, shard)
   with (Progress('evaluating', num_images, 'images') if shows_progress
         else contextlib.nullcontext()) as progress:
     for labels, numbers, record_keys, probabilities_of in batches(
@@ -103,6 +99,26 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
         f'{len(predictions)} of {num_images} images were read, and an accuracy must'
         ' count all of them: the records changed or are damaged; start again')
   return predictions, keys
+
+
+def start(session: tf.Session, images: pipeline.Input,
+          shard: tuple[int, int] | None) -> int:
+  """Starts the input at its first record; returns the number of its images.
+
+  Args:
+    session: with the input.
+    images: of `pipeline.evaluation_input`.
+    shard: (index, count) of the records; None: all.
+
+  Raises:
+    UserError: the records cannot be read.
+  """
+  # Also finds a file that was cut short where TensorFlow would see its end.
+  num_images = images.count_records(shard and held_out.Shard(*shard))
+  images.log.restart()
+  session.run(images.initializer, {} if shard is None else {
+      images.shard.index: shard[0], images.shard.count: shard[1]})
+  return num_images
 
 
 def batches(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
