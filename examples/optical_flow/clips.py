@@ -3,7 +3,7 @@
 A scene has layers. The first is a background, and the others are shapes cut from other
 photographs. Each layer has a motion of its own: a shift, a rotation, a zoom and smooth
 waves. A point of a layer moves on a line at a constant speed. So the middle frame is at
-time 0.5, and the flow from the first frame is exact at each pixel, also at those that
+time 0.5, and the flow from the first frame is exact at each pixel, also at pixels that
 are covered in the second frame.
 """
 

@@ -263,7 +263,7 @@ def _drawn(ink, mask, box, name):
 
 
 def _thickened(ink, mask, height):
-  """Widens thin strokes to the width of those that the network has learned."""
+  """Widens thin strokes to the stroke width of the training lines."""
   from scipy import ndimage
   inner = ndimage.binary_erosion(mask)
   # An area of long strokes is half their edge times their width.

@@ -5,6 +5,7 @@ section 3.3: the rate rises until the loss grows; a good rate is below that.
 """
 
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -56,25 +57,33 @@ class LossRecorder(Callback):
 
   def __init__(self):
     self.losses = []
+    self._mean, self._smoothed, self._least = 0.0, math.inf, math.inf
 
   def measured(self, step, loss, waited):
     """Notes the loss of a step."""
     self.losses.append(loss)
+    self._mean, self._smoothed = _smooth_step(self._mean, loss, len(self.losses))
+    self._least = min(self._least, self._smoothed)
 
   def after_step(self, session, step):
     """Returns a reason to stop if the smoothed loss is far above the smallest one."""
-    smoothed = smooth(np.array(self.losses))
-    if len(smoothed) > _FEWEST and smoothed[-1] > _GROWTH * smoothed.min():
+    if len(self.losses) > _FEWEST and self._smoothed > _GROWTH * self._least:
       return 'the loss has grown'
     return None
+
+
+def _smooth_step(mean, loss, number):
+  """Returns (the next moving average, the same without a bias at the start)."""
+  mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
+  return mean, mean / (1 - _SMOOTHING ** number)
 
 
 def smooth(losses: np.ndarray) -> np.ndarray:
   """Returns the exponential moving averages of losses, without a bias at the start."""
   means, mean = [], 0.0
   for number, loss in enumerate(losses, 1):
-    mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
-    means.append(mean / (1 - _SMOOTHING ** number))
+    mean, smoothed = _smooth_step(mean, loss, number)
+    means.append(smoothed)
   return np.array(means)
 
 
@@ -145,8 +154,9 @@ def draw(path: str | os.PathLike, found: Search, title: str) -> None:
     # Its own labels are formulas, which are not read as such here.
     axes.xaxis.set_major_formatter('{x:g}')
     smoothed = found.smoothed
-    room = 0.1 * (smoothed[0] - smoothed.min()) or 0.1
-    axes.set_ylim(smoothed.min() - room, max(smoothed[0], smoothed.min()) + 4 * room)
+    margin = 0.1 * (smoothed[0] - smoothed.min()) or 0.1
+    # The first smoothed loss is never below the smallest.
+    axes.set_ylim(smoothed.min() - margin, smoothed[0] + 4 * margin)
     axes.set_xlabel('learning rate')
     axes.set_title(title)
     axes.grid(color=FAINT)

@@ -59,7 +59,7 @@ def _difference(pair: pairs.Pair, there: Shapes) -> float:
 
 
 def _shapes(pair: pairs.Pair) -> tuple[Shapes, Shapes]:
-  """Returns the shapes that a framework's network has, and those that it may have."""
+  """Returns the required and the optional shapes of a framework's network."""
   needed, optional = collections.Counter(), collections.Counter()
   known = pair.shapes(_CLASSES, _CHANNELS)
   for row in pair.rows():
