@@ -13,7 +13,6 @@ import gzip
 import io
 import os
 import posixpath
-import re
 import shutil
 import tarfile
 import zipfile
@@ -22,7 +21,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from slim_zoo import diagnostics
-from slim_zoo.files import atomic
+from slim_zoo.files import atomic, file_names, unpacking
 
 _GZIP = b'\x1f\x8b'
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError,
@@ -36,12 +35,15 @@ class DamagedMemberError(Exception):
 
 
 class Slice(NamedTuple):
-  """A part of a file. `version` is the file's modification time, in ns."""
+  """A part of a file.
+
+  `version` is the file's modification time, in ns; None: not compared.
+  """
 
   path: str
   offset: int
   size: int
-  version: int
+  version: int | None
 
 
 class ZipMember(NamedTuple):
@@ -73,12 +75,30 @@ def read(place: Slice | ZipMember) -> bytes:
           f"it cannot be read from '{os.path.basename(place.path)}': {error}"
       ) from error
   if place.offset == 0:  # Mostly a file of its own: not kept open.
-    with open(place.path, 'rb') as file:
-      data = file.read(place.size)
-  else:
-    file = _opened_file(place.path, place.version)
-    file.seek(place.offset)
-    data = file.read(place.size)
+    return read_anew(place)
+  return _part(_opened_file(place.path, place.version), place)
+
+
+def read_anew(place: Slice) -> bytes:
+  """Returns the bytes of a slice; may be called in several threads.
+
+  The file is open only meanwhile: a file that is removed then takes no more space.
+
+  Raises:
+    DamagedMemberError: the bytes are missing, or the file was written again.
+    OSError: the file cannot be read.
+  """
+  with open(place.path, 'rb') as file:
+    version = os.fstat(file.fileno()).st_mtime_ns
+    if place.version not in (None, version):
+      raise DamagedMemberError(f"'{place.path}' was written again meanwhile")
+    return _part(file, place)
+
+
+def _part(file, place):
+  """Returns the bytes of a slice of an open file."""
+  file.seek(place.offset)
+  data = file.read(place.size)
   if len(data) != place.size:
     raise DamagedMemberError(f"'{place.path}' ends within it")
   return data
@@ -100,28 +120,20 @@ def _damaged(path, error):
       f"'{path}' is damaged or cut short ({reason}): download it again")
 
 
-def _check_name(path: str, name: str) -> None:
-  """Raises UserError if a member's name leads out of the archive."""
-  plain = name.replace('\\', '/')
-  if (plain.startswith('/') or re.match('[A-Za-z]:', plain)
-      or '..' in plain.split('/')):
-    raise diagnostics.UserError(
-        f"'{path}' contains '{name}', a path outside of its folder: it is not the"
-        ' published archive and is not used')
+def _refused(path, name, problem):
+  return diagnostics.UserError(
+      f"'{path}' contains '{name}', {problem}: it is not the published archive and is"
+      ' not used')
 
 
 def _files_of(archive: tarfile.TarFile, path: str) -> Iterator[tarfile.TarInfo]:
   """Yields the members that are files."""
   while (member := archive.next()) is not None:
     archive.members.clear()  # The list of all members would need gigabytes.
-    _check_name(path, member.name)
-    if member.isdir():
-      continue
-    if not member.isreg() or member.issparse():
-      raise diagnostics.UserError(
-          f"'{path}' contains '{member.name}', a link or device: it is not the"
-          ' published archive and is not used')
-    yield member
+    if problem := unpacking.problem_of(member):
+      raise _refused(path, member.name, problem)
+    if not member.isdir():
+      yield member
 
 
 def tar_places(path: str, copy: str | None = None) -> Iterator[tuple[str, Slice]]:
@@ -221,7 +233,8 @@ def zip_places(path: str) -> Iterator[tuple[str, ZipMember]]:
   except _DAMAGE as error:
     raise _damaged(path, error) from error
   for member in members:
-    _check_name(path, member.filename)
+    if file_names.leads_out(member.filename):
+      raise _refused(path, member.filename, 'a path outside of its folder')
     if not member.is_dir():
       yield posixpath.normpath(member.filename), ZipMember(
           path, member.filename, version)

@@ -9,9 +9,10 @@ Labels follow the sorted names of the class folders. Needs no TensorFlow.
 
 import dataclasses
 import os
+from collections.abc import Mapping
 
 from slim_zoo import diagnostics
-from slim_zoo.dataset_building import conversion_plan, folder_layout
+from slim_zoo.dataset_building import archives, conversion_plan, folder_layout
 from slim_zoo.dataset_building.folder_layout import names as some_names
 from slim_zoo.images import folder_names, folder_tree, image_check
 
@@ -50,8 +51,14 @@ class ClassFolders:
     outside: paths of images outside of class folders.
     ignored: paths of other files outside of class folders.
     notes: lines for the user.
-    list_file: the list that names the images; None: they are in class folders.
+    list_file: the list or the source that names the images; None: they are in class
+      folders.
     multi_label: whether an image may have several classes, or none.
+    places: where the bytes of each image are, by its path; None: in files below
+      `root`.
+    refused: (path, reason) of images that cannot be used.
+    are_classes_fixed: whether the source has the list of classes: one without images
+      to train on keeps its label.
   """
 
   root: str
@@ -63,6 +70,9 @@ class ClassFolders:
   notes: tuple[str, ...]
   list_file: str | None = None
   multi_label: bool = False
+  places: Mapping[str, archives.Slice] | None = None
+  refused: tuple[tuple[str, str], ...] = ()
+  are_classes_fixed: bool = False
 
 
 def survey(image_dir: str, split_folders: str = 'auto',

@@ -83,7 +83,7 @@ def find(top: Folder, image_dir: str, split_folders: str = 'auto',
     return Layout([SplitFolder(top, None, classes, top.files)],
                   class_folders == 'deepest', [], [])
   _check_kinds(kinds, place)
-  notes = _notes_of_empty(top, kinds)
+  notes = [*_notes_of_misspelt(kinds), *_notes_of_empty(top, kinds)]
   splits = _splits(top, kinds, place, class_folders, image_dir, notes)
   if len(splits) == 1:
     notes.append(
@@ -130,8 +130,10 @@ def _kinds_of_splits(top, place, choice) -> dict[str, str]:
   filled = [folder.name for folder in top.folders if folder.may_hold_images]
   if choice == 'yes':
     named = {name: folder_names.split_of(name) for name in filled}
-    return {**known, **{name: split[0] if split else name
+    misspelt = _misspelt_splits(top.folders, known)
+    return {**known, **{name: split[0] if split else misspelt.get(name, name)
                         for name, split in named.items()}}
+  known |= _misspelt_splits(top.folders, known)
   others = [name for name in filled if name not in known]
   kinds = set(known.values())
   if others and TRAIN in kinds and len(kinds) > 1:
@@ -166,6 +168,37 @@ def _known_splits(folders) -> dict[str, str]:
     known.update((name, kind) for kinds in by_words.values()
                  for name, kind in kinds.items() if kind == UNLABELLED)
   return known
+
+
+def _misspelt_splits(folders, known) -> dict[str, str]:
+  """Returns the kind of split of folders with misspelt names, such as trian and tset.
+
+  They must complete the splits: each other folder of images is one, each kind comes
+  once, one is for training, and all have the names of classes in common. So the classes
+  'rain' and 'text' are no splits.
+  """
+  filled = [folder for folder in folders if folder.may_hold_images]
+  near = {folder.name: folder_names.near_split(folder.name) for folder in filled
+          if folder.name not in known}
+  kinds = [known.get(folder.name) or near[folder.name] for folder in filled]
+  named = [kind for kind in kinds if kind != UNLABELLED]
+  if (not near or None in near.values() or len(filled) < 2 or TRAIN not in named
+      or len(set(named)) < len(named)):
+    return {}
+  classes = [{inner.name for inner in _unwrapped(folder).folders
+              if inner.may_hold_images}
+             for folder, kind in zip(filled, kinds, strict=True)
+             if kind == TRAIN or folder.name in near]
+  return near if set.intersection(*classes) else {}
+
+
+def _notes_of_misspelt(kinds):
+  misspelt = {name: kind for name, kind in kinds.items()
+              if kind == folder_names.near_split(name)}
+  if misspelt:
+    shown = ', '.join(f"'{name}' as {kind}" for name, kind in misspelt.items())
+    yield (f'misspelt names of splits are read as their nearest: {shown};'
+           ' --split_folders=no makes each folder a class')
 
 
 def _check_kinds(kinds, place):

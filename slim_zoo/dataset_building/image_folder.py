@@ -1,4 +1,4 @@
-"""Converts images in class folders, or of a list, into TFRecords.
+"""Converts images in class folders, of a list or in other files, into TFRecords.
 
 Each image is first decoded to check it (`image_check`). Then all are written in a fixed
 order that mixes the classes: the same images give the same bytes with any number of
@@ -15,7 +15,14 @@ import warnings
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.dataset_building import folder_conversion, image_list
+from slim_zoo.dataset_building import (
+  archives,
+  folder_conversion,
+  image_list,
+  known_classes,
+  packed_images,
+  packed_source,
+)
 from slim_zoo.dataset_building.class_folders import (
   TRAIN,
   VALIDATION,
@@ -64,8 +71,10 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
             num_workers: int = 0, split_folders: str = 'auto',
             class_folders: str = 'auto',
             storing: image_check.Storing = image_check.Storing(),
-            listed: image_list.ImageList | None = None) -> Report:
-  """Writes the images of a folder of class folders, or of a list, as TFRecords.
+            listed: image_list.ImageList | None = None,
+            packed: packed_images.PackedImages | None = None,
+            classes_of: str | None = None) -> Report:
+  """Writes the images of a folder, of a list or in other files as TFRecords.
 
   Writes the records NAME_SPLIT_00000-of-00005.tfrecord, labels.txt, refused.txt (only
   if a file was refused) and last dataset.json, by which
@@ -73,7 +82,8 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   conversion of the same name.
 
   Args:
-    image_dir: see `class_folders.survey`; with a list see `image_list.survey`.
+    image_dir: see `class_folders.survey`; with a list see `image_list.survey`. Unused
+      with `packed`.
     dataset_dir: the folder to write to; created if missing.
     dataset_name: the name of the data set: letters, digits, '_', '-', '.'.
     validation_share: share of images for the split validation, see
@@ -84,24 +94,44 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     class_folders: which folders are classes; see `folder_layout.find`.
     storing: longest side of images, and quality of re-encoded JPEGs.
     listed: a list of images with their classes, in place of class folders.
+    packed: files with images in them, in place of class folders.
+    classes_of: 'imagenet' if folders are named after its classes, see
+      `known_classes.survey`.
 
   Raises:
     UserError: an argument is invalid, it is ambiguous which folders are classes, a
       class has no training image, or `dataset_dir` contains another data set.
     OSError: a folder cannot be read or written, such as on a full disk.
   """
+  folder = image_dir if listed is None else None
+  if packed is not None:
+    folder = packed.source if os.path.isdir(packed.source) else None
   folder_conversion.check_arguments(
-      image_dir if listed is None else None, dataset_dir, dataset_name,
-      validation_share, num_shards)
+      folder, dataset_dir, dataset_name, validation_share, num_shards)
   folder_conversion.check_storing(storing)
-  folders = (survey(image_dir, split_folders, class_folders) if listed is None else
-             image_list.survey(listed, image_dir))
+
+  def write(folders):
+    return _write(folders, dataset_dir, dataset_name, validation_share, num_shards,
+                  num_workers or os.cpu_count() or 1, storing)
+
+  if packed is not None:
+    with staging.scratch(dataset_dir, catalog.DESCRIPTION_FILENAME) as scratch:
+      return write(packed_source.survey(packed, scratch))
+  if listed is not None:
+    return write(image_list.survey(listed, image_dir))
+  if classes_of is not None:
+    return write(known_classes.survey(image_dir))
+  return write(survey(image_dir, split_folders, class_folders))
+
+
+def _write(folders, dataset_dir, dataset_name, validation_share, num_shards, workers,
+           storing) -> Report:
+  """Checks and writes the images of a survey; see `convert`."""
   staging.remove_abandoned(dataset_dir, catalog.DESCRIPTION_FILENAME)
   folders, order_notes = _in_earlier_order(folders, dataset_dir, dataset_name)
   names = dict(enumerate(folders.classes))
   labels.label_lines(names)  # Raises UserError for unwritable names before the work.
   earlier = folder_conversion.earlier_files(dataset_dir, dataset_name, names)
-  workers = num_workers or os.cpu_count() or 1
   with staging.replacing(
       dataset_dir, catalog.DESCRIPTION_FILENAME, earlier) as new:
     images, refused = _check_images(folders, workers, storing)
@@ -109,7 +139,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     splits = _split(images, validation_share)
     patterns = folder_conversion.write_shards(
         splits, os.path.join(new, dataset_name), num_shards, workers,
-        functools.partial(_load, folders.root, storing), _example)
+        functools.partial(_load, folders, storing), _example)
     gray = all(image.facts.gray for image in images)
     spec = catalog.DatasetSpec(
         dataset_name, {name: len(members) for name, members in splits.items()},
@@ -149,7 +179,8 @@ def _in_earlier_order(folders, dataset_dir, dataset_name):
   ordered = [earlier[label] for label in sorted(earlier)]
   if ordered == current:
     return folders, []
-  if sorted(ordered) == sorted(current) and list(earlier) == list(range(len(current))):
+  if not folders.are_classes_fixed and sorted(ordered) == sorted(current) and (
+      list(earlier) == list(range(len(current)))):
     new_label = [ordered.index(name) for name in current]
     sources = tuple(
         dataclasses.replace(source, label=_relabelled(source.label, new_label))
@@ -183,8 +214,9 @@ def _class_counts(classes, splits):
 def _check_images(folders: ClassFolders, workers: int, storing: image_check.Storing):
   """Returns the usable images, and (path, reason) of all others."""
   images = []
-  refused = [(path, 'it lies in no class folder') for path in folders.outside]
-  check = functools.partial(_check_image, folders.root, storing)
+  refused = [*folders.refused,
+             *((path, 'it lies in no class folder') for path in folders.outside)]
+  check = functools.partial(_check_image, folders, storing)
   with warnings.catch_warnings(), Progress(
       'checking', len(folders.sources), 'images') as progress:
     # Warnings about unusual metadata and very large images are no reason to refuse one.
@@ -200,23 +232,35 @@ def _check_images(folders: ClassFolders, workers: int, storing: image_check.Stor
   return images, sorted(refused)
 
 
-def _check_image(root: str, storing: image_check.Storing, source: Source
+def _bytes_of(folders: ClassFolders, source: Source) -> bytes:
+  """Returns the bytes of an image.
+
+  Raises:
+    RefusedError: it is no regular file.
+    DamagedMemberError, OSError: it cannot be read.
+  """
+  if folders.places is not None:
+    return archives.read_anew(folders.places[source.path])
+  path = os.path.join(folders.root, source.path)
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise image_check.RefusedError('it is not a regular file')
+  with open(path, 'rb') as file:
+    return file.read()
+
+
+def _check_image(folders: ClassFolders, storing: image_check.Storing, source: Source
                  ) -> _Image | str:
   """Returns a checked image, or the reason to refuse it."""
-  path = os.path.join(root, source.path)
   try:
-    if os.path.exists(path) and not os.path.isfile(path):
-      return 'it is not a regular file'
-    with open(path, 'rb') as file:
-      data = file.read()
+    data = _bytes_of(folders, source)
     if storing.max_side is None:
-      stored, facts = data, image_check.examine(data, source.path)
+      stored, facts = data, image_check.examine(data, source.path, storing.upright)
     else:
       # The stored size is known only after encoding.
       stored, facts = image_check.prepare(data, source.path, storing)
   except OSError as error:
     return f'it cannot be read: {error.strerror}'
-  except image_check.RefusedError as error:
+  except (image_check.RefusedError, archives.DamagedMemberError) as error:
     return str(error)
   return _Image(source, facts, folder_conversion.digest(data), len(data), len(stored))
 
@@ -229,6 +273,11 @@ def _check_classes(folders, images, refused):
 
   trained = {label for image in images if image.source.split in (None, TRAIN)
              for label in image.source.labels}
+  if folders.are_classes_fixed:
+    if not images:
+      raise diagnostics.UserError(
+          f"'{folders.root}' has no image that can be used{reason('')}")
+    return
   base = f'{folders.splits[TRAIN]}/' if folders.splits else ''
   empty = [name for label, name in enumerate(folders.classes) if label not in trained]
   if empty and folders.list_file:
@@ -273,17 +322,16 @@ def _example(image, data):
       os.fsencode(source.path))
 
 
-def _load(root: str, storing: image_check.Storing, image: _Image) -> bytes:
+def _load(folders: ClassFolders, storing: image_check.Storing, image: _Image) -> bytes:
   """Returns the stored bytes of an image."""
-  path = os.path.join(root, image.source.path)
-  with open(path, 'rb') as file:
-    data = file.read()
+  data = _bytes_of(folders, image.source)
   if folder_conversion.digest(data) != image.digest:
+    path = os.path.join(folders.root, image.source.path)
     raise diagnostics.UserError(
         f"'{path}' changed while it was converted: run the same command again")
   if not image.facts.change:
     return data
-  return image_check.prepare(data, path, storing)[0]
+  return image_check.prepare(data, image.source.path, storing)[0]
 
 
 def _notes(folders, splits, validation_share):
@@ -299,7 +347,13 @@ def _notes(folders, splits, validation_share):
     yield 'splits are drawn by file name: an image keeps its split when others come'
   elif validation_share:
     yield 'there is no split validation: there are too few images for one'
-  train = {image.digest for image in splits[TRAIN]}
+  if folders.are_classes_fixed and TRAIN in splits:
+    trained = {label for image in splits[TRAIN] for label in image.source.labels}
+    empty = [name for label, name in enumerate(folders.classes) if label not in trained]
+    if empty:
+      yield (f'{len(empty):,} of {len(folders.classes):,} classes have no image in'
+             f' {TRAIN}: {some_names(empty)}')
+  train = {image.digest for image in splits.get(TRAIN, ())}
   for name, images in splits.items():
     repeated = sum(image.digest in train for image in images)
     if name != TRAIN and repeated:

@@ -208,7 +208,7 @@ def _row(list_file, line, cells, names, multi_label, separator) -> _Row:
   labels = _labels(where, label, multi_label, separator)
   split = cells.get(names.split) if names.split else None
   if split is not None:
-    split = _split(where, split)
+    split = split_name(where, split)
   return _Row(line, os.path.normpath(path.strip()), labels, split)
 
 
@@ -238,8 +238,16 @@ def _labels(where, value, multi_label, separator) -> tuple[str, ...]:
   return labels
 
 
-def _split(where, value) -> str:
-  """Returns the name of a split as records have it."""
+def split_name(where: str, value: object) -> str:
+  """Returns the name of a split as records have it.
+
+  Args:
+    where: the place of the name, for the message.
+    value: the name in the source, such as 'Training'.
+
+  Raises:
+    UserError: it cannot be a part of file names.
+  """
   text = str(value).strip()
   known = folder_names.split_of(text)
   name = text
