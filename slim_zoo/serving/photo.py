@@ -1,0 +1,55 @@
+"""The answer to a photo for the page: classes, and pictures as data of PNG files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from slim_zoo.drawing import data_urls, sheets
+from slim_zoo.images import mask_files
+from slim_zoo.prediction import explanation
+from slim_zoo.prediction.classifier import Answer
+
+# The longer side of a picture with a mask.
+_MOST_SIDE = 800
+
+
+def values(answer: Answer, names: Sequence[str], top_k: int) -> dict[str, Any]:
+  """Returns an answer as the page takes it.
+
+  Args:
+    answer: of a photo.
+    names: of the classes.
+    top_k: how many of the likeliest classes are shown.
+
+  Returns:
+    'predictions': a list of 'class', 'name', 'probability', and of masks 'colour';
+    'read_as', how the image was changed before, or None; and pictures as data URLs:
+    with heat 'picture' (the network's input) and 'heat', with a mask 'mask'.
+  """
+  predictions = [{'class': label, 'name': names[label], 'probability': probability}
+                 for label, probability in answer.likeliest(top_k)]
+  found = {'predictions': predictions, 'read_as': answer.change}
+  if answer.mask is not None:
+    colours = mask_files.palette()
+    for prediction in predictions:
+      red, green, blue = colours[prediction['class']]
+      prediction['colour'] = f'#{red:02x}{green:02x}{blue:02x}'
+    found['mask'] = data_urls.of(_with_mask(answer), 'PNG')
+  elif answer.heat is not None:
+    plain, with_heat = explanation.pictures(answer.picture, answer.heat)
+    found.update(picture=data_urls.of(plain, 'PNG'),
+                 heat=data_urls.of(with_heat, 'PNG'))
+  return found
+
+
+def _with_mask(answer):
+  picture, mask = sheets.image_of(answer.picture), Image.fromarray(answer.mask)
+  scale = _MOST_SIDE / max(picture.size)
+  if scale < 1:
+    size = [max(1, round(side * scale)) for side in picture.size]
+    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    # A class number between two others would be of another class.
+    mask = mask.resize(size, Image.Resampling.NEAREST)
+  return mask_files.overlay(picture, np.asarray(mask))
