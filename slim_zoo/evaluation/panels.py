@@ -27,10 +27,11 @@ THUMBNAIL_SIDE = 256
 
 
 def shorten(name: str, width: int) -> str:
-  """Returns `name` in at most `width` characters.
+  """Returns `name` in at most `width` printable characters.
 
   ImageNet's names list synonyms behind commas: those go first.
   """
+  name = diagnostics.printable(name)
   if len(name) > width:
     name = name.split(',')[0]
   return name if len(name) <= width else name[:width - 1].rstrip() + '…'

@@ -51,12 +51,13 @@ class Probed:
     return mean, mean - _Z_95 * spread, mean + _Z_95 * spread
 
 
-def check(labels: np.ndarray, folds: int) -> list[str]:
-  """Checks that images can be divided; returns a line on classes that are too small.
+def check(labels: np.ndarray, folds: int, neighbours: int) -> list[str]:
+  """Checks that images can be divided; returns a line for what is too small.
 
   Args:
     labels: int [images].
     folds: number of parts.
+    neighbours: see `cross_validate`.
 
   Raises:
     UserError: there are fewer than two classes of at least two images, or of the
@@ -71,9 +72,17 @@ def check(labels: np.ndarray, folds: int) -> list[str]:
     raise diagnostics.UserError(
         f'--folds={folds}, but the largest class has {counts[0]} images: use'
         f' --folds={max(2, counts[0])}')
+  notes = []
   small = int((counts < folds).sum())
-  return [f'{small} classes have fewer than {folds} images: some parts have none of'
-          ' them'] if small else []
+  if small:
+    notes.append(f'{small} classes have fewer than {folds} images: some parts have none'
+                 ' of them')
+  # Each part is compared with the images of the others.
+  training = len(labels) - -(-len(labels) // folds)
+  if neighbours > training:
+    notes.append(f'--neighbours={neighbours} is more than the {training} training'
+                 ' images of a part: all of them count')
+  return notes
 
 
 def fits(folds: int) -> int:

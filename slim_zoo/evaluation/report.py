@@ -1,5 +1,6 @@
 """The report folder: numbers for programs, tables and pictures for people.
 
+  report.html           all of it for a browser, with the images behind the numbers
   report.png            the essentials on one page
   report.json           all numbers
   per_class.csv         one line per class
@@ -15,6 +16,8 @@ import numpy as np
 from slim_zoo.drawing import sheets
 from slim_zoo.evaluation import figures, panels, report_files
 from slim_zoo.evaluation.metrics import ClassNames, Metrics
+from slim_zoo.evaluation.page import content, writing
+from slim_zoo.evaluation.page.extras import PageParts
 
 _NUM_PAIRS = 20
 _SUMMARY_CLASSES, _SUMMARY_PAIRS = 3, 2
@@ -22,7 +25,8 @@ _SUMMARY_CLASSES, _SUMMARY_PAIRS = 3, 2
 
 def write_report(folder: str | os.PathLike, metrics: Metrics,
                  class_names: ClassNames, header: Mapping[str, object],
-                 read_image: Callable[[int], np.ndarray]) -> list[str]:
+                 read_image: Callable[[int], np.ndarray],
+                 extras: PageParts = PageParts()) -> list[str]:
   """Writes the report of one evaluation.
 
   All files are made aside and then moved into place, report.json last. The old
@@ -36,7 +40,9 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
       'data set' and 'split' make the title, 'command' stands in report.json
       only and 'report' in the terminal only.
     read_image: takes an image's key, returns it as uint8 [h, w], [h, w, 1] or
-      [h, w, 3]. Called for the images of the worst mistakes only.
+      [h, w, 3]. Called for images of which there are pictures only, by several
+      threads.
+    extras: what else is in report.html and in report.json.
 
   Returns:
     A line for each thing that is left out.
@@ -48,14 +54,20 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
   worst = metrics.mistakes()[:figures.NUM_WORST_MISTAKES]
   with report_files.replacing(folder) as unfinished:
     (unfinished / 'report.json').write_text(
-        report_files.json_text(report_values(metrics, header)), encoding='utf-8')
+        report_files.json_text({**report_values(metrics, header), **_extra_values(
+            extras)}), encoding='utf-8')
     report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
     report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
-    images = [read_image(int(metrics.records.keys[row])) for row in worst]
+    numbers = metrics.records.keys[worst].tolist()
+    images = {number: read_image(number) for number in numbers}
     with report_files.pictures_may_fail(unfinished, problems):
-      thumbnails = [sheets.thumbnail(sheets.image_of(image), panels.THUMBNAIL_SIDE)
-                    for image in images]
+      thumbnails = [
+          sheets.thumbnail(sheets.image_of(images[number]), panels.THUMBNAIL_SIDE)
+          for number in numbers]
       figures.write_figures(unfinished, metrics, header, thumbnails)
+    writing.write(unfinished, figures.title(header), content.of_evaluation(
+        metrics, header, lambda number: images[number] if number in images else
+        read_image(number), extras, problems))
   return problems
 
 
@@ -86,6 +98,13 @@ def report_values(metrics: Metrics, header: Mapping[str, object]) -> dict:
       'confusion_matrix': metrics.confusion,
   }
   return report_files.plain(values)
+
+
+def _extra_values(extras: PageParts) -> dict:
+  """Returns the content of report.json that only some evaluations have."""
+  parts = {'comparison': extras.comparison, 'near_duplicates': extras.near_duplicates}
+  return report_files.plain({
+      name: part.values() for name, part in parts.items() if part is not None})
 
 
 def _accuracy_values(accuracy) -> dict:

@@ -13,7 +13,7 @@ import numpy as np
 from slim_zoo.files import staging
 
 # The files that a report may have.
-NAMES = ('report.json', 'report.png', 'per_class.csv', 'predictions.csv',
+NAMES = ('report.json', 'report.html', 'report.png', 'per_class.csv', 'predictions.csv',
          'confusion_matrix.png', 'per_class.png', 'reliability.png',
          'worst_mistakes.png', 'images.png')
 

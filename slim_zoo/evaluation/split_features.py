@@ -50,25 +50,56 @@ def collect(images: pipeline.Input, features_of: Callable[[np.ndarray], np.ndarr
   Raises:
     UserError: the records cannot be read.
   """
-  batch, values, labels = images.next_batch(), [], []
+  values, labels = [], []
+
+  def keep(features, batch_labels, unused_keys):
+    values.append(features)
+    labels.append(batch_labels)
+
+  for_each_batch(images, features_of, keep, settings)
+  if not values:
+    return Features(np.zeros([0, 0], np.float32), np.zeros([0], np.int64))
+  return Features(np.concatenate(values), np.concatenate(labels))
+
+
+def for_each_batch(images: pipeline.Input,
+                   features_of: Callable[[np.ndarray], np.ndarray],
+                   use: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+                   settings: session_settings.SessionSettings =
+                   session_settings.DEFAULTS,
+                   label: str = 'features', max_num_batches: int | None = None
+                   ) -> None:
+  """Computes the features of each batch, without keeping them; see `collect`.
+
+  Args:
+    images: as for `collect`.
+    features_of: as for `collect`.
+    use: use(features, labels, keys) is called with float32 [batch, features], int64
+      [batch] and the record keys, int64 [batch, 2].
+    settings: as for `collect`.
+    label: of the progress.
+    max_num_batches: stop after so many batches; None: after the last.
+
+  Raises:
+    UserError: the records cannot be read.
+  """
+  batch, done = images.next_batch(), 0
   images.log.restart()
   with (tf.Session(config=session_configs.session_config(settings)) as session,
-        Progress('features', images.count_records(), 'images') as progress):
+        Progress(label, images.count_records(), 'images') as progress):
     session.run(images.initializer)
-    for batch_labels, _, _, pixels in over_split.batches(
-        session, images, batch, batch.images):
+    for labels, _, keys, pixels in over_split.batches(
+        session, images, batch, batch.images, max_num_batches):
       features = features_of(pixels)
-      values.append(features.mean(axis=tuple(range(1, features.ndim - 1))))
-      labels.append(batch_labels)
-      progress.update(sum(map(len, labels)))
-  images.log.finish()
+      use(features.mean(axis=tuple(range(1, features.ndim - 1))), labels, keys)
+      done += len(labels)
+      progress.update(done)
+  if max_num_batches is None:
+    images.log.finish()
   for _, key in images.log.take_lost():
     fault, is_printed = images.faults.add(key)
     if is_printed:
       print(f'note: {images.log.describe(key)} is left out: {fault.reason}', flush=True)
-  if not values:
-    return Features(np.zeros([0, 0], np.float32), np.zeros([0], np.int64))
-  return Features(np.concatenate(values), np.concatenate(labels))
 
 
 def cached(folder: str | None, key: str, compute: Callable[[], Features]) -> Features:

@@ -1,0 +1,67 @@
+"""Writes report.html: the skeleton, the styles, the script and the data in one file.
+
+The file has no addresses of other files, and its security policy allows only the
+script and the styles that are written into it. All names are data, with escapes in
+place of control characters: the script puts them into the page as texts.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import pathlib
+import re
+
+from slim_zoo import diagnostics
+
+NAME = 'report.html'
+_FOLDER = pathlib.Path(__file__).parent
+# They are one script in the page.
+_SCRIPTS = ('elements.js', 'tables.js', 'images.js', 'confusion.js', 'charts.js',
+            'page.js')
+
+
+def write(folder: pathlib.Path, title: str, content: dict) -> None:
+  """Writes the page into a folder.
+
+  Args:
+    folder: an existing folder.
+    title: of the page.
+    content: plain values, see `content.of_evaluation`.
+
+  Raises:
+    OSError: the file cannot be written.
+  """
+  styles, script = _text('page.css'), ''.join(map(_text, _SCRIPTS))
+  parts = {
+      'policy': f"default-src 'none'; img-src data:; style-src '{_digest(styles)}';"
+                f" script-src '{_digest(script)}'",
+      'title': html.escape(diagnostics.printable(title)), 'styles': styles,
+      'script': script,
+      # Without '<' no text ends the element; all other letters are ASCII.
+      'data': json.dumps(_printable(content), separators=(',', ':')).replace(
+          '<', '\\u003c')}
+  # A part that looks like a place in the skeleton stays as it is.
+  page = re.sub(r'{{(\w+)}}', lambda match: parts[match[1]], _text('page.html'))
+  (folder / NAME).write_text(page, encoding='utf-8', newline='\n')
+
+
+def _printable(value):
+  """Returns plain values with all texts in them printable; names of fields stay."""
+  if isinstance(value, str):
+    return diagnostics.printable(value)
+  if isinstance(value, dict):
+    return {key: _printable(part) for key, part in value.items()}
+  if isinstance(value, list | tuple):
+    return [_printable(part) for part in value]
+  return value
+
+
+def _text(name):
+  return (_FOLDER / name).read_text(encoding='utf-8')
+
+
+def _digest(text):
+  """Returns the name of a text in a security policy."""
+  return 'sha256-' + base64.b64encode(
+      hashlib.sha256(text.encode('utf-8')).digest()).decode()
