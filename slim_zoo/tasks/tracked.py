@@ -1,0 +1,122 @@
+"""The trackers of a run or of an evaluation, from their config."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+from slim_zoo.checkpoints import run_card
+from slim_zoo.config.evaluation import EvaluateConfig
+from slim_zoo.config.hyperparameters import hyperparameters
+from slim_zoo.config.tracking import Tracking
+from slim_zoo.config.training import TrainConfig
+from slim_zoo.tracking import (
+    mlflow_tracker,
+    sending,
+    stored_runs,
+    tracker,
+    wandb_tracker,
+)
+from slim_zoo.tracking.sending import Sender
+from slim_zoo.training.callbacks import hparams, tracked_run
+from slim_zoo.training.callbacks.callback import Callback
+
+_TRACKERS = {
+    kind.name: kind for kind in (
+        mlflow_tracker.MlflowTracker, wandb_tracker.WandbTracker)}
+
+
+def loggers(config: TrainConfig, start, seed: int, image_size: int, card) -> list:
+  """Returns the callbacks that log the run as a whole; [] for all but the chief.
+
+  They are context managers around the run card.
+
+  Args:
+    config: of the run.
+    start: its `StartingPoint`.
+    seed: of the run.
+    image_size: height and width in pixels.
+    card: the `RunCard`.
+  """
+  if not config.distribution.is_chief:
+    return []
+  parameters = {
+      **hyperparameters(config), 'train_image_size': image_size, 'seed': seed,
+      'images_per_step': config.images_per_step}
+  folder, results = config.run.train_dir, lambda: card.card['results']
+  made: list[Callback] = []
+  if config.logging.save_summaries_secs:
+    made.append(hparams.HParams(folder, parameters, results))
+  if config.tracking.log_to:
+    runs = stored_runs.StoredRuns(folder)
+    facts = _facts(config.tracking, folder, _name_of(folder), parameters, start.step)
+    run = tracked_run.TrackedRun(folder, [
+        Sender(_TRACKERS[name](facts, os.environ), runs, bool(start.resumed))
+        for name in dict.fromkeys(config.tracking.log_to)], results)
+    card.add_report(run.report)
+    made.append(run)
+  return made
+
+
+def _facts(options: Tracking, folder, name, parameters, step):
+  return tracker.Facts(
+      options.log_to_name, options.log_to_project, options.log_to_dir or folder,
+      options.log_to_dir is not None, parameters, step, name)
+
+
+def _name_of(folder):
+  return os.path.basename(os.path.abspath(folder))
+
+
+class TrackedEvaluation:
+  """Sends the results of an evaluation to the trackers of --log_to.
+
+  It is a run of its own; MLflow and Weights & Biases show it with the run that trained
+  the checkpoint, if that was logged.
+
+  Args:
+    config: of the evaluation.
+  """
+
+  def __init__(self, config: EvaluateConfig):
+    self._config, self._senders = config, []
+    self._files: list[tuple[str, str]] = []
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, trace):
+    sending.finish(self._senders, tracked_run.status_of(error), self._files)
+
+  def add(self, checkpoint: str, step: int, network: str,
+          numbers: Mapping[str, float]) -> None:
+    """Sends the numbers of one checkpoint; the report follows at the end.
+
+    Args:
+      checkpoint: its prefix.
+      step: its global step.
+      network: its name.
+      numbers: by tag.
+    """
+    if not self._senders:
+      self._start(checkpoint, network)
+    for sender in self._senders:
+      sender.record(step, 'evaluation', numbers)
+    report = self._config.results.report_dir
+    self._files = [(report, os.path.basename(report))]
+
+  def _start(self, checkpoint, network):
+    options, folder = self._config.tracking, os.path.dirname(checkpoint)
+    if os.path.basename(folder) == run_card.BEST_FOLDER:
+      folder = os.path.dirname(folder)
+    facts = _facts(
+        options, self._config.results.eval_dir,
+        f'{_name_of(folder)} on {self._config.data.dataset_split_name}',
+        {**hyperparameters(self._config), 'model_name': network}, 0)
+    trained = stored_runs.StoredRuns(folder)
+    for kind in dict.fromkeys(options.log_to):
+      made = _TRACKERS[kind](facts, os.environ)
+      parent, _ = trained.find(kind, made.store)
+      made.facts = dataclasses.replace(facts, parent=parent)
+      self._senders.append(Sender(made, None, False))
+    for sender in self._senders:
+      sender.start()
