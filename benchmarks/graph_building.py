@@ -18,7 +18,7 @@ import time
 
 from absl import flags
 
-from slim_zoo import diagnostics
+from slim_zoo import diagnostics, start_up
 from slim_zoo.commands import running
 from slim_zoo.timing import ratios
 
@@ -96,6 +96,7 @@ def main(_):
   names = [name for name in networks.NETWORKS if fnmatch.fnmatch(name, FLAGS.filter)]
   if not names:
     raise diagnostics.UserError(f"--filter='{FLAGS.filter}' matches no network")
+  start_up.load_without_notes()
   print('| network | this project, s | tf_slim.nets, s | ratio | the same code again |')
   print('|---|---:|---:|---:|---:|')
   for name in names:

@@ -17,7 +17,7 @@ import statistics
 
 from absl import flags
 
-from benchmarks import paired_runs
+from benchmarks import paired_runs, small_records
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
 from slim_zoo.timing import ratios
@@ -192,7 +192,6 @@ def main(_):
       raise diagnostics.unknown_name('measurement', name, _PARTS)
   parts = [{'steps': steps, 'records': records}[name]() for name in FLAGS.what]
   if 'records' in FLAGS.what:
-    from benchmarks import small_records
     for count in whole_numbers('num_records'):
       small_records.make(folder_of(count), count)
   runs = paired_runs.Runs(FLAGS.output)

@@ -13,7 +13,7 @@ import statistics
 
 from absl import flags
 
-from benchmarks import paired_runs
+from benchmarks import paired_runs, photo_records
 from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
@@ -86,7 +86,6 @@ def report(runs: paired_runs.Runs, pairs: list[tuple[dict, str]]) -> str:
 
 def main(_):
   """Runs missing runs, then prints or writes the table."""
-  from benchmarks import photo_records
   paired_runs.check_flags_set(FLAGS['output'], FLAGS['dataset_dir'])
   photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)
   runs = paired_runs.Runs(FLAGS.output)

@@ -11,9 +11,7 @@ import tempfile
 import numpy as np
 from PIL import Image
 
-from slim_zoo import diagnostics
-from slim_zoo.dataset_building import image_folder
-from slim_zoo.datasets import dataset_factory
+from slim_zoo import diagnostics, start_up
 
 NAME = 'photographs'
 WIDTH, HEIGHT = 500, 375
@@ -34,6 +32,8 @@ def make(dataset_dir: os.PathLike, num_images: int) -> None:
   marker = pathlib.Path(dataset_dir, f'{num_images}_photographs')
   if marker.exists():
     return
+  start_up.load_without_notes()
+  from slim_zoo.dataset_building import image_folder
   photographs = bundled_photographs()
   random = np.random.default_rng(_SEED)
   with tempfile.TemporaryDirectory() as folder:
@@ -49,6 +49,7 @@ def make(dataset_dir: os.PathLike, num_images: int) -> None:
 
 def dataset(dataset_dir: os.PathLike):
   """Returns the training split of the records in a folder."""
+  from slim_zoo.datasets import dataset_factory
   return dataset_factory.get_dataset(NAME, 'train', os.fspath(dataset_dir))
 
 

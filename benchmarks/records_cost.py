@@ -11,7 +11,7 @@ import statistics
 
 from absl import flags
 
-from benchmarks import paired_runs
+from benchmarks import paired_runs, photo_records
 from slim_zoo.commands import path_flags, running
 from slim_zoo.timing import ratios
 
@@ -72,7 +72,6 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
 
 def main(_):
   """Runs missing runs, then prints or writes the table."""
-  from benchmarks import photo_records
   from slim_zoo.catalog import networks
   paired_runs.check_flags_set(FLAGS['output'], FLAGS['dataset_dir'])
   for name in FLAGS.networks:

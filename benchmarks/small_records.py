@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from slim_zoo.catalog import datasets
-from slim_zoo.datasets import dataset_factory
 from slim_zoo.input import plain_records
 
 NAME = 'small_images'
@@ -50,6 +49,7 @@ def make(dataset_dir: os.PathLike, num_records: int) -> None:
 
 def dataset(dataset_dir: os.PathLike):
   """Returns the records in a folder."""
+  from slim_zoo.datasets import dataset_factory
   return dataset_factory.get_dataset(NAME, 'train', os.fspath(dataset_dir))
 
 
