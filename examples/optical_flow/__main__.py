@@ -12,15 +12,18 @@ frame.
 """
 
 import os
+import sys
 
 from absl import flags
 
+from examples import command_flags
 from slim_zoo import diagnostics, start_up
 from slim_zoo.commands import running
 from slim_zoo.files import atomic
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('mode', 'flow', 'flow: the optical flow; middle: the middle frame.')
+flags.DEFINE_enum('mode', 'flow', ['flow', 'middle'],
+                  'flow: the optical flow; middle: the middle frame.')
 flags.DEFINE_string('data_dir', 'demo/optical_flow/data', 'Folder of the clips.')
 flags.DEFINE_string('train_dir', None,
                     'Folder of the network; default demo/optical_flow/MODE.')
@@ -42,6 +45,14 @@ flags.DEFINE_string('output', None, 'evaluate: a PNG file with some predictions;
                     ' predict: a folder, default demo/optical_flow/predicted.')
 flags.DEFINE_string('animation', 'gif', 'Format of the animation: gif or apng.')
 _SHOWN = 6
+# The flags that have an effect on a command.
+_USED = {
+    'data': ('data_dir', 'train_clips', 'test_clips', 'size', 'seed'),
+    'train': ('mode', 'data_dir', 'train_dir', 'steps', 'batch_size', 'towers',
+              'learning_rate', 'seed', 'perceptual_checkpoint', 'perceptual_weight'),
+    'evaluate': ('mode', 'data_dir', 'train_dir', 'output'),
+    'predict': ('mode', 'train_dir', 'output', 'animation'),
+}
 
 
 def make_data():
@@ -56,6 +67,10 @@ def make_data():
 
 def train():
   """Trains on the clips."""
+  if FLAGS['perceptual_weight'].present and FLAGS.perceptual_checkpoint is None:
+    raise diagnostics.UserError(
+        f'--perceptual_weight={FLAGS.perceptual_weight} has no effect without'
+        ' --perceptual_checkpoint: give a checkpoint of vgg_19, or leave it out')
   from examples.optical_flow import training
   training.train(training.Options(
       FLAGS.data_dir, _train_dir(), FLAGS.mode, steps=FLAGS.steps,
@@ -69,6 +84,7 @@ def evaluate():
   """Prints the result on the test clips."""
   from examples.optical_flow import evaluation, pictures, prediction, records
   with prediction.Predictor(_train_dir()) as predictor:
+    _check_mode(predictor)
     first = None
 
     def pairs():
@@ -107,12 +123,21 @@ def predict(paths):
   images = photographs.open_files(paths)
   folder = FLAGS.output or 'demo/optical_flow/predicted'
   with prediction.Predictor(_train_dir()) as predictor:
+    _check_mode(predictor)
     for path in prediction.write(predictor, *images, folder, f'.{FLAGS.animation}'):
       print(f'written: {path}')
 
 
 def _train_dir():
   return FLAGS.train_dir or os.path.join('demo', 'optical_flow', FLAGS.mode)
+
+
+def _check_mode(predictor):
+  """Raises UserError if --mode is given and the network has another one."""
+  if FLAGS['mode'].present and FLAGS.mode != predictor.mode:
+    raise diagnostics.UserError(
+        f"'{_train_dir()}' has a network of the mode '{predictor.mode}', not"
+        f" '{FLAGS.mode}': leave out --mode, or give another --train_dir")
 
 
 def main(argv):
@@ -127,6 +152,7 @@ def main(argv):
         f"{command} got {len(paths)} arguments: expected "
         + ('two images, such as first.png second.png' if command == 'predict'
            else 'none'))
+  command_flags.check(command, _USED)
   start_up.load_tensorflow()
   if command == 'predict':
     predict(paths)
@@ -135,4 +161,7 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  running.run(main, takes_arguments=True)
+  # The name of the program in messages.
+  sys.argv[0] = 'optical_flow'
+  running.run(main, takes_arguments=True,
+              when_stopped='train goes on from the last checkpoint')

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from slim_zoo import diagnostics
+from slim_zoo.images import image_files
 
 # Files by package. Grey ones become RGB.
 _FILES = {
@@ -88,21 +89,12 @@ def stereo_pair(reduction: int = 4) -> tuple[Image.Image, Image.Image, np.ndarra
 
 
 def open_files(paths: Sequence[str]) -> list[Image.Image]:
-  """Returns image files as RGB images.
+  """Returns image files as RGB images, with the pixels that `slim-zoo classify` reads.
 
   Raises:
     UserError: a file cannot be read.
   """
-  images = []
-  for path in paths:
-    try:
-      with Image.open(path) as image:
-        images.append(image.convert('RGB'))
-    except OSError as error:
-      raise diagnostics.UserError(
-          f"the image '{path}' cannot be read ({error}): give a PNG or JPEG file"
-      ) from error
-  return images
+  return [image_files.open_image(path).convert('RGB') for path in paths]
 
 
 def _package_folder(package):
@@ -111,5 +103,5 @@ def _package_folder(package):
   if spec is None or not spec.submodule_search_locations:
     raise diagnostics.UserError(
         f"the package '{_INSTALL[package]}' with the photographs is not installed:"
-        " python -m pip install '.[examples]'")
+        " python -m pip install --editable '.[examples]' in the checkout")
   return pathlib.Path(next(iter(spec.submodule_search_locations)))

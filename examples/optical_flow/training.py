@@ -75,6 +75,7 @@ def train(options: Options) -> None:
 
   Raises:
     UserError: an option does not fit, or there are no clips.
+    Stopped: a signal ended the run, which is saved.
   """
   _check(options)
   latest = checkpoint_names.latest(options.train_dir)
@@ -97,12 +98,13 @@ def train(options: Options) -> None:
     steps = slim_steps.SlimSteps(
         [_pictures(options, config)], losses, writer, options.every_steps,
         options.steps)
-    slim.learning.train(
-        train_op, options.train_dir, train_step_fn=steps,
-        number_of_steps=options.steps, summary_writer=writer, save_summaries_secs=60,
-        save_interval_secs=120, session_config=session_configs.session_config(
-            session_settings.SessionSettings(num_gpus=options.towers),
-            num_cpus=options.towers))
+    with steps.saving_at_signals(options.train_dir):
+      slim.learning.train(
+          train_op, options.train_dir, train_step_fn=steps,
+          number_of_steps=options.steps, summary_writer=writer, save_summaries_secs=60,
+          save_interval_secs=120, session_config=session_configs.session_config(
+              session_settings.SessionSettings(num_gpus=options.towers),
+              num_cpus=options.towers))
 
 
 def towers_on(kind: str, count: int) -> model_deploy.DeploymentConfig:

@@ -6,6 +6,9 @@
 
 `train` composes lines of the bundled digits and trains on them; a second call goes on
 from the last checkpoint. `evaluate` reads lines of digits that are in no training line.
+
+Exit codes of the third form: 0, all pictures were read; 1, none, or an error; 3, some
+were skipped, each with a line that says why.
 """
 
 import os
@@ -13,6 +16,7 @@ import sys
 
 from absl import flags
 
+from examples import command_flags
 from slim_zoo import diagnostics, start_up
 from slim_zoo.commands import running
 from slim_zoo.deployment import session_settings
@@ -39,6 +43,14 @@ flags.DEFINE_string('output', None, 'Where to write a picture of what is read.')
 # The lines of training and of evaluation do not share a seed.
 _TEST_SEED = 1_000_000
 _SHOWN = 10
+# The flags that have an effect on a command.
+_USED = {
+    'train': ('train_dir', 'backbone', 'strides', 'enlarged', 'steps', 'batch_size',
+              'num_clones', 'learning_rate', 'train_lines', 'seed'),
+    'evaluate': ('train_dir', 'test_lines', 'seed', 'digits', 'output'),
+    'pictures': ('train_dir', 'output'),
+}
+_SOME_SKIPPED, _NONE_READ = 3, 1
 
 
 def train():
@@ -80,16 +92,25 @@ def evaluate():
 
 
 def read(paths):
-  """Prints the text of each picture."""
-  from examples.read_text import photographs, reading
-  found = {path: photographs.find_line(photographs.load(path), path).line
-           for path in paths}
+  """Prints the text of each picture; returns the exit code."""
+  from examples.read_text import picture_files, reading
   reader = reading.Reader(FLAGS.train_dir)
-  for path, image in found.items():
-    text = reader.read_picture(image, path)
-    print(f'{path}: {text.text or "no digits"} (confidence {text.confidence:.0%})')
+  pictures = []
+  for picture in picture_files.read(reader, paths, _print_skipped):
+    print(picture, flush=True)
+    pictures.append(picture)
+  if not pictures:
+    return _NONE_READ
   if FLAGS.output:
-    _save(reader.sheet(list(found.values()), [None] * len(found), ', '.join(found)))
+    _save(reader.sheet(
+        [picture.image for picture in pictures], [None] * len(pictures),
+        'pictures', [picture.path for picture in pictures]))
+  return _SOME_SKIPPED if len(pictures) < len(paths) else 0
+
+
+def _print_skipped(error):
+  print(f'{sys.argv[0]}: {diagnostics.printable(str(error))}', file=sys.stderr,
+        flush=True)
 
 
 def _save(picture):
@@ -105,11 +126,12 @@ def main(argv):
     raise diagnostics.UserError(
         "expected 'train', 'evaluate' or pictures, such as image.png"
         + (f', and not both: {arguments}' if arguments else ''))
+  command_flags.check(
+      arguments[0] if arguments[0] in _COMMANDS else 'pictures', _USED)
   start_up.load_tensorflow(session_settings.DEFAULTS)
   if arguments[0] in _COMMANDS:
-    _COMMANDS[arguments[0]]()
-  else:
-    read(arguments)
+    return _COMMANDS[arguments[0]]()
+  return read(arguments)
 
 
 _COMMANDS = {'train': train, 'evaluate': evaluate}

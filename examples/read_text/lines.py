@@ -64,13 +64,13 @@ def prepare(images: np.ndarray, labels: np.ndarray,
 
   Args:
     images: uint8 [count, height, width], bright ink on black, of any size.
-    labels: int [count], 0 to 9.
+    labels: [count], whole numbers from 0 to 9 of any dtype.
     numbers: int [count], of the images in their data set; None: 0 to count - 1.
 
   Raises:
     UserError: there are no images, one has no ink, or a label is not a digit.
   """
-  images, labels = np.asarray(images), np.asarray(labels, np.int64)
+  images, labels = np.asarray(images), _whole(np.asarray(labels))
   if images.ndim != 3 or len(images) != len(labels) or not len(images):
     raise diagnostics.UserError(
         f'digits have the shape {list(images.shape)}, and there are {len(labels)}'
@@ -81,6 +81,18 @@ def prepare(images: np.ndarray, labels: np.ndarray,
   return Digits(tuple(_enlarged(image, number) for number, image in enumerate(images)),
                 labels, np.arange(len(labels)) if numbers is None
                 else np.asarray(numbers, np.int64))
+
+
+def _whole(labels):
+  """Returns labels as int64; raises UserError if one is not a whole number."""
+  if labels.dtype.kind not in 'iufb':
+    raise diagnostics.UserError(
+        f'labels are {labels.dtype}: expected whole numbers from 0 to 9')
+  odd = labels[~(np.isfinite(labels) & (labels == np.round(labels)))]
+  if odd.size:
+    raise diagnostics.UserError(
+        f'a label is {odd[0]}: expected whole numbers from 0 to 9')
+  return labels.astype(np.int64)
 
 
 def _enlarged(image, number):

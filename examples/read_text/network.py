@@ -47,6 +47,10 @@ class Architecture:
   enlarged: int = 1
   channels: int = 64
 
+  def __str__(self):
+    strides = ','.join(map(str, self.strides))
+    return f'--backbone={self.backbone} --strides={strides} --enlarged={self.enlarged}'
+
 
 def save_architecture(architecture: Architecture, folder: str) -> None:
   """Writes an architecture to the folder of its checkpoints, which is created.
@@ -58,8 +62,8 @@ def save_architecture(architecture: Architecture, folder: str) -> None:
   if atomic.read_json(os.path.join(folder, _FILE)) and (
       load_architecture(folder) != architecture):
     raise diagnostics.UserError(
-        f"'{folder}' has a network of {load_architecture(folder)}: give this one, which"
-        f' is {architecture}, another --train_dir')
+        f"'{folder}' has a network of {load_architecture(folder)}: give the network of"
+        f' {architecture} another --train_dir')
   atomic.write_text(os.path.join(folder, _FILE), json.dumps(
       dataclasses.asdict(architecture), indent=2) + '\n')
 

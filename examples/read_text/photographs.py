@@ -8,11 +8,11 @@ composed lines, and drawn dark on light.
 import dataclasses
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from examples.read_text import lines
 from slim_zoo import diagnostics
-from slim_zoo.images import image_check
+from slim_zoo.images import image_files
 
 # Larger photographs are reduced to this: more pixels do not help.
 _LONGEST_SIDE = 1400
@@ -41,23 +41,12 @@ class Found:
 def load(path: str) -> np.ndarray:
   """Returns a picture in gray, upright, float32 [height, width] from 0 to 1.
 
+  The pixels are the same as in `slim-zoo classify`.
+
   Raises:
-    UserError: the file is no image.
-    OSError: the file cannot be read.
+    UserError: the file is no image, or cannot be read.
   """
-  with open(path, 'rb') as file:
-    try:
-      with Image.open(file) as image:
-        image_check.check_size(image.width, image.height)
-        upright = ImageOps.exif_transpose(image).convert('RGBA')
-    except (image_check.RefusedError, Image.DecompressionBombError) as error:
-      raise diagnostics.UserError(f"'{path}' is refused: {error}") from error
-    except Exception as error:  # For damaged files, Pillow raises many kinds.
-      raise diagnostics.UserError(
-          f"'{path}' is damaged, or no image of a known format: give a JPEG or PNG file"
-      ) from error
-  paper = Image.new('RGBA', upright.size, 'white')
-  gray = Image.alpha_composite(paper, upright).convert('L')
+  gray = image_files.open_image(path).convert('L')
   gray.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
   return np.asarray(gray, np.float32) / 255
 

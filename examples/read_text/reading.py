@@ -74,16 +74,24 @@ class Reader:
     return reading
 
   def sheet(self, images: Sequence[np.ndarray], truths: Sequence[str | None],
-            title: str) -> Image.Image:
-    """Returns a picture of lines, their maps, and what is read; see `example`."""
+            title: str, names: Sequence[str] = ()) -> Image.Image:
+    """Returns a picture of lines, their maps, and what is read; see `example`.
+
+    Args:
+      images: as for `probabilities`.
+      truths: of each line.
+      title: of the picture.
+      names: of the files of the lines; (): they have none.
+    """
     maps = self.probabilities(images)
-    rows = [example(image, maps, index, truth)
-            for index, (image, truth) in enumerate(zip(images, truths, strict=True))]
+    rows = [example(image, maps, index, truth, name)
+            for index, (image, truth, name) in enumerate(zip(
+                images, truths, names or [''] * len(images), strict=True))]
     return example_pictures.draw_sheet(rows, title, side=240)
 
 
 def example(image: np.ndarray, maps: network.Readings, index: int,
-            truth: str | None) -> example_pictures.Example:
+            truth: str | None, name: str = '') -> example_pictures.Example:
   """Returns the row of a sheet for a line: its image, its maps, what is read.
 
   Args:
@@ -91,13 +99,16 @@ def example(image: np.ndarray, maps: network.Readings, index: int,
     maps: of a batch of lines, as arrays.
     index: of the line in the batch.
     truth: the true text; None: it is not known.
+    name: of its file; '': it has none.
   """
   reading = word_formation.form(maps.characters[index], maps.orders[index])
   text, colour = reading.text or 'nothing', colours.INK
   if truth is not None:
     colour = colours.BLUE if reading.text == truth else colours.VERMILION
     text += '' if reading.text == truth else f', is {truth}'
+  confidence = f'{reading.confidence:.0%}' if reading.text else ''
+  of_file = [sheets.Line(diagnostics.printable(name), cut_middle=True)] if name else []
   return example_pictures.Example(
       image, {'characters': maps.characters[index][..., 1:],
               'order': maps.orders[index]},
-      [sheets.Line(text, colour, f'{reading.confidence:.0%}')])
+      [*of_file, sheets.Line(text, colour, confidence)])

@@ -87,6 +87,7 @@ def train(options: Options) -> None:
 
   Raises:
     UserError: the backbone does not exist, or has no feature map at a stride.
+    Stopped: a signal ended the run, which is saved.
   """
   done = run_checkpoints.newest_first(options.train_dir)
   if done and checkpoint_names.step_of(done[0]) >= options.steps:
@@ -110,11 +111,12 @@ def train(options: Options) -> None:
     writer = tf.summary.FileWriter(options.train_dir)
     steps = slim_steps.SlimSteps(
         [_pictures(options, config)], parts, writer, options.every_steps, options.steps)
-    slim.learning.train(
-        train_op, options.train_dir, train_step_fn=steps,
-        number_of_steps=options.steps, summary_writer=writer, save_summaries_secs=60,
-        save_interval_secs=60,
-        session_config=session_configs.session_config(num_cpus=options.num_clones))
+    with steps.saving_at_signals(options.train_dir):
+      slim.learning.train(
+          train_op, options.train_dir, train_step_fn=steps,
+          number_of_steps=options.steps, summary_writer=writer, save_summaries_secs=60,
+          save_interval_secs=60,
+          session_config=session_configs.session_config(num_cpus=options.num_clones))
 
 
 def _build_clone(batches, options):
