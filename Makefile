@@ -21,7 +21,7 @@ demo: .venv/ready
 	$(RUN) eval_image_classifier.py $(DIGITS) --dataset_split_name=test \
 	  --checkpoint_path=demo/train --eval_dir=demo/eval
 	.venv/bin/slim-zoo curves demo/train demo/eval --output=demo/learning_curves.png
-	@echo "The report: demo/eval/report/report.png"
+	@echo "The report: demo/eval/report/report.html and report.png"
 
 examples: .venv/ready
 	$(RUN) -m examples.read_text train

@@ -8,7 +8,16 @@ Importing `slim_zoo` itself does not import TensorFlow.
 """
 
 from slim_zoo import slim_names
-from slim_zoo.api import classify, evaluate, export, inspect, probe, train, weights
+from slim_zoo.api import (
+  classify,
+  evaluate,
+  export,
+  inspect,
+  probe,
+  robustness,
+  train,
+  weights,
+)
 from slim_zoo.diagnostics import UserError
 
 __version__ = '0.2.0'
@@ -16,4 +25,4 @@ __version__ = '0.2.0'
 slim_names.install()
 
 __all__ = ['UserError', '__version__', 'classify', 'evaluate', 'export', 'inspect',
-           'probe', 'train', 'weights']
+           'probe', 'robustness', 'train', 'weights']

@@ -14,6 +14,7 @@ COMMANDS = {
     'train': ('train', 'train a network on TFRecords'),
     'eval': ('eval', 'evaluate a checkpoint on every image of a split'),
     'classify': ('classify', 'classify image files'),
+    'serve': ('serve', 'serve a network: a web page for photos, and a REST interface'),
     'export': (
         'export',
         'write a SavedModel, GraphDef, TFLite, ONNX, PyTorch, Keras or OpenVINO model'),
@@ -26,11 +27,13 @@ COMMANDS = {
         'convert_weights',
         'convert weights from and to Keras and PyTorch, and from TensorFlow'),
     'convert-images': (
-        'convert_images', 'convert a folder or a list of images into TFRecords'),
+        'convert_images', 'convert folders, lists or shards of images into TFRecords'),
     'download': ('download', 'download a published data set and convert it'),
     'benchmark': ('benchmark', 'time the forward pass and the training step'),
     'average': ('average', 'average the weights of the last checkpoints of a run'),
     'probe': ('probe', 'compare the features of networks on your images'),
+    'robustness': (
+        'robustness', 'evaluate a checkpoint on noisy, blurred and foggy images'),
     'curves': ('curves', 'draw the learning curves of runs'),
 }
 

@@ -29,6 +29,7 @@ from slim_zoo.config.export import ExportConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.options import Config, options_of
 from slim_zoo.config.probing import ProbeConfig
+from slim_zoo.config.robustness import RobustnessConfig
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.config.weights import WeightsConfig
 from slim_zoo.diagnostics import UserError
@@ -54,13 +55,15 @@ def _arguments_of(config: type[Config]) -> Callable:
 
 
 @_arguments_of(TrainConfig)
-def train(**options):
+def train(*, callbacks=(), **options):
   """Trains a network; the arguments are those of `slim-zoo train --help`.
 
   XLA is a setting of the process: only the first call can turn it on. In the main
   thread, Ctrl-C and SIGTERM save a checkpoint and raise the error that ends the run.
 
   Args:
+    callbacks: objects of `slim_zoo.training.callbacks.callback.Callback`, which are
+      called between the steps and after validations.
     **options: `model_name='lenet'`, `train_dir='runs/lenet'` and so on.
 
   Returns:
@@ -71,6 +74,9 @@ def train(**options):
     UserError: an option, the data or the checkpoint does not fit, or the run failed.
   """
   config = TrainConfig.from_options(options)
+  if callbacks and (config.run.smoke or config.run.find_learning_rate):
+    raise UserError('callbacks have no effect with smoke or find_learning_rate: leave'
+                    ' them out')
   config.precision.set_environment()
   if config.run.smoke:
     start_up.load_without_notes(config.devices.settings)
@@ -80,15 +86,15 @@ def train(**options):
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  if config.distribution.is_worker:
-    config.run.make_train_dir()
+  config.make_folders()
   config.distribution.set_environment()
   start_up.load_without_notes(config.devices.settings)
   if config.run.find_learning_rate:
     from slim_zoo.tasks import rate_finder
     return rate_finder.find(config)
   from slim_zoo.tasks import train as task
-  return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}))
+  return task.train(config, lambda seed: _call('train', {**options, 'seed': seed}),
+                    callbacks)
 
 
 @_arguments_of(EvaluateConfig)
@@ -213,6 +219,29 @@ def probe(**options):
   start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import probe as task
   return task.probe(config)
+
+
+@_arguments_of(RobustnessConfig)
+def robustness(**options):
+  """Evaluates on corrupted images; arguments of `slim-zoo robustness --help`.
+
+  Args:
+    **options: `checkpoint_path='runs/pets'`, `dataset_name='pets'`,
+      `output_dir='runs/pets/robustness'` and so on.
+
+  Returns:
+    The `slim_zoo.tasks.robustness.RobustnessResult`: `accuracy` on the images as they
+    are, `mean_accuracy` on corrupted ones, and exact `counts` of each corruption.
+
+  Raises:
+    UserError: an option, the data or the checkpoint does not fit.
+  """
+  config = RobustnessConfig.from_options(options)
+  config.check()
+  config.make_folders()
+  start_up.load_without_notes(config.devices.settings)
+  from slim_zoo.tasks import robustness as task
+  return task.test(config, _call('robustness', options))
 
 
 @_arguments_of(WeightsConfig)

@@ -12,6 +12,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+# A number of so many digits is an int64.
+_MOST_DIGITS = 18
+
 
 class UserError(ValueError):
   """A mistake of the user's: its text is the whole answer.
@@ -62,6 +65,15 @@ def some(names: list[str], count: int = 3) -> str:
   return ', '.join(names[:count]) + (f', and {more} more' if more > 0 else '')
 
 
+def whole_number(text: str) -> int | None:
+  """Returns the number that a text of at most 18 ASCII digits stands for, or None.
+
+  `int` raises ValueError for a text of some thousand digits.
+  """
+  is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+  return int(text) if is_number else None
+
+
 def fixed(value: float, digits: int) -> str:
   """Returns a number with so many digits behind the point; a zero has no sign."""
   return f'{round(value, digits) + 0.0:.{digits}f}'
@@ -77,17 +89,27 @@ def sentences(*parts: object) -> str:
 
 # Control characters, lone surrogates, separators of lines and paragraphs.
 _ESCAPED_CATEGORIES = ('Cc', 'Cs', 'Zl', 'Zp')
+# They change the direction of the text behind them, in a name and after it
+# (Unicode 16, property Bidi_Control).
+_BIDI_CONTROLS = frozenset(
+    '\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069')
 
 
 def printable(text: str) -> str:
   r"""Returns a name as one line of text that a terminal shows, such as 'caf\xe9'.
 
-  A line break, a tab and any other control character become escapes, and so do the
-  bytes of a file name that are not UTF-8. Letters of all languages stay.
+  Control characters become escapes: line breaks, tabs, characters that change the
+  direction of text, and all others. Bytes of a file name that are not UTF-8 become
+  escapes too. Letters of all languages stay.
   """
-  return ''.join(
-      _escape(letter) if unicodedata.category(letter) in _ESCAPED_CATEGORIES else letter
-      for letter in text)
+  if text.isprintable():  # Most are, and it is much faster for long ones.
+    return text
+  return ''.join(_escape(letter) if _is_escaped(letter) else letter for letter in text)
+
+
+def _is_escaped(letter: str) -> bool:
+  return letter in _BIDI_CONTROLS or (
+      unicodedata.category(letter) in _ESCAPED_CATEGORIES)
 
 
 def _escape(letter: str) -> str:

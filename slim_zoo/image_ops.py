@@ -37,10 +37,12 @@ def inverse_warp(images: tf.Tensor, flow: tf.Tensor,
   Returns:
     [batch, out_height, out_width, channels] of the dtype of the images. Positions and
     values are computed in float32, or float64 if an argument is float64. Where the flow
-    is NaN, so is the output.
+    is NaN, so is the output. Where it is infinite, so that no pixel is mirrored there,
+    the output with 'reflection' is NaN, too.
 
   Raises:
     UserError: a shape, dtype or the padding does not fit.
+    InvalidArgumentError: in the session, if dimensions that were unknown do not fit.
   """
   images, flow = _checked(images, flow, 'flow')
   flow = tf.cast(flow, _compute_dtype(images, flow))
@@ -63,7 +65,7 @@ def sample_bilinear(images: tf.Tensor, positions: tf.Tensor,
     [batch, out_height, out_width, channels], as from `inverse_warp`.
 
   Raises:
-    UserError: a shape, dtype or the padding does not fit.
+    UserError, InvalidArgumentError: as by `inverse_warp`.
   """
   images, positions = _checked(images, positions, 'positions')
   positions = tf.cast(positions, _compute_dtype(images, positions))
@@ -71,25 +73,47 @@ def sample_bilinear(images: tf.Tensor, positions: tf.Tensor,
 
 
 def _checked(images, vectors, name):
-  """Returns both as tensors; raises UserError if they do not fit."""
+  """Returns both as tensors; raises UserError if they do not fit.
+
+  What is not known before the session is checked in it.
+  """
   images, vectors = tf.convert_to_tensor(images), tf.convert_to_tensor(vectors)
   for tensor, what, last in ((images, 'images', 'channels'), (vectors, name, 2)):
     if not tensor.dtype.is_floating:
       raise diagnostics.UserError(
-          f'{what} are {tensor.dtype.name}: convert them to a floating-point type, such'
-          ' as float32')
+          f'the dtype of {what} is {tensor.dtype.name}: convert to a floating-point'
+          ' type, such as float32')
     # Unknown dimensions fit.
     expected = [None, None, None, None if last == 'channels' else last]
     if not tensor.shape.is_compatible_with(expected):
       raise diagnostics.UserError(
-          f'{what} have the shape {tensor.shape}: expected [batch, height, width,'
+          f'the shape of {what} is {tensor.shape}: expected [batch, height, width,'
           f' {last}]')
     tensor.set_shape(expected)
   if not images.shape[:1].is_compatible_with(vectors.shape[:1]):
     raise diagnostics.UserError(
-        f'there are {images.shape[0]} images and {vectors.shape[0]} {name}: expected as'
-        ' many')
-  return images, vectors
+        f'the batch of images has the size {images.shape[0]} and that of {name}'
+        f' {vectors.shape[0]}: expected the same size')
+  if 0 in images.shape.as_list()[1:3]:
+    raise diagnostics.UserError(
+        f'the shape of images is {images.shape}: expected a height and a width of 1 or'
+        ' more')
+  return _checked_in_session(images, vectors, name), vectors
+
+
+def _checked_in_session(images, vectors, name):
+  """Returns the images; the session refuses dimensions that are unknown here."""
+  sizes, of_vectors, checks = tf.shape(images), tf.shape(vectors)[0], []
+  if None in (images.shape.as_list()[0], vectors.shape.as_list()[0]):
+    checks.append(tf.debugging.Assert(tf.equal(sizes[0], of_vectors), [
+        f'expected the same size for the batches of images and {name}, and they are',
+        sizes[0], of_vectors]))
+  if None in images.shape.as_list()[1:3]:
+    checks.append(tf.debugging.Assert(tf.reduce_all(sizes[1:3] > 0), [
+        'expected images with a height and a width of 1 or more, and their shape is',
+        sizes]))
+  with tf.control_dependencies(checks):
+    return tf.identity(images) if checks else images
 
 
 def _compute_dtype(*tensors):

@@ -55,7 +55,9 @@ def load_tensorflow(settings: SessionSettings | None = None) -> None:
 
 
 def load_without_notes(settings: SessionSettings | None = None) -> None:
-  """Prepares TensorFlow for a function of the Python interface.
+  """Prepares TensorFlow for a function of the Python interface, or for a program.
+
+  A program calls it before it imports modules that import TensorFlow.
 
   Args:
     settings: as for `load_tensorflow`. They have no effect on a program that has opened

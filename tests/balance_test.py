@@ -86,7 +86,8 @@ def test_draws_add_up_and_absent_classes_get_none():
 
 
 @pytest.mark.parametrize(('given', 'words'), [
-    ({'balance': 'weights', 'class_weights': 'inverse_frequency'}, 'both weigh'),
+    ({'balance': 'weights', 'class_weights': 'inverse_frequency'}, 'both balance'),
+    ({'balance': 'sqrt', 'class_weights': 'inverse_frequency'}, 'both balance'),
     ({'balance': 'sampling', 'data_service': 'grpc://a:1'}, '--data_service'),
     ({'balance': 'sqrt', 'worker_hosts': 'a:1,b:1'}, '2 workers')])
 def test_refused_with_one_line(unequal_dir, given, words):

@@ -152,6 +152,7 @@ BOTH = tf_config({'worker': ['a:1', 'b:1']})
     (None, {'cluster': 'a:1,b:1', 'master': 'c:1'}, 'leave out one of them'),
     (None, {'cluster': 'a:1,b:1', 'task': 2}, 'the tasks are 0 to 1'),
     (None, {'cluster': 'a:1,b:x'}, "'b:x' is not of the form HOST:PORT"),
+    (None, {'cluster': f'a:1,b:{"1" * 5000}'}, 'is not of the form HOST:PORT'),
     (None, {'ps_hosts': 'a:1'}, '--ps_hosts=a:1 needs --worker_hosts'),
     (None, {'cluster': 'slurm', 'task': 1}, 'srun decides this'),
     (None, {'cluster': 'slurm'}, 'SLURM_PROCID is not set'),

@@ -24,6 +24,8 @@ from slim_zoo.config.export import ExportConfig, ExportGraphConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.listing import CurvesConfig, NetworksConfig
 from slim_zoo.config.probing import ProbeConfig
+from slim_zoo.config.robustness import RobustnessConfig
+from slim_zoo.config.serving import ServeConfig
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.config.weights import WeightsConfig
 from tests.conftest import ROOT
@@ -35,7 +37,8 @@ CONFIGS = {'train': TrainConfig, 'eval': EvaluateConfig, 'classify': ClassifyCon
            'networks': NetworksConfig, 'curves': CurvesConfig,
            'convert_images': ConvertImagesConfig, 'download': DownloadConfig,
            'convert_weights': ConvertWeightsConfig, 'weights': WeightsConfig,
-           'probe': ProbeConfig, 'average': AverageConfig}
+           'probe': ProbeConfig, 'average': AverageConfig, 'serve': ServeConfig,
+           'robustness': RobustnessConfig}
 # Defaults of the established training script.
 ESTABLISHED = {
     'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0, 'num_clones': 1,
@@ -124,6 +127,24 @@ def test_a_global_batch_that_cannot_be_divided(given, words):
 
 
 @pytest.mark.parametrize(('given', 'words'), [
+    ({'sync_replicas': True}, '--sync_replicas=True has no effect with one worker'),
+    ({'sync_batch_norm': True}, '--sync_batch_norm=True has no effect with one clone'),
+])
+def test_an_option_without_effect_is_named(given, words):
+  config = adopt_cluster(TrainConfig.from_options(given), {})
+  assert any(words in line for line in config.notes()), config.notes()
+
+
+@pytest.mark.parametrize('given', [
+    {'sync_replicas': True, 'replicas_to_aggregate': 2},
+    {'sync_batch_norm': True, 'num_clones': 2},
+])
+def test_an_option_with_effect_is_not_named(given):
+  config = adopt_cluster(TrainConfig.from_options(given), {})
+  assert 'has no effect' not in ' '.join(config.notes())
+
+
+@pytest.mark.parametrize(('given', 'words'), [
     ({'modle_name': 'lenet'}, "no option 'modle_name'; did you mean 'model_name'?"),
     ({'batch_size': 0}, '--batch_size=0: expected a number of 1 or more'),
     ({'batch_size': '32'}, "--batch_size='32': expected a whole number"),
@@ -207,6 +228,7 @@ def table_of_arguments():
   for function, command in (('train', 'train'), ('evaluate', 'eval'),
                             ('classify', 'classify'), ('export', 'export'),
                             ('inspect', 'inspect'), ('probe', 'probe'),
+                            ('robustness', 'robustness'),
                             ('weights', 'weights')):
     for field, group in CONFIGS[command].groups().items():
       names = ', '.join(f'`{name}`' for name in options.options_of(group))

@@ -76,6 +76,7 @@ def test_missing_shard_of_a_described_split_is_noticed(birds):
     (json.dumps({**DESCRIPTION, 'num_classes': '3'}), "num_classes is '3'"),
     (json.dumps({**DESCRIPTION, 'channels': 4}), 'channels is 4'),
     (json.dumps({**DESCRIPTION, 'name': ''}), "name is ''"),
+    (json.dumps({**DESCRIPTION, 'name': '..'}), "name is '..'"),
     (json.dumps({**DESCRIPTION, 'splits': {}}), 'there is no split'),
     (json.dumps({**DESCRIPTION, 'splits': {'a': {'images': 1}}}), "it has no 'files'"),
     (json.dumps({**DESCRIPTION, 'splits': {'a': {'images': 1, 'files': '../x'}}}),

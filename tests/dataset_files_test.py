@@ -38,6 +38,7 @@ def test_labels_file_of_any_editor_is_read(tmp_path, text):
 
 @pytest.mark.parametrize(('text', 'message'), [
     ('0:daisy\nrose\n', "line 2 of '.*labels.txt' is 'rose', expected LABEL:NAME"),
+    (f'0:daisy\n{"1" * 5000}:rose\n', 'expected LABEL:NAME'),
     ('0:daisy\n\nx:rose\n', 'line 3 .*x:rose'),
     ('0:daisy\n0:rose\n', 'line 2 .* names class 0 again'),
     ('-1:daisy\n', 'line 1')])

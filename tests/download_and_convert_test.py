@@ -337,11 +337,11 @@ def link(name, target, kind=tarfile.SYMTYPE):
     ('C:\\evil.jpg', b'x', 'a path outside of its folder'),
     ('..\\evil.jpg', b'x', 'a path outside of its folder'),
     ('flower_photos/roses/l.jpg', link('flower_photos/roses/l.jpg', '/etc/passwd'),
-     'a link or device'),
+     'a link, a device'),
     ('flower_photos/roses/l.jpg', link('flower_photos/roses/l.jpg', '/etc/passwd',
-                                       tarfile.LNKTYPE), 'a link or device'),
+                                       tarfile.LNKTYPE), 'a link, a device'),
     ('flower_photos/roses/d', link('flower_photos/roses/d', '', tarfile.CHRTYPE),
-     'a link or device'),
+     'a link, a device'),
 ])
 def test_tar_file_that_leads_outside_is_refused(tmp_path, name, data, message):
   small_archives.flowers(tmp_path / 'flower_photos.tgz', 1, {name: data})

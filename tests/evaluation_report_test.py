@@ -15,7 +15,7 @@ from slim_zoo.evaluation import figures, panels, report
 from slim_zoo.evaluation.metrics import Predictions, evaluate
 
 FILES = {
-    'report.png', 'report.json', 'per_class.csv', 'predictions.csv',
+    'report.html', 'report.png', 'report.json', 'per_class.csv', 'predictions.csv',
     'confusion_matrix.png', 'per_class.png', 'reliability.png',
     'worst_mistakes.png'}
 PICTURES = sorted(name for name in FILES if name.endswith('.png'))
@@ -167,14 +167,16 @@ def test_image_table_has_a_row_per_image(written):
     assert (row['prediction_name'], row['correct']) == ('unreadable', '0')
 
 
-def test_images_are_read_for_the_surest_mistakes_only(written):
+def test_each_image_is_read_once_the_surest_mistakes_first(written):
+  """The page of the report has pictures of all 58 readable images."""
   _, metrics, asked = written
   records = metrics.records
   wrong = [key for key in range(58)
            if records.predictions[key] != records.labels[key]]
   wrong.sort(key=lambda key: -records.confidences[key])
-  assert asked == wrong[:figures.NUM_WORST_MISTAKES]
-  assert len(asked) > 0
+  shown = wrong[:figures.NUM_WORST_MISTAKES]
+  assert asked[:len(shown)] == shown
+  assert sorted(asked) == list(range(58))
 
 
 def test_the_surest_mistakes_are_the_pictures_shown(tmp_path):
@@ -184,7 +186,7 @@ def test_the_surest_mistakes_are_the_pictures_shown(tmp_path):
   colours = {int(key): (7 * place % 256, 90, 255 - 5 * place)
              for place, key in enumerate(keys)}
   write(tmp_path, metrics, read_image=lambda key: np.full(
-      [20, 20, 3], colours[key], np.uint8))
+      [20, 20, 3], colours.get(key, (0, 0, 0)), np.uint8))
   with Image.open(tmp_path / 'worst_mistakes.png') as picture:
     pixels = np.asarray(picture.convert('RGB'))
   places = []
@@ -341,6 +343,13 @@ def test_summary_tells_counts_classes_and_pairs():
           '  unreadable     1 images, counted as mistakes',
           '  report         runs/report',
       ]
+
+
+@pytest.mark.parametrize('name', ['\u202eltr', '\u2067a', '\x1b[31mred', 'a\nb'])
+def test_the_summary_is_printable(name):
+  lines = report.summary_lines(make_metrics(2, 60, names=[name, 'b'], sure=0), None, {})
+  assert all(map(str.isprintable, lines))
+  assert name.encode('unicode_escape').decode() in '\n'.join(lines)
 
 
 def test_summary_of_a_perfect_network_names_no_class():

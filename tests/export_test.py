@@ -26,6 +26,7 @@ from slim_zoo.exporting import (
     to_onnx,
     to_saved_model,
 )
+from slim_zoo.files import owners
 from slim_zoo.inference import inference_graph, quiet
 from slim_zoo.input import image_samples, records
 from slim_zoo.tf_compat import tf
@@ -152,6 +153,20 @@ def test_an_export_replaces_nothing_but_an_export(what, tmp_path):
   assert (tmp_path / 'saved_model' / '1' / 'saved_model.pb').exists()
   assert sorted(path.name for path in tmp_path.iterdir()) == [
       'frozen_graph.pb', 'notes.txt', 'saved_model']
+
+
+def test_a_second_export_of_the_same_file_is_refused(what, tmp_path):
+  network = inference_graph.of_network(what)
+  for name in ('frozen_graph', 'saved_model'):
+    path = os.path.join(tmp_path, formats.FORMATS[name].file)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with owners.writing(path, '--export_dir'):
+      with pytest.raises(diagnostics.UserError, match='now: wait for its end'):
+        exporting.export(name, str(tmp_path), what, network)
+      assert not os.path.exists(path)
+    exporting.export(name, str(tmp_path), what, network)
+    assert os.path.exists(path)
+    assert not os.path.exists(f'{path}.lock')
 
 
 @pytest.mark.parametrize(('found', 'passed'), [

@@ -138,10 +138,10 @@ def test_the_command_refuses_missing_files_and_reports(folder, tmp_path):
 
 
 @pytest.mark.parametrize(('given', 'words'), [
-    ({'multi_label': True, 'image_dir': 'x'}, '--multi_label has no effect'),
+    ({'multi_label': True, 'image_dir': 'x'}, '--multi_label=True has no effect'),
     ({'image_list': 'a.txt'}, 'expected a name that ends in .csv'),
     ({'image_list': 'a.csv'}, 'no such file'),
-    ({'image_list': 'a.csv', 'class_folders': 'top'}, '--class_folders is for class'),
+    ({'image_list': 'a.csv', 'class_folders': 'top'}, 'only with folders of classes'),
     ({'image_list': 'a.csv', 'label_separator': ';'}, 'without --multi_label')])
 def test_options_that_do_not_fit(given, words):
   config = ConvertImagesConfig.from_options(

@@ -155,15 +155,31 @@ def test_samples_at_absolute_positions():
 
 @pytest.mark.parametrize(('images', 'flow', 'padding', 'words'), [
     (np.zeros([1, 4, 4, 3]), np.zeros([1, 4, 4, 2]), 'reflect', "'reflection'"),
-    (np.zeros([1, 4, 4, 3], 'uint8'), np.zeros([1, 4, 4, 2]), 'zero', 'are uint8'),
-    (np.zeros([1, 4, 4, 3]), np.zeros([1, 4, 4, 2], 'int32'), 'zero', 'flow are int32'),
+    (np.zeros([1, 4, 4, 3], 'uint8'), np.zeros([1, 4, 4, 2]), 'zero', 'is uint8'),
+    (np.zeros([1, 4, 4, 3]), np.zeros([1, 4, 4, 2], 'int32'), 'zero',
+     'dtype of flow is int32'),
     (np.zeros([4, 4, 3]), np.zeros([1, 4, 4, 2]), 'zero', r'\(4, 4, 3\): expected'),
     (np.zeros([1, 4, 4, 3]), np.zeros([1, 4, 4, 3]), 'zero', r'width, 2\]'),
-    (np.zeros([2, 4, 4, 3]), np.zeros([3, 4, 4, 2]), 'zero', '2 images and 3 flow'),
+    (np.zeros([2, 4, 4, 3]), np.zeros([3, 4, 4, 2]), 'zero', '2 and that of flow 3'),
+    (np.zeros([1, 0, 4, 3]), np.zeros([1, 4, 4, 2]), 'border', 'a width of 1 or'),
 ])
 def test_mistakes_are_named(images, flow, padding, words):
   with pytest.raises(diagnostics.UserError, match=words):
     image_ops.inverse_warp(images, flow, padding)
+
+
+@pytest.mark.parametrize(('images', 'flow', 'words'), [
+    ([1, 4, 4, 3], [3, 4, 4, 2], 'the batches of images and flow'),
+    ([1, 0, 4, 3], [1, 4, 4, 2], 'a height and a width of 1 or more'),
+    ([1, 4, 0, 3], [1, 4, 4, 2], 'a height and a width of 1 or more'),
+])
+def test_mistakes_in_unknown_sizes_are_named_by_the_session(images, flow, words):
+  tensors = [tf.placeholder(tf.float32, [None] * 4) for _ in range(2)]
+  warped = image_ops.inverse_warp(*tensors)
+  with tf.Session() as session, pytest.raises(
+      tf.errors.InvalidArgumentError, match=words):
+    session.run(warped, dict(zip(
+        tensors, (np.zeros(images), np.zeros(flow)), strict=True)))
 
 
 def test_eager_mode():

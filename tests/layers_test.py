@@ -25,6 +25,7 @@ LAYERS = {
     'drawing': {'diagnostics'},
     'progress': set(),
     'files': {'diagnostics', 'progress'},
+    'tracking': {'files'},
     'tf_compat': set(),
     'start_up': {'tf_compat', 'deployment'},
     'image_ops': {'diagnostics', 'tf_compat'},
@@ -38,22 +39,23 @@ LAYERS = {
     'input': LEFT | {'images', 'datasets'},
     'dataset_building': LEFT | {'images', 'datasets', 'input'},
     'inference': LEFT | {'nets', 'checkpoints', 'preprocessing', 'deployment'},
-    'training': LEFT | MIDDLE | {'checkpoints'},
+    'training': LEFT | MIDDLE | {'checkpoints', 'tracking'},
     'evaluation': LEFT | MIDDLE | {'checkpoints', 'inference'},
     'exporting': LEFT | MIDDLE | {'checkpoints', 'inference'},
     'weight_conversion': LEFT | MIDDLE | {'checkpoints', 'inference'},
     'prediction': LEFT | MIDDLE | {'checkpoints', 'inference', 'exporting'},
+    'serving': LEFT | MIDDLE | {'exporting', 'prediction'},
     'timing': LEFT | MIDDLE | {'checkpoints', 'inference', 'training'},
     'config': {'diagnostics', 'paths', 'catalog', *MODULES_OF_CONFIG},
     'tasks': LEFT | MIDDLE | {'checkpoints', 'inference', 'training', 'evaluation',
-                              'exporting', 'prediction', 'weight_conversion', 'timing',
-                              'config', 'start_up'},
+                              'exporting', 'prediction', 'serving', 'timing',
+                              'weight_conversion', 'config', 'start_up', 'tracking'},
     'api': {'config', 'diagnostics', 'start_up', 'tasks'},
     'contrib': {'diagnostics', 'nets', 'slim_names', 'start_up', 'tf_compat'},
 }
 # Names and flags are checked before TensorFlow, which takes seconds, is imported.
 WITHOUT_TENSORFLOW = {'diagnostics', 'drawing', 'files', 'progress', 'catalog',
-                      'slim_names', 'paths', 'config'}
+                      'slim_names', 'paths', 'config', 'tracking'}
 # Run in processes of their own, which have nothing of the project in them: the runtime
 # is TensorFlow 2's, and Keras needs eager mode, which tf_compat turns off for good.
 ALONE = ('slim_zoo/exporting/exported_runtime.py',

@@ -1,16 +1,20 @@
 """Losses with names and weights, and a run of slim.learning.train that shows them."""
 
+import os
 import re
+import signal
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from slim_zoo import diagnostics
+from slim_zoo.checkpoints import checkpoint_names
 from slim_zoo.deployment import model_deploy, session_configs
 from slim_zoo.drawing import overlays, sheets
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training import named_losses
+from slim_zoo.training import named_losses, stopping
 from slim_zoo.training.callbacks import callback, example_pictures, slim_steps
 
 ROWS = (named_losses.OutputLoss('a', 2, lambda output, target: output - target),
@@ -104,6 +108,9 @@ class Noting(callback.Callback):
       raise diagnostics.UserError('the disk is full')
     return 'enough' if step == self._ends_at else None
 
+  def validated(self, step, numbers):
+    self.calls.append(('validated', step, numbers))
+
   def end(self, session, step):
     self.calls.append(('end', step))
 
@@ -117,11 +124,13 @@ def train(folder, callbacks, num_clones=1, steps=5):
   train_op = slim.learning.create_train_op(
       optimizer.total_loss, optimizer, global_step)
   writer = tf.summary.FileWriter(str(folder))
-  slim.learning.train(
-      train_op, str(folder), number_of_steps=steps, summary_writer=writer,
-      save_summaries_secs=0, train_step_fn=slim_steps.SlimSteps(
-          callbacks, named_losses.means(clones), writer, 2, steps),
-      session_config=session_configs.session_config(num_cpus=num_clones))
+  step_fn = slim_steps.SlimSteps(
+      callbacks, named_losses.means(clones), writer, 2, steps)
+  with step_fn.saving_at_signals(str(folder)):
+    slim.learning.train(
+        train_op, str(folder), number_of_steps=steps, summary_writer=writer,
+        save_summaries_secs=0, train_step_fn=step_fn,
+        session_config=session_configs.session_config(num_cpus=num_clones))
 
 
 def pictures(folder):
@@ -167,6 +176,97 @@ def test_a_callback_ends_the_run(noting, error, tmp_path, capsys):
     train(tmp_path, [noting])
     assert 'enough' in capsys.readouterr().out
   assert noting.calls == [('begin', 0), ('after', 1), ('after', 2), ('end', 2)]
+
+
+class Validating(callback.Callback):
+  """Announces the numbers of a validation after every step."""
+
+  def after_step(self, session, step):
+    self.announce(step, {'validation/accuracy': step / 10})
+
+
+class CountingSession:
+  """Counts steps, without TensorFlow."""
+
+  step = 0
+
+  def run(self, fetches):
+    if fetches == 'step':
+      return self.step
+    self.step += 1
+    return 1.0, {}
+
+
+def test_all_callbacks_get_the_numbers_of_a_validation():
+  noting, session = Noting(), CountingSession()
+  step_fn = slim_steps.SlimSteps([Validating(), noting], number_of_steps=2)
+  while not step_fn(session, 'op', 'step', {})[1]:
+    pass
+  assert noting.calls == [
+      ('begin', 0), ('validated', 1, {'validation/accuracy': 0.1}), ('after', 1),
+      ('validated', 2, {'validation/accuracy': 0.2}), ('after', 2), ('end', 2)]
+
+
+class Signalling(Noting):
+  """Sends this process a signal: before its first step, or after its second one."""
+
+  def __init__(self, number, at_begin):
+    super().__init__()
+    self._number, self._at_begin, self.is_asked = number, at_begin, []
+
+  def begin(self, session, step, writer):
+    super().begin(session, step, writer)
+    if self._at_begin:
+      os.kill(os.getpid(), self._number)
+      time.sleep(0.1)
+
+  def after_step(self, session, step):
+    if step == 2:
+      os.kill(os.getpid(), self._number)
+      time.sleep(0.1)
+    self.is_asked.append(self.is_asked_to_stop())
+
+
+@pytest.mark.parametrize(('number', 'code'), [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_after_a_step_that_is_saved(number, code, tmp_path):
+  signalling = Signalling(number, at_begin=False)
+  with pytest.raises(stopping.Stopped, match=(
+      f'stopped by {number.name} at step 2, saved in {tmp_path}')) as stopped:
+    train(tmp_path, [signalling])
+  assert stopped.value.exit_code == code
+  assert checkpoint_names.step_of(checkpoint_names.latest(str(tmp_path))) == 2
+  assert signalling.is_asked == [False, True]
+
+
+def test_a_signal_before_the_first_step_ends_the_run_at_once(tmp_path):
+  with pytest.raises(stopping.Stopped, match='before the first step'):
+    train(tmp_path, [Signalling(signal.SIGTERM, at_begin=True)])
+
+
+def test_the_first_step_does_not_count_for_the_time_left(monkeypatch, capsys):
+  """It takes 50 s, and each of the others 2 s."""
+  now = [0.0]
+  monkeypatch.setattr(slim_steps.time, 'monotonic', lambda: now[0])
+
+  class Session:
+    step = 90
+
+    def run(self, fetches):
+      if fetches == 'step':
+        return self.step
+      now[0] += 50 if self.step == 90 else 2
+      self.step += 1
+      return 1.0, {}
+
+  step_fn = slim_steps.SlimSteps(every_steps=10, number_of_steps=130)
+  session = Session()
+  while not step_fn(session, 'op', 'step', {})[1]:
+    pass
+  printed = capsys.readouterr().out.splitlines()
+  assert [line.split('  ', 2)[2] for line in printed] == [
+      '0.5 steps/s  1:00 left', '0.5 steps/s  0:40 left', '0.5 steps/s  0:20 left',
+      '0.5 steps/s']
 
 
 def test_an_overlay_has_the_colour_of_its_channel():

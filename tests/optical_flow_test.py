@@ -146,7 +146,9 @@ def test_the_flow_of_the_stereo_pair_is_the_disparity(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(('arguments', 'words'), [
-    (['evalute'], "no command 'evalute'; did you mean 'evaluate'?"),
+    (['evalute'], "optical_flow: no command 'evalute'; did you mean 'evaluate'?"),
+    (['evaluate', '--seed=3'], '--seed has no effect on evaluate: it is for data and'),
+    (['train', '--perceptual_weight=1'], 'no effect without --perceptual_checkpoint'),
     (['predict', 'one.png'], 'predict got 1 arguments: expected two images'),
 ])
 def test_a_wrong_command_is_answered_in_one_line(arguments, words):
@@ -156,6 +158,15 @@ def test_a_wrong_command_is_answered_in_one_line(arguments, words):
   assert done.returncode == 1
   assert words in done.stderr
   assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_of_16_bits_is_read_as_its_8_bits(photograph, tmp_path):
+  gray = np.asarray(photograph.convert('L'))
+  Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / 'x.png')
+  image, = photographs.open_files([str(tmp_path / 'x.png')])
+  np.testing.assert_array_equal(np.asarray(image)[..., 1], gray)
+  with pytest.raises(diagnostics.UserError, match='no such file'):
+    photographs.open_files(['nowhere.png'])
 
 
 def test_records_hold_the_clips_of_the_seed(data_dir, photograph):

@@ -197,6 +197,8 @@ def test_values_that_are_not_finite_end_it(tmp_path):
 def colour_network(tmp_path_factory):
   """Returns (checkpoint, images, heat, features, probabilities) of a MobileNet.
 
+  Heat is that of each class, [classes, batch, height, width].
+
   They are computed here with variables and batch norm in place, and the heat by the
   definition, in numpy.
   """
@@ -220,19 +222,20 @@ def colour_network(tmp_path_factory):
         [end_points['AvgPool_1a'], tf.nn.softmax(logits), of_classes, maps],
         {given: images})
   heat = []
-  for image, label in enumerate(probabilities.argmax(axis=1)):
-    weights = gradients[label][image].mean(axis=(0, 1))
-    heat.append(np.maximum((values_there[image] * weights).sum(axis=-1), 0))
+  for of_class in gradients:
+    weights = of_class.mean(axis=(1, 2), keepdims=True)
+    heat.append(np.maximum((values_there * weights).sum(axis=-1), 0))
   return path, images, np.stack(heat), features[:, 0, 0], probabilities
 
 
 def test_grad_cam_and_features_of_the_frozen_graph_are_the_networks(colour_network):
-  path, images, heat, features, probabilities = colour_network
+  path, images, heat_of, features, probabilities = colour_network
+  heat = heat_of[probabilities.argmax(axis=1), [0, 1, 2]]
   choice = identified_network.find(path, NetworkOptions(image_size=64))
   assert (choice.model_name, choice.num_classes, choice.channels) == (
       'mobilenet_v1_025', 7, 3)
   with checkpoint_model.CheckpointModel(
-      choice, checkpoint_model.Extras(features=True, heat=True)) as model:
+      choice, checkpoint_model.ModelOutputs(features=True, heat=True)) as model:
     # The images of a batch have no part in each other's heat.
     for batch in ([0, 1, 2], [1]):
       given = model.predict([images[number] for number in batch])
@@ -241,6 +244,9 @@ def test_grad_cam_and_features_of_the_frozen_graph_are_the_networks(colour_netwo
       np.testing.assert_allclose(given.features, features[batch], atol=1e-4)
       np.testing.assert_allclose(
           given.heat, heat[batch], atol=1e-4 * heat.max(), rtol=1e-3)
+    other = model.predict(list(images), explained=[6, 2, 0])
+    np.testing.assert_allclose(other.heat, heat_of[[6, 2, 0], [0, 1, 2]],
+                               atol=1e-4 * heat_of.max(), rtol=1e-3)
   assert heat.max() > 0
   assert given.pictures.shape == (1, 64, 64, 3)
   np.testing.assert_allclose(given.pictures[0], (images[1] + 1) * 127.5, atol=0.51)
@@ -267,7 +273,7 @@ def test_end_points_that_do_not_fit_are_refused(extras, words, colour_network):
       colour_network[0], NetworkOptions(image_size=64))
   with pytest.raises(diagnostics.UserError, match=words):
     checkpoint_model.CheckpointModel(
-        choice, checkpoint_model.Extras(**extras))
+        choice, checkpoint_model.ModelOutputs(**extras))
 
 
 @pytest.mark.parametrize(('flags', 'words'), [

@@ -83,8 +83,13 @@ def test_accuracies_are_of_images_that_were_not_trained_on():
   assert len(probing.cross_validate(
       clear, labels, 4, 500, 0, calls.append)[probing.NEAREST_NEIGHBOURS].correct) == (
           120)
-  (note,) = probing.check(labels, 4)
+  (note,) = probing.check(labels, 4, neighbours=2)
   assert '1 classes have fewer than 4 images' in note
+  # Of 120 images, each of 4 parts is compared with 90.
+  assert probing.check(labels, 4, neighbours=90) == [note]
+  assert probing.check(labels, 4, neighbours=91)[1:] == [
+      '--neighbours=91 is more than the 90 training images of a part: all of them'
+      ' count']
 
 
 @pytest.mark.parametrize(('labels', 'folds', 'words'), [
@@ -92,7 +97,7 @@ def test_accuracies_are_of_images_that_were_not_trained_on():
     ([0, 0, 1, 1], 5, 'use --folds=2')])
 def test_too_few_images(labels, folds, words):
   with pytest.raises(diagnostics.UserError, match=words):
-    probing.check(np.array(labels), folds)
+    probing.check(np.array(labels), folds, neighbours=1)
 
 
 def test_other_weights_and_facts_have_another_key(tmp_path):

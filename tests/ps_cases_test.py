@@ -164,6 +164,17 @@ def test_another_program_at_the_address_of_a_worker_is_one_line():
       peers.wait_for({'worker 1': address}, 30, print)
 
 
+def test_a_server_of_another_job_is_one_line(digits_dir, tmp_path):
+  server = tf.train.Server({'worker': jobs.free_addresses(1)})
+  address = server.target.removeprefix('grpc://')
+  done = scripts.run(
+      'train_image_classifier', **flags_of(digits_dir, tmp_path), ps_hosts=address,
+      worker_hosts=jobs.free_addresses(1)[0], job_name='worker', task=0,
+      max_number_of_steps=2)
+  scripts.answer(done, address, 'is not ps 0 of this job: another job uses its port',
+                 code=1)
+
+
 def test_a_server_of_tensorflow_is_no_stranger():
   server = tf.train.Server.create_local_server()
   address = server.target.removeprefix('grpc://')

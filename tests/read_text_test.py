@@ -9,6 +9,7 @@ from examples.read_text import (
     lines,
     network,
     photographs,
+    picture_files,
     reading,
     records,
     targets,
@@ -74,15 +75,15 @@ def test_lines_are_what_they_say(composed):
 
 
 def test_no_digit_for_test_is_in_a_line_for_training(sources):
-  train, test = (
-      {number for line in records.compose(sources[split], 300, 1)
-       for number in line.sources.tolist()} for split in ('train', 'test'))
-  assert not train & test
   images, labels = digits.load_images()
-  assert len(sources['train'].labels) + len(sources['test'].labels) == len(images)
-  for split in records.SPLITS:
-    numbers = sources[split].numbers
-    np.testing.assert_array_equal(labels[numbers], sources[split].labels)
+  numbers = {split: sources[split].numbers for split in records.SPLITS}
+  assert not set(numbers['train']) & set(numbers['test'])
+  assert len(set(numbers['train']) | set(numbers['test'])) == len(images)
+  for split, of_split in numbers.items():
+    np.testing.assert_array_equal(labels[of_split], sources[split].labels)
+    for line in records.compose(sources[split], 20, 1):
+      assert set(line.sources) <= set(of_split)
+      np.testing.assert_array_equal(labels[line.sources], line.labels)
 
 
 def test_records_keep_the_lines(composed, tmp_path):
@@ -132,6 +133,24 @@ def test_the_result_counts_lines_and_edits():
   assert (result.lines, result.right, result.characters, result.edits) == (3, 1, 6, 2)
   assert str(result).startswith('exact lines 33.33% (1 of 3, 95% interval 6.15% to')
   assert 'character error rate 33.33% (2 of 6, 95% interval 9.68% to' in str(result)
+
+
+@pytest.mark.parametrize(('labels', 'words'), [
+    ([3.5], 'a label is 3.5'), ([float('nan')], 'a label is nan'),
+    (['3'], 'expected whole numbers'), ([10], 'labels are 10 to 10')])
+def test_labels_of_a_file_that_are_no_digits_are_refused(labels, words, tmp_path):
+  np.savez(tmp_path / 'digits.npz', images=np.ones([1, 8, 8], np.uint8), labels=labels)
+  with pytest.raises(diagnostics.UserError, match=words):
+    records.digits_of_file(str(tmp_path / 'digits.npz'))
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'int64', 'float32'])
+def test_labels_of_a_file_have_any_dtype(dtype, tmp_path):
+  np.savez(tmp_path / 'digits.npz', images=np.ones([1, 8, 8], np.uint8),
+           labels=np.array([3], dtype))
+  found = records.digits_of_file(str(tmp_path / 'digits.npz'))
+  assert found.labels.tolist() == [3]
+  assert found.labels.dtype == np.int64
 
 
 def test_two_clones_learn_and_the_network_reads(sources, tmp_path, capsys):
@@ -208,6 +227,7 @@ def test_photographs_that_are_refused(picture, words):
     (['train', '--strides=4,a'], "--strides has 'a'"),
     (['train', '--backbone=lennet'], "did you mean 'lenet'"),
     (['train', '--backbone=lenet', '--strides=8'], 'feature maps at strides 2, 4'),
+    (['evaluate', '--train_lines=3'], 'read_text: --train_lines has no effect on'),
 ])
 def test_commands_that_are_refused(arguments, words, tmp_path):
   if arguments[:1] == ['x.png']:
@@ -219,3 +239,60 @@ def test_commands_that_are_refused(arguments, words, tmp_path):
   assert done.returncode == 1
   assert words in done.stderr
   assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize('bits', [8, 12, 16])
+def test_a_gray_picture_has_its_range_of_values(bits, tmp_path):
+  gray = photograph('1024', 120, 300, 80)
+  values = np.round(gray * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+  Image.fromarray(values).save(tmp_path / 'x.png')
+  np.testing.assert_allclose(
+      photographs.load(str(tmp_path / 'x.png')), gray, atol=1 / 255)
+
+
+def test_a_picture_that_is_not_read_does_not_end_the_rest(tmp_path):
+  for name in ('a.png', 'c.png', 'long.png'):
+    Image.fromarray(np.uint8(255 * photograph('12', 100, 200, 60))).save(
+        tmp_path / name)
+  (tmp_path / 'b.png').write_text('no image')
+  Image.new('L', (200, 300), 200).save(tmp_path / 'empty.png')
+
+  class Reader:
+
+    def read_picture(self, image, name):
+      if 'long' in name:
+        raise diagnostics.UserError(f"'{name}' has about 9 digits")
+      return word_formation.Reading(*(('', ()) if 'c.png' in name else ('12', (0.5,))))
+
+  paths = [str(tmp_path / name) for name in (
+      'a.png', 'b.png', 'empty.png', 'missing.png', 'long.png', 'c.png')]
+  refused = []
+  found = list(picture_files.read(Reader(), paths, refused.append))
+  assert [str(picture) for picture in found] == [
+      f'{paths[0]}: 12 (confidence 50%)', f'{paths[-1]}: no digits']
+  assert [found[0].image.shape, found[0].path] == [
+      (lines.HEIGHT, lines.WIDTH), paths[0]]
+  assert len(refused) == 4
+  for error, path, words in zip(refused, paths[1:], (
+      'it is text', 'no writing is found', 'no such file', '9 digits'), strict=False):
+    assert f"'{path}'" in str(error)
+    assert words in str(error).lower()
+
+
+def test_the_row_of_a_file_has_its_name_and_a_confidence(maps, composed):
+  empty = network.Readings(*(np.zeros_like(values) for values in maps))
+  texts = [[(line.text, line.value) for line in reading.example(
+      composed[0].image, values, 0, None, 'a.png').lines] for values in (maps, empty)]
+  assert texts[0][0] == ('a.png', '')
+  assert texts[0][1][0] == composed[0].text
+  assert texts[0][1][1].endswith('%')
+  assert texts[1] == [('a.png', ''), ('nothing', '')]
+
+
+def test_the_architectures_of_a_folder_are_named_by_their_flags(tmp_path):
+  network.save_architecture(ARCHITECTURE, str(tmp_path))
+  with pytest.raises(diagnostics.UserError) as refused:
+    network.save_architecture(
+        network.Architecture('vgg_a', (4, 8), 2, channels=8), str(tmp_path))
+  assert '--backbone=lenet --strides=2,4 --enlarged=1' in str(refused.value)
+  assert '--backbone=vgg_a --strides=4,8 --enlarged=2' in str(refused.value)

@@ -177,9 +177,9 @@ def test_folders_of_pascal_voc_have_the_masks_of_classes(tmp_path):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    ({'labels_file': 'x'}, '--labels_file=x has no effect without'),
+    ({'labels_file': 'x'}, '--labels_file=x has no effect with folders'),
     ({'task': 'segmentation', 'class_folders': 'top'}, '--class_folders=top'),
-    ({'segmentation': True, 'class_folders': 'deepest'}, 'has no folders of classes'),
+    ({'segmentation': True, 'class_folders': 'deepest'}, 'only with folders'),
     ({'task': 'segmentation', 'labels_file': 'names.txt'}, 'expected two or more'),
 ])
 def test_options_of_the_other_task_are_refused(tmp_path, monkeypatch, options, message):

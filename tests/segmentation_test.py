@@ -134,6 +134,7 @@ def shapes_dir(tmp_path_factory):
 @pytest.mark.parametrize(('options', 'message'), [
     ({'segmentation_strides': '3'}, 'cifarnet has feature maps at the strides 2, 4'),
     ({'segmentation_strides': '2,x'}, 'expected whole numbers above 0, each once'),
+    ({'segmentation_strides': '1' * 5000}, 'expected whole numbers above 0, each once'),
     ({'segmentation_scales': '2,1'}, '--segmentation_scales=2,1: expected'),
     ({'task': 'classification'}, r"the data set 'shapes' has masks"),
     ({'dataset_name': 'digits'}, "the data set 'digits' has no masks"),

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from slim_zoo.training import loop_options, step_report
+from slim_zoo.training import intervals, loop_options, step_report
 
 
 @pytest.mark.parametrize(('last', 'step', 'begin', 'has_time'), [
@@ -40,3 +40,25 @@ def test_a_progress_line_shows_the_mean_of_each_named_loss(tmp_path, capsys):
   report.add(3, 5.0, 0.0, np.float32([5, 1, 0.5, 4]))
   report.print_progress(3, 0.1)
   assert 'loss 5.0000 (a 1.0000, b 4.0000)' in capsys.readouterr().out
+
+
+def test_the_first_step_of_a_session_does_not_count_for_the_time_left(
+    monkeypatch, tmp_path, capsys):
+  """It takes 50 s, and each of the others 2 s; a pause of 4 s counts."""
+  now = [0.0]
+  monkeypatch.setattr(intervals.time, 'monotonic', lambda: now[0])
+  report = step_report.StepReport(
+      loop_options.LoopOptions(str(tmp_path), 130, 10, 0, 0, 8),
+      types.SimpleNamespace(), ())
+  report.begin(90, None)
+  left = []
+  for step in range(91, 121):
+    now[0] += 50 if step == 91 else 2
+    report.add(step, 1.0, 0.0, np.zeros([0], np.float32))
+    if step == 115:
+      with report.interval.paused():
+        now[0] += 4
+    if report.is_due(step):
+      report.print_progress(step, 0.1)
+      left.append(capsys.readouterr().out.split()[-2])
+  assert left == ['1:00', '0:40', '0:24']

@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from slim_zoo.config.training import TrainConfig
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 from tests.conftest import on_digits
@@ -27,12 +28,13 @@ def values(path):
 
 def test_run_says_what_it_does_and_a_finished_run_does_nothing(digits_dir, tmp_path):
   flags = dict(on_digits(digits_dir), train_dir=tmp_path, max_number_of_steps=40,
-               log_every_n_steps=20, batch_size=16)
+               log_every_n_steps=20, batch_size=16, rmsprop_decay=0.8)
   done = train(**flags)
   assert done.returncode == 0, done.stderr
   assert done.stderr == ''
   for words in ('lenet, 3.27 M parameters', '1,442 of 10 classes', 'batch          16',
                 'epoch          90 steps', 'every 180 steps', 'random weights',
+                '--rmsprop_decay=0.8 has no effect with --optimizer=adam',
                 str(tmp_path)):
     assert words in done.stdout, done.stdout
   assert re.search(r'step 20/40  loss \d+\.\d+  learning rate 0\.001  [\d,]+ images/s'
@@ -48,29 +50,35 @@ def test_run_says_what_it_does_and_a_finished_run_does_nothing(digits_dir, tmp_p
   assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.parametrize(
-    ('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_same_command_goes_on(
-    digits_dir, tmp_path, number, code):
+def test_a_signal_saves_and_the_same_command_goes_on(digits_dir, tmp_path):
   flags = dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=8,
                log_every_n_steps=1)
+  stopped, first = stop(flags, signal.SIGINT, 130, after=5)
+  assert 'resumes' not in first
+  again, second = stop(flags, signal.SIGTERM, 143, after=stopped + 3)
+  assert again >= stopped + 3
+  assert f'resumes step {stopped} ' in second
+  assert f'\nstep {stopped + 1} ' in second
+  assert f'\nstep {stopped} ' not in second
+
+
+def stop(flags, number, code, after):
+  """Stops a run after a step; returns the step that it saved, and its output."""
   process = scripts.start('train_image_classifier', **flags)
+  lines = []
   for line in process.stdout:
-    if line.startswith('step 5'):
+    lines.append(line)
+    if line.startswith(f'step {after} '):
       process.send_signal(number)
       break
-  _stdout, stderr = process.communicate(timeout=scripts.TIMEOUT_SECS)
+  rest, stderr = process.communicate(timeout=scripts.TIMEOUT_SECS)
   assert process.returncode == code, stderr
   stopped = int(re.search(r'at step (\d+), saved', stderr)[1])
   assert 'Traceback' not in stderr
-  assert tf.train.latest_checkpoint(str(tmp_path)).endswith(f'-{stopped}')
-  assert int(values(tmp_path / f'model.ckpt-{stopped}')['global_step']) == stopped
-
-  done = train(**dict(flags, max_number_of_steps=stopped + 3))
-  assert done.returncode == 0, done.stderr
-  assert f'resumes step {stopped}' in done.stdout
-  assert f'step {stopped + 1}/' in done.stdout
-  assert f'step {stopped}/' not in done.stdout
+  folder = flags['train_dir']
+  assert tf.train.latest_checkpoint(str(folder)).endswith(f'-{stopped}')
+  assert int(values(folder / f'model.ckpt-{stopped}')['global_step']) == stopped
+  return stopped, ''.join([*lines, rest])
 
 
 def test_checkpoints_are_of_one_step(digits_dir, tmp_path):
@@ -158,25 +166,28 @@ def test_an_unreadable_image_does_not_end_the_run(tmp_path):
   assert '(2 so far)' not in done.stdout
 
 
-def test_flags_without_effect_are_said(digits_dir, tmp_path):
-  done = train(dataset_name='digits', dataset_dir=digits_dir, model_name='lenet',
-               train_dir=tmp_path, max_number_of_steps=1, optimizer='adam',
-               rmsprop_decay=0.8, learning_rate_decay_type='fixed',
-               learning_rate_decay_factor=0.5)
-  assert done.returncode == 0, done.stderr
-  assert '--rmsprop_decay=0.8 has no effect with --optimizer=adam' in done.stdout
-  assert '--learning_rate_decay_factor=0.5 has no effect' in done.stdout
-  assert '--opt_epsilon=1e-8 is usual' in done.stdout
+def test_flags_without_effect_are_said():
+  """A run prints them: the first test."""
+  notes = '\n'.join(TrainConfig.from_options({
+      'optimizer': 'adam', 'rmsprop_decay': 0.8, 'learning_rate_decay_type': 'fixed',
+      'learning_rate_decay_factor': 0.5}).notes())
+  assert '--rmsprop_decay=0.8 has no effect with --optimizer=adam' in notes
+  assert '--learning_rate_decay_factor=0.5 has no effect' in notes
+  assert '--opt_epsilon=1e-8 is usual' in notes
 
 
-def test_nan_names_the_step_and_the_last_good_checkpoint(digits_dir, tmp_path):
-  flags = dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=8)
-  assert train(**dict(flags, max_number_of_steps=2)).returncode == 0
-  flags['optimizer'] = 'adam'
-  done = train(**dict(flags, max_number_of_steps=500, learning_rate=1e30))
-  line = scripts.answer(done, 'not finite', 'lower --learning_rate', 'model.ckpt-2')
+@pytest.fixture
+def run(trained_dir, tmp_path):
+  """Returns a copy of a run of 60 steps."""
+  return shutil.copytree(trained_dir, tmp_path / 'run')
+
+
+def test_nan_names_the_step_and_the_last_good_checkpoint(digits_dir, run):
+  done = train(**dict(on_digits(digits_dir), train_dir=run, batch_size=8,
+                      max_number_of_steps=500, learning_rate=1e30))
+  line = scripts.answer(done, 'not finite', 'lower --learning_rate', 'model.ckpt-60')
   assert 'after step' in line or 'first step' in line
-  assert tf.train.latest_checkpoint(str(tmp_path)).endswith('model.ckpt-2')
+  assert tf.train.latest_checkpoint(str(run)).endswith('model.ckpt-60')
 
 
 def test_help_shows_every_flag_by_its_group():
@@ -273,15 +284,14 @@ def test_a_run_of_another_network_is_not_resumed(digits_dir, trained_dir):
   assert sorted(os.listdir(trained_dir)) == before
 
 
-def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(digits_dir, tmp_path):
-  flags = dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=8)
-  assert train(**dict(flags, max_number_of_steps=6)).returncode == 0
-  with open(tmp_path / 'model.ckpt-6.data-00000-of-00001', 'r+b') as file:
+def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(digits_dir, run):
+  with open(run / 'model.ckpt-60.data-00000-of-00001', 'r+b') as file:
     file.truncate(1000)
-  before = sorted(os.listdir(tmp_path))
-  scripts.answer(train(**dict(flags, max_number_of_steps=9)),
-                 'model.ckpt-6', 'is complete', 'another --train_dir')
-  assert sorted(os.listdir(tmp_path)) == before
+  before = sorted(os.listdir(run))
+  scripts.answer(train(**dict(on_digits(digits_dir), train_dir=run, batch_size=8,
+                              max_number_of_steps=63)),
+                 'model.ckpt-60', 'is complete', 'another --train_dir')
+  assert sorted(os.listdir(run)) == before
 
 
 @pytest.fixture
@@ -298,10 +308,10 @@ def small_disk(tmp_path):
   subprocess.run(['umount', str(folder)], check=True)
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(digits_dir, small_disk):
-  flags = dict(on_digits(digits_dir), train_dir=small_disk, batch_size=8)
-  assert train(**dict(flags, max_number_of_steps=2)).returncode == 0
-  done = train(**dict(flags, max_number_of_steps=4))
-  scripts.answer(done, 'the disk is full', str(small_disk), 'model.ckpt-2')
-  assert tf.train.latest_checkpoint(str(small_disk)).endswith('model.ckpt-2')
+def test_a_full_disk_keeps_the_last_checkpoint(digits_dir, trained_dir, small_disk):
+  shutil.copytree(trained_dir, small_disk, dirs_exist_ok=True)
+  done = train(**dict(on_digits(digits_dir), train_dir=small_disk, batch_size=8,
+                      max_number_of_steps=62))
+  scripts.answer(done, 'the disk is full', str(small_disk), 'model.ckpt-60')
+  assert tf.train.latest_checkpoint(str(small_disk)).endswith('model.ckpt-60')
   assert not [name for name in os.listdir(small_disk) if 'tempstate' in name]

@@ -83,7 +83,15 @@ def wrong_checksum():
   return bytes(data)
 
 
+def damaged_header():
+  data = bytearray(packed({'a': b'1', 'b': b'2'}, mode='w'))
+  data[1024 + 100] ^= 1
+  return bytes(data)
+
+
 @pytest.mark.parametrize('data', [
+    damaged_header(), gzip.compress(damaged_header()), 2 * packed(GOOD, mode='w'),
+    gzip.compress(2 * packed(GOOD, mode='w')),
     b'', b'\x1f\x8b', b'text', packed(GOOD)[:-20], packed(GOOD)[:60], without_end(),
     wrong_checksum(), gzip.compress(b'no tar' * 200),
     packed({'x': b'1' * 5000}, mode='w')[:3000]],

@@ -275,7 +275,7 @@ def test_images_a_second_leave_validation_out(monkeypatch):
   with interval.paused():
     now[0] += 60
   sums = interval.restart()
-  assert (sums.seconds, sums.elapsed, sums.wait_share) == (4, 64, 0.25)
+  assert (sums.seconds, sums.step_seconds, sums.wait_share) == (4, 64, 0.25)
   now[0] += 2
   assert interval.restart().seconds == 2
 

@@ -62,7 +62,7 @@ def test_the_wheel_has_one_package_and_one_command(wheel):
   assert text.split() == [
       '[console_scripts]', 'slim-zoo', '=', 'slim_zoo.__main__:main']
   for part in ('LICENSE', 'NOTICE', 'catalog/complexity.json',
-               'catalog/imagenet_labels.txt'):
+               'catalog/imagenet_labels.txt', 'evaluation/page/page.js'):
     assert any(name.endswith(part) for name in names), part
 
 

@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Mapping
 
 from slim_zoo import diagnostics
+from slim_zoo.files import file_names
 
 DESCRIPTION_FILENAME = 'dataset.json'
 DESCRIPTION_VERSION = 1
@@ -317,7 +318,7 @@ def _parse_description(values):
 
   def text(mapping, key):
     value = mapping[key]
-    if type(value) is not str or not value or os.path.basename(value) != value:
+    if not file_names.is_file_name(value):
       raise ValueError(f'{key} is {value!r}, expected a name')
     return value
 

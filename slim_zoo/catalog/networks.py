@@ -65,6 +65,16 @@ class Network:
   frames: int | None = None
   sizes: ImageSizes = ImageSizes()
 
+  @property
+  def has_stochastic_depth(self) -> bool:
+    """Whether its residual blocks can be left out at random in training."""
+    return self.builder.split(':')[0] in _WITH_RESIDUAL_BLOCKS
+
+
+# Modules of networks whose blocks have a shortcut and an argument drop_rate.
+_WITH_RESIDUAL_BLOCKS = frozenset({
+    'resnet_v1', 'resnet_v1b', 'resnet_v2', 'resnext', 'mobilenet.mobilenet_v2',
+    'mobilenet.mobilenet_v3'})
 
 _ALEXNET = 'Krizhevsky 2014, arXiv 1404.5997'
 _CIFARNET = 'Krizhevsky 2009, Learning multiple layers of features (technical report)'
@@ -386,3 +396,22 @@ def check_image_size(name: str, size: int | tuple[int, int], is_training: bool =
   raise diagnostics.UserError(
       f'images of {height} x {width} are too small for {name}{where}: the smallest'
       f' are {smallest} x {smallest}, {advice}')
+
+
+def check_stochastic_depth(name: str, rate: float) -> None:
+  """Raises UserError for a network without residual blocks to leave out.
+
+  Args:
+    name: a name of `NETWORKS`.
+    rate: the drop rate of the last block.
+  """
+  row = get_network(name)
+  if row.has_stochastic_depth:
+    return
+  if row.builder.startswith('nasnet.'):
+    reason = 'leaves out paths of its cells already (scheduled drop path)'
+  else:
+    reason = 'has no residual blocks to leave out'
+  raise diagnostics.UserError(
+      f'--stochastic_depth={rate:g}: {name} {reason}; leave the flag out, or take a'
+      ' ResNet, ResNeXt, MobileNet V2 or V3')

@@ -16,8 +16,10 @@ _SLOTS = ('Adadelta', 'Adagrad', 'Adam', 'Ftrl', 'Momentum', 'RMSProp')
 _SECOND = re.compile(r'_\d+$')
 # Values of an optimizer as a whole, such as beta1_power.
 _POWER = re.compile(r'(^|/)beta\d_power(_\d+)?$')
+# The scope of layers that only distillation needs, see `training.distillation`.
+DISTILLATION = 'distillation'
 # Values of the run: the loss scale of float16, see `training.updates.loss_scaling`.
-_OF_THE_RUN = ('loss_scaling/',)
+_OF_THE_RUN = ('loss_scaling/', f'{DISTILLATION}/')
 # Values of batch norm's averages with correction of their start at zero.
 _CORRECTIONS = ('biased', 'local_step')
 
@@ -33,8 +35,8 @@ class Contents:
     only_averages: those of them that are not in the checkpoint themselves.
     slots: the weights that have a slot, by the slot's name, such as 'Momentum' or
       'Adam_1'.
-    others: other names, such as global_step, beta1_power, loss_scaling/scale and the
-      ranges of a quantized network.
+    others: other names, such as global_step, beta1_power, loss_scaling/scale, layers of
+      distillation and the ranges of a quantized network.
   """
 
   weights: dict[str, tuple[int, ...]]
@@ -64,13 +66,13 @@ def sort(shapes: Mapping[str, Sequence[int]]) -> Contents:
     shape = tuple(shapes[name])
     parent, _, child = name.rpartition('/')
     if any(quantization.is_range(part) or quantization.is_state(part)
-           for part in (name, parent)):
+           for part in (name, parent)) or name.startswith(_OF_THE_RUN):
       others.append(name)
     elif child == AVERAGE and parent:
       averages.add(parent)
     elif parent and _is_slot(child, shape, shapes.get(parent)):
       slots[child].append(parent)
-    elif child == STEP or name.startswith(_OF_THE_RUN) or _POWER.search(name) or (
+    elif child == STEP or _POWER.search(name) or (
         child in _CORRECTIONS and parent in shapes):
       others.append(name)
     else:

@@ -112,7 +112,8 @@ def find(checkpoint: str, options: NetworkOptions = NetworkOptions()
   model_name = options.model_name or (card and card.model_name)
   if model_name is None:
     raise diagnostics.UserError(
-        f"the backbone of '{path}' is not known without its run card: add --model_name")
+        f"the backbone of '{path}' is not known without its run card: name it with"
+        ' --model_name in eval, classify or export')
   networks.get_image_network(model_name)
   missing = set(strides) - set(feature_maps.feature_map_names(model_name))
   if missing:

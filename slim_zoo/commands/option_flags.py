@@ -75,6 +75,11 @@ def given_options(config: type[options.Config]) -> dict[str, Any]:
           if flags.FLAGS[name].present}
 
 
+def times_given(name: str) -> int:
+  """Returns how often the command line sets a flag; the last value counts."""
+  return flags.FLAGS[name].present
+
+
 def repeating_words(config: type[options.Config],
                     without: Iterable[str] = ()) -> list[str]:
   """Returns the program and the set flags as typed, for a command that repeats a run.

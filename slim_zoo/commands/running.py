@@ -53,6 +53,7 @@ class _SignalAnswer:
     """Takes the signals, until a script's main takes them itself."""
     for number in (signal.SIGINT, signal.SIGTERM):
       signal.signal(number, self._stop)
+    sys.unraisablehook = self._tell_unraisable
 
   def note(self, number: int) -> None:
     """Notes that a signal ends the program."""
@@ -81,6 +82,15 @@ class _SignalAnswer:
       sys.exit(self.exit_code)
     elif time.monotonic() - self._time > _SAME_STOP_SECONDS:
       self._exit_at_once()
+
+  def _tell_unraisable(self, unraisable):
+    """Prints an error that Python cannot raise, but not the exit for a signal.
+
+    A signal may come while Python calls `__del__`, which swallows the exit. Then the
+    program ends after the grace.
+    """
+    if self.exit_code is None or not isinstance(unraisable.exc_value, SystemExit):
+      sys.__unraisablehook__(unraisable)
 
   def _end_after_grace(self):
     time.sleep(_GRACE_SECONDS)
@@ -215,7 +225,8 @@ def _help(command) -> str:
   parts = [command.__doc__]
   for module in flags.FLAGS.flags_by_module_dict():
     if not module.startswith('absl.'):
-      own = module == command.__name__
+      # The flags of a program that runs as __main__ are filed under its path.
+      own = module == command.__name__ or module not in sys.modules
       title = 'Flags' if own else sys.modules[module].__doc__.splitlines()[0]
       parts.append(
           f'{title}\n{flags.FLAGS.module_help(module).split(":", 1)[1]}\n')

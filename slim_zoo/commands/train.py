@@ -27,8 +27,7 @@ def main(unused_argv):
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  if config.distribution.is_worker:
-    config.run.make_train_dir()
+  config.make_folders()
   config.distribution.set_environment()
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.

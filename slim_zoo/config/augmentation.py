@@ -24,9 +24,9 @@ class Augmentation(Group):
       0.0, 'Share of the images of which a box becomes noise; 0.25 to 0.5 are usual.',
       lower=0, upper=1)
   repeated_augmentation: int = option(
-      1, 'How often each image is in a batch, each time with other random changes; 3 is'
-      ' usual. A batch then has as many times fewer different images, and so has an'
-      ' epoch.', lower=1)
+      1, 'How often each image comes, one after the other, each time with other random'
+      ' changes; 3 is usual. A batch then has as many times fewer different images, and'
+      ' so has an epoch.', lower=1)
   mixup_alpha: float = option(
       0.0, 'Blends each image and its label with another of the batch, by a share from'
       ' Beta(alpha, alpha); 0.1 to 0.4 are usual, 0 is off.', lower=0)
@@ -107,7 +107,8 @@ class Augmentation(Group):
     if self.random_erasing_probability:
       steps.append(self.describe_erasing())
     if self.repeated_augmentation > 1:
-      steps.append(f'each image {self.repeated_augmentation} times in a batch')
+      steps.append(f'each image {self.repeated_augmentation} times, one after the'
+                   ' other')
     mixers = ' or '.join(title for title, _ in self.mixers())
     if mixers and self.mixing_off_epochs:
       mixers += f', but not in the last {self.mixing_off_epochs:g} epochs'

@@ -69,7 +69,7 @@ class TimedNetworks(Group):
       UserError: one is no number.
     """
     for word in self.batch_sizes:
-      if not word.isdecimal() or int(word) < 1:
+      if not diagnostics.whole_number(word):
         raise diagnostics.UserError(
             f"--batch_sizes has '{word}': numbers of 1 or more are expected, as in"
             ' --batch_sizes=1,32')

@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from slim_zoo import diagnostics
 from slim_zoo.config.devices import Devices
@@ -166,9 +167,29 @@ _OF_A_CHECKPOINT = (
     'tta', 'explain', 'explain_end_point', 'features', 'feature_end_point')
 
 
+def check_export_alone(values: Mapping[str, Any]) -> None:
+  """Refuses, beside an export, the options of what it has inside, or has not.
+
+  Args:
+    values: of all options by name.
+
+  Raises:
+    UserError: the first one that is set.
+  """
+  for name in _OF_A_CHECKPOINT:
+    if values.get(name) is not None:
+      raise diagnostics.UserError(
+          f'--{name} is for a checkpoint, and an export has a fixed value: leave out'
+          f' --export or --{name}')
+  if values['precision'] != 'float32':
+    raise diagnostics.UserError(
+        f"--precision={values['precision']} is for a checkpoint, and an export has a"
+        ' fixed type: leave out --export or --precision')
+
+
 # Options that do not fit a segmentation network, with the reason.
 _OF_CLASSES = 'it is for networks that classify images'
-_NOT_WITH_MASKS = {
+NOT_WITH_MASKS = {
     'tta': 'the masks of several views are not averaged',
     **dict.fromkeys(
         ('explain', 'explain_end_point', 'features', 'feature_end_point',
@@ -207,7 +228,7 @@ class ClassifyConfig(Config):
             f'--{name} is of one view of an image, --tta={self.views.tta} of several:'
             ' leave out one of them')
     if self.exported.export:
-      self._check_export_alone()
+      check_export_alone(self.values())
     else:
       self.network.check()
     self.answers.check()
@@ -218,7 +239,7 @@ class ClassifyConfig(Config):
     Raises:
       UserError: the first one.
     """
-    refuse(_NOT_WITH_MASKS, self.values(), self.user_options)
+    refuse(NOT_WITH_MASKS, self.values(), self.user_options)
 
   def check_classification(self) -> None:
     """Refuses options that need a segmentation network.
@@ -230,17 +251,3 @@ class ClassifyConfig(Config):
       raise diagnostics.UserError(
           f'--masks={self.answers.masks}: this network classifies images; masks need'
           ' one that was trained with --segmentation')
-
-  def _check_export_alone(self):
-    """Refuses, beside an export, the options of what it has inside, or has not."""
-    values = self.values()
-    for name in _OF_A_CHECKPOINT:
-      if values[name] is not None:
-        raise diagnostics.UserError(
-            f'--{name} is for a checkpoint, an export has all inside: leave out'
-            f' --export or --{name}')
-    if self.precision.precision != 'float32':
-      raise diagnostics.UserError(
-          f'--precision={self.precision.precision} is for a checkpoint, an export is'
-          ' computed in the type that it has inside: leave out --export or'
-          ' --precision')

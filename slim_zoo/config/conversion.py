@@ -15,6 +15,20 @@ GENERATED = ('digits', 'shapes')
 
 # Lists of images, see `dataset_building.image_list`.
 LIST_SUFFIXES = ('.csv', '.tsv', '.jsonl', '.ndjson', '.json')
+# Data sets whose classes folders may be named after, see
+# `dataset_building.known_classes`.
+KNOWN_CLASSES = ('imagenet',)
+# Where images come from, in words, and the options that are for some of them only.
+_FOLDERS, _LIST, _SOURCE = 'folders of classes', '--image_list', '--source'
+_MASKS, _KNOWN = '--segmentation', '--classes_of'
+_FOR = {
+    'image_dir': (_FOLDERS, _LIST, _MASKS, _KNOWN),
+    'validation_share': (_FOLDERS, _LIST, _SOURCE, _MASKS),
+    'multi_label': (_LIST, _SOURCE), 'label_separator': (_LIST, _SOURCE),
+    'label_column': (_LIST, _SOURCE), 'path_column': (_LIST,),
+    'split_column': (_LIST,), 'image_column': (_SOURCE,),
+    'split_folders': (_FOLDERS, _SOURCE), 'class_folders': (_FOLDERS,),
+    'classes_of': (_FOLDERS,), 'labels_file': (_MASKS, _SOURCE)}
 
 
 def _check_named(group: Group, names: tuple[str, ...]) -> None:
@@ -47,17 +61,33 @@ class ImageFolder(Group):
       ' (.csv, .tsv) or an object on each line (.jsonl), with the columns path, label'
       ' and, if the list has splits, split. Paths are relative to --image_dir, by'
       ' default the folder of the list.', str, is_path=True)
+  source: str | None = option(
+      None, 'Read images from other files, in place of class folders: tar shards'
+      ' (.tar, .tar.gz, .tgz) of KEY.jpg with KEY.cls, KEY.json or KEY.txt; Parquet'
+      ' files; a folder of such files; a folder that save_to_disk of Hugging Face'
+      ' wrote; hf:NAME, a data set of Hugging Face. Quote patterns:'
+      " 'pets-{000..009}.tar', 'data/*.parquet'.", str, is_path=True)
+  classes_of: str | None = option(
+      None, 'The data set that the names of the class folders come from: WordNet ids,'
+      ' or numbers from 0. The labels are then those of its records. For ImageNet-V2,'
+      ' -A, -R and -C. Folders above the class folders are splits.', str,
+      choices=KNOWN_CLASSES)
   multi_label: bool = option(
-      False, 'With --image_list: an image may have several classes, or none. A cell has'
-      ' them separated, JSON has a list; lines of the same path are put together.')
+      False, 'With --image_list or --source: an image may have several classes, or'
+      ' none. They are a list in JSON and Parquet, or a text with --label_separator.'
+      ' Lines of --image_list with the same path are combined.')
   label_separator: str = option(
-      '|', 'With --multi_label: what separates the classes of a cell.')
+      '|', 'With --multi_label: the separator of the classes in a text.')
   path_column: str | None = option(
       None, 'With --image_list: the column of the paths; by default path, file,'
       ' filename or image.', str)
+  image_column: str | None = option(
+      None, 'With --source: the column of the images; for tar shards, the suffix of the'
+      ' image, if a sample has several images.', str)
   label_column: str | None = option(
-      None, 'With --image_list: the column of the classes; by default label, labels or'
-      ' class.', str)
+      None, 'With --image_list or --source: the column of the classes; by default'
+      ' label, labels or class. For tar shards, the field of KEY.json, or a suffix such'
+      ' as txt.', str)
   split_column: str | None = option(
       None, 'With --image_list: the column of the splits; by default split or subset,'
       ' if there is one.', str)
@@ -73,7 +103,8 @@ class ImageFolder(Group):
       ' one image to train on. Unused where image_dir has folders for splits.')
   split_folders: str = option(
       'auto', 'Whether the folders in image_dir are splits (yes) or classes (no); auto:'
-      ' they are splits if all have names of splits, or an error if it is not clear.',
+      ' they are splits if all have names of splits, or an error if it is not clear.'
+      ' With --source: whether files are named after splits.',
       choices=('auto', 'yes', 'no'))
   class_folders: str = option(
       'auto', 'Which folders are classes, where there are several levels: those at the'
@@ -101,9 +132,10 @@ class ImageFolder(Group):
       choices=TASKS)
   segmentation: bool = option(False, 'The same as --task=segmentation.')
   labels_file: str | None = option(
-      None, 'With --segmentation: names of the classes, lines such as 0:sky, or a name'
-      ' on each line. By default the classes are numbered, up to the largest value of'
-      ' the masks.', str, is_path=True)
+      None, 'With --segmentation or --source: file of the names of the classes; lines'
+      ' such as 0:sky, or a name on each line. By default the classes of masks are'
+      ' numbered up to the largest value, and those of --source have its names or'
+      ' numbers.', str, is_path=True)
 
   @property
   def has_masks(self) -> bool:
@@ -124,26 +156,16 @@ class ConvertImagesConfig(Config):
     Raises:
       UserError: the first fault.
     """
-    if self.images.image_list:
+    self._check_origin()
+    self._check_effects()
+    has_files = self._origin in (_LIST, _SOURCE)
+    if has_files and not self.images.label_separator:
+      raise diagnostics.UserError('--label_separator is empty: expected one such as |')
+    if self._origin == _LIST:
       self._check_list()
-      _check_named(self.images, ('dataset_dir', 'dataset_name'))
-    else:
-      for name in ('multi_label', 'label_separator', 'path_column', 'label_column',
-                   'split_column'):
-        if name in self.user_options:
-          raise diagnostics.UserError(f'--{name} has no effect without --image_list')
-      _check_named(self.images, ('image_dir', 'dataset_dir', 'dataset_name'))
+    needed = () if has_files else ('image_dir',)
+    _check_named(self.images, (*needed, 'dataset_dir', 'dataset_name'))
     _check_part(self.images, 'validation_share', 'the images')
-    if self.images.has_masks:
-      unused = ('split_folders', 'class_folders')
-      reason = 'with --segmentation, which has no folders of classes'
-    else:
-      unused, reason = ('labels_file',), 'without --segmentation'
-    for name in unused:
-      if name in self.user_options:
-        raise diagnostics.UserError(
-            f'--{name}={getattr(self.images, name)} has no effect {reason}: leave it'
-            ' out')
     if self.images.labels_file:
       self.class_names()
 
@@ -162,29 +184,52 @@ class ConvertImagesConfig(Config):
           f"--labels_file='{path}' names the classes"
           f' {diagnostics.some([str(label) for label in sorted(names)], 8)}: expected'
           ' two or more, from 0 on without a gap')
-    if len(names) > dataset_catalog.IGNORED:
+    if self.images.has_masks and len(names) > dataset_catalog.IGNORED:
       raise diagnostics.UserError(
           f"--labels_file='{path}' names {len(names)} classes: a mask has at most"
           f' {dataset_catalog.IGNORED}')
     return [names[label] for label in range(len(names))]
 
-  def _check_list(self):
-    """Refuses a list that is not there, and options that do not fit it."""
-    path = self.images.image_list
-    if self.images.has_masks:
+  @property
+  def _origin(self) -> str:
+    """Where the images come from."""
+    images = self.images
+    if images.image_list:
+      return _LIST
+    if images.source:
+      return _SOURCE
+    if images.has_masks:
+      return _MASKS
+    return _KNOWN if images.classes_of else _FOLDERS
+
+  def _check_origin(self):
+    """Refuses two origins of the images."""
+    images = self.images
+    if images.image_list and images.source:
       raise diagnostics.UserError(
-          f'--image_list={path} names classes of images, --segmentation is for masks:'
-          ' leave out one of them')
-    for name in ('split_folders', 'class_folders'):
-      if name in self.user_options:
+          f'--image_list={images.image_list} and --source={images.source} both name'
+          ' images: leave out one of them')
+    if self._origin in (_LIST, _SOURCE) and images.has_masks:
+      raise diagnostics.UserError(
+          f'{self._origin} names classes of images, --segmentation is for masks: leave'
+          ' out one of them')
+
+  def _check_effects(self):
+    """Refuses options without an effect."""
+    for name, origins in _FOR.items():
+      if self._origin in (*origins, f'--{name}'):
+        reason = ('without --multi_label' if name == 'label_separator'
+                  and not self.images.multi_label else None)
+      else:
+        reason = f"with {self._origin}, only with {' or '.join(origins)}"
+      if reason and name in self.user_options:
         raise diagnostics.UserError(
-            f'--{name} is for class folders, and --image_list names the classes: leave'
-            ' out one of them')
-    if 'label_separator' in self.user_options and not self.images.multi_label:
-      raise diagnostics.UserError(
-          '--label_separator has no effect without --multi_label')
-    if not self.images.label_separator:
-      raise diagnostics.UserError('--label_separator is empty: expected one such as |')
+            f'--{name}={getattr(self.images, name)} has no effect {reason}: leave it'
+            ' out')
+
+  def _check_list(self):
+    """Refuses a list that is not there."""
+    path = self.images.image_list
     if not path.lower().endswith(LIST_SUFFIXES):
       raise diagnostics.UserError(
           f"--image_list='{path}': expected a name that ends in"

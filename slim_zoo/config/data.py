@@ -131,11 +131,11 @@ class Data(Records):
     if self.balance is None:
       return
     flag, spec = f'--balance={self.balance}', self.spec()
+    if class_weights != 'none':
+      raise diagnostics.UserError(
+          f'{flag} and --class_weights={class_weights} both balance the classes: leave'
+          ' out one of them')
     if not self.is_sampled:
-      if class_weights != 'none':
-        raise diagnostics.UserError(
-            f'{flag} and --class_weights={class_weights} both weigh the classes: leave'
-            ' out one of them')
       return
     if spec.multi_label:
       raise diagnostics.UserError(
@@ -218,6 +218,11 @@ class TrainingNetwork(Network):
   train_image_size: int | None = option(
       None, 'Height and width of the images; by default those of the network.'
       + _FROM_CARD, int, lower=1)
+  stochastic_depth: float = option(
+      0.0, 'Stochastic depth of residual networks: the probability that the last'
+      ' residual block is left out, for each image of a training step. From the first'
+      ' block to the last it rises linearly. 0.1 to 0.5 are usual, 0 is off.', lower=0,
+      upper=0.99)
 
   def check(self, with_head: bool = True) -> None:
     """Checks the names and the image size.
@@ -226,9 +231,12 @@ class TrainingNetwork(Network):
       with_head: whether the network classifies images.
 
     Raises:
-      UserError: there is no such network or preprocessing, or the images are too small.
+      UserError: there is no such network or preprocessing, the images are too small,
+        or the network has no residual blocks for stochastic depth.
     """
     super().check()
+    if self.stochastic_depth:
+      networks.check_stochastic_depth(self.model_name, self.stochastic_depth)
     if self.train_image_size and with_head:
       networks.check_image_size(
           self.model_name, self.train_image_size, is_training=True,

@@ -236,6 +236,8 @@ class Distribution(Group):
       return {'sync_replicas': cause, 'replicas_to_aggregate': cause}
     causes = {} if self.worker_replicas * self.num_clones > 1 else {
         'sync_batch_norm': 'one clone'}
+    if self.aggregated_replicas == 1:
+      causes['sync_replicas'] = 'one worker'
     if not self.sync_replicas:
       causes['replicas_to_aggregate'] = '--nosync_replicas'
     return causes

@@ -12,13 +12,17 @@ from slim_zoo.config.data import Network, Records
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.distribution import SLURM, quiet_environment
 from slim_zoo.config.options import Config, Group, option
+from slim_zoo.config.other_test_sets import OtherTestSets
 from slim_zoo.config.precision import InferencePrecision
+from slim_zoo.config.report_page import ReportPage
 from slim_zoo.config.segmentation import refuse
 from slim_zoo.config.test_time_augmentation import Views
+from slim_zoo.config.tracking import Tracking
 from slim_zoo.deployment.cluster import Cluster
 
 # Options that do not fit segmentation, with the reason.
 _WHOLE = 'images are evaluated whole'
+_PAGE = 'report.html is for images with one class each'
 _NOT_WITH_MASKS = {
     'tta': 'the masks of several views are not averaged',
     'labels_offset': 'classes are the values of the masks',
@@ -26,7 +30,8 @@ _NOT_WITH_MASKS = {
     'cache_dir': 'the cache has no masks',
     'quantize': 'segmentation networks are not quantized',
     'precision': 'segmentation networks are evaluated in float32',
-    'master': 'the network runs in this process'}
+    'master': 'the network runs in this process',
+    **dict.fromkeys(('grad_cam', 'near_duplicates_of', 'compare_with'), _PAGE)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,9 +278,12 @@ class EvaluateConfig(Config):
   network: EvaluatedNetwork
   data: EvaluatedRecords
   views: Views
+  test_sets: OtherTestSets
   recalibration: Recalibration
   precision: InferencePrecision
   results: Results
+  page: ReportPage
+  tracking: Tracking
   server: Server
   devices: Devices
   user_options: frozenset[str] = frozenset()
@@ -292,10 +300,20 @@ class EvaluateConfig(Config):
     self.data.check()
     self.network.check_image_size('model_name' in self.user_options)
     self.checkpoint.check_there()
+    self.test_sets.check(self.data.spec(), self.server.master)
     self.recalibration.check(self.data, self.checkpoint.watch, self.user_options)
     self.server.check(self.user_options, self.precision.precision)
+    self.tracking.check(self.server.is_chief)
     if self.is_segmentation:
       refuse(_NOT_WITH_MASKS, self.values(), self.user_options)
+    if self.server.is_chief:
+      self.page.check(self.data, self.part, self.user_options)
+
+  @property
+  def part(self) -> str | None:
+    """The part of the split that is evaluated, in words; None: all images."""
+    batches = self.data.max_num_batches
+    return f'the first {batches} batches only' if batches else None
 
   @property
   def is_segmentation(self) -> bool:
@@ -305,10 +323,11 @@ class EvaluateConfig(Config):
   def notes(self) -> list[str]:
     """Returns a line for each option without effect."""
     return [*self.checkpoint.notes(), *self.views.notes, *self.lines_without_effect(
-        self.devices.without_effect(self.server.master))]
+        self.devices.without_effect(self.server.master)), *self.lines_without_effect(
+            self.tracking.without_effect())]
 
   def make_eval_dir(self) -> None:
-    """Makes the folder of the results now, so that an error is reported early.
+    """Makes the folders of the results now, so that an error is reported early.
 
     Only the chief of several processes writes results.
 
@@ -317,6 +336,7 @@ class EvaluateConfig(Config):
     """
     if self.server.is_chief:
       os.makedirs(self.results.eval_dir, exist_ok=True)
+      self.tracking.make_dir()
 
   @property
   def network_options(self) -> trained_network.NetworkOptions:
@@ -339,8 +359,7 @@ class EvaluateConfig(Config):
       step: the global step of the checkpoint.
       command: the command that repeats the evaluation.
     """
-    part = ({'part': f'the first {self.data.max_num_batches} batches only'}
-            if self.data.max_num_batches else {})
+    part = {'part': self.part} if self.part else {}
     return {
         'network': f'FCN on {network.model_name}', 'data set': self.data.dataset_name,
         'split': self.data.dataset_split_name, 'checkpoint': network.checkpoint,
@@ -358,8 +377,7 @@ class EvaluateConfig(Config):
       command: the command that repeats the evaluation.
       precision: the type that the network was computed in.
     """
-    part = ({'part': f'the first {self.data.max_num_batches} batches only'}
-            if self.data.max_num_batches else {})
+    part = {'part': self.part} if self.part else {}
     return {
         'network': network.model_name, 'data set': self.data.dataset_name,
         'split': self.data.dataset_split_name, 'checkpoint': network.checkpoint,

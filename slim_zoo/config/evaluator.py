@@ -9,7 +9,8 @@ from slim_zoo.deployment import session_settings
 # Options that training and evaluation have in common.
 _SHARED = ('dataset_name', 'dataset_dir', 'labels_offset', 'model_name',
            'preprocessing_name', 'use_grayscale', 'train_image_size',
-           'moving_average_decay', *session_settings.NAMES)
+           'moving_average_decay', 'log_to', 'log_to_project', 'log_to_name',
+           'log_to_dir', *session_settings.NAMES)
 _FOLDER = 'eval'
 
 

@@ -55,12 +55,14 @@ class Quantization(Group):
                 'batch_norm_freeze_delay': freeze_delay and (
                     freeze_delay * batches_of_step)}}
 
-  def check(self, precision: Precision, distribution: Distribution) -> None:
+  def check(self, precision: Precision, distribution: Distribution,
+            stochastic_depth: float = 0.0) -> None:
     """Refuses options that make no sense together.
 
     Args:
       precision: how networks are computed.
       distribution: the machines that compute.
+      stochastic_depth: the drop rate of the last residual block.
 
     Raises:
       UserError: the first fault.
@@ -75,6 +77,11 @@ class Quantization(Group):
             f'--quantize_delay={self.quantize_delay} with --{name}={given}: a quantized'
             ' network computes in float32, with channels last; use'
             f' --{name}={value}')
+    if stochastic_depth:
+      raise diagnostics.UserError(
+          f'--quantize_delay={self.quantize_delay} with'
+          f' --stochastic_depth={stochastic_depth:g}: the ranges of an addition are'
+          ' measured with all blocks; leave out one of them')
     if distribution.sync_batch_norm:
       raise diagnostics.UserError(
           f'--quantize_delay={self.quantize_delay} with --sync_batch_norm: batch norm'

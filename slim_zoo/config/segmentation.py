@@ -29,6 +29,8 @@ _NOT_TRAINED_WITH = {
     'layer_decay': 'backbone and scores have different scopes: use'
                    ' --learning_rate_multipliers',
     'transfer_classes_from': _ONE_SCORE,
+    'teacher': 'distillation is of one class for each image',
+    'stochastic_depth': 'the backbone is trained with all its blocks',
     'auxiliary_loss_weight': 'the network has no auxiliary head',
     'precision': _FLOAT32, 'mixed_precision': _FLOAT32,
     'data_format': 'the scores are channels last',
@@ -70,7 +72,7 @@ class Segmentation(Group):
       UserError: one is no whole number above 0, or twice there.
     """
     texts = self.segmentation_strides
-    if not texts or not all(text.isdecimal() and int(text) for text in texts) or (
+    if not texts or not all(map(diagnostics.whole_number, texts)) or (
         len(set(texts)) < len(texts)):
       raise diagnostics.UserError(
           f"--segmentation_strides={','.join(texts)}: expected whole numbers"

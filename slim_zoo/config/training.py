@@ -8,6 +8,7 @@ from slim_zoo import diagnostics
 from slim_zoo.config.augmentation import Augmentation
 from slim_zoo.config.data import Data, TrainingNetwork
 from slim_zoo.config.devices import Devices
+from slim_zoo.config.distillation import Distillation
 from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.evaluator import evaluation_config
 from slim_zoo.config.initialization import Initialization
@@ -20,6 +21,7 @@ from slim_zoo.config.quantization import Quantization
 from slim_zoo.config.reproducibility import Reproducibility
 from slim_zoo.config.run import Logging, Run
 from slim_zoo.config.segmentation import Segmentation, name_task
+from slim_zoo.config.tracking import Tracking
 from slim_zoo.config.validation import Validation
 from slim_zoo.deployment.cluster import EVALUATOR
 
@@ -43,9 +45,11 @@ class TrainConfig(Config):
   data: Data
   run: Run
   logging: Logging
+  tracking: Tracking
   augmentation: Augmentation
   initialization: Initialization
   loss: Loss
+  distillation: Distillation
   learning_rate: LearningRate
   optimizer: Optimizer
   distribution: Distribution
@@ -87,15 +91,29 @@ class TrainConfig(Config):
         bool(self.distribution.num_ps_tasks), bool(self.data.data_service))
     self.initialization.check(self.run.train_dir)
     self.loss.check(self.data.spec(), self.data.labels_offset, self.user_options)
+    self.distillation.check(self.data.spec(), self.loss.terms, self.user_options)
     self.learning_rate.check(self.run.max_number_of_steps, self.user_options)
     self.optimizer.check(self.user_options)
     self.logging.check(self.run.max_number_of_steps)
+    self.tracking.check(self.distribution.is_chief)
     self.precision.check_names(self.user_options)
     self.precision.check(self.distribution)
-    self.quantization.check(self.precision, self.distribution)
+    self.quantization.check(
+        self.precision, self.distribution, self.network.stochastic_depth)
     self.validation.check(self.data)
     self.reproducibility.check(self.distribution, self.precision)
     self._check_search()
+
+  def make_folders(self) -> None:
+    """Makes the folders that are written to now, so that a fault is shown early.
+
+    Raises:
+      OSError: one cannot be written.
+    """
+    if self.distribution.is_worker:
+      self.run.make_train_dir()
+    if self.distribution.is_chief:
+      self.tracking.make_dir()
 
   def _check_search(self):
     """Refuses a search for a learning rate by several processes."""
@@ -118,6 +136,7 @@ class TrainConfig(Config):
             {} if self.initialization.checkpoint_path else
             {'ignore_missing_vars': 'no --checkpoint_path'}),
         *self.loss.notes(self.network.model_name, self.user_options),
+        *self.lines_without_effect(self.distillation.without_effect()),
         *self.lines_without_effect(self.learning_rate.without_effect(
             self.distribution.num_clones, self.user_options)),
         *self.lines_without_effect(self.optimizer.without_effect()),
@@ -126,7 +145,14 @@ class TrainConfig(Config):
         *self.lines_without_effect(self.distribution.without_effect()),
         *self.lines_without_effect(
             self.devices.without_effect(self.distribution.master)),
-        *self.lines_without_effect(self.logging.without_effect())]
+        *self.lines_without_effect(self.logging.without_effect()),
+        *self.lines_without_effect(self.tracking.without_effect()),
+        *self._tracking_notes()]
+
+  def _tracking_notes(self):
+    if not self.tracking.log_to or self.logging.log_every_n_steps:
+      return []
+    return ['--log_to gets no progress metrics with --log_every_n_steps=0']
 
   # --- Derived values. Each is defined here and nowhere else.
 

@@ -65,16 +65,17 @@ def read_label_file(dataset_dir: str | os.PathLike,
       line = line.rstrip('\r\n').removeprefix('\ufeff')
       if not line.strip():
         continue
-      label, colon, name = line.partition(':')
-      if not colon or not label.strip().isdecimal():
+      text, colon, name = line.partition(':')
+      label = diagnostics.whole_number(text.strip())
+      if not colon or label is None:
         raise diagnostics.UserError(
             f"line {number} of '{path}' is '{line}', expected LABEL:NAME such as"
             " '0:daisy'")
-      if int(label) in names:
+      if label in names:
         raise diagnostics.UserError(
-            f"line {number} of '{path}' names class {int(label)} again: each class"
+            f"line {number} of '{path}' names class {label} again: each class"
             ' has one line')
-      names[int(label)] = name
+      names[label] = name
   return names
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slim_zoo.diagnostics import UserError, suggestion, unknown_name
+from slim_zoo.diagnostics import UserError, suggestion, unknown_name, whole_number
 
 WORKER, PS, EVALUATOR = 'worker', 'ps', 'evaluator'
 JOBS = (WORKER, PS, EVALUATOR)
@@ -81,7 +81,7 @@ def addresses(text: str) -> tuple[str, ...]:
 def check_address(address: str) -> None:
   """Raises UserError if an address is not of the form HOST:PORT."""
   host, _, port = address.rpartition(':')
-  is_port = port.isdecimal() and 0 < int(port) < 65536
+  is_port = 0 < (whole_number(port) or 0) < 65536
   if not host or set(host) & set('/, ') or not is_port:
     raise UserError(
         f"the address '{address}' is not of the form HOST:PORT, with a port from 1 to"
@@ -123,8 +123,8 @@ def from_tf_config(text: str | None) -> Cluster | None:
   if is_alone and not (workers and task):
     return None
   job, index = _value(task, 'type', None), _value(task, 'index', 0)
-  if isinstance(index, str) and index.isdecimal():
-    index = int(index)
+  if isinstance(index, str):
+    index = whole_number(index)
   if job not in _NAMES or not isinstance(index, int):
     raise UserError(
         f'TF_CONFIG: the task {json.dumps(task)} is none: expected "task":'

@@ -19,6 +19,7 @@ from slim_zoo.exporting import (
   to_tflite,
   to_torch,
 )
+from slim_zoo.files import owners
 from slim_zoo.inference import inference_graph
 from slim_zoo.inference.inference_graph import InferenceGraph
 
@@ -48,27 +49,28 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
     How the export compares, for each thing that can be asked of it; [] if unchecked.
 
   Raises:
-    UserError: it cannot be written or run, or something that is no export of the
-      format has its name.
+    UserError: it cannot be written or run, another process writes it now, or something
+      that is no export of the format has its name.
   """
   path = os.path.join(folder, formats.FORMATS[name].file)
   _check_replaceable(name, path)
   os.makedirs(os.path.dirname(path), exist_ok=True)
   unchecked = path + _UNCHECKED
-  _remove(unchecked)
-  try:
-    _write(name, unchecked, trained, network, calibration, python)
-    comparisons = _compare(
-        name, unchecked, reference, trained.quantized is not None,
-        python if name in ('torch', 'openvino') else '') if reference else []
-    if all(one.passed for one in comparisons):
-      if os.path.isdir(path):
-        _remove(path)
-      os.replace(unchecked, path)
-      if name == 'keras':
-        to_keras.write_card(path, trained)
-  finally:
+  with owners.writing(path, '--export_dir'):
     _remove(unchecked)
+    try:
+      _write(name, unchecked, trained, network, calibration, python)
+      comparisons = _compare(
+          name, unchecked, reference, trained.quantized is not None,
+          python if name in ('torch', 'openvino') else '') if reference else []
+      if all(one.passed for one in comparisons):
+        if os.path.isdir(path):
+          _remove(path)
+        os.replace(unchecked, path)
+        if name == 'keras':
+          to_keras.write_card(path, trained)
+    finally:
+      _remove(unchecked)
   return comparisons
 
 

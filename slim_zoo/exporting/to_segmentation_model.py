@@ -13,6 +13,7 @@ from slim_zoo import diagnostics
 from slim_zoo.checkpoints.segmentation_network import SegmentationNetwork
 from slim_zoo.datasets import labels
 from slim_zoo.exporting import formats
+from slim_zoo.files import owners
 from slim_zoo.images import image_decoding
 from slim_zoo.inference import mask_predictor, segmentation_graph
 from slim_zoo.preprocessing import mask_preprocessing
@@ -78,7 +79,7 @@ def export(folder: str, network: SegmentationNetwork, images: Sequence[bytes]
     (the path, how it compares; None if unchecked).
 
   Raises:
-    UserError: something else has its name.
+    UserError: something else has its name, or another process writes it now.
   """
   path = os.path.join(folder, formats.FORMATS['saved_model'].file)
   if os.path.lexists(path) and not os.path.isfile(os.path.join(path, _FILE)):
@@ -87,16 +88,17 @@ def export(folder: str, network: SegmentationNetwork, images: Sequence[bytes]
         ' --export_dir')
   os.makedirs(os.path.dirname(path), exist_ok=True)
   unchecked = path + _UNCHECKED
-  shutil.rmtree(unchecked, ignore_errors=True)
-  try:
-    _write(unchecked, network)
-    parity = Parity(_agreement(unchecked, network, images), len(images)) if (
-        images) else None
-    if parity is None or parity.passed:
-      shutil.rmtree(path, ignore_errors=True)
-      os.replace(unchecked, path)
-  finally:
+  with owners.writing(path, '--export_dir'):
     shutil.rmtree(unchecked, ignore_errors=True)
+    try:
+      _write(unchecked, network)
+      parity = Parity(_agreement(unchecked, network, images), len(images)) if (
+          images) else None
+      if parity is None or parity.passed:
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(unchecked, path)
+    finally:
+      shutil.rmtree(unchecked, ignore_errors=True)
   return path, parity
 
 

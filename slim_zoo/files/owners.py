@@ -68,9 +68,27 @@ def working_in(folder: str) -> Iterator[None]:
     UserError: another process works there.
     OSError: it cannot be written.
   """
-  path = os.path.join(folder, LOCK_NAME)
+  with holding(os.path.join(folder, LOCK_NAME),
+               f"trains in '{folder}' now: end it, or name another --train_dir"):
+    yield
+
+
+@contextlib.contextmanager
+def holding(path: str, occupied: str) -> Iterator[None]:
+  """Keeps a second process from the same work while the block runs.
+
+  The file of a killed process does not keep anybody out.
+
+  Args:
+    path: of the file that names the process; its folder is there.
+    occupied: the message about another process that holds it, without its subject.
+
+  Raises:
+    UserError: another process holds it.
+    OSError: it cannot be written.
+  """
   while not _take(path):
-    _check_abandoned(path, folder)
+    _check_abandoned(path, occupied)
   key, ended = os.path.realpath(path), threading.Event()
   _in_this_process.add(key)
   threading.Thread(target=_touch, args=(path, ended), daemon=True).start()
@@ -84,6 +102,20 @@ def working_in(folder: str) -> Iterator[None]:
         os.remove(path)
 
 
+def writing(path: str, option: str) -> contextlib.AbstractContextManager[None]:
+  """Keeps a second process from writing a file or folder while the block runs.
+
+  Args:
+    path: of the file or folder, which need not be there.
+    option: that names it, for the message.
+
+  Raises:
+    UserError, OSError: see `holding`.
+  """
+  return holding(f'{path}.lock', f"writes '{path}' now: wait for its end, or name"
+                 f' another {option}')
+
+
 def _take(path):
   """Writes the file of this process; returns whether there was none."""
   try:
@@ -95,7 +127,7 @@ def _take(path):
   return True
 
 
-def _check_abandoned(path, folder):
+def _check_abandoned(path, occupied):
   """Removes the file of a process that is gone.
 
   Raises:
@@ -114,9 +146,7 @@ def _check_abandoned(path, folder):
     else:
       alive = is_alive(owner)
     if alive or (alive is None and _is_touched(path, owner)):
-      raise diagnostics.UserError(
-          f"{describe(owner)} trains in '{folder}' now: end it, or name another"
-          ' --train_dir')
+      raise diagnostics.UserError(f'{describe(owner)} {occupied}')
   # Of several processes that find it abandoned, one renames it.
   aside = f'{path}.{os.getpid()}'
   with contextlib.suppress(FileNotFoundError):

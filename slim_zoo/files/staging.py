@@ -144,6 +144,28 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
   Raises:
     OSError: the folder cannot be written.
   """
+  with scratch(folder, last) as hidden:
+    new = os.path.join(hidden, 'new')
+    old = os.path.join(hidden, 'old')
+    os.mkdir(new)
+    os.mkdir(old)
+    yield new
+    _replace(folder, new, old, last, obsolete)
+
+
+@contextlib.contextmanager
+def scratch(folder: str, last: str) -> Iterator[str]:
+  """Yields a hidden folder for files that are not needed after the block.
+
+  That of a killed process is removed by the next run.
+
+  Args:
+    folder: the folder that it is in; created if missing.
+    last: see `replacing`.
+
+  Raises:
+    OSError: the folder cannot be written.
+  """
   with created(folder):
     remove_abandoned(folder, last)
     # The name is chosen before the `try`, so that any later signal removes the folder.
@@ -151,12 +173,7 @@ def replacing(folder: str, last: str, obsolete: Iterable[str] = ()) -> Iterator[
     try:
       os.mkdir(hidden)
       with _locked(hidden, is_new=True):
-        new = os.path.join(hidden, 'new')
-        old = os.path.join(hidden, 'old')
-        os.mkdir(new)
-        os.mkdir(old)
-        yield new
-        _replace(folder, new, old, last, obsolete)
+        yield hidden
     finally:
       _remove(hidden)
 

@@ -9,13 +9,13 @@ import gzip
 import io
 import os
 import posixpath
-import re
 import shutil
 import tarfile
 import zlib
 from collections.abc import Callable
 
 from slim_zoo import diagnostics
+from slim_zoo.files import file_names
 
 _GZIP = b'\x1f\x8b'
 _CHUNK_BYTES = 1 << 20
@@ -48,7 +48,8 @@ def unpack(path: str, folder: str, is_wanted: Callable[[str], bool]) -> list[str
     is_compressed = file.read(len(_GZIP)) == _GZIP
     file.seek(0)
     # Not kept open by gzip.open: the file is closed here.
-    stream = _Limited(gzip.GzipFile(fileobj=file) if is_compressed else file, limit)
+    stream = LimitedStream(
+        gzip.GzipFile(fileobj=file) if is_compressed else file, limit)
     try:
       with tarfile.open(fileobj=stream, mode='r|') as archive:
         for number, member in enumerate(archive):
@@ -59,8 +60,9 @@ def unpack(path: str, folder: str, is_wanted: Callable[[str], bool]) -> list[str
           name = posixpath.normpath(member.name)
           _write(archive.extractfile(member), member.size, os.path.join(folder, name))
           names.append(name)
-      stream.read_to_end()
-    except _TooLargeError as error:
+        end = archive.offset
+      stream.check_end(end)
+    except TooLargeError as error:
       raise diagnostics.UserError(
           f"'{path}' contains more than {limit:,} bytes, {_LARGEST_RATIO} times its own"
           ' size: it is not unpacked') from error
@@ -74,23 +76,23 @@ def unpack(path: str, folder: str, is_wanted: Callable[[str], bool]) -> list[str
       if error.errno != errno.ENAMETOOLONG:
         raise
       raise _damaged(path, 'a member has a longer name than files may have') from error
-  if not stream.ends_with_zeros:
-    raise _damaged(path, 'it has no end mark')
   return names
+
+
+def problem_of(member: tarfile.TarInfo) -> str | None:
+  """Returns what is wrong with a member of an archive that is not trusted, or None."""
+  if file_names.leads_out(member.name):
+    return 'a path outside of its folder'
+  if not (member.isdir() or (member.isreg() and not member.issparse())):
+    return 'a link, a device or a sparse file'
+  return None
 
 
 def _check(path, member, number):
   """Raises UserError for a member that a published archive does not have."""
-  plain = member.name.replace('\\', '/')
-  if (plain.startswith('/') or re.match('[A-Za-z]:', plain)
-      or '..' in plain.split('/') or '\x00' in plain):
+  if problem := problem_of(member):
     raise diagnostics.UserError(
-        f"'{path}' contains '{member.name}', a path outside of its folder: it is not"
-        ' unpacked')
-  if not (member.isdir() or (member.isreg() and not member.issparse())):
-    raise diagnostics.UserError(
-        f"'{path}' contains '{member.name}', a link, a device or a sparse file: it is"
-        ' not unpacked')
+        f"'{path}' contains '{member.name}', {problem}: it is not unpacked")
   if number >= _MOST_MEMBERS:
     raise diagnostics.UserError(
         f"'{path}' contains more than {_MOST_MEMBERS:,} files: it is not unpacked")
@@ -109,36 +111,53 @@ def _damaged(path, reason):
   return diagnostics.UserError(f"'{path}' cannot be unpacked: {reason}")
 
 
-class _TooLargeError(Exception):
+class TooLargeError(Exception):
   """A stream has more bytes than expected."""
 
 
-class _Limited(io.RawIOBase):
-  """The bytes of a stream, up to a limit.
+class LimitedStream(io.RawIOBase):
+  """The bytes of a stream, up to a limit; then `read` raises TooLargeError.
 
-  Attributes:
-    ends_with_zeros: whether the last block was of zeros: the end mark of tar.
+  Args:
+    stream: the stream, which has a method `read`.
+    limit: number of bytes.
   """
 
   def __init__(self, stream, limit):
-    self._stream, self._left, self._last = stream, limit, b''
+    self._stream, self._limit = stream, limit
+    # Number of bytes, and the same without the zeros at the end.
+    self._size, self._size_of_content = 0, 0
 
-  @property
-  def ends_with_zeros(self):
-    return self._last == bytes(tarfile.BLOCKSIZE)
-
-  def readable(self):
+  def readable(self) -> bool:
+    """Returns True."""
     return True
 
-  def read(self, size=-1):
+  def read(self, size: int = -1) -> bytes:
+    """Returns the next bytes; raises TooLargeError beyond the limit."""
     data = self._stream.read(size)
-    self._left -= len(data)
-    if self._left < 0:
-      raise _TooLargeError
-    self._last = (self._last + data[-tarfile.BLOCKSIZE:])[-tarfile.BLOCKSIZE:]
+    if content := len(data.rstrip(b'\0')):
+      self._size_of_content = self._size + content
+    self._size += len(data)
+    if self._size > self._limit:
+      raise TooLargeError
     return data
 
-  def read_to_end(self):
-    """Reads the rest: gzip compares its checksum only at the end."""
-    while self.read(_CHUNK_BYTES):
+  def check_end(self, offset: int) -> None:
+    """Reads the rest, and compares it with the end mark of tar: zeros only.
+
+    tarfile stops at a damaged header and at the first end mark.
+
+    Args:
+      offset: where the last member ends, `TarFile.offset`.
+
+    Raises:
+      EOFError: there is no end mark.
+      ValueError: there is more than zeros.
+      TooLargeError: the stream has more bytes than the limit.
+    """
+    while self.read(_CHUNK_BYTES):  # gzip compares its checksum only at the end.
       pass
+    if self._size < offset + tarfile.BLOCKSIZE:
+      raise EOFError('it has no end mark')
+    if self._size_of_content > offset:
+      raise ValueError('there is more behind its last file')

@@ -3,9 +3,12 @@
 Needs no TensorFlow.
 """
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+
+from slim_zoo import diagnostics
 
 TRAIN, VALIDATION, TEST, UNLABELLED = 'train', 'validation', 'test', 'unlabelled'
 # Folders with these names keep them as the name of the split.
@@ -18,6 +21,9 @@ _SPLIT_WORDS = {
     **dict.fromkeys(('test', 'testing', 'tests', 'tst'), TEST),
     **dict.fromkeys(('pred', 'predict', 'prediction', 'predictions', 'unlabeled',
                      'unlabelled', 'unknown', 'unsup', 'submission'), UNLABELLED)}
+# Names of splits that a misspelt name is compared with; others are also parts of words.
+_SPELT = ('train', 'training', 'validation', 'valid', 'val', 'test', 'testing')
+_LIKENESS = 0.75
 # Words that do not name a class.
 _FILLERS = frozenset({
     'set', 'sets', 'data', 'dataset', 'datasets', 'image', 'images', 'img', 'imgs',
@@ -73,6 +79,20 @@ def split_of(name: str) -> tuple[str, tuple[str, ...]] | None:
           word for word in words
           if word != named[0] and word not in _FILLERS and not word.isdecimal())
   return None
+
+
+def near_split(name: str) -> str | None:
+  """Returns the split that a folder's misspelt name means, such as 'trian' or 'tset'.
+
+  None: it is the name of a split, or like none.
+  """
+  if split_of(name):
+    return None
+  words = [word for word in _words(name)
+           if word not in _FILLERS and not word.isdecimal()]
+  near = difflib.get_close_matches(words[0], _SPELT, 1, _LIKENESS) if (
+      len(words) == 1) else []
+  return _SPLIT_WORDS[near[0]] if near else None
 
 
 def is_thumbnail_folder(name: str) -> bool:
@@ -157,9 +177,10 @@ def is_of_instances(name: str) -> bool:
 def in_label_order(names: Iterable[str]) -> list[str]:
   """Returns sorted class names; in numerical order if all are numbers."""
   names = sorted(set(names))
-  if all(name.isascii() and name.isdecimal() for name in names):
-    return sorted(names, key=lambda name: (int(name), name))
-  return names
+  numbers = {name: diagnostics.whole_number(name) for name in names}
+  if None in numbers.values():
+    return names
+  return sorted(names, key=lambda name: (numbers[name], name))
 
 
 def _simplified(name):

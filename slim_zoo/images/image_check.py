@@ -63,10 +63,12 @@ class Storing:
   Attributes:
     max_side: longest side in pixels; larger images are scaled down. None: no limit.
     jpeg_quality: quality of re-encoded JPEGs, 1 to 100.
+    upright: whether images are turned upright by their EXIF orientation.
   """
 
   max_side: int | None = None
   jpeg_quality: int = 95
+  upright: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +105,9 @@ def readable_formats() -> list[str]:
   return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def too_large() -> RefusedError:
-  """Returns the error for an image of more than MAX_PIXELS."""
-  return RefusedError(f'it has more than {MAX_PIXELS // 10**6} million pixels, the most'
+def too_large(max_pixels: int = MAX_PIXELS) -> RefusedError:
+  """Returns the error for an image of more pixels than the most that are read."""
+  return RefusedError(f'it has more than {max_pixels / 1e6:g} million pixels, the most'
                       ' that are read: scale it down')
 
 
@@ -132,17 +134,18 @@ def check_png(data: bytes) -> None:
     raise EOFError('its end is damaged')
 
 
-def examine(data: bytes, name: str) -> Facts:
+def examine(data: bytes, name: str, upright: bool = True) -> Facts:
   """Decodes an image completely and returns its properties.
 
   Args:
     data: the bytes of the file.
     name: the name of the file.
+    upright: see `Storing`.
 
   Raises:
     RefusedError: it is empty, incomplete, damaged, no image, or too large.
   """
-  return _facts(name, *_to_store(data))
+  return _facts(name, *_to_store(data, upright))
 
 
 def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
@@ -158,7 +161,7 @@ def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
   Raises:
     RefusedError: see `examine`.
   """
-  image, stored, size, change = _to_store(data, max_side=storing.max_side)
+  image, stored, size, change = _to_store(data, storing.upright, storing.max_side)
   if change:
     data = _encoded(stored, _stored_format(image), storing.jpeg_quality)
   return data, _facts(name, image, stored, size, change)
@@ -197,11 +200,13 @@ def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
                      change, wrong_suffix=False, several=_several(image))
 
 
-def picture(data: bytes) -> np.ndarray:
+def picture(data: bytes, side: int | None = None) -> np.ndarray:
   """Returns the pixels of an image in a record, for display.
 
   Args:
     data: the encoded image.
+    side: a JPEG may be decoded at a fraction of its size, with a longer side of at
+      least twice as many pixels, which takes a fraction of the time. None: as it is.
 
   Returns:
     uint8 [height, width] or [height, width, 3].
@@ -216,6 +221,8 @@ def picture(data: bytes) -> np.ndarray:
       image = Image.open(io.BytesIO(data))
     with image:
       check_size(image.width, image.height)
+      if side:
+        image.draft(None, (2 * side, 2 * side))
       if image.mode.startswith('I'):
         # TensorFlow's decoder also keeps only the upper 8 of 16 bits.
         return (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)

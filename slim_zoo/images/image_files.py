@@ -38,10 +38,16 @@ class ImageFile:
 
 
 class Reader:
-  """Reads image files; can be used by several threads."""
+  """Reads image files; can be used by several threads.
 
-  def __init__(self):
-    self._one_large = threading.Lock()
+  Only one image that needs much memory is open at a time.
+
+  Args:
+    max_pixels: of an image.
+  """
+
+  def __init__(self, max_pixels: int = image_check.MAX_PIXELS):
+    self._one_large, self._max_pixels = threading.Lock(), max_pixels
     # Pillow warns about sizes that are checked here.
     warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 
@@ -49,20 +55,50 @@ class Reader:
   def open(self, path: str) -> Iterator[ImageFile]:
     """Reads a file and yields the image for the block.
 
-    Only one image that needs much memory is open at a time.
-
     Raises:
       RefusedError: the file is not a readable image. The message is the reason.
     """
-    data = _bytes_of(path)
-    pixels = _pixels_of(data)
-    if pixels > image_check.MAX_PIXELS:
-      raise image_check.too_large()
-    with self._one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
-      data, facts = image_check.prepare(data, path, image_check.Storing())
+    with self.of_bytes(_bytes_of(path)) as file:
+      yield file
+
+  @contextlib.contextmanager
+  def of_bytes(self, data: bytes) -> Iterator[ImageFile]:
+    """Yields the image in the bytes of a file for the block; see `open`."""
+    with self._room_for(data):
+      data, facts = image_check.prepare(data, '', image_check.Storing())
       change = facts.change
       yield ImageFile(
           data, f'{change or "PNG"}, its first frame' if facts.several else change)
+
+  @contextlib.contextmanager
+  def checked(self, data: bytes) -> Iterator[image_check.Facts]:
+    """Checks the bytes of a file, which is used as it is, for the block; see `open`.
+
+    Yields its properties. `max_pixels` counts one frame of an animation.
+    """
+    with self._room_for(data):
+      yield image_check.examine(data, '')
+
+  @contextlib.contextmanager
+  def _room_for(self, data):
+    pixels = pixels_of(data)
+    if pixels > self._max_pixels:
+      raise image_check.too_large(self._max_pixels)
+    with self._one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
+      yield
+
+
+def open_image(path: str) -> Image.Image:
+  """Returns the image of a file as `Reader` prepares it: upright, mode L or RGB.
+
+  Raises:
+    UserError: the file is not a readable image.
+  """
+  try:
+    with Reader().open(path) as file:
+      return Image.fromarray(image_check.picture(file.data))
+  except RefusedError as error:
+    raise diagnostics.UserError(f"'{path}' cannot be used: {error}") from error
 
 
 def sizes_of(paths: Sequence[str]) -> list[tuple[int, int]]:
@@ -94,12 +130,15 @@ def _bytes_of(path):
                        ) from error
 
 
-def _pixels_of(data):
-  """Returns the number of pixels in the header; 0 if unknown."""
+def pixels_of(data: bytes) -> int:
+  """Returns the number of pixels in the header of an image; 0 if unknown.
+
+  Beyond Pillow's limit, which is larger, it is one more than `image_check.MAX_PIXELS`.
+  """
   try:
     with Image.open(io.BytesIO(data), formats=image_check.readable_formats()) as image:
       return image.width * image.height
-  except Image.DecompressionBombError as error:
-    raise image_check.too_large() from error
+  except Image.DecompressionBombError:
+    return image_check.MAX_PIXELS + 1
   except Exception:  # `image_check` reports the reason.
     return 0

@@ -9,6 +9,7 @@
     atrous_strides        strides up to an output stride, then dilation
     squeeze_excite        scales channels by gates computed from the whole feature map
     squeeze_excitation    the same as an `attention_fn` of units
+    drop_residual         leaves a residual out for some images: stochastic depth
 """
 
 import functools
@@ -314,3 +315,39 @@ def squeeze_excitation(inputs, reduction: int = 16):
     float, same shape as `inputs`.
   """
   return squeeze_excite(inputs, divisible_by=1, squeeze_factor=reduction)
+
+
+def drop_residual(residual, drop_rate):
+  """Sets the residual of each image to 0 with a probability; for training only.
+
+  The kept residuals are divided by their probability, so the expected value does not
+  change, and evaluation takes every residual as it is. Stochastic depth: Huang et al.
+  2016, Deep networks with stochastic depth, arXiv 1603.09382.
+
+  Args:
+    residual: float [batch, height, width, channels].
+    drop_rate: the probability, from 0 to below 1; 0 adds no operation.
+
+  Returns:
+    A tensor of the same shape and dtype.
+  """
+  if not drop_rate:
+    return residual
+  with tf.name_scope('stochastic_depth'):
+    # A known batch size, so that a deterministic run can repeat the random numbers.
+    batch = residual.shape.as_list()[0] or tf.shape(residual)[0]
+    is_kept = tf.random_uniform([batch, 1, 1, 1]) >= drop_rate
+    factors = tf.cast(is_kept, tf.float32) / (1.0 - drop_rate)
+    return residual * tf.cast(factors, residual.dtype)
+
+
+def drop_rates(last_rate, num_blocks):
+  """Returns the drop rate of each block: l / num_blocks * last_rate for the l-th.
+
+  The linear rule of Huang et al. 2016: the image itself, block 0, is never dropped.
+
+  Args:
+    last_rate: of the last block, from 0 to below 1.
+    num_blocks: the number of blocks.
+  """
+  return [last_rate * number / num_blocks for number in range(1, num_blocks + 1)]

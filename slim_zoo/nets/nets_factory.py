@@ -10,7 +10,8 @@ import inspect
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import feature_maps, networks
-from slim_zoo.nets import normalization, precision
+from slim_zoo.nets import normalization, precision, resnet
+from slim_zoo.nets.mobilenet import mobilenet
 from slim_zoo.nets.quantization import fake_quantization
 from slim_zoo.tf_compat import slim, tf
 
@@ -30,7 +31,7 @@ arg_scopes_map = {
 def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
                    frozen_batch_norm_scopes=(), compute_dtype=tf.float32,
                    data_format='NHWC', with_feature_maps=False, quantize=False,
-                   quantize_delay=0, quantize_options=None):
+                   quantize_delay=0, quantize_options=None, stochastic_depth=0.0):
   """Returns the function that builds a network.
 
   Args:
@@ -46,6 +47,11 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
       are channels last in both.
     with_feature_maps: whether the end points contain all of `feature_map_names`,
       including ResNet v2's postnorm, which TF-Slim does not have.
+    quantize: whether weights and activations are rounded.
+    quantize_delay: batches before they are.
+    quantize_options: arguments of `fake_quantization.Quantization`.
+    stochastic_depth: the share of images, 0 to below 1, for which training leaves out
+      the last residual block; see `layers.drop_rates` for those before it.
 
   Returns:
     network_fn(images, **kwargs) -> (logits, end_points), with images float32 [batch,
@@ -55,10 +61,12 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
     features are averaged, see `_fit_to_size`.
 
   Raises:
-    UserError: the network does not exist or does not support the data format; it is a
-      ValueError.
+    UserError: the network does not exist, or does not support the data format or
+      stochastic depth; it is a ValueError.
   """
   networks.get_network(name)
+  if stochastic_depth:
+    networks.check_stochastic_depth(name, stochastic_depth)
   network, arg_scope_fn = networks_map[name], arg_scopes_map[name]
   if data_format != 'NHWC':
     if data_format not in data_formats(name):
@@ -76,6 +84,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
   @functools.wraps(networks_map[name])
   def network_fn(images, **kwargs):
     arg_scope = arg_scope_fn(weight_decay=weight_decay)
+    if is_training and stochastic_depth:
+      arg_scope = _with_stochastic_depth(arg_scope, stochastic_depth)
     build = functools.partial(
         network, num_classes=num_classes, is_training=is_training,
         **_fit_to_size(name, images, num_classes, is_training, kwargs))
@@ -92,6 +102,14 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
   network_fn.default_image_size = getattr(
       networks_map[name], 'default_image_size', None)
   return network_fn
+
+
+def _with_stochastic_depth(arg_scope, rate):
+  """Returns an arg scope in which blocks are left out at random."""
+  with slim.arg_scope(arg_scope), slim.arg_scope(
+      [resnet.stack_blocks_dense, mobilenet.mobilenet_base],
+      stochastic_depth=rate) as scope:
+    return scope
 
 
 def _check_quantizable(compute_dtype, data_format):

@@ -27,6 +27,8 @@ from slim_zoo.catalog import architectures
 from slim_zoo.nets import normalization
 from slim_zoo.nets.layers import (
   conv2d_same,
+  drop_rates,
+  drop_residual,
   grouped_conv2d,
   max_pool2d_symmetric,
   subsample,
@@ -94,7 +96,7 @@ def resnet_arg_scope(weight_decay=0.0001, batch_norm_decay=0.997,
 @slim.add_arg_scope
 def bottleneck_v1(inputs, depth, depth_bottleneck, stride, rate=1,
                   outputs_collections=None, scope=None, use_bounded_activations=False,
-                  groups=1, attention_fn=None):
+                  groups=1, attention_fn=None, drop_rate=0.0):
   """Builds a unit: relu(shortcut + 1x1, 3x3, 1x1 convolutions).
 
   Args:
@@ -110,6 +112,8 @@ def bottleneck_v1(inputs, depth, depth_bottleneck, stride, rate=1,
     groups: the number of groups of channels of the 3x3 convolution.
     attention_fn: applied to the residual before the addition, for example
       `layers.squeeze_excitation`; keeps the shape.
+    drop_rate: the share of images whose residual is left out, see
+      `layers.drop_residual`.
 
   Returns:
     float [batch, height / stride, width / stride, depth].
@@ -131,13 +135,14 @@ def bottleneck_v1(inputs, depth, depth_bottleneck, stride, rate=1,
       residual = attention_fn(residual)
     if use_bounded_activations:
       residual = tf.clip_by_value(residual, -6.0, 6.0)
-    output = relu(shortcut + residual)
+    output = relu(shortcut + drop_residual(residual, drop_rate))
     return slim.utils.collect_named_outputs(outputs_collections, sc.name, output)
 
 
 @slim.add_arg_scope
 def bottleneck_v2(inputs, depth, depth_bottleneck, stride, rate=1,
-                  outputs_collections=None, scope=None, groups=1, attention_fn=None):
+                  outputs_collections=None, scope=None, groups=1, attention_fn=None,
+                  drop_rate=0.0):
   """Builds a unit: shortcut + 1x1, 3x3, 1x1 convolutions of the preactivation.
 
   Arguments and return value as in `bottleneck_v1`.
@@ -157,7 +162,7 @@ def bottleneck_v2(inputs, depth, depth_bottleneck, stride, rate=1,
                            activation_fn=None, scope='conv3')
     if attention_fn is not None:
       residual = attention_fn(residual)
-    output = shortcut + residual
+    output = shortcut + drop_residual(residual, drop_rate)
     return slim.utils.collect_named_outputs(outputs_collections, sc.name, output)
 
 
@@ -248,7 +253,7 @@ class _Strides:
 @slim.add_arg_scope
 def stack_blocks_dense(net, blocks, output_stride=None,
                        store_non_strided_activations=False,
-                       outputs_collections=None):
+                       outputs_collections=None, stochastic_depth=0.0):
   """Builds `blocks` one after the other.
 
   Args:
@@ -260,6 +265,8 @@ def stack_blocks_dense(net, blocks, output_stride=None,
       1 and its output subsampled afterwards, so that the end point of the block keeps
       the higher resolution.
     outputs_collections: collection that receives the output of each block.
+    stochastic_depth: the drop rate of the last unit; that of the others rises to it,
+      see `layers.drop_rates`. For training only, as `get_network_fn` sets it.
 
   Returns:
     float [batch, height / stride, width / stride, depth of the last unit].
@@ -268,6 +275,7 @@ def stack_blocks_dense(net, blocks, output_stride=None,
     ValueError: `output_stride` cannot be reached by the blocks.
   """
   strides = _Strides(output_stride)
+  rates = iter(drop_rates(stochastic_depth, sum(len(block.args) for block in blocks)))
   for block in blocks:
     with tf.variable_scope(block.scope, 'block', [net]) as sc:
       postponed_stride = 1
@@ -277,7 +285,9 @@ def stack_blocks_dense(net, blocks, output_stride=None,
           postponed_stride, unit_stride = unit_stride, 1
         stride, rate = strides.next(unit_stride)
         with tf.variable_scope(f'unit_{number}', values=[net]):
-          net = block.unit_fn(net, rate=rate, **dict(unit, stride=stride))
+          drop_rate = next(rates)
+          dropped = {'drop_rate': drop_rate} if drop_rate else {}
+          net = block.unit_fn(net, rate=rate, **dict(unit, stride=stride), **dropped)
       net = slim.utils.collect_named_outputs(outputs_collections, sc.name, net)
       net = subsample(net, strides.next(postponed_stride)[0])
   strides.check_reached()

@@ -1,7 +1,7 @@
 """Classification with the weights of a checkpoint, frozen into a graph."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def features(logits: tf.Tensor) -> tf.Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Extras:
+class ModelOutputs:
   """The results to compute besides probabilities.
 
   Attributes:
@@ -104,6 +104,7 @@ class CheckpointModel:
     num_classes: as many as there are probabilities.
     preprocessing_name: a family or a network.
     image_size: height and width of the network's input, in pixels.
+    channels: of the network's input, 1 or 3.
     heat_end_point: the name of the end point that heat is of, or None.
 
   Raises:
@@ -111,19 +112,19 @@ class CheckpointModel:
       machine does not compute it in the precision.
   """
 
-  def __init__(self, trained: TrainedNetwork, extras: Extras = Extras(),
+  def __init__(self, trained: TrainedNetwork, extras: ModelOutputs = ModelOutputs(),
                settings: session_settings.SessionSettings = session_settings.DEFAULTS,
                precision: str = 'float32', is_hinted: bool = False,
                views: str | None = None):
     self.num_classes = trained.num_classes
     self.preprocessing_name = trained.preprocessing_name
-    self.heat_end_point = None
+    self.heat_end_point = self._explained = None
     if extras.heat:
       self.heat_end_point = extras.heat_end_point or explanation.default_end_point(
           trained.model_name)
     names = [name for name in (extras.feature_end_point, self.heat_end_point) if name]
     network = inference_graph.of_network(trained, list(dict.fromkeys(names)))
-    self.image_size = network.images.shape.as_list()[1]
+    *_, self.image_size, self.channels = network.images.shape.as_list()
     self._model = precise_model.PreciseModel(
         network.images, self._tensors(network, extras, view_kinds.count(views)),
         precision, trained.multi_label,
@@ -140,9 +141,11 @@ class CheckpointModel:
             network.end_points[extras.feature_end_point] if extras.feature_end_point
             else features(network.logits))
       if extras.heat:
+        self._explained = tf.placeholder_with_default(
+            tf.argmax(network.logits, axis=1), [None])
         tensors['heat'] = explanation.heat(
             network.logits, network.end_points[self.heat_end_point],
-            self.heat_end_point)
+            self.heat_end_point, self._explained)
         tensors['pictures'] = display.displayable(
             network.images, self.preprocessing_name)
     return tensors
@@ -154,11 +157,20 @@ class CheckpointModel:
     """
     return self._prepare(data)
 
-  def predict(self, images: list[np.ndarray]) -> classifier.Predictions:
-    """Returns the predictions for prepared images."""
-    if images[0].ndim == 4:
-      return classifier.Predictions(**self._model.run(np.concatenate(images)))
-    return classifier.Predictions(**self._model.run(np.stack(images)))
+  def predict(self, images: list[np.ndarray], has_extras: bool = True,
+              explained: Sequence[int] | None = None) -> classifier.Predictions:
+    """Returns the predictions for prepared images.
+
+    Args:
+      images: of `prepare`.
+      has_extras: whether features and heat are computed, if the model has them.
+      explained: the class of each image that the heat is of, for a model with heat;
+        None: the likeliest one.
+    """
+    batch = np.concatenate(images) if images[0].ndim == 4 else np.stack(images)
+    return classifier.Predictions(**self._model.run(
+        batch, None if has_extras else ['probabilities'],
+        {} if explained is None else {self._explained: explained}))
 
   def close(self) -> None:
     """Frees the memory."""

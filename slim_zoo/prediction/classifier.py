@@ -142,20 +142,30 @@ def _answered(waiting, model):
   """Yields the answers of the waiting files."""
   images = [image for answer, image in waiting if not answer.refused]
   predictions = model.predict(images) if images else None
-  if predictions and not np.isfinite(predictions.probabilities).all():
-    raise diagnostics.UserError(
-        'the network gives probabilities that are not finite: its checkpoint holds NaN'
-        ' or infinite values (slim-zoo inspect shows where)')
+  if predictions:
+    check_finite(predictions.probabilities)
   place = 0
   for answer, _ in waiting:
     if not answer.refused:
-      answer = dataclasses.replace(
-          answer, probabilities=predictions.probabilities[place],
-          features=_at(predictions.features, place), heat=_at(predictions.heat, place),
-          picture=_at(predictions.pictures, place),
-          mask=_at(predictions.masks, place))
+      answer = answer_at(answer, predictions, place)
       place += 1
     yield answer
+
+
+def check_finite(probabilities: np.ndarray) -> None:
+  """Raises UserError for probabilities of a network with damaged weights."""
+  if not np.isfinite(probabilities).all():
+    raise diagnostics.UserError(
+        'the network gives probabilities that are not finite: its checkpoint holds NaN'
+        ' or infinite values (slim-zoo inspect shows where)')
+
+
+def answer_at(answer: Answer, predictions: Predictions, place: int) -> Answer:
+  """Returns an answer with the predictions for one image of a batch."""
+  return dataclasses.replace(
+      answer, probabilities=predictions.probabilities[place],
+      features=_at(predictions.features, place), heat=_at(predictions.heat, place),
+      picture=_at(predictions.pictures, place), mask=_at(predictions.masks, place))
 
 
 def _at(batch, place):

@@ -27,8 +27,9 @@ def default_end_point(model_name: str) -> str:
   return before[-1] if before and 'pool' in last.rsplit('/', 1)[-1] else last
 
 
-def heat(logits: tf.Tensor, features: tf.Tensor, end_point: str) -> tf.Tensor:
-  """Returns where features speak for the likeliest class of each image.
+def heat(logits: tf.Tensor, features: tf.Tensor, end_point: str,
+         classes: tf.Tensor) -> tf.Tensor:
+  """Returns where features speak for a class of each image.
 
   Each channel counts as much as a change in it, anywhere, changes the class's logit
   (equation 1), and only what speaks for the class is kept (equation 2).
@@ -37,6 +38,7 @@ def heat(logits: tf.Tensor, features: tf.Tensor, end_point: str) -> tf.Tensor:
     logits: float32 [batch, classes], computed from the features.
     features: float32 [batch, height, width, channels].
     end_point: their name, for messages.
+    classes: int64 [batch], the class of each image.
 
   Returns:
     float32 [batch, height, width], 0 or more; larger speaks more for the class.
@@ -49,10 +51,9 @@ def heat(logits: tf.Tensor, features: tf.Tensor, end_point: str) -> tf.Tensor:
         f'--explain_end_point={end_point} is of shape {features.shape}: Grad-CAM needs'
         ' one of [batch, height, width, channels]')
   with features.graph.as_default():
-    likeliest = tf.one_hot(tf.argmax(logits, axis=1), logits.shape[-1])
     # In evaluation mode no image of a batch has a part in another's logits.
     (gradients,) = tf.gradients(
-        tf.reduce_sum(logits * tf.stop_gradient(likeliest)), features)
+        tf.reduce_sum(logits * tf.one_hot(classes, logits.shape[-1])), features)
     if gradients is None:
       raise diagnostics.UserError(
           f'--explain_end_point={end_point} has no part in the logits: name one that'
@@ -74,13 +75,25 @@ def draw_picture(picture: np.ndarray, heat: np.ndarray, heading: str,
     heading: the first line above it.
     caption: the second line.
   """
+  plain, with_heat = pictures(picture, heat)
+  return sheets.draw(
+      [sheets.Section(heading, [sheets.Tile(plain), sheets.Tile(with_heat)], caption)],
+      side=max(plain.size))
+
+
+def pictures(picture: np.ndarray, heat: np.ndarray) -> tuple[Image.Image, Image.Image]:
+  """Returns the network's input, and the same with its heat.
+
+  Args:
+    picture: uint8 [height, width, 1 or 3].
+    heat: float32 [rows, columns], 0 or more, over the whole picture.
+  """
   plain = sheets.image_of(picture)
   # Enlarged by a whole number, so that each pixel of the input is a square.
   scale = max(1, -(-_MIN_SIDE // max(plain.size)))
   plain = plain.resize([side * scale for side in plain.size],
                        Image.Resampling.NEAREST)
-  tiles = [sheets.Tile(plain), sheets.Tile(colours.heat_overlay(plain, heat))]
-  return sheets.draw([sheets.Section(heading, tiles, caption)], side=max(plain.size))
+  return plain, colours.heat_overlay(plain, heat)
 
 
 class ExplanationFolder:

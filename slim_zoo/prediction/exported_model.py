@@ -96,6 +96,8 @@ class ExportedModel:
   Attributes:
     num_classes: as many as there are probabilities.
     labels_folder: where its labels.txt is, if it has one.
+    inputs: of its signatures with one input and probabilities, by the name of the
+      signature: (name of the input, placeholder).
 
   Raises:
     UserError: it cannot be read, or takes no image files.
@@ -110,14 +112,19 @@ class ExportedModel:
       with self._session.graph.as_default():
         meta = tf.saved_model.load(
             self._session, [tf.saved_model.SERVING], folder)
-      signature = meta.signature_def[_SIGNATURE]
       tensor = self._session.graph.get_tensor_by_name
-      self._files = tensor(signature.inputs[to_saved_model.BYTES_INPUT].name)
-      self._probabilities = tensor(signature.outputs[_PROBABILITIES].name)
+      self.inputs, self._probabilities = {}, {}
+      for name, signature in meta.signature_def.items():
+        if len(signature.inputs) == 1 and _PROBABILITIES in signature.outputs:
+          ((alias, placeholder),) = signature.inputs.items()
+          self.inputs[name] = (alias, tensor(placeholder.name))
+          self._probabilities[name] = tensor(signature.outputs[_PROBABILITIES].name)
+      if self.inputs[_SIGNATURE][0] != to_saved_model.BYTES_INPUT:
+        raise KeyError(to_saved_model.BYTES_INPUT)
     except (tf.errors.OpError, OSError, RuntimeError, KeyError, ValueError) as error:
       self.close()
       raise _unusable(folder) from error
-    self.num_classes = self._probabilities.shape.as_list()[-1]
+    self.num_classes = self._probabilities[_SIGNATURE].shape.as_list()[-1]
 
   def prepare(self, data: bytes) -> bytes:
     """Returns the bytes: the model prepares them itself."""
@@ -125,8 +132,18 @@ class ExportedModel:
 
   def predict(self, images: list[bytes]) -> classifier.Predictions:
     """Returns the predictions for image files."""
-    return classifier.Predictions(self._session.run(
-        self._probabilities, {self._files: np.array(images, object)}))
+    return classifier.Predictions(
+        self.probabilities(_SIGNATURE, np.array(images, object)))
+
+  def probabilities(self, name: str, values: list | np.ndarray) -> np.ndarray:
+    """Returns float32 [batch, classes].
+
+    Args:
+      name: of a signature in `inputs`.
+      values: of its input, a batch.
+    """
+    return self._session.run(
+        self._probabilities[name], {self.inputs[name][1]: values})
 
   def close(self) -> None:
     """Frees the memory."""

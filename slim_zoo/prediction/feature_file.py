@@ -14,7 +14,7 @@ class FeatureFile:
   """Collects the features of images; use it as a context manager.
 
   The file then has the arrays 'features', float32 [images, ...], 'files', their paths,
-  and 'end_point', its name. Until `finish` they are in PATH.part.
+  and 'end_point', its name. Until `finish` they are in PATH.PROCESS.part.
 
   Args:
     path: of the file, whatever its suffix.
@@ -23,7 +23,7 @@ class FeatureFile:
 
   def __init__(self, path: str, end_point: str):
     self._path, self._end_point = path, end_point
-    self._part = path + '.part'
+    self._part = f'{path}.{os.getpid()}.part'
     with atomic.naming(path, self._part):
       self._values = open(self._part, 'wb')  # noqa: SIM115 (closed in __exit__)
     self._files, self._shape = [], None

@@ -1,7 +1,7 @@
 """Runs a frozen graph in one number type, or in the type that auto chooses."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,16 +51,23 @@ class PreciseModel:
       graph_rewrite.check(precision)
       self._use(precision)
 
-  def run(self, images: np.ndarray) -> dict[str, Any]:
-    """Returns the values of the tensors for a batch, by name."""
+  def run(self, images: np.ndarray, names: Collection[str] | None = None,
+          others: Mapping[tf.Tensor, Any] | None = None) -> dict[str, Any]:
+    """Returns the values of the tensors for a batch, by name.
+
+    Args:
+      images: float32 [batch, height, width, channels].
+      names: of the tensors, with 'probabilities'; None: all.
+      others: values of other placeholders.
+    """
     if self._dtype is None:
       self._choose(images)
     if self._is_hinted:
       self._hint(images)
     if self._dtype == graph_rewrite.FLOAT32 or self._check is None:
-      return self._values(self._dtype, images)
-    usual = self._values(graph_rewrite.FLOAT32, images)
-    reduced = self._values(self._dtype, images)
+      return self._values(self._dtype, images, names, others)
+    usual = self._values(graph_rewrite.FLOAT32, images, names, others)
+    reduced = self._values(self._dtype, images, names, others)
     self._check.add(usual[_PROBABILITIES], reduced[_PROBABILITIES])
     if self._check.is_done:
       fault = self._check.fault()
@@ -80,13 +87,14 @@ class PreciseModel:
     for other in set(self._sessions) - {dtype}:
       self._sessions.pop(other).close()
 
-  def _values(self, dtype, images):
+  def _values(self, dtype, images, names=None, others=None):
     if dtype not in self._sessions:
       self._sessions[dtype] = tf.Session(
           graph=self._images.graph,
           config=graph_rewrite.set_precision(
               session_configs.session_config(self._settings), dtype))
-    return self._sessions[dtype].run(self._fetches, {self._images: images})
+    fetches = {name: self._fetches[name] for name in names or self._fetches}
+    return self._sessions[dtype].run(fetches, {self._images: images, **(others or {})})
 
   def _key(self, images):
     return precision_trial.key_of(self._images.graph, images.shape, 'frozen')

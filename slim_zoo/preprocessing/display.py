@@ -1,7 +1,7 @@
 """Displayable images from preprocessed ones, and image summaries for TensorBoard."""
 
 from slim_zoo.catalog import networks
-from slim_zoo.preprocessing import vgg_preprocessing
+from slim_zoo.preprocessing import value_ranges
 from slim_zoo.tf_compat import tf
 
 
@@ -12,28 +12,20 @@ def _stretched(images):
   return tf.math.divide_no_nan(images - low, high - low) * 255.0
 
 
-_INVERSES = {
-    # Standardization of single images cannot be inverted.
-    'cifarnet': _stretched,
-    'inception': lambda images: (images + 1.0) * 127.5,
-    'lenet': lambda images: (images + 1.0) * 128.0,
-    'vgg': vgg_preprocessing.add_mean,
-}
-
-
 def displayable(images, name: str):
   """Inverts the scaling of a preprocessing; crops, flips and colours stay.
 
   Args:
     images: float32 [batch, height, width, 1 or 3], from `get_preprocessing(name)`.
-    name: a family, or a network for its default family. Images of other preprocessing
-      are stretched from their darkest to their brightest value.
+    name: a family, or a network for its default family. Images of cifarnet and of other
+      preprocessing are stretched from their darkest to their brightest value.
 
   Returns:
     uint8 of the same shape.
   """
   family = networks.NETWORKS[name].preprocessing if name in networks.NETWORKS else name
-  images = _INVERSES.get(family, _stretched)(images)
+  images = (value_ranges.pixels(images, family) if value_ranges.is_invertible(family)
+            else _stretched(images))
   return tf.cast(tf.clip_by_value(tf.round(images), 0.0, 255.0), tf.uint8)
 
 

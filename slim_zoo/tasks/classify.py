@@ -8,29 +8,19 @@ from typing import TextIO
 
 from slim_zoo import progress
 from slim_zoo.catalog import networks, views
-from slim_zoo.checkpoints import segmentation_network
 from slim_zoo.config.classification import ClassifyConfig
-from slim_zoo.deployment import precision_hint, unused_gpus
 from slim_zoo.images import image_files
 from slim_zoo.prediction import (
     answers,
     checkpoint_model,
-    class_names,
     classifier,
     contact_sheet,
     explanation,
-    exported_model,
     feature_file,
     mask_folder,
-    mask_model,
 )
 from slim_zoo.prediction.sources import NamedFiles
-from slim_zoo.tasks import (
-    inference_precision,
-    memory,
-    segmentation_networks,
-    trained_networks,
-)
+from slim_zoo.tasks import memory, prediction_models
 
 # The sizes of so many images are looked at before all are read.
 _SIZED = 8
@@ -89,10 +79,7 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
   """
   skipped = answers.Tally(program)
   with memory.explained(config), contextlib.ExitStack() as stack:
-    model, names = _exported_model(config) if config.exported.export else (
-        _segmentation_model(config) if segmentation_network.is_segmentation(
-            config.network.checkpoint_path) else
-        _checkpoint_model(config, files.files))
+    model, names = _model(config, files.files)
     stack.enter_context(model)
     extras = _extras(stack, config.answers, files.files, names, model)
     write = _writer(stack, config, names, stream)
@@ -113,59 +100,19 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
   skipped.finish(files)
 
 
-def _exported_model(config):
-  """Returns (model, names of the classes) of an export."""
-  options = config.network
-  model = exported_model.load(
-      exported_model.find(config.exported.export), config.devices.settings)
-  if isinstance(model, mask_model.MaskModel):
-    config.check_segmentation()
-  else:
-    config.check_classification()
-  names, notes = class_names.of_classes(
-      model.num_classes, options.labels_file, options.labels_offset or 0,
-      [model.labels_folder], needs_labels=bool(options.labels_offset))
-  _print_notes(notes)
-  return model, names
-
-
-def _segmentation_model(config):
-  """Returns (model, names of the classes) of a segmentation network."""
-  config.check_segmentation()
-  network = segmentation_networks.find(config.network)
-  _print_notes([f'checkpoint {network.checkpoint}'])
-  return mask_model.of_network(network, config.devices.settings), network.class_names
-
-
-def _checkpoint_model(config, paths):
-  """Returns (model, names of the classes) of a checkpoint."""
-  config.check_classification()
-  _print_notes([*unused_gpus.notes(), *config.views.notes])
-  network, options = trained_networks.find(config.network), config.answers
-  _print_notes([f'checkpoint {network.checkpoint}'])
-  if config.prediction.multi_label is not None:
-    network = dataclasses.replace(network, multi_label=config.prediction.multi_label)
-  elif network.multi_label:
-    _print_notes(['as the data set in the run card is: --multi_label'])
-  precision, notes = inference_precision.checked(config.precision.precision, network)
-  _print_notes(notes)
-  model = checkpoint_model.CheckpointModel(network, checkpoint_model.Extras(
-      features=bool(options.features), feature_end_point=options.feature_end_point,
-      heat=bool(options.explain), heat_end_point=options.explain_end_point),
-      config.devices.settings,
-      precision,
-      is_hinted='precision' not in config.user_options and precision_hint.is_long(
-          network.model_name, len(paths) * views.count(config.views.tta)),
-      views=config.views.tta)
-  _print_notes(networks.crop_notes(
-      model.preprocessing_name, model.image_size, image_files.sizes_of(paths[:_SIZED]),
-      config.views.tta))
-  return model, network.class_names
-
-
-def _print_notes(lines):
-  for line in lines:
-    answers.note(line)
+def _model(config, paths):
+  """Returns (model, names of the classes)."""
+  options = config.answers
+  found = prediction_models.find(
+      config, checkpoint_model.ModelOutputs(
+          features=bool(options.features), feature_end_point=options.feature_end_point,
+          heat=bool(options.explain), heat_end_point=options.explain_end_point),
+      len(paths), config.views.tta, config.views.notes)
+  if isinstance(found.model, checkpoint_model.CheckpointModel):
+    prediction_models.print_notes(networks.crop_notes(
+        found.model.preprocessing_name, found.model.image_size,
+        image_files.sizes_of(paths[:_SIZED]), config.views.tta))
+  return found.model, found.class_names
 
 
 def _extras(stack, options, paths, names, model):

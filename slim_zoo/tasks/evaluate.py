@@ -21,21 +21,26 @@ from slim_zoo.evaluation import (
   checkpoint_evaluation,
   multi_label,
   multi_label_report,
+  paired_comparison,
+  present_classes,
+  real_labels,
   recalibration,
   report,
   summaries,
 )
 from slim_zoo.evaluation import metrics as metrics_lib
+from slim_zoo.evaluation.near_duplicates import NearDuplicates
 from slim_zoo.evaluation.precision_choice import PrecisionChooser
+from slim_zoo.evaluation.record_images import RecordImages
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import (
   batch_labels,
   first_records,
   held_out,
+  label_counts,
   pipeline,
   record_counts,
   record_faults,
-  records,
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import views as view_images
@@ -44,6 +49,8 @@ from slim_zoo.tasks import (
   evaluation_processes,
   inference_precision,
   memory,
+  report_page,
+  tracked,
   watched_checkpoints,
 )
 from slim_zoo.tf_compat import tf
@@ -60,6 +67,9 @@ class EvaluationResult:
       or for a multi-label data set `evaluation.multi_label.Metrics`.
     report_dir: folder of the report.
     precision: the type that the network was computed in.
+    real: the accuracy on ImageNet-ReaL, with `real_labels`.
+    comparison: with the evaluation that `compare_with` names; None without one.
+    near_duplicates: in the split that `near_duplicates_of` names; None without one.
   """
 
   checkpoint: str
@@ -67,6 +77,10 @@ class EvaluationResult:
   metrics: metrics_lib.Metrics | multi_label.Metrics = dataclasses.field(repr=False)
   report_dir: str
   precision: str = 'float32'
+  real: real_labels.RealAccuracy | None = None
+  comparison: paired_comparison.Comparison | None = dataclasses.field(
+      default=None, repr=False)
+  near_duplicates: NearDuplicates | None = dataclasses.field(default=None, repr=False)
 
   def __str__(self):
     return (f'{self.accuracy:.2%}, {self.num_correct} of {self.num_images} images are'
@@ -105,7 +119,7 @@ class EvaluationResult:
     """All numbers as plain values, as in report.json."""
     return _report_module(self.is_multi_label).report_values(self.metrics, {
         'checkpoint': self.checkpoint, 'step': self.step, 'precision': self.precision,
-        'report': self.report_dir})
+        'report': self.report_dir, **({'ReaL': self.real.values} if self.real else {})})
 
 
 def evaluate(config: EvaluateConfig, command: str,
@@ -131,18 +145,19 @@ def evaluate(config: EvaluateConfig, command: str,
   """
   _print_notes(config.notes())
   _print_notes(unused_gpus.notes(), sys.stderr)
-  with tf.Graph().as_default(), memory.explained(config):
+  with (tf.Graph().as_default(), memory.explained(config),
+        tracked.TrackedEvaluation(config) as tracking):
     if config.is_segmentation:
-      return evaluate_masks.evaluate(config, command, has_ended)
+      return evaluate_masks.evaluate(config, command, tracking, has_ended)
     if config.checkpoint.watch:
-      return _watch(config, command, has_ended)
+      return _watch(config, command, tracking, has_ended)
     checkpoint = restore.find(config.checkpoint.checkpoint_path)
     print(f'checkpoint {checkpoint}', flush=True)
     processes = evaluation_processes.of(config)
     if processes is not None:
       processes.meet(checkpoint)
     set_up = _set_up(config, checkpoint, is_shared=processes is not None)
-    return _evaluate(config, set_up, checkpoint, command, processes)
+    return _evaluate(config, set_up, checkpoint, command, tracking, processes)
 
 
 def _print_notes(lines, stream=None):
@@ -150,7 +165,7 @@ def _print_notes(lines, stream=None):
     print(f'note: {line}', file=stream, flush=True)
 
 
-def _watch(config, command, has_ended):
+def _watch(config, command, tracking, has_ended):
   """Evaluates each new checkpoint of a folder; skips a deleted one."""
   folder, timeout = config.checkpoint.checkpoint_path, (
       config.checkpoint.watch_timeout_secs)
@@ -158,7 +173,7 @@ def _watch(config, command, has_ended):
   for checkpoint in watched_checkpoints.of(folder, timeout, has_ended):
     with watched_checkpoints.damage_is_skipped(checkpoint):
       set_up = set_up or _set_up(config, checkpoint)
-      result = _evaluate(config, set_up, checkpoint, command)
+      result = _evaluate(config, set_up, checkpoint, command, tracking)
   return result
 
 
@@ -170,20 +185,42 @@ class _SetUp:
     dataset: the slim Dataset of the split.
     network: of the first checkpoint, with the form of its images.
     evaluation: runs a checkpoint over the split.
+    classes: those that a prediction is chosen of; None: all.
+    real_lists: of `real_labels.read`, or None.
+    other: the evaluation to compare with, or None.
   """
 
   dataset: object
   network: trained_network.TrainedNetwork
   evaluation: checkpoint_evaluation.Evaluation | checkpoint_evaluation.FrozenEvaluation
+  classes: list[int] | None = None
+  real_lists: list[list[int]] | None = None
+  other: paired_comparison.Other | None = None
 
 
 def _set_up(config, checkpoint, is_shared=False):
   """Finds the records and the network of the first checkpoint."""
   dataset = _dataset(config, config.data.dataset_split_name)
   network = _network(config, checkpoint, dataset)
-  evaluation = _evaluation(config, dataset, network, is_shared=is_shared)
+  path = config.test_sets.real_labels
+  real_lists = real_labels.read(path) if path else None
+  classes = _present_classes(config, dataset, network)
+  evaluation = _evaluation(
+      config, dataset, network, is_shared=is_shared, classes=classes)
   _print_notes(_image_notes(dataset, network, config.views.tta))
-  return _SetUp(dataset, network, evaluation)
+  return _SetUp(dataset, network, evaluation, classes, real_lists,
+                report_page.other_evaluation(config))
+
+
+def _present_classes(config, dataset, network):
+  """Returns the classes that a prediction is chosen of; None: all."""
+  if not config.test_sets.only_present_classes:
+    return None
+  classes = present_classes.of(label_counts.count(
+      pipeline.record_files(dataset), config.data.spec(), network.labels_offset))
+  _print_notes([f'predictions are chosen among the {len(classes):,} classes that have'
+                f' images, of {network.num_classes:,}'])
+  return classes
 
 
 def _dataset(config, split_name):
@@ -191,7 +228,7 @@ def _dataset(config, split_name):
       config.data.dataset_name, split_name, config.data.dataset_dir)
 
 
-def _evaluate(config, set_up, checkpoint, command, processes=None):
+def _evaluate(config, set_up, checkpoint, command, tracking, processes=None):
   """Evaluates one checkpoint and writes its report; of several processes the chief."""
   if config.recalibration.recalibrate_batch_norm:
     checkpoint = _recalibrated(config, checkpoint, set_up.network)
@@ -203,19 +240,57 @@ def _evaluate(config, set_up, checkpoint, command, processes=None):
     return None
   numbers, keys = found
   numbers = numbers.with_names(_class_names(config, set_up))
-  precision = set_up.evaluation.dtype
   result = EvaluationResult(
-      checkpoint, step, numbers, config.results.report_dir, precision)
+      checkpoint, step, numbers, config.results.report_dir, set_up.evaluation.dtype,
+      _real_accuracy(set_up, numbers, keys))
   # The numbers stand, even if the checkpoint is removed or the report cannot be
   # written.
   network = dataclasses.replace(set_up.network, checkpoint=checkpoint)
-  header = config.header(network, step, command, precision)
+  header = {**config.header(network, step, command, result.precision),
+            **_test_set_facts(config, set_up, result)}
   print('\n'.join(_report_module(result.is_multi_label).summary_lines(
       numbers, None, header)), flush=True)
-  _print_report_notes(_count_notes(config, header, set_up.dataset, numbers))
-  summaries.write(config.results.eval_dir, numbers, step)
-  _print_report_notes(_write_report(result, header, set_up.evaluation, keys))
+  if result.real:
+    print(f'  ReaL           {result.real}', flush=True)
+  _print_report_notes([
+      *_count_notes(config, header, set_up.dataset, numbers),
+      *_class_notes(config, set_up, numbers)])
+  values = {**summaries.values_of(numbers), **(
+      {'eval/ReaL': result.real.accuracy.value} if result.real else {})}
+  summaries.write_values(config.results.eval_dir, values, step)
+  result = _with_report(config, set_up, network, result, header, keys)
+  tracking.add(checkpoint, step, network.model_name, values)
   return result
+
+
+def _real_accuracy(set_up, numbers, keys):
+  """Returns the accuracy on ImageNet-ReaL, or None."""
+  if set_up.real_lists is None:
+    return None
+  return real_labels.evaluate(
+      numbers.records, set_up.real_lists,
+      real_labels.image_numbers(set_up.evaluation.images.files, keys),
+      set_up.network.labels_offset)
+
+
+def _test_set_facts(config, set_up, result):
+  """Returns lines of the header on what predictions are chosen of and compared with."""
+  facts = {}
+  if set_up.classes is not None:
+    facts['classes'] = (f'predictions among the {len(set_up.classes):,} classes that'
+                        f' have images, of {set_up.network.num_classes:,}')
+  if result.real:
+    facts['ReaL'] = f'{result.real} ({config.test_sets.real_labels})'
+  return facts
+
+
+def _class_notes(config, set_up, numbers):
+  """Returns a line if few classes have images and a prediction may be any."""
+  if set_up.classes is not None or config.data.max_num_batches or (
+      isinstance(numbers, multi_label.Metrics)):
+    return []
+  line = present_classes.note(numbers.per_class.support)
+  return [line] if line else []
 
 
 def _network(config, checkpoint, dataset) -> trained_network.TrainedNetwork:
@@ -245,7 +320,7 @@ def _preprocess(network, kind=None):
       network.image_size)
 
 
-def _evaluation(config, dataset, network, part=None, is_shared=False):
+def _evaluation(config, dataset, network, part=None, is_shared=False, classes=None):
   """Returns the evaluation of checkpoints over a split, or over a part of it.
 
   In this process the weights of each are frozen into a graph; a server at --master
@@ -266,7 +341,7 @@ def _evaluation(config, dataset, network, part=None, is_shared=False):
     precision, notes = inference_precision.checked(config.precision.precision, network)
     _print_notes(notes)
     return checkpoint_evaluation.FrozenEvaluation(
-        make_images, _classify_with(network, is_multi_label),
+        make_images, _classify_with(network, is_multi_label, classes),
         network.num_classes, network.labels_offset, is_multi_label,
         config.devices.settings, PrecisionChooser(
             precision, batch_size, is_multi_label,
@@ -288,14 +363,20 @@ def _is_hinted(config, model_name, num_images):
       model_name, num_images * views.count(config.views.tta))
 
 
-def _classify_with(network, is_multi_label):
-  """Returns classify(checkpoint, images), see `FrozenEvaluation`."""
+def _classify_with(network, is_multi_label, classes=None):
+  """Returns classify(checkpoint, images), see `FrozenEvaluation`.
+
+  A prediction is one of `classes`; None: of all.
+  """
   def classify(checkpoint, images):
     *_, image_size, channels = images.shape.as_list()
     frozen = inference_graph.of_network(dataclasses.replace(
         network, checkpoint=checkpoint, image_size=image_size, channels=channels,
         multi_label=is_multi_label))
-    return frozen.attach(images)[1]
+    logits, probabilities = frozen.attach(images)
+    if classes is None:
+      return probabilities
+    return present_classes.probabilities(logits, classes)
 
   return lambda checkpoint, images: view_images.mean_probabilities(
       functools.partial(classify, checkpoint), images)
@@ -391,11 +472,14 @@ def _count_notes(config, header, dataset, numbers):
           f' records hold {numbers.num_images}, and all of them count']
 
 
-def _write_report(result, header, evaluation, keys):
-  """Writes the report folder; returns a line for each thing that is left out."""
+def _with_report(config, set_up, network, result, header, keys):
+  """Writes the report folder; returns the result with what only the report has."""
   if result.is_multi_label:
-    return multi_label_report.write_report(
-        result.report_dir, result.metrics, None, header)
-  return report.write_report(
-      result.report_dir, result.metrics, None, header,
-      lambda number: records.read_image(evaluation.images.files, *keys[number]))
+    _print_report_notes(multi_label_report.write_report(
+        result.report_dir, result.metrics, None, header))
+    return result
+  extras = report_page.write_report(
+      config, network, set_up.dataset, set_up.other, result.metrics, header,
+      RecordImages(set_up.evaluation.images.files, keys), result.precision)
+  return dataclasses.replace(
+      result, comparison=extras.comparison, near_duplicates=extras.near_duplicates)

@@ -22,7 +22,7 @@ from slim_zoo.inference import mask_predictor, segmentation_graph
 from slim_zoo.input import held_out, pipeline, record_counts, records
 from slim_zoo.nets import fcn
 from slim_zoo.preprocessing import mask_preprocessing
-from slim_zoo.tasks import evaluation_processes, watched_checkpoints
+from slim_zoo.tasks import evaluation_processes, tracked, watched_checkpoints
 from slim_zoo.tf_compat import tf
 
 
@@ -74,10 +74,17 @@ class SegmentationResult:
 
 
 def evaluate(config: EvaluateConfig, command: str,
+             tracking: tracked.TrackedEvaluation,
              has_ended: Callable[[], bool] | None = None) -> SegmentationResult | None:
   """Evaluates a checkpoint, or each new one of a watched folder.
 
-  Arguments, result and errors are those of `evaluate.evaluate`.
+  Other arguments, result and errors are those of `evaluate.evaluate`.
+
+  Args:
+    config: what to do.
+    command: repeats the evaluation.
+    tracking: gets the results.
+    has_ended: tells whether a watched run has ended.
   """
   options = config.checkpoint
   if options.watch:
@@ -85,17 +92,17 @@ def evaluate(config: EvaluateConfig, command: str,
     for checkpoint in watched_checkpoints.of(
         options.checkpoint_path, options.watch_timeout_secs, has_ended):
       with watched_checkpoints.damage_is_skipped(checkpoint):
-        result = _evaluate(config, checkpoint, command)
+        result = _evaluate(config, checkpoint, command, tracking)
     return result
   checkpoint = restore.find(options.checkpoint_path)
   print(f'checkpoint {checkpoint}', flush=True)
   processes = evaluation_processes.of(config)
   if processes is not None:
     processes.meet(checkpoint)
-  return _evaluate(config, checkpoint, command, processes)
+  return _evaluate(config, checkpoint, command, tracking, processes)
 
 
-def _evaluate(config, checkpoint, command, processes=None):
+def _evaluate(config, checkpoint, command, tracking, processes=None):
   """Evaluates one checkpoint and writes its report; of several processes the chief."""
   restore.verify(checkpoint)
   dataset = record_counts.get_dataset(
@@ -118,9 +125,10 @@ def _evaluate(config, checkpoint, command, processes=None):
   step = restore.global_step_of(checkpoint)
   header = config.segmentation_header(network, step, command)
   print('\n'.join(segmentation_report.summary_lines(metrics, header)), flush=True)
-  summaries.write_values(config.results.eval_dir, {
-      'eval/mean_iou': metrics.mean_iou, 'eval/pixel_accuracy': metrics.pixel_accuracy,
-      'eval/cross_entropy': metrics.cross_entropy}, step)
+  values = {'eval/mean_iou': metrics.mean_iou,
+            'eval/pixel_accuracy': metrics.pixel_accuracy,
+            'eval/cross_entropy': metrics.cross_entropy}
+  summaries.write_values(config.results.eval_dir, values, step)
   files = evaluation.images.files
   notes = [header['part']] if 'part' in header else []
   notes += segmentation_report.write_report(
@@ -129,6 +137,7 @@ def _evaluate(config, checkpoint, command, processes=None):
       lambda row: _name_of(files, row))
   for note in notes:
     print(f'  note           {note}', flush=True)
+  tracking.add(checkpoint, step, network.model_name, values)
   return SegmentationResult(checkpoint, step, metrics, config.results.report_dir)
 
 

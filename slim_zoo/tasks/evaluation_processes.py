@@ -14,7 +14,8 @@ from slim_zoo.tf_compat import tf
 # Options that each process may have set in its own way.
 _MAY_DIFFER = frozenset({
     'task', 'cluster', 'checkpoint_path', 'train_dir', 'dataset_dir', 'cache_dir',
-    'eval_dir', 'batch_size', 'num_preprocessing_threads', *session_settings.NAMES})
+    'eval_dir', 'batch_size', 'num_preprocessing_threads', 'grad_cam',
+    'near_duplicates_of', 'compare_with', *session_settings.NAMES})
 
 
 class Processes:

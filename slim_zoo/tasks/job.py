@@ -26,7 +26,8 @@ _MAY_DIFFER = frozenset({
     'train_dir', 'dataset_dir', 'cache_dir', 'checkpoint_path', 'init', 'cluster',
     'worker_hosts', 'ps_hosts', 'job_name', 'task', 'num_readers', 'seed',
     'num_preprocessing_threads', 'log_every_n_steps', 'save_summaries_secs',
-    'save_interval_secs', 'sample_predictions',
+    'save_interval_secs', 'sample_predictions', 'log_to', 'log_to_project',
+    'log_to_name', 'log_to_dir',
     *session_settings.NAMES})
 
 

@@ -75,7 +75,8 @@ def probe(config: ProbeConfig) -> list[ProbeResult]:
     for path in config.checkpoints.checkpoint_path:
       network = _network(path)
       features = _features(config, network)
-      for line in probing.check(features.labels, options.folds):
+      for line in probing.check(
+          features.labels, options.folds, options.neighbours):
         answers.note(line)
       with progress.Progress(
           f'classifiers for {path}', probing.fits(options.folds), 'fits') as fits:
@@ -130,7 +131,7 @@ def _computed(config, network, dataset, precision):
   images = config.images
   _check_channels(network, dataset)
   model = checkpoint_model.CheckpointModel(
-      network, checkpoint_model.Extras(features=True), config.devices.settings,
+      network, checkpoint_model.ModelOutputs(features=True), config.devices.settings,
       precision)
   # The network turned colours to gray if its images have one channel.
   preprocessing_fn = preprocessing_factory.get_preprocessing(

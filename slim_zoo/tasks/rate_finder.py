@@ -6,6 +6,7 @@ import tempfile
 
 from slim_zoo import diagnostics
 from slim_zoo.config.learning_rate import LearningRate
+from slim_zoo.config.tracking import NAMES, Tracking
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.config.validation import Validation
 from slim_zoo.tasks import train
@@ -51,6 +52,8 @@ def find(config: TrainConfig) -> FoundRate:
   """
   rising = rate_search.RisingRate(
       _LOWEST, _HIGHEST, config.run.max_number_of_steps or _STEPS)
+  if config.tracking.log_to:
+    print('note: --log_to has no effect with --find_learning_rate', flush=True)
   recorder = rate_search.LossRecorder()
   with tempfile.TemporaryDirectory(prefix='slim_zoo_rate_finder_') as folder:
     try:
@@ -81,6 +84,7 @@ def _short(config, rising, folder):
           save_interval_secs=0, max_loss_growth=0.0, find_learning_rate=False),
       logging=dataclasses.replace(
           config.logging, save_summaries_secs=0, profile_steps=None),
+      tracking=Tracking(),
       # Factors between layers stay; a schedule and a warm-up have no place here.
       learning_rate=LearningRate(
           learning_rate_decay_type='exponential', learning_rate=rising.lowest,
@@ -88,4 +92,4 @@ def _short(config, rising, folder):
           learning_rate_multipliers=config.learning_rate.learning_rate_multipliers,
           layer_decay=config.learning_rate.layer_decay),
       validation=Validation(),
-      user_options=(config.user_options | given) - {'find_learning_rate'})
+      user_options=(config.user_options | given) - NAMES - {'find_learning_rate'})

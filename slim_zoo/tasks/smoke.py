@@ -10,7 +10,10 @@ from PIL import Image
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
+from slim_zoo.config.distillation import Distillation
+from slim_zoo.config.options import options_of
 from slim_zoo.config.segmentation import check_data
+from slim_zoo.config.tracking import NAMES, Tracking
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.datasets import dataset_utils
 from slim_zoo.images import mask_files
@@ -24,12 +27,13 @@ _BATCH_SIZE, _STEPS = 2, 2
 _SEED = 0
 # Of eight images, so that some are left on either side.
 _VALIDATION_SHARE = 0.5
-# Options of checkpoints and of several processes, which a smoke test replaces.
+# Options of checkpoints, processes, teachers and trackers, which a smoke test replaces.
 _NOT_TESTED = (
     'checkpoint_path', 'checkpoint_exclude_scopes', 'checkpoint_rename',
     'transfer_classes_from', 'init', 'cache_dir', 'num_clones', 'master',
     'worker_replicas', 'num_ps_tasks', 'task', 'sync_replicas', 'cluster',
-    'worker_hosts', 'ps_hosts', 'job_name')
+    'worker_hosts', 'ps_hosts', 'job_name', 'teacher', 'teacher_moving_averages',
+    'distillation_temperature', 'distillation_weight', 'distillation_hints', 'log_to')
 
 
 def smoke_test(config: TrainConfig) -> train.TrainResult:
@@ -82,6 +86,7 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
       run=dataclasses.replace(
           config.run, train_dir=os.path.join(folder, 'train'),
           max_number_of_steps=_STEPS, smoke=False),
+      tracking=Tracking(),
       initialization=dataclasses.replace(
           config.initialization, init='scratch', checkpoint_path=None,
           checkpoint_exclude_scopes=None, checkpoint_rename=None,
@@ -90,11 +95,13 @@ def smoke_config(config: TrainConfig, folder: str) -> TrainConfig:
           config.distribution, master='', num_clones=1, worker_replicas=1,
           num_ps_tasks=0, task=0, sync_replicas=False, cluster='', worker_hosts='',
           ps_hosts='', job_name='worker'),
+      distillation=Distillation(),
       validation=dataclasses.replace(
           validation,
           validation_split_name=validation.validation_split_name and 'validation',
           validation_share=validation.validation_share and _VALIDATION_SHARE),
-      user_options=config.user_options - {'smoke'})
+      user_options=config.user_options - NAMES - {
+          'smoke', *options_of(Distillation)})
 
 
 def _spec(config):

@@ -14,6 +14,8 @@ from slim_zoo.tasks import (
     evaluator,
     job,
     memory,
+    teachers,
+    tracked,
     training_callbacks,
     training_input,
     training_precision,
@@ -113,6 +115,10 @@ def _train(config, repeat, server, watchers):
   devices = training_updates.deployment(config)
   precision = training_updates.check_devices(config, devices)
   network_fn, image_size = training_input.network(config, num_classes, precision.casts)
+  teacher = teachers.find(
+      config, num_classes,
+      training_updates.class_names(dataset, config.data.labels_offset), image_size,
+      precision.casts, devices)
   batches = training_input.batches(
       config, dataset, image_size, seeds, devices, job_start.key, start.step)
   loss = training_updates.loss(config, num_classes, batches)
@@ -122,7 +128,7 @@ def _train(config, repeat, server, watchers):
       training_updates.optimizer_fn(config), training_updates.update_options(config),
       training_input.displayable(config), loss.cross_entropy, job_start.workers,
       training_updates.batch_norm_replicas(config, devices),
-      training_updates.layer_devices(config, devices))
+      training_updates.layer_devices(config, devices), teacher and teacher.losses)
   precision = training_precision.choose(
       precision, config.precision, training_graph, batches, devices.clone_device(0),
       config.distribution.num_cpus, training_updates.is_hinted(config),
@@ -139,16 +145,21 @@ def _train(config, repeat, server, watchers):
   card = training_report.run_card(
       config, start, seeds, training_graph, batches, dataset, schedule, loss,
       image_size, num_classes, repeat(seeds.seed), [*validators, *callbacks],
-      precision)
+      precision, teacher)
   training_report.show_banner(
       config, dataset, num_classes, image_size, batches, schedule,
-      weights_lines, fresh_batch_norm, loss, seeds, card, precision.notes)
-  with card:
+      weights_lines, fresh_batch_norm, loss, seeds, card, precision.notes,
+      teacher)
+  loggers = tracked.loggers(config, start, seeds.seed, image_size, card)
+  with contextlib.ExitStack() as stack:
+    # The card is written first, and then logged.
+    for each in (*loggers, card):
+      stack.enter_context(each)
     loop_result = whole_run.run(
         training_graph, training_callbacks.loop_options(
             config, server.target if server else config.distribution.master,
             precision.rewrite),
-        batches, init_fn, [*callbacks, *validators, *watchers, card], team)
+        batches, init_fn, [*callbacks, *validators, *watchers, card, *loggers], team)
     card.stopped_by(loop_result.end)
   if batches.faults.summary():
     print(f'records skipped: {batches.faults.summary()}')

@@ -110,6 +110,8 @@ def network(config: TrainConfig, num_classes: int, casts: str
   options = {'compute_dtype': tf.as_dtype(casts),
              **config.quantization.network_options(
                  is_training=True, batches_of_step=config.optimizer.accumulate_steps)}
+  if config.network.stochastic_depth:
+    options['stochastic_depth'] = config.network.stochastic_depth
   if config.precision.data_format in nets_factory.data_formats(name):
     options['data_format'] = config.precision.data_format
   network_fn = nets_factory.get_network_fn(

@@ -8,6 +8,7 @@ import slim_zoo
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import losses as loss_catalog
 from slim_zoo.catalog import networks
+from slim_zoo.checkpoints import variable_scopes
 from slim_zoo.config import optimizer as optimizer_options
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import layer_devices, unused_gpus
@@ -15,7 +16,7 @@ from slim_zoo.images import image_decoding
 from slim_zoo.input import fingerprint, first_records
 from slim_zoo.tasks import training_updates
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import run_description
+from slim_zoo.training import distillation, run_description
 from slim_zoo.training.callbacks import batch_norm_health
 from slim_zoo.training.callbacks import run_card as run_cards
 from slim_zoo.training.updates import updates, variable_groups
@@ -26,7 +27,7 @@ _PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(slim_zoo.__file__
 
 def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
                 batches, schedule, beginning: list[str], fresh: dict[str, float], loss,
-                seeds, card, slow: Sequence[str]) -> None:
+                seeds, card, slow: Sequence[str], teacher=None) -> None:
   """Prints what will run, and which options change nothing.
 
   Args:
@@ -42,11 +43,13 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
     seeds: of the run.
     card: the `RunCard`.
     slow: notes on a type that the device computes slowly, or that auto chose.
+    teacher: the `RunTeacher`; None: there is none.
   """
   num_images = dataset.num_samples
   parameters = run_description.parameters(_trained_variables(config))
   run_description.show([
       ('network', f'{_network_name(config)}, {parameters}'),
+      *_row('stochastic depth', _stochastic_depth_line(config)),
       *_row('devices', _device_lines(config)),
       *_input_rows(config, num_images, num_classes, image_size, batches),
       *_batch_rows(config, num_images),
@@ -56,6 +59,7 @@ def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
       *_optimizer_rows(config),
       ('weights', beginning),
       *_loss_rows(config, loss, dataset),
+      *_row('teacher', teacher.lines(config) if teacher else []),
       *_validation_rows(config, num_images, fresh),
       *_seed_rows(config, seeds, card),
       *[('note', line)
@@ -71,6 +75,12 @@ def _network_name(config):
     return name
   strides = ', '.join(map(str, sorted(options.strides)))
   return f'FCN on {name}, scores at the strides {strides}'
+
+
+def _stochastic_depth_line(config):
+  rate = config.network.stochastic_depth
+  return (f'residual blocks are left out with a probability up to {rate:g} in the last'
+          ' block' if rate else '')
 
 
 def _device_lines(config):
@@ -90,7 +100,10 @@ def _row(name, lines):
 
 
 def _trained_variables(config):
-  return updates.trained_variables(training_updates.update_options(config))
+  """Returns the trained variables of the network."""
+  trained = updates.trained_variables(training_updates.update_options(config))
+  return [variable for variable in trained
+          if not variable_scopes.in_scope(variable.op.name, f'{distillation.SCOPE}/')]
 
 
 def _input_rows(config, num_images, num_classes, image_size, batches):
@@ -268,7 +281,8 @@ def _validation_rows(config, num_images, fresh):
 
 def _seed_rows(config, seeds, card):
   exactly = ', bit for bit' if config.reproducibility.deterministic else ''
-  changed = [f'{name}: {before} before, now {now}'
+  shown = lambda value: 'not set' if value in (None, '') else value
+  changed = [f'{name}: {shown(before)} before, now {shown(now)}'
              for name, (before, now) in card.changed.items()]
   if len(changed) > _SHOWN_CHANGES:
     changed[_SHOWN_CHANGES - 1:] = [
@@ -279,7 +293,7 @@ def _seed_rows(config, seeds, card):
 
 def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset,
              schedule, loss, image_size: int, num_classes: int, command: str,
-             callbacks, computed) -> run_cards.RunCard:
+             callbacks, computed, teacher=None) -> run_cards.RunCard:
   """Returns the run's card: a context manager, and a callback of the loop.
 
   Args:
@@ -296,6 +310,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
     command: repeats the run.
     callbacks: of the loop; those with a `report` add results to the card.
     computed: the `TrainingPrecision`.
+    teacher: the `RunTeacher`; None: there is none.
   """
   is_chief = config.distribution.is_chief
   precision = config.precision
@@ -304,6 +319,7 @@ def run_card(config: TrainConfig, start, seeds, training_graph, batches, dataset
       'image_size': image_size, 'classes': num_classes,
       'loss': loss_catalog.describe(loss.terms),
       **({} if weights is None else {'class_weights': list(weights)}),
+      **({'distillation': teacher.facts(config)} if teacher else {}),
       **_segmentation_facts(config, dataset, num_classes),
       'computation': {**computed.facts(), 'xla': precision.xla,
                       'data_format': precision.data_format}}

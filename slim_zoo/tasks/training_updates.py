@@ -18,7 +18,7 @@ from slim_zoo.input import label_counts
 from slim_zoo.nets import fcn, nets_factory
 from slim_zoo.tasks import training_precision
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import losses, starting_point
+from slim_zoo.training import distillation, losses, starting_point
 from slim_zoo.training.updates import learning_rates, optimizers, updates
 
 
@@ -121,7 +121,8 @@ def loss(config: TrainConfig, num_classes: int, batches) -> losses.Recipe:
   """Returns what is minimized; counts the labels of the input where weights need it."""
   options = config.loss
   return losses.Recipe(
-      num_classes, options.terms, options.label_smoothing, options.focal_gamma,
+      num_classes, config.distillation.weights_of_labels(options.terms),
+      options.label_smoothing, options.focal_gamma,
       options.focal_alpha, _class_weights(config, num_classes, batches),
       options.auxiliary_loss_weight)
 
@@ -174,8 +175,11 @@ def optimizer_fn(config: TrainConfig) -> Callable:
 def update_options(config: TrainConfig) -> updates.UpdateOptions:
   """Returns which variables an update changes, and how."""
   options, initialization = config.optimizer, config.initialization
+  trainable = initialization.trainable
+  if trainable and config.distillation.hints:
+    trainable += (distillation.SCOPE,)
   return updates.UpdateOptions(
-      initialization.trainable, options.moving_average_decay,
+      trainable, options.moving_average_decay,
       config.distribution.aggregated_replicas, initialization.frozen,
       initialization.frozen_batch_norm, config.learning_rate.multipliers(),
       config.learning_rate.layer_decay,

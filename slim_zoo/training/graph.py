@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from slim_zoo.deployment import layer_devices, model_deploy
@@ -12,6 +13,7 @@ from slim_zoo.deployment.variable_copies import CopiedVariables
 from slim_zoo.nets import normalization, synchronized_batch_norm
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.training.callbacks import summaries
+from slim_zoo.training.distillation import Distillation
 from slim_zoo.training.updates import learning_rates, loss_scaling, numerics, updates
 
 
@@ -69,7 +71,8 @@ def build(config: model_deploy.DeploymentConfig,
           cross_entropy_fn: Callable | None = None,
           workers: Workers | None = None,
           batch_norm_replicas: Sequence[Replica] = (),
-          devices_of_layers: Mapping[str, str] | None = None) -> TrainingGraph:
+          devices_of_layers: Mapping[str, str] | None = None,
+          distillation: Distillation | None = None) -> TrainingGraph:
   """Builds the training graph in the default graph.
 
   Args:
@@ -87,6 +90,7 @@ def build(config: model_deploy.DeploymentConfig,
     batch_norm_replicas: for each clone, the replica that shares the statistics of batch
       norm with all others; empty: each clone has its own.
     devices_of_layers: see `layer_devices.placement`; None: a clone is on one device.
+    distillation: adds the losses of a teacher; None: there is none.
 
   Raises:
     UserError: a trainable scope matches no variable.
@@ -98,6 +102,7 @@ def build(config: model_deploy.DeploymentConfig,
   if devices_of_layers:
     place_layers = functools.partial(
         tf.device, layer_devices.placement(devices_of_layers))
+  clone_numbers = itertools.count()
   statistics = iter([synchronized_batch_norm.Statistics(replica.sum, replica.size)
                      for replica in batch_norm_replicas])
 
@@ -107,6 +112,9 @@ def build(config: model_deploy.DeploymentConfig,
           place_layers()):
       logits, end_points = network_fn(batch.images)
     loss_fn(logits, end_points, batch.labels)
+    if distillation is not None:
+      # Behind the network, whose first weights do not depend on the teacher.
+      distillation.add(next(clone_numbers), batch.images, logits, end_points)
     return batch, logits, end_points
 
   clones = model_deploy.create_clones(config, build_clone)

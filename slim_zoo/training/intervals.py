@@ -53,7 +53,12 @@ class Interval:
   """
 
   def start(self, step=0):
-    """Starts an interval, from now and from a global step."""
+    """Starts the first interval of a session, from now and from a global step."""
+    self._restart(step)
+    self._is_first_step = True
+
+  def _restart(self, step):
+    self._is_first_step, self._after_first = False, None
     self._start, self.count, self._loss, self._waited = time.monotonic(), 0, 0.0, 0.0
     self._first_step = self._step = step
     self._paused = 0.0
@@ -73,15 +78,21 @@ class Interval:
     self._step = step
     self._loss += float(loss)
     self._waited += float(waited)
+    if self._is_first_step:
+      self._is_first_step, self._after_first = False, (time.monotonic(), step)
 
   def restart(self):
     """Returns the sums so far, and starts the next interval."""
-    elapsed = max(time.monotonic() - self._start, 1e-9)
-    seconds = max(elapsed - self._paused, 1e-9)
+    now = time.monotonic()
+    seconds = max(now - self._start - self._paused, 1e-9)
+    begin, first_step = self._start, self._first_step
+    if self._after_first is not None and self._step > self._after_first[1]:
+      begin, first_step = self._after_first
+    step_seconds = max(now - begin, 1e-9) / max(int(self._step - first_step), 1)
     sums = Sums(max(int(self._step - self._first_step), 1), seconds,
                 self._loss / max(self.count, 1), min(self._waited / seconds, 1.0),
-                elapsed)
-    self.start(self._step)
+                step_seconds)
+    self._restart(self._step)
     return sums
 
 
@@ -89,12 +100,13 @@ class Interval:
 class Sums:
   """Sums of an interval: the global step rose by `steps` in `seconds` seconds.
 
-  The loss and the wait are of this process. With the time in which it was paused it
-  took `elapsed` seconds.
+  The loss and the wait are of this process. For the time left, `step_seconds` are those
+  of a step, with the time in which it was paused. The first step of a session does not
+  count for them if others follow: it prepares the graph and fills the input.
   """
 
   steps: int
   seconds: float
   mean_loss: float
   wait_share: float
-  elapsed: float
+  step_seconds: float

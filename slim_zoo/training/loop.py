@@ -363,7 +363,7 @@ class TrainingLoop:
     self.callbacks.measured(step, float(loss), float(waited))
     is_printed = self._report.is_due(step)
     if is_printed:
-      self._report.print_progress(self.step, learning_rate)
+      self._print_progress(learning_rate)
     saves = self._options.is_chief and self._save_due.due()
     # Validation, for one, takes longer than steps do.
     with self._report.interval.paused():
@@ -373,7 +373,7 @@ class TrainingLoop:
     is_last, saves = self._decide(session, bool(reasons), saves)
     if is_last:
       if self._options.log_every_n_steps and not is_printed:
-        self._report.print_progress(self.step, learning_rate)
+        self._print_progress(learning_rate)
       return True
     with self._report.interval.paused():
       if saves and self._options.is_chief:
@@ -381,6 +381,12 @@ class TrainingLoop:
       elif saves:
         self.callbacks.before_save(session, step)
     return self._graph.agreement is None and self.callbacks.failure is not None
+
+  def _print_progress(self, learning_rate):
+    numbers = self._report.print_progress(self.step, learning_rate)
+    self.callbacks.progress(int(self.step), {
+        **dict(zip(self._graph.curve_tags, map(float, self._curves), strict=True)),
+        **numbers})
 
   def _decide(self, session, has_reason, saves):
     """Returns whether the step was the last one, and whether to save.

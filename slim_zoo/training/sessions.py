@@ -8,6 +8,7 @@ on from its last checkpoint.
 import contextlib
 import dataclasses
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -24,6 +25,9 @@ _PERHAPS_LOST = (
     tf.errors.CancelledError, tf.errors.FailedPreconditionError,
     tf.errors.NotFoundError, tf.errors.OutOfRangeError, tf.errors.InternalError,
     tf.errors.DeadlineExceededError, tf.errors.UnknownError)
+# What a server answers to the job and the task of another one.
+_FOREIGN_SERVER = re.compile(
+    r'/job:(\w+)/replica:\d+/task:(\d+)/device:\S+ unknown device')
 _SECONDS_BETWEEN_LOOKS, _SECONDS_BETWEEN_LINES = 0.5, 30.0
 _SECONDS_TO_CLOSE, _LOOKS_AFTER_LOSS = 2.0, 4
 
@@ -109,6 +113,9 @@ class Sessions:
       session = tf.Session(place.master, graph=self._graph, config=self.config)
     except _LOST as error:
       raise SessionLostError('a server was lost while the session began') from error
+    except tf.errors.InvalidArgumentError as error:
+      self._check_job(error)
+      raise
     try:
       with self._translated(session):
         self._prepare(session)
@@ -151,12 +158,24 @@ class Sessions:
     try:
       yield
     except tf.errors.OpError as error:
+      self._check_job(error)
       self.check(session, error)
       if not self._place.is_chief and self._state is not None and isinstance(
           error, _PERHAPS_LOST):
         # Another chief began after this worker saw that the weights were ready.
         raise SessionLostError('the chief has stopped or restarts') from error
       raise
+
+  def _check_job(self, error):
+    """Raises UserError if a server answered that is of another job."""
+    foreign = _FOREIGN_SERVER.search(str(error))
+    if foreign is None or not self._place.servers:
+      return
+    name = f'{foreign[1]} {foreign[2]}'
+    at = ', '.join(self._place.servers.values())
+    raise diagnostics.UserError(
+        f'a server at {at} is not {name} of this job: another job uses its port; end'
+        ' that job, or name another port in every process') from error
 
   def _clear(self):
     """Removes what an earlier chief left on the servers."""

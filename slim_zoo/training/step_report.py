@@ -64,13 +64,17 @@ class StepReport:
     """Tells whether it is time for a progress line, and if so waits for the next."""
     return self._progress_due.take(step)
 
-  def print_progress(self, step: int, learning_rate: float) -> None:
+  def print_progress(self, step: int, learning_rate: float) -> dict[str, float]:
     """Prints the progress line of a step, and begins the next interval.
 
     Asynchronous workers take a few steps more than the run has: the line does not
     count them.
+
+    Returns:
+      The numbers of the line by the tags of TensorBoard: means over the interval.
     """
-    parts = named_losses.text_of(self._mean_parts())
+    means = self._mean_parts()
+    parts = named_losses.text_of(means)
     interval = self.interval.restart()
     last = self._options.max_number_of_steps
     of_last = f'/{last}' if last else ''
@@ -81,8 +85,13 @@ class StepReport:
             f'  learning rate {learning_rate:.3g}  {images:,.0f} images/s'
             f'  input wait {interval.wait_share:.0%}')
     if last and last > step:
-      line += f'  {clock((last - step) * interval.elapsed / interval.steps)} left'
+      line += f'  {clock((last - step) * interval.step_seconds)} left'
     print(line, flush=True)
+    return {'progress/mean_loss': interval.mean_loss,
+            'progress/images_per_second': images,
+            'progress/input_wait_share': interval.wait_share,
+            summaries.LEARNING_RATE: float(learning_rate),
+            **{named_losses.TAGS + name: float(mean) for name, mean in means.items()}}
 
   def _mean_parts(self):
     """Returns the means of the named losses in the interval, and begins the next."""

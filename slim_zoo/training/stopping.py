@@ -166,6 +166,14 @@ class StoppedByOthers(diagnostics.UserError):
                      ' same commands go on from there')
 
 
+def is_stop(error: BaseException) -> bool:
+  """Tells whether an error that ended a run comes of a signal."""
+  if isinstance(error, SystemExit):
+    # Commands raise it at a signal that nothing else waits for.
+    return error.code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+  return isinstance(error, (Stopped, StoppedByOthers, KeyboardInterrupt))
+
+
 def _exit(answer):
   """Ends the program at once, whatever the main thread does."""
   _write(2, f'{os.path.basename(sys.argv[0])}: {answer}')

@@ -68,6 +68,41 @@ def test_splits_in_any_spelling_are_splits(tmp_path, train, second, expected):
     assert found.splits[source.split] == source.path.split('/')[0]
 
 
+@pytest.mark.parametrize(('names', 'splits'), [
+    (('trian', 'tset'), {'train': 'trian', 'test': 'tset'}),
+    (('train', 'vaild'), {'train': 'train', 'validation': 'vaild'}),
+    (('train', 'test', 'Vaildation'),
+     {'train': 'train', 'test': 'test', 'validation': 'Vaildation'}),
+    (('tarin_set', 'tesst'), {'train': 'tarin_set', 'test': 'tesst'}),
+    (('trainning', 'val'), {'train': 'trainning', 'val': 'val'})])
+@pytest.mark.parametrize('options', [
+    {}, {'split_folders': 'yes'}, {'class_folders': 'deepest'}])
+def test_misspelt_splits_are_splits_with_a_note(tmp_path, names, splits, options):
+  images = folder(tmp_path / 'images', {
+      path: count for name in names for path, count in under(name).items()})
+  found = class_folders.survey(str(images), **options)
+  assert (found.classes, found.splits) == (('cat', 'dog'), splits)
+  (note,) = [line for line in found.notes if 'misspelt' in line]
+  for split, name in splits.items():
+    kind = 'validation' if split == 'val' else split
+    assert (f"'{name}' as {kind}" in note) == (
+        name.lower() not in ('train', 'test', 'val'))
+  assert class_folders.survey(str(images), split_folders='no').classes == tuple(
+      sorted(names))
+
+
+@pytest.mark.parametrize('layout', [
+    {'rain/1': 3, 'rain/2': 3, 'text/3': 3, 'text/4': 3},
+    {**under('train'), **under('best', {'x': 3, 'y': 3})},
+    {**under('trian'), **under('train'), **under('test')},
+    {**under('trian'), **under('tset'), **under('birds')}])
+def test_names_that_are_only_like_splits_are_not_taken_for_them(tmp_path, layout):
+  images = folder(tmp_path / 'images', layout)
+  assert refusal(images)
+  found = folder(tmp_path / 'flat', {'rain': 3, 'test_tube': 3, 'trial': 3})
+  assert class_folders.survey(str(found)).classes == ('rain', 'test_tube', 'trial')
+
+
 def test_images_go_into_the_splits_they_are_in(tmp_path):
   images = folder(tmp_path / 'images', {
       **under('Train', {'cat': 5, 'dog': 4}), **under('Dev', {'cat': 2, 'dog': 1}),

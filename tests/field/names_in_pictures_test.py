@@ -77,7 +77,7 @@ def test_a_failure_in_a_picture_loses_no_number(tmp_path, monkeypatch):
   problems = report.write_report(tmp_path, make_metrics(), None, HEADER, gray_image)
   assert problems == ['the pictures of the report are left out: no such glyph']
   assert set(os.listdir(tmp_path)) == {
-      'report.json', 'per_class.csv', 'predictions.csv'}
+      'report.json', 'per_class.csv', 'predictions.csv', 'report.html'}
 
 
 def same(one, other):

@@ -20,9 +20,11 @@ from slim_zoo.training import graph, loop_options, rate_search, stopping, whole_
 from slim_zoo.training.callbacks import (
   example_pictures,
   graph_files,
+  hparams,
   mask_pictures,
   profile,
   summaries,
+  tracked_run,
   validation,
 )
 from slim_zoo.training.callbacks.callback import Callback
@@ -208,9 +210,9 @@ def kinds():
 def test_every_kind_is_one_that_is_tested_here():
   assert {kind.__name__ for kind in kinds()} == {
       'AugmentationPictures', 'CheckpointGuard', 'ExamplePictures', 'ExplosionGuard',
-      'GraphFiles', 'LossRecorder', 'MaskPictures', 'Profile', 'ProgressSummaries',
-      'Report', 'RunCard', 'SamplePredictions', 'ShardValidator', 'Validator',
-      'WeightsComparison', 'Winder'}
+      'GraphFiles', 'HParams', 'LossRecorder', 'MaskPictures', 'Profile',
+      'ProgressSummaries', 'Report', 'RunCard', 'SamplePredictions', 'ShardValidator',
+      'TrackedRun', 'Validator', 'WeightsComparison', 'Winder'}
 
 
 @pytest.mark.parametrize('kind', [
@@ -221,9 +223,11 @@ def test_every_kind_is_one_that_is_tested_here():
     lambda folder: example_pictures.ExamplePictures({}, {}, 1, None, 1, str(folder)),
     lambda folder: mask_pictures.MaskPictures(
         types.SimpleNamespace(logits=tf.zeros([1, 2, 2, 3])), [], None, None, 600),
-    lambda folder: rate_search.LossRecorder()],
+    lambda folder: rate_search.LossRecorder(),
+    lambda folder: hparams.HParams(str(folder), {}, dict),
+    lambda folder: tracked_run.TrackedRun(str(folder), [], dict)],
     ids=['GraphFiles', 'Profile', 'ProgressSummaries', 'ExplosionGuard',
-         'ExamplePictures', 'MaskPictures', 'LossRecorder'])
+         'ExamplePictures', 'MaskPictures', 'LossRecorder', 'HParams', 'TrackedRun'])
 def test_a_callback_that_nothing_was_called_of_may_end(kind, tmp_path):
   kind(tmp_path).end(None, 0)
 

@@ -143,7 +143,7 @@ def test_every_command_takes_its_answer_from_diagnostics():
              if isinstance(node, ast.Call)}
     assert 'running.run' in names, path
     assert 'signal.signal' not in names, path
-  assert found == 15
+  assert found == 17
 
 
 @pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='looks into /proc')
@@ -176,3 +176,23 @@ def test_a_signal_before_the_first_step_is_answered_whatever_it_becomes(number):
   with pytest.raises(stopping.Stopped, match='before the first step'), (
       request.listening()):
     build()
+
+
+def test_an_exit_that_python_swallows_is_no_noise():
+  program = '''
+import os, signal, time
+from slim_zoo.commands import running
+class Late:
+  def __del__(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+def main(_):
+  Late()
+  raise SystemExit(143)
+running.run(main)
+'''
+  done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, text=True,
+                        capture_output=True, check=False)
+  assert 'Exception ignored' not in done.stderr
+  assert 'stopped by SIGTERM' in done.stderr
+  assert done.returncode == 143

@@ -12,7 +12,7 @@ from slim_zoo.tf_compat import tf
 
 # All that a training run may leave in its folder.
 _OF_A_RUN = re.compile(
-    r'checkpoint|graph\.pbtxt|run_card\.(json|md|flags)|validation\.json|best'
+    r'checkpoint|graph\.pbtxt|run_card\.(json|md|flags)|validation\.json|best|hparams'
     r'|events\.out\.tfevents\..+|model\.ckpt-\d+\.(index|meta|data-00000-of-00001)')
 _OF_A_BEST = re.compile(
     r'checkpoint|model\.ckpt(-again)?-\d+\.(index|meta|json|data-00000-of-00001)')

@@ -14,7 +14,7 @@ import functools
 import itertools
 import math
 
-from slim_zoo.nets.layers import fixed_padding, make_divisible
+from slim_zoo.nets.layers import drop_residual, fixed_padding, make_divisible
 from slim_zoo.nets.layers import squeeze_excite as squeeze_excite
 from slim_zoo.tf_compat import slim, tf
 
@@ -166,7 +166,7 @@ def expanded_conv(input_tensor, num_outputs,
                   inner_activation_fn=None, depthwise_activation_fn=None,
                   project_activation_fn=tf.identity,
                   depthwise_fn=slim.separable_conv2d, expansion_fn=split_conv,
-                  projection_fn=split_conv, scope=None):
+                  projection_fn=split_conv, scope=None, drop_rate=0.0):
   """Builds an inverted residual: expand, convolve depthwise, project, add.
 
   Args:
@@ -205,6 +205,8 @@ def expanded_conv(input_tensor, num_outputs,
       the depthwise one.
     projection_fn: builds the projection in the same way.
     scope: variable scope; None means expanded_conv, made unique.
+    drop_rate: the share of images for which only the input is added, see
+      `layers.drop_residual`; not with a function as `residual`.
 
   Returns:
     float [batch, height / stride, width / stride, num_outputs].
@@ -255,5 +257,5 @@ def expanded_conv(input_tensor, num_outputs,
     if callable(residual):
       net = residual(input_tensor=input_tensor, output_tensor=net)
     elif residual and stride == 1 and _depth(net) == _depth(input_tensor):
-      net += input_tensor
+      net = drop_residual(net, drop_rate) + input_tensor
     return tf.identity(net, name='output')

@@ -80,7 +80,13 @@ def _has_parameter(function, argument):
   return argument in inspect.signature(function).parameters
 
 
-def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
+def _is_block(layer):
+  """Returns whether a layer is a block that may have a shortcut."""
+  return _has_parameter(layer.op, 'drop_rate')
+
+
+def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding,
+                 drop_rate=0.0):
   """Calls the function of one `Op` with its scaled arguments."""
   params = dict(layer.params)
   layer.multiplier_func(params, multiplier)
@@ -91,6 +97,8 @@ def _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding):
       slim.utils.two_element_tuple(kernel_size)) == {1}
   if rate > 1 and not is_pointwise:
     params['rate'] = rate
+  if drop_rate:
+    params['drop_rate'] = drop_rate
   if use_explicit_padding:
     if _has_parameter(layer.op, 'use_explicit_padding'):
       params['use_explicit_padding'] = True
@@ -126,7 +134,7 @@ def _check_arguments(multiplier, output_stride, last_layer, num_layers):
 @slim.add_arg_scope
 def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
                    output_stride=None, use_explicit_padding=False, scope=None,
-                   is_training=False):
+                   is_training=False, stochastic_depth=0.0):
   """Builds the layers of a table, without pooling and logits.
 
   Args:
@@ -140,6 +148,9 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
     use_explicit_padding: whether to pad with `layers.fixed_padding`.
     scope: variable scope; None means Mobilenet, made unique.
     is_training: batch norm's mode; None keeps the mode of the caller's arg scope.
+    stochastic_depth: the drop rate of the last block; that of the others rises to it,
+      see `layers.drop_rates`. Blocks without a shortcut count, but are never dropped.
+      For training only, as `get_network_fn` sets it.
 
   Returns:
     (net, end_points): the features, float [batch, height / 32, width / 32, depth]
@@ -154,6 +165,7 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
   _check_arguments(multiplier, output_stride, last_layer, len(spec))
   strides = layers.atrous_strides(
       (layer.params.get('stride', 1) for layer in spec), output_stride)
+  drop_rates = iter(layers.drop_rates(stochastic_depth, sum(map(_is_block, spec))))
   net, end_points, layer_of_scope = inputs, {}, {}
   with tf.variable_scope(scope, 'Mobilenet', [inputs]) as sc, \
       tf.name_scope(sc.original_name_scope), \
@@ -162,7 +174,9 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None,
       _arg_scopes(conv_defs.get('overrides', {})):
     for number, (layer, (stride, rate)) in enumerate(
         zip(spec, strides, strict=True), 1):
-      net = _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding)
+      drop_rate = next(drop_rates) if _is_block(layer) else 0.0
+      net = _build_layer(net, layer, multiplier, stride, rate, use_explicit_padding,
+                         drop_rate)
       name = f'layer_{number}'
       end_points[name] = net
       layer_of_scope[net.op.name.rpartition('/')[0]] = name

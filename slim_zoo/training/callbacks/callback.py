@@ -1,6 +1,6 @@
 """Callbacks: the code that runs between the steps of a training run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from slim_zoo import diagnostics
 
@@ -22,9 +22,13 @@ class Callback:
     is_asked_to_stop: returns whether the run ends soon: after a signal (a second one
       may kill the process), or because of weights that are not saved. The loop sets
       it.
+    announce: passes the step and the numbers of a validation to `validated` of all
+      callbacks. Their `CallbackList` sets it.
   """
 
   is_asked_to_stop: Callable[[], bool] = staticmethod(lambda: False)
+  announce: Callable[[int, Mapping[str, float]], None] = staticmethod(
+      lambda step, numbers: None)
 
   def begin(self, session, step: int, writer) -> None:
     """Runs before the first step in a session.
@@ -45,6 +49,23 @@ class Callback:
       step: the global step after it.
       loss: the total loss of the step.
       waited: the seconds that the step waited for its images.
+    """
+
+  def progress(self, step: int, numbers: Mapping[str, float]) -> None:
+    """Gets the numbers of a progress line, when it is printed.
+
+    Args:
+      step: the global step.
+      numbers: by the tags of TensorBoard, such as 'progress/mean_loss'.
+    """
+
+  def validated(self, step: int, numbers: Mapping[str, float]) -> None:
+    """Gets the results of a validation.
+
+    Args:
+      step: the global step of the weights.
+      numbers: by the tags of TensorBoard, such as 'validation/accuracy'; without it
+        if the network gives NaN.
     """
 
   def needs_rest(self, step: int) -> bool:
@@ -89,6 +110,8 @@ class CallbackList:
 
   def __init__(self, callbacks: Sequence[Callback] = ()):
     self._callbacks = tuple(callbacks)
+    for callback in self._callbacks:
+      callback.announce = self.validated
     self.failure = None
 
   def note(self, error: BaseException, where: str) -> None:
@@ -114,6 +137,14 @@ class CallbackList:
   def measured(self, step: int, loss: float, waited: float) -> None:
     """Calls every `measured`."""
     self._call('measured', step, loss, waited)
+
+  def progress(self, step: int, numbers: Mapping[str, float]) -> None:
+    """Calls every `progress`."""
+    self._call('progress', step, numbers)
+
+  def validated(self, step: int, numbers: Mapping[str, float]) -> None:
+    """Calls every `validated`."""
+    self._call('validated', step, numbers)
 
   def needs_rest(self, step: int) -> bool:
     """Returns whether any callback's `needs_rest` is true."""

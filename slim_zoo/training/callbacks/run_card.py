@@ -200,7 +200,7 @@ class RunCard(Callback):
                records_read: Callable[[], int] | None = None,
                reports: Sequence[Callable[[], Mapping]] = ()):
     self._folder, self._images_per_step = folder, images_per_step
-    self._records_read, self._reports = records_read, reports
+    self._records_read, self._reports = records_read, list(reports)
     self._interval, self._start = intervals.Interval(), None
     self._failed = False
     before = (read(folder) if folder else None) or {}
@@ -229,6 +229,10 @@ class RunCard(Callback):
       self.stopped_by(str(error) if isinstance(error, diagnostics.UserError)
                       else kind.__name__)
     self._write()
+
+  def add_report(self, report: Callable[[], Mapping]) -> None:
+    """Adds a function that returns more results, by name."""
+    self._reports.append(report)
 
   def stopped_by(self, reason: str) -> None:
     """Notes why the session ended."""

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 
 from slim_zoo import diagnostics
 from slim_zoo.files import atomic
-from slim_zoo.tf_compat import tf
 from slim_zoo.training import intervals
-from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint
+from slim_zoo.training.callbacks import batch_norm_health, best_checkpoint, summaries
 from slim_zoo.training.callbacks.callback import Callback, InputFailure
 
 FILE = 'validation.json'
@@ -227,7 +226,10 @@ class Validator(Callback):
     print(self._line(finding, None if is_best else before), flush=True)
     for warning in warnings:
       print(f'WARNING: {warning}', flush=True)
-    self._write_summaries(finding)
+    numbers = _tagged(finding, self._rules.measure)
+    if self._writer is not None:
+      summaries.write_scalars(self._writer, numbers, step)
+    self.announce(int(step), numbers)
     if is_best:
       self._best.save(session, step, dataclasses.asdict(finding) | {
           'measure': self._rules.measure})
@@ -240,17 +242,6 @@ class Validator(Callback):
       return []
     self._said_stale = True
     return [stale]
-
-  def _write_summaries(self, finding):
-    if self._writer is None:
-      return
-    values = {self._rules.measure.replace(' ', '_'): finding.score,
-              'loss': finding.loss,
-              'train_mode_accuracy': finding.train_mode_accuracy,
-              'eval_mode_accuracy': finding.eval_mode_accuracy}
-    self._writer.add_summary(tf.Summary(value=[
-        tf.Summary.Value(tag=f'validation/{name}', simple_value=value)
-        for name, value in values.items() if value is not None]), finding.step)
 
   def _line(self, finding, best_before):
     """Returns the progress line; `best_before` is None for the best so far."""
@@ -297,6 +288,15 @@ class ShardValidator(Callback):
   def _validate(self, session, step):
     self._validated = step
     _evaluated(self._evaluate, session, step, self.is_asked_to_stop)
+
+
+def _tagged(finding, measure):
+  """Returns the known numbers of a finding by the tags of TensorBoard."""
+  values = {measure.replace(' ', '_'): finding.score, 'loss': finding.loss,
+            'train_mode_accuracy': finding.train_mode_accuracy,
+            'eval_mode_accuracy': finding.eval_mode_accuracy}
+  return {f'validation/{name}': value for name, value in values.items()
+          if value is not None}
 
 
 def _evaluated(evaluate, session, step, is_to_stop):

@@ -1,0 +1,74 @@
+"""The programs of examples/ and benchmarks/: their help, their names, their flags."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from examples import command_flags
+from slim_zoo import diagnostics
+from tests.conftest import ROOT
+
+PROGRAMS = sorted(
+    '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__main__')
+    for folder in ('examples', 'benchmarks') for path in (ROOT / folder).rglob('*.py')
+    if 'running.run(main' in path.read_text())
+
+# Runs `python -m MODULE --help` in a fork for each module: Python starts once.
+ALL_HELP = '''
+import os, runpy, sys
+os.dup2(1, 2)
+for module, *arguments in [line.split() for line in sys.argv[1:]]:
+  print(f'==== {module} {" ".join(arguments)}', flush=True)
+  if os.fork() == 0:
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name='__main__', alter_sys=True)
+    os._exit(9)
+  print(f'==== {os.waitstatus_to_exitcode(os.wait()[1])}', flush=True)
+'''
+
+
+@pytest.fixture(scope='module')
+def helps():
+  """Returns what each program prints for `--help`, and its exit code."""
+  calls = [f'{program} --help' for program in PROGRAMS]
+  calls += ['examples.read_text train --help', 'examples.optical_flow -h']
+  done = subprocess.run([sys.executable, '-c', ALL_HELP, *calls], cwd=ROOT, text=True,
+                        capture_output=True, check=True)
+  return {call: (text, int(code)) for call, text, code in re.findall(
+      r'^==== (\w.*)\n((?:.*\n)*?)==== (\d+)\n', done.stdout, re.MULTILINE)}
+
+
+@pytest.mark.parametrize('call', [
+    *(f'{program} --help' for program in PROGRAMS),
+    'examples.read_text train --help', 'examples.optical_flow -h'])
+def test_the_help_has_the_text_of_the_program_and_its_flags(helps, call):
+  text, code = helps[call]
+  assert code == 0, text
+  assert 'Traceback' not in text
+  folder = ROOT.joinpath(*call.split()[0].split('.'))
+  path = folder / '__main__.py' if folder.is_dir() else folder.with_suffix('.py')
+  source = path.read_text()
+  assert text.startswith(source.split('"""')[1].splitlines()[0])
+  for name in re.findall(r"flags\.DEFINE_\w+\(\s*'(\w+)'", source):
+    assert re.search(rf'^  --(\[no\])?{name}:', text, re.MULTILINE)
+    # Its definition, and the commands that use it.
+    assert 'command_flags' not in source or source.count(f"'{name}'") > 1
+
+
+def test_a_flag_without_effect_is_refused():
+  values = flags.FlagValues()
+  for name in ('seed', 'steps'):
+    flags.DEFINE_integer(name, 0, '', flag_values=values)
+  values(['program', '--seed=3'])
+  used = {'data': ('seed',), 'train': ('seed', 'steps'), 'evaluate': ()}
+  command_flags.check('train', used, values)
+  with pytest.raises(diagnostics.UserError, match=(
+      '--seed has no effect on evaluate: it is for data and train; leave it out')):
+    command_flags.check('evaluate', used, values)
+  values.unparse_flags()
+  values(['program', '--steps=3'])
+  with pytest.raises(diagnostics.UserError, match='it is for train; leave it out'):
+    command_flags.check('data', {**used, 'data': ()}, values)
