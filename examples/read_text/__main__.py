@@ -28,7 +28,7 @@ flags.DEFINE_string('backbone', 'inception_v1', 'Network of the zoo.')
 flags.DEFINE_list('strides', ['4', '8'], 'Strides of its feature maps.')
 flags.DEFINE_integer('enlarged', 1, 'How often larger the backbone sees the lines.',
                      lower_bound=1, upper_bound=8)
-flags.DEFINE_integer('steps', 5000, 'Steps of the run.', lower_bound=1)
+flags.DEFINE_integer('steps', 3000, 'Steps of the run.', lower_bound=1)
 flags.DEFINE_integer('batch_size', 32, 'Lines of a clone.', lower_bound=1)
 flags.DEFINE_integer('num_clones', 1, 'Clones, on logical CPU devices.', lower_bound=1)
 flags.DEFINE_float('learning_rate', 0.002, 'Learning rate at the begin.',

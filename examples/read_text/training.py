@@ -37,7 +37,7 @@ class Options:
   train_file: str
   picture_file: str
   architecture: network.Architecture
-  steps: int = 5000
+  steps: int = 3000
   batch_size: int = 32
   num_clones: int = 1
   learning_rate: float = 0.002
