@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.input import chunks, held_out, pipeline
+from slim_zoo.input import chunks, held_out, pipeline, record_order
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests as records
@@ -140,7 +140,7 @@ class CountingPart:
 
 def test_the_shuffle_buffer_of_one_next_epoch_is_filled_ahead(folder):
   part = CountingPart()
-  keyed = pipeline._read(  # Behind it, whole chunks of records are waited for.
+  keyed = record_order.shuffled(  # Behind it, whole chunks of records are waited for.
       sorted(map(str, folder.iterdir())), 1, 30, seed=5, part=part)
   following = tf.data.make_one_shot_iterator(keyed).get_next()
   with tf.Session() as session:

@@ -8,7 +8,6 @@ outside the classes and a corrupt record file end the run with a clear line.
 import collections
 import dataclasses
 import glob
-import os
 import time
 from collections.abc import Callable
 
@@ -22,20 +21,13 @@ from slim_zoo.input import (
   first_records,
   held_out,
   image_cache,
+  record_decoding,
   record_faults,
   record_log,
+  record_order,
   records,
 )
 from slim_zoo.tf_compat import is_deterministic, slim, tf
-
-_SHUFFLE_BYTES = 256 * 2**20
-# Of small records a buffer of that size would take long to fill before the first step,
-# and what TensorFlow needs for each comes on top.
-_FEWEST_SHUFFLED, _MOST_SHUFFLED = 1024, 32768
-# With so many files for each, workers have files of their own.
-_FILES_FOR_WORKER = 8
-# Decoded images are ten times as large: a buffer of the fewest may take up to this.
-_MOST_SHUFFLE_BYTES = 2**30
 
 Batch = collections.namedtuple(
     'Batch', ('images', 'labels', 'numbers', 'keys', 'waited'))
@@ -68,7 +60,7 @@ class Input:
       records, in place of `initializer`.
     make_ender: returns an op that ends the pipeline. A server keeps pipelines beyond
       their sessions, and their threads, which call Python, abort a process that exits.
-    copies: the files that are read in their place; see `decoded_copies`.
+    copies: the files that are read in their place; see `image_cache`.
   """
 
   next_batch: Callable[[], Batch]
@@ -126,227 +118,6 @@ def record_files(dataset: slim.dataset.Dataset) -> list[str]:
   return files
 
 
-def _reader(part, shard=None):
-  """Returns a function from the index and the name of a file to its (record, key).
-
-  A key is (index of the file, position in it).
-  """
-  def read_file(file_index, name):
-    # Not a map: calling a function for each record takes longer than reading it.
-    keyed = tf.data.Dataset.zip((
-        tf.data.TFRecordDataset(name),
-        tf.data.Dataset.zip((
-            tf.data.Dataset.from_tensors(tf.cast(file_index, tf.int64)).repeat(),
-            tf.data.Dataset.range(tf.int64.max)))))
-    if shard is not None:
-      keyed = shard.of_file(keyed, tf.cast(file_index, tf.int64))
-    return keyed if part is None else keyed.filter(
-        lambda record, key: part.keeps(*key))
-
-  return read_file
-
-
-def _buffer(files, num_samples):
-  """Returns the number of records in the shuffle buffer."""
-  stored = sum(os.path.getsize(name) for name in files)
-  record_size = max(1, stored // max(1, num_samples))
-  return min(_MOST_SHUFFLED, max(_FEWEST_SHUFFLED, _SHUFFLE_BYTES // record_size),
-             max(1, _MOST_SHUFFLE_BYTES // record_size), max(1, num_samples))
-
-
-def _read(files, num_readers, num_samples, seed, first_record=0, part=None,
-          shard=None, balance=None, repeats=1):
-  """Returns a data set of (record, key); shuffled without end if there is a seed.
-
-  The order of an epoch is a function of the seed and of the epoch alone, so that a
-  resumed run need not read all the epochs before its own. During an epoch the shuffle
-  buffer of the next one is filled, so no step waits for it; this takes the memory of a
-  second buffer.
-  """
-  numbered = tf.data.Dataset.from_tensor_slices(
-      (list(range(len(files))), list(files)))
-  if shard is not None and seed is not None and (
-      len(files) >= _FILES_FOR_WORKER * shard.count):
-    # Nobody reads a file for a part of its records.
-    numbered, shard = numbered.shard(shard.count, shard.index), None
-  read_file = _reader(part, shard)
-  if seed is None:
-    return numbered.flat_map(read_file)
-  buffer = _buffer(files, num_samples)
-
-  def read_epoch(epoch):
-    file_seed, record_seed = tf.unstack(tf.random.stateless_uniform(
-        [2], tf.stack([tf.constant(seed, tf.int64), epoch]), maxval=tf.int64.max,
-        dtype=tf.int64))
-    of_epoch = (numbered
-                .shuffle(len(files), file_seed, reshuffle_each_iteration=False)
-                .interleave(read_file, cycle_length=num_readers,
-                            num_parallel_calls=num_readers, deterministic=True))
-    if balance is not None:
-      of_epoch = balance.read_together(of_epoch, epoch)
-    return of_epoch.shuffle(buffer, record_seed, reshuffle_each_iteration=False)
-
-  first_record, read_before = divmod(first_record, repeats)
-  first_epoch, passed_over = (
-      divmod(first_record, held_out.count(files, part)) if first_record else (0, 0))
-  # `Dataset.interleave` would fill the buffers of two epochs ahead.
-  one_ahead = tf.data.experimental.parallel_interleave(
-      read_epoch, cycle_length=1, buffer_output_elements=1, prefetch_input_elements=1)
-  read = (tf.data.Dataset.range(first_epoch, tf.int64.max)
-          .apply(one_ahead).skip(passed_over))
-  if repeats == 1:
-    return read
-  return read.flat_map(lambda *record: tf.data.Dataset.from_tensors(record).repeat(
-      repeats)).skip(read_before)
-
-
-class _EncodedDecoder:
-  """Decodes records as the decoder of a data set, but images by their parts.
-
-  The item 'image' is an `image_decoding.EncodedImage`.
-  """
-
-  def __init__(self, dataset):
-    self._decoder, self._channels = dataset.encoded_decoder, dataset.channels
-
-  def list_items(self):
-    return self._decoder.list_items()
-
-  def decode(self, record, items):
-    values = self._decoder.decode(record, items)
-    return [image_decoding.open_encoded(value, self._channels) if item == 'image'
-            else value for item, value in zip(items, values, strict=True)]
-
-
-def _to_image(dataset, decoder, preprocess):
-  """Returns a function of (number, record, key) to (image, label or labels, ...)."""
-  if batch_labels.has_masks(dataset):
-    return _to_masked_image(decoder, preprocess)
-  label_shape = [-1] if batch_labels.is_multi_label(dataset) else []
-  items = [item for item in ('image', 'label', 'object/bbox')
-           if item in decoder.list_items()]
-
-  def to_image(number, record, key):
-    values = dict(zip(items, decoder.decode(record, items), strict=True))
-    label = tf.reshape(tf.cast(values.pop('label'), tf.int64), label_shape)
-    return preprocess(number=number, **values), label, number, key
-
-  return to_image
-
-
-def _to_masked_image(decoder, preprocess):
-  """Returns a function of (number, record, key) to (image, mask, number, key)."""
-  def to_image(number, record, key):
-    image, mask = decoder.decode(record, ['image', 'mask'])
-    with tf.control_dependencies([
-        tf.assert_equal(tf.shape(image)[:2], tf.shape(mask))]):
-      image = tf.identity(image)
-    return *preprocess(number=number, image=image, mask=mask), number, key
-
-  return to_image
-
-
-def _decode(source, to_image, num_threads, log, runs_here, first_record=0):
-  """Returns the data set of (image, label or labels, number, key) of (record, key)."""
-  def note(numbers, records_of_window, keys):
-    if runs_here:
-      tf.numpy_function(log.issue, [
-          window.batch(chunks.SIZE).get_single_element()
-          for window in (numbers, keys)], [])
-    return numbers, records_of_window, keys
-
-  numbered = source.enumerate(first_record).map(
-      lambda number, keyed: (number, keyed[0], tf.stack(keyed[1])))
-  return chunks.passing_over_failures(
-      numbered.window(chunks.SIZE).map(note), to_image, num_threads)
-
-
-# Nothing here needs autograph, which takes half the time to build a small network.
-@tf.autograph.experimental.do_not_convert
-def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
-           prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
-           cache_dir=None, reduced_decoding=False, shard=None, service=None,
-           mixed_batches=None, balance=None, repeats=1):
-  files = record_files(dataset)
-  multi_label = batch_labels.is_multi_label(dataset)
-  expected = record_faults.expected_of(dataset)
-  first_records.check(files, expected, labels_offset)
-  faults = record_faults.FaultCounts(files, expected)
-  num_classes = dataset.num_classes - labels_offset
-  # Several times what can be under way when nearly every image decodes.
-  patience = 4 * (2 * chunks.SIZE + num_threads + (prefetch + 2) * batch_size)
-  log = record_log.RecordLog(
-      files, patience, first_record, lambda key: faults.explain(key).reason)
-  copies, decoder = files, dataset.decoder
-  if cache_dir:
-    # What evaluation makes of an image is the same each time.
-    prepare = preprocess if seed is None else None
-    decoder = image_cache.CopyDecoder(decoder, prepare)
-    copies = image_cache.make(files, decoder, cache_dir, num_threads)
-    preprocess = _as_stored if prepare else preprocess
-  elif reduced_decoding and hasattr(dataset, 'encoded_decoder'):
-    decoder = _EncodedDecoder(dataset)
-  with tf.device('/cpu:0'), tf.name_scope('input'):
-    to_image = _to_image(dataset, decoder, preprocess)
-    if service is None:
-      images = _decode(
-          _read(copies, num_readers, dataset.num_samples, seed, first_record, part,
-                shard, balance, repeats),
-          to_image, num_threads, log, runs_here, first_record)
-    else:
-      images = data_service.images(
-          service, files, _reader(part), to_image, _buffer(files, dataset.num_samples),
-          batch_size, multi_label, num_readers, num_threads)
-    batches = batch_labels.batched(
-        images, batch_size, multi_label, drop_remainder=seed is not None).map(
-            batch_labels.check_masks(num_classes, files, runs_here)
-            if batch_labels.has_masks(dataset) else
-            batch_labels.check(num_classes, labels_offset, files, runs_here))
-    if multi_label:
-      batches = batches.map(batch_labels.to_targets(num_classes))
-    if mix is not None:
-      batches = batches.enumerate().map(
-          batch_labels.mixed(mix, num_classes, seed, mixed_batches))
-    batches = batches.prefetch(prefetch)
-    if seed is not None:
-      # The first batches are read while the graph is compiled.
-      options = tf.data.Options()
-      options.experimental_warm_start = True
-      batches = batches.with_options(options)
-    iterator = tf.data.make_initializable_iterator(batches)
-  latest = []
-
-  def next_batch():
-    # Each waits for the one before, or the order of clones would be random.
-    with tf.device('/cpu:0'), tf.name_scope('next_batch'):
-      with tf.control_dependencies(latest):
-        before = _now()
-      with tf.control_dependencies([before]):
-        images, labels, numbers, keys = iterator.get_next()
-      with tf.control_dependencies([numbers]):
-        after = _now()
-    latest[:] = [after]
-    return Batch(images, labels, numbers, keys, after - before)
-
-  return Input(next_batch, log, iterator.initializer, files, faults, part, copies,
-               shard, service, lambda: iterator.make_initializer(batches.take(0)),
-               lambda: iterator.make_initializer(_noise(batches)))
-
-
-def _as_stored(image, **unused):
-  return image
-
-
-def _now():
-  """Returns the time in seconds, as a float64 scalar tensor, when it is run."""
-  if not is_deterministic():
-    return tf.timestamp()
-  # TensorFlow's own clock is then refused, though no result depends on it.
-  now = tf.numpy_function(time.time, [], tf.float64)
-  now.set_shape([])
-  return now
-
-
 def fed_shard() -> held_out.Shard:
   """Returns a shard that is fed when an evaluation begins; all records by default."""
   return held_out.Shard(*[
@@ -395,15 +166,6 @@ def preprocess_masks_with(preprocessing_fn: Callable, seed: int | None = None
     return preprocessing_fn(image, mask, **offered)
 
   return preprocess
-
-
-def _noise(batches):
-  """Returns a data set that repeats a batch of noise, in the form of others."""
-  shapes, types = tf.data.get_output_shapes(batches), tf.data.get_output_types(batches)
-  images, *others = [
-      tf.zeros(shape, dtype) for shape, dtype in zip(shapes, types, strict=True)]
-  return tf.data.Dataset.from_tensors(
-      (tf.random.uniform(images.shape, -1, 1), *others)).repeat()
 
 
 def training_input(dataset: slim.dataset.Dataset, preprocess: Callable,
@@ -483,3 +245,123 @@ def evaluation_input(dataset: slim.dataset.Dataset, preprocess: Callable,
   return _build(dataset, preprocess, batch_size, labels_offset, num_readers=1,
                 num_threads=num_threads, prefetch=2, seed=None, runs_here=runs_here,
                 part=part, cache_dir=cache_dir, shard=shard)
+
+
+# Nothing here needs autograph, which takes half the time to build a small network.
+@tf.autograph.experimental.do_not_convert
+def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_threads,
+           prefetch, seed, runs_here=True, first_record=0, mix=None, part=None,
+           cache_dir=None, reduced_decoding=False, shard=None, service=None,
+           mixed_batches=None, balance=None, repeats=1):
+  """Returns an input; the arguments are those of `training_input`, and two more.
+
+  Args:
+    prefetch: batches that are kept ready.
+    seed: None: each record once, in the order of the files.
+  """
+  files, multi_label = record_files(dataset), batch_labels.is_multi_label(dataset)
+  expected = record_faults.expected_of(dataset)
+  first_records.check(files, expected, labels_offset)
+  faults = record_faults.FaultCounts(files, expected)
+  # Several times what can be under way when nearly every image decodes.
+  patience = 4 * (2 * chunks.SIZE + num_threads + (prefetch + 2) * batch_size)
+  log = record_log.RecordLog(
+      files, patience, first_record, lambda key: faults.explain(key).reason)
+  copies, decoder = files, dataset.decoder
+  if cache_dir:
+    # What evaluation makes of an image is the same each time.
+    prepare = preprocess if seed is None else None
+    decoder = image_cache.CopyDecoder(decoder, prepare)
+    copies = image_cache.make(files, decoder, cache_dir, num_threads)
+    preprocess = _as_stored if prepare else preprocess
+  elif reduced_decoding and hasattr(dataset, 'encoded_decoder'):
+    decoder = record_decoding.EncodedDecoder(dataset)
+  with tf.device('/cpu:0'), tf.name_scope('input'):
+    to_image = record_decoding.to_image(dataset, decoder, preprocess)
+    if service is not None:
+      images = data_service.images(
+          service, files, record_order.file_reader(part), to_image,
+          record_order.shuffle_buffer(files, dataset.num_samples), batch_size,
+          multi_label, num_readers, num_threads)
+    else:
+      keyed = record_order.in_file_order(copies, part, shard) if seed is None else (
+          record_order.shuffled(
+              copies, num_readers, dataset.num_samples, seed, first_record, part,
+              shard, balance, repeats))
+      images = record_decoding.decoded(
+          keyed, to_image, num_threads, log, runs_here, first_record)
+    batches = _batches(dataset, images, batch_size, labels_offset, files, seed,
+                       runs_here, mix, mixed_batches).prefetch(prefetch)
+    if seed is not None:
+      # The first batches are read while the graph is compiled.
+      options = tf.data.Options()
+      options.experimental_warm_start = True
+      batches = batches.with_options(options)
+    iterator = tf.data.make_initializable_iterator(batches)
+  return Input(
+      _next_batch_of(iterator), log, iterator.initializer, files, faults, part, copies,
+      shard, service,
+      make_ender=lambda: iterator.make_initializer(batches.take(0)),
+      make_noise=lambda: iterator.make_initializer(_noise(batches)))
+
+
+def _as_stored(image, **unused):
+  return image
+
+
+def _batches(dataset, images, batch_size, labels_offset, files, seed, runs_here, mix,
+             mixed_batches):
+  """Returns batches of images, with checked labels, targets or masks."""
+  num_classes = dataset.num_classes - labels_offset
+  multi_label = batch_labels.is_multi_label(dataset)
+  batches = batch_labels.batched(
+      images, batch_size, multi_label, drop_remainder=seed is not None)
+  if batch_labels.has_masks(dataset):
+    batches = batches.map(batch_labels.check_masks(num_classes, files, runs_here))
+  else:
+    batches = batches.map(
+        batch_labels.check(num_classes, labels_offset, files, runs_here))
+  if multi_label:
+    batches = batches.map(batch_labels.to_targets(num_classes))
+  if mix is not None:
+    batches = batches.enumerate().map(
+        batch_labels.mixed(mix, num_classes, seed, mixed_batches))
+  return batches
+
+
+def _next_batch_of(iterator):
+  """Returns a function that returns the next `Batch` of an iterator at each call."""
+  latest = []
+
+  def next_batch():
+    # Each waits for the one before, or the order of clones would be random.
+    with tf.device('/cpu:0'), tf.name_scope('next_batch'):
+      with tf.control_dependencies(latest):
+        before = _now()
+      with tf.control_dependencies([before]):
+        images, labels, numbers, keys = iterator.get_next()
+      with tf.control_dependencies([numbers]):
+        after = _now()
+    latest[:] = [after]
+    return Batch(images, labels, numbers, keys, after - before)
+
+  return next_batch
+
+
+def _now():
+  """Returns the time in seconds, as a float64 scalar tensor, when it is run."""
+  if not is_deterministic():
+    return tf.timestamp()
+  # TensorFlow's own clock is then refused, though no result depends on it.
+  now = tf.numpy_function(time.time, [], tf.float64)
+  now.set_shape([])
+  return now
+
+
+def _noise(batches):
+  """Returns a data set that repeats a batch of noise, in the form of others."""
+  shapes, types = tf.data.get_output_shapes(batches), tf.data.get_output_types(batches)
+  images, *others = [
+      tf.zeros(shape, dtype) for shape, dtype in zip(shapes, types, strict=True)]
+  return tf.data.Dataset.from_tensors(
+      (tf.random.uniform(images.shape, -1, 1), *others)).repeat()
