@@ -60,7 +60,7 @@ class _Image:
   """
 
   source: Source
-  facts: image_check.Facts
+  facts: image_check.ImageFacts
   digest: bytes
   file_bytes: int
   stored_bytes: int

@@ -45,7 +45,7 @@ class _Checked:
   """
 
   pair: mask_pairs.Pair
-  facts: image_check.Facts
+  facts: image_check.ImageFacts
   digest: bytes
   file_bytes: int
   stored_bytes: int

@@ -72,7 +72,7 @@ class Storing:
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class ImageFacts:
   """Properties of a usable image.
 
   Attributes:
@@ -134,7 +134,7 @@ def check_png(data: bytes) -> None:
     raise EOFError('its end is damaged')
 
 
-def examine(data: bytes, name: str, upright: bool = True) -> Facts:
+def examine(data: bytes, name: str, upright: bool = True) -> ImageFacts:
   """Decodes an image completely and returns its properties.
 
   Args:
@@ -148,7 +148,7 @@ def examine(data: bytes, name: str, upright: bool = True) -> Facts:
   return _facts(name, *_to_store(data, upright))
 
 
-def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
+def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, ImageFacts]:
   """Returns the stored bytes of an image, and its properties.
 
   A re-encoded JPEG stays a JPEG, other formats become PNG.
@@ -169,7 +169,7 @@ def prepare(data: bytes, name: str, storing: Storing) -> tuple[bytes, Facts]:
 
 def _facts(name, image, stored, size, change):
   suffix_format = _SUFFIXES.get(os.path.splitext(name)[1].lower())
-  return Facts(
+  return ImageFacts(
       height=size[1], width=size[0], gray=stored.mode == 'L',
       format=_stored_format(image), change=change,
       wrong_suffix=suffix_format is not None and
@@ -177,7 +177,7 @@ def _facts(name, image, stored, size, change):
       several=_several(image))
 
 
-def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
+def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, ImageFacts]:
   """Returns the stored bytes and properties of an image of a published data set.
 
   An image is not turned upright: boxes and published results refer to the pixels in
@@ -196,8 +196,8 @@ def as_published(data: bytes, only_jpeg: bool = False) -> tuple[bytes, Facts]:
     change = f'{image.format} stored as JPEG'
   if change:
     data = _encoded(stored, stored_format)
-  return data, Facts(size[1], size[0], stored.mode == 'L', stored_format,
-                     change, wrong_suffix=False, several=_several(image))
+  return data, ImageFacts(size[1], size[0], stored.mode == 'L', stored_format,
+                          change, wrong_suffix=False, several=_several(image))
 
 
 def picture(data: bytes, side: int | None = None) -> np.ndarray:

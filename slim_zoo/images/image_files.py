@@ -71,7 +71,7 @@ class Reader:
           data, f'{change or "PNG"}, its first frame' if facts.several else change)
 
   @contextlib.contextmanager
-  def checked(self, data: bytes) -> Iterator[image_check.Facts]:
+  def checked(self, data: bytes) -> Iterator[image_check.ImageFacts]:
     """Checks the bytes of a file, which is used as it is, for the block; see `open`.
 
     Yields its properties. `max_pixels` counts one frame of an animation.
