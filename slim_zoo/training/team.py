@@ -29,7 +29,7 @@ class Team:
   Attributes:
     state: as above.
     sync: as above.
-    is_to_stop: tells whether the run is to end soon; the loop sets it.
+    is_to_stop: tells whether the run is to end soon; the run sets it.
     held: the tasks of the workers that validate in the pause that is now.
     work: what this worker does in a pause to validate, called as work(session); returns
       numbers for the chief, or None. None: it only waits.
