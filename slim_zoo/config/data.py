@@ -14,8 +14,8 @@ _FROM_CARD = ' A run card beside the checkpoint replaces the default.'
 
 
 @dataclasses.dataclass(frozen=True)
-class Records(Group):
-  """Which records are read, and how."""
+class DatasetSplit(Group):
+  """A split of a data set."""
 
   dataset_name: str = option(
       'imagenet', 'Name of a data set: one that slim-zoo download knows, the one in the'
@@ -23,6 +23,30 @@ class Records(Group):
   dataset_split_name: str = option('train', 'Split of the data set.')
   dataset_dir: str | None = option(
       None, 'Folder of the TFRecord files.', str, is_path=True)
+
+  def spec(self) -> dataset_catalog.DatasetSpec:
+    """Returns the facts of the data set.
+
+    Raises:
+      UserError: there is no such data set, or no such folder.
+    """
+    return dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
+
+  def record_files(self) -> list[str]:
+    """Returns the files of the split.
+
+    Raises:
+      UserError: there is no such data set or split, or it has no files.
+    """
+    spec = self.spec()
+    spec.check_split(self.dataset_split_name, 'dataset_split_name')
+    return dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
+
+
+@dataclasses.dataclass(frozen=True)
+class Records(DatasetSplit):
+  """Which records are read, and how."""
+
   cache_dir: str | None = option(
       None,
       'Folder for a cache of the decoded images, which are faster to read. The cache'
@@ -35,24 +59,14 @@ class Records(Group):
   num_preprocessing_threads: int = option(
       4, 'Number of images decoded and preprocessed at the same time.', lower=1)
 
-  def spec(self) -> dataset_catalog.DatasetSpec:
-    """Returns the facts of the data set.
-
-    Raises:
-      UserError: there is no such data set, or no such folder.
-    """
-    return dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
-
   def check(self) -> None:
     """Checks the names, the folder and the files.
 
     Raises:
       UserError: the first fault.
     """
-    spec = self.spec()
-    spec.check_split(self.dataset_split_name, 'dataset_split_name')
-    dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
-    spec.check_labels_offset(self.labels_offset)
+    self.record_files()
+    self.spec().check_labels_offset(self.labels_offset)
     check_cache_dir(self.cache_dir, self.dataset_dir)
 
 

@@ -6,6 +6,7 @@ import os
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import networks
+from slim_zoo.config.data import DatasetSplit
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.segmentation import refuse
@@ -48,38 +49,17 @@ class ExportedFiles(Group):
 
 
 @dataclasses.dataclass(frozen=True)
-class SampleImages(Group):
+class SampleImages(DatasetSplit):
   """The images to check with, and to calibrate tflite_int8."""
 
   dataset_name: str | None = option(
       None, 'Data set whose records have the images.', str)
-  dataset_split_name: str = option('train', 'Split of the data set.')
-  dataset_dir: str | None = option(
-      None, 'Folder of the TFRecord files.', str, is_path=True)
   images: tuple[str, ...] = option(
       (), 'Instead of records: image files, folders or patterns.', is_path=True)
   num_images: int = option(32, 'How many images to check with.', lower=1)
   num_calibration_images: int = option(
       100, 'How many other images to calibrate tflite_int8 with.', lower=1)
   check: bool = option(True, 'Check each export; --nocheck writes it without a look.')
-
-  def spec(self) -> dataset_catalog.DatasetSpec:
-    """Returns the facts of the data set.
-
-    Raises:
-      UserError: there is no such data set, or no such folder.
-    """
-    return dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
-
-  def record_files(self) -> list[str]:
-    """Returns the files of the split.
-
-    Raises:
-      UserError: there is no such split, or it has no files.
-    """
-    spec = self.spec()
-    spec.check_split(self.dataset_split_name, 'dataset_split_name')
-    return dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
 
   def check_named(self) -> None:
     """Refuses options that name no images, or images twice.

@@ -5,9 +5,8 @@ import importlib.util
 import os
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.checkpoints import checkpoint_names
-from slim_zoo.config.data import check_cache_dir
+from slim_zoo.config.data import DatasetSplit, check_cache_dir
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, check_png, option
 from slim_zoo.config.precision import InferencePrecision
@@ -41,16 +40,11 @@ class ProbedCheckpoints(Group):
 
 
 @dataclasses.dataclass(frozen=True)
-class ProbedImages(Group):
+class ProbedImages(DatasetSplit):
   """The images whose features are computed."""
 
-  dataset_name: str = option(
-      'imagenet', 'Name of a data set: one that slim-zoo download knows, the one in the'
-      ' dataset.json of --dataset_dir, or tfds:NAME.')
   dataset_split_name: str = option(
       'train', 'Split of the data set. Use images that no checkpoint was trained on.')
-  dataset_dir: str | None = option(
-      None, 'Folder of the TFRecord files.', str, is_path=True)
   cache_dir: str | None = option(
       None, 'Folder of the cache: the features of each checkpoint, 4 bytes for each'
       ' feature of an image. By default probe/ in the cache folder of the user,'
@@ -65,9 +59,8 @@ class ProbedImages(Group):
     Raises:
       UserError: the first fault.
     """
-    spec = dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
-    spec.check_split(self.dataset_split_name, 'dataset_split_name')
-    dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
+    self.record_files()
+    spec = self.spec()
     if spec.multi_label:
       raise diagnostics.UserError(
           f'{spec.name} is multi-label: a probe needs images with one class each')

@@ -5,9 +5,8 @@ import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import corruptions
-from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.checkpoints import checkpoint_names, trained_network
-from slim_zoo.config.data import Network
+from slim_zoo.config.data import DatasetSplit, Network
 from slim_zoo.config.devices import Devices
 from slim_zoo.config.options import Config, Group, option
 from slim_zoo.config.segmentation import check_data
@@ -36,15 +35,10 @@ class TestedNetwork(Network):
 
 
 @dataclasses.dataclass(frozen=True)
-class TestedImages(Group):
+class TestedImages(DatasetSplit):
   """The images that are corrupted."""
 
-  dataset_name: str = option(
-      'imagenet', 'Name of a data set: one that slim-zoo download knows, the one in the'
-      ' dataset.json of --dataset_dir, or tfds:NAME.')
   dataset_split_name: str = option('test', 'Split of the data set.')
-  dataset_dir: str | None = option(
-      None, 'Folder of the TFRecord files.', str, is_path=True)
   labels_offset: int = option(
       0, 'Number that is subtracted from every label. 1 leaves out the background class'
       ' of ImageNet. A run card beside the checkpoint replaces the default.', lower=0)
@@ -54,23 +48,14 @@ class TestedImages(Group):
   num_preprocessing_threads: int = option(
       4, 'Number of images decoded and corrupted at the same time.', lower=1)
 
-  def spec(self) -> dataset_catalog.DatasetSpec:
-    """Returns the facts of the data set.
-
-    Raises:
-      UserError: there is no such data set, or no such folder.
-    """
-    return dataset_catalog.find_dataset(self.dataset_name, self.dataset_dir)
-
   def check(self) -> None:
     """Checks the names, the folder and the files.
 
     Raises:
       UserError: the first fault.
     """
+    self.record_files()
     spec = self.spec()
-    spec.check_split(self.dataset_split_name, 'dataset_split_name')
-    dataset_catalog.split_files(spec, self.dataset_split_name, self.dataset_dir)
     spec.check_labels_offset(self.labels_offset)
     check_data(False, spec)
     if spec.multi_label:
