@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from slim_zoo.deployment import collectives, peers, servers
+from slim_zoo.deployment import collectives, peers, servers, variable_checksums
 from slim_zoo.deployment.cluster import WORKER, Cluster
 from slim_zoo.deployment.server_connections import ServerConnections
 from slim_zoo.diagnostics import UserError
@@ -217,7 +217,8 @@ class Agreement:
       self._new_requests = tf.placeholder(tf.float32, [_NUM_REQUESTS])
       self._set_requests = requests.assign(self._new_requests, read_value=False)
       self._broadcast = _broadcast(replica, variables, workers.is_chief)
-      self._checksums = replica.gather(checksums(variables)[tf.newaxis])
+      self._checksums = replica.gather(
+          variable_checksums.checksums(variables)[tf.newaxis])
 
   def decide(self, session: tf.Session, agreed: np.ndarray, requests: Set[int]
              ) -> frozenset[int]:
@@ -257,14 +258,15 @@ class Agreement:
     Raises:
       UserError: they differ, or a worker has ended.
     """
-    checksums = self._run(session, self._checksums)
-    different = (checksums != checksums[:1]).any(axis=2)
-    if different.any():
-      worker, variable = np.argwhere(different)[0]
+    differences = variable_checksums.differences(
+        self._run(session, self._checksums))
+    if len(differences):
+      worker, variable = differences[0]
+      count = len(np.unique(differences[:, 1]))
       raise UserError(
           f"the variable '{self._names[variable]}' of"
           f' {self.workers.cluster.describe(WORKER, int(worker))} differs from the'
-          f" chief's at step {step} ({different.any(axis=0).sum()} variables differ): a"
+          f" chief's at step {step} ({count} variables differ): a"
           ' machine computes wrongly, or the workers run different programs; go on from'
           ' the last checkpoint')
 
@@ -287,17 +289,3 @@ def _broadcast(replica, variables, is_chief):
       values if is_chief else [tf.zeros_like(value) for value in values])
   return tf.group(*[variable.assign(value, read_value=False)
                     for variable, value in zip(variables, sums, strict=True)])
-
-
-def checksums(variables: Sequence[tf.Variable]) -> tf.Tensor:
-  """Returns int32 [variables, 2]: checksums of the bits of each variable.
-
-  They are a sum and a sum of squares of whole numbers, which may overflow.
-  """
-  rows = []
-  for variable in variables:
-    value = variable.read_value()
-    size = max(2, min(value.dtype.size, 4))
-    bits = tf.cast(tf.bitcast(value, {2: tf.int16, 4: tf.int32}[size]), tf.int32)
-    rows.append(tf.stack([tf.reduce_sum(bits), tf.reduce_sum(bits * bits)]))
-  return tf.stack(rows)

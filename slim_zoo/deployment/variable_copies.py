@@ -8,9 +8,7 @@ from then on equal gradients keep it equal.
 import contextlib
 from collections.abc import Sequence
 
-import numpy as np
-
-from slim_zoo.deployment import agreement
+from slim_zoo.deployment import variable_checksums
 from slim_zoo.diagnostics import UserError
 from slim_zoo.tf_compat import tf
 
@@ -73,15 +71,15 @@ class CopiedVariables:
   def __init__(self, copies: Sequence[VariableCopies]):
     originals = {variable.op.name: variable for variable in tf.global_variables()}
     self._names = list(copies[0].by_name)
-    firsts = [originals[name] for name in self._names]
+    sets = [[by_name[name] for name in self._names]
+            for by_name in (originals, *(one.by_name for one in copies))]
     with tf.name_scope('copies'):
       self._set = tf.group(*[
           one.by_name[name].assign(originals[name].read_value(), read_value=False)
           for one in copies for name in self._names])
       with tf.device('/device:CPU:0'):
-        self._checksums = tf.stack([agreement.checksums(firsts), *[
-            agreement.checksums([one.by_name[name] for name in self._names])
-            for one in copies]])
+        self._checksums = tf.stack([
+            variable_checksums.checksums(variables) for variables in sets])
 
   def broadcast(self, session: tf.Session) -> None:
     """Gives the copies the values of the first clone's variables."""
@@ -93,10 +91,9 @@ class CopiedVariables:
     Raises:
       UserError: they differ.
     """
-    checksums = session.run(self._checksums)
-    different = (checksums != checksums[:1]).any(axis=2)
-    if different.any():
-      clone, variable = np.argwhere(different)[0]
+    differences = variable_checksums.differences(session.run(self._checksums))
+    if len(differences):
+      clone, variable = differences[0]
       raise UserError(
           f"the variable '{self._names[variable]}' of clone {clone} differs from that"
           f' of clone 0 at step {step}: a GPU computes wrongly; go on from the last'
