@@ -127,8 +127,30 @@ def test_a_server_that_fails_costs_one_line_and_no_number(tmp_path):
 
 def test_a_server_that_fails_to_the_end_is_said_once_more(tmp_path):
   lines = sent(ListTracker(failures=10**6), tmp_path, [(1, 'progress')])
-  assert len(lines) == 2
-  assert lines[1] == 'note: list: not everything was sent: no server'
+  # The first line is missing if the run ends before the first try.
+  assert lines[-1] == 'note: list: not everything was sent: no server'
+  assert lines[:-1] in ([], [
+      'note: list fails: no server; the run continues and tries again'])
+
+
+class FailingTracker(ListTracker):
+  """Fails in one method."""
+
+  def __init__(self, method):
+    super().__init__()
+    setattr(self, method, self._fail)
+
+  def _fail(self, *unused):
+    raise FileNotFoundError(2, 'No such file', 'report')
+
+
+@pytest.mark.parametrize('method', ['add', 'log'])
+def test_a_run_that_cannot_be_sent_whole_is_ended_as_failed(tmp_path, method):
+  made = FailingTracker(method)
+  lines = sent(made, tmp_path, [(1, 'progress')])
+  assert made.ended == tracker.FAILED
+  assert lines[-1].startswith('note: list: not everything was sent: ')
+  assert "'report'" in lines[-1]
 
 
 def test_a_server_that_does_not_answer_delays_nothing(tmp_path):
@@ -311,6 +333,20 @@ def test_an_evaluation_that_a_signal_ends_is_no_failure(
         raise error
   assert runs['run-0'].status == status
   assert runs['run-0'].steps('eval/Accuracy') == [5]
+
+
+@pytest.mark.parametrize('name', ['mlflow', 'wandb'])
+def test_an_evaluation_without_its_report_is_ended_as_failed(
+    name, tmp_path, monkeypatch, capsys):
+  runs = fake_trackers.install(monkeypatch, name)
+  for variable in ('MLFLOW_TRACKING_URI', 'WANDB_API_KEY', 'WANDB_MODE'):
+    monkeypatch.delenv(variable, raising=False)
+  config = EvaluateConfig.from_options({'log_to': name, 'eval_dir': str(tmp_path)})
+  with tracked.TrackedEvaluation(config) as tracking:
+    tracking.add(str(tmp_path / 'model.ckpt-5'), 5, 'lenet', {'eval/Accuracy': 0.5})
+  assert runs['run-0'].status in ('FAILED', 1)
+  assert runs['run-0'].steps('eval/Accuracy') == [5]
+  assert f'note: {name}: not everything was sent: ' in capsys.readouterr().out
 
 
 # --- Options.

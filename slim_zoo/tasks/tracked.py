@@ -117,6 +117,6 @@ class TrackedEvaluation:
       made = _TRACKERS[kind](facts, os.environ)
       parent, _ = trained.find(kind, made.store)
       made.facts = dataclasses.replace(facts, parent=parent)
-      self._senders.append(Sender(made, None, False))
-    for sender in self._senders:
+      sender = Sender(made, None, False)
       sender.start()
+      self._senders.append(sender)

@@ -4,6 +4,7 @@ A server that does not answer costs one line: what was not sent is tried again, 
 the end of the run the thread is waited for only a short time.
 """
 
+import contextlib
 import queue
 import re
 import threading
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from slim_zoo.tracking.stored_runs import StoredRuns
-from slim_zoo.tracking.tracker import STOPPED, Record, Tracker
+from slim_zoo.tracking.tracker import FAILED, STOPPED, Record, Tracker
 
 # Seconds between two deliveries, and the longest pause after failures.
 _PAUSE, _LONGEST_PAUSE = 2.0, 60.0
@@ -113,10 +114,13 @@ class Sender:
     while not self._ends.wait(pause):
       pause = (self._pause if self._succeeds(self._deliver)
                else min(max(2 * pause, self._pause), _LONGEST_PAUSE))
-    self._succeeds(self._finish)
+    self._succeeds(self._finish, is_last=True)
 
-  def _succeeds(self, action):
-    """Runs an action; returns whether it raised nothing. Says the first error."""
+  def _succeeds(self, action, is_last=False):
+    """Runs an action; returns whether it raised nothing.
+
+    Says the first error, but not that of the last action: `join` says it.
+    """
     try:
       action()
       return True
@@ -124,7 +128,7 @@ class Sender:
     except Exception as error:
       line = next(iter(str(error).strip().splitlines()), '') or type(error).__name__
       self._error = _LOGIN.sub('', line)[:_LETTERS]
-      if not self._has_failed:
+      if not self._has_failed and not is_last:
         self._has_failed = True
         self._say(f'note: {self.name} fails: {self._error}; the run continues and tries'
                   ' again')
@@ -154,11 +158,20 @@ class Sender:
       self._runs.put(self.name, self._tracker.store, self._run, self._sent)
 
   def _finish(self):
-    """Sends the rest and the files, and ends the run."""
-    self._deliver()
+    """Sends the rest and the files, and ends the run.
+
+    A run that not everything was sent to has failed: it must not stay open.
+    """
     status, files = self._end
-    for path, folder in files:
-      self._tracker.add(path, folder)
+    try:
+      self._deliver()
+      for path, folder in files:
+        self._tracker.add(path, folder)
+    except Exception:
+      if self._run is not None:
+        with contextlib.suppress(Exception):
+          self._tracker.end(FAILED)
+      raise
     self._tracker.end(status)
     self._end = None
 
