@@ -119,7 +119,7 @@ def test_shards_of_several_labels_and_splits(tmp_path):
   assert '12 labels of 12 images, 4 without a label' in '\n'.join(report.lines())
 
 
-def test_a_bad_image_is_refused_and_named_as_in_folders(tmp_path):
+def test_a_bad_image_is_refused_and_named_as_in_folders(tmp_path, capsys):
   files = {**shard(), '00003.png': b'no image', 'a/b.cls': b'1', 'c.png': IMAGES[6],
            'd.png': IMAGES[7], 'd.json': b'{"x": 1}', 'e.png': IMAGES[8],
            'e.cls': b'9', 'f.png': IMAGES[9], 'f.cls': b'\xff'}
@@ -133,6 +133,8 @@ def test_a_bad_image_is_refused_and_named_as_in_folders(tmp_path):
       'a.tar/f.png': 'its label is not UTF-8 text'}
   assert len(stored(tmp_path / 'data')) == 5
   assert (tmp_path / 'data/refused.txt').read_text().count('\n') == 6
+  # Images without a label are refused before, and are not checked.
+  assert 'checking: 6/6 images' in capsys.readouterr().err
 
 
 def test_max_side_and_a_class_without_images(tmp_path):

@@ -223,12 +223,13 @@ def _check_images(folders: ClassFolders, workers: int, storing: image_check.Stor
     warnings.simplefilter('ignore')
     with contextlib.closing(folder_conversion.ordered_map(
         check, folders.sources, workers)) as checked:
-      for source, result in zip(folders.sources, checked, strict=True):
+      for done, (source, result) in enumerate(
+          zip(folders.sources, checked, strict=True), 1):
         if isinstance(result, _Image):
           images.append(result)
         else:
           refused.append((source.path, result))
-        progress.update(len(images) + len(refused))
+        progress.update(done)
   return images, sorted(refused)
 
 
