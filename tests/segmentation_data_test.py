@@ -155,6 +155,16 @@ def test_what_cannot_be_used_gets_one_line_each(tmp_path):
     ({**scenes(3, 0, ('train/images/', 'train/masks/')),
       **scenes(3, 3, ('tset/images/', 'tset/masks/'))}, {},
      "'tset' beside 'train' is no split; did you mean 'test'"),
+    ({**scenes(3, 0, ('images/train/', 'masks/train/')),
+      **scenes(3, 3, ('images/vall/', 'masks/vall/'))}, {},
+     "'images/vall' beside 'images/train' is no split; did you mean 'validation'"),
+    ({**scenes(3, 0, ('images/trian/', 'masks/trian/')),
+      **scenes(3, 3, ('images/vall/', 'masks/vall/'))}, {},
+     "'images/trian', 'images/vall' are no splits; did you mean 'train' and"
+     " 'validation'"),
+    ({**scenes(3, 0, ('trian/images/', 'trian/masks/')),
+      **scenes(3, 3, ('tset/images/', 'tset/masks/'))}, {},
+     "holds 'trian', 'tset'; did you mean 'train' and 'test'"),
     ({**scenes(3), 'depth/1.png': b'x'}, {}, "beside them: move 'depth' away"),
     ({'images/1.png': b'x', 'SegmentationObject/1.png': b'x'}, {},
      'expected the folders images and masks'),
@@ -166,6 +176,17 @@ def test_a_folder_that_gives_no_data_set_is_named_in_one_line(
     convert(tmp_path / 'in', tmp_path / 'out', **options)
   assert '\n' not in str(error.value)
   assert not (tmp_path / 'out').exists()
+
+
+def test_folders_below_images_that_are_like_no_split_are_read_together(tmp_path):
+  """Such as those of cities; two words that are like the same split are no splits."""
+  for names in (('rain', 'snow'), ('rain', 'brain'), ('aachen', 'bonn')):
+    files = {}
+    for number, name in enumerate(names):
+      files |= scenes(3, 3 * number, (f'images/{name}/', f'masks/{name}/'))
+    fill(tmp_path / names[1], files)
+    found = mask_pairs.find(str(tmp_path / names[1]))
+    assert (len(found.pairs), found.splits, found.refused) == (6, {}, ())
 
 
 def test_folders_of_pascal_voc_have_the_masks_of_classes(tmp_path):

@@ -19,8 +19,6 @@ from slim_zoo.images import folder_names, folder_tree, image_check
 
 TRAIN, VALIDATION = folder_names.TRAIN, folder_names.VALIDATION
 _SPLITS = (TRAIN, VALIDATION, folder_names.TEST)
-# So that 'extra' is not taken for 'train'.
-_LIKENESS = 0.7
 _EXPECTED = ('expected the folders images and masks, with a mask NAME.png for each'
              ' image NAME')
 
@@ -74,9 +72,10 @@ def find(root: str) -> Pairs:
     content = _quoted([inner.name for inner in top.folders])
     if top.folders and not any(inner.may_hold_images for inner in top.folders):
       content += ' without images'
+    near = _near_splits([inner for inner in top.folders if _two(inner)])
     raise diagnostics.UserError(
-        f"image_dir '{diagnostics.printable(root)}' holds {content or 'no folders'}:"
-        f' {_EXPECTED}; or these in folders such as train and validation')
+        f"image_dir '{diagnostics.printable(root)}' holds {content or 'no folders'}"
+        f'{near}: {_EXPECTED}; or these in folders such as train and validation')
   pairs, refused, splits, used = [], [], {}, set()
   for split, folder in folders:
     images, masks = _two(folder)
@@ -127,11 +126,20 @@ def _check_all_splits(root, folders, kinds):
     return
   other = folders[kinds.index(None)]
   split = next(folder for folder, kind in zip(folders, kinds, strict=True) if kind)
-  near = diagnostics.suggestion(other.name, _SPLITS, _LIKENESS)
+  near = _near_splits([other])
   raise diagnostics.UserError(
       f"image_dir '{diagnostics.printable(root)}': the folder"
       f" '{diagnostics.printable(other.path)}' beside '{split.path}' is no split{near}"
       f" (known: {', '.join(_SPLITS)}): rename it, or move it away")
+
+
+def _near_splits(folders):
+  """Returns "; did you mean 'train' and 'test'?", or '' if a folder is like no split.
+  """
+  near = [folder_names.near_split(folder.name) for folder in folders]
+  if not near or None in near:
+    return ''
+  return f"; did you mean {' and '.join(map(repr, dict.fromkeys(near)))}?"
 
 
 def _quoted(names):
@@ -185,10 +193,25 @@ def _inner_splits(root, images):
   kinds = [kind if kind and not kind[1] else None for kind in (
       folder_names.split_of(inner.name) for inner in folders)]
   if not any(kinds):
+    _check_none_is_misspelt(root, folders)
     return {}
   _check_all_splits(root, folders, kinds)
   return {inner.name: folder_names.name_of_split(inner.name, kind[0])
           for inner, kind in zip(folders, kinds, strict=True)}
+
+
+def _check_none_is_misspelt(root, folders):
+  """Raises UserError if the names of all folders are nearly those of splits.
+
+  Without this, their images would be divided anew.
+  """
+  near = {folder_names.near_split(folder.name) for folder in folders}
+  if len(folders) > 1 and len(near) == len(folders) and TRAIN in near and (
+      None not in near):
+    raise diagnostics.UserError(
+        f"image_dir '{diagnostics.printable(root)}': the folders"
+        f' {_quoted([folder.path for folder in folders])} are no splits'
+        f"{_near_splits(folders)} (known: {', '.join(_SPLITS)}): rename them")
 
 
 def assign_splits(pairs: list, validation_share: float) -> dict[str, list]:
