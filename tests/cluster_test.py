@@ -76,12 +76,21 @@ def test_tf_config_of_one_process(text):
   assert adopted(text).own_cluster is None
 
 
+def test_the_only_process_of_its_kind_needs_no_index():
+  jobs_of_two = {'chief': ['a:1'], 'worker': ['b:1', 'c:1'], 'ps': ['d:1']}
+  for kind, expected in (('chief', ('worker', 0)), ('ps', ('ps', 0)),
+                         ('evaluator', ('evaluator', 0))):
+    found = cluster.from_tf_config(json.dumps(
+        {'cluster': jobs_of_two, 'task': {'type': kind}}))
+    assert (found.job_name, found.task) == expected
+
+
 @pytest.mark.parametrize(('text', 'words'), [
     ('{', 'TF_CONFIG is not JSON'),
     ('[]', 'no "cluster"'),
     ('{"cluster": [], "task": {}}', 'no "cluster"'),
     (tf_config({'worker': 'a:1'}), 'expected a list'),
-    (tf_config({'worker': ['a:1', 'a:1']}), "the address 'a:1' is 2 times"),
+    (tf_config({'worker': ['a:1', 'a:1']}), "TF_CONFIG: the address 'a:1' is 2 times"),
     (tf_config({'worker': ['a', 'b:1']}), "the address 'a' is not of the form"),
     (tf_config({'worker': ['grpc://a:1', 'b:1']}), "the address 'grpc://a:1' is not"),
     (tf_config({'worker': ['a:1', 'b:70000']}), "the address 'b:70000' is not"),
@@ -91,6 +100,11 @@ def test_tf_config_of_one_process(text):
      'TF_CONFIG: the task is chief 1, but the cluster has chief 0 to 0'),
     (tf_config({'chief': ['a:1'], 'worker': ['b:1']}, 'worker', 1), 'worker 0 to 0'),
     (json.dumps({'cluster': {'worker': ['a:1', 'b:1']}}), 'TF_CONFIG: the task {} is'),
+    # Each process would be worker 0.
+    (json.dumps({'cluster': {'worker': ['a:1', 'b:1']}, 'task': {'type': 'worker'}}),
+     'TF_CONFIG: the task {"type": "worker"} is none: expected "task":'),
+    (json.dumps({'cluster': {'worker': ['a:1', 'b:1']}, 'task': {'type': [7]}}),
+     'TF_CONFIG: the task {"type": [7]} is none'),
     (json.dumps({'cluster': {'worker': ['a:1', 'b:1']}, 'task': {'index': 1}}),
      'expected "task": {"type": ..., "index": ...}'),
     (tf_config({'worker': ['a:1', 'b:1']}, 'chief'), 'the cluster has no chief'),

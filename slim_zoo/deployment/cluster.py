@@ -122,7 +122,10 @@ def from_tf_config(text: str | None) -> Cluster | None:
   is_alone = len(workers) <= 1 and not servers and task.get('type') != EVALUATOR
   if is_alone and not (workers and task):
     return None
-  job, index = _value(task, 'type', None), _value(task, 'index', 0)
+  job, index = _value(task, 'type', None), _value(task, 'index', None)
+  known = (servers if job == PS else _job(jobs, WORKER) if job == WORKER else chiefs)
+  if index is None and (job == EVALUATOR or len(known) <= 1):
+    index = 0  # There is no other one.
   if isinstance(index, str):
     index = whole_number(index)
   if job not in _NAMES or not isinstance(index, int):
@@ -130,8 +133,8 @@ def from_tf_config(text: str | None) -> Cluster | None:
         f'TF_CONFIG: the task {json.dumps(task)} is none: expected "task":'
         ' {"type": ..., "index": ...}, with a type of chief, worker, ps or evaluator')
   if job == EVALUATOR:
-    return Cluster(workers, servers, EVALUATOR, index)
-  count = len({PS: servers, WORKER: _job(jobs, WORKER)}.get(job, chiefs))
+    return _cluster(workers, servers, EVALUATOR, index)
+  count = len(known)
   if not 0 <= index < count:
     raise UserError(
         f'TF_CONFIG: the task is {job} {index}, but the cluster has'
@@ -140,7 +143,15 @@ def from_tf_config(text: str | None) -> Cluster | None:
     return None
   if job == WORKER:
     index += len(chiefs)
-  return Cluster(workers, servers, PS if job == PS else WORKER, index)
+  return _cluster(workers, servers, PS if job == PS else WORKER, index)
+
+
+def _cluster(*fields):
+  """Returns the cluster; its errors name TF_CONFIG."""
+  try:
+    return Cluster(*fields)
+  except UserError as error:
+    raise UserError(f'TF_CONFIG: {error}') from error
 
 
 def _section(content: Any, name: str) -> Mapping:
