@@ -80,6 +80,26 @@ def open_study(path):
   return study
 
 
+def run_trial(study, options):
+  """Runs one trial, and stores how it ends; prints a line.
+
+  `Study.optimize` would print the traceback of an error that the user can correct.
+  """
+  import optuna
+  trial = study.ask()
+  try:
+    value = objective(trial, options)
+  except optuna.TrialPruned as error:
+    study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    print(f'trial {trial.number} ends early{f": {error}" if str(error) else ""}')
+  except Exception:
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    raise
+  else:
+    study.tell(trial, value)
+    print(f'trial {trial.number}: {value:.2%}, {trial.params}')
+
+
 def draw(study, path):
   """Draws the accuracy of the complete trials, and the best so far."""
   import optuna
@@ -136,8 +156,8 @@ def main(arguments):
   study = open_study(os.path.join(options.study_dir, 'study.db'))
   done = [trial.state.name for trial in study.trials
           if trial.state.name in ('COMPLETE', 'PRUNED')]
-  study.optimize(lambda trial: objective(trial, options),
-                 n_trials=max(0, options.trials - len(done)))
+  for _ in range(options.trials - len(done)):
+    run_trial(study, options)
   draw(study, os.path.join(options.study_dir, 'study.png'))
   if all(trial.state.name != 'COMPLETE' for trial in study.trials):
     raise slim_zoo.UserError(

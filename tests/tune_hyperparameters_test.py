@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 
 import pytest
 
@@ -117,3 +118,25 @@ def test_an_error_is_one_line(digits_dir, tmp_path, kind):
     tune_hyperparameters.run([*flags, '--trials=1'])
   assert '\n' not in raised.value.code
   assert not (tmp_path / 'study').exists()
+
+
+def test_an_error_of_a_trial_is_one_line(digits_dir, tmp_path, monkeypatch):
+  def refuse(**options):
+    raise slim_zoo.UserError('the disk is full: free some space')
+
+  monkeypatch.setattr(slim_zoo, 'train', refuse)
+  lines = []
+  handler = logging.Handler()
+  handler.emit = lambda record: lines.append(record.getMessage())
+  logging.getLogger('optuna').addHandler(handler)
+  try:
+    with pytest.raises(SystemExit) as raised:
+      tune_hyperparameters.run([
+          f'--dataset_dir={digits_dir}', f'--study_dir={tmp_path}/study'])
+  finally:
+    logging.getLogger('optuna').removeHandler(handler)
+  assert raised.value.code == (
+      'tune_hyperparameters: the disk is full: free some space')
+  assert not [line for line in lines if 'disk' in line]
+  trial, = tune_hyperparameters.open_study(tmp_path / 'study' / 'study.db').trials
+  assert trial.state == optuna.trial.TrialState.FAIL
