@@ -73,10 +73,12 @@ class Client:
   Attributes:
     address: (host, port).
     reports: lines on errors of the server.
+    running: the server, if it is of this process.
   """
 
-  def __init__(self, listener, reports=None):
+  def __init__(self, listener, reports=None, running=None):
     self.address, self.reports = listener.getsockname(), reports
+    self.running = running
 
   def exchange(self, *parts, ends=True):
     """Sends bytes and returns all that comes back.
@@ -182,7 +184,7 @@ def server(model, calls=None, names=NAMES, max_body_bytes=200_000, max_concurren
     thread = threading.Thread(target=running.serve)
     thread.start()
     try:
-      yield Client(listener, reports)
+      yield Client(listener, reports, running)
     finally:
       running.stop()
       thread.join()

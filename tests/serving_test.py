@@ -477,18 +477,62 @@ def test_bodies_have_room_together():
     pass
 
 
+def wait_until(is_true, seconds=60):
+  end = time.monotonic() + seconds
+  while not is_true():
+    assert time.monotonic() < end, 'it does not become true'
+    threading.Event().wait(0.01)
+
+
 def test_bodies_beyond_the_room_are_refused_soon():
   model = Colours()
-  with served.server(model, model, max_bodies=1, room_seconds=0.5) as client:
+  with served.server(model, model, max_bodies=1, room_seconds=0.5, body_seconds=300,
+                     part_seconds=300) as client:
     with socket.create_connection(client.address) as first:
       first.sendall(head('Content-Length: 200000', 'Expect: 100-continue'))
       assert first.recv(12) == b'HTTP/1.1 100'
+      first.sendall(b'x' * 199_999)
+      wait_until(lambda: client.running.room.free == 0)
       status, headers, answer = client.send('POST', '/classify', PNG)
       assert (status, headers['Retry-After']) == (503, '1')
       assert 'it holds up to 200,000 bytes' in json.loads(answer)['error']
       assert client.send('GET', '/')[0] == 200
     assert client.send('POST', '/classify', PNG)[0] == 200
   assert client.reports == []
+
+
+def test_slow_bodies_hold_no_room_that_others_need():
+  """Each of four has all the room, by its own words, and sends a byte of it."""
+  model = Colours()
+  with (served.server(model, model, max_bodies=1, room_seconds=0.2, body_seconds=300,
+                      part_seconds=300) as client,
+        contextlib.ExitStack() as stack):
+    for _ in range(4):
+      slow = stack.enter_context(socket.create_connection(client.address))
+      slow.sendall(head('Content-Length: 200000') + b'x')
+    parts = 4 * http_server.Limits.part_bytes
+    wait_until(lambda: client.running.room.free == 200_000 - parts)
+    assert client.send('POST', '/classify', PNG)[0] == 200
+  assert client.reports == []
+
+
+def test_a_body_of_single_bytes_ends_before_the_time_of_a_whole_one():
+  model = Colours()
+  with served.server(model, model, body_seconds=300, part_seconds=0.5,
+                     linger_seconds=0.2) as client:
+    response = client.exchange(
+        head('Content-Length: 200000'), *[b'x', 0.2] * 10, ends=False)
+    assert served.parsed(response)[0] == 408
+
+
+@pytest.mark.parametrize('length', [0, 1, 1 << 14, (1 << 14) + 1, 40_000])
+def test_bodies_of_several_parts_are_read_whole(colours, length):
+  status, _, answer = colours.send('POST', '/classify', PNG[:length] + bytes(
+      max(0, length - len(PNG))))
+  assert status == (200 if length >= len(PNG) else 400), answer
+  cut = colours.exchange(head(f'Content-Length: {length + 1}'), b'x' * length)
+  assert served.parsed(cut)[0] == 400
+  assert f'the body ends after {length} of {length + 1} bytes' in str(cut)
 
 
 def test_connections_beyond_the_most_wait():

@@ -41,11 +41,13 @@ class Limits:
   Attributes:
     max_body_bytes: of a request.
     max_bodies: how many bodies of this size are held at the same time; also more
-      smaller ones.
+      smaller ones. What a client has not sent yet is not held.
     room_seconds: how long a request waits while too many bytes are held.
     max_connections: at the same time; more wait until one ends.
     head_seconds: until the head of a request is there.
     body_seconds: from then on, until its body is there.
+    part_bytes: of a part of a body.
+    part_seconds: until a part is there.
     write_seconds: until a client has taken the response.
     linger_seconds: how long a client may take to end the connection.
   """
@@ -56,6 +58,8 @@ class Limits:
   max_connections: int = 16
   head_seconds: float = 10.0
   body_seconds: float = 30.0
+  part_bytes: int = 1 << 14
+  part_seconds: float = 5.0
   write_seconds: float = 30.0
   linger_seconds: float = 1.0
 
@@ -235,16 +239,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     return True
 
   def _body(self):
-    length = _body_length(self.headers, self.server.limits.max_body_bytes)
-    self._held.enter_context(self.server.room.take(length))
-    if self._expects:
-      self._promise_to_read()
-    self._reader.deadline = time.monotonic() + self.server.limits.body_seconds
-    body = self.rfile.read(length)
-    if len(body) < length:
-      raise RequestError(
-          400, f'the body ends after {len(body)} of {length} bytes')
-    return body
+    """Reads the body in parts, and takes room for each part when its turn comes.
+
+    So clients that send slowly, or nothing, hold no room that others need.
+    """
+    limits = self.server.limits
+    length = _body_length(self.headers, limits.max_body_bytes)
+    body, end = io.BytesIO(), time.monotonic() + limits.body_seconds
+    while (left := length - body.tell()) > 0:
+      part = min(left, limits.part_bytes)
+      self._held.enter_context(self.server.room.take(part))
+      if self._expects:
+        self._promise_to_read()
+        self._expects = False
+      self._reader.deadline = min(end, time.monotonic() + limits.part_seconds)
+      body.write(self.rfile.read(part))
+      if length - body.tell() > left - part:
+        raise RequestError(
+            400, f'the body ends after {body.tell()} of {length} bytes')
+    return body.getvalue()
 
   def _promise_to_read(self):
     """Answers a client that waits before it sends the body."""

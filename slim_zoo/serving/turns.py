@@ -42,10 +42,13 @@ class Room:
   Args:
     most: bytes of all bodies together.
     seconds: how long a request waits for room.
+
+  Attributes:
+    free: bytes that are not taken.
   """
 
   def __init__(self, most: int, seconds: float = 2.0):
-    self._most = self._free = most
+    self._most = self.free = most
     self._seconds, self._change = seconds, threading.Condition()
 
   @contextlib.contextmanager
@@ -59,15 +62,15 @@ class Room:
       RequestError: 503, there was none in time.
     """
     with self._change:
-      if not self._change.wait_for(lambda: self._free >= count, self._seconds):
+      if not self._change.wait_for(lambda: self.free >= count, self._seconds):
         raise RequestError(
             503, f'the server is busy (it holds up to {self._most:,} bytes of requests,'
             ' --max_request_mb times --max_concurrency): send the request again',
             {'Retry-After': '1'})
-      self._free -= count
+      self.free -= count
     try:
       yield
     finally:
       with self._change:
-        self._free += count
+        self.free += count
         self._change.notify_all()
