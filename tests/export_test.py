@@ -391,3 +391,10 @@ def test_only_other_programs_may_round_a_quantized_network_otherwise(
       difference, agreement)
   assert formats.tolerance_of(name, is_quantized=False) == (
       formats.FORMATS[name].tolerance)
+
+
+def test_the_page_says_how_each_family_crops():
+  page = ' '.join((ROOT / 'docs' / 'exporting.md').read_text(encoding='utf-8').split())
+  for family, crop in pixel_graph.CROPS.items():
+    assert family in page
+    assert crop in page

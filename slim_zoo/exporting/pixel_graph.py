@@ -15,6 +15,15 @@ from slim_zoo.tf_compat import tf
 
 # Its values cannot be found again once they are standardized; its crop is LeNet's.
 _SAME_CROP = {'cifarnet': 'lenet'}
+# What the user of an export has to do first, by preprocessing family.
+CROPS = {
+    'inception': 'the central 87.5% of the image, resized bilinearly',
+    'vgg': 'the shorter side resized to 256 bilinearly (more if the network has larger'
+           ' images), then the centre',
+    **dict.fromkeys(
+        ('cifarnet', 'lenet'),
+        'the centre of a larger image; a smaller image gets a black border'),
+}
 
 
 def scaled(images: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:

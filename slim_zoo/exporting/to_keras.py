@@ -21,13 +21,6 @@ from slim_zoo.tf_compat import tf
 
 INPUT, LABELS = 'pixels', 'labels.txt'
 _BUILDER = os.path.abspath(builder.__file__)
-_CROPS = {
-    'inception': 'the central 87.5% of the photograph, resized bilinearly',
-    'vgg': 'the shorter side resized to 256 bilinearly (more for larger images), then'
-           ' the centre',
-    'lenet': 'the centre of a larger image; a smaller image gets a black border',
-    'cifarnet': 'the centre of a larger image; a smaller image gets a black border',
-}
 
 
 def check_installed() -> None:
@@ -151,7 +144,7 @@ def write_card(path: str, trained: TrainedNetwork) -> None:
 | network | {trained.model_name}, of the checkpoint {trained.checkpoint} |
 | input | `{INPUT}`: float32 [batch, {size}, {size}, {trained.channels}], \
 {'gray' if trained.channels == 1 else 'RGB'} pixels 0 to 255; the model scales them |
-| crop | {_CROPS[family]} (preprocessing {family}) |
+| crop | {pixel_graph.CROPS[family]} (preprocessing {family}) |
 | output | `{operations.PROBABILITIES}`: [batch, {trained.num_classes}]; the layer \
 `{operations.LOGITS}` gives the logits |
 | classes | `unzip -p {name} {LABELS}` |

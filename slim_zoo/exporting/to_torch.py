@@ -14,7 +14,7 @@ import slim_zoo
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
-from slim_zoo.exporting import runtime_process, to_onnx
+from slim_zoo.exporting import pixel_graph, runtime_process, to_onnx
 from slim_zoo.exporting.torch_source import blocks, classes, helpers, operations
 from slim_zoo.files import safetensors
 from slim_zoo.inference.inference_graph import InferenceGraph
@@ -25,13 +25,6 @@ SOURCE, WEIGHTS, CARD = 'model.py', 'model.safetensors', 'README.md'
 _NEEDED = ('torch', 'safetensors', 'numpy')
 # By dtype: the name in safetensors, and the bytes of a number.
 _KINDS = {'float32': ('F32', 4), 'int64': ('I64', 8)}
-_CROPS = {
-    'inception': 'Take the central 87.5% of the photograph, resize it bilinearly.',
-    'vgg': 'Resize the shorter side to 256 (more for larger images) bilinearly, take'
-           ' the centre.',
-    'cifarnet': 'Take the centre of a larger image; put a smaller one on black.',
-    'lenet': 'Take the centre of a larger image; put a smaller one on black.',
-}
 _CARD = '''# {name} for PyTorch
 
     import torch
@@ -45,7 +38,7 @@ _CARD = '''# {name} for PyTorch
 |---|---|
 | network | {name}, from the checkpoint `{checkpoint}` |
 | images | pixels{colours}, float32 `[batch, {channels}, {size}, {size}]`, 0 to 255 |
-| preprocessing | {family}: {crop} The network scales the pixels itself. |
+| preprocessing | {family}: {crop}. The network scales the pixels itself. |
 | outputs | logits, float32 `[batch, {classes}]` |
 | names of the classes | `model.labels()` |
 | packages | torch 2.0 or later, safetensors |
@@ -105,7 +98,7 @@ def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:
         'network': trained.model_name})
   (folder / CARD).write_text(_CARD.format(
       **facts, name=trained.model_name, checkpoint=os.path.basename(
-          trained.checkpoint), family=family, crop=_CROPS[family],
+          trained.checkpoint), family=family, crop=pixel_graph.CROPS[family],
       classes=trained.num_classes, source=SOURCE), encoding='utf-8')
 
 
