@@ -7,8 +7,8 @@ import numpy as np
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
-from slim_zoo.exporting import pixel_graph, quantized_graph
-from slim_zoo.exporting.onnx_graph import layout, operations, quantized
+from slim_zoo.exporting import layout, pixel_graph, quantized_graph
+from slim_zoo.exporting.onnx_graph import operations, quantized
 from slim_zoo.exporting.onnx_graph.translation import Translation
 from slim_zoo.inference import inference_graph
 from slim_zoo.tf_compat import tf

@@ -5,15 +5,10 @@ If a bias is the only reader of a layer's result, it becomes a weight of that la
 
 import numpy as np
 
+from slim_zoo.exporting import known, layout
+from slim_zoo.exporting.frozen_graph import name_of
 from slim_zoo.exporting.keras_model.plan import Plan, refuse, shape_of
-from slim_zoo.exporting.onnx_graph import known
-from slim_zoo.exporting.onnx_graph.translation import name_of
 from slim_zoo.tf_compat import tf
-
-_CHANNELS_LAST = (b'NHWC', b'NDHWC')
-_SHAPES = ('Reshape', 'Squeeze')
-_SUMS = ('Add', 'AddV2', 'BiasAdd')
-_SPATIAL = {4: (1, 2), 5: (1, 2, 3)}
 
 
 def spatial(operation: tf.Operation) -> tuple[int, ...]:
@@ -23,9 +18,10 @@ def spatial(operation: tf.Operation) -> tuple[int, ...]:
     UserError: the operation has no such axes, or channels first.
   """
   rank = operation.inputs[0].shape.rank
-  if rank not in _SPATIAL or operation.get_attr('data_format') not in _CHANNELS_LAST:
+  if rank not in (4, 5) or (
+      operation.get_attr('data_format') not in layout.CHANNELS_LAST):
     raise refuse(operation, f'of {rank} dimensions, or with channels first')
-  return _SPATIAL[rank]
+  return layout.spatial(rank)
 
 
 def weights(operation: tf.Operation) -> np.ndarray:
@@ -114,20 +110,10 @@ def local_response_norm(plan: Plan, operation: tf.Operation) -> str:
 
 
 def _bias(plan, layer):
-  """Returns [the bias that is added to a layer], or []; marks its sum as absorbed.
-
-  Nothing but changes of the shape may be between the two.
-  """
-  tensor = layer.outputs[0]
-  channels = tensor.shape[-1]
-  while (reader := plan.reader(tensor)) is not None and tensor.shape[-1] == channels:
-    if reader.type in _SUMS:
-      biases = next(filter(known.is_known, reader.inputs), None)
-      if biases is None or biases.shape.as_list() != [channels]:
-        return []
-      plan.absorbed.add(reader)
-      return [known.value(biases)]
-    if reader.type not in _SHAPES:
-      return []
-    tensor = reader.outputs[0]
-  return []
+  """Returns [the bias that is added to a layer], or []; marks its sum as absorbed."""
+  found = plan.added_bias(layer)
+  if found is None:
+    return []
+  addition, biases = found
+  plan.absorbed.add(addition)
+  return [known.value(biases)]

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from slim_zoo.exporting import known
+from slim_zoo.exporting.frozen_graph import name_of
 from slim_zoo.exporting.keras_model import layers
 from slim_zoo.exporting.keras_model.plan import Plan, refuse, shape_of
-from slim_zoo.exporting.onnx_graph import known
-from slim_zoo.exporting.onnx_graph.translation import name_of
 from slim_zoo.tf_compat import tf
 
 Function = Callable[[Plan, tf.Operation], str]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.exporting.onnx_graph import known
-from slim_zoo.exporting.onnx_graph.translation import name_of
+from slim_zoo.exporting import frozen_graph
+from slim_zoo.exporting.frozen_graph import FrozenGraph, name_of
 from slim_zoo.tf_compat import tf
 
 _OF_WEIGHTS = re.compile(r'(/|_)weights$')
@@ -37,7 +37,7 @@ class Layer:
   weights: tuple[np.ndarray, ...] = ()
 
 
-class Plan:
+class Plan(FrozenGraph):
   """The layers of the tensors of one graph, as far as they are translated.
 
   Attributes:
@@ -52,18 +52,12 @@ class Plan:
       outputs: operations of a frozen graph.
       scope: the scope of the network, which the names of layers leave out.
     """
+    super().__init__(outputs)
     self.layers: list[Layer] = []
     self.absorbed: set[tf.Operation] = set()
     self._scope = scope
     self._values: dict[str, str] = {}
     self._names: set[str] = set()
-    self._needed = known.needed(outputs)
-
-  def operations(self) -> list[tf.Operation]:
-    """Returns the operations that the outputs need, each after its inputs."""
-    graph = next(iter(self._needed)).graph
-    return [operation for operation in graph.get_operations()
-            if operation in self._needed]
 
   def add(self, kind: str, name: str, inputs: Sequence[str],
           weights: Sequence[np.ndarray] = (), **config) -> str:
@@ -107,18 +101,10 @@ class Plan:
       scope = scope.rpartition('/')[0]
     return self.name(scope)
 
-  def reader(self, tensor: tf.Tensor) -> tf.Operation | None:
-    """Returns the operation that reads a tensor, if it is only one."""
-    readers = [operation for operation in tensor.consumers()
-               if operation in self._needed]
-    return readers[0] if len(readers) == 1 else None
-
 
 def refuse(operation: tf.Operation, reason: str) -> diagnostics.UserError:
   """Returns the error for an operation that cannot be translated."""
-  return diagnostics.UserError(
-      f"--format=keras has no layer for '{name_of(operation)}':"
-      f' {operation.type} {reason}; use --format=saved_model')
+  return frozen_graph.refusal('keras', operation, reason)
 
 
 def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
@@ -127,7 +113,4 @@ def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
   Raises:
     UserError: more is unknown.
   """
-  if tensor.shape.rank is None or None in tensor.shape.as_list()[1:]:
-    raise refuse(operation, f'with the unknown shape {tensor.shape}: it needs the image'
-                 ' size')
-  return tensor.shape.as_list()
+  return frozen_graph.shape_in('keras', tensor, operation)

@@ -3,12 +3,11 @@
 If a bias is the only reader of a layer's result, it becomes an input of that layer.
 """
 
-from slim_zoo.exporting.onnx_graph import known, layout, quantized, windows
-from slim_zoo.exporting.onnx_graph.translation import Translation, name_of, refuse
+from slim_zoo.exporting import known, layout
+from slim_zoo.exporting.frozen_graph import name_of
+from slim_zoo.exporting.onnx_graph import quantized, windows
+from slim_zoo.exporting.onnx_graph.translation import Translation, refuse
 from slim_zoo.tf_compat import tf
-
-_SHAPES = ('Reshape', 'Squeeze')
-_SUMS = ('Add', 'AddV2', 'BiasAdd')
 
 
 def convolution(state: Translation, operation: tf.Operation) -> str:
@@ -57,21 +56,11 @@ def bias(state: Translation, operation: tf.Operation) -> str:
 
 
 def _bias(state, layer):
-  """Returns [the bias that is added to a layer], or []; remembers who added it.
-
-  Nothing but changes of the shape may be between the two.
-  """
-  tensor = layer.outputs[0]
-  channels = tensor.shape[-1]
-  while (reader := state.reader(tensor)) is not None and tensor.shape[-1] == channels:
-    if reader.type in _SUMS:
-      biases = next((other for other in reader.inputs if known.is_known(other)), None)
-      if biases is None or biases.shape.as_list() != [channels]:
-        return []
-      state.biases.add(reader)
-      return [quantized.bias(state, layer, state.value(layer.inputs[0]),
-                             known.value(biases), name_of(biases.op))]
-    if reader.type not in _SHAPES:
-      return []
-    tensor = reader.outputs[0]
-  return []
+  """Returns [the bias that is added to a layer], or []; remembers who added it."""
+  found = state.added_bias(layer)
+  if found is None:
+    return []
+  addition, biases = found
+  state.biases.add(addition)
+  return [quantized.bias(state, layer, state.value(layer.inputs[0]),
+                         known.value(biases), name_of(biases.op))]

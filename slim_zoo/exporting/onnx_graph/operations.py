@@ -9,13 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from slim_zoo.exporting.onnx_graph import known, layers, layout, quantized, windows
-from slim_zoo.exporting.onnx_graph.translation import (
-  Translation,
-  name_of,
-  refuse,
-  shape_of,
-)
+from slim_zoo.exporting import known, layout
+from slim_zoo.exporting.frozen_graph import name_of
+from slim_zoo.exporting.onnx_graph import layers, quantized, windows
+from slim_zoo.exporting.onnx_graph.translation import Translation, refuse, shape_of
 from slim_zoo.tf_compat import tf
 
 _END = np.iinfo(np.int64).max
@@ -63,7 +60,7 @@ def _softmax(state, operation):
 
 def _batch_norm(state, operation):
   if operation.get_attr('is_training') or (
-      operation.get_attr('data_format') not in (b'NHWC', b'NDHWC')):
+      operation.get_attr('data_format') not in layout.CHANNELS_LAST):
     raise refuse(operation, 'in training, or with channels first')
   parts = [state.builder.constant(known.value(tensor), name_of(tensor.op))
            for tensor in operation.inputs[1:]]

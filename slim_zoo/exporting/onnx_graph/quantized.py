@@ -13,8 +13,9 @@ import dataclasses
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.exporting.onnx_graph import known
-from slim_zoo.exporting.onnx_graph.translation import Translation, name_of, refuse
+from slim_zoo.exporting import known
+from slim_zoo.exporting.frozen_graph import name_of
+from slim_zoo.exporting.onnx_graph.translation import Translation, refuse
 from slim_zoo.tf_compat import tf
 
 _BY_TENSOR = 'FakeQuantWithMinMaxVars'

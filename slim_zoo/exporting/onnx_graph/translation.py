@@ -5,29 +5,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.exporting.onnx_graph import builder, known, layout
+from slim_zoo.exporting import frozen_graph, known, layout
+from slim_zoo.exporting.frozen_graph import FrozenGraph, name_of
+from slim_zoo.exporting.onnx_graph import builder
 from slim_zoo.tf_compat import tf
-
-# They are made of constants and names when an image graph is attached.
-_PREFIXES = ('frozen/', 'weights/')
 
 
 def refuse(operation: tf.Operation, reason: str) -> diagnostics.UserError:
   """Returns the error for an operation that cannot be translated."""
-  return diagnostics.UserError(
-      f"--format=onnx has no translation of the layer '{name_of(operation)}':"
-      f' {operation.type} {reason}; use --format=saved_model')
+  return frozen_graph.refusal('onnx', operation, reason)
 
 
-def name_of(operation: tf.Operation) -> str:
-  """Returns the name of an operation in the network."""
-  name = operation.name
-  for prefix in _PREFIXES:
-    name = name.removeprefix(prefix)
-  return name
+def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
+  """Returns the shape of a tensor, of which only the batch may be unknown.
+
+  Raises:
+    UserError: more is unknown.
+  """
+  return frozen_graph.shape_in('onnx', tensor, operation)
 
 
-class Translation:
+class Translation(FrozenGraph):
   """The ONNX values of the tensors of one graph, as far as they are translated.
 
   Attributes:
@@ -37,17 +35,11 @@ class Translation:
   """
 
   def __init__(self, output_operations: Sequence[tf.Operation]):
+    super().__init__(output_operations)
     self.builder = builder.Builder()
     self.biases: set[tf.Operation] = set()
     self.grids: dict[str, object] = {}
     self._values: dict[str, str] = {}
-    self._needed = known.needed(output_operations)
-
-  def operations(self) -> list[tf.Operation]:
-    """Returns the operations that the outputs need, each after its inputs."""
-    graph = next(iter(self._needed)).graph
-    return [operation for operation in graph.get_operations()
-            if operation in self._needed]
 
   def set_value(self, tensor: tf.Tensor, name: str) -> None:
     """Says that `name` is the value of a tensor."""
@@ -72,12 +64,6 @@ class Translation:
       return self.value(tensor)
     return self.builder.constant(
         layout.broadcastable(constant, rank), name_of(tensor.op))
-
-  def reader(self, tensor: tf.Tensor) -> tf.Operation | None:
-    """Returns the operation that reads a tensor, if it is only one."""
-    readers = [operation for operation in tensor.consumers()
-               if operation in self._needed]
-    return readers[0] if len(readers) == 1 else None
 
   def reshaped(self, value: str, before: Sequence[int | None],
                after: Sequence[int | None], name: str) -> str:
@@ -114,17 +100,3 @@ class Translation:
     sizes = np.array([-1 if size is None else size for size in shape], np.int64)
     return self.builder.node(
         'Reshape', [value, self.builder.constant(sizes, f'{name}/shape')], name)
-
-
-def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
-  """Returns the shape of a tensor, of which only the batch may be unknown.
-
-  Raises:
-    UserError: more is unknown.
-  """
-  if tensor.shape.rank is None:
-    raise refuse(operation, 'with a value of unknown rank')
-  shape = tensor.shape.as_list()
-  if None in shape[1:]:
-    raise refuse(operation, f'with an unknown size in {shape}: it needs the image size')
-  return shape

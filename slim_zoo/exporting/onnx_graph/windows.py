@@ -2,16 +2,11 @@
 
 import numpy as np
 
-from slim_zoo.exporting.onnx_graph import known, layout, quantized
-from slim_zoo.exporting.onnx_graph.translation import (
-  Translation,
-  name_of,
-  refuse,
-  shape_of,
-)
+from slim_zoo.exporting import known, layout
+from slim_zoo.exporting.frozen_graph import name_of
+from slim_zoo.exporting.onnx_graph import quantized
+from slim_zoo.exporting.onnx_graph.translation import Translation, refuse, shape_of
 from slim_zoo.tf_compat import tf
-
-_CHANNELS_LAST = (b'NHWC', b'NDHWC')
 
 
 def arguments(operation: tf.Operation, window: list[int], dilations: list[int]
@@ -29,7 +24,7 @@ def arguments(operation: tf.Operation, window: list[int], dilations: list[int]
   Raises:
     UserError: the channels are first, or the image size is unknown.
   """
-  if operation.get_attr('data_format') not in _CHANNELS_LAST:
+  if operation.get_attr('data_format') not in layout.CHANNELS_LAST:
     raise refuse(operation, 'with channels first')
   shape = shape_of(operation.inputs[0], operation)
   axes = layout.spatial(len(shape))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from slim_zoo.exporting.onnx_graph import known, layout
+from slim_zoo.exporting import known, layout
 from slim_zoo.exporting.torch_source.steps import (
   Array,
   Layer,

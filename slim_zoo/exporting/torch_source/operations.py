@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from slim_zoo.exporting.onnx_graph import known, layout
+from slim_zoo.exporting import known, layout
 from slim_zoo.exporting.torch_source import layers, windows
 from slim_zoo.exporting.torch_source.steps import Step, Translation, refuse, shape_of
 from slim_zoo.tf_compat import tf

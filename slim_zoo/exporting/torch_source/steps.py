@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.exporting.onnx_graph import known, layout
+from slim_zoo.exporting import frozen_graph, known, layout
+from slim_zoo.exporting.frozen_graph import FrozenGraph
 from slim_zoo.tf_compat import tf
 
 BATCH_NORM = 'FusedBatchNormV3'
@@ -69,10 +70,8 @@ class Step:
 
 
 def refuse(operation: tf.Operation, reason: str) -> diagnostics.UserError:
-  """Returns the error for an operation that cannot be written."""
-  return diagnostics.UserError(
-      f"--format=torch has no translation of the layer '{operation.name}':"
-      f' {operation.type} {reason}; use --format=saved_model')
+  """Returns the error for an operation that cannot be translated."""
+  return frozen_graph.refusal('torch', operation, reason)
 
 
 def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
@@ -81,12 +80,10 @@ def shape_of(tensor: tf.Tensor, operation: tf.Operation) -> list[int | None]:
   Raises:
     UserError: more is unknown.
   """
-  if tensor.shape.rank is None or None in tensor.shape.as_list()[1:]:
-    raise refuse(operation, f'of shape {tensor.shape}: it needs the image size')
-  return tensor.shape.as_list()
+  return frozen_graph.shape_in('torch', tensor, operation)
 
 
-class Translation:
+class Translation(FrozenGraph):
   """The steps of the tensors of one graph, as far as they are translated.
 
   Args:
@@ -98,17 +95,16 @@ class Translation:
   """
 
   def __init__(self, images: tf.Tensor, logits: tf.Tensor):
+    super().__init__([logits.op])
     self.images = Step((), 'images', 'net')
-    self._needed = known.needed([logits.op])
     self._steps = {images.name: self.images}
     self._constants: dict[str, Step] = {}
     self._paths = _paths_of_layers(self._needed)
 
   def operations(self) -> list[tf.Operation]:
     """Returns the operations that the logits need, each after its inputs."""
-    graph = next(iter(self._needed)).graph
-    return [operation for operation in graph.get_operations()
-            if operation in self._needed and operation.type != 'Placeholder']
+    return [operation for operation in super().operations()
+            if operation.type != 'Placeholder']
 
   def set_step(self, tensor: tf.Tensor, step: Step) -> None:
     """Says which step gives a tensor."""
@@ -120,12 +116,7 @@ class Translation:
 
   def is_read_once(self, tensor: tf.Tensor) -> bool:
     """Returns whether one operation reads a tensor."""
-    return sum(operation in self._needed for operation in tensor.consumers()) == 1
-
-  def readers(self, tensor: tf.Tensor) -> list[tf.Operation]:
-    """Returns the operations that read a tensor."""
-    return [operation for operation in tensor.consumers()
-            if operation in self._needed]
+    return self.reader(tensor) is not None
 
   def new(self, operation: tf.Operation, template: str, inputs: Sequence[Step],
           layer: Layer | None = None, kind: str = '', value: object = None) -> Step:

@@ -5,7 +5,7 @@ number; else a function in the source computes it, so that the network runs on i
 other sizes as in TensorFlow.
 """
 
-from slim_zoo.exporting.onnx_graph import known, layout
+from slim_zoo.exporting import known, layout
 from slim_zoo.exporting.torch_source.layers import pair
 from slim_zoo.exporting.torch_source.steps import Step, Translation, refuse, shape_of
 from slim_zoo.tf_compat import tf
