@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
-from slim_zoo.catalog import views as view_kinds
+from slim_zoo.catalog import networks, view_kinds
 from slim_zoo.checkpoints import restore
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.datasets import dataset_factory

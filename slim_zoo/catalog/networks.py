@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import views
+from slim_zoo.catalog import view_kinds
 
 # The largest height or width of images, in pixels. Larger tensors exceed the limits of
 # TensorFlow and machines; usual sizes are 28 to 600.
@@ -309,10 +309,10 @@ def crop_notes(preprocessing_name: str, image_size: int,
     preprocessing_name: a preprocessing family or a network.
     image_size: height and width of the network's input, in pixels.
     sizes: (height, width) of some images, in pixels.
-    kind: of `views.COUNTS`, or None.
+    kind: of `view_kinds.COUNTS`, or None.
   """
   note = crop_note(preprocessing_name, image_size, sizes)
-  if (kind in views.CROPPING and sizes
+  if (kind in view_kinds.CROPPING and sizes
       and preprocessing_family(preprocessing_name) in _CROPPING
       and all(max(size) <= image_size for size in sizes)):
     note = (f'{preprocessing_name} preprocessing does not resize, and no image is'

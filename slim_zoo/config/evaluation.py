@@ -5,8 +5,7 @@ import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.catalog import networks, published
-from slim_zoo.catalog import views as view_kinds
+from slim_zoo.catalog import networks, published, view_kinds
 from slim_zoo.checkpoints import checkpoint_names, trained_network
 from slim_zoo.config.data import Network, Records
 from slim_zoo.config.devices import Devices

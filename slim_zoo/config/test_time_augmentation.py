@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from slim_zoo.catalog import views
+from slim_zoo.catalog import view_kinds
 from slim_zoo.config.options import Group, option
 
 
@@ -15,9 +15,9 @@ class Views(Group):
       ' flip: the central crop, and the same flipped from left to right; five_crop: the'
       ' central crop and those of the four corners; ten_crop: these, and each flipped.'
       ' --batch_size then counts views, but a batch has all views of an image.',
-      str, choices=tuple(views.COUNTS))
+      str, choices=tuple(view_kinds.COUNTS))
 
   @property
   def notes(self) -> list[str]:
     """A line on the views, if there are several."""
-    return [f'--tta={views.describe(self.tta)}'] if self.tta else []
+    return [f'--tta={view_kinds.describe(self.tta)}'] if self.tta else []

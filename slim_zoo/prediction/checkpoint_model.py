@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from slim_zoo.catalog import views as view_kinds
+from slim_zoo.catalog import view_kinds
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.deployment import session_settings
 from slim_zoo.images import image_decoding
 from slim_zoo.inference import inference_graph
 from slim_zoo.prediction import classifier, explanation, precise_model
-from slim_zoo.preprocessing import display
-from slim_zoo.preprocessing import views as view_images
+from slim_zoo.preprocessing import display, views
 from slim_zoo.tf_compat import tf
 
 
@@ -97,8 +96,8 @@ class CheckpointModel:
     settings: of the session: memory of GPUs, threads.
     precision: 'float32', 'bfloat16', 'float16', or 'auto'.
     is_hinted: whether to say that bfloat16 would be faster than float32.
-    views: the kind of test-time augmentation, of `catalog.views`; None: one view. With
-      several, there are no features and no heat.
+    view_kind: the kind of test-time augmentation, of `catalog.view_kinds`; None: one
+      view. With several, there are no features and no heat.
 
   Attributes:
     num_classes: as many as there are probabilities.
@@ -115,7 +114,7 @@ class CheckpointModel:
   def __init__(self, trained: TrainedNetwork, extras: ModelOutputs = ModelOutputs(),
                settings: session_settings.SessionSettings = session_settings.DEFAULTS,
                precision: str = 'float32', is_hinted: bool = False,
-               views: str | None = None):
+               view_kind: str | None = None):
     self.num_classes = trained.num_classes
     self.preprocessing_name = trained.preprocessing_name
     self.heat_end_point = self._explained = None
@@ -126,16 +125,16 @@ class CheckpointModel:
     network = inference_graph.of_network(trained, list(dict.fromkeys(names)))
     *_, self.image_size, self.channels = network.images.shape.as_list()
     self._model = precise_model.PreciseModel(
-        network.images, self._tensors(network, extras, view_kinds.count(views)),
+        network.images, self._tensors(network, extras, view_kinds.count(view_kind)),
         precision, trained.multi_label,
         is_hinted, settings)
-    self._prepare = _preparation(network, trained, views)
+    self._prepare = _preparation(network, trained, view_kind)
 
   def _tensors(self, network, extras, num_views):
     """Returns the tensors of a `classifier.Predictions`, by attribute."""
     with network.graph.as_default():
       tensors = {'probabilities': network.probabilities if num_views == 1 else
-                 view_images.mean_of_views(network.probabilities, num_views)}
+                 views.mean_of_views(network.probabilities, num_views)}
       if extras.features:
         tensors['features'] = (
             network.end_points[extras.feature_end_point] if extras.feature_end_point
@@ -184,11 +183,11 @@ class CheckpointModel:
     self.close()
 
 
-def _preparation(network, trained, views):
+def _preparation(network, trained, view_kind):
   *_, height, _, channels = network.images.shape.as_list()
   # A network on gray images was trained on those of a gray data set, which are decoded
   # as such, or with --use_grayscale, which turns colours to gray by other weights.
-  preprocessing_fn = view_images.get_preprocessing(
-      trained.preprocessing_name, views, use_grayscale=channels == 1)
+  preprocessing_fn = views.get_preprocessing(
+      trained.preprocessing_name, view_kind, use_grayscale=channels == 1)
   return Preparation(
       preprocessing_fn, height, 3 if trained.use_grayscale else channels)

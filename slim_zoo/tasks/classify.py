@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from slim_zoo import progress
-from slim_zoo.catalog import networks, views
+from slim_zoo.catalog import networks, view_kinds
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.images import image_files
 from slim_zoo.prediction import (
@@ -17,7 +17,7 @@ from slim_zoo.prediction import (
     contact_sheet,
     explanation,
     feature_file,
-    mask_folder,
+    predicted_masks,
 )
 from slim_zoo.prediction.sources import NamedFiles
 from slim_zoo.tasks import memory, prediction_models
@@ -87,7 +87,8 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
     thumbnails = next((extra.shown for extra in extras if hasattr(extra, 'shown')), ())
     options = config.prediction
     for done, answer in enumerate(classifier.classify(
-        files.files, model, views.images_in_batch(options.batch_size, config.views.tta),
+        files.files, model,
+        view_kinds.images_in_batch(options.batch_size, config.views.tta),
         options.num_preprocessing_threads,
         thumbnails), 1):
       write(answer)
@@ -121,7 +122,7 @@ def _extras(stack, options, paths, names, model):
   if options.contact_sheet:
     extras.append(contact_sheet.ContactSheet(options.contact_sheet, paths, names))
   if options.masks:
-    extras.append(mask_folder.MaskFolder(options.masks, paths))
+    extras.append(predicted_masks.PredictedMasks(options.masks, paths))
   if options.explain:
     extras.append(explanation.ExplanationFolder(
         options.explain, paths, names, model.heat_end_point))

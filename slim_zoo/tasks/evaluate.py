@@ -6,7 +6,7 @@ import glob
 import sys
 from collections.abc import Callable
 
-from slim_zoo.catalog import imagenet_names, networks, views
+from slim_zoo.catalog import imagenet_names, networks, view_kinds
 from slim_zoo.checkpoints import (
   identified_network,
   quantization,
@@ -43,7 +43,7 @@ from slim_zoo.input import (
   record_faults,
 )
 from slim_zoo.nets import nets_factory
-from slim_zoo.preprocessing import views as view_images
+from slim_zoo.preprocessing import views
 from slim_zoo.tasks import (
   evaluate_masks,
   evaluation_processes,
@@ -315,7 +315,7 @@ def _preprocess(network, kind=None):
   With a kind of test-time augmentation it makes several views.
   """
   return pipeline.preprocess_with(
-      view_images.get_preprocessing(
+      views.get_preprocessing(
           network.preprocessing_name, kind, network.use_grayscale),
       network.image_size)
 
@@ -327,7 +327,7 @@ def _evaluation(config, dataset, network, part=None, is_shared=False, classes=No
   is given one graph, with variables, which is the default one.
   """
   data, master, kind = config.data, config.server.master, config.views.tta
-  batch_size = views.images_in_batch(data.batch_size, kind)
+  batch_size = view_kinds.images_in_batch(data.batch_size, kind)
   is_multi_label = batch_labels.is_multi_label(dataset)
 
   def make_images():
@@ -357,10 +357,10 @@ def _is_hinted(config, model_name, num_images):
   """Returns whether to say that another precision would be faster."""
   batches = config.data.max_num_batches
   if batches:
-    num_images = min(num_images, batches * views.images_in_batch(
+    num_images = min(num_images, batches * view_kinds.images_in_batch(
         config.data.batch_size, config.views.tta))
   return 'precision' not in config.user_options and precision_hint.is_long(
-      model_name, num_images * views.count(config.views.tta))
+      model_name, num_images * view_kinds.count(config.views.tta))
 
 
 def _classify_with(network, is_multi_label, classes=None):
@@ -378,7 +378,7 @@ def _classify_with(network, is_multi_label, classes=None):
       return probabilities
     return present_classes.probabilities(logits, classes)
 
-  return lambda checkpoint, images: view_images.mean_probabilities(
+  return lambda checkpoint, images: views.mean_probabilities(
       functools.partial(classify, checkpoint), images)
 
 

@@ -26,7 +26,7 @@ from slim_zoo.inference import inference_graph, network_graph
 from slim_zoo.input import image_samples
 from slim_zoo.nets import nets_factory
 from slim_zoo.prediction import answers, sources
-from slim_zoo.tasks import memory, segmentation_networks, trained_networks
+from slim_zoo.tasks import memory, networks_with_classes
 from slim_zoo.tf_compat import tf
 
 
@@ -85,7 +85,7 @@ def export(config: ExportConfig) -> ExportResult:
 def _export_masks(config):
   """Writes and checks a segmentation network."""
   config.check_segmentation()
-  network = segmentation_networks.find(config.network)
+  network = networks_with_classes.find_segmentation(config.network)
   compared, _ = _samples(config, 0)
   print(f'exporting FCN on {network.model_name} of {network.checkpoint}:'
         f' {network.num_classes} classes, images of any size', flush=True)
@@ -145,7 +145,7 @@ def _export(config):
 
 
 def _network(config):
-  network = trained_networks.find(config.network, config.samples.dataset_dir)
+  network = networks_with_classes.find(config.network, config.samples.dataset_dir)
   network_fn = nets_factory.get_network_fn(network.model_name, network.num_classes)
   return dataclasses.replace(
       network, image_size=network.image_size or network_fn.default_image_size)

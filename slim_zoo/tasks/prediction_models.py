@@ -6,7 +6,7 @@ The configs have the groups `network`, `exported`, `prediction`, `precision` and
 
 import dataclasses
 
-from slim_zoo.catalog import views as view_kinds
+from slim_zoo.catalog import view_kinds
 from slim_zoo.checkpoints import segmentation_network
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.deployment import precision_hint, unused_gpus
@@ -19,8 +19,7 @@ from slim_zoo.prediction import (
 )
 from slim_zoo.tasks import (
     inference_precision,
-    segmentation_networks,
-    trained_networks,
+    networks_with_classes,
 )
 
 
@@ -47,14 +46,14 @@ class Found:
 
 
 def find(config, extras: checkpoint_model.ModelOutputs, num_images: int | None = None,
-         views: str | None = None, notes: tuple[str, ...] = ()) -> Found:
+         view_kind: str | None = None, notes: tuple[str, ...] = ()) -> Found:
   """Reads a checkpoint or an export; prints notes to stderr.
 
   Args:
     config: see above.
     extras: the results to compute besides probabilities, with a checkpoint.
     num_images: to classify, for a hint on the precision; None: no hint.
-    views: the kind of test-time augmentation; None: one view.
+    view_kind: the kind of test-time augmentation; None: one view.
     notes: lines that are printed for a checkpoint of classes.
 
   Raises:
@@ -64,7 +63,7 @@ def find(config, extras: checkpoint_model.ModelOutputs, num_images: int | None =
     return _exported(config)
   if segmentation_network.is_segmentation(config.network.checkpoint_path):
     return _segmentation(config)
-  return _checkpoint(config, extras, num_images, views, notes)
+  return _checkpoint(config, extras, num_images, view_kind, notes)
 
 
 def _exported(config):
@@ -84,16 +83,16 @@ def _exported(config):
 
 def _segmentation(config):
   config.check_segmentation()
-  network = segmentation_networks.find(config.network)
+  network = networks_with_classes.find_segmentation(config.network)
   print_notes([f'checkpoint {network.checkpoint}'])
   return Found(mask_model.of_network(network, config.devices.settings),
                network.class_names, network.checkpoint, network.model_name)
 
 
-def _checkpoint(config, extras, num_images, views, notes):
+def _checkpoint(config, extras, num_images, view_kind, notes):
   config.check_classification()
   print_notes([*unused_gpus.notes(), *notes])
-  network = trained_networks.find(config.network)
+  network = networks_with_classes.find(config.network)
   print_notes([f'checkpoint {network.checkpoint}'])
   if config.prediction.multi_label is not None:
     network = dataclasses.replace(network, multi_label=config.prediction.multi_label)
@@ -104,14 +103,14 @@ def _checkpoint(config, extras, num_images, views, notes):
   model = checkpoint_model.CheckpointModel(
       network, extras, config.devices.settings, precision,
       is_hinted='precision' not in config.user_options and _is_long(
-          network, num_images, views),
-      views=views)
+          network, num_images, view_kind),
+      view_kind=view_kind)
   return Found(model, network.class_names, network.checkpoint, network.model_name)
 
 
-def _is_long(network: TrainedNetwork, num_images, views):
+def _is_long(network: TrainedNetwork, num_images, view_kind):
   return num_images is not None and precision_hint.is_long(
-      network.model_name, num_images * view_kinds.count(views))
+      network.model_name, num_images * view_kinds.count(view_kind))
 
 
 def print_notes(lines) -> None:

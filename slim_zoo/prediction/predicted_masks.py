@@ -13,7 +13,7 @@ from slim_zoo.prediction.classifier import Answer
 MASK, OVERLAY = '.png', '_overlay.png'
 
 
-class MaskFolder:
+class PredictedMasks:
   """Writes two PNG files for each image: the mask, and the mask over the image.
 
   A mask has the size of its image as it was read. Its pixels are class numbers, with a

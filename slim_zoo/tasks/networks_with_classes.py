@@ -1,22 +1,37 @@
-"""The segmentation network of a checkpoint and its classes: for classify, export."""
+"""The network of a checkpoint and the names of its classes: for classify, export."""
 
 import dataclasses
 
-from slim_zoo.checkpoints import segmentation_network
+from slim_zoo.checkpoints import identified_network, segmentation_network
 from slim_zoo.checkpoints.segmentation_network import SegmentationNetwork
+from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.trained_network import TrainedCheckpoint
 from slim_zoo.prediction import answers, class_names
 
 
-def find(options: TrainedCheckpoint) -> SegmentationNetwork:
+def find(options: TrainedCheckpoint, dataset_dir: str | None = None) -> TrainedNetwork:
   """Reads a checkpoint and its run card; prints notes to stderr.
 
   Args:
     options: of the command.
+    dataset_dir: the folder of its training data; labels.txt there must fit.
 
   Raises:
     UserError: the checkpoint, the options and the labels do not fit one another.
   """
+  network = identified_network.find(options.checkpoint_path, options.network_options)
+  for note in network.notes:
+    answers.note(note)
+  names, notes = class_names.of_network(
+      network, options.labels_file, dataset_dir,
+      needs_labels=bool(options.labels_offset))
+  for note in notes:
+    answers.note(note)
+  return dataclasses.replace(network, class_names=tuple(names))
+
+
+def find_segmentation(options: TrainedCheckpoint) -> SegmentationNetwork:
+  """Reads a checkpoint of a segmentation network; see `find`."""
   network = segmentation_network.find(options.checkpoint_path, options.network_options)
   for note in network.notes:
     answers.note(note)
