@@ -1,9 +1,9 @@
 """Parts of the heads of Inception networks.
 
-v1 to v3 end in a 1x1 convolution, so larger images can give logits for each position;
-their heads are in their modules. v4 and Inception-ResNet v2 average over the whole
-image and end in a dense layer; their heads are here, because they differ in scopes
-only.
+v1 to v3 end in a 1x1 convolution, so larger images can give logits for each position.
+The heads of v2 and v3 differ in the size of the pool only; that of v1 is in its module.
+v4 and Inception-ResNet v2 average over the whole image and end in a dense layer; their
+heads differ in scopes only.
 """
 
 import contextlib
@@ -62,6 +62,46 @@ def squeeze(logits, remedy):
         f'{logits.op.name}: {height} x {width} logits cannot be squeezed to one'
         f' prediction: give smaller images, or {remedy}')
   return tf.squeeze(logits, [1, 2], name='SpatialSqueeze')
+
+
+def classify_positions(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
+                       spatial_squeeze, global_pool, pool_size):
+  """Builds the head of v2 and v3: pool, dropout, logits, predictions.
+
+  Args:
+    net: features, float [batch, height, width, depth].
+    end_points: dict that receives the new end points.
+    num_classes: number of logits; 0 or None builds none.
+    dropout_keep_prob: share of activations that dropout keeps.
+    prediction_fn: computes the end point 'Predictions' from the logits.
+    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
+    global_pool: whether to average over the whole image, of any size.
+    pool_size: height and width of the average pool otherwise.
+
+  Returns:
+    (net, end_points): logits [batch, num_classes], or [batch, height, width,
+    num_classes] without the squeeze; without classes, the pooled features.
+
+  Raises:
+    UserError: the logits are not 1 x 1 for the squeeze; it is a ValueError.
+  """
+  with tf.variable_scope('Logits'):
+    if global_pool:
+      net = end_points['global_pool'] = average(net)
+    else:
+      net = end_points['AvgPool_1a'] = shrinking_pool(net, pool_size)
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, scope='Dropout_1b')
+    end_points['PreLogits'] = net
+    logits = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
+                         normalizer_fn=None, scope='Conv2d_1c_1x1')
+    if spatial_squeeze:
+      logits = squeeze(
+          logits, 'global_pool=True or spatial_squeeze=False')
+  end_points['Logits'] = logits
+  end_points['Predictions'] = prediction_fn(logits, scope='Predictions')
+  return logits, end_points
 
 
 def auxiliary_stem(net, pool_scope, depth=128):

@@ -127,43 +127,8 @@ def _check_data_format(data_format, separable):
         " use_separable_conv=False or data_format='NHWC'")
 
 
-def classify(net, end_points, num_classes, dropout_keep_prob, prediction_fn,
-             spatial_squeeze, global_pool):
-  """Builds the head: pool, dropout, logits, predictions.
-
-  Args:
-    net: features, float [batch, height, width, 1024].
-    end_points: dict that receives the new end points.
-    num_classes: number of logits; 0 or None builds none.
-    dropout_keep_prob: share of activations that dropout keeps.
-    prediction_fn: computes the end point 'Predictions' from the logits.
-    spatial_squeeze: whether to remove the spatial dimensions of 1 x 1 logits.
-    global_pool: whether to average over the whole image, of any size.
-
-  Returns:
-    (net, end_points): logits [batch, num_classes], or [batch, height, width,
-    num_classes] without the squeeze; without classes, the pooled features.
-
-  Raises:
-    UserError: the logits are not 1 x 1 for the squeeze; it is a ValueError.
-  """
-  with tf.variable_scope('Logits'):
-    if global_pool:
-      net = end_points['global_pool'] = inception_heads.average(net)
-    else:
-      net = end_points['AvgPool_1a'] = inception_heads.shrinking_pool(net, 7)
-    if not num_classes:
-      return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, scope='Dropout_1b')
-    end_points['PreLogits'] = net
-    logits = slim.conv2d(net, num_classes, [1, 1], activation_fn=None,
-                         normalizer_fn=None, scope='Conv2d_1c_1x1')
-    if spatial_squeeze:
-      logits = inception_heads.squeeze(
-          logits, 'global_pool=True or spatial_squeeze=False')
-  end_points['Logits'] = logits
-  end_points['Predictions'] = prediction_fn(logits, scope='Predictions')
-  return logits, end_points
+# The head of the network.
+classify = functools.partial(inception_heads.classify_positions, pool_size=7)
 
 
 def inception_v2(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0.8,
