@@ -67,17 +67,34 @@ def check(num_classes: int, labels_offset: int, files: Sequence[str],
     no_label = tf.equal(labels, _NO_LABEL)
     labels = tf.where_v2(no_label, labels, labels - labels_offset)
     right = tf.reduce_all(no_label | ((labels >= 0) & (labels < num_classes)))
-    def refuse_in_graph():
-      refusal = tf.numpy_function(refuse, [labels, keys], []) if runs_here else (
-          tf.Assert(False, [
-              f'ValueError: a label is none of the {num_classes} classes: are these'
-              ' the records of another data set?']))
-      with tf.control_dependencies([refusal]):
-        return tf.identity(labels)
-    return (images, tf.cond(right, lambda: tf.identity(labels), refuse_in_graph),
-            numbers, keys)
+    checked = _refuse_unless(
+        right, labels, keys, refuse, runs_here,
+        f'a label is none of the {num_classes} classes: are these the records of'
+        ' another data set?')
+    return images, checked, numbers, keys
 
   return step
+
+
+def _refuse_unless(right, values, keys, refuse, runs_here, message):
+  """Returns labels or masks that fail when they are computed, unless they are right.
+
+  Args:
+    right: bool scalar.
+    values: the labels or masks of a batch.
+    keys: of its records.
+    refuse: called as refuse(values, keys), as arrays; raises a ValueError that names
+      the record.
+    runs_here: whether the session runs in this process, so that it can be called.
+    message: of the failure in another process.
+  """
+  def refused():
+    refusal = tf.numpy_function(refuse, [values, keys], []) if runs_here else (
+        tf.Assert(False, [f'ValueError: {message}']))
+    with tf.control_dependencies([refusal]):
+      return tf.identity(values)
+
+  return tf.cond(right, lambda: tf.identity(values), refused)
 
 
 def has_masks(dataset: slim.dataset.Dataset) -> bool:
@@ -113,17 +130,11 @@ def check_masks(num_classes: int, files: Sequence[str], runs_here: bool) -> Call
 
   def step(images, masks, numbers, keys):
     right = tf.reduce_all((masks < num_classes) | tf.equal(masks, catalog.IGNORED))
-
-    def refuse_in_graph():
-      refusal = tf.numpy_function(refuse, [masks, keys], []) if runs_here else (
-          tf.Assert(False, [
-              f'ValueError: a mask has a value that is none of the {num_classes}'
-              ' classes: are these the records of another data set?']))
-      with tf.control_dependencies([refusal]):
-        return tf.identity(masks)
-
-    return (images, tf.cond(right, lambda: tf.identity(masks), refuse_in_graph),
-            numbers, keys)
+    checked = _refuse_unless(
+        right, masks, keys, refuse, runs_here,
+        f'a mask has a value that is none of the {num_classes} classes: are these the'
+        ' records of another data set?')
+    return images, checked, numbers, keys
 
   return step
 
