@@ -137,42 +137,10 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
                          f': {when_stopped}' if when_stopped else '')
   answer.install()
 
-  def main_with_answers(argv):
-    name = argv[0].rsplit('/', 1)[-1]
-    try:
-      for argument in argv[1:]:
-        _check_argument(argument, takes_arguments)
-      code = main(argv)
-    except KeyboardInterrupt:
-      answer.note(signal.SIGINT)
-      code = answer.exit_code
-    except diagnostics.UserError as error:
-      code = error.exit_code
-      if answer.exit_code is None:
-        print(f'{name}: {diagnostics.printable(str(error))}', file=sys.stderr)
-    except BrokenPipeError:
-      os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-      code = 128 + signal.SIGPIPE
-    except OSError as error:
-      if error.errno is None:
-        raise
-      code = 1
-      if answer.exit_code is None:
-        explained = diagnostics.printable(diagnostics.explain_os_error(error))
-        print(f'{name}: {explained}', file=sys.stderr)
-    except Exception as error:
-      # Native code that calls Python may turn the end into an error of its own.
-      if answer.exit_code is None:
-        line = diagnostics.explain_memory_error(error)
-        if line is None:
-          raise
-        code = 1
-        print(f'{name}: {line}', file=sys.stderr)
-    return code if answer.exit_code is None else answer.exit_code
-
   module = sys.modules[main.__module__]
   try:
-    app.run(main_with_answers, flags_parser=lambda argv: _parse_flags(argv, module))
+    app.run(lambda argv: _exit_code(main, argv, takes_arguments, answer),
+            flags_parser=lambda argv: _parse_flags(argv, module))
   except SystemExit as end:
     if end.code in _STOPPED:
       _ignore_more_signals()
@@ -182,6 +150,44 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
     raise
   finally:
     answer.tell()
+
+
+def _exit_code(main, argv, takes_arguments, answer):
+  """Calls main; returns the exit code, and prints one line if it fails.
+
+  After a signal both are those of the answer.
+  """
+  name = argv[0].rsplit('/', 1)[-1]
+
+  def say(line):
+    if answer.exit_code is None:
+      print(f'{name}: {line}', file=sys.stderr)
+
+  try:
+    for argument in argv[1:]:
+      _check_argument(argument, takes_arguments)
+    code = main(argv)
+  except KeyboardInterrupt:
+    answer.note(signal.SIGINT)
+    code = answer.exit_code
+  except diagnostics.UserError as error:
+    code = error.exit_code
+    say(diagnostics.printable(str(error)))
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    code = 128 + signal.SIGPIPE
+  except OSError as error:
+    if error.errno is None:
+      raise
+    code = 1
+    say(diagnostics.printable(diagnostics.explain_os_error(error)))
+  except Exception as error:
+    line, code = diagnostics.explain_memory_error(error), 1
+    # Native code that calls Python may turn the end into an error of its own.
+    if line is None and answer.exit_code is None:
+      raise
+    say(line)
+  return code if answer.exit_code is None else answer.exit_code
 
 
 def _exit_with(code: int | str | None) -> None:
