@@ -1,6 +1,5 @@
 """From the losses of the clones to one train op."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,12 +7,8 @@ from slim_zoo.checkpoints import quantization
 from slim_zoo.deployment import agreement, collectives, model_deploy, reducing_optimizer
 from slim_zoo.deployment.optimizer_wrapper import OptimizerWrapper
 from slim_zoo.tf_compat import slim, tf
-from slim_zoo.training.updates import (
-    accumulation,
-    loss_scaling,
-    numerics,
-    variable_groups,
-)
+from slim_zoo.training.updates import loss_scaling, numerics, variable_groups
+from slim_zoo.training.updates.minimized_loss import MinimizedLoss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +110,9 @@ def make_train_op(clones: list[model_deploy.Clone],
   trained = trained_variables(options)
   variable_groups.check_batch_norm(
       options.frozen_batch_norm_scopes, options.frozen_scopes)
-  averages, averaged = None, [
-      variable for variable in slim.get_model_variables()
-      if not quantization.is_range(variable.op.name)]
+  averaged = [variable for variable in slim.get_model_variables()
+              if not quantization.is_range(variable.op.name)]
+  averages = None
   if options.moving_average_decay:
     averages = tf.train.ExponentialMovingAverage(
         options.moving_average_decay, global_step)
@@ -132,7 +127,8 @@ def make_train_op(clones: list[model_deploy.Clone],
       return variable_groups.RateGroups(optimizer_fn, learning_rate, factors)
     return optimizer_fn(learning_rate)
 
-  minimized = _Minimized(config, options, clones, workers, batch_norm_replicas)
+  minimized = MinimizedLoss(config, clones, options.accumulate_steps,
+                            options.scales_loss, workers, batch_norm_replicas)
   with tf.device(config.optimizer_device()):
     reduction = minimized.reduction(make_optimizer)
     optimizer = reduction or make_optimizer()
@@ -146,7 +142,7 @@ def make_train_op(clones: list[model_deploy.Clone],
   if reduction is None:
     optimizer = minimized.shared(optimizer)
   train_op, total_loss = _create_train_op(
-      optimizer, minimized, global_step, trained, reduction)
+      optimizer, minimized, options, global_step, trained, reduction)
   if sync_optimizer is not None:
     # TensorFlow would complain of an op that nobody runs.
     sync_optimizer.ready_for_local_init_op.mark_used()
@@ -199,92 +195,9 @@ def rate_factors(options: UpdateOptions) -> dict[str, float]:
           **options.learning_rate_multipliers}
 
 
-class _Minimized:
-  """The loss of the clones, and the optimizers that minimize it.
-
-  Attributes:
-    total_loss: float32 scalar.
-    scaling: what scales the loss of the first copy of the variables, or None.
-    accumulating: of each copy of the variables, what takes several batches.
-  """
-
-  def __init__(self, config, options, clones, workers, batch_norm_replicas):
-    self.config, self.options, self._clones = config, options, clones
-    self._workers, self._batch_norm_replicas = workers, batch_norm_replicas
-    self.total_loss, self.scaling, self.accumulating = None, None, []
-
-  def shared(self, optimizer):
-    """Returns the optimizer of variables that all clones share."""
-    optimizer = model_deploy.CloneOptimizer(optimizer, self._clones)
-    self.total_loss = optimizer.total_loss
-    return self._wrapped(optimizer)
-
-  def reduction(self, make_optimizer):
-    """Returns the optimizer of all replicas; None if there is only this one."""
-    workers, device = self._workers, self.config.optimizer_device()
-    count = workers.count if workers else 1
-    if not self.config.variables_on_clones or len(self._clones) == 1:
-      if workers is None:
-        return None
-      members = [self._member(
-          self.shared(make_optimizer()), self._replica(count, device),
-          earlier=self._batch_norm_replicas)]
-    else:
-      members = self._members_of_clones(make_optimizer, count)
-    return reducing_optimizer.ReducingOptimizer(members, count, _statistics())
-
-  def _members_of_clones(self, make_optimizer, num_workers):
-    """Returns a member for each clone, which has its own variables."""
-    shares = model_deploy.clone_losses(self._clones)
-    self.total_loss = model_deploy.total_clone_loss(shares)
-    members = []
-    for index, (clone, share) in enumerate(shares):
-      replacing = clone.copies.replacing() if clone.copies else contextlib.nullcontext()
-      with tf.device(clone.device), replacing:
-        optimizer = self._wrapped(make_optimizer())
-      members.append(self._member(
-          optimizer, self._replica(num_workers * len(shares), clone.device),
-          scope=clone.scope, loss=share, copies=clone.copies,
-          earlier=self._batch_norm_replicas[index:index + 1]))
-    return members
-
-  def _member(self, optimizer, replica, **options):
-    accumulating = self.accumulating[-1] if self.accumulating else None
-    return reducing_optimizer.Member(
-        optimizer, replica, mean_loss=accumulating and (lambda: accumulating.mean_loss),
-        **options)
-
-  def _replica(self, count, device):
-    return collectives.Replica(
-        collectives.GRADIENTS, count, device,
-        self._workers.timeout_seconds if self._workers else 0)
-
-  def _wrapped(self, optimizer):
-    """Returns an optimizer with loss scaling and accumulation, as far as asked for."""
-    if self.options.scales_loss:
-      with tf.device(self.config.step_device()):
-        optimizer = loss_scaling.LossScaling(optimizer)
-      self.scaling = self.scaling or optimizer
-    if self.options.accumulate_steps > 1:
-      optimizer = accumulation.AccumulatingOptimizer(
-          optimizer, self.options.accumulate_steps, self.guard())
-      self.accumulating.append(optimizer)
-    return optimizer
-
-  def guard(self):
-    """Returns a new guard of the loss."""
-    return numerics.Guard(self._clones, self.total_loss)
-
-  @property
-  def accumulate_op(self):
-    """Takes one batch for each copy of the variables; None without accumulation."""
-    ops = [optimizer.accumulate_op for optimizer in self.accumulating]
-    return tf.add_n(ops) if ops else None
-
-
-def _create_train_op(optimizer, minimized, global_step, trained, reduction):
+def _create_train_op(optimizer, minimized, options, global_step, trained, reduction):
   """Returns (train_op, total_loss), see `Update`."""
-  clip = _clipping(minimized.options) or (lambda pairs: pairs)
+  clip = _clipping(options) or (lambda pairs: pairs)
   total_loss = minimized.total_loss
   with tf.device(minimized.config.optimizer_device()):
     guard = minimized.guard()
@@ -300,21 +213,12 @@ def _create_train_op(optimizer, minimized, global_step, trained, reduction):
     train_op = slim.training.create_train_op(
         total_loss, optimizer, global_step=global_step, variables_to_train=trained,
         transform_grads_fn=transform, check_numerics=False,
-        colocate_gradients_with_ops=minimized.options.gradients_with_layers)
+        colocate_gradients_with_ops=options.gradients_with_layers)
     if minimized.accumulating or reduction:
       total_loss = (reduction or minimized.accumulating[0]).mean_loss
       with tf.control_dependencies([train_op]):
         train_op = tf.identity(total_loss)
   return train_op, total_loss
-
-
-def _statistics():
-  """Returns the moving averages of batch norm and of ranges."""
-  trainable = {variable.ref() for variable in tf.trainable_variables()}
-  of_model = [variable for variable in slim.get_model_variables()
-              if variable.ref() not in trainable]
-  return of_model + [variable for variable in tf.global_variables()
-                     if quantization.is_sum(variable.op.name)]
 
 
 def _clipping(options):
