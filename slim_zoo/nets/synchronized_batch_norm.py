@@ -57,13 +57,7 @@ def batch_norm(statistics: Statistics, inputs: tf.Tensor, *, decay: float = 0.99
   Raises:
     UserError: an argument has no meaning over replicas.
   """
-  for name in _UNSUPPORTED:
-    if others.get(name):
-      raise UserError(f'--sync_batch_norm: the batch norm of this network has {name},'
-                      ' which only one batch has; leave the flag out')
-  if updates_collections is None:
-    raise UserError('--sync_batch_norm: the batch norm of this network updates its'
-                    ' statistics in place; leave the flag out')
+  _check(others, updates_collections)
   rank = inputs.shape.rank
   channel_axis = 1 if data_format == 'NCHW' else rank - 1
   axes = [axis for axis in range(rank) if axis != channel_axis]
@@ -82,9 +76,7 @@ def batch_norm(statistics: Statistics, inputs: tf.Tensor, *, decay: float = 0.99
     moving_variance = parameter('moving_variance', tf.ones_initializer(), False)
 
     values = tf.cast(inputs, tf.float32)
-    mean, mean_of_squares = tf.unstack(statistics.mean(tf.stack(
-        [tf.reduce_mean(values, axes), tf.reduce_mean(tf.square(values), axes)])))
-    variance = tf.maximum(mean_of_squares - tf.square(mean), 0.0)
+    mean, variance = _mean_and_variance(statistics, values, axes)
     stored_variance = variance
     if fused is not False and rank in (2, 4):
       size = statistics.count * tf.cast(
@@ -104,3 +96,21 @@ def batch_norm(statistics: Statistics, inputs: tf.Tensor, *, decay: float = 0.99
     if activation_fn is not None:
       outputs = activation_fn(outputs)
     return slim.utils.collect_named_outputs(outputs_collections, layer.name, outputs)
+
+
+def _check(arguments, updates_collections):
+  """Raises UserError for an argument that has no meaning over replicas."""
+  for name in _UNSUPPORTED:
+    if arguments.get(name):
+      raise UserError(f'--sync_batch_norm: the batch norm of this network has {name},'
+                      ' which only one batch has; leave the flag out')
+  if updates_collections is None:
+    raise UserError('--sync_batch_norm: the batch norm of this network updates its'
+                    ' statistics in place; leave the flag out')
+
+
+def _mean_and_variance(statistics, values, axes):
+  """Returns the mean and the biased variance over all replicas, [channels] each."""
+  mean, mean_of_squares = tf.unstack(statistics.mean(tf.stack(
+      [tf.reduce_mean(values, axes), tf.reduce_mean(tf.square(values), axes)])))
+  return mean, tf.maximum(mean_of_squares - tf.square(mean), 0.0)
