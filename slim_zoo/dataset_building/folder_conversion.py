@@ -13,7 +13,7 @@ from typing import Any
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.dataset_building.conversion_report import REFUSED_FILENAME
+from slim_zoo.dataset_building.conversion_report import REFUSED_FILENAME, refusal_lines
 from slim_zoo.datasets import labels
 from slim_zoo.images import image_check
 from slim_zoo.progress import Progress
@@ -86,8 +86,23 @@ def earlier_files(dataset_dir: str, dataset_name: str, names: dict[int, str]
           os.path.join(glob.escape(dataset_dir), described.pattern(split))))]
 
 
-def write_text(folder: str, name: str, text: str) -> None:
-  """Writes a text file in a folder."""
+def write_texts(folder: str, names: dict[int, str],
+                refused: Sequence[tuple[str, str]], description: str) -> None:
+  """Writes labels.txt, refused.txt if a file was refused, and last dataset.json.
+
+  Args:
+    folder: of the records.
+    names: of the classes, by label.
+    refused: (path, reason) of each refused file.
+    description: of the data set, see `catalog.datasets.description`.
+  """
+  labels.write_label_file(names, folder)
+  if refused:
+    _write_text(folder, REFUSED_FILENAME, '\n'.join([*refusal_lines(refused), '']))
+  _write_text(folder, catalog.DESCRIPTION_FILENAME, description)
+
+
+def _write_text(folder, name, text):
   with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
     file.write(text)
 

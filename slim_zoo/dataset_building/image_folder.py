@@ -33,9 +33,7 @@ from slim_zoo.dataset_building.class_folders import (
   survey,
 )
 from slim_zoo.dataset_building.conversion_report import (
-  REFUSED_FILENAME,
   Report,
-  refusal_lines,
 )
 from slim_zoo.dataset_building.folder_layout import names as some_names
 from slim_zoo.datasets import labels
@@ -145,12 +143,7 @@ def _write(folders, dataset_dir, dataset_name, validation_share, num_shards, wor
         dataset_name, {name: len(members) for name, members in splits.items()},
         len(names), patterns, channels=1 if gray else 3,
         multi_label=folders.multi_label)
-    labels.write_label_file(names, new)
-    if refused:
-      folder_conversion.write_text(
-          new, REFUSED_FILENAME, '\n'.join([*refusal_lines(refused), '']))
-    folder_conversion.write_text(
-        new, catalog.DESCRIPTION_FILENAME, catalog.description(spec))
+    folder_conversion.write_texts(new, names, refused, catalog.description(spec))
   changes = collections.Counter(
       image.facts.change for image in images if image.facts.change)
   return Report(

@@ -19,9 +19,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
 from slim_zoo.dataset_building import folder_conversion, mask_pairs
 from slim_zoo.dataset_building.conversion_report import (
-  REFUSED_FILENAME,
   Report,
-  refusal_lines,
 )
 from slim_zoo.datasets import labels
 from slim_zoo.files import staging
@@ -101,12 +99,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
         len(names), patterns, masks=True,
         channels=1 if all(image.facts.gray for image in images) else 3,
         image_size=sizes.pop() if len(sizes) == 1 else None)
-    labels.write_label_file(names, new)
-    if refused:
-      folder_conversion.write_text(
-          new, REFUSED_FILENAME, '\n'.join([*refusal_lines(refused), '']))
-    folder_conversion.write_text(
-        new, catalog.DESCRIPTION_FILENAME, catalog.description(spec))
+    folder_conversion.write_texts(new, names, refused, catalog.description(spec))
   return _report(dataset_dir, spec, names, splits, refused, found, storing,
                  validation_share)
 

@@ -17,13 +17,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.dataset_building import part_writer
+from slim_zoo.dataset_building import folder_conversion, part_writer
 from slim_zoo.dataset_building.conversion_plan import Plan
-from slim_zoo.dataset_building.conversion_report import (
-  REFUSED_FILENAME,
-  Report,
-  refusal_lines,
-)
+from slim_zoo.dataset_building.conversion_report import REFUSED_FILENAME, Report
 from slim_zoo.datasets import labels
 from slim_zoo.files import staging
 from slim_zoo.progress import Progress
@@ -62,11 +58,8 @@ def convert(plan: Plan, dataset_dir: str, work: staging.Unfinished,
   spec = _written_spec(plan, parts, outcomes)
   refused = sorted(tuple(refusal) for outcome in outcomes.values()
                    for refusal in outcome.refused)
-  labels.write_label_file(plan.class_names, work.new)
-  _write_text(work.new, catalog.DESCRIPTION_FILENAME,
-              catalog.description(spec, established=True))
-  if refused:
-    _write_text(work.new, REFUSED_FILENAME, '\n'.join([*refusal_lines(refused), '']))
+  folder_conversion.write_texts(
+      work.new, plan.class_names, refused, catalog.description(spec, established=True))
   work.publish(catalog.DESCRIPTION_FILENAME, obsolete)
   changes = sum((collections.Counter(outcome.changes)
                  for outcome in outcomes.values()), collections.Counter())
@@ -255,8 +248,3 @@ def _count_notes(published, written):
       yield (f'{name} has {written.splits[name]} images, the published {published.name}'
              f' has {count}: readers take the number from'
              f' {catalog.DESCRIPTION_FILENAME}')
-
-
-def _write_text(folder, name, text):
-  with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
-    file.write(text)
