@@ -18,7 +18,13 @@ from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import agreement, cluster, peers, servers, session_settings
 from slim_zoo.tasks import training_input
 from slim_zoo.tf_compat import tf
-from slim_zoo.training import job_state, sessions, starting_point, stopping
+from slim_zoo.training import (
+    job_state,
+    sessions,
+    starting_point,
+    stopping,
+    synchronization,
+)
 from slim_zoo.training.team import Team
 
 # Options that each worker may have set in its own way.
@@ -258,7 +264,7 @@ def team(machines: Distribution, training_graph) -> Team:
     state = job_state.JobState(
         machines.task, machines.worker_replicas, _STATE_DEVICE)
   if training_graph.sync_optimizer is not None:
-    sync = sessions.Synchronization(
+    sync = synchronization.Synchronization(
         training_graph.sync_optimizer, machines.worker_replicas,
         machines.aggregated_replicas, machines.is_chief)
   return Team(state, machines.is_chief, sync)

@@ -313,16 +313,25 @@ def _sums_from_ranges(restored) -> list[tf.Operation]:
     if not quantization.is_sum(name):
       continue
     average = name.removesuffix('/biased')
-    # It has the name of its range behind a scope.
-    parts = average.split('/')
-    range_ = next((restored[rest] for rest in (
-        '/'.join(parts[start:]) for start in range(1, len(parts))) if rest in restored),
-                  None)
+    range_ = _range_of(average, restored)
     if range_ is not None:
       assigned += [total.assign(range_.read_value(), read_value=False),
                    by_name[f'{average}/local_step'].assign(
                        _STEPS_OF_RANGES, read_value=False)]
   return assigned
+
+
+def _range_of(average, restored):
+  """Returns the restored range of a moving average; None if it has none.
+
+  The average has the name of its range behind a scope.
+  """
+  rest = average
+  while rest:
+    _, _, rest = rest.partition('/')
+    if rest in restored:
+      return restored[rest]
+  return None
 
 
 def network_of(name: str, head: preflight.heads.Head) -> preflight.Network:

@@ -8,6 +8,7 @@ import numpy as np
 
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import job_state, sessions
+from slim_zoo.training.synchronization import Synchronization
 
 _SECONDS_BETWEEN_READS = 0.1
 # A worker may be within a step; whether the update waits for all of them.
@@ -38,7 +39,7 @@ class Team:
   """
 
   def __init__(self, state: job_state.JobState | None = None, is_chief: bool = True,
-               sync: sessions.Synchronization | None = None):
+               sync: Synchronization | None = None):
     self.state, self._is_chief, self.sync = state, is_chief, sync
     self.is_to_stop: Callable[[], bool] = lambda: False
     self.held: list[int] = []
