@@ -12,7 +12,7 @@ from slim_zoo.config.conversion import ConvertImagesConfig
 from slim_zoo.dataset_building import mask_folder, mask_pairs
 from slim_zoo.datasets import record_dataset, shapes
 from slim_zoo.images import image_check, mask_files
-from slim_zoo.input import label_counts, pipeline, record_faults
+from slim_zoo.input import label_counts, pipeline, record_faults, record_form
 from slim_zoo.preprocessing import mask_preprocessing
 from slim_zoo.tf_compat import tf
 
@@ -285,7 +285,7 @@ def test_pixels_are_counted_and_wrong_masks_are_named(tmp_path):
       r'mask of record \d of .*images/\d.png.* has the value 2: the classes are 0 to'
       ' 1')):
     read(tmp_path / 'out', 'train')
-  expected = record_faults.Expected(2, masks=True)
+  expected = record_form.Expected(2, masks=True)
   fault = record_faults.find(b'', expected)
   assert fault is not None
 

@@ -8,8 +8,14 @@ from google.protobuf import message
 
 from slim_zoo import diagnostics
 from slim_zoo.images import plain_pixels
-from slim_zoo.input import batch_labels, record_counts, record_faults, records
-from slim_zoo.input.record_faults import Expected
+from slim_zoo.input import (
+  batch_labels,
+  record_counts,
+  record_faults,
+  record_form,
+  records,
+)
+from slim_zoo.input.record_form import Expected
 
 # The checked records: those at the start of a few files.
 _CHECKED_FILES, _CHECKED_OF_A_FILE, _NOTED_OF_A_FILE = 8, 8, 16
@@ -36,7 +42,7 @@ def check(files: Sequence[str], expected: Expected, labels_offset: int = 0) -> N
   for index, position, data in _first(files):
     fault = record_faults.find(data, expected)
     if fault is None:
-      values = record_faults.parse(data).values(expected.label_feature)
+      values = record_form.parse(data).values(expected.label_feature)
       labels.append((index, position, values))
       continue
     if not records.is_whole(files[index], position):
@@ -71,7 +77,7 @@ def sizes(files: Sequence[str], expected: Expected) -> list[tuple[int, int]]:
   for *_, data in _first(files):
     if record_faults.find(data, expected) is None:
       with contextlib.suppress(Exception), record_faults.opened(
-          record_faults.parse(data).values(expected.image_feature)[0]) as image:
+          record_form.parse(data).values(expected.image_feature)[0]) as image:
         result.append((image.height, image.width))
   return result
 
@@ -92,7 +98,7 @@ def _check_names(files, expected):
   if not expected.multi_label or expected.default_label is not None:
     return
   name = expected.label_feature
-  first = [(index, position, record_faults.parse(data))
+  first = [(index, position, record_form.parse(data))
            for index, position, data in _first(files)]
   if any(features is not None and features.has(name) for *_, features in first):
     return
@@ -114,7 +120,7 @@ def _check_pairs(files, labels, expected):
     index, position, values = labels[0]
     raise diagnostics.UserError(
         f'{records.describe(files, index, position)}: its {expected.label_feature} is'
-        f' {record_faults.shown(values)}, and each of the first {len(pairs)} records'
+        f' {record_form.shown(values)}, and each of the first {len(pairs)} records'
         ' has two such values, so they are N-hot or every image is of both classes;'
         f' if they are N-hot, {record_faults.ADVICE_N_HOT}')
 

@@ -10,7 +10,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.catalog.datasets import IGNORED, MASK_FEATURE, DatasetSpec
 from slim_zoo.images import image_check, mask_files
-from slim_zoo.input import batch_labels, held_out, record_faults, records
+from slim_zoo.input import batch_labels, held_out, record_faults, record_form, records
 from slim_zoo.progress import Progress
 
 
@@ -58,7 +58,7 @@ def labels_by_key(files: Sequence[str], spec: DatasetSpec, labels_offset: int = 
 def _checked(files, spec, part):
   """Yields (key, record, what is expected of it); raises UserError for a bad label."""
   keys = held_out.all_keys(files) if part is None else part.keys(files)
-  expected = record_faults.Expected(
+  expected = record_form.Expected(
       spec.num_classes, spec.image_feature, spec.label_feature, spec.multi_label,
       spec.n_hot, spec.default_label, spec.masks)
   done = 0
@@ -78,7 +78,7 @@ def _checked(files, spec, part):
 
 def _labels(data, expected, num_classes, labels_offset, files, key):
   """Returns the classes of a record, each once."""
-  labels = sorted(set(record_faults.labels_of(data, expected)))
+  labels = sorted(set(record_form.labels_of(data, expected)))
   for label in labels:
     if not 0 <= label - labels_offset < num_classes:
       raise diagnostics.UserError(batch_labels.wrong_label(
@@ -89,7 +89,7 @@ def _labels(data, expected, num_classes, labels_offset, files, key):
 def _pixels(data, num_classes, files, key):
   """Returns the pixels of each class in the mask of a record."""
   try:
-    mask = mask_files.decode(record_faults.parse(data).values(MASK_FEATURE)[0])
+    mask = mask_files.decode(record_form.parse(data).values(MASK_FEATURE)[0])
   except image_check.RefusedError as error:
     raise diagnostics.UserError(
         f'{records.describe(files, *key)}: its mask cannot be used: {error}') from error

@@ -23,6 +23,7 @@ from slim_zoo.input import (
   image_cache,
   record_decoding,
   record_faults,
+  record_form,
   record_log,
   record_order,
   records,
@@ -260,7 +261,7 @@ def _build(dataset, preprocess, batch_size, labels_offset, num_readers, num_thre
     seed: None: each record once, in the order of the files.
   """
   files, multi_label = record_files(dataset), batch_labels.is_multi_label(dataset)
-  expected = record_faults.expected_of(dataset)
+  expected = record_form.expected_of(dataset)
   first_records.check(files, expected, labels_offset)
   faults = record_faults.FaultCounts(files, expected)
   # Several times what can be under way when nearly every image decodes.

@@ -13,11 +13,18 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
 from slim_zoo.images import image_check, mask_files
-from slim_zoo.input import batch_labels, records
-from slim_zoo.tf_compat import slim, tf
+from slim_zoo.input import records
+from slim_zoo.input.record_form import (
+  TYPES,
+  Expected,
+  Features,
+  labels_of,
+  looks_n_hot,
+  parse,
+  shown,
+)
 
 # So many records of a kind are named; of more, the count is printed when it doubles.
 _NAMED_OF_A_KIND = 8
@@ -28,7 +35,6 @@ _SIGNATURES = (
     *((4, b'ftyp' + brand, 'HEIC') for brand in (b'hei', b'hev', b'mif1', b'msf1')),
     (4, b'ftypavi', 'AVIF'), (0, b'\xff\x4f\xff\x51', 'JPEG2000'),
     (4, b'jP  \r\n', 'JPEG2000'), (0, b'\xff\x0a', 'JPEG XL'), (4, b'JXL ', 'JPEG XL'))
-_TYPES = {'bytes_list': 'text or bytes', 'float_list': 'float', 'int64_list': 'int64'}
 ADVICE_N_HOT = ('say "multi_label": "n_hot" in the dataset.json of the folder, and'
                  ' train with --loss=sigmoid')
 
@@ -56,111 +62,6 @@ _NO_EXAMPLE = Fault('record that is no tf.train.Example',
                     ' image/class/label: see docs/input.md')
 
 
-@dataclasses.dataclass(frozen=True)
-class Expected:
-  """The required form of a record.
-
-  Attributes:
-    num_classes: how many different labels there are, before any offset.
-    image_feature: the feature of the encoded image.
-    label_feature: the feature of the label.
-    multi_label: whether an image has any number of labels.
-    n_hot: whether labels are a vector of 0 and 1, one value for each class.
-    default_label: the label of a record without one; None: that is a fault.
-    masks: whether an image has a mask in place of a label.
-  """
-
-  num_classes: int
-  image_feature: str = 'image/encoded'
-  label_feature: str = 'image/class/label'
-  multi_label: bool = False
-  n_hot: bool = False
-  default_label: int | None = None
-  masks: bool = False
-
-  @property
-  def feature_of_label(self) -> str:
-    """The feature of the label or of the mask."""
-    return catalog.MASK_FEATURE if self.masks else self.label_feature
-
-  @property
-  def label_in_words(self) -> str:
-    """The required form of the label, as text."""
-    if self.masks:
-      return 'a PNG of class numbers'
-    if self.n_hot:
-      return f'{self.num_classes} int64 values of 0 and 1, one for each class'
-    return ('int64 numbers of classes' if self.multi_label else
-            'one int64, the number of the class')
-
-
-def expected_of(dataset: slim.dataset.Dataset) -> Expected:
-  """Returns the required form of the records of a data set."""
-  return Expected(
-      dataset.num_classes, getattr(dataset, 'image_feature', 'image/encoded'),
-      getattr(dataset, 'label_feature', 'image/class/label'),
-      batch_labels.is_multi_label(dataset), batch_labels.is_n_hot(dataset),
-      masks=batch_labels.has_masks(dataset))
-
-
-class Features:
-  """The features of a record: their values and types by name."""
-
-  def __init__(self, example: tf.train.Example):
-    self._features = dict(example.features.feature)
-
-  def values(self, name) -> list:
-    """Returns the values of a feature; none, if it is not there."""
-    kind = self.kind(name)
-    return list(getattr(self._features[name], kind).value) if kind else []
-
-  def has(self, name) -> bool:
-    """Returns whether a feature is there, with values or without."""
-    return name in self._features
-
-  def missing(self, name) -> str:
-    """Returns words for a feature without values: it is empty, or it is not there."""
-    return (f'its {name} is an empty list' if self.has(name) else
-            f'it has no {name}, but {self.listed()}')
-
-  def kind(self, name) -> str | None:
-    """Returns the type of a feature, such as 'int64_list'; None if it is empty."""
-    return self._features[name].WhichOneof('kind') if name in self._features else None
-
-  def listed(self) -> str:
-    """Returns the names of the features with their types."""
-    return diagnostics.some([
-        f'{name} ({_TYPES.get(self.kind(name), "empty")})'
-        for name in sorted(self._features)], 12) or 'nothing'
-
-
-def parse(data: bytes) -> Features | None:
-  """Returns the features of a record; None if it is no tf.train.Example."""
-  from google.protobuf import message
-  try:
-    return Features(tf.train.Example.FromString(data))
-  except message.DecodeError:
-    return None
-
-
-def shown(values) -> str:
-  """Returns the first values of a feature, each of them shortened."""
-  texts = [repr(value if not isinstance(value, bytes) else value[:20])
-           for value in values[:8]]
-  return f'[{", ".join(texts)}{", ..." * (len(values) > 8)}]'
-
-
-def looks_n_hot(values: Sequence[int], num_classes: int) -> bool:
-  """Returns whether labels can only be a vector with a 0 or 1 for each class.
-
-  Three values of 0 and 1 name a class twice. Two values may be either: of two classes,
-  [0, 1] may name both, while [0, 0] and [1, 1] name one twice.
-  """
-  if not set(values) <= {0, 1}:
-    return False
-  return len(values) > 2 or (len(values) == num_classes == 2 and values[0] == values[1])
-
-
 def _label_fault(features: Features, expected: Expected) -> Fault | None:
   """Returns the fault of a label; not whether it is one of the classes."""
   if expected.masks:
@@ -174,20 +75,15 @@ def _label_fault(features: Features, expected: Expected) -> Fault | None:
     return Fault('record without a label', f'{features.missing(name)}; expected'
                  f' {expected.label_in_words}', True)
   if kind != 'int64_list':
-    return Fault(f'{_TYPES[kind]} label', f'its {name} is {_TYPES[kind]},'
+    return Fault(f'{TYPES[kind]} label', f'its {name} is {TYPES[kind]},'
                  f' {shown(values)}: expected {expected.label_in_words}', True,
                  'write the label as one int64' if not expected.multi_label else
                  'write the labels as int64')
   if expected.n_hot:
-    if len(values) == expected.num_classes and set(values) <= {0, 1}:
-      return None
-    return Fault('label that is not N-hot', f'its {name} is {shown(values)}: expected'
-                 f' {expected.label_in_words}', True,
-                 'say "multi_label": true in dataset.json where records hold the'
-                 ' numbers of classes')
+    return _n_hot_fault(name, values, expected)
   if not expected.multi_label and len(values) > 1:
     is_n_hot = looks_n_hot(values, expected.num_classes) or (
-        len(values) == expected.num_classes and set(values) <= {0, 1})
+        _has_a_bit_for_each_class(values, expected))
     return Fault(
         'record with several labels', f'it has {len(values)} labels, {shown(values)},'
         ' in a data set whose images have one each', True,
@@ -199,6 +95,20 @@ def _label_fault(features: Features, expected: Expected) -> Fault | None:
     return Fault('N-hot label', f'its {name} is N-hot, {shown(values)}: expected'
                  f' {expected.label_in_words}', True, ADVICE_N_HOT)
   return None
+
+
+def _n_hot_fault(name, values, expected):
+  """Returns the fault of a label that has to be N-hot."""
+  if _has_a_bit_for_each_class(values, expected):
+    return None
+  return Fault('label that is not N-hot', f'its {name} is {shown(values)}: expected'
+               f' {expected.label_in_words}', True,
+               'say "multi_label": true in dataset.json where records hold the'
+               ' numbers of classes')
+
+
+def _has_a_bit_for_each_class(values, expected):
+  return len(values) == expected.num_classes and set(values) <= {0, 1}
 
 
 def _mask_fault(features: Features) -> Fault | None:
@@ -222,7 +132,7 @@ def _image_fault(features: Features, expected: Expected) -> Fault | None:
                  f' {expected.label_in_words}')
   if kind != 'bytes_list' or len(values) > 1:
     return Fault('image of another type', f'its {name} holds {len(values)} values of'
-                 f' {_TYPES[kind]}: expected the bytes of one JPEG or PNG')
+                 f' {TYPES[kind]}: expected the bytes of one JPEG or PNG')
   data = values[0]
   image_format = _format_of(data)
   if image_format in _DECODED_FORMATS:
@@ -311,15 +221,6 @@ def find_label_fault(data: bytes, expected: Expected) -> Fault | None:
   """Returns the fault of a record's label; not whether it is one of the classes."""
   features = parse(data)
   return (_NO_EXAMPLE if features is None else _label_fault(features, expected))
-
-
-def labels_of(data: bytes, expected: Expected) -> list[int]:
-  """Returns the labels of a record in which `find_label_fault` finds nothing."""
-  values = parse(data).values(expected.label_feature)
-  if not values and expected.default_label is not None:
-    return [expected.default_label]
-  return [label for label, value in enumerate(values) if value] if (
-      expected.n_hot) else values
 
 
 def explain(data: bytes, expected: Expected) -> Fault:

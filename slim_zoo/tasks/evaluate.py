@@ -40,7 +40,7 @@ from slim_zoo.input import (
   label_counts,
   pipeline,
   record_counts,
-  record_faults,
+  record_form,
 )
 from slim_zoo.nets import nets_factory
 from slim_zoo.preprocessing import views
@@ -444,7 +444,7 @@ def _image_notes(dataset, network, kind):
   """Returns lines on what is not seen of the images, by the first records."""
   files = sorted(
       path for pattern in dataset.data_sources for path in glob.glob(pattern))
-  sizes = first_records.sizes(files, record_faults.expected_of(dataset))
+  sizes = first_records.sizes(files, record_form.expected_of(dataset))
   return [*first_records.decoding_notes(files), *networks.crop_notes(
       network.preprocessing_name, network.image_size, sizes, kind)]
 

@@ -16,7 +16,13 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
 from slim_zoo.datasets import record_dataset
 from slim_zoo.evaluation import over_split
-from slim_zoo.input import label_counts, pipeline, plain_records, record_faults
+from slim_zoo.input import (
+  label_counts,
+  pipeline,
+  plain_records,
+  record_faults,
+  record_form,
+)
 from slim_zoo.tf_compat import tf
 from tests import records_for_tests, stored_images
 
@@ -322,7 +328,7 @@ def test_evaluation_names_the_record_whose_class_is_not_known(tmp_path, capsys):
 
 
 def test_the_checks_know_the_features_of_other_records():
-  expected = record_faults.Expected(10, 'image', 'label')
+  expected = record_form.Expected(10, 'image', 'label')
   record = plain_records.example({'image': plain_records.texts(PNG),
                                   'label': plain_records.floats([1.0])})
   assert record_faults.find(record, expected).reason.startswith('its label is float')
