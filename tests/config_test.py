@@ -14,11 +14,8 @@ from slim_zoo.config.averaging import AverageConfig
 from slim_zoo.config.benchmark import BenchmarkConfig
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.config.clusters import adopt_cluster
-from slim_zoo.config.conversion import (
-    ConvertImagesConfig,
-    ConvertWeightsConfig,
-    DownloadConfig,
-)
+from slim_zoo.config.conversion import ConvertImagesConfig, DownloadConfig
+from slim_zoo.config.converted_weights import ConvertWeightsConfig
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.export import ExportConfig, ExportGraphConfig
 from slim_zoo.config.inspection import InspectConfig

@@ -32,7 +32,7 @@ from slim_zoo import diagnostics, start_up
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds, run_card
 from slim_zoo.commands import option_flags, running, tables
-from slim_zoo.config.conversion import (
+from slim_zoo.config.converted_weights import (
   GRAPHS,
   PRETRAINED,
   ConvertedWeights,
