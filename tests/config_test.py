@@ -17,7 +17,8 @@ from slim_zoo.config.clusters import adopt_cluster
 from slim_zoo.config.conversion import ConvertImagesConfig, DownloadConfig
 from slim_zoo.config.converted_weights import ConvertWeightsConfig
 from slim_zoo.config.evaluation import EvaluateConfig
-from slim_zoo.config.export import ExportConfig, ExportGraphConfig
+from slim_zoo.config.export import ExportConfig
+from slim_zoo.config.export_graph import ExportGraphConfig
 from slim_zoo.config.inspection import InspectConfig
 from slim_zoo.config.listing import CurvesConfig, NetworksConfig
 from slim_zoo.config.probing import ProbeConfig

@@ -17,7 +17,7 @@ numbers.
 
 from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
-from slim_zoo.config.export import ExportGraphConfig
+from slim_zoo.config.export_graph import ExportGraphConfig
 
 option_flags.define(ExportGraphConfig)
 

@@ -10,7 +10,8 @@ from slim_zoo import diagnostics
 from slim_zoo.checkpoints import segmentation_network
 from slim_zoo.checkpoints.segmentation_network import SegmentationNetwork
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
-from slim_zoo.config.export import ExportConfig, ExportGraphConfig
+from slim_zoo.config.export import ExportConfig
+from slim_zoo.config.export_graph import ExportGraphConfig
 from slim_zoo.exporting import (
   exporting,
   formats,
