@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from slim_zoo import __main__, diagnostics
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.checkpoints import quantization
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import (
@@ -395,6 +396,6 @@ def test_only_other_programs_may_round_a_quantized_network_otherwise(
 
 def test_the_page_says_how_each_family_crops():
   page = ' '.join((ROOT / 'docs' / 'exporting.md').read_text(encoding='utf-8').split())
-  for family, crop in pixel_graph.CROPS.items():
+  for family, crop in preprocessing_families.CROPS.items():
     assert family in page
     assert crop in page

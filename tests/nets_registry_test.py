@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks, variables
+from slim_zoo.catalog import networks, preprocessing_families, variables
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from tests.evaluated_networks import BUILT, QUICKLY_BUILT
@@ -32,7 +32,7 @@ def has_contract(name):
 @pytest.mark.parametrize('name', list(networks.NETWORKS))
 def test_row_is_complete(name):
   row = networks.NETWORKS[name]
-  assert row.preprocessing in networks.PREPROCESSING_FAMILIES
+  assert row.preprocessing in preprocessing_families.NAMES
   assert row.num_classes in (10, 400, 1000, 1001)
   assert any(character.isdigit() for character in row.paper)
   assert nets_factory.networks_map[name].default_image_size > 0

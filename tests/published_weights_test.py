@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from slim_zoo.catalog import networks, published, variables
+from slim_zoo.catalog import networks, preprocessing_families, published, variables
 from slim_zoo.catalog.published import Published
 from slim_zoo.checkpoints import published_weights
 from slim_zoo.checkpoints.published_weights import Places
@@ -388,7 +388,7 @@ def test_the_catalog_has_82_archives_of_known_networks():
     network = networks.get_image_network(row.network)
     assert row.num_classes == network.num_classes
     networks.check_image_size(row.network, row.image_size)
-    networks.check_preprocessing(row.preprocessing)
+    preprocessing_families.check(row.preprocessing)
     assert row.file in (f'{name}.tgz', f'{name}.tar.gz')
     assert row.is_quantized == name.endswith(('_quant', '_uint8'))
     assert row.addresses()[0] == row.archive

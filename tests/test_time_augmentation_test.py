@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks, view_kinds
+from slim_zoo.catalog import preprocessing_families, view_kinds
 from slim_zoo.checkpoints import restore
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.datasets import dataset_factory
@@ -71,7 +71,7 @@ def test_small_images_are_padded_and_a_note_says_that_crops_are_the_same():
   for family, size, kind, count in [
       ('lenet', 24, 'five_crop', 1), ('lenet', 24, 'flip', 0),
       ('lenet', 11, 'ten_crop', 0), ('vgg', 24, 'ten_crop', 0)]:
-    notes = networks.crop_notes(family, size, [(10, 12)], kind)
+    notes = preprocessing_families.crop_notes(family, size, [(10, 12)], kind)
     assert len(notes) == count, notes
 
 

@@ -1,10 +1,8 @@
 """The table of networks: one row each, read by nets, preprocessing and commands."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import view_kinds
 
 # The largest height or width of images, in pixels. Larger tensors exceed the limits of
 # TensorFlow and machines; usual sizes are 28 to 600.
@@ -255,94 +253,6 @@ NETWORKS = _table(
             'training_scope', 'inception', ('MobilenetEdgeTPU/Logits',), 1001,
             _MOBILENET_EDGETPU),
 )
-
-
-# The families that crop images and do not resize them.
-_CROPPING = ('cifarnet', 'lenet')
-# The values of a row's `preprocessing`.
-PREPROCESSING_FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
-# The families that keep a gray image gray; the others return three equal channels.
-_KEEPING_GRAY = ('cifarnet', 'lenet')
-
-
-def check_preprocessing(name: str) -> None:
-  """Raises UserError unless `name` is a preprocessing family or a network."""
-  if name not in PREPROCESSING_FAMILIES and name not in NETWORKS:
-    raise diagnostics.unknown_name(
-        'preprocessing', name, [*PREPROCESSING_FAMILIES, *NETWORKS])
-
-
-def preprocessing_family(name: str) -> str:
-  """Returns the family of that name, or the default family of the network `name`.
-
-  Raises:
-    UserError: the family or network does not exist.
-  """
-  check_preprocessing(name)
-  return NETWORKS[name].preprocessing if name in NETWORKS else name
-
-
-def crop_note(preprocessing_name: str, image_size: int,
-              sizes: Sequence[tuple[int, int]]) -> str | None:
-  """Returns a note if preprocessing crops most images to a small part, else None.
-
-  Args:
-    preprocessing_name: a preprocessing family or a network.
-    image_size: height and width of the network's input, in pixels.
-    sizes: (height, width) of some images, in pixels.
-  """
-  larger = [size for size in sizes if min(size) > image_size]
-  if preprocessing_family(preprocessing_name) not in _CROPPING or 2 * len(
-      larger) <= len(sizes):
-    return None
-  height, width = larger[0]
-  return (f'{preprocessing_name} preprocessing does not resize: the network sees'
-          f' {image_size} x {image_size} pixels of images such as {height} x {width};'
-          ' --preprocessing_name=inception resizes them')
-
-
-def crop_notes(preprocessing_name: str, image_size: int,
-               sizes: Sequence[tuple[int, int]], kind: str | None) -> list[str]:
-  """Returns the `crop_note`, and one if crops of test-time augmentation are the same.
-
-  Args:
-    preprocessing_name: a preprocessing family or a network.
-    image_size: height and width of the network's input, in pixels.
-    sizes: (height, width) of some images, in pixels.
-    kind: of `view_kinds.COUNTS`, or None.
-  """
-  note = crop_note(preprocessing_name, image_size, sizes)
-  if (kind in view_kinds.CROPPING and sizes
-      and preprocessing_family(preprocessing_name) in _CROPPING
-      and all(max(size) <= image_size for size in sizes)):
-    note = (f'{preprocessing_name} preprocessing does not resize, and no image is'
-            f' larger than {image_size} x {image_size}: the crops of --tta={kind} are'
-            ' the same')
-  return [note] if note else []
-
-
-def channels_after(preprocessing_name: str, decoded_channels: int,
-                   use_grayscale: bool) -> int:
-  """Returns the number of channels of preprocessed images.
-
-  Used by the preprocessing and by everything that builds a network for its images.
-
-  Args:
-    preprocessing_name: a preprocessing family or a network.
-    decoded_channels: channels of decoded images, 1 or 3: the `channels` of their data
-      set.
-    use_grayscale: whether images are converted to gray.
-
-  Returns:
-    1 or 3.
-
-  Raises:
-    UserError: the preprocessing does not exist.
-  """
-  family = preprocessing_family(preprocessing_name)
-  if use_grayscale:
-    return 1
-  return decoded_channels if family in _KEEPING_GRAY else 3
 
 
 def get_network(name: str) -> Network:

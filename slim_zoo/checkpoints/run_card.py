@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, preprocessing_families
 from slim_zoo.files import atomic
 
 JSON_NAME = 'run_card.json'
@@ -154,7 +154,7 @@ def _facts_of_one(path):
     if card['format'] != FORMAT or card['model_name'] not in networks.NETWORKS:
       raise ValueError(card)
     preprocessing_name = card.get('preprocessing_name', card['model_name'])
-    networks.check_preprocessing(preprocessing_name)
+    preprocessing_families.check(preprocessing_name)
     return RunFacts(
         path, card['model_name'], _typed(card['classes'], int),
         _typed(card['image_size'], int), preprocessing_name,
@@ -192,7 +192,7 @@ def _facts(path, card, step) -> RunFacts:
   preprocessing_name = values.get('preprocessing_name') or model_name
   if model_name not in networks.NETWORKS or not (
       preprocessing_name in networks.NETWORKS
-      or preprocessing_name in networks.PREPROCESSING_FAMILIES):
+      or preprocessing_name in preprocessing_families.NAMES):
     raise ValueError(model_name, preprocessing_name)
   delay = _typed(values.get('quantize_delay'), int)
   return RunFacts(

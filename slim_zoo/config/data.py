@@ -5,7 +5,7 @@ import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, preprocessing_families
 from slim_zoo.config.distribution import Distribution
 from slim_zoo.config.options import Group, option
 from slim_zoo.deployment import cluster
@@ -222,7 +222,7 @@ class Network(Group):
     """
     networks.get_image_network(self.model_name)
     if self.preprocessing_name:
-      networks.check_preprocessing(self.preprocessing_name)
+      preprocessing_families.check(self.preprocessing_name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, preprocessing_families
 from slim_zoo.config.options import Config, Group, option
 
 
@@ -74,7 +74,7 @@ class ExportGraphConfig(Config):
           f"--output_file='{graph.output_file}' is a folder: name a file in it")
     networks.get_network(graph.model_name)
     if graph.preprocessing_name:
-      networks.check_preprocessing(graph.preprocessing_name)
+      preprocessing_families.check(graph.preprocessing_name)
     if graph.image_size:
       networks.check_image_size(
           graph.model_name, graph.image_size, graph.is_training, flag='image_size')
@@ -122,6 +122,6 @@ class ExportGraphConfig(Config):
   @property
   def channels(self) -> int:
     """The channels of the images that the network reads."""
-    return networks.channels_after(
+    return preprocessing_families.channels_after(
         self.graph.preprocessing_name or self.graph.model_name, self.spec().channels,
         self.graph.use_grayscale)

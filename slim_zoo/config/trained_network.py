@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, preprocessing_families
 from slim_zoo.checkpoints import checkpoint_names, run_card, trained_network
 from slim_zoo.config.options import Group, option
 from slim_zoo.prediction import class_names
@@ -62,7 +62,7 @@ class TrainedCheckpoint(Group):
         networks.check_image_size(
             self.model_name, self.eval_image_size, flag='eval_image_size')
     if self.preprocessing_name:
-      networks.check_preprocessing(self.preprocessing_name)
+      preprocessing_families.check(self.preprocessing_name)
     if self.labels_file:
       class_names.read(self.labels_file)
 

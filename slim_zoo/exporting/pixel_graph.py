@@ -7,7 +7,7 @@ its model has the scale only.
 
 import dataclasses
 
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.inference import inference_graph
 from slim_zoo.preprocessing import display, preprocessing_factory, value_ranges
@@ -15,15 +15,6 @@ from slim_zoo.tf_compat import tf
 
 # Its values cannot be found again once they are standardized; its crop is LeNet's.
 _SAME_CROP = {'cifarnet': 'lenet'}
-# What the user of an export has to do first, by preprocessing family.
-CROPS = {
-    'inception': 'the central 87.5% of the image, resized bilinearly',
-    'vgg': 'the shorter side resized to 256 bilinearly (more if the network has larger'
-           ' images), then the centre',
-    **dict.fromkeys(
-        ('cifarnet', 'lenet'),
-        'the centre of a larger image; a smaller image gets a black border'),
-}
 
 
 def scaled(images: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
@@ -81,7 +72,7 @@ def cropped(data: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
     uint8 [image_size, image_size, channels]; `scaled` makes of it what preprocessing
     does, but for the rounding.
   """
-  name = networks.preprocessing_family(trained.preprocessing_name)
+  name = preprocessing_families.family_of(trained.preprocessing_name)
   name = _SAME_CROP.get(name, name)
   image = _preprocessing_fn(name, trained)(
       decoded(data, trained), trained.image_size, trained.image_size)

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import pixel_graph
 from slim_zoo.inference import graph_editing, inference_graph
@@ -79,7 +79,7 @@ def build(trained: TrainedNetwork, network: inference_graph.InferenceGraph,
 
 def takes_pixels(trained: TrainedNetwork) -> bool:
   """Returns whether preprocessing is the same for each pixel, as `build` needs it."""
-  return networks.preprocessing_family(trained.preprocessing_name) != 'cifarnet'
+  return preprocessing_families.family_of(trained.preprocessing_name) != 'cifarnet'
 
 
 def _preprocessing(trained):

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, preprocessing_families
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.exporting import pixel_graph, runtime_process
 from slim_zoo.exporting.keras_model import builder, operations
@@ -135,7 +135,7 @@ def request_of(plan: Plan, name: str, folder: str) -> str:
 
 def write_card(path: str, trained: TrainedNetwork) -> None:
   """Writes PATH.md beside the model `path`: its network, input, crop and output."""
-  family = networks.preprocessing_family(trained.preprocessing_name)
+  family = preprocessing_families.family_of(trained.preprocessing_name)
   size, name = trained.image_size, os.path.basename(path)
   atomic.write_text(f'{path}.md', f"""# {name}
 
@@ -144,7 +144,7 @@ def write_card(path: str, trained: TrainedNetwork) -> None:
 | network | {trained.model_name}, of the checkpoint {trained.checkpoint} |
 | input | `{INPUT}`: float32 [batch, {size}, {size}, {trained.channels}], \
 {'gray' if trained.channels == 1 else 'RGB'} pixels 0 to 255; the model scales them |
-| crop | {pixel_graph.CROPS[family]} (preprocessing {family}) |
+| crop | {preprocessing_families.CROPS[family]} (preprocessing {family}) |
 | output | `{operations.PROBABILITIES}`: [batch, {trained.num_classes}]; the layer \
 `{operations.LOGITS}` gives the logits |
 | classes | `unzip -p {name} {LABELS}` |

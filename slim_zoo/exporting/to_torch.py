@@ -12,9 +12,9 @@ import numpy as np
 
 import slim_zoo
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
-from slim_zoo.exporting import pixel_graph, runtime_process, to_onnx
+from slim_zoo.exporting import runtime_process, to_onnx
 from slim_zoo.exporting.torch_source import blocks, classes, helpers, operations
 from slim_zoo.files import safetensors
 from slim_zoo.inference.inference_graph import InferenceGraph
@@ -81,7 +81,7 @@ def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:
         ' 8-bit values: use --format=onnx or --format=tflite_int8, or export it in'
         ' float32 by --noquantize')
   source = translated(network.images, network.logits, trained.model_name)
-  family = networks.preprocessing_family(trained.preprocessing_name)
+  family = preprocessing_families.family_of(trained.preprocessing_name)
   facts = {
       'title': trained.model_name, 'version': slim_zoo.__version__,
       'activation': 'sigmoid()' if trained.multi_label else 'softmax(1)',
@@ -98,7 +98,7 @@ def write(path: str, trained: TrainedNetwork, network: InferenceGraph) -> None:
         'network': trained.model_name})
   (folder / CARD).write_text(_CARD.format(
       **facts, name=trained.model_name, checkpoint=os.path.basename(
-          trained.checkpoint), family=family, crop=pixel_graph.CROPS[family],
+          trained.checkpoint), family=family, crop=preprocessing_families.CROPS[family],
       classes=trained.num_classes, source=SOURCE), encoding='utf-8')
 
 

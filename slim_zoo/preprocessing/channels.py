@@ -1,7 +1,7 @@
 """Channels and static sizes of images, for all preprocessing families."""
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.preprocessing import lazy_image
 from slim_zoo.tf_compat import tf
 
@@ -57,17 +57,17 @@ def for_network(image, family: str, use_grayscale: bool):
 
   Args:
     image: float [height, width, 1 or 3].
-    family: of `catalog.networks.PREPROCESSING_FAMILIES`.
+    family: of `catalog.preprocessing_families.NAMES`.
     use_grayscale: whether to convert the image to gray.
 
   Returns:
     A tensor of the same type, [height, width, channels], with
-    `catalog.networks.channels_after` channels.
+    `catalog.preprocessing_families.channels_after` channels.
 
   Raises:
     UserError: the image has neither 1 nor 3 channels.
   """
-  return with_channels(image, networks.channels_after(
+  return with_channels(image, preprocessing_families.channels_after(
       family, count_channels(image), use_grayscale))
 
 

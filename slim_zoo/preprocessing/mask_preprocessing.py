@@ -7,7 +7,7 @@ so both have exactly the same geometry. Values are those of a preprocessing fami
 
 import math
 
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.catalog.datasets import IGNORED
 from slim_zoo.preprocessing import channels, randomness, value_ranges
 from slim_zoo.tf_compat import tf
@@ -53,7 +53,7 @@ def preprocess_for_train(image, mask, output_height: int, output_width: int, nam
   inside = _inside(rows, size[0])[:, None] & _inside(columns, size[1])
   image = channels.for_network(
       tf.cast(_bilinear(image, rows, columns), tf.float32),
-      networks.preprocessing_family(name), use_grayscale)
+      preprocessing_families.family_of(name), use_grayscale)
   image = tf.where_v2(inside[..., None], value_ranges.scaled(image, name), 0.0)
   mask = tf.where_v2(inside, _nearest(mask, rows, columns),
                      tf.constant(IGNORED, tf.uint8))
@@ -126,7 +126,7 @@ def for_network(image, name: str, stride: int, smallest: int = 1,
                 use_grayscale: bool = False):
   """Returns a whole image as `preprocess_for_eval` does; arguments are those there."""
   image = channels.for_network(
-      tf.cast(image, tf.float32), networks.preprocessing_family(name), use_grayscale)
+      tf.cast(image, tf.float32), preprocessing_families.family_of(name), use_grayscale)
   return pad(value_ranges.scaled(image[None], name), stride, smallest)[0]
 
 

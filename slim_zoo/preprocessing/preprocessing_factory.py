@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.preprocessing import (
     cifarnet_preprocessing,
     inception_preprocessing,
@@ -45,7 +45,7 @@ def get_preprocessing(name: str, is_training: bool = False,
   Raises:
     UserError: the family or network does not exist; it is a ValueError.
   """
-  family = networks.preprocessing_family(name)
+  family = preprocessing_families.family_of(name)
   preprocess_image = _FAMILIES[family]
 
   # No Python control flow depends on a tensor. AutoGraph would slow down tf.data and

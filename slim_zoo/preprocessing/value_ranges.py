@@ -1,7 +1,7 @@
 """The values of pixels as each preprocessing family gives them to a network."""
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.preprocessing import vgg_preprocessing
 from slim_zoo.tf_compat import tf
 
@@ -34,7 +34,7 @@ def scaled(images: tf.Tensor, name: str) -> tf.Tensor:
   Returns:
     float32 of the same shape.
   """
-  return _SCALES[networks.preprocessing_family(name)](tf.cast(images, tf.float32))
+  return _SCALES[preprocessing_families.family_of(name)](tf.cast(images, tf.float32))
 
 
 def is_invertible(family: str) -> bool:
@@ -62,7 +62,7 @@ def check_convertible(source: str, target: str) -> None:
     source: a preprocessing family or a network.
     target: likewise.
   """
-  source, target = map(networks.preprocessing_family, (source, target))
+  source, target = map(preprocessing_families.family_of, (source, target))
   if source != target and not is_invertible(source):
     raise diagnostics.UserError(
         f'values of {source} preprocessing cannot be converted to those of {target}:'
@@ -91,7 +91,7 @@ def converted(images: tf.Tensor, source: str, target: str, size: int, channels: 
     UserError: see `check_convertible`.
   """
   check_convertible(source, target)
-  source, target = map(networks.preprocessing_family, (source, target))
+  source, target = map(preprocessing_families.family_of, (source, target))
   present = images.shape.as_list()
   if source == target and present[1:] == [size, size, channels]:
     return images

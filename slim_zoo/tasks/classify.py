@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from slim_zoo import progress
-from slim_zoo.catalog import networks, view_kinds
+from slim_zoo.catalog import preprocessing_families, view_kinds
 from slim_zoo.config.classification import ClassifyConfig
 from slim_zoo.images import image_files
 from slim_zoo.prediction import (
@@ -110,7 +110,7 @@ def _model(config, paths):
           heat=bool(options.explain), heat_end_point=options.explain_end_point),
       len(paths), config.views.tta, config.views.notes)
   if isinstance(found.model, checkpoint_model.CheckpointModel):
-    prediction_models.print_notes(networks.crop_notes(
+    prediction_models.print_notes(preprocessing_families.crop_notes(
         found.model.preprocessing_name, found.model.image_size,
         image_files.sizes_of(paths[:_SIZED]), config.views.tta))
   return found.model, found.class_names

@@ -6,7 +6,7 @@ import glob
 import sys
 from collections.abc import Callable
 
-from slim_zoo.catalog import imagenet_names, networks, view_kinds
+from slim_zoo.catalog import imagenet_names, preprocessing_families, view_kinds
 from slim_zoo.checkpoints import (
   identified_network,
   quantization,
@@ -445,7 +445,7 @@ def _image_notes(dataset, network, kind):
   files = sorted(
       path for pattern in dataset.data_sources for path in glob.glob(pattern))
   sizes = first_records.sizes(files, record_form.expected_of(dataset))
-  return [*first_records.decoding_notes(files), *networks.crop_notes(
+  return [*first_records.decoding_notes(files), *preprocessing_families.crop_notes(
       network.preprocessing_name, network.image_size, sizes, kind)]
 
 

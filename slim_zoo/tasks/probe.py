@@ -4,7 +4,7 @@ import dataclasses
 import sys
 
 from slim_zoo import diagnostics, progress
-from slim_zoo.catalog import complexity, networks
+from slim_zoo.catalog import complexity, preprocessing_families
 from slim_zoo.checkpoints import identified_network
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.probing import ProbeConfig
@@ -118,7 +118,7 @@ def _features(config, network):
 
 def _check_channels(network, dataset):
   """Raises UserError for a network on RGB images that gets gray ones."""
-  given = networks.channels_after(
+  given = preprocessing_families.channels_after(
       network.preprocessing_name, dataset.channels, network.channels == 1)
   if given != network.channels:
     raise diagnostics.UserError(

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.deployment.session_settings import SessionSettings
@@ -179,7 +179,7 @@ def _overlay(picture, heat):
 
 
 def _with_channels(network, dataset):
-  return dataclasses.replace(network, channels=networks.channels_after(
+  return dataclasses.replace(network, channels=preprocessing_families.channels_after(
       network.preprocessing_name, dataset.channels, network.use_grayscale))
 
 

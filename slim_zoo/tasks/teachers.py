@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from slim_zoo import diagnostics
-from slim_zoo.catalog import complexity, networks
+from slim_zoo.catalog import complexity, networks, preprocessing_families
 from slim_zoo.checkpoints import (
     comparison,
     contents,
@@ -140,8 +140,8 @@ def _check_classes(trained, num_classes, names):
 
 def _check_input(config, trained, image_size):
   """Refuses images that cannot be converted; returns what is converted, in words."""
-  source = networks.preprocessing_family(config.network.preprocessing)
-  target = networks.preprocessing_family(trained.preprocessing_name)
+  source = preprocessing_families.family_of(config.network.preprocessing)
+  target = preprocessing_families.family_of(trained.preprocessing_name)
   value_ranges.check_convertible(source, target)
   networks.check_image_size(trained.model_name, trained.image_size)
   changes = []
@@ -150,7 +150,7 @@ def _check_input(config, trained, image_size):
                    f' {trained.image_size}')
   if source != target:
     changes.append(f'with the values of {target} preprocessing')
-  present = networks.channels_after(
+  present = preprocessing_families.channels_after(
       source, config.data.spec().channels, config.network.use_grayscale)
   if present != trained.channels:
     changes.append('in gray' if trained.channels == 1 else

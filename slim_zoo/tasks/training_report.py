@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import slim_zoo
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.catalog import losses as loss_catalog
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import networks, preprocessing_families
 from slim_zoo.checkpoints import variable_scopes
 from slim_zoo.config import optimizer as optimizer_options
 from slim_zoo.config.training import TrainConfig
@@ -110,7 +110,7 @@ def _input_rows(config, num_images, num_classes, image_size, batches):
   data, network = config.data, config.network
   sizes = batches.image_sizes()
   is_segmented = config.segmentation.is_on
-  note = None if is_segmented else networks.crop_note(
+  note = None if is_segmented else preprocessing_families.crop_note(
       network.preprocessing, image_size, sizes)
   gray = ', gray' if network.use_grayscale else ''
   cached = f'; decoded copies in {data.cache_dir}' if data.cache_dir else ''

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.preprocessing import preprocessing_factory
 from slim_zoo.tf_compat import tf
 from tests import scripts
@@ -15,12 +15,13 @@ from tests.evaluated_networks import on_demand
 @pytest.mark.parametrize('decoded', [1, 3])
 @pytest.mark.parametrize('is_training', [False, True])
 @pytest.mark.parametrize('name', [
-    *networks.PREPROCESSING_FAMILIES, 'lenet', 'mobilenet_v1_025', 'resnet_v1_50'])
+    *preprocessing_families.NAMES, 'lenet', 'mobilenet_v1_025', 'resnet_v1_50'])
 def test_preprocessing_gives_the_channels_of_the_table(
     name, is_training, decoded, use_grayscale):
   preprocess = preprocessing_factory.get_preprocessing(name, is_training, use_grayscale)
   image = preprocess(tf.zeros([40, 40, decoded], tf.uint8), 32, 32)
-  assert image.shape[-1] == networks.channels_after(name, decoded, use_grayscale)
+  assert image.shape[-1] == preprocessing_families.channels_after(
+      name, decoded, use_grayscale)
 
 
 def input_channels(tmp_path, **flags):

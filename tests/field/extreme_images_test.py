@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.preprocessing import augmentation, vgg_preprocessing
 from slim_zoo.preprocessing.preprocessing_factory import get_preprocessing
 from slim_zoo.tf_compat import tf
@@ -88,7 +88,7 @@ def test_vgg_evaluation_equals_resizing_all(output, side):
     ('inception', 28, [(480, 640)], False), ('vgg_16', 224, [(480, 640)], False),
     ('lenet', 28, [(20, 640)], False), ('lenet', 28, [], False)])
 def test_cropping_large_images_is_noted(preprocessing, image_size, sizes, is_noted):
-  note = networks.crop_note(preprocessing, image_size, sizes)
+  note = preprocessing_families.crop_note(preprocessing, image_size, sizes)
   assert bool(note) == is_noted
   if is_noted:
     assert f'{image_size} x {image_size} pixels of images such as 480 x 640' in note

@@ -10,7 +10,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from slim_zoo.__main__ import COMMANDS
-from slim_zoo.catalog import losses, networks
+from slim_zoo.catalog import losses, networks, preprocessing_families
 from tests import scripts, stored_images
 from tests.conftest import on_digits
 from tests.field.flag_server import REACHED
@@ -48,7 +48,7 @@ _NAMES = ('', ' ', 'x', 'auto', 'none', 'lenet', 'LeNet', 'mobilenet_v1', 'image
           'digits', 'digit', 'flowers', 'tfds:mnist', 'pets', 'train', 'test',
           'validation', 'LeNet/fc4', 'LeNet/fc4,', 'lenet,cifarnet', 'a=b', 'csv',
           'tflite,onnx', 'cat:dog', '0:1', '-1', '\U0001f408', 'localhost:2222',
-          *sorted(networks.NETWORKS)[::9], *networks.PREPROCESSING_FAMILIES,
+          *sorted(networks.NETWORKS)[::9], *preprocessing_families.NAMES,
           *losses.NAMES)
 
 

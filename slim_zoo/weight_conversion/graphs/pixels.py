@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from slim_zoo.catalog import networks
+from slim_zoo.catalog import preprocessing_families
 from slim_zoo.preprocessing import vgg_preprocessing
 from slim_zoo.tf_compat import tf
 
@@ -79,7 +79,7 @@ def family_of(values: np.ndarray, usual: str) -> str | None:
   if not values.any():
     return _STANDARDIZED
   families = sorted(
-      (family for family in networks.PREPROCESSING_FAMILIES if family != _STANDARDIZED
+      (family for family in preprocessing_families.NAMES if family != _STANDARDIZED
        and (family not in _UNRESIZED or usual in _UNRESIZED)),
       key=lambda family: family != usual)
   distance = np.abs(values[1] - values[0]).max()
