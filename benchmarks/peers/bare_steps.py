@@ -15,7 +15,7 @@ import time
 
 def bare_run(task):
   """Returns a replacement of `training.whole_run.run`."""
-  def run(training_graph, options, images, init_fn=None, callbacks=()):
+  def run(training_graph, options, images, init_fn=None, callbacks=(), team=None):
     from slim_zoo.tf_compat import tf
     with tf.Session() as session:
       session.run([tf.global_variables_initializer(),
