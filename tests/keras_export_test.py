@@ -126,7 +126,7 @@ def test_operations(tmp_path):
 
 @pytest.mark.parametrize(('build', 'words'), [
     (lambda net: tf.nn.elu(net, name='block1/curve'),
-     "no layer for 'block1/curve': Elu is not in its table"),
+     "no translation of the layer 'block1/curve': Elu is not in its table"),
     (lambda net: tf.nn.conv2d(
         net, tf.reshape(tf.reduce_mean(net, [0, 1, 2]), [1, 1, 4, 1]), 1, 'SAME'),
      'with weights that are no constant'),
