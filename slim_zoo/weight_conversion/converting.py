@@ -88,61 +88,85 @@ def to_slim(pair: pairs.Pair, source: str, target: str,
   Raises:
     UserError: the weights do not fit, or the networks compute different functions.
   """
-  notes, rows = [], pair.rows()
+  rows = pair.rows()
   images = _images(pair, options.image_size, options.channels,
                    options.fold_normalization)
-  flips = _flips(pair, options, images.shape[3])
-  framework_images = images[..., ::-1] if flips else images
-  if options.fold_normalization:
-    framework_images = framework_images / _divisors(images.shape[3])
+  size, channels = images.shape[1], images.shape[3]
+  flips = _flips(pair, options, channels)
   outcome = framework_process.run(
-      pair, np.ascontiguousarray(framework_images, np.float32),
+      pair, _framework_images(images, flips, options.fold_normalization),
       classes=options.num_classes, weights=source, python=options.python)
   _check_finite(outcome.arrays, source)
   values = engine.to_slim(outcome.arrays, rows, pair.framework,
-                          pair.shapes(outcome.logits.shape[1], images.shape[3]))
-  if flips:
-    values = engine.flip_channels(values, rows[0].kernel)
-    notes.append(f'{pair.framework.title} {pair.framework_model} reads BGR: the input'
-                 f' channels of {rows[0].kernel} are reversed')
-  if options.fold_normalization:
-    values = engine.scale_channels(
-        values, rows[0].kernel, _divisors(images.shape[3]))
-    notes.append(f'{rows[0].kernel} is divided by 255 times the deviations: use images'
-                 ' of --preprocessing_name=vgg')
-  elif pair.preprocessing:
-    notes.append(pair.preprocessing)
+                          pair.shapes(outcome.logits.shape[1], channels))
   if outcome.absent and options.background in ('add', 'drop'):
     raise diagnostics.UserError(
         f"--background_class={options.background} has no effect: '{source}' has no"
         ' classes that fit')
+  values, notes = _for_slim_images(values, pair, flips, options.fold_normalization)
   values, removed, note = _background(values, pair, options.background)
   notes += note
   lines = _compare(pair, slim_networks.run(pair, values, images), outcome, options,
                    skip_slim=removed < 0, skip_framework=removed > 0)
-  classes = f'{_classes(values, pair)} classes'
+  num_classes = _classes(values, pair)
+  classes = f'{num_classes} classes'
   if outcome.absent:
-    scopes = [row.scope for row in rows
-              if row.kind != 'norm' and pair.framework.kernel(row) in outcome.absent]
-    values = {name: value for name, value in values.items()
-              if not name.startswith(tuple(f'{scope}/' for scope in scopes))}
-    classes = 'without a head'
-    notes.append(f'{outcome.note}; train it with'
-                 f' --checkpoint_exclude_scopes={",".join(scopes)}')
+    num_classes, classes = None, 'without a head'
+    values, note = _without_head(values, pair, outcome)
+    notes.append(note)
   family = 'vgg' if options.fold_normalization else (
       pair.family or networks.NETWORKS[pair.model_name].preprocessing)
   slim_networks.write_with_card(
-      values, target, pair.model_name,
-      None if outcome.absent else _classes(values, pair), images.shape[1],
-      images.shape[3], family)
+      values, target, pair.model_name, num_classes, size, channels, family)
   notes += _auxiliary_note(pair, into_slim=True)
   if options.keep_channel_order:
     notes.append('warning: the network reads BGR, but later commands give it RGB')
   return [f"'{target}': {pair.model_name}, {classes}, from"
           f' {pair.framework.title} {pair.framework_model}', *notes, *lines,
           f"'{target}{run_card.OF_ONE_CHECKPOINT}' stores the network, images of"
-          f' {images.shape[1]} x {images.shape[1]} x {images.shape[3]} and {family}'
-          ' preprocessing for later commands']
+          f' {size} x {size} x {channels} and {family} preprocessing for later'
+          ' commands']
+
+
+def _framework_images(images, flips, folds):
+  """Returns images as the framework's network reads them."""
+  if flips:
+    images = images[..., ::-1]
+  if folds:
+    images = images / _divisors(images.shape[3])
+  return np.ascontiguousarray(images, np.float32)
+
+
+def _for_slim_images(values, pair, flips, folds):
+  """Returns (values, notes): the first kernel reads what slim's preprocessing gives."""
+  kernel, notes = pair.rows()[0].kernel, []
+  if flips:
+    values = engine.flip_channels(values, kernel)
+    notes.append(_flip_note(pair, kernel))
+  if folds:
+    channels = values[kernel].shape[2]
+    values = engine.scale_channels(values, kernel, _divisors(channels))
+    notes.append(f'{kernel} is divided by 255 times the deviations: use images of'
+                 ' --preprocessing_name=vgg')
+  elif pair.preprocessing:
+    notes.append(pair.preprocessing)
+  return values, notes
+
+
+def _flip_note(pair, kernel):
+  return (f'{pair.framework.title} {pair.framework_model} reads BGR: the input channels'
+          f' of {kernel} are reversed')
+
+
+def _without_head(values, pair, outcome):
+  """Returns (values, note): without the layers that the framework's weights lack."""
+  scopes = [row.scope for row in pair.rows()
+            if row.kind != 'norm' and pair.framework.kernel(row) in outcome.absent]
+  prefixes = tuple(f'{scope}/' for scope in scopes)
+  kept = {name: value for name, value in values.items()
+          if not name.startswith(prefixes)}
+  return kept, (f'{outcome.note}; train it with'
+                f' --checkpoint_exclude_scopes={",".join(scopes)}')
 
 
 def from_slim(pair: pairs.Pair, source: str, target: str,
@@ -169,8 +193,7 @@ def from_slim(pair: pairs.Pair, source: str, target: str,
   flips = _flips(pair, options, images.shape[3])
   if flips:
     values = engine.flip_channels(values, rows[0].kernel)
-    notes.append(f'{pair.framework.title} {pair.framework_model} reads BGR: the input'
-                 f' channels of {rows[0].kernel} are reversed')
+    notes.append(_flip_note(pair, rows[0].kernel))
   # The suffix selects the format.
   unfinished = os.path.join(
       os.path.dirname(target), f'unfinished.{os.path.basename(target)}')
