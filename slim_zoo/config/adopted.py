@@ -74,12 +74,11 @@ def _adopt_for_segmentation(config, card, row):
     facts |= {'train_image_size': card.image_size,
               'segmentation_strides': tuple(map(str, card.strides))}
   values = config.values()
-  network_name = lambda name: name or model_name
   adopted = {
       name: value for name, value in facts.items()
       if name not in config.user_options and value != values[name] and not (
           name == 'preprocessing_name' and trained_network.family(value) ==
-          trained_network.family(network_name(values[name])))}
+          trained_network.family(values[name] or model_name))}
   if not adopted:
     return config, None
   of_network = {name: value for name, value in adopted.items()

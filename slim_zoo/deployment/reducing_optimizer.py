@@ -85,11 +85,12 @@ class ReducingOptimizer(OptimizerWrapper):
     pairs_of_members = []
     for member in self._members:
       with tf.name_scope(member.scope), tf.device(member.replica.device):
+        pairs = member.optimizer.compute_gradients(
+            loss if member.loss is None else member.loss, member.own(var_list),
+            **kwargs)
         pairs_of_members.append([
-            (_dense(gradient, variable), variable) for gradient, variable
-            in member.optimizer.compute_gradients(
-                loss if member.loss is None else member.loss,
-                member.own(var_list), **kwargs) if gradient is not None])
+            (_dense(gradient, variable), variable) for gradient, variable in pairs
+            if gradient is not None])
     reduced = []
     for member, pairs in zip(self._members, pairs_of_members, strict=True):
       reduced += self._reduce(member, pairs, loss)

@@ -38,12 +38,15 @@ def spread(items: Sequence, count: int = MAX_IMAGES) -> list:
 
 def draw(entries: Sequence[Entry], title: str) -> Image.Image:
   """Draws at least one entry, row by row, below a title."""
-  return sheets.draw([sheets.Section(title, [sheets.Tile(
-      entry.thumbnail, bar=entry.probability, lines=[
-          sheets.Line(entry.class_name, value=f'{entry.probability:.0%}',
-                      value_colour=colours.BLUE),
-          sheets.Line(fonts.legible(entry.file_name), colours.MUTED, size=11,
-                      cut_middle=True)]) for entry in entries])])
+  return sheets.draw([sheets.Section(title, [_tile(entry) for entry in entries])])
+
+
+def _tile(entry):
+  return sheets.Tile(entry.thumbnail, bar=entry.probability, lines=[
+      sheets.Line(entry.class_name, value=f'{entry.probability:.0%}',
+                  value_colour=colours.BLUE),
+      sheets.Line(fonts.legible(entry.file_name), colours.MUTED, size=11,
+                  cut_middle=True)])
 
 
 class ContactSheet:

@@ -169,17 +169,25 @@ def _values(graph, session):
   operations = [operation for operation in graph.get_operations()
                 if operation.type in (_HANDLE, _REFERENCE)]
   with graph.as_default():
-    initialized = session.run([
-        tf.raw_ops.VarIsInitializedOp(resource=operation.outputs[0])
-        if operation.type == _HANDLE else
-        tf.is_variable_initialized(operation.outputs[0]) for operation in operations])
-    read = {operation.name: (
-        tf.raw_ops.ReadVariableOp(resource=operation.outputs[0],
-                                  dtype=operation.get_attr('dtype'))
-        if operation.type == _HANDLE else operation.outputs[0])
-            for operation, has_value in zip(operations, initialized, strict=True)
-            if has_value}
-    return session.run(read)
+    initialized = session.run(list(map(_is_initialized, operations)))
+    return session.run({
+        operation.name: _value(operation)
+        for operation, has_value in zip(operations, initialized, strict=True)
+        if has_value})
+
+
+def _is_initialized(variable):
+  """Returns the bool tensor that tells whether a variable has a value."""
+  (output,) = variable.outputs
+  return (tf.raw_ops.VarIsInitializedOp(resource=output) if variable.type == _HANDLE
+          else tf.is_variable_initialized(output))
+
+
+def _value(variable):
+  """Returns the tensor with the value of a variable."""
+  (output,) = variable.outputs
+  return output if variable.type == _REFERENCE else tf.raw_ops.ReadVariableOp(
+      resource=output, dtype=variable.get_attr('dtype'))
 
 
 def _prepare(graph_def) -> list[str]:
