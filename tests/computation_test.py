@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -117,30 +115,28 @@ def test_a_type_that_is_far_slower_than_float32_is_refused(dtype, advice):
   assert '262 times' in note
 
 
-def train_where_steps_take(seconds, script, **flags):
+def train_where_steps_take(seconds, folder, script, **flags):
   """Runs a script where the trial finds that steps in 16 bits take so long."""
-  command = scripts.command(script, **flags)[1:]
-  code = f"""
+  line = scripts.command(script, **flags)
+  program = folder / 'where_steps_take_long.py'
+  program.write_text(f"""
 import runpy, sys
 sys.path.insert(0, {str(scripts.ROOT)!r})
-from slim_zoo import start_up
-start_up.import_tensorflow()
 from slim_zoo.deployment import computation
 computation.seconds_of_steps = lambda dtypes, device: [0.01, {seconds}]
-sys.argv = {command}
+sys.argv = {line[1:]}
 runpy.run_path(sys.argv[0], run_name='__main__')
-"""
-  return subprocess.run([sys.executable, '-c', code], text=True, capture_output=True,
-                        check=False, timeout=scripts.TIMEOUT_SECS)
+""")
+  return scripts.run_in(scripts.ROOT, [line[0], str(program)])
 
 
 @pytest.mark.parametrize(('seconds', 'words'), [
     (0.05, '5 times as long'), (4, '400 times as long')])
 def test_training_says_or_refuses_what_is_slow(seconds, words, digits_dir, tmp_path):
   done = train_where_steps_take(
-      seconds, 'train_image_classifier', train_dir=tmp_path, mixed_precision='bfloat16',
-      max_number_of_steps=1, batch_size=1, save_summaries_secs=0,
-      **on_digits(digits_dir))
+      seconds, tmp_path, 'train_image_classifier', train_dir=tmp_path / 'run',
+      mixed_precision='bfloat16', max_number_of_steps=1, batch_size=1,
+      save_summaries_secs=0, **on_digits(digits_dir))
   if seconds == 4:
     scripts.answer(done, words, 'leave the flag out', code=1)
     return
@@ -148,9 +144,9 @@ def test_training_says_or_refuses_what_is_slow(seconds, words, digits_dir, tmp_p
   assert re.search(f'note +--precision=bfloat16: .*{words}', done.stdout)
 
 
-def test_a_benchmark_says_what_is_slow_and_measures_it():
+def test_a_benchmark_says_what_is_slow_and_measures_it(tmp_path):
   done = train_where_steps_take(
-      4, 'benchmark_nets', networks='lenet', batch_sizes=1, num_batches=1,
+      4, tmp_path, 'benchmark_nets', networks='lenet', batch_sizes=1, num_batches=1,
       num_batches_burn_in=0, mode='forward', mixed_precision='bfloat16')
   assert done.returncode == 0, done.stderr
   assert 'note: --precision=bfloat16' in done.stdout

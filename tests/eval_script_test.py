@@ -13,8 +13,8 @@ from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 
 
-def evaluate(**flags):
-  return scripts.run('eval_image_classifier', **flags)
+def evaluate(run=scripts.run, **flags):
+  return run('eval_image_classifier', **flags)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_every_image_counts_once_whatever_the_batch_size(flags, tmp_path):
 
 
 def test_report_and_summaries(flags, tmp_path):
-  done = evaluate(**flags)
+  done = evaluate(scripts.run, **flags)
   assert done.returncode == 0, done.stderr
   folder = flags['eval_dir']
   made = set(os.listdir(folder / 'report'))
@@ -105,7 +105,7 @@ def test_moving_averages_are_evaluated(digits_dir, flags, tmp_path):
   from tests.conftest import on_digits
   averaged = tmp_path / 'averaged'
   done = scripts.run('train_image_classifier', train_dir=averaged, batch_size=16,
-                     max_number_of_steps=60, moving_average_decay=0.95,
+                     max_number_of_steps=6, moving_average_decay=0.95,
                      **on_digits(digits_dir))
   assert done.returncode == 0, done.stderr
   flags['checkpoint_path'] = averaged
@@ -120,18 +120,17 @@ def test_moving_averages_are_evaluated(digits_dir, flags, tmp_path):
 def test_watching_evaluates_each_new_checkpoint(flags, trained_dir, tmp_path):
   folder = tmp_path / 'watched'
   folder.mkdir()
-  process = scripts.start('eval_image_classifier', **dict(
-      flags, checkpoint_path=folder, watch=True, watch_timeout_secs=15))
-  line = process.stdout.readline()
-  assert 'waiting for checkpoints' in line
+  process = scripts.Started(tmp_path, scripts.command('eval_image_classifier', **dict(
+      flags, checkpoint_path=folder, watch=True, watch_timeout_secs=15)))
+  assert process.wait_for('waiting for checkpoints'), process.stderr
   latest = os.path.basename(tf.train.latest_checkpoint(str(trained_dir)))
   for name in os.listdir(trained_dir):
     if name.startswith(latest):
       shutil.copy(trained_dir / name, folder)
   (folder / 'checkpoint').write_text(f'model_checkpoint_path: "{latest}"\n')
-  stdout, stderr = process.communicate(timeout=scripts.TIMEOUT_SECS)
-  assert process.returncode == 0, stderr
-  assert stdout.count('accuracy') == 1
+  done = process.wait()
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.count('accuracy') == 1
   assert summaries_of(flags['eval_dir'])['eval/Accuracy'][0][0] == 60
 
 

@@ -7,6 +7,7 @@ first session of a process decides on the memory of a GPU.
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -36,15 +37,22 @@ assert ({device!r} == 'GPU') == bool(gpus), gpus
 
 def run(device, program, num_gpus=1, start=START, **environment):
   """Runs a program on a device in a process of its own; returns what it prints."""
+  program = start.format(num_gpus=num_gpus, device=device) + program
+  if device == 'CPU' and not scripts.may_have_gpu():
+    with tempfile.NamedTemporaryFile('w', suffix='.py') as file:
+      file.write(f'import sys\nsys.path.insert(0, {str(ROOT)!r})\n{program}')
+      file.flush()
+      done = scripts.run_in(ROOT, [sys.executable, file.name])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
   hidden = {} if VISIBLE_GPUS is None else {'CUDA_VISIBLE_DEVICES': VISIBLE_GPUS}
   if device == 'CPU':
     hidden = {'CUDA_VISIBLE_DEVICES': '-1'}
   own = {name: value for name, value in os.environ.items()
          if name != 'CUDA_VISIBLE_DEVICES'}
   done = subprocess.run(
-      [sys.executable, '-c', start.format(num_gpus=num_gpus, device=device) + program],
-      cwd=ROOT, text=True, capture_output=True, check=False,
-      timeout=scripts.TIMEOUT_SECS, env={**own, **hidden, **environment})
+      [sys.executable, '-c', program], cwd=ROOT, text=True, capture_output=True,
+      check=False, timeout=scripts.TIMEOUT_SECS, env={**own, **hidden, **environment})
   assert done.returncode == 0, done.stderr
   return done.stdout.split()
 

@@ -51,34 +51,30 @@ def test_run_says_what_it_does_and_a_finished_run_does_nothing(digits_dir, tmp_p
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(digits_dir, tmp_path):
-  flags = dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=8,
+  flags = dict(on_digits(digits_dir), train_dir=tmp_path / 'run', batch_size=8,
                log_every_n_steps=1)
-  stopped, first = stop(flags, signal.SIGINT, 130, after=5)
+  stopped, first = stop(tmp_path, flags, signal.SIGINT, 130, after=5)
   assert 'resumes' not in first
-  again, second = stop(flags, signal.SIGTERM, 143, after=stopped + 3)
+  again, second = stop(tmp_path, flags, signal.SIGTERM, 143, after=stopped + 3)
   assert again >= stopped + 3
   assert f'resumes step {stopped} ' in second
   assert f'\nstep {stopped + 1} ' in second
   assert f'\nstep {stopped} ' not in second
 
 
-def stop(flags, number, code, after):
+def stop(outputs, flags, number, code, after):
   """Stops a run after a step; returns the step that it saved, and its output."""
-  process = scripts.start('train_image_classifier', **flags)
-  lines = []
-  for line in process.stdout:
-    lines.append(line)
-    if line.startswith(f'step {after} '):
-      process.send_signal(number)
-      break
-  rest, stderr = process.communicate(timeout=scripts.TIMEOUT_SECS)
-  assert process.returncode == code, stderr
-  stopped = int(re.search(r'at step (\d+), saved', stderr)[1])
-  assert 'Traceback' not in stderr
+  process = scripts.Started(outputs, scripts.command('train_image_classifier', **flags))
+  assert process.wait_for(f'\nstep {after} '), process.stderr
+  process.signal(number)
+  done = process.wait()
+  assert done.returncode == code, done.stderr
+  stopped = int(re.search(r'at step (\d+), saved', done.stderr)[1])
+  assert 'Traceback' not in done.stderr
   folder = flags['train_dir']
   assert tf.train.latest_checkpoint(str(folder)).endswith(f'-{stopped}')
   assert int(values(folder / f'model.ckpt-{stopped}')['global_step']) == stopped
-  return stopped, ''.join([*lines, rest])
+  return stopped, done.stdout
 
 
 def test_checkpoints_are_of_one_step(digits_dir, tmp_path):
@@ -276,12 +272,12 @@ def test_a_checkpoint_that_does_not_fit(digits_dir, trained_dir, tmp_path):
   scripts.answer(trainable, "--trainable_scopes: scope 'LeNet/fc9'")
 
 
-def test_a_run_of_another_network_is_not_resumed(digits_dir, trained_dir):
-  before = sorted(os.listdir(trained_dir))
-  done = train(**dict(on_digits(digits_dir), train_dir=trained_dir,
+def test_a_run_of_another_network_is_not_resumed(digits_dir, run):
+  before = sorted(os.listdir(run))
+  done = train(**dict(on_digits(digits_dir), train_dir=run,
                       model_name='cifarnet', max_number_of_steps=100))
   scripts.answer(done, 'is not of this run', 'CifarNet')
-  assert sorted(os.listdir(trained_dir)) == before
+  assert sorted(os.listdir(run)) == before
 
 
 def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(digits_dir, run):

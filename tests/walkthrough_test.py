@@ -1,14 +1,12 @@
 """The notebook docs/walkthrough.ipynb runs from its first cell to its last."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 
+from tests import scripts
 from tests.conftest import ROOT
-from tests.scripts import TIMEOUT_SECS
 
 NOTEBOOK = ROOT / 'docs' / 'walkthrough.ipynb'
 
@@ -22,10 +20,11 @@ def cells():
 
 def test_the_notebook_runs(cells, tmp_path):
   pytest.importorskip('matplotlib')
-  done = subprocess.run(
-      [sys.executable, '-'], input='\n'.join(cells), cwd=tmp_path, text=True,
-      capture_output=True, check=False, timeout=TIMEOUT_SECS,
-      env={**os.environ, 'MPLBACKEND': 'Agg', 'PYTHONPATH': str(ROOT)})
+  program = tmp_path / 'walkthrough.py'
+  program.write_text('\n'.join([
+      f'import sys; sys.path.insert(0, {str(ROOT)!r})',
+      'import matplotlib; matplotlib.use("Agg")', *cells]))
+  done = scripts.run_in(tmp_path, [sys.executable, str(program)])
   assert done.returncode == 0, done.stderr
   assert 'of 355 images are right' in done.stdout
   # Twice: by the checkpoint and by its export.

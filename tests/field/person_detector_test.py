@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from slim_zoo.tf_compat import tf
-from tests import checkpoint_files, random_weights
+from tests import checkpoint_files, random_weights, scripts
 from tests.conftest import ROOT
 from tests.evaluated_networks import on_demand
 from tests.records_for_tests import feature
@@ -77,10 +77,12 @@ def type_in(folder, command):
   """Runs a command as it is typed in a folder; returns what it prints."""
   program, *arguments = command.split()
   if program.endswith('.py'):
-    program = str(ROOT / program)
-  done = subprocess.run(
-      [sys.executable, program, *arguments], cwd=folder, capture_output=True, text=True,
-      check=False, timeout=600, env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '2'})
+    done = scripts.run_in(folder, [sys.executable, str(ROOT / program), *arguments])
+  else:  # A program of TensorFlow, where nothing of this project is loaded.
+    done = subprocess.run(
+        [sys.executable, program, *arguments], cwd=folder, capture_output=True,
+        text=True, check=False, timeout=scripts.TIMEOUT_SECS,
+        env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '2'})
   assert done.returncode == 0, done.stderr
   return done.stdout
 

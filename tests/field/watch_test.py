@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -14,7 +13,8 @@ from tests.eval_script_test import summaries_of
 # Runs the script, and removes a checkpoint as soon as its evaluation has finished.
 SCRIPT = '''
 import glob, os, runpy, sys
-sys.argv = ['eval_image_classifier.py', *sys.argv[1:]]
+sys.path.insert(0, {root!r})
+sys.argv = [{root!r} + '/eval_image_classifier.py', *sys.argv[1:]]
 from slim_zoo.evaluation import over_split
 evaluate = over_split.evaluate
 
@@ -25,7 +25,7 @@ def then_remove(*arguments, **options):
   return found
 
 over_split.evaluate = then_remove
-runpy.run_path('eval_image_classifier.py', run_name='__main__')
+runpy.run_path(sys.argv[0], run_name='__main__')
 '''
 
 
@@ -43,17 +43,26 @@ def test_results_are_reported_and_the_watch_goes_on(digits_dir, trained_dir, tmp
   folder = tmp_path / 'run'
   folder.mkdir()
   put(trained_dir, folder, 1)
-  process = subprocess.Popen(
-      [sys.executable, '-u', '-c', SCRIPT.format(folder=str(folder)), '--watch',
-       f'--checkpoint_path={folder}', '--dataset_name=digits', '--model_name=lenet',
-       f'--dataset_dir={digits_dir}', f'--eval_dir={tmp_path}/eval'],
-      cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  program = tmp_path / 'then_remove.py'
+  program.write_text(SCRIPT.format(root=str(ROOT), folder=str(folder)))
+  process = scripts.Started(tmp_path, [
+      sys.executable, str(program), '--watch', f'--checkpoint_path={folder}',
+      '--dataset_name=digits', '--model_name=lenet', f'--dataset_dir={digits_dir}',
+      f'--eval_dir={tmp_path}/eval'])
+  seen = 0
 
   def until(words):
-    for line in process.stdout:
-      if words in line:
-        return line
-    raise AssertionError(f'{words}: {process.stderr.read()}')
+    """Returns the next line with some words."""
+    nonlocal seen
+    while True:
+      has_ended = process.poll() is not None
+      lines = process.stdout.splitlines(keepends=True)
+      for number, line in enumerate(lines[seen:], seen + 1):
+        if words in line and line.endswith('\n'):
+          seen = number
+          return line
+      assert not has_ended, f'{words}: {process.stderr}'
+      time.sleep(0.02)
 
   # Removed as soon as it was evaluated.
   until('checkpoint ')
@@ -68,11 +77,11 @@ def test_results_are_reported_and_the_watch_goes_on(digits_dir, trained_dir, tmp
   while not report.exists() or 'model.ckpt-3' not in report.read_text():
     assert process.poll() is None
     time.sleep(0.05)
-  process.send_signal(signal.SIGINT)
-  _, errors = process.communicate(timeout=scripts.TIMEOUT_SECS)
-  assert process.returncode == 130
-  assert errors.splitlines()[-1] == 'eval_image_classifier.py: stopped by SIGINT'
-  assert 'Traceback' not in errors
+  process.signal(signal.SIGINT)
+  done = process.wait()
+  assert done.returncode == 130
+  assert done.stderr.splitlines()[-1] == 'eval_image_classifier.py: stopped by SIGINT'
+  assert 'Traceback' not in done.stderr
   # The step that is in the checkpoints, whatever they are called.
   assert [step for step, _ in summaries_of(tmp_path / 'eval')['eval/Accuracy']] == [
       60, 60]
