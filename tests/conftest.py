@@ -1,7 +1,9 @@
 """What every test starts from."""
 
+import fcntl
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -39,24 +41,49 @@ def fresh_graph():
   tf.reset_default_graph()
 
 
+def shared_folder(tmp_path_factory, name, fill):
+  """Returns a folder that one process of a parallel run fills, for all to read.
+
+  Args:
+    tmp_path_factory: pytest's.
+    name: of the folder.
+    fill: called with the path of the empty folder.
+  """
+  root = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    root = root.parent
+  folder, is_whole = root / name, root / f'{name}.whole'
+  with open(root / f'{name}.lock', 'w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not is_whole.exists():
+      shutil.rmtree(folder, ignore_errors=True)
+      folder.mkdir()
+      fill(folder)
+      is_whole.touch()
+  return folder
+
+
 @pytest.fixture(scope='session')
 def digits_dir(tmp_path_factory):
-  """Returns a folder with the digits data set."""
+  """Returns a folder with the digits data set. Write nothing into it."""
   from slim_zoo.datasets import digits
-  folder = tmp_path_factory.mktemp('digits')
-  digits.convert(str(folder))
-  return folder
+  return shared_folder(
+      tmp_path_factory, 'digits', lambda folder: digits.convert(str(folder)))
 
 
 @pytest.fixture(scope='session')
 def trained_dir(digits_dir, tmp_path_factory):
-  """Returns a folder in which LeNet was trained for 60 steps on digits."""
-  from tests import scripts
-  folder = tmp_path_factory.mktemp('trained')
-  done = scripts.run('train_image_classifier', train_dir=folder,
-                     max_number_of_steps=60, **on_digits(digits_dir))
-  assert done.returncode == 0, done.stderr
-  return folder
+  """Returns a folder in which LeNet was trained for 60 steps on digits.
+
+  Write nothing into it.
+  """
+  def train(folder):
+    from tests import scripts
+    done = scripts.run('train_image_classifier', train_dir=folder,
+                       max_number_of_steps=60, **on_digits(digits_dir))
+    assert done.returncode == 0, done.stderr
+
+  return shared_folder(tmp_path_factory, 'trained', train)
 
 
 def on_digits(digits_dir):

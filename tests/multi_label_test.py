@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as catalog
-from slim_zoo.datasets import digits, record_dataset
+from slim_zoo.datasets import record_dataset
 from slim_zoo.evaluation import multi_label, predictions
 from slim_zoo.input import (
   batch_labels,
@@ -235,13 +235,11 @@ def test_predictions_that_make_no_sense(keys, targets, rows, error):
 
 
 @pytest.fixture(scope='module')
-def things(tmp_path_factory):
+def things(digits_dir, tmp_path_factory):
   """Digits with the labels even, above 4 and multiple of 3; 1 and 7 may have none."""
   folder = tmp_path_factory.mktemp('things')
-  source = folder / 'digits'
-  digits.convert(str(source))
   for split, count in (('train', 600), ('test', 200)):
-    path = str(source / f'digits_{split}.tfrecord')
+    path = str(digits_dir / f'digits_{split}.tfrecord')
     written = []
     for data in records.read_records(path, range(count)):
       feature = tf.train.Example.FromString(data).features.feature
@@ -261,7 +259,7 @@ def test_training_and_evaluation(things, tmp_path):
   flags = {'dataset_name': 'things', 'dataset_dir': things, 'model_name': 'lenet'}
   training = dict(flags, train_dir=tmp_path, optimizer='adam', opt_epsilon=1e-8,
                   learning_rate=0.003, seed=7, max_number_of_steps=60,
-                  validation_split_name='test')
+                  validation_split_name='test', sample_predictions=0)
   scripts.answer(scripts.run('train_image_classifier', **training),
                  '--loss=softmax', 'things', 'use --loss=sigmoid')
   done = scripts.run('train_image_classifier', **training,

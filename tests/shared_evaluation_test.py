@@ -9,7 +9,6 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.config.clusters import adopt_evaluation_cluster
 from slim_zoo.config.evaluation import EvaluateConfig
-from slim_zoo.datasets import digits
 from slim_zoo.evaluation import (
   metrics,
   multi_label,
@@ -90,13 +89,12 @@ def report_of(folder):
 
 
 @pytest.fixture(scope='module')
-def things(tmp_path_factory):
+def things(digits_dir, tmp_path_factory):
   """Digits with the labels even and above 4; one image cannot be decoded."""
   folder = tmp_path_factory.mktemp('things')
-  digits.convert(str(folder / 'digits'))
   for split, count in (('train', 100), ('test', 61), ('few', 1)):
-    source = str(folder / 'digits' / f'digits_{"train" if split == "few" else split}'
-                 '.tfrecord')
+    source = str(
+        digits_dir / f'digits_{"train" if split == "few" else split}.tfrecord')
     written = []
     for position, data in enumerate(records.read_records(source, range(count))):
       feature = tf.train.Example.FromString(data).features.feature
