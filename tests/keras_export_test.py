@@ -42,11 +42,32 @@ def compare(plans, inputs, expected, folder):
     assert onnx_models.off_by(found[name], values) < TOLERANCE, name
 
 
-def test_a_network_of_each_family(tmp_path):
-  made = {name: planned(name, size) for name, size in FAMILIES.items()}
-  plans, inputs, expected = ({name: parts[number] for name, parts in made.items()}
-                             for number in range(3))
-  compare(plans, inputs, expected, tmp_path)
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+  """Returns plans, TensorFlow's values and those of Keras, by name: one process."""
+  plans, inputs, expected = {}, {}, {}
+  for name, size in FAMILIES.items():
+    plans[name], inputs[name], expected[name] = planned(name, size)
+  values = np.random.default_rng(2).normal(size=[3, 8, 8, 4]).astype(np.float32)
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name, build in OPERATIONS.items():
+      images = tf.placeholder(tf.float32, [None, 8, 8, 4])
+      output = build(images)
+      plans[name], inputs[name] = to_keras.planned(images, output), values
+      expected[name] = session.run(output, {images: values})
+  return plans, expected, keras_models.outputs_of(
+      plans, inputs, tmp_path_factory.mktemp('keras'))
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_a_network_of_each_family(name, made):
+  _, expected, found = made
+  assert found[name].shape == expected[name].shape
+  assert onnx_models.off_by(found[name], expected[name]) < TOLERANCE
+
+
+def test_layers_have_the_names_of_the_network(made):
+  plans = {name: made[0][name] for name in FAMILIES}
   names = [layer.name for layer in plans['inception_v2'].layers]
   assert names[0] == to_keras.INPUT
   assert names[-1] == operations.LOGITS
@@ -108,19 +129,14 @@ OPERATIONS = {
 }
 
 
-def test_operations(tmp_path):
-  values = np.random.default_rng(2).normal(size=[3, 8, 8, 4]).astype(np.float32)
-  plans, expected = {}, {}
-  with tf.Session() as session:
-    for name, build in OPERATIONS.items():
-      images = tf.placeholder(tf.float32, [None, 8, 8, 4])
-      output = build(images)
-      plans[name] = to_keras.planned(images, output)
-      expected[name] = session.run(output, {images: values})
-  found = keras_models.outputs_of(plans, dict.fromkeys(OPERATIONS, values), tmp_path)
-  for name, value in expected.items():
-    np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
-  assert [layer.kind for layer in plans['product'].layers] == [
+@pytest.mark.parametrize('name', OPERATIONS)
+def test_an_operation(name, made):
+  _, expected, found = made
+  np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_product_is_a_dense_layer(made):
+  assert [layer.kind for layer in made[0]['product'].layers] == [
       'Input', 'Flatten', 'Dense']
 
 
