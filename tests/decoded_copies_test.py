@@ -181,7 +181,7 @@ def test_training_and_evaluation_are_the_same_from_copies(digits_dir, tmp_path):
         'train_image_classifier', train_dir=tmp_path / folder, max_number_of_steps=4,
         log_every_n_steps=1, seed=1, validation_share=0.2, validate_every_steps=2,
         save_summaries_secs=0, **shared, **more)))
-    done = scripts.run(
+    done = scripts.run_for_numbers(
         'eval_image_classifier', checkpoint_path=tmp_path / folder,
         eval_dir=tmp_path / folder, **shared, **more)
     assert done.returncode == 0, done.stderr

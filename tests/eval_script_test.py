@@ -13,7 +13,7 @@ from slim_zoo.tf_compat import tf
 from tests import records_for_tests, scripts
 
 
-def evaluate(run=scripts.run, **flags):
+def evaluate(run=scripts.run_for_numbers, **flags):
   return run('eval_image_classifier', **flags)
 
 

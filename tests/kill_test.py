@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 
 import pytest
 
@@ -62,17 +63,28 @@ def test_kills_at_random_moments_lose_no_whole_checkpoint(digits_dir, tmp_path):
   assert len(list(tmp_path.glob('model.ckpt-*.index'))) <= 5
 
 
-@pytest.mark.parametrize('suffix', ['.index', '.data-00000-of-00001'])
-def test_a_torn_checkpoint_is_passed_over_loudly(digits_dir, tmp_path, suffix):
-  flags = dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=2)
+@pytest.fixture(scope='module')
+def run_dir(digits_dir, tmp_path_factory):
+  """Returns the folder of a run with checkpoints at the steps 2 and 4."""
+  folder = tmp_path_factory.mktemp('run')
   for last in (2, 4):
-    assert scripts.run('train_image_classifier', **dict(
-        flags, max_number_of_steps=last)).returncode == 0
-  torn = tmp_path / f'model.ckpt-4{suffix}'
+    done = scripts.run('train_image_classifier', **dict(
+        on_digits(digits_dir), train_dir=folder, batch_size=2,
+        max_number_of_steps=last))
+    assert done.returncode == 0, done.stderr
+  return folder
+
+
+@pytest.mark.parametrize('suffix', ['.index', '.data-00000-of-00001'])
+def test_a_torn_checkpoint_is_passed_over_loudly(
+    digits_dir, run_dir, tmp_path, suffix):
+  folder = shutil.copytree(run_dir, tmp_path / 'run')
+  torn = folder / f'model.ckpt-4{suffix}'
   torn.write_bytes(torn.read_bytes()[:-100])
-  done = scripts.run('train_image_classifier', **dict(flags, max_number_of_steps=5))
+  done = scripts.run('train_image_classifier', **dict(
+      on_digits(digits_dir), train_dir=folder, batch_size=2, max_number_of_steps=5))
   assert done.returncode == 0, done.stderr
   assert 'WARNING: model.ckpt-4 is newer but damaged' in done.stdout
   assert '2 steps are lost' in done.stdout
   assert 'resumes step 2' in done.stdout
-  assert whole_steps(tmp_path)[-1] == 5
+  assert whole_steps(folder)[-1] == 5

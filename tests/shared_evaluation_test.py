@@ -130,7 +130,7 @@ def evaluate_with_two(folder, **flags):
 
 
 def evaluate_alone(folder, **flags):
-  done = scripts.run('eval_image_classifier', eval_dir=folder, **flags)
+  done = scripts.run_for_numbers('eval_image_classifier', eval_dir=folder, **flags)
   assert done.returncode == 0, done.stderr
   return report_of(folder)
 
