@@ -339,7 +339,8 @@ def test_summary_tells_counts_classes_and_pairs():
           '  cross entropy  21.834',
           '  worst classes  cat (F1 0.571, 2 of 4 found);'
           ' owl (F1 0.750, 3 of 5 found); dog (F1 0.800, 4 of 4 found)',
-          '  most confused  cat taken for dog (2 times); owl taken for cat (once)',
+          '  most confused  cat predicted as dog (2 times);'
+          ' owl predicted as cat (once)',
           '  unreadable     1 images, counted as mistakes',
           '  report         runs/report',
       ]

@@ -196,15 +196,15 @@ def test_two_evaluations_are_compared(two_reports):
   folder, other, metrics = two_reports
   found = paired_comparison.compare(metrics, paired_comparison.read(str(folder)))
   here, there = metrics.records.correct, other.records.correct
-  assert found.there.correct == there.sum()
-  assert found.only_here.tolist() == np.flatnonzero(here & ~there).tolist()
-  assert found.only_there.tolist() == np.flatnonzero(there & ~here).tolist()
+  assert found.other_accuracy.correct == there.sum()
+  assert found.only_this.tolist() == np.flatnonzero(here & ~there).tolist()
+  assert found.only_other.tolist() == np.flatnonzero(there & ~here).tolist()
   difference, low, high = found.difference
   assert difference == pytest.approx(here.mean() - there.mean())
   assert low < difference < high
   spread = (here.astype(float) - there).std() / math.sqrt(200)
   assert high - difference == pytest.approx(1.96 * spread, rel=1e-3)
-  assert found.correct_there.sum() == there.sum()
+  assert found.other_correct.sum() == there.sum()
   values = found.values()
   assert values['p_value'] == paired_comparison.mcnemar(
       values['only_this_correct'], values['only_other_correct'])
@@ -377,7 +377,7 @@ def test_a_report_that_is_written_again_repeats_no_work(capsys):
     assert extras.explain([3, 4])[4] == 'picture 4'
     return notes.pop(0)
 
-  last = report_page.write_in_turns(
+  last = report_page.write_with_slow_parts(
       write, PageParts(explain=explain),
       lambda extras: dataclasses.replace(extras, other_images='other'))
   assert (last.other_images, notes) == ('other', [])
@@ -464,7 +464,7 @@ def test_the_page_has_the_numbers_of_the_report(page):
   assert found['images']['probability'][-1] is None
   assert found['worst'] == metrics.mistakes()[:24].tolist()
   assert found['records']['runs'] == [[0, 0, 0], [25, 1, 0]]
-  assert values['comparison']['only_this_correct'] == found['comparison']['numOnlyHere']
+  assert values['comparison']['only_this_correct'] == found['comparison']['numOnlyThis']
   assert values['near_duplicates']['pairs'] == found['nearDuplicates']['total']
 
 

@@ -84,7 +84,8 @@ def check_answer(driver, photo, trained_dir):
       for image in pictures))
   captions = answer.find_elements(By.TAG_NAME, 'figcaption')
   assert [caption.text for caption in captions] == [
-      "the network's input", f'Grad-CAM: what speaks for {wanted.classes[0].name}']
+      "the network's input",
+      f'Grad-CAM: regions that raise the score of {wanted.classes[0].name}']
 
 
 def test_a_chosen_photo_gets_classes_and_grad_cam(page, photo, trained_dir):
@@ -122,7 +123,7 @@ def test_an_error_is_shown_in_words(page, tmp_path):
   large.write_bytes(bytes(21_000_000))
   page.find_element(By.ID, 'file').send_keys(str(large))
   WebDriverWait(page, 30).until(lambda _: page.find_element(
-      By.ID, 'error').text == 'large.png has 21.0 MB, and 20.0 is the most here')
+      By.ID, 'error').text == 'large.png has 21.0 MB, the limit is 20.0 MB')
 
 
 def test_a_page_of_another_site_gets_nothing(page, running):
@@ -156,7 +157,7 @@ def test_faults_are_answered_in_one_line_before_tensorflow_is_loaded(trained_dir
                    f'--port={port} of 127.0.0.1 is in use', code=1)
   scripts.answer(
       scripts.run('serve', checkpoint_path=trained_dir, host='no-such-host.invalid'),
-      "--host='no-such-host.invalid' is no address of this machine", code=1)
+      "--host='no-such-host.invalid' is not an address of this machine", code=1)
 
 
 def test_ctrl_c_ends_it_while_a_client_is_slow(trained_dir, tmp_path):

@@ -15,7 +15,7 @@ from slim_zoo.prediction import classifier
 from slim_zoo.serving import application, http_server, listening, signatures
 from slim_zoo.serving.origins import Origins
 from slim_zoo.serving.predictor import Predictor, Settings
-from slim_zoo.serving.turns import Turns
+from slim_zoo.serving.request_limits import RequestSlots
 from tests.stored_images import encoded, picture
 
 NAMES = ('red', 'green', 'blue')
@@ -177,7 +177,7 @@ def server(model, calls=None, names=NAMES, max_body_bytes=200_000, max_concurren
         Predictor(model, names, calls, settings) as predictor):
     app = application.Application(
         predictor, served, 1, Origins(['box.example.org']),
-        Turns(max_concurrency, seconds))
+        RequestSlots(max_concurrency, seconds))
     running = http_server.Server(
         listener, app, http_server.Limits(max_body_bytes, **limits),
         application.HEADERS, reports.append)

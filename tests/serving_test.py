@@ -29,9 +29,9 @@ from slim_zoo.serving import (
     messages,
     origins,
     predictor,
+    request_limits,
     rest,
     signatures,
-    turns,
 )
 from slim_zoo.tasks import serve
 from slim_zoo.tf_compat import tf
@@ -105,13 +105,13 @@ def parse(**request):
 ROW = [[[1, 2, 3]] * SIZE] * SIZE
 LONG = '9' * 5000
 WRONG = {
-    'no JSON': (b'{"instances": [', 'the request is no JSON'),
-    'no UTF-8': (b'\xff\xfe{', 'the request is no JSON'),
-    'no object': (b'[1]', 'no JSON object'),
+    'no JSON': (b'{"instances": [', 'the request is not JSON'),
+    'no UTF-8': (b'\xff\xfe{', 'the request is not JSON'),
+    'no object': (b'[1]', 'not a JSON object'),
     'neither': (b'{}', "either 'instances' or 'inputs'"),
     'both': (b'{"instances": [1], "inputs": [1]}', "either 'instances' or 'inputs'"),
     'deep': (b'[' * 100_000, 'nested too deeply'),
-    'NaN': (b'{"instances": NaN}', 'NaN is no number'),
+    'NaN': (b'{"instances": NaN}', 'NaN is not a JSON number'),
     'no list': (b'{"instances": 3}', 'a list of at least one instance'),
     'empty': (b'{"instances": []}', 'a list of at least one instance'),
     'too many': (json.dumps({'instances': [1] * 1001}).encode(), '1,001 instances'),
@@ -119,7 +119,7 @@ WRONG = {
     'no name': (b'{"signature_name": [], "instances": [1]}', 'no signature []'),
     'no b64': (b'{"instances": [{"b64": 1}]}', 'instance 0: expected an image file'),
     'base64': (b'{"instances": [{"b64": "aGk="}, {"b64": "a!"}]}',
-               'instance 1: its b64 is no base64'),
+               'instance 1: its b64 is not base64'),
     'alias': (b'{"instances": [{"image": {"b64": "aGk="}}]}',
               "inputs image: expected 'image_bytes'"),
     'columns': (b'{"inputs": {"image": []}}', "expected 'image_bytes'"),
@@ -195,7 +195,7 @@ def test_requests_take_only_what_tensorflow_decodes(colours):
   data = encoded(picture(1), 'TIFF')
   status, answer = colours.predict(instances=[b64(data)])
   assert (status, answer['error']) == (
-      400, 'instance 0: only JPEG, PNG, GIF and BMP files are read here')
+      400, 'instance 0: expected a JPEG, PNG, GIF or BMP file')
   assert colours.send('POST', '/classify', data)[0] == 200
 
 
@@ -208,7 +208,7 @@ def test_an_animation_is_refused_where_tensorflow_would_decode_all_frames(colour
   assert Image.open(io.BytesIO(animation)).n_frames == 201
   status, answer = colours.predict(instances=[b64(PNG), b64(animation)])
   assert (status, answer['error']) == (
-      400, 'instance 1: it is a GIF of several frames: send a file of one frame')
+      400, 'instance 1: it is a GIF with several frames: send a file with one frame')
   assert colours.send('POST', '/classify', animation)[0] == 200
 
 
@@ -443,7 +443,7 @@ def in_thread(function, *arguments, **more):
   return thread, results
 
 
-def test_requests_beyond_the_turns_are_refused_soon():
+def test_requests_without_a_free_slot_are_refused_soon():
   model = Colours()
   model.may_compute.clear()
   with served.server(model, model, max_concurrency=1, seconds=0.1) as client:
@@ -461,19 +461,19 @@ def test_requests_beyond_the_turns_are_refused_soon():
     assert client.predict(instances=[b64(PNG)])[0] == 200
 
 
-def test_bodies_have_room_together():
-  room = turns.Room(100, seconds=0.01)
-  with room.take(60):
-    with room.take(40):
+def test_bodies_share_the_memory():
+  memory = request_limits.BodyMemory(100, seconds=0.01)
+  with memory.take(60):
+    with memory.take(40):
       with (pytest.raises(messages.RequestError, match='up to 100 bytes') as raised,
-            room.take(1)):
+            memory.take(1)):
         pass
     assert (raised.value.status, raised.value.headers) == (503, {'Retry-After': '1'})
-    with pytest.raises(ValueError, match='broken'), room.take(40):
+    with pytest.raises(ValueError, match='broken'), memory.take(40):
       raise ValueError('broken')
-    with room.take(40):
+    with memory.take(40):
       pass
-  with room.take(100):
+  with memory.take(100):
     pass
 
 
@@ -484,15 +484,15 @@ def wait_until(is_true, seconds=60):
     threading.Event().wait(0.01)
 
 
-def test_bodies_beyond_the_room_are_refused_soon():
+def test_bodies_that_do_not_fit_in_memory_are_refused_soon():
   model = Colours()
-  with served.server(model, model, max_bodies=1, room_seconds=0.5, body_seconds=300,
+  with served.server(model, model, max_bodies=1, memory_seconds=0.5, body_seconds=300,
                      part_seconds=300) as client:
     with socket.create_connection(client.address) as first:
       first.sendall(head('Content-Length: 200000', 'Expect: 100-continue'))
       assert first.recv(12) == b'HTTP/1.1 100'
       first.sendall(b'x' * 199_999)
-      wait_until(lambda: client.running.room.free == 0)
+      wait_until(lambda: client.running.memory.free == 0)
       status, headers, answer = client.send('POST', '/classify', PNG)
       assert (status, headers['Retry-After']) == (503, '1')
       assert 'it holds up to 200,000 bytes' in json.loads(answer)['error']
@@ -501,17 +501,17 @@ def test_bodies_beyond_the_room_are_refused_soon():
   assert client.reports == []
 
 
-def test_slow_bodies_hold_no_room_that_others_need():
-  """Each of four has all the room, by its own words, and sends a byte of it."""
+def test_slow_bodies_hold_no_memory_that_others_need():
+  """Each of four announces a body of the whole memory, and sends one byte."""
   model = Colours()
-  with (served.server(model, model, max_bodies=1, room_seconds=0.2, body_seconds=300,
+  with (served.server(model, model, max_bodies=1, memory_seconds=0.2, body_seconds=300,
                       part_seconds=300) as client,
         contextlib.ExitStack() as stack):
     for _ in range(4):
       slow = stack.enter_context(socket.create_connection(client.address))
       slow.sendall(head('Content-Length: 200000') + b'x')
     parts = 4 * http_server.Limits.part_bytes
-    wait_until(lambda: client.running.room.free == 200_000 - parts)
+    wait_until(lambda: client.running.memory.free == 200_000 - parts)
     assert client.send('POST', '/classify', PNG)[0] == 200
   assert client.reports == []
 
@@ -535,7 +535,7 @@ def test_bodies_of_several_parts_are_read_whole(colours, length):
   assert f'the body ends after {length} of {length + 1} bytes' in str(cut)
 
 
-def test_connections_beyond_the_most_wait():
+def test_connections_above_the_limit_wait():
   model = Colours()
   with served.server(model, model, max_connections=1, linger_seconds=0.1) as client:
     with socket.create_connection(client.address) as first:
@@ -555,7 +555,7 @@ def test_an_error_of_the_server_is_one_line_for_each_side():
   with served.server(model, model) as client:
     status, line = client.error('POST', '/classify', PNG)
     assert (status, line) == (
-        500, 'an error of the server: its output has a line on it')
+        500, 'an error of the server: its terminal shows the error')
   (report,) = client.reports
   assert report.startswith(
       r'POST /classify: RuntimeError: broken\nin two (served.py, line ')
@@ -626,14 +626,15 @@ def test_a_port_in_use_and_an_unknown_host_are_one_line():
     assert not listening.is_loopback(listener)
     assert listening.url(listener).startswith('http://127.0.0.1:')
   for host in ('no-such-host.invalid', '203.0.113.7', 'a' * 300):
-    with pytest.raises(diagnostics.UserError, match='is no address of this machine'):
+    with pytest.raises(
+        diagnostics.UserError, match='is not an address of this machine'):
       listening.listen(host, 0)
 
 
 @pytest.mark.parametrize(('options', 'words'), [
     ({'served_name': 'a/b'}, "--served_name='a/b': expected letters"),
     ({'host': ' '}, '--host is empty'),
-    ({'allowed_hosts': ['http://x']}, "--allowed_hosts: 'http://x' is no name"),
+    ({'allowed_hosts': ['http://x']}, "--allowed_hosts: 'http://x' is not a host"),
     ({'port': 70000}, '--port=70000: expected a number from 0 to 65535'),
     ({'max_concurrency': 0}, 'expected a number from 1 to 256'),
     ({'explain_end_point': 'x'}, '--explain_end_point is for a checkpoint'),
@@ -664,7 +665,7 @@ def test_the_session_for_pixels_has_the_settings_and_ends(monkeypatch):
       signatures.session_configs, 'session_config',
       lambda settings: used.append(settings) or session_config(settings))
   model, settings = Model(), SessionSettings(intra_op_parallelism_threads=1)
-  calls = signatures.OfCheckpoint(model, settings)
+  calls = signatures.CheckpointSignatures(model, settings)
   assert used == [settings]
   with predictor.Predictor(model, served.NAMES, calls) as answering:
     assert len(answering.answers('tensors', NUMBERS_OF_ONE)['classes']) == 1
@@ -695,11 +696,11 @@ def test_checkpoint_export_and_serving_give_the_same_answers(networks, tmp_path)
       {'signature_name': 'tensors', 'instances': pixels.tolist()},
       {'signature_name': 'preprocessed', 'instances': (pixels / 128 - 1).tolist()}]
   answers = []
-  for model, calls in ((checkpoint, signatures.OfCheckpoint(checkpoint)),
-                       (exported, signatures.OfExport(exported))):
+  for model, calls in ((checkpoint, signatures.CheckpointSignatures(checkpoint)),
+                       (exported, signatures.ExportSignatures(exported))):
     with served.server(model, calls, trained.class_names) as client:
       answers.append([client.predict(**request) for request in requests])
-      assert calls.by_name == signatures.OfCheckpoint(checkpoint).by_name
+      assert calls.by_name == signatures.CheckpointSignatures(checkpoint).by_name
     assert client.reports == []
   # The first by TensorFlow's own loader.
   path = tmp_path / 'request.json'
@@ -738,7 +739,7 @@ def test_threads_get_their_own_answers(networks):
   """Sessions and the types of numbers are shared by the threads."""
   trained, checkpoint, _, _ = networks
   files = [encoded(picture(seed)) for seed in range(8)]
-  with served.server(checkpoint, signatures.OfCheckpoint(checkpoint),
+  with served.server(checkpoint, signatures.CheckpointSignatures(checkpoint),
                      trained.class_names, seconds=60) as client:
     alone = [client.predict(instances=[b64(data)]) for data in files]
     calls = [in_thread(client.predict, instances=[b64(data)]) for data in files * 3]

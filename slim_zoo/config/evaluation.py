@@ -21,7 +21,7 @@ from slim_zoo.config.tracking import Tracking
 # Options that do not fit segmentation, with the reason.
 _WHOLE = 'images are evaluated whole'
 _PAGE = 'report.html is for images with one class each'
-_NOT_WITH_MASKS = {
+NOT_WITH_MASKS = {
     'tta': 'the masks of several views are not averaged',
     'labels_offset': 'classes are the values of the masks',
     'eval_image_size': _WHOLE, 'train_image_size': _WHOLE,
@@ -243,7 +243,7 @@ class EvaluateConfig(Config):
     self.server.check(self.user_options, self.precision.precision)
     self.tracking.check(self.server.is_chief)
     if self.is_segmentation:
-      refuse(_NOT_WITH_MASKS, self.values(), self.user_options)
+      refuse(NOT_WITH_MASKS, self.values(), self.user_options)
     if self.server.is_chief:
       self.page.check(self.data, self.part, self.user_options)
 

@@ -78,7 +78,7 @@ class SampleImages(DatasetSplit):
 
 
 # Options that do not fit a segmentation network, with the reason.
-_NOT_WITH_MASKS = {
+NOT_WITH_MASKS = {
     'eval_image_size': 'the export takes images of any size',
     'labels_offset': 'classes are the values of the masks',
     'quantize': 'segmentation networks are not quantized',
@@ -123,7 +123,7 @@ class ExportConfig(Config):
       if name != 'saved_model':
         raise diagnostics.UserError(
             f'--format={name}: a segmentation network is exported as saved_model only')
-    refuse(_NOT_WITH_MASKS, self.values(), self.user_options)
+    refuse(NOT_WITH_MASKS, self.values(), self.user_options)
 
   # --- Derived values.
 

@@ -16,7 +16,7 @@ _OF_IMAGES = 'it changes images, but not their masks'
 _FLOAT32 = 'segmentation networks are trained in float32'
 _ONE_SCORE = 'classes are scored at several strides'
 # Options of training that do not fit, with the reason.
-_NOT_TRAINED_WITH = {
+NOT_TRAINED_WITH = {
     'labels_offset': 'classes are the values of the masks',
     'cache_dir': 'the cache has no masks',
     'data_service': 'the service has no masks',
@@ -137,7 +137,7 @@ class Segmentation(Group):
           f' {networks.LARGEST_SIDE} for {model_name} with the strides'
           f" {','.join(self.segmentation_strides)}")
     _ = self.scales
-    refuse(_NOT_TRAINED_WITH, values, user_options)
+    refuse(NOT_TRAINED_WITH, values, user_options)
     for name in loss_names:
       if name not in _LOSSES:
         raise diagnostics.UserError(

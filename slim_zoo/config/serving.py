@@ -1,4 +1,4 @@
-"""Options of the web server: the model, its address, what clients may use."""
+"""Options of the web server: the model, its address, limits for clients."""
 
 import dataclasses
 import re
@@ -37,7 +37,7 @@ class Address(Group):
 
 @dataclasses.dataclass(frozen=True)
 class ClientLimits(Group):
-  """What clients may use."""
+  """Limits for clients."""
 
   max_request_mb: float = option(
       20.0, 'Largest size of a request, in MB of 1,000,000 bytes. Images in JSON are a'
@@ -53,7 +53,7 @@ class ClientLimits(Group):
 
 @dataclasses.dataclass(frozen=True)
 class PageExplanation(Group):
-  """The picture of the regions that speak for the most probable class."""
+  """Grad-CAM: the picture of the regions that raise the score of a class."""
 
   explain_end_point: str | None = option(
       None, 'The end point for Grad-CAM on the page; by default the last end point of a'
@@ -98,8 +98,8 @@ class ServeConfig(Config):
     for name in self.address.allowed_hosts:
       if not _HOST.fullmatch(name):
         raise diagnostics.UserError(
-            f"--allowed_hosts: '{name}' is no name of a host: expected one without"
-            ' scheme and port, such as gpu-box.example.org')
+            f"--allowed_hosts: '{name}' is not a host name: expected a name"
+            ' without scheme and port, such as gpu-box.example.org')
 
   def check_segmentation(self) -> None:
     """Refuses options that do not fit a segmentation network.

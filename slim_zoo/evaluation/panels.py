@@ -112,7 +112,7 @@ def draw_confused_pairs(axes, metrics: Metrics, limit: int) -> None:
   axes.set_ylim(limit - 0.5, -1.5)
   pairs = metrics.confused_pairs(limit)
   if not pairs:
-    axes.text(0, -1, 'No class is taken for another.', color=MUTED)
+    axes.text(0, -1, 'There are no mistakes.', color=MUTED)
     return
   for position, heading in ((0, 'images'), (0.13, 'true'), (0.58, 'predicted')):
     axes.text(position, -1, heading, color=MUTED, va='center', fontsize=9)

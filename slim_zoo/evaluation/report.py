@@ -199,5 +199,5 @@ def _worst_classes(metrics: Metrics) -> Iterable[str]:
 def _worst_pairs(metrics: Metrics) -> Iterable[str]:
   for true, predicted, images in metrics.confused_pairs(_SUMMARY_PAIRS):
     times = 'once' if images == 1 else f'{images} times'
-    yield (f'{panels.shorten(metrics.class_names[true], 24)} taken for'
+    yield (f'{panels.shorten(metrics.class_names[true], 24)} predicted as'
            f' {panels.shorten(metrics.class_names[predicted], 24)} ({times})')

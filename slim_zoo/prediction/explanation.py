@@ -1,4 +1,4 @@
-"""Which parts of an image speak for its class: Grad-CAM, as numbers and as pictures.
+"""Grad-CAM: the regions of an image that raise the score of a class.
 
 Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via
 Gradient-based Localization, arXiv 1610.02391.
@@ -19,9 +19,9 @@ from slim_zoo.tf_compat import tf
 
 
 def default_end_point(model_name: str) -> str:
-  """Returns a network's last features that a convolution gives, not a pool.
+  """Returns the name of a network's last feature map.
 
-  Where the network ends in a pool the convolution before it shows finer places.
+  If that is the output of a pool, it is the feature map before it, which is larger.
   """
   *before, last = feature_maps.feature_map_names(model_name).values()
   return before[-1] if before and 'pool' in last.rsplit('/', 1)[-1] else last
@@ -29,35 +29,36 @@ def default_end_point(model_name: str) -> str:
 
 def heat(logits: tf.Tensor, features: tf.Tensor, end_point: str,
          classes: tf.Tensor) -> tf.Tensor:
-  """Returns where features speak for a class of each image.
+  """Returns Grad-CAM: how much each position raises the logit of a class.
 
-  Each channel counts as much as a change in it, anywhere, changes the class's logit
-  (equation 1), and only what speaks for the class is kept (equation 2).
+  The weight of a channel is the mean gradient of the logit over its positions (equation
+  1). Negative sums become 0 (equation 2).
 
   Args:
     logits: float32 [batch, classes], computed from the features.
     features: float32 [batch, height, width, channels].
-    end_point: their name, for messages.
+    end_point: name of the features, for messages.
     classes: int64 [batch], the class of each image.
 
   Returns:
-    float32 [batch, height, width], 0 or more; larger speaks more for the class.
+    float32 [batch, height, width], 0 or more; larger values raise the logit more.
 
   Raises:
-    UserError: the features are no map of places, or the logits do not depend on them.
+    UserError: the features have no height and width, or the logits do not depend on
+      them.
   """
   if features.shape.rank != 4:
     raise diagnostics.UserError(
         f'--explain_end_point={end_point} is of shape {features.shape}: Grad-CAM needs'
         ' one of [batch, height, width, channels]')
   with features.graph.as_default():
-    # In evaluation mode no image of a batch has a part in another's logits.
+    # In evaluation mode the logits of an image do not depend on the other images.
     (gradients,) = tf.gradients(
         tf.reduce_sum(logits * tf.one_hot(classes, logits.shape[-1])), features)
     if gradients is None:
       raise diagnostics.UserError(
-          f'--explain_end_point={end_point} has no part in the logits: name one that'
-          ' they are computed from')
+          f'--explain_end_point={end_point} has no effect on the logits: name an end'
+          ' point that they are computed from')
     importance = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
     return tf.nn.relu(tf.reduce_sum(importance * features, axis=3))
 
@@ -127,7 +128,7 @@ class ExplanationFolder:
     os.makedirs(os.path.dirname(place), exist_ok=True)
     draw_picture(answer.picture, answer.heat,
          f'{self._names[label]}, {probability:.1%}',
-         f'Grad-CAM at {self._end_point}: the brighter, the more it speaks for it'
+         f'Grad-CAM at {self._end_point}: bright regions raise the score'
          ).save(place, 'PNG')
 
   def finish(self) -> None:

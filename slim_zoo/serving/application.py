@@ -1,27 +1,27 @@
-"""What the web server answers: the page and its photos, and the REST interface.
+"""The addresses of the web server: the page, its photos, and the REST interface.
 
     GET  /              the page, and its files
-    GET  /model.json    facts of the model for the page
-    POST /classify      the bytes of an image file; the classes and pictures as JSON
+    GET  /model.json    facts about the model, for the page
+    POST /classify      the body is an image file; returns classes and pictures as JSON
     /v1/                see `rest`
 """
 
 import dataclasses
 import pathlib
 
-from slim_zoo.serving import messages, photo, rest
+from slim_zoo.serving import messages, photo_answer, rest
 from slim_zoo.serving.messages import Request, RequestError, Response
 from slim_zoo.serving.origins import Origins
 from slim_zoo.serving.predictor import Predictor
-from slim_zoo.serving.turns import Turns
+from slim_zoo.serving.request_limits import RequestSlots
 
 _FOLDER = pathlib.Path(__file__).parent / 'page'
-# Path of each file of the page, its name in the package and its type.
+# The files of the page by their path: name in the package, content type.
 _FILES = {'/': ('index.html', 'text/html; charset=utf-8'),
           '/page.css': ('page.css', 'text/css; charset=utf-8'),
           '/page.js': ('page.js', 'text/javascript; charset=utf-8')}
-# Nothing but files of the server is loaded, no page of another site may show the page
-# in a frame or read a response, and nothing is stored.
+# A browser loads only files of this server and stores nothing. Other sites cannot show
+# the page in a frame or read a response.
 HEADERS = {
     'Content-Security-Policy':
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
@@ -34,17 +34,17 @@ HEADERS = {
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-  """What the page shows of the model.
+  """The facts about the model that the page shows.
 
   Attributes:
     served_name: name of the model in the address of requests.
     source: name of the checkpoint or of the export, without folders.
-    network: its name; None for an export.
-    num_classes: how many classes there are.
+    network: name of the network; None for an export.
+    num_classes: number of classes.
     image_size: height and width of the network's input; None: not known.
-    top_k: how many of the likeliest classes are shown.
-    max_request_bytes: the most that a file may have.
-    explanation: line on the pictures beside the classes, or why there are none.
+    top_k: number of most probable classes that are shown.
+    max_request_bytes: largest size of a file.
+    explanation: a line about the pictures beside the classes, or why there are none.
     has_requests: whether programs may send requests.
   """
 
@@ -64,17 +64,17 @@ class Application:
 
   Args:
     predictor: computes the answers.
-    model: what the page shows of it.
-    version: of the model, in the REST interface.
-    origins: which names of the server are known.
-    turns: of the requests that are computed.
+    model: the facts about the model that the page shows.
+    version: version of the model in the REST interface.
+    origins: checks the host names and web sites of requests.
+    slots: limits the number of requests that are computed at the same time.
   """
 
   def __init__(self, predictor: Predictor, model: ServedModel, version: int,
-               origins: Origins, turns: Turns):
+               origins: Origins, slots: RequestSlots):
     self._predictor, self._model = predictor, model
-    self._origins, self._turns = origins, turns
-    self._rest = rest.RestApi(predictor, model.served_name, version, turns)
+    self._origins, self._slots = origins, slots
+    self._rest = rest.RestApi(predictor, model.served_name, version, slots)
     self._answers = {
         path: Response(200, (_FOLDER / name).read_bytes(), kind)
         for path, (name, kind) in _FILES.items()}
@@ -99,9 +99,9 @@ class Application:
 
   def _classify(self, request):
     data = request.read()
-    with self._turns.take():
+    with self._slots.take():
       answer = self._predictor.classify(data)
-      return messages.as_json(photo.values(
+      return messages.as_json(photo_answer.values(
           answer, self._predictor.class_names, self._model.top_k))
 
 

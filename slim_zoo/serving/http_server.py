@@ -1,10 +1,10 @@
-"""A small HTTP server with limits: connections, sizes, times.
+"""A small HTTP server that limits connections, sizes and times.
 
-Each connection has a thread, one request and one response. Further connections wait in
-the queue of the system. The heads of requests are parsed by Python's http.server. Its
-ThreadingHTTPServer limits neither the connections nor the time of a slow client, so it
-is not used. A library for servers would be one more dependency, for a page and three
-addresses.
+Each connection has one thread, one request and one response. More connections wait in
+the queue of the operating system. Python's http.server parses the heads of requests.
+Its ThreadingHTTPServer limits neither the number of connections nor the time of a slow
+client, so it is not used. A server library would be one more dependency, for one page
+and three addresses.
 """
 
 import contextlib
@@ -22,12 +22,13 @@ from collections.abc import Callable, Mapping
 
 from slim_zoo.deployment import peers
 from slim_zoo.serving.messages import Request, RequestError, Response, quoted
-from slim_zoo.serving.turns import Room
+from slim_zoo.serving.request_limits import BodyMemory
 
-# Longer first lines are refused.
+# The first line of a request, in bytes.
 _LONGEST_LINE = 8192
-# Of a head. Others are of bodies with several parts, which are not looked at.
-_DEFECTS = (email.errors.MissingHeaderBodySeparatorDefect,
+# Defects of the head of a request. Other defects are of multipart bodies, which are not
+# parsed.
+_HEAD_DEFECTS = (email.errors.MissingHeaderBodySeparatorDefect,
             email.errors.FirstHeaderLineIsContinuationDefect,
             email.errors.MisplacedEnvelopeHeaderDefect)
 _LENGTH = re.compile(r'[0-9]{1,15}')
@@ -36,25 +37,25 @@ _MEBIBYTE = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """What clients may use.
+  """The limits for clients.
 
   Attributes:
-    max_body_bytes: of a request.
-    max_bodies: how many bodies of this size are held at the same time; also more
-      smaller ones. What a client has not sent yet is not held.
-    room_seconds: how long a request waits while too many bytes are held.
-    max_connections: at the same time; more wait until one ends.
-    head_seconds: until the head of a request is there.
-    body_seconds: from then on, until its body is there.
-    part_bytes: of a part of a body.
-    part_seconds: until a part is there.
-    write_seconds: until a client has taken the response.
-    linger_seconds: how long a client may take to end the connection.
+    max_body_bytes: largest size of a request body.
+    max_bodies: all received bytes of bodies have at most max_bodies times
+      max_body_bytes.
+    memory_seconds: how long a part of a body waits until it fits in this memory.
+    max_connections: largest number of connections at the same time; others wait.
+    head_seconds: time limit for the head of a request.
+    body_seconds: time limit for the body, after the head.
+    part_bytes: size of the parts in which a body is read.
+    part_seconds: time limit for a part.
+    write_seconds: time limit for sending the response.
+    linger_seconds: how long the server waits until the client closes the connection.
   """
 
   max_body_bytes: int
   max_bodies: int = 4
-  room_seconds: float = 2.0
+  memory_seconds: float = 2.0
   max_connections: int = 16
   head_seconds: float = 10.0
   body_seconds: float = 30.0
@@ -68,11 +69,12 @@ class Server:
   """Answers requests on a socket that listens.
 
   Args:
-    listener: of `listening.listen`.
-    application: answers a request; may raise RequestError. Called by several threads.
-    limits: what clients may use.
-    headers: of every response, by name.
-    report: gets one line for an error of the application.
+    listener: the socket, see `listening.listen`.
+    application: returns the response to a request; may raise RequestError. Several
+      threads call it.
+    limits: the limits for clients.
+    headers: headers of every response by name.
+    report: is called with one line for each error of the application.
   """
 
   def __init__(self, listener: socket.socket,
@@ -80,20 +82,21 @@ class Server:
                headers: Mapping[str, str], report: Callable[[str], None]):
     self.application, self.limits = application, limits
     self.headers, self.report = headers, report
-    self.room = Room(limits.max_body_bytes * limits.max_bodies, limits.room_seconds)
+    self.memory = BodyMemory(
+        limits.max_body_bytes * limits.max_bodies, limits.memory_seconds)
     self._listener = listener
     self._connections = threading.BoundedSemaphore(limits.max_connections)
     self._stopped = threading.Event()
 
   def serve(self) -> None:
-    """Answers requests until `stop` is called; a signal may end it by an exception."""
+    """Answers requests until `stop` is called or a signal raises an exception."""
     self._listener.settimeout(0.5)
     try:
-      self._take_connections()
+      self._accept_connections()
     finally:
       self.stop()
 
-  def _take_connections(self):
+  def _accept_connections(self):
     while not self._stopped.is_set():
       if not self._connections.acquire(timeout=0.5):
         continue
@@ -102,13 +105,13 @@ class Server:
       except OSError as error:
         self._connections.release()
         if not isinstance(error, TimeoutError):
-          # The client is gone already, or there are too many open files.
+          # The client has closed the connection, or too many files are open.
           self._stopped.wait(0.05)
         continue
       try:
-        # It may be inside TensorFlow when the program ends.
+        # The thread may be inside TensorFlow when the program ends.
         peers.native_thread(self._answer, connection, address).start()
-      except RuntimeError as error:  # The system gives no more threads.
+      except RuntimeError as error:  # The system has no more threads.
         self._connections.release()
         connection.close()
         self.report(_line_of(error))
@@ -119,7 +122,7 @@ class Server:
 
   @property
   def is_stopped(self) -> bool:
-    """Whether it ends: then requests fail because the model is closed."""
+    """Whether `stop` was called. Requests then fail, because the model is closed."""
     return self._stopped.is_set()
 
   def _answer(self, connection, address):
@@ -127,7 +130,7 @@ class Server:
       with connection:
         _Handler(connection, address, self)
     except OSError:
-      pass  # The client is gone.
+      pass  # The client has closed the connection.
     except Exception as error:
       if not self.is_stopped:
         self.report(_line_of(error))
@@ -136,25 +139,28 @@ class Server:
 
 
 def _line_of(error):
-  """Returns an error of the program with its place as one line."""
+  """Returns an error of the program, with file and line number, as one line."""
   place = traceback.extract_tb(error.__traceback__)[-1]
   return quoted(f'{type(error).__name__}: {error} ({os.path.basename(place.filename)},'
                 f' line {place.lineno})')
 
 
-class _GoneError(Exception):
-  """The client has ended the connection. No OSError: the application may raise one."""
+class _ClientGoneError(Exception):
+  """The client has closed the connection.
+
+  It is not an OSError, because the application may raise an OSError.
+  """
 
 
-class _SlowError(Exception):
+class _TooSlowError(Exception):
   """The client did not send its request in time."""
 
 
 class _Reader(io.RawIOBase):
-  """Reads a connection until a deadline.
+  """Reads from a connection until a deadline.
 
   Attributes:
-    deadline: of `time.monotonic`.
+    deadline: time of `time.monotonic`, in seconds.
   """
 
   def __init__(self, connection):
@@ -166,14 +172,14 @@ class _Reader(io.RawIOBase):
   def readinto(self, buffer):
     left = self.deadline - time.monotonic()
     if left <= 0:
-      raise _SlowError
+      raise _TooSlowError
     self._connection.settimeout(left)
     try:
       return self._connection.recv_into(buffer)
     except TimeoutError as error:
-      raise _SlowError from error
+      raise _TooSlowError from error
     except OSError as error:
-      raise _GoneError from error
+      raise _ClientGoneError from error
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -186,19 +192,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self.rfile.close()
     self._reader = _Reader(self.connection)
     self.rfile = io.BufferedReader(self._reader)
-    # The room for the body, until the response is computed.
-    self._held = contextlib.ExitStack()
-    self._is_answered, self._expects = False, False
+    # Holds the memory of the body until the response is computed.
+    self._held_memory = contextlib.ExitStack()
+    self._is_answered, self._expects_continue = False, False
     self.command, self.requestline, self.path = '', '', ''
 
   def handle(self):
     self.close_connection = True
     try:
-      with self._held:
+      with self._held_memory:
         response = self._response()
-    except _SlowError:
+    except _TooSlowError:
       response = RequestError(408, 'the request took too long').response
-    except _GoneError:
+    except _ClientGoneError:
       return
     except RequestError as error:
       response = error.response
@@ -209,7 +215,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self._linger()
 
   def _response(self):
-    """Returns the response; None if there is none, or it has been sent."""
+    """Returns the response; None if there is no request or the response was sent."""
     self._reader.deadline = time.monotonic() + self.server.limits.head_seconds
     self.raw_requestline = self.rfile.readline(_LONGEST_LINE + 1)
     if not self.raw_requestline:
@@ -220,7 +226,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       if self._is_answered:
         return None
       raise RequestError(400, 'the request has no first line')
-    if any(isinstance(defect, _DEFECTS) for defect in self.headers.defects):
+    if any(isinstance(defect, _HEAD_DEFECTS) for defect in self.headers.defects):
       raise RequestError(400, 'the headers of the request are damaged')
     path = self.path.partition('#')[0].partition('?')[0]
     return self.server.application(
@@ -228,30 +234,30 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def _failure(self, error):
     if self.server.is_stopped:
-      return RequestError(503, 'the server ends').response
+      return RequestError(503, 'the server is ending').response
     self.server.report(f'{quoted(f"{self.command} {self.path}")}: {_line_of(error)}')
     return RequestError(
-        500, 'an error of the server: its output has a line on it').response
+        500, 'an error of the server: its terminal shows the error').response
 
   def handle_expect_100(self):
-    # Answered when the body is read: a request may be refused before.
-    self._expects = True
+    # The answer is sent when the body is read. The request may be refused before that.
+    self._expects_continue = True
     return True
 
   def _body(self):
-    """Reads the body in parts, and takes room for each part when its turn comes.
+    """Reads the body in parts, and takes memory for each part when it is read.
 
-    So clients that send slowly, or nothing, hold no room that others need.
+    So clients that send slowly, or nothing, hold no memory that others need.
     """
     limits = self.server.limits
     length = _body_length(self.headers, limits.max_body_bytes)
     body, end = io.BytesIO(), time.monotonic() + limits.body_seconds
     while (left := length - body.tell()) > 0:
       part = min(left, limits.part_bytes)
-      self._held.enter_context(self.server.room.take(part))
-      if self._expects:
-        self._promise_to_read()
-        self._expects = False
+      self._held_memory.enter_context(self.server.memory.take(part))
+      if self._expects_continue:
+        self._send_continue()
+        self._expects_continue = False
       self._reader.deadline = min(end, time.monotonic() + limits.part_seconds)
       body.write(self.rfile.read(part))
       if length - body.tell() > left - part:
@@ -259,17 +265,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             400, f'the body ends after {body.tell()} of {length} bytes')
     return body.getvalue()
 
-  def _promise_to_read(self):
-    """Answers a client that waits before it sends the body."""
+  def _send_continue(self):
+    """Sends "100 Continue" to a client that waits for it before it sends the body."""
     try:
       self.send_response_only(100)
       self.end_headers()
     except OSError as error:
-      raise _GoneError from error
+      raise _ClientGoneError from error
 
   def _send(self, response):
     self._is_answered = True
-    # The base class gives no head to HTTP/0.9, nor to a first line that is wrong.
+    # The base class writes no head for HTTP/0.9 or after a wrong first line.
     self.request_version = self.protocol_version
     self.connection.settimeout(self.server.limits.write_seconds)
     self.send_response(response.status)
@@ -283,16 +289,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       self.wfile.write(response.body)
 
   def send_error(self, code, message=None, explain=None):
-    # The base class calls it for a head that it cannot parse.
+    # The base class calls this method for a head that it cannot parse.
     try:
       self._send(RequestError(code, message or 'the request is damaged').response)
     except OSError as error:
-      raise _GoneError from error
+      raise _ClientGoneError from error
 
   def _linger(self):
-    """Waits until the client ends the connection.
+    """Waits until the client closes the connection.
 
-    If a connection is closed while bytes come in, the system may discard the response.
+    If the server closes it while bytes arrive, the system may discard the response.
     """
     self.connection.shutdown(socket.SHUT_WR)
     deadline = time.monotonic() + self.server.limits.linger_seconds
@@ -311,23 +317,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """Prints nothing: requests are not logged."""
 
 
-def _body_length(headers, most):
-  """Returns the length of the body that headers promise; or raises RequestError."""
+def _body_length(headers, max_bytes):
+  """Returns the length of the body by its headers; raises RequestError if refused."""
   if 'Transfer-Encoding' in headers:
-    raise RequestError(411, 'Transfer-Encoding is not read: send the whole body, with'
-                       ' its Content-Length')
+    raise RequestError(411, 'Transfer-Encoding is not supported: send the whole body,'
+                       ' with its Content-Length')
   if headers.get('Content-Encoding', 'identity').lower() != 'identity':
     raise RequestError(415, 'the body is compressed: send it without Content-Encoding')
   lengths = headers.get_all('Content-Length', [])
   if not lengths:
     raise RequestError(411, 'the request has no Content-Length')
   if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0].strip()):
-    raise RequestError(400, f"Content-Length: '{', '.join(lengths)}' is no number")
+    raise RequestError(400, f"Content-Length: '{', '.join(lengths)}' is not a number")
   length = int(lengths[0])
-  if length > most:
+  if length > max_bytes:
     raise RequestError(
-        413, f'the request has {length:,} bytes, and {most:,} is the most that is read:'
-        ' send fewer or smaller images, or start the server with a larger'
-        ' --max_request_mb')
+        413, f'the request has {length:,} bytes, the limit is {max_bytes:,} bytes: send'
+        ' fewer or smaller images, or start the server with a larger --max_request_mb')
   return length
 

@@ -6,19 +6,21 @@ import socket
 
 from slim_zoo import diagnostics
 
-# Connections that the system holds until the server takes them.
-_WAITING = 128
+# The largest number of connections that wait until the server accepts them.
+_MAX_WAITING = 128
 
 
 def listen(host: str, port: int) -> socket.socket:
-  """Returns a socket that listens; clients wait until the server takes them.
+  """Returns a socket that listens.
+
+  Connections wait until the server accepts them.
 
   Args:
     host: an address of this machine, or its name.
-    port: 0 for a free one.
+    port: port number; 0 chooses a free port.
 
   Raises:
-    UserError: there is no such address here, or the port cannot be used.
+    UserError: the address is not one of this machine, or the port cannot be used.
   """
   try:
     family, kind, protocol, _, address = socket.getaddrinfo(
@@ -30,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
     # Without it, a port stays in use for a minute after its server has ended.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(address)
-    listener.listen(_WAITING)
+    listener.listen(_MAX_WAITING)
   except OSError as error:
     listener.close()
     raise _unusable(host, port, error) from error
@@ -39,8 +41,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _no_address(host):
   return diagnostics.UserError(
-      f"--host='{host}' is no address of this machine: name one, such as 127.0.0.1 for"
-      ' this machine alone, or 0.0.0.0 for all its addresses')
+      f"--host='{host}' is not an address of this machine: use 127.0.0.1 for this"
+      ' machine only, or 0.0.0.0 for connections from other machines')
 
 
 def _unusable(host, port, error):
@@ -59,7 +61,7 @@ def _unusable(host, port, error):
 
 
 def is_loopback(listener: socket.socket) -> bool:
-  """Returns whether only this machine reaches a socket."""
+  """Returns whether only this machine can connect to a socket."""
   return _address(listener).is_loopback
 
 

@@ -1,4 +1,4 @@
-"""Requests, responses and refusals of the web server."""
+"""Requests, responses and errors of the web server."""
 
 import dataclasses
 import email.message
@@ -9,7 +9,7 @@ from typing import Any
 from slim_zoo import diagnostics
 
 JSON = 'application/json'
-# A message may quote what a client sent.
+# Of a text in a message. A message may quote a text of a client.
 _LONGEST_TEXT = 500
 
 
@@ -18,10 +18,11 @@ class Request:
   """The head of a request, and a function that reads its body.
 
   Attributes:
-    method: such as 'GET'.
-    path: without the query.
-    headers: as received.
-    read: returns the body; raises RequestError if it is too large, too slow, or cut.
+    method: HTTP method, such as 'GET'.
+    path: path of the address, without the query.
+    headers: headers of the request.
+    read: returns the body; raises RequestError if it is too large, too slow or
+      incomplete.
   """
 
   method: str
@@ -32,13 +33,13 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-  """What a client gets.
+  """A response.
 
   Attributes:
-    status: of HTTP, such as 200.
-    body: of the response.
-    content_type: of the body.
-    headers: more of them, by name.
+    status: HTTP status, such as 200.
+    body: bytes of the response.
+    content_type: content type of the body.
+    headers: additional headers by name.
   """
 
   status: int
@@ -48,12 +49,12 @@ class Response:
 
 
 class RequestError(Exception):
-  """A request that is refused.
+  """The request is refused.
 
   Args:
-    status: of HTTP, such as 400.
-    text: why, in one line.
-    headers: of the response, by name.
+    status: HTTP status, such as 400.
+    text: the reason, in one line.
+    headers: additional headers of the response by name.
   """
 
   def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None):
@@ -67,19 +68,19 @@ class RequestError(Exception):
 
 
 def quoted(text: str) -> str:
-  """Returns a text that a client sent as one line of limited length."""
+  """Returns a text of a client as one printable line of limited length."""
   text = diagnostics.printable(text)
   return text if len(text) <= _LONGEST_TEXT else f'{text[:_LONGEST_TEXT]}...'
 
 
 def as_json(values: Any, status: int = 200, headers: Mapping[str, str] | None = None
             ) -> Response:
-  """Returns a response of JSON.
+  """Returns a JSON response.
 
   Args:
-    values: what `json.dumps` takes, without NaN and infinite numbers.
-    status: of HTTP.
-    headers: more of them, by name.
+    values: the content, for `json.dumps`; without NaN and infinite numbers.
+    status: HTTP status.
+    headers: additional headers by name.
   """
   return Response(status, json.dumps(values, allow_nan=False).encode(), JSON,
                   headers or {})

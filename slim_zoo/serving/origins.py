@@ -1,8 +1,9 @@
-"""Keeps pages of other web sites in a user's browser from using the server.
+"""Refuses requests of pages of other web sites in a user's browser.
 
-A page can make the browser send requests to any address. Its own address is then in the
-header Origin. A site can also let its own name point to this machine (DNS rebinding):
-the name is then in the header Host. An IP address cannot be such a name.
+A page can make the browser send requests to any address. The address of the page is
+then in the header Origin. A web site can also make its own name point to this machine
+(DNS rebinding). This name is then in the header Host. So IP addresses are always
+accepted as Host, and names only if they are known.
 """
 
 import email.message
@@ -19,25 +20,25 @@ _OWN_SITES = ('same-origin', 'none')
 
 
 class Origins:
-  """Which names of the server, and which pages, are known.
+  """Checks the host names and web sites of requests.
 
   Args:
-    names: of the server, in addition to localhost and IP addresses.
+    names: accepted host names, in addition to localhost and IP addresses.
   """
 
   def __init__(self, names: Iterable[str] = ()):
     self._names = {'localhost', *(name.lower() for name in names)}
 
   def check(self, method: str, headers: email.message.Message) -> None:
-    """Refuses a request of another site.
+    """Refuses a request of another web site.
 
     Args:
-      method: of the request.
-      headers: of the request.
+      method: HTTP method of the request.
+      headers: headers of the request.
 
     Raises:
-      RequestError: 400 without one header Host, 403 for an unknown name or another
-        site.
+      RequestError: 400 unless there is one valid header Host; 403 for an unknown host
+        name or another web site.
     """
     hosts = headers.get_all('Host', [])
     if len(hosts) != 1:
@@ -46,7 +47,7 @@ class Origins:
     match = _HOST.fullmatch(host)
     if not match:
       raise RequestError(
-          400, f"Host: '{host}' is no host: expected NAME, NAME:PORT or an IP address")
+          400, f"Host: '{host}': expected NAME, NAME:PORT or an IP address")
     if not self._is_known(match[1]):
       raise RequestError(
           403, f"the host name '{match[1]}' is not allowed: use the IP address of the"
@@ -66,7 +67,7 @@ class Origins:
       return name in self._names
 
   def _check_site(self, method, headers):
-    # A link on another page may lead here.
+    # A link on another page to this page is allowed.
     is_link = method == 'GET' and headers.get('Sec-Fetch-Mode') == 'navigate'
     for site in headers.get_all('Sec-Fetch-Site', []):
       if site not in _OWN_SITES and not is_link:

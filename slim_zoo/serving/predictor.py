@@ -1,4 +1,4 @@
-"""Computes the answers of a model for several threads, in batches."""
+"""Computes the predictions of a model in batches; several threads may use it."""
 
 import concurrent.futures
 import contextlib
@@ -16,25 +16,25 @@ from slim_zoo.serving.messages import RequestError
 from slim_zoo.serving.signatures import Signature, Signatures
 from slim_zoo.tf_compat import tf
 
-# How the files begin that TensorFlow's decoder reads: JPEG, PNG, GIF, BMP.
+# The first bytes of the files that TensorFlow's decoder reads: JPEG, PNG, GIF, BMP.
 _GIF = b'GIF8'
-_BEGINNINGS = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', _GIF, b'BM')
-# The pixels of all images of a request, in multiples of the most of one.
-_IMAGES_OF_MOST_PIXELS = 4
-# Of a batch of files, which an export decodes at the same time.
-_PIXELS_OF_A_BATCH = 100_000_000
+_FIRST_BYTES = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', _GIF, b'BM')
+# The pixels of all images of a request, in multiples of the limit for one image.
+_REQUEST_TO_IMAGE_PIXELS = 4
+# The pixels of a batch of files: an export decodes the whole batch at the same time.
+_MAX_BATCH_PIXELS = 100_000_000
 _OUTPUTS = ('probabilities', 'classes', 'labels')
-_UNREAD = "TensorFlow's decoder does not read"
+_NOT_DECODED = "TensorFlow's decoder does not read"
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """How images are answered.
+  """Settings of a predictor.
 
   Attributes:
-    batch_size: images that the model is given at a time.
-    num_threads: files that are decoded and preprocessed at the same time.
-    max_pixels: of an image.
+    batch_size: largest number of images in a batch.
+    num_threads: number of files that are decoded and preprocessed at the same time.
+    max_pixels: largest number of pixels of an image.
   """
 
   batch_size: int = 32
@@ -43,20 +43,20 @@ class Settings:
 
 
 class Predictor:
-  """Answers images. Use it as a context manager.
+  """Predicts the classes of images. It is a context manager.
 
-  One batch is computed at a time: TensorFlow uses all cores for it.
+  One batch is computed at a time, because TensorFlow uses all cores for it.
 
   Args:
-    model: classifies images.
-    class_names: of the model.
-    signatures: of the model, closed with the predictor; None: it has none, as
-      segmentation networks here.
-    settings: how images are answered.
+    model: the model.
+    class_names: names of its classes.
+    signatures: signatures of the model, closed with the predictor; None for
+      segmentation networks, which have no signatures here.
+    settings: settings of the predictor.
 
   Attributes:
-    class_names: as printable text.
-    signatures: by name.
+    class_names: names of the classes as printable text.
+    signatures: signatures by name.
   """
 
   def __init__(self, model: classifier.Model, class_names: Sequence[str],
@@ -72,15 +72,16 @@ class Predictor:
     """Returns the answer for an image file, read as `slim-zoo classify` reads it.
 
     Raises:
-      RequestError: 400, it is no image, damaged, or too large; 503, for want of memory.
+      RequestError: 400, the file is not an image, damaged or too large; 503, there is
+        too little memory.
     """
-    unread = f'{_UNREAD} the image'
+    not_decoded = f'{_NOT_DECODED} the image'
     try:
-      with _explained(unread), self._reader.of_bytes(data) as file:
+      with _explained(not_decoded), self._reader.of_bytes(data) as file:
         prepared, change = self._model.prepare(file.data), file.change
     except image_files.RefusedError as error:
       raise RequestError(400, str(error)) from error
-    with _explained(unread), self._computing:
+    with _explained(not_decoded), self._computing:
       predictions = self._model.predict([prepared])
     classifier.check_finite(predictions.probabilities)
     return classifier.answer_at(
@@ -88,21 +89,23 @@ class Predictor:
 
   def answers(self, name: str, values: list[bytes] | np.ndarray
               ) -> dict[str, list[Any]]:
-    """Returns the outputs of a signature by name, each with a value for each image.
+    """Returns the outputs of a signature by name, a list for the images each.
 
     Args:
-      name: of the signature.
-      values: image files, which are read as they are; or numbers of its type.
+      name: name of the signature.
+      values: image files, decoded without changes such as EXIF orientation; or numbers
+        of the signature's type.
 
     Raises:
       RequestError: 400, an image cannot be read, or the network gives no finite
-        probabilities for the numbers; 503, for want of memory.
+        probabilities for the numbers; 503, there is too little memory.
     """
     probabilities, signature = [], self.signatures[name]
-    # Numbers have the shape of the signature: an error of the graph is the server's.
-    unread = f'{_UNREAD} an image of the request' if signature.is_of_files else None
+    # Numbers have the shape of the signature, so an error is a fault of the server.
+    not_decoded = (
+        f'{_NOT_DECODED} an image of the request' if signature.is_of_files else None)
     for batch in self._batches(signature, values):
-      with _explained(unread), self._computing:
+      with _explained(not_decoded), self._computing:
         probabilities.append(self._calls.probabilities(name, batch))
     probabilities = np.concatenate(probabilities)
     if not np.isfinite(probabilities).all():
@@ -121,28 +124,28 @@ class Predictor:
         yield values[start:start + self._settings.batch_size]
       return
     pixels = [image_files.pixels_of(data) for data in values]
-    most = _IMAGES_OF_MOST_PIXELS * self._settings.max_pixels
-    if len(pixels) > 1 and sum(pixels) > most:
+    limit = _REQUEST_TO_IMAGE_PIXELS * self._settings.max_pixels
+    if len(pixels) > 1 and sum(pixels) > limit:
       raise RequestError(
-          400, f'the images have {sum(pixels):,} pixels together, and {most:,} is the'
-          ' limit for a request: send fewer images')
+          400, f'the images have {sum(pixels):,} pixels together, the limit for all'
+          f' images of a request is {limit:,} pixels: send fewer images')
     for places in _parts(pixels, self._settings.batch_size):
       yield list(self._pool.map(
           self._prepared, places, [values[place] for place in places]))
 
   def _prepared(self, place, data):
-    """Returns an image file as the model takes it, unchanged."""
+    """Returns the input of the model for an image file."""
     instance = f'instance {place}'
     try:
-      with (_explained(f'{instance}: {_UNREAD} it'),
+      with (_explained(f'{instance}: {_NOT_DECODED} it'),
             self._reader.checked(data) as facts):
-        if not data.startswith(_BEGINNINGS):
+        if not data.startswith(_FIRST_BYTES):
           raise image_files.RefusedError(
-              'only JPEG, PNG, GIF and BMP files are read here')
+              'expected a JPEG, PNG, GIF or BMP file')
         if facts.several and data.startswith(_GIF):
-          # The decoder needs memory for the pixels of all frames, before it drops them.
+          # The decoder needs memory for the pixels of all frames.
           raise image_files.RefusedError(
-              'it is a GIF of several frames: send a file of one frame')
+              'it is a GIF with several frames: send a file with one frame')
         return self._model.prepare(data)
     except image_files.RefusedError as error:
       raise RequestError(400, f'{instance}: {error}') from error
@@ -156,12 +159,12 @@ class Predictor:
       self._calls.close()
 
 
-def _parts(pixels, most):
-  """Yields ranges of images: up to `most` of them, and not too many pixels."""
+def _parts(pixels, max_images):
+  """Yields ranges of images, with limits on their number and on their pixels."""
   start, together = 0, 0
   for place, count in enumerate(pixels):
     if place > start and (
-        place - start == most or together + count > _PIXELS_OF_A_BATCH):
+        place - start == max_images or together + count > _MAX_BATCH_PIXELS):
       yield range(start, place)
       start, together = place, 0
     together += count
@@ -169,20 +172,21 @@ def _parts(pixels, most):
 
 
 @contextlib.contextmanager
-def _explained(unread):
-  """Turns errors of TensorFlow into refusals: of files, and for want of memory.
+def _explained(not_decoded):
+  """Converts errors of TensorFlow about files and memory to RequestError.
 
   Args:
-    unread: the line on a file that is not decoded; None: no file is decoded here.
+    not_decoded: the message for a file that is not decoded; None: the block decodes no
+      file.
   """
   try:
     yield
   except Exception as error:
-    if unread and isinstance(error, tf.errors.InvalidArgumentError):
-      raise RequestError(400, unread) from error
+    if not_decoded and isinstance(error, tf.errors.InvalidArgumentError):
+      raise RequestError(400, not_decoded) from error
     if diagnostics.explain_memory_error(error) is None:
       raise
     raise RequestError(
-        503, 'the memory of the server is too small for the request: send fewer'
-        ' or smaller images',
+        503, 'the server has too little memory for the request: send fewer or smaller'
+        ' images',
         {'Retry-After': '1'}) from error

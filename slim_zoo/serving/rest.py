@@ -1,11 +1,11 @@
 """The REST interface of TensorFlow Serving: its requests, answers and status codes.
 
-    GET  /v1/models/NAME                    the status of the versions
+    GET  /v1/models/NAME                    the version and its status
     GET  /v1/models/NAME/metadata           the signatures
     POST /v1/models/NAME:predict            {"instances": [...]}, {"inputs": ...}
 
-Each may name the version, as in /v1/models/NAME/versions/1. The format is described in
-"RESTful API", www.tensorflow.org/tfx/serving/api_rest.
+An address may name the version, such as /v1/models/NAME/versions/1. "RESTful API",
+www.tensorflow.org/tfx/serving/api_rest, describes the format.
 """
 
 import base64
@@ -22,8 +22,8 @@ from slim_zoo import diagnostics
 from slim_zoo.serving import messages
 from slim_zoo.serving.messages import Request, RequestError, Response
 from slim_zoo.serving.predictor import Predictor
+from slim_zoo.serving.request_limits import RequestSlots
 from slim_zoo.serving.signatures import Signature
-from slim_zoo.serving.turns import Turns
 
 PREFIX = '/v1/'
 DEFAULT_SIGNATURE = 'serving_default'
@@ -31,8 +31,8 @@ MAX_INSTANCES = 1000
 _PATH = re.compile(
     r'/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>[0-9]{1,18})'
     r'|/labels/(?P<label>[^/:]+))?(?P<action>/metadata|:[a-z]+)?')
-# A whole number of more digits is read as a float: int() takes long for it.
-_MOST_DIGITS = 18
+# A whole number with more digits becomes a float, because int() is slow for it.
+_MAX_DIGITS = 18
 _PREDICT = 'tensorflow/serving/predict'
 
 
@@ -41,14 +41,15 @@ class RestApi:
 
   Args:
     predictor: computes the answers.
-    name: of the model, in the address.
-    version: of the model.
-    turns: of the requests that are computed.
+    name: name of the model in the address.
+    version: version of the model.
+    slots: limits the number of requests that are computed at the same time.
   """
 
-  def __init__(self, predictor: Predictor, name: str, version: int, turns: Turns):
+  def __init__(self, predictor: Predictor, name: str, version: int,
+               slots: RequestSlots):
     self._predictor, self._name, self._version = predictor, name, version
-    self._turns = turns
+    self._slots = slots
 
   def answer(self, request: Request) -> Response:
     """Returns the response to a request.
@@ -107,7 +108,7 @@ class RestApi:
 
   def _predict(self, request):
     body = request.read()
-    with self._turns.take():
+    with self._slots.take():
       call = parse(body, self._predictor.signatures)
       answers = self._predictor.answers(call.signature_name, call.values)
     if call.is_columnar:
@@ -122,7 +123,7 @@ def _malformed(request):
 
 
 def _tensor(name, dtype, shape):
-  """Returns a tensor as metadata has it."""
+  """Returns the metadata of a tensor."""
   return {'dtype': dtype, 'name': name, 'tensor_shape': {
       'dim': [{'size': str(size), 'name': ''} for size in shape],
       'unknown_rank': False}}
@@ -133,9 +134,10 @@ class Call:
   """A predict request.
 
   Attributes:
-    signature_name: of the signature.
-    values: of its input: files as bytes; or an array [instances, ...] of its type.
-    is_columnar: whether the answer is 'outputs', not 'predictions'.
+    signature_name: name of the signature.
+    values: values of its input: image files as bytes; or an array [instances, ...] of
+      its type.
+    is_columnar: whether the answer has 'outputs' in place of 'predictions'.
   """
 
   signature_name: str
@@ -147,16 +149,16 @@ def parse(body: bytes, signatures: dict[str, Signature]) -> Call:
   """Returns a predict request.
 
   Args:
-    body: JSON.
-    signatures: that are known, by name.
+    body: JSON text.
+    signatures: signatures of the model by name.
 
   Raises:
-    RequestError: 400, it is none.
+    RequestError: 400, the body is not a predict request.
   """
   request = _json(body)
   if not isinstance(request, dict):
     raise RequestError(
-        400, 'the request is no JSON object: expected {"instances": [...]}')
+        400, 'the request is not a JSON object: expected {"instances": [...]}')
   if ('instances' in request) == ('inputs' in request):
     raise RequestError(
         400, "expected either 'instances' or 'inputs' in the JSON object")
@@ -184,19 +186,19 @@ def _json(body):
   except (ValueError, RecursionError) as error:
     reason = ('nested too deeply' if isinstance(error, RecursionError) else
               diagnostics.printable(str(error)))
-    raise RequestError(400, f'the request is no JSON: {reason}') from error
+    raise RequestError(400, f'the request is not JSON: {reason}') from error
 
 
 def _no_constant(text):
-  raise ValueError(f'{text} is no number of JSON')
+  raise ValueError(f'{text} is not a JSON number')
 
 
 def _whole_number(text):
-  return int(text) if len(text) <= _MOST_DIGITS else float(text)
+  return int(text) if len(text) <= _MAX_DIGITS else float(text)
 
 
 def _of_columns(inputs, signature):
-  """Returns the values of the input in a request of columns."""
+  """Returns the values of the input in a request with 'inputs'."""
   if isinstance(inputs, dict):
     _check_names(inputs, signature)
     return inputs[signature.alias]
@@ -204,7 +206,7 @@ def _of_columns(inputs, signature):
 
 
 def _of_rows(instances, signature):
-  """Returns the values of the input in a request of rows."""
+  """Returns the values of the input in a request with 'instances'."""
   if not isinstance(instances, list):
     return instances
   rows = []
@@ -234,7 +236,7 @@ def _file(row, place):
   try:
     return base64.b64decode(row['b64'], validate=True)
   except (binascii.Error, ValueError) as error:
-    raise RequestError(400, f'instance {place}: its b64 is no base64 ({error})'
+    raise RequestError(400, f'instance {place}: its b64 is not base64 ({error})'
                        ) from error
 
 
@@ -243,7 +245,7 @@ def _array(rows: Sequence[Any], signature: Signature) -> np.ndarray:
   allowed = {int} if signature.dtype == 'DT_UINT8' else {int, float}
   shape = signature.shape[1:]
   for place, row in enumerate(rows):
-    # First: for texts and uneven lists NumPy may take any amount of memory.
+    # Checked first, because NumPy may need much memory for texts and uneven lists.
     if not _has_shape(row, shape, allowed):
       kind = 'whole numbers' if len(allowed) == 1 else 'numbers'
       raise RequestError(
@@ -264,7 +266,7 @@ def _array(rows: Sequence[Any], signature: Signature) -> np.ndarray:
 
 
 def _has_shape(value, shape, types):
-  """Returns whether lists of lists have a shape, with numbers of these types alone."""
+  """Returns whether nested lists have a shape and only numbers of these types."""
   if not isinstance(value, list) or len(value) != shape[0]:
     return False
   if len(shape) == 1:

@@ -1,4 +1,4 @@
-"""The signatures of a model: those of an export, and the same ones of a checkpoint."""
+"""The signatures of a model. A checkpoint has the same signatures as its export."""
 
 import dataclasses
 from typing import Protocol
@@ -22,9 +22,9 @@ class Signature:
   """One way to call a model.
 
   Attributes:
-    alias: the name of its input.
-    dtype: of its input: 'DT_STRING' (image files), 'DT_UINT8' or 'DT_FLOAT'.
-    shape: of its input; -1 is the batch.
+    alias: name of the input.
+    dtype: type of the input: 'DT_STRING' (image files), 'DT_UINT8' or 'DT_FLOAT'.
+    shape: shape of the input; -1 is the batch.
   """
 
   alias: str
@@ -33,7 +33,7 @@ class Signature:
 
   @property
   def is_of_files(self) -> bool:
-    """Whether it takes image files."""
+    """Whether the input is image files."""
     return self.dtype == 'DT_STRING'
 
 
@@ -46,17 +46,17 @@ class Signatures(Protocol):
     """Returns float32 [batch, classes].
 
     Args:
-      name: of a signature.
-      values: a batch: files as `prepare` of the model returns them, or numbers of
-        the signature's type.
+      name: name of a signature.
+      values: a batch: image files, as `prepare` of the model returns them; or numbers
+        of the signature's type.
     """
 
   def close(self) -> None:
-    """Frees what it holds besides the model."""
+    """Closes its session; the model stays open."""
 
 
-class OfExport:
-  """The signatures of a SavedModel that take one input.
+class ExportSignatures:
+  """The signatures of a SavedModel that have one input.
 
   Args:
     model: the SavedModel.
@@ -76,19 +76,19 @@ class OfExport:
     return self._model.probabilities(name, values)
 
   def close(self) -> None:
-    """Does nothing: it holds only the model."""
+    """Does nothing: there is no session besides that of the model."""
 
 
 def _shape_of(tensor):
   return tuple(-1 if size is None else size for size in tensor.shape.as_list())
 
 
-class OfCheckpoint:
-  """The signatures that an export of a checkpoint has.
+class CheckpointSignatures:
+  """The signatures of a checkpoint; they are those of its export.
 
   Args:
-    model: of the checkpoint.
-    settings: of its session, which scales pixels; those of the model.
+    model: model of the checkpoint.
+    settings: settings of the session that scales pixels; those of the model.
 
   Attributes:
     by_name: see `Signatures`.

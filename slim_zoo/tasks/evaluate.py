@@ -195,7 +195,7 @@ class _SetUp:
   evaluation: checkpoint_evaluation.Evaluation | checkpoint_evaluation.FrozenEvaluation
   classes: list[int] | None = None
   real_lists: list[list[int]] | None = None
-  other: paired_comparison.Other | None = None
+  other: paired_comparison.OtherEvaluation | None = None
 
 
 def _set_up(config, checkpoint, is_shared=False):

@@ -32,7 +32,8 @@ from slim_zoo.tf_compat import tf
 _EXPLAINED_AT_ONCE = 8
 
 
-def other_evaluation(config: EvaluateConfig) -> paired_comparison.Other | None:
+def other_evaluation(
+    config: EvaluateConfig) -> paired_comparison.OtherEvaluation | None:
   """Reads the evaluation to compare with; None without one.
 
   It is read before the new report, which may replace it, is written.
@@ -45,7 +46,7 @@ def other_evaluation(config: EvaluateConfig) -> paired_comparison.Other | None:
 
 
 def write_report(config: EvaluateConfig, network: TrainedNetwork, dataset,
-                 other: paired_comparison.Other | None, metrics: Metrics,
+                 other: paired_comparison.OtherEvaluation | None, metrics: Metrics,
                  header: Mapping[str, object], images: RecordImages, precision: str
                  ) -> PageParts:
   """Writes the report of an evaluation; returns what it has besides the numbers.
@@ -72,7 +73,7 @@ def write_report(config: EvaluateConfig, network: TrainedNetwork, dataset,
       dict(zip(records.keys.tolist(), records.predictions.tolist(), strict=True)),
       config.devices.settings) if config.page.grad_cam else None,
       _compared(metrics, other))
-  # A page has some hundred of them.
+  # A page has a few hundred images.
   read_image = functools.cache(
       functools.partial(images.pixels, side=panels.THUMBNAIL_SIDE))
 
@@ -80,39 +81,40 @@ def write_report(config: EvaluateConfig, network: TrainedNetwork, dataset,
     return report.write_report(
         config.results.report_dir, metrics, None, header, read_image, with_parts)
 
-  return write_in_turns(
+  return write_with_slow_parts(
       write, extras, functools.partial(_with_near_duplicates, config, network, dataset,
                                        precision)
       if config.page.near_duplicates_of else None)
 
 
-def write_in_turns(write: Callable[[PageParts], list[str]], extras: PageParts,
-                   more: Callable[[PageParts], PageParts] | None) -> PageParts:
-  """Writes a report, and once more with parts that take long.
+def write_with_slow_parts(
+    write: Callable[[PageParts], list[str]], extras: PageParts,
+    add_slow_parts: Callable[[PageParts], PageParts] | None) -> PageParts:
+  """Writes a report, then computes slow parts and writes the report again.
 
-  If these fail, the report without them stands. Grad-CAM is computed once.
+  If the slow parts fail, the first report remains. Grad-CAM is computed once.
 
   Args:
-    write: writes the report, and returns a line for each thing that is left out. Each
+    write: writes the report, and returns a line for each part that is left out. Each
       line is printed once.
     extras: the parts of the first report.
-    more: adds the parts that take long; None: there are none.
+    add_slow_parts: returns the parts with the slow parts; None: there are none.
 
   Returns:
     The parts of the last report.
   """
   if extras.explain is not None:
-    extras = dataclasses.replace(extras, explain=_remembering(extras.explain))
+    extras = dataclasses.replace(extras, explain=_cached(extras.explain))
   notes = write(extras)
   _print_notes(notes)
-  if more is not None:
-    extras = more(extras)
+  if add_slow_parts is not None:
+    extras = add_slow_parts(extras)
     _print_notes([note for note in write(extras) if note not in notes])
   return extras
 
 
-def _remembering(explain):
-  """Returns `explain` of `PageParts`, which draws each picture once."""
+def _cached(explain):
+  """Returns a version of `PageParts.explain` that draws each picture once."""
   drawn = {}
 
   def explain_new(numbers):
@@ -145,15 +147,15 @@ def _compared(metrics, other):
 def grad_cam(network: TrainedNetwork, images: RecordImages,
              predictions: Mapping[int, int], settings: SessionSettings,
              numbers: Sequence[int]) -> dict[int, Image.Image]:
-  """Returns pictures of where images speak for their predicted classes, by number.
+  """Returns Grad-CAM pictures for the predicted classes, by number of the image.
 
   Args:
-    network: with the channels of its input.
+    network: the network, with the channels of its input.
     images: the evaluated images.
-    predictions: the classes by the number of the image. They may differ from the
-      likeliest classes here, such as with several views of an image.
-    settings: of the session.
-    numbers: of the images.
+    predictions: predicted classes by number of the image. With several views of an
+      image they may differ from the most probable classes of one view.
+    settings: settings of the session.
+    numbers: numbers of the images to draw.
 
   Raises:
     UserError: the network cannot be explained.
@@ -205,7 +207,7 @@ def _with_near_duplicates(config, network, dataset, precision, extras):
     search = near_duplicates.Search(np.concatenate(features_here))
     _for_each_batch(config, network, model, other, split, search.add)
   files = pipeline.record_files(other)
-  # The search knows the other images by their record keys, not by numbers.
+  # The search identifies the other images by record keys.
   by_key = RecordImages(files, {key: key for key in search.others})
   found = search.found(
       np.array(evaluated), split,

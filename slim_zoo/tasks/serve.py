@@ -1,4 +1,4 @@
-"""The web server of a model: `serve(config, listener)` answers until it is ended."""
+"""The web server of a model: `serve(config, listener)` answers requests."""
 
 import contextlib
 import os
@@ -14,12 +14,12 @@ from slim_zoo.prediction import answers, checkpoint_model, classifier
 from slim_zoo.serving import application, http_server, listening, signatures
 from slim_zoo.serving.origins import Origins
 from slim_zoo.serving.predictor import Predictor, Settings
-from slim_zoo.serving.turns import Turns
+from slim_zoo.serving.request_limits import RequestSlots
 from slim_zoo.tasks import memory, prediction_models
 
 _MEGA = 1_000_000
-_LEAST_CONNECTIONS, _CONNECTIONS_OF_A_TURN = 16, 4
-# Of the image that is computed before the first request.
+_MIN_CONNECTIONS, _CONNECTIONS_PER_SLOT = 16, 4
+# The side of the image that is computed before the first request, in pixels.
 _FIRST_SIDE = 64
 
 
@@ -30,7 +30,7 @@ def serve(config: ServeConfig, listener: socket.socket) -> None:
 
   Args:
     config: what to serve; `config.check()` has been called.
-    listener: of `listening.listen`, for the address of the config.
+    listener: the socket of `listening.listen`, for the address of the config.
 
   Raises:
     UserError: the checkpoint or the export cannot be used.
@@ -59,12 +59,12 @@ def _signatures(config, found):
   if found.has_masks:
     return None
   if config.exported.export:
-    return signatures.OfExport(found.model)
-  return signatures.OfCheckpoint(found.model, config.devices.settings)
+    return signatures.ExportSignatures(found.model)
+  return signatures.CheckpointSignatures(found.model, config.devices.settings)
 
 
 def _try(model):
-  """Computes an image: errors come before the first request, and so do libraries."""
+  """Computes one image, so that libraries are loaded and errors come at the start."""
   rows = np.arange(_FIRST_SIDE, dtype=np.uint8)
   image = mask_files.encode(rows[:, np.newaxis] + rows)
   classifier.check_finite(model.predict([model.prepare(image)]).probabilities)
@@ -72,32 +72,33 @@ def _try(model):
 
 def _server(config, found, predictor, listener):
   limits, address = config.limits, config.address
-  most = int(limits.max_request_mb * _MEGA)
+  max_bytes = int(limits.max_request_mb * _MEGA)
   served = application.ServedModel(
       address.served_name, shown_source(config, found.source), found.network,
       len(found.class_names), getattr(found.model, 'image_size', None),
-      config.prediction.top_k, most, _explanation(config, found),
+      config.prediction.top_k, max_bytes, _explanation(config, found),
       has_requests=not found.has_masks)
   names = [address.host, *address.allowed_hosts]
   if not listening.is_loopback(listener):
     names.append(socket.gethostname())
   app = application.Application(
       predictor, served, _version(config, found), Origins(names),
-      Turns(limits.max_concurrency))
+      RequestSlots(limits.max_concurrency))
   return http_server.Server(
       listener, app, http_server.Limits(
-          most, limits.max_concurrency, max_connections=max(
-              _LEAST_CONNECTIONS, _CONNECTIONS_OF_A_TURN * limits.max_concurrency)),
+          max_bytes, limits.max_concurrency, max_connections=max(
+              _MIN_CONNECTIONS, _CONNECTIONS_PER_SLOT * limits.max_concurrency)),
       application.HEADERS, _print_error)
 
 
 def shown_source(config: ServeConfig, source: str) -> str:
-  """Returns the name of the checkpoint or of the export that clients are told.
+  """Returns the name of the checkpoint or of the export for clients.
 
-  It has no folders: they may name users and projects. The terminal shows the path.
+  It has no folders, because they may contain names of users and projects. The terminal
+  shows the path.
 
   Args:
-    config: what is served.
+    config: the options of the server.
     source: path of the checkpoint, or of the SavedModel, which may be a number.
   """
   return os.path.basename(os.path.abspath(config.exported.export or source))
@@ -107,14 +108,14 @@ def _explanation(config, found):
   if found.has_masks:
     return 'The probability of a class is its share of the pixels.'
   if config.exported.export:
-    return ('There is no Grad-CAM: an export does not compute it. Start the server with'
-            ' a checkpoint for it.')
-  return (f'Grad-CAM at {found.model.heat_end_point}: the brighter a place is, the more'
-          ' it speaks for the most probable class.')
+    return ('There is no Grad-CAM, because an export cannot compute it. To see it,'
+            ' start the server with a checkpoint.')
+  return (f'Grad-CAM at {found.model.heat_end_point}: bright regions raise the score of'
+          ' the most probable class.')
 
 
 def _version(config, found):
-  """Returns the number that TensorFlow Serving gives the version of an export."""
+  """Returns the version number of an export in TensorFlow Serving; else 1."""
   name = os.path.basename(os.path.normpath(found.source))
   return int(name) if config.exported.export and name.isdecimal() else 1
 
@@ -122,8 +123,8 @@ def _version(config, found):
 def _print_address(config, found, listener):
   if not listening.is_loopback(listener):
     answers.note(
-        f'--host={config.address.host} accepts connections of other machines: there is'
-        ' no password and no encryption')
+        f'--host={config.address.host} accepts connections from other machines: there'
+        ' is no password and no encryption')
   source = diagnostics.printable(found.source)
   print(f'serving {source} at {listening.url(listener)} (Ctrl-C ends it)', flush=True)
 

@@ -31,7 +31,7 @@ def client(trained_dir):
                            'lenet')
   with (checkpoint_model.CheckpointModel(
       trained, checkpoint_model.ModelOutputs(heat=True)) as model,
-        served.server(model, signatures.OfCheckpoint(model),
+        served.server(model, signatures.CheckpointSignatures(model),
                       [f'digit {number}' for number in range(10)],
                       seconds=30, max_connections=_CONNECTIONS,
                       max_bodies=_CONNECTIONS, head_seconds=0.5,

@@ -33,7 +33,7 @@ function reliability() {
   const most = data.calibration.reduce((most, bin) => Math.max(most, bin.total), 1);
   for (const bin of data.calibration) {
     const title = `confidence ${percent(bin.above, 0)} to ${percent(bin.upTo, 0)}: `
-      + `${bin.percent} right, ${count(bin.correct)} of ${imageCount(bin.total)}`;
+      + `${bin.percent} correct, ${count(bin.correct)} of ${imageCount(bin.total)}`;
     svg.append(
       // How many images there are, as a bar from below.
       drawn('rect', {x: x(bin.above) + 1, width: x(bin.upTo) - x(bin.above) - 2,
@@ -50,26 +50,26 @@ function reliability() {
   return section(
     'reliability', 'Reliability', element('p', {class: 'muted'},
       `Expected calibration error ${decimal(data.summary.calibrationError)}. Points: `
-      + 'accuracy with an interval of 95%. Gray bars: images. Dashed: perfectly'
-      + ' calibrated.'), svg);
+      + 'accuracy with its 95% interval. Gray bars: number of images. Dashed line:'
+      + ' perfect calibration.'), svg);
 }
 
 function coverage() {
   const {coverage, accuracy, confidence, examples} = data.coverage;
   // The least accuracy, rounded down to 5%.
   const lowest = Math.min(0.95, Math.floor(20 * Math.min(...accuracy)) / 20);
-  const {svg, x, y} = chart('coverage-chart', 'coverage: share of the images, the'
-    + ' surest first', 'accuracy', Math.max(0, lowest));
+  const {svg, x, y} = chart('coverage-chart', 'coverage: share of the images, most'
+    + ' confident first', 'accuracy', Math.max(0, lowest));
   svg.append(drawn('polyline', {
     points: coverage.map((share, at) => `${x(share)},${y(accuracy[at])}`).join(' '),
     fill: 'none', stroke: BLUE, 'stroke-width': 2}));
   coverage.forEach((share, at) => svg.append(drawn(
     'circle', {cx: x(share), cy: y(accuracy[at]), r: 4, fill: BLUE,
                opacity: examples.includes(at) ? 1 : 0},
-    drawn('title', {}, `${percent(share)} of the images, of a confidence of `
-      + `${percent(confidence[at])} or more: ${percent(accuracy[at], 2)} right`))));
+    drawn('title', {}, `${percent(share)} of the images, with a confidence of `
+      + `${percent(confidence[at])} or more: ${percent(accuracy[at], 2)} correct`))));
   return section(
     'coverage', 'Accuracy against coverage', element('p', {class: 'muted'},
-      examples.map(at => `The surest ${percent(coverage[at])}: `
-        + `${percent(accuracy[at], 2)} right.`).join(' ')), svg);
+      examples.map(at => `The most confident ${percent(coverage[at])}: `
+        + `${percent(accuracy[at], 2)} correct.`).join(' ')), svg);
 }

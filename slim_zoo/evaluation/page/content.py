@@ -17,7 +17,7 @@ from slim_zoo.evaluation.page.extras import PageParts
 from slim_zoo.evaluation.page.pictures import SIDE, Pictures
 from slim_zoo.evaluation.report_files import plain
 
-# More images, or cells of the confusion matrix, are left out.
+# Limit for listed images, and for cells of the confusion matrix.
 MAX_LISTED = 100_000
 MAX_PAIRS = 1000
 _TOP_CLASSES = 3
@@ -31,11 +31,11 @@ def of_evaluation(metrics: Metrics, header: Mapping[str, object],
   """Returns the content of the page of an evaluation.
 
   Args:
-    metrics: the numbers.
+    metrics: the numbers of the evaluation.
     header: facts of the evaluation, see `report.write_report`.
     read_image: see `Pictures`.
-    extras: what else is in the page.
-    problems: takes a line for each thing that is left out.
+    extras: optional parts of the page.
+    problems: this list gets a line for each part that is left out.
   """
   keys = metrics.records.keys
   worst, uncertain = (keys[rows].tolist() for rows in (
@@ -50,7 +50,7 @@ def of_evaluation(metrics: Metrics, header: Mapping[str, object],
   listed = _listed(metrics, [
       *pictures.by_number, *worst, *uncertain, *suspects['number'],
       *(pair['number'] for pair in (duplicates or {}).get('pairs', [])),
-      *(number for name in ('onlyHere', 'onlyThere')
+      *(number for name in ('onlyThis', 'onlyOther')
         for number in (comparison or {}).get(name, []))])
   true, predicted, counts = _cells(metrics)
   return {
@@ -128,11 +128,13 @@ def _cells(metrics: Metrics) -> tuple[list, list, list]:
 
 
 def _listed(metrics: Metrics, mentioned: Sequence[int]) -> np.ndarray:
-  """Returns the rows in the page, in order: mistakes first, if there are too many.
+  """Returns the rows of the images that the page lists, in order.
+
+  If there are too many, mistakes are preferred.
 
   Args:
-    metrics: the numbers.
-    mentioned: numbers of images that are in the page in any case.
+    metrics: the numbers of the evaluation.
+    mentioned: numbers of images that are always listed.
   """
   records = metrics.records
   if len(records.keys) <= MAX_LISTED:
@@ -150,9 +152,9 @@ def _images(metrics: Metrics, rows: np.ndarray) -> dict:
 
 
 def _records(extras: PageParts, numbers: np.ndarray) -> dict:
-  """Returns the names of the record files, and runs of images that follow each other.
+  """Returns the names of the record files, and runs of consecutive images.
 
-  A run is [number, file, position]: image number + i is record position + i.
+  A run is [number, file, position]: image `number + i` is record `position + i`.
   """
   if extras.images is None:
     return {'files': [], 'runs': []}
@@ -165,7 +167,7 @@ def _records(extras: PageParts, numbers: np.ndarray) -> dict:
 
 
 def _pictures(metrics: Metrics, pictures: Pictures, heat: Mapping[int, str]) -> dict:
-  """Returns what is known of the images with pictures, by number."""
+  """Returns the facts about the images with pictures, by number."""
   records, found = metrics.records, {}
   for number, picture in pictures.by_number.items():
     row = int(np.searchsorted(records.keys, number))
@@ -188,7 +190,7 @@ def _heat(extras: PageParts, numbers: Sequence[int], pictures: Pictures,
     return {}
   try:
     drawn = extras.explain(numbers)
-  except Exception as error:  # Without memory, TensorFlow raises errors of its own.
+  except Exception as error:  # TensorFlow has its own errors for too little memory.
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     problems.append(f'Grad-CAM is left out of report.html: {reason}')
     return {}
@@ -236,23 +238,24 @@ def _comparison(metrics: Metrics, extras: PageParts, pictures: Pictures) -> dict
   found = extras.comparison
   if found is None:
     return None
-  here, there = (metrics.records.keys[rows[:MAX_PAIRS]].tolist()
-                 for rows in (found.only_here, found.only_there))
-  for numbers in (here, there):
+  only_this, only_other = (metrics.records.keys[rows[:MAX_PAIRS]].tolist()
+                           for rows in (found.only_this, found.only_other))
+  for numbers in (only_this, only_other):
     pictures.add(numbers[:selection.SHOWN])
   difference, low, high = found.difference
   return {
       'name': found.other.name, 'folder': found.other.folder, 'test': found.test,
       'pValue': found.p_value, 'difference': difference, 'low': low, 'high': high,
-      'there': _accuracy(found.there), 'correctThere': found.correct_there.tolist(),
-      'onlyHere': here, 'numOnlyHere': len(found.only_here),
-      'onlyThere': there, 'numOnlyThere': len(found.only_there),
+      'otherAccuracy': _accuracy(found.other_accuracy),
+      'otherCorrect': found.other_correct.tolist(),
+      'onlyThis': only_this, 'numOnlyThis': len(found.only_this),
+      'onlyOther': only_other, 'numOnlyOther': len(found.only_other),
       'shown': selection.SHOWN}
 
 
 def _notes(metrics: Metrics, pictures: Pictures, num_listed: int, in_cells: int
            ) -> list[str]:
-  """Returns what is not in the page."""
+  """Returns lines about the images and pictures that are not in the page."""
   notes = [
       f'{len(pictures.by_number):,} of {metrics.num_images:,} images have a picture'
       f' here: those of the lists above, and up to {selection.MAX_OF_CELLS} of the'

@@ -1,4 +1,4 @@
-"""What a page has besides the numbers of an evaluation."""
+"""Optional parts of a page."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from slim_zoo.evaluation.record_images import RecordImages
 
 @dataclasses.dataclass(frozen=True)
 class PageParts:
-  """What a page has besides the numbers of an evaluation; each part may be missing.
+  """The parts of a page besides the numbers of the evaluation. None: left out.
 
   Attributes:
-    images: the stored images: their records and the names of their files.
+    images: stored images of the evaluated records.
     explain: explain(numbers) returns Grad-CAM pictures by image number.
-    comparison: with another evaluation.
-    near_duplicates: in another split.
-    other_images: the images of the other split; number i is that of pair i.
+    comparison: comparison with another evaluation.
+    near_duplicates: near duplicates in another split.
+    other_images: images of the other split; image i belongs to pair i.
   """
 
   images: RecordImages | None = None

@@ -7,7 +7,7 @@ function head() {
   const tiles = [
     [accuracy.percent, `accuracy, 95% interval ${percent(accuracy.low, 2)} to `
       + percent(accuracy.high, 2), 'tile main'],
-    [count(accuracy.correct), `right of ${imageCount(accuracy.total)}`, 'tile'],
+    [count(accuracy.correct), `correct of ${imageCount(accuracy.total)}`, 'tile'],
     [topk.percent, `${topk.name} accuracy`, 'tile'],
     [decimal(crossEntropy), 'cross entropy', 'tile'],
     [decimal(macroF1), 'macro F1', 'tile'],
@@ -29,7 +29,7 @@ function comparison() {
   if (!other) return null;
   const {accuracy} = data.summary, {support, correct} = data.perClass;
   const labels = support.map((_, label) => label).filter(label => support[label]);
-  const gain = label => (correct[label] - other.correctThere[label]) / support[label];
+  const gain = label => (correct[label] - other.otherCorrect[label]) / support[label];
   const disagreements = (numbers, words) => numbers.length ? element(
     'div', {}, element('h3', {}, button(`Images that are ${words}`,
                                         () => showImages(words, numbers))),
@@ -37,25 +37,25 @@ function comparison() {
   return section(
     'comparison', 'Comparison',
     element('p', {}, `This evaluation: ${accuracy.percent}. ${other.name}: `
-      + `${other.there.percent}. Difference: ${points(other.difference)} points, `
+      + `${other.otherAccuracy.percent}. Difference: ${points(other.difference)} points, `
       + `95% interval ${points(other.low)} to ${points(other.high)}.`),
-    element('p', {}, `${imageCount(other.numOnlyHere)} right only here, `
-      + `${count(other.numOnlyThere)} only there. ${other.test}: p = `
+    element('p', {}, `${imageCount(other.numOnlyThis)} correct only in this `
+      + `evaluation, ${count(other.numOnlyOther)} only in the other. ${other.test}: p = `
       + `${other.pValue.toPrecision(2)}.`),
     sortableTable(labels, [
       {title: 'class', value: className, text: className,
        cell: label => button(className(label), () => openClass(label))},
       {title: 'images', number: true, value: label => support[label],
        text: label => count(support[label])},
-      {title: 'right here', number: true, value: label => correct[label],
+      {title: 'correct in this', number: true, value: label => correct[label],
        text: label => count(correct[label])},
-      {title: 'right there', number: true, value: label => other.correctThere[label],
-       text: label => count(other.correctThere[label])},
+      {title: 'correct in the other', number: true, value: label => other.otherCorrect[label],
+       text: label => count(other.otherCorrect[label])},
       {title: 'difference in points', number: true, value: gain,
        text: label => points(gain(label))},
     ], 4, false, 'Filter classes'),
-    disagreements(other.onlyHere, 'right only here'),
-    disagreements(other.onlyThere, 'right only there'));
+    disagreements(other.onlyThis, 'correct only in this evaluation'),
+    disagreements(other.onlyOther, 'correct only in the other evaluation'));
 }
 
 function classTable() {
@@ -69,10 +69,10 @@ function classTable() {
   const columns = [
     {title: 'class', value: className, text: className,
      cell: label => button(className(label), () => openClass(label))},
-    amount('images', numbers.support), amount('right', numbers.correct),
+    amount('images', numbers.support), amount('correct', numbers.correct),
     amount('predicted', numbers.predicted), share('precision', numbers.precision),
     share('recall', numbers.recall), share('F1', numbers.f1),
-    {title: 'most often taken for', value: label => worst[label]
+    {title: 'most often predicted as', value: label => worst[label]
       ? className(worst[label].predicted) : null,
      cell: label => worst[label] ? button(
        `${className(worst[label].predicted)} (${count(worst[label].images)})`,
@@ -86,17 +86,17 @@ function classTable() {
 }
 
 function predictions() {
-  const heat = data.hasHeat ? ' The right picture is Grad-CAM: the brighter, the more'
-    + ' it speaks for the predicted class.' : '';
+  const heat = data.hasHeat ? ' The right picture is Grad-CAM: bright regions raise the'
+    + ' score of the predicted class.' : '';
   return element(
     'div', {},
     section('worst', 'Worst predictions', element(
       'p', {class: 'muted'}, data.worst.length
         ? `The ${count(data.worst.length)} mistakes with the highest probability.${heat}`
-        : 'There is no mistake among the images that could be read.'),
+        : 'There are no mistakes among the images that could be read.'),
             gallery(data.worst, true)),
     section('uncertain', 'Least certain predictions', element(
-      'p', {class: 'muted'}, 'The predictions of the lowest probability, right or wrong.'),
+      'p', {class: 'muted'}, 'The predictions with the lowest probability, correct or wrong.'),
             gallery(data.uncertain, true)));
 }
 
@@ -107,7 +107,7 @@ function labelErrors() {
     'label-errors', 'Suspected label errors',
     element('p', {class: 'muted'}, total
       ? 'For each of these images, the network gives another class at least the mean'
-        + ' probability of the images of that class (confident learning). Look at them:'
+        + ' probability of the images of that class (confident learning). Check them:'
         + ' the network may be wrong. The list is useful only if the network was not'
         + ' trained on these images.'
       : 'There are no suspected label errors.'),
@@ -143,7 +143,7 @@ function nearDuplicates() {
       + ` the same as one of the ${count(found.others)} images of ${found.split}: their`
       + ` pixels agree by ${found.threshold} or more.`),
     element('p', {class: 'muted'}, 'The features of the network find the most similar'
-      + ' image; the similarity is the cosine of their angle, without their mean. The'
+      + ' image; the similarity is the cosine of the features, without their mean. The'
       + ' agreement is the correlation of 32 x 32 gray pixels, or of the mirrored'
       + ' image. Pairs that agree come first. Cropped copies may be among the others.'),
     element('div', {class: 'gallery'}, ...found.pairs.slice(0, found.shown).map(pair)),
@@ -159,7 +159,7 @@ function nearDuplicates() {
 }
 
 function notes() {
-  return section('notes', 'What is not in this page', element(
+  return section('notes', 'Left out of this page', element(
     'ul', {}, ...data.notes.map(note => element('li', {}, note))));
 }
 

@@ -1,4 +1,4 @@
-"""The pictures in a page: few, small, and together within a number of bytes."""
+"""The pictures in a page: small JPEG and PNG files, with a limit on their bytes."""
 
 import concurrent.futures
 import dataclasses
@@ -11,7 +11,7 @@ from slim_zoo import diagnostics
 from slim_zoo.drawing import data_urls, sheets
 
 SIDE = 128
-# Together, as they are in the page.
+# Of all data URLs together.
 MAX_BYTES = 10_000_000
 _JPEG_QUALITY = 80
 # Images with fewer pixels on their longer side are stored without loss.
@@ -25,8 +25,8 @@ class Picture:
   """One image in the page.
 
   Attributes:
-    source: its data URL.
-    name: of its file, or ''.
+    source: data URL of the image.
+    name: name of the image file, or ''.
   """
 
   source: str
@@ -49,18 +49,19 @@ class ByteLimit:
 
 
 class Pictures:
-  """Pictures of images by number, each once, up to a limit of bytes.
+  """Pictures of images by number, up to a limit of bytes.
 
   Args:
     read_image: returns an image by number, uint8 [height, width], [height, width, 1]
-      or [height, width, 3]; called by several threads. A UserError leaves it out.
-    name_of: returns the name of its file, or ''.
-    limit: of the bytes, also of other `Pictures` that get it; None: a limit of
-      MAX_BYTES for these pictures alone.
+      or [height, width, 3]. Several threads call it. After a UserError the image is
+      left out.
+    name_of: returns the name of the image file, or ''.
+    limit: the limit; several `Pictures` may share one. None: MAX_BYTES for these
+      pictures.
 
   Attributes:
-    by_number: the pictures.
-    limit: as above.
+    by_number: the pictures by number of the image.
+    limit: the limit.
   """
 
   def __init__(self, read_image: Callable[[int], np.ndarray],
@@ -71,7 +72,7 @@ class Pictures:
     self._tried, self.by_number = set(), {}
 
   def add(self, numbers: Iterable[int]) -> None:
-    """Adds the pictures of images that have none yet, in this order."""
+    """Adds pictures of images that have no picture yet, in this order."""
     new = [number for number in dict.fromkeys(map(int, numbers))
            if number not in self._tried]
     self._tried.update(new)
@@ -85,7 +86,7 @@ class Pictures:
             self._keep(number, picture)
 
   def add_drawn(self, image: Image.Image) -> str:
-    """Returns the data URL of another picture; '' above the limit."""
+    """Returns the data URL of an additional picture; '' if it exceeds the limit."""
     source = data_url(image)
     if len(source) > self.limit.left:
       self.limit.left_out += 1
@@ -103,7 +104,7 @@ class Pictures:
   def _keep(self, number, picture):
     if len(picture.source) > self.limit.left:
       self.limit.left_out += 1
-      # No smaller picture after it is kept, so that the order decides.
+      # Smaller pictures after it are left out too, so that the order decides.
       self.limit.left = 0
       return
     self.limit.left -= len(picture.source)
@@ -111,7 +112,7 @@ class Pictures:
 
 
 def data_url(image: Image.Image) -> str:
-  """Returns a picture as the address of an image in a page; larger ones are reduced.
+  """Returns the data URL of a picture; a large picture is reduced.
 
   Args:
     image: RGB.

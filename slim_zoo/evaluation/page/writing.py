@@ -1,8 +1,8 @@
-"""Writes report.html: the skeleton, the styles, the script and the data in one file.
+"""Writes report.html: template, styles, script and data in one file.
 
-The file has no addresses of other files, and its security policy allows only the
-script and the styles that are written into it. All names are data, with escapes in
-place of control characters: the script puts them into the page as texts.
+The file refers to no other files, and its security policy allows only its own script
+and styles. All names are in the data, with escapes in place of control characters; the
+script adds them to the page as text.
 """
 
 import base64
@@ -16,7 +16,7 @@ from slim_zoo import diagnostics
 
 NAME = 'report.html'
 _FOLDER = pathlib.Path(__file__).parent
-# They are one script in the page.
+# They are joined to one script.
 _SCRIPTS = ('elements.js', 'tables.js', 'images.js', 'confusion.js', 'charts.js',
             'page.js')
 
@@ -26,7 +26,7 @@ def write(folder: pathlib.Path, title: str, content: dict) -> None:
 
   Args:
     folder: an existing folder.
-    title: of the page.
+    title: title of the page.
     content: plain values, see `content.of_evaluation`.
 
   Raises:
@@ -38,16 +38,16 @@ def write(folder: pathlib.Path, title: str, content: dict) -> None:
                 f" script-src '{_digest(script)}'",
       'title': html.escape(diagnostics.printable(title)), 'styles': styles,
       'script': script,
-      # Without '<' no text ends the element; all other letters are ASCII.
+      # Without '<', no text can end the element. json.dumps writes ASCII only.
       'data': json.dumps(_printable(content), separators=(',', ':')).replace(
           '<', '\\u003c')}
-  # A part that looks like a place in the skeleton stays as it is.
+  # One pass: names in braces inside the parts are not replaced.
   page = re.sub(r'{{(\w+)}}', lambda match: parts[match[1]], _text('page.html'))
   (folder / NAME).write_text(page, encoding='utf-8', newline='\n')
 
 
 def _printable(value):
-  """Returns plain values with all texts in them printable; names of fields stay."""
+  """Returns plain values in which all texts are printable; keys are not changed."""
   if isinstance(value, str):
     return diagnostics.printable(value)
   if isinstance(value, dict):
@@ -62,6 +62,6 @@ def _text(name):
 
 
 def _digest(text):
-  """Returns the name of a text in a security policy."""
+  """Returns the hash of a text for a security policy."""
   return 'sha256-' + base64.b64encode(
       hashlib.sha256(text.encode('utf-8')).digest()).decode()

@@ -70,7 +70,7 @@ function showAnswer(file, answer) {
   } else if (answer.heat) {
     const likeliest = answer.predictions[0].name;
     pictures.append(figureOf(answer.picture, "the network's input"),
-                    figureOf(answer.heat, `Grad-CAM: what speaks for ${likeliest}`));
+                    figureOf(answer.heat, `Grad-CAM: regions that raise the score of ${likeliest}`));
   }
   element('explanation').textContent = model.explanation;
   show('answer', true);
@@ -78,15 +78,15 @@ function showAnswer(file, answer) {
 
 async function answerTo(file) {
   if (file.size > model.max_request_bytes) {
-    throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, and ` +
-                    `${(model.max_request_bytes / 1e6).toFixed(1)} is the most here`);
+    throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, the limit is ` +
+                    `${(model.max_request_bytes / 1e6).toFixed(1)} MB`);
   }
   let response;
   try {
     response = await fetch('classify', {
       method: 'POST', body: file, headers: {'Content-Type': 'application/octet-stream'}});
   } catch (error) {
-    throw new Error('The server does not answer: has it ended?');
+    throw new Error('The server does not answer. It may have ended.');
   }
   const answer = await response.json();
   if (!response.ok) throw new Error(`${file.name}: ${answer.error}`);
@@ -111,7 +111,7 @@ function takeFiles(files) {
   if (files.length === 1) {
     classify(files[0]);
   } else {
-    showError(files.length ? 'Drop one photo at a time.' : 'That is no file.');
+    showError(files.length ? 'Drop one photo at a time.' : 'That is not a file.');
   }
 }
 

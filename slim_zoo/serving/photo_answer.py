@@ -1,4 +1,4 @@
-"""The answer to a photo for the page: classes, and pictures as data of PNG files."""
+"""The JSON answer to a photo: its classes, and pictures as data URLs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,22 +11,26 @@ from slim_zoo.images import mask_files
 from slim_zoo.prediction import explanation
 from slim_zoo.prediction.classifier import Answer
 
-# The longer side of a picture with a mask.
-_MOST_SIDE = 800
+# The longer side of a picture with a mask, in pixels.
+_MAX_SIDE = 800
 
 
 def values(answer: Answer, names: Sequence[str], top_k: int) -> dict[str, Any]:
-  """Returns an answer as the page takes it.
+  """Returns the values of the JSON answer.
 
   Args:
-    answer: of a photo.
-    names: of the classes.
-    top_k: how many of the likeliest classes are shown.
+    answer: the answer to a photo.
+    names: names of the classes.
+    top_k: number of most probable classes.
 
   Returns:
-    'predictions': a list of 'class', 'name', 'probability', and of masks 'colour';
-    'read_as', how the image was changed before, or None; and pictures as data URLs:
-    with heat 'picture' (the network's input) and 'heat', with a mask 'mask'.
+    A dict of
+    'predictions': a list of dicts of 'class', 'name', 'probability', and for a mask
+      'colour';
+    'read_as': how the image was changed when it was read, or None;
+    'picture' and 'heat', with Grad-CAM: data URLs of the network's input, without and
+      with the Grad-CAM heat map;
+    'mask', for a segmentation network: data URL of the photo with its mask.
   """
   predictions = [{'class': label, 'name': names[label], 'probability': probability}
                  for label, probability in answer.likeliest(top_k)]
@@ -46,10 +50,10 @@ def values(answer: Answer, names: Sequence[str], top_k: int) -> dict[str, Any]:
 
 def _with_mask(answer):
   picture, mask = sheets.image_of(answer.picture), Image.fromarray(answer.mask)
-  scale = _MOST_SIDE / max(picture.size)
+  scale = _MAX_SIDE / max(picture.size)
   if scale < 1:
     size = [max(1, round(side * scale)) for side in picture.size]
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    # A class number between two others would be of another class.
+    # Interpolated class numbers would be other classes.
     mask = mask.resize(size, Image.Resampling.NEAREST)
   return mask_files.overlay(picture, np.asarray(mask))
