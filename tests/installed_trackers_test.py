@@ -15,11 +15,11 @@ from slim_zoo.tracking import (
 
 def send(kind, folder, parameters, begin, steps):
   """Sends the steps of one process; returns the id of the run."""
-  facts = tracker.Facts(None, None, str(folder), False, parameters, begin, 'lenet')
+  facts = tracker.RunFacts(None, None, str(folder), False, parameters, begin, 'lenet')
   lines = []
   sender = sending.Sender(
       kind(facts, {'NETRC': str(folder / 'none')}), stored_runs.StoredRuns(str(folder)),
-      begin > 0, say=lines.append)
+      begin > 0, print_line=lines.append)
   sender.start()
   for step in steps:
     sender.record(step, 'progress', {'progress/mean_loss': 1 / step})

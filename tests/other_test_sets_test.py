@@ -9,7 +9,7 @@ import pytest
 from slim_zoo import diagnostics
 from slim_zoo.catalog import imagenet_names
 from slim_zoo.config.evaluation import EvaluateConfig
-from slim_zoo.dataset_building import image_folder, known_classes
+from slim_zoo.dataset_building import image_folder, imagenet_folders
 from slim_zoo.datasets import dataset_utils
 from slim_zoo.evaluation import present_classes, real_labels
 from slim_zoo.evaluation.predictions import Predictions
@@ -42,15 +42,15 @@ def labels_of(survey):
 
 def test_folders_named_by_wordnet_ids_and_by_numbers(tmp_path):
   folder = folder_of(tmp_path, [f'{IDS[1]}/a.png', f'{IDS[999]}/b.png'])
-  assert labels_of(known_classes.survey(str(folder))) == {
+  assert labels_of(imagenet_folders.survey(str(folder))) == {
       f'{IDS[1]}/a.png': (2, 'test'), f'{IDS[999]}/b.png': (1000, 'test')}
   folder = folder_of(tmp_path / 'v2', ['v2/0/a.png', 'v2/10/b.png', 'v2/9/c.png'])
-  assert labels_of(known_classes.survey(str(folder))) == {
+  assert labels_of(imagenet_folders.survey(str(folder))) == {
       'v2/0/a.png': (1, 'test'), 'v2/10/b.png': (11, 'test'),
       'v2/9/c.png': (10, 'test')}
   folder = folder_of(tmp_path / 'c', [
       f'fog/1/{IDS[3]}/a.png', f'fog/2/{IDS[3]}/a.png', f'train/{IDS[4]}/a.png'])
-  assert labels_of(known_classes.survey(str(folder))) == {
+  assert labels_of(imagenet_folders.survey(str(folder))) == {
       f'fog/1/{IDS[3]}/a.png': (4, 'fog_1'), f'fog/2/{IDS[3]}/a.png': (4, 'fog_2'),
       f'train/{IDS[4]}/a.png': (5, 'train')}
 
@@ -62,7 +62,7 @@ def test_folders_named_by_wordnet_ids_and_by_numbers(tmp_path):
     (['a.png'], 'has no folders of images')])
 def test_other_folders_are_refused(tmp_path, paths, words):
   with pytest.raises(diagnostics.UserError, match=words):
-    known_classes.survey(str(folder_of(tmp_path, paths)))
+    imagenet_folders.survey(str(folder_of(tmp_path, paths)))
 
 
 def test_records_have_the_labels_of_imagenet_and_images_as_they_are(tmp_path):
@@ -90,7 +90,7 @@ def test_probabilities_of_a_part_of_the_classes():
   expected = np.exp([1, 2]) / np.exp([1, 2]).sum()
   np.testing.assert_allclose(found[0], [0, *expected, 0], rtol=1e-6)
   np.testing.assert_allclose(found[1], [0, 1, 0, 0], atol=1e-6)
-  assert present_classes.of(np.array([0, 3, 0, 1])) == [1, 3]
+  assert present_classes.classes_with_images(np.array([0, 3, 0, 1])) == [1, 3]
 
 
 def test_a_note_on_few_classes():
@@ -131,9 +131,9 @@ def test_a_prediction_is_right_if_it_is_one_of_the_labels(offset, classes, num_c
 
 
 @pytest.mark.parametrize(('text', 'words'), [
-    ('{}', 'is no list'), ('[]', 'is no list'), ('[1]', 'for image 1'),
-    ('[[1], [1000]]', 'for image 2'), ('[[true]]', 'for image 1'), ('x', 'no JSON'),
-    ('[' * 100000, 'no JSON')])
+    ('{}', 'is not a list'), ('[]', 'is not a list'), ('[1]', 'for image 1'),
+    ('[[1], [1000]]', 'for image 2'), ('[[true]]', 'for image 1'), ('x', 'not a JSON'),
+    ('[' * 100000, 'not a JSON')])
 def test_wrong_files_of_labels(tmp_path, text, words):
   (tmp_path / 'real.json').write_text(text)
   with pytest.raises(diagnostics.UserError, match=words):
@@ -155,7 +155,7 @@ def test_numbers_of_images_are_in_their_names(tmp_path):
       'ILSVRC2012_val_00000293.JPEG', 'a/ILSVRC2012_val_00000001.JPEG', 'cat.png'])
   files = [str(tmp_path / 'data/validation-00000-of-00001')]
   assert real_labels.image_numbers(files, {0: (0, 1), 1: (0, 0)}) == {0: 1, 1: 293}
-  with pytest.raises(diagnostics.UserError, match=r'\(cat\.png\) is no validation'):
+  with pytest.raises(diagnostics.UserError, match=r'\(cat\.png\) is not a validation'):
     real_labels.image_numbers(files, {0: (0, 2)})
 
 

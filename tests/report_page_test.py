@@ -112,7 +112,7 @@ def test_wrong_labels_are_suspected():
   labels = [0, 0, 0, 1, 1, 1, 0, 1]
   top = [[0, 1], [0, 1], [0, 1], [1, 0], [1, 0], [1, 0], [1, 0], [0, 1]]
   sure = [0.9, 0.9, 0.9, 0.55, 0.55, 0.55, 0.6, 0.55]
-  found = label_errors.suspects(
+  found = label_errors.find(
       records(labels, top, [[share, 1 - share] for share in sure]), 3)
   assert (found.rows.tolist(), found.classes.tolist()) == ([6], [1])
 
@@ -120,7 +120,7 @@ def test_wrong_labels_are_suspected():
 def test_suspects_are_ordered_and_unreadable_images_are_none():
   metrics = make_metrics(classes=5, count=400, unreadable=3, sure=1.0)
   records_of = metrics.records
-  found = label_errors.suspects(records_of, 5)
+  found = label_errors.find(records_of, 5)
   assert 0 < len(found.rows) < 200
   assert records_of.readable[found.rows].all()
   assert (found.classes != records_of.labels[found.rows]).all()
@@ -149,7 +149,7 @@ def test_copies_are_the_most_similar_images():
     return np.random.default_rng(seed).integers(0, 256, [8, 8]).astype(np.uint8)
 
   assert search.others[7] == (1, 20)
-  found = search.found(np.arange(50) + 1000, 'train', read, read)
+  found = search.compare_pixels(np.arange(50) + 1000, 'train', read, read)
   assert (found.num_pairs, found.num_images, found.num_others) == (1, 50, 300)
   assert found.others[:2].tolist() == [[1, 20], [2, 99]]
   assert found.numbers[:2].tolist() == [1007, 1031]
@@ -408,7 +408,7 @@ def page(tmp_path_factory, two_reports):
       folder, metrics, NAMES, {**HEADER, 'note': HOSTILE}, gray_image, PageParts(
           images, explain, paired_comparison.compare(
               metrics, paired_comparison.read(str(folder / 'other'))),
-          search.found(np.arange(60), 'train', gray_image,
+          search.compare_pixels(np.arange(60), 'train', gray_image,
                        lambda key: gray_image(key[1])), images))
   return folder / writing.NAME, metrics
 
@@ -517,7 +517,7 @@ def test_pictures_of_the_other_split_share_the_limit(monkeypatch):
   search = near_duplicates.Search(np.random.default_rng(0).random([60, 8]))
   search.add(np.random.default_rng(1).random([30, 8]), np.arange(30) % 4,
              np.column_stack([np.zeros(30, int), np.arange(30)]))
-  pairs = search.found(np.arange(60), 'train', gray_image,
+  pairs = search.compare_pixels(np.arange(60), 'train', gray_image,
                        lambda key: gray_image(key[1]))
   images, sizes, make_limit = StoredImages(60), {}, pictures.ByteLimit
   for part in (1, 0.9, 0.5):

@@ -13,7 +13,7 @@ from slim_zoo import diagnostics
 from slim_zoo.config.evaluation import EvaluateConfig
 from slim_zoo.config.hyperparameters import hyperparameters
 from slim_zoo.config.training import TrainConfig
-from slim_zoo.tasks import tracked
+from slim_zoo.tasks import run_logging
 from slim_zoo.tracking import (
     mlflow_tracker,
     sending,
@@ -66,7 +66,8 @@ def sent(made, folder, records, resumes=False, ends=True, seconds=20):
   """Sends (step, kind) records through a `Sender`; returns the lines it said."""
   lines = []
   sender = sending.Sender(
-      made, stored_runs.StoredRuns(folder), resumes, pause=0.01, say=lines.append)
+      made, stored_runs.StoredRuns(folder), resumes, pause=0.01,
+      print_line=lines.append)
   sender.start()
   for step, kind in records:
     sender.record(np.int64(step), kind, {'loss': step / 2, 'unknown': None})
@@ -210,7 +211,7 @@ def test_the_stored_run_has_no_address(tmp_path):
 
 
 def facts(folder, **more):
-  return tracker.Facts(**{
+  return tracker.RunFacts(**{
       'name': None, 'project': None, 'folder': str(folder), 'folder_is_given': False,
       'parameters': {'learning_rate': 0.1, 'xla': False}, 'default_name': 'lenet',
       **more})
@@ -327,7 +328,7 @@ def test_an_evaluation_that_a_signal_ends_is_no_failure(
   (tmp_path / 'report').mkdir()
   config = EvaluateConfig.from_options({'log_to': 'mlflow', 'eval_dir': str(tmp_path)})
   with contextlib.suppress(type(error) if error else ()):
-    with tracked.TrackedEvaluation(config) as tracking:
+    with run_logging.EvaluationLogger(config) as tracking:
       tracking.add(str(tmp_path / 'model.ckpt-5'), 5, 'lenet', {'eval/Accuracy': 0.5})
       if error:
         raise error

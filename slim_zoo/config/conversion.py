@@ -16,7 +16,7 @@ GENERATED = ('digits', 'shapes')
 # Lists of images, see `dataset_building.image_list`.
 LIST_SUFFIXES = ('.csv', '.tsv', '.jsonl', '.ndjson', '.json')
 # Data sets whose classes folders may be named after, see
-# `dataset_building.known_classes`.
+# `dataset_building.imagenet_folders`.
 KNOWN_CLASSES = ('imagenet',)
 # Where images come from, in words, and the options that are for some of them only.
 _FOLDERS, _LIST, _SOURCE = 'folders of classes', '--image_list', '--source'

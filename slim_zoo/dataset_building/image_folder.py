@@ -19,7 +19,7 @@ from slim_zoo.dataset_building import (
   archives,
   folder_conversion,
   image_list,
-  known_classes,
+  imagenet_folders,
   packed_images,
   packed_source,
 )
@@ -94,7 +94,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
     listed: a list of images with their classes, in place of class folders.
     packed: files with images in them, in place of class folders.
     classes_of: 'imagenet' if folders are named after its classes, see
-      `known_classes.survey`.
+      `imagenet_folders.survey`.
 
   Raises:
     UserError: an argument is invalid, it is ambiguous which folders are classes, a
@@ -118,7 +118,7 @@ def convert(image_dir: str, dataset_dir: str, dataset_name: str,
   if listed is not None:
     return write(image_list.survey(listed, image_dir))
   if classes_of is not None:
-    return write(known_classes.survey(image_dir))
+    return write(imagenet_folders.survey(image_dir))
   return write(survey(image_dir, split_folders, class_folders))
 
 

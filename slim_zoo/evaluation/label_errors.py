@@ -1,4 +1,4 @@
-"""Images whose label is probably wrong, by the predictions for all images.
+"""Confident learning: finds images whose label is probably wrong.
 
 Northcutt, Jiang and Chuang 2021, Confident Learning: Estimating Uncertainty in Dataset
 Labels, JAIR 70, arXiv 1911.00068.
@@ -12,30 +12,31 @@ from slim_zoo.evaluation.predictions import Records
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Suspects:
-  """Images that probably belong to another class than their label; the surest first.
+class LabelErrors:
+  """Images whose label is probably wrong, the most probable errors first.
 
   Attributes:
-    rows: int64 [suspects], of the records.
-    classes: int64 [suspects], the class that each probably belongs to.
+    rows: int64 [images], rows of the records.
+    classes: int64 [images], the probable class of each image.
   """
 
   rows: np.ndarray
   classes: np.ndarray
 
 
-def suspects(records: Records, num_classes: int) -> Suspects:
+def find(records: Records, num_classes: int) -> LabelErrors:
   """Returns the images off the diagonal of the confident joint.
 
   The threshold of a class is the mean probability of the class over its images. An
-  image is counted for the most probable class whose threshold it reaches. It is a
-  suspect if this class is not its label. They are ordered by the probability of the
-  label minus that of the class. Classes after the five most probable ones of an image
-  are not considered. The network must not be trained on these images.
+  image is assigned to the most probable class whose threshold it reaches. If this class
+  differs from the label, the label is probably wrong. The images are ordered by the
+  probability of the label minus the probability of the class. Only the five most
+  probable classes of an image are considered. The network must not be trained on these
+  images.
 
   Args:
-    records: of the evaluation.
-    num_classes: of the network.
+    records: records of the evaluation.
+    num_classes: number of classes of the network.
   """
   readable = np.flatnonzero(records.readable)
   labels = records.labels[readable]
@@ -53,4 +54,4 @@ def suspects(records: Records, num_classes: int) -> Suspects:
   margins = (records.label_probabilities[readable]
              - records.top_probabilities[readable][at, first])[wrong]
   order = np.argsort(margins, kind='stable')
-  return Suspects(readable[wrong][order], chosen[wrong][order].astype(np.int64))
+  return LabelErrors(readable[wrong][order], chosen[wrong][order].astype(np.int64))

@@ -1,8 +1,9 @@
-"""Images of one split that are nearly in another split, too.
+"""Finds images of one split that are nearly the same as an image of another split.
 
-Such images make an accuracy too high. The features of a network find the most similar
-image of the other split; then the pixels of both are compared. Copies that were
-compressed, scaled, mirrored or brightened agree; copies that were cropped rarely do.
+If a network was trained on the other split, such images make its accuracy too high. The
+features of a network find the most similar image of the other split. Then the pixels of
+both images are compared. Compressed, scaled, mirrored and brightened copies agree;
+cropped copies rarely agree.
 """
 
 import concurrent.futures
@@ -16,9 +17,9 @@ from slim_zoo import diagnostics
 from slim_zoo.drawing import sheets
 from slim_zoo.progress import Progress
 
-# From this agreement of the pixels on a pair is counted.
+# A pair is counted if the agreement of its pixels is at least this.
 THRESHOLD = 0.98
-# Pairs whose pixels are compared: the most similar ones by their features.
+# The number of pairs whose pixels are compared: those with the most similar features.
 MAX_COMPARED = 2000
 _COMPARED_SIDE = 32
 _THREADS = 4
@@ -26,19 +27,20 @@ _THREADS = 4
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NearDuplicates:
-  """The most similar image of another split, for the images with the most similar ones.
+  """Pairs of an image and the most similar image of another split.
 
-  Pairs that are counted come first, and each group begins with the most similar one.
+  The pairs that are counted come first. Counted pairs and other pairs are each in the
+  order of the similarity, the largest first.
 
   Attributes:
-    split: the name of the other split.
-    num_others: the number of its images.
-    num_images: how many images were compared with it.
-    numbers: int64 [pairs], of the images.
-    similarities: float32 [pairs], of the features, from -1 to 1.
-    agreements: float64 [pairs], of the pixels, see `agreement`.
-    others: int64 [pairs, 2], the record key of the most similar other image.
-    other_labels: int64 [pairs].
+    split: name of the other split.
+    num_others: number of images of the other split.
+    num_images: number of images that were compared with the other split.
+    numbers: int64 [pairs], numbers of the images.
+    similarities: float32 [pairs], cosine similarity of the features, from -1 to 1.
+    agreements: float64 [pairs], agreement of the pixels, see `agreement`.
+    others: int64 [pairs, 2], record keys of the images of the other split.
+    other_labels: int64 [pairs], labels of the images of the other split.
   """
 
   split: str
@@ -61,7 +63,7 @@ class NearDuplicates:
             f' of the {self.num_others} images of {self.split}')
 
   def values(self) -> dict[str, object]:
-    """Returns the numbers as plain values, for JSON: all pairs that are counted."""
+    """Returns the numbers as plain values, for JSON, with all counted pairs."""
     return {
         'split': self.split, 'images_of_split': self.num_others,
         'threshold': THRESHOLD, 'pairs': self.num_pairs,
@@ -74,10 +76,10 @@ class NearDuplicates:
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> float:
-  """Returns the correlation of two images in gray, both scaled to 32 x 32 pixels.
+  """Returns the correlation of two images as 32 x 32 gray pixels, from -1 to 1.
 
-  It is from -1 to 1, and of the mirrored image if that is more. Copies that were
-  compressed, scaled, mirrored or brightened have 0.98 or more.
+  If the mirrored first image gives a larger correlation, that is returned. Compressed,
+  scaled, mirrored and brightened copies have 0.98 or more.
 
   Args:
     first: uint8 [height, width], [height, width, 1] or [height, width, 3].
@@ -90,7 +92,7 @@ def agreement(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _pattern(pixels):
-  """Returns float64 [32, 32] with the mean 0 and the length 1, or 0."""
+  """Returns float64 [32, 32] with mean 0 and norm 1; norm 0 if all pixels are equal."""
   image = sheets.image_of(pixels).convert('L').resize(
       [_COMPARED_SIDE] * 2, Image.Resampling.BOX)
   values = np.asarray(image, np.float64)
@@ -102,11 +104,11 @@ def _pattern(pixels):
 class Search:
   """Finds the most similar image of another split, batch by batch.
 
-  Features are compared by the cosine of their angle, after the mean of `features` is
-  subtracted: the features of a network have a large part in common for all images.
+  The similarity is the cosine similarity after the mean of `features` is subtracted,
+  because the features of all images have a large common part.
 
   Args:
-    features: float32 [images, features], of the images.
+    features: float32 [images, features], features of the images.
   """
 
   def __init__(self, features: np.ndarray):
@@ -128,7 +130,7 @@ class Search:
     similarities = self._directions @ self._directions_of(features).T
     best = similarities.argmax(axis=1)
     of_best = similarities[np.arange(len(best)), best]
-    # Of equal ones the first stays.
+    # If two are equally similar, the first one is kept.
     better = np.flatnonzero(of_best > self._similarities)
     self._similarities[better] = of_best[better]
     self._others[better] = np.asarray(keys)[best[better]]
@@ -140,16 +142,16 @@ class Search:
     """The record keys of the most similar images, in the order of the features."""
     return [*map(tuple, self._others.tolist())]
 
-  def found(self, numbers: np.ndarray, split: str,
-            read_image: Callable[[int], np.ndarray],
-            read_other: Callable[[tuple[int, int]], np.ndarray]) -> NearDuplicates:
-    """Compares the pixels of the most similar pairs, and returns them.
+  def compare_pixels(
+      self, numbers: np.ndarray, split: str, read_image: Callable[[int], np.ndarray],
+      read_other: Callable[[tuple[int, int]], np.ndarray]) -> NearDuplicates:
+    """Compares the pixels of the most similar pairs; returns these pairs.
 
     Args:
-      numbers: int64 [images], of the images in the order of their features.
-      split: the name of the other split.
-      read_image: returns an image by number, as for `agreement`. A UserError makes the
-        agreement -1.
+      numbers: int64 [images], numbers of the images in the order of their features.
+      split: name of the other split.
+      read_image: returns an image by number, see `agreement`. After a UserError the
+        agreement is -1.
       read_other: returns an image of the other split by record key.
     """
     first = np.argsort(-self._similarities, kind='stable')[:MAX_COMPARED]
@@ -167,12 +169,12 @@ class Search:
       for place, value in enumerate(pool.map(compare, first)):
         agreements[place] = value
         progress.update(place + 1)
-    # Stable: within each group the order of the similarities stays.
+    # A stable sort keeps the order of the similarities.
     order = np.argsort(agreements < THRESHOLD, kind='stable')
     rows = first[order]
     return NearDuplicates(
         split, self._num_others, len(numbers), np.asarray(numbers)[rows],
-        # Rounding may lift a cosine just above 1.
+        # Rounding may give a cosine just above 1.
         np.clip(self._similarities[rows], -1, 1), agreements[order],
         self._others[rows], self._other_labels[rows])
 

@@ -1,8 +1,8 @@
 """Accuracy on ImageNet-ReaL: several labels, or none, for each validation image.
 
-Beyer 2020, arXiv 2006.07159. The file has a list of classes for each of the 50,000
-images in the order of their numbers; classes are 0 to 999 in the order of the sorted
-WordNet ids, without background.
+Beyer 2020, arXiv 2006.07159. The file real.json has a list of classes for each of the
+50,000 images, in the order of the image numbers. Classes are 0 to 999, in the order of
+the sorted WordNet ids, without background.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class RealAccuracy:
   """The accuracy on the images that have labels.
 
   Attributes:
-    accuracy: how many of them are right.
+    accuracy: accuracy on the images with labels.
     left_out: number of images without labels.
   """
 
@@ -45,22 +45,25 @@ class RealAccuracy:
 
 
 def read(path: str) -> list[list[int]]:
-  """Returns the classes of each image, in the order of their numbers.
+  """Returns the classes of each image, in the order of the image numbers.
+
+  Args:
+    path: path of real.json.
 
   Raises:
-    UserError: the file is not of that form.
-    OSError: it cannot be read.
+    UserError: the file has another content.
+    OSError: the file cannot be read.
   """
   try:
     with open(path, encoding='utf-8') as file:
       lists = json.load(file)
   except (ValueError, RecursionError) as error:
     raise diagnostics.UserError(
-        f"'{path}' is no JSON file: expected real.json of ImageNet-ReaL") from error
+        f"'{path}' is not a JSON file: expected real.json of ImageNet-ReaL") from error
   if not isinstance(lists, list) or not lists:
     raise diagnostics.UserError(
-        f"'{path}' is no list: expected real.json of ImageNet-ReaL, a list of classes"
-        ' for each validation image')
+        f"'{path}' is not a list: expected real.json of ImageNet-ReaL, a list of"
+        ' classes for each validation image')
   for number, classes in enumerate(lists, 1):
     if not isinstance(classes, list) or not all(
         isinstance(one, int) and not isinstance(one, bool) and 0 <= one < _NUM_CLASSES
@@ -73,11 +76,11 @@ def read(path: str) -> list[list[int]]:
 
 def image_numbers(files: Sequence[str], keys: Mapping[int, tuple[int, int]]
                   ) -> dict[int, int]:
-  """Returns the number of each validation image, from 1, by its number in the split.
+  """Returns the ImageNet number of each image, from 1, by its number in the split.
 
   Args:
-    files: the record files.
-    keys: the index of the file, and the position in it, by the number in the split.
+    files: record files.
+    keys: index of the file and position in it, by number in the split.
 
   Raises:
     UserError: an image has no name such as ILSVRC2012_val_00000001.JPEG.
@@ -90,7 +93,7 @@ def image_numbers(files: Sequence[str], keys: Mapping[int, tuple[int, int]]
       found = _NUMBER.search(names[0].decode(errors='replace'))
       if not found or not int(found[1]):
         raise diagnostics.UserError(
-            f'{record_files.describe(files, int(file_index), int(position))} is no'
+            f'{record_files.describe(files, int(file_index), int(position))} is not a'
             ' validation image of ImageNet: expected a name such as'
             ' ILSVRC2012_val_00000001.JPEG')
       numbers[number] = int(found[1])
@@ -100,16 +103,16 @@ def image_numbers(files: Sequence[str], keys: Mapping[int, tuple[int, int]]
 
 def evaluate(records: Records, lists: Sequence[Sequence[int]],
              numbers: Mapping[int, int], labels_offset: int) -> RealAccuracy:
-  """Returns the accuracy; an image that cannot be decoded is wrong.
+  """Returns the accuracy; an image that cannot be decoded counts as wrong.
 
   Args:
-    records: the predictions.
-    lists: of `read`.
-    numbers: of `image_numbers`.
+    records: predictions for the images.
+    lists: classes of each image, see `read`.
+    numbers: ImageNet number of each image, see `image_numbers`.
     labels_offset: 0 for networks with the background class, 1 for others.
 
   Raises:
-    UserError: there is no image with labels, or none of that number.
+    UserError: no image has labels, or an image number is not in the file.
   """
   correct = total = 0
   for key, prediction in zip(
@@ -121,7 +124,7 @@ def evaluate(records: Records, lists: Sequence[Sequence[int]],
           f' of {len(lists)} images: use the whole real.json')
     classes = lists[number - 1]
     total += bool(classes)
-    # Labels of the records begin with the background.
+    # Label 0 of the records is the background.
     correct += prediction + labels_offset - 1 in classes
   if not total:
     raise diagnostics.UserError(

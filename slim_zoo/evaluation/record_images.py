@@ -1,4 +1,4 @@
-"""The stored images of evaluated records, for pictures."""
+"""Reads the images of records by number."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +9,11 @@ from slim_zoo.input import records
 
 
 class RecordImages:
-  """Reads single images; for use by several threads.
+  """Reads single images of records. Several threads may use it.
 
   Args:
     files: record files.
-    keys: the record key of each image by its number.
+    keys: record key (index of the file, position in it) of each image by number.
 
   Attributes:
     files: the record files.
@@ -29,7 +29,7 @@ class RecordImages:
     return self._features(number).get('image/encoded', [b''])[0]
 
   def name(self, number: int) -> str:
-    """Returns the name of the image in its record, or ''."""
+    """Returns the file name of the image in its record, or ''."""
     names = self._features(number).get('image/filename', [b''])
     return names[0].decode('utf-8', 'surrogateescape') if names and isinstance(
         names[0], bytes) else ''
@@ -38,14 +38,14 @@ class RecordImages:
     """Returns the image, uint8 [height, width] or [height, width, 3].
 
     Args:
-      number: of the image.
-      side: a large JPEG may be decoded at a fraction of its size, with a longer side of
-        at least twice as many pixels.
+      number: number of the image.
+      side: the needed size of the longer side, in pixels. A large JPEG may be decoded
+        at a fraction of its size, but at least twice this size.
 
     Raises:
       UserError: the record has no image that can be decoded.
     """
-    from slim_zoo.images import image_check  # Pillow takes its time to import.
+    from slim_zoo.images import image_check  # Pillow is slow to import.
 
     try:
       return image_check.picture(self.encoded(number), side)

@@ -1,8 +1,8 @@
-"""The accuracy of a network on corrupted images of a split: every image, exact counts.
+"""Counts the correctly classified images of a corrupted split.
 
-The input pipeline corrupts each decoded image in all severities of a kind; the number
-of the kind is fed when a pass over the split begins. So there is one graph and one
-session for all kinds.
+The input pipeline corrupts each decoded image in all severities of a kind. The number
+of the kind is fed at the start of a pass over the split, so all kinds use one graph and
+one session.
 """
 
 import dataclasses
@@ -20,18 +20,19 @@ from slim_zoo.evaluation.metrics import Accuracy
 from slim_zoo.input import pipeline
 from slim_zoo.tf_compat import tf
 
-# The number of the pass without a corruption.
+# The number for the pass without corruption.
 _NO_KIND = len(KINDS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-  """How many images are right.
+  """The number of correctly classified images.
 
   Attributes:
-    num_images: of the split, unreadable ones included: each of them counts as wrong.
-    clean: right images without a corruption.
-    corrupted: for each kind the right images by severity, from 1.
+    num_images: number of images of the split. Unreadable images are included and count
+      as wrong.
+    clean: number of correct images without corruption.
+    corrupted: by kind, the number of correct images at each severity, from 1.
   """
 
   num_images: int
@@ -39,12 +40,12 @@ class Counts:
   corrupted: Mapping[str, tuple[int, ...]]
 
   def accuracy(self, kind: str | None = None, severity: int = 0) -> Accuracy:
-    """Returns an accuracy; without a kind that on images as they are."""
+    """Returns the accuracy for a kind and severity; None: without corruption."""
     correct = self.clean if kind is None else self.corrupted[kind][severity - 1]
     return Accuracy(1, correct, self.num_images)
 
-  def of(self, kinds: Iterable[str]) -> 'Counts':
-    """Returns the counts of some of the kinds."""
+  def of_kinds(self, kinds: Iterable[str]) -> 'Counts':
+    """Returns the counts of some kinds only."""
     return dataclasses.replace(
         self, corrupted={kind: self.corrupted[kind] for kind in kinds})
 
@@ -58,7 +59,7 @@ class Counts:
     return sum(map(self.mean_of, self.corrupted)) / len(self.corrupted)
 
   def rows(self) -> list[dict[str, Any]]:
-    """Returns a row for each kind and severity; the first is without a corruption."""
+    """Returns a row for each kind and severity; the first is without corruption."""
     return [self._row('none', 0, self.accuracy()), *(
         self._row(kind, severity, self.accuracy(kind, severity))
         for kind in self.corrupted for severity in SEVERITIES)]
@@ -71,19 +72,19 @@ class Counts:
 
 
 class CorruptedSplit:
-  """A network over the corrupted images of a split, in the default graph.
+  """Evaluates a network on the corrupted images of a split, in the default graph.
 
   Args:
     dataset: the slim Dataset of the split.
-    preprocessing_fn: of evaluation, see `preprocessing_factory`.
+    preprocessing_fn: preprocessing for evaluation, see `preprocessing_factory`.
     image_size: height and width of the network's images.
-    classify: returns the probabilities, float32 [batch, classes], of float32 [batch,
-      height, width, channels].
-    batch_size: images of the split in a batch; the network gets five times as many of
-      them when they are corrupted.
-    labels_offset: subtracted from the labels of the records.
-    num_threads: images that are corrupted at the same time.
-    seed: of the corruptions.
+    classify: returns the probabilities, float32 [batch, classes], for images, float32
+      [batch, height, width, channels].
+    batch_size: images of the split in a batch. With a corruption, the network gets five
+      versions of each.
+    labels_offset: number that is subtracted from the labels of the records.
+    num_threads: number of images that are corrupted at the same time.
+    seed: seed of the corruptions.
   """
 
   def __init__(self, dataset, preprocessing_fn: Callable, image_size: int,
@@ -113,19 +114,19 @@ class CorruptedSplit:
     probabilities = classify(tf.reshape(pixels, [-1, *pixels.shape.as_list()[2:]]))
     self._probabilities = tf.reshape(
         probabilities, [-1, tf.shape(pixels)[1], probabilities.shape.as_list()[-1]])
-    self._named = set()
+    self._printed = set()
 
   def count(self, session: tf.Session, kind: str | None, update: Callable[[int], None]
             ) -> tuple[int, ...]:
-    """Returns how many images are right in each severity of a kind.
+    """Returns the number of correct images for each severity of a kind.
 
     Args:
-      session: on the graph.
-      kind: of the corruption; None: the images as they are, which gives one number.
-      update: called with the number of images that are done.
+      session: session of the graph.
+      kind: kind of the corruption; None: no corruption, the result is one number.
+      update: is called with the number of images that are done.
 
     Raises:
-      UserError: the records cannot be read, changed, or the network gives NaN.
+      UserError: the records cannot be read or have changed, or the network gives NaN.
     """
     total = self.images.count_records()
     self.images.log.restart()
@@ -138,36 +139,36 @@ class CorruptedSplit:
         raise diagnostics.UserError(
             'the network gives NaN or infinite probabilities for images of the split:'
             ' its training diverged; test an earlier checkpoint')
-      # Of equal probabilities the lower class counts, as in an evaluation.
+      # If probabilities are equal, the lower class is predicted, as in an evaluation.
       correct += (probabilities.argmax(axis=2) == labels[:, np.newaxis]).sum(axis=0)
       done += len(labels)
       update(done)
-    done += self._lost()
+    done += self._count_unreadable()
     if done != total:
       raise diagnostics.UserError(
           f'{done} of {total} images were read, but an accuracy needs all of them: the'
           ' records changed or are damaged; start the command again')
     return tuple(correct.tolist())
 
-  def _lost(self) -> int:
-    """Returns the number of images that could not be decoded; names each once."""
+  def _count_unreadable(self) -> int:
+    """Returns the number of images that cannot be decoded; prints each name once."""
     self.images.log.finish()
     lost = self.images.log.take_lost()
     for _, key in lost:
       fault, is_printed = self.images.faults.add(key)
       if fault.is_of_label:
         raise diagnostics.UserError(
-            f'{self.images.log.describe(key)}: {fault.reason}; without its class there'
-            ' is no accuracy: write the record again')
-      if key not in self._named and is_printed:
+            f'{self.images.log.describe(key)}: {fault.reason}; the accuracy'
+            ' needs its class: write the record again')
+      if key not in self._printed and is_printed:
         print(f'cannot use {self.images.log.describe(key)} ({fault.reason}): counted as'
               ' a mistake', flush=True)
-      self._named.add(key)
+      self._printed.add(key)
     return len(lost)
 
 
 def shortest_side(image_size: int) -> int:
-  """Returns the pixels to which a longer shorter side of an image is reduced.
+  """Returns the largest shorter side of an image, in pixels; larger ones are reduced.
 
   Args:
     image_size: height and width of the network's images.
@@ -176,7 +177,7 @@ def shortest_side(image_size: int) -> int:
 
 
 def _corrupt(seed, shortest, image, number, kind):
-  """Returns the severities of an image; called in the input pipeline."""
+  """Returns an image in all severities of a kind; called in the input pipeline."""
   return table.severities(
       image, None if kind == _NO_KIND else KINDS[int(kind)], int(number), seed,
       shortest)

@@ -1,9 +1,9 @@
-"""The files of a robustness test: numbers, a chart, examples of the corruptions.
+"""Writes the files of a robustness test.
 
-  robustness.json   all counts, and what was evaluated
+  robustness.json   all counts, and the facts about the evaluation
   robustness.csv    a line for each corruption and severity
   robustness.png    accuracy against severity
-  examples.png      the first image in every corruption
+  examples.png      the first image with every corruption
 """
 
 import os
@@ -27,11 +27,11 @@ _COLUMNS, _THUMBNAIL = 4, 100
 
 
 def load(folder: str, key: str) -> Counts | None:
-  """Returns the counts of an earlier run; None without one of the same key.
+  """Returns the counts of an earlier run; None if there is none with the same key.
 
   Args:
-    folder: of the files.
-    key: digest of all that the counts depend on.
+    folder: folder of the files.
+    key: digest of everything that the counts depend on.
   """
   values = atomic.read_json(os.path.join(folder, STATE))
   if values is None or values.get('key') != key:
@@ -49,14 +49,14 @@ def load(folder: str, key: str) -> Counts | None:
 
 def save(folder: str, key: str, counts: Counts, facts: Mapping[str, object],
          kinds: Sequence[str]) -> None:
-  """Writes the counts of the kinds that are done, also those of earlier runs.
+  """Writes the counts of all finished kinds, also of earlier runs.
 
   Args:
     folder: an existing folder.
     key: see `load`.
-    counts: so far.
-    facts: what was evaluated.
-    kinds: of this run, for the mean.
+    counts: counts of the finished kinds.
+    facts: facts about the evaluation.
+    kinds: kinds of this run, for the mean.
 
   Raises:
     OSError: the file cannot be written.
@@ -69,14 +69,14 @@ def values_of(counts: Counts, kinds: Sequence[str]) -> dict[str, Any]:
   """Returns all numbers as plain values.
 
   Args:
-    counts: of all kinds that are done.
-    kinds: of the mean; those that are not done do not count.
+    counts: counts of the finished kinds.
+    kinds: kinds of the mean; kinds that are not finished are left out.
   """
   clean, *rows = counts.rows()
   averaged = [kind for kind in kinds if kind in counts.corrupted]
   return {
       'images': counts.num_images, 'clean': clean,
-      'mean_accuracy': counts.of(averaged).mean if averaged else None,
+      'mean_accuracy': counts.of_kinds(averaged).mean if averaged else None,
       'mean_of': averaged,
       'corruptions': {kind: {
           'mean_accuracy': counts.mean_of(kind),
@@ -90,10 +90,11 @@ def write(folder: str, counts: Counts, title: str, image: np.ndarray | None,
 
   Args:
     folder: an existing folder.
-    counts: of all kinds.
-    title: of the chart.
-    image: uint8 [height, width, channels], for the examples; None: there are none.
-    seed: of the corruptions.
+    counts: counts of all kinds.
+    title: title of the chart.
+    image: uint8 [height, width, channels], the image for the examples; None: no
+      examples are drawn.
+    seed: seed of the corruptions.
     shortest: see `table.severities`.
 
   Returns:
@@ -111,24 +112,24 @@ def write(folder: str, counts: Counts, title: str, image: np.ndarray | None,
     if name == _EXAMPLES and image is None:
       continue
     try:
-      # The suffix says what is drawn.
+      # Matplotlib and Pillow choose the format by the suffix.
       partial = os.path.join(folder, f'.part.{name}')
       with atomic.replacing(os.path.join(folder, name), partial) as unfinished:
         draw(unfinished)
     except OSError:
       raise
-    except Exception as error:  # Libraries that draw raise nearly anything.
+    except Exception as error:  # Drawing libraries raise many kinds of errors.
       problems.append(f'{name} is left out: {type(error).__name__}: {error}')
   return problems
 
 
 def draw_chart(path: str, counts: Counts, title: str) -> None:
-  """Draws the accuracy against the severity, a panel for each kind, a row a group.
+  """Draws accuracy against severity: a panel for each kind, a row for each group.
 
   Args:
-    path: of the PNG file.
-    counts: of one kind or more.
-    title: above the panels.
+    path: path of the PNG file.
+    counts: counts of one kind or more.
+    title: title above the panels.
   """
   rows = [shown for kinds in GROUPS.values()
           if (shown := [kind for kind in kinds if kind in counts.corrupted])]
@@ -161,7 +162,7 @@ def _draw_kind(axes, counts, kind):
                     alpha=0.2, linewidth=0)
   axes.plot(places, values, 'o-', color=BLUE, linewidth=1.6, markersize=4)
   axes.set_title(kind.replace('_', ' '), fontsize=10)
-  axes.set_ylim(0, 104)  # With the whole circle at 100.
+  axes.set_ylim(0, 104)  # A marker at 100 is not cut.
   axes.set_xticks(places)
   axes.tick_params(labelsize=8)
   axes.grid(axis='y', color=FAINT)
@@ -170,13 +171,13 @@ def _draw_kind(axes, counts, kind):
 
 def draw_examples(path: str, image: np.ndarray, kinds: Sequence[str],
                   seed: int = 0, shortest: int | None = None) -> None:
-  """Draws an image in every severity of each kind, corrupted as it is evaluated.
+  """Draws an image in every severity of each kind, corrupted as in the evaluation.
 
   Args:
-    path: of the PNG file.
+    path: path of the PNG file.
     image: uint8 [height, width, channels].
-    kinds: from the top.
-    seed: of the corruptions.
+    kinds: kinds in the order of the rows.
+    seed: seed of the corruptions.
     shortest: see `table.severities`.
   """
   tiles = []

@@ -1,4 +1,4 @@
-"""Accuracy against coverage: how accurate the surest predictions are.
+"""Accuracy against coverage: the accuracy of the most confident predictions.
 
 El-Yaniv and Wiener 2010, On the Foundations of Noise-free Selective Classification,
 JMLR 11, 1605-1641.
@@ -18,9 +18,11 @@ class Curve:
   """The accuracy of the images above each threshold of confidence.
 
   Attributes:
-    coverage: float64 [points], the share of all images, rising; the last is 1.
-    accuracy: float64 [points], of these images.
-    confidence: float64 [points], the lowest of them; NaN with unreadable images.
+    coverage: float64 [points], share of the images above the threshold, in ascending
+      order; the last one is 1.
+    accuracy: float64 [points], accuracy of these images.
+    confidence: float64 [points], lowest confidence of these images; NaN if one of them
+      is unreadable.
   """
 
   coverage: np.ndarray
@@ -31,11 +33,12 @@ class Curve:
 def curve(records: Records, max_points: int = _MAX_POINTS) -> Curve:
   """Returns accuracy against coverage; the last point is the accuracy of all images.
 
-  Images of equal confidence count together. Unreadable ones come last, as mistakes.
+  Images of equal confidence are in the same point. Unreadable images come last, as
+  mistakes.
 
   Args:
-    records: of the evaluation; at least one image.
-    max_points: at most so many points are kept, evenly over the coverage.
+    records: records of the evaluation; at least one image.
+    max_points: largest number of points, evenly distributed over the coverage.
   """
   confidences = np.where(records.readable, records.confidences, -1).astype(float)
   order = np.argsort(-confidences, kind='stable')

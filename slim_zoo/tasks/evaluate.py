@@ -50,7 +50,7 @@ from slim_zoo.tasks import (
   inference_precision,
   memory,
   report_page,
-  tracked,
+  run_logging,
   watched_checkpoints,
 )
 from slim_zoo.tf_compat import tf
@@ -146,7 +146,7 @@ def evaluate(config: EvaluateConfig, command: str,
   _print_notes(config.notes())
   _print_notes(unused_gpus.notes(), sys.stderr)
   with (tf.Graph().as_default(), memory.explained(config),
-        tracked.TrackedEvaluation(config) as tracking):
+        run_logging.EvaluationLogger(config) as tracking):
     if config.is_segmentation:
       return evaluate_masks.evaluate(config, command, tracking, has_ended)
     if config.checkpoint.watch:
@@ -216,7 +216,7 @@ def _present_classes(config, dataset, network):
   """Returns the classes that a prediction is chosen of; None: all."""
   if not config.test_sets.only_present_classes:
     return None
-  classes = present_classes.of(label_counts.count(
+  classes = present_classes.classes_with_images(label_counts.count(
       pipeline.record_files(dataset), config.data.spec(), network.labels_offset))
   _print_notes([f'predictions are chosen among the {len(classes):,} classes that have'
                 f' images, of {network.num_classes:,}'])

@@ -22,7 +22,7 @@ from slim_zoo.inference import mask_predictor, segmentation_graph
 from slim_zoo.input import held_out, pipeline, record_counts, records
 from slim_zoo.nets import fcn
 from slim_zoo.preprocessing import mask_preprocessing
-from slim_zoo.tasks import evaluation_processes, tracked, watched_checkpoints
+from slim_zoo.tasks import evaluation_processes, run_logging, watched_checkpoints
 from slim_zoo.tf_compat import tf
 
 
@@ -74,7 +74,7 @@ class SegmentationResult:
 
 
 def evaluate(config: EvaluateConfig, command: str,
-             tracking: tracked.TrackedEvaluation,
+             tracking: run_logging.EvaluationLogger,
              has_ended: Callable[[], bool] | None = None) -> SegmentationResult | None:
   """Evaluates a checkpoint, or each new one of a watched folder.
 

@@ -209,7 +209,7 @@ def _with_near_duplicates(config, network, dataset, precision, extras):
   files = pipeline.record_files(other)
   # The search identifies the other images by record keys.
   by_key = RecordImages(files, {key: key for key in search.others})
-  found = search.found(
+  found = search.compare_pixels(
       np.array(evaluated), split,
       functools.partial(extras.images.pixels, side=pictures.SIDE),
       functools.partial(by_key.pixels, side=pictures.SIDE))

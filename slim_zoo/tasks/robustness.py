@@ -1,4 +1,4 @@
-"""Robustness: `test(config)` counts right images in every corruption of a split."""
+"""Robustness: `test(config)` counts the correct images for every corruption."""
 
 import dataclasses
 import sys
@@ -25,10 +25,10 @@ class RobustnessResult:
   """The accuracies of a checkpoint on corrupted images.
 
   Attributes:
-    checkpoint: its prefix.
-    step: its global step.
-    counts: right images, exact.
-    output_dir: the folder of the files.
+    checkpoint: prefix of the checkpoint.
+    step: global step of the checkpoint.
+    counts: number of correct images.
+    output_dir: folder of the files.
   """
 
   checkpoint: str
@@ -38,7 +38,7 @@ class RobustnessResult:
 
   @property
   def accuracy(self) -> float:
-    """The accuracy on the images as they are, 0 to 1."""
+    """The accuracy without corruption, 0 to 1."""
     return self.counts.accuracy().value
 
   @property
@@ -78,9 +78,9 @@ def test(config: RobustnessConfig, command: str) -> RobustnessResult:
     key = _key(config, network, files, dataset.num_samples)
     facts = _facts(config, network, command)
     counts = _counts(config, network, dataset, key, facts)
-  # robustness.json keeps the kinds of earlier runs.
+  # robustness.json keeps the counts of the kinds of earlier runs.
   robustness_report.save(folder, key, counts, facts, config.corruptions.kinds)
-  counts = counts.of(config.corruptions.kinds)
+  counts = counts.of_kinds(config.corruptions.kinds)
   title = (f'{network.model_name} on corrupted images of {images.dataset_name},'
            f' {images.dataset_split_name}')
   for line in robustness_report.write(
@@ -103,7 +103,7 @@ def _network(config, checkpoint, dataset) -> TrainedNetwork:
 
 
 def _key(config, network, files, num_samples) -> str:
-  """Returns the digest of all that the counts depend on."""
+  """Returns the digest of everything that the counts depend on."""
   return split_features.key_of(
       network.checkpoint, network.model_name, network.image_size,
       network.preprocessing_name, network.use_grayscale, network.labels_offset,
@@ -122,7 +122,7 @@ def _facts(config, network, command):
 
 
 def _counts(config, network, dataset, key, facts) -> Counts:
-  """Returns the counts of all kinds; saves them after each."""
+  """Returns the counts of all kinds; saves them after each kind."""
   folder, kinds = config.corruptions.output_dir, config.corruptions.kinds
   found = robustness_report.load(folder, key)
   done = dict(found.corrupted) if found else {}

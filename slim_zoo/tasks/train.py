@@ -11,17 +11,17 @@ from slim_zoo.deployment.cluster import EVALUATOR
 from slim_zoo.files import owners
 from slim_zoo.nets import normalization
 from slim_zoo.tasks import (
-    evaluator,
-    job,
-    memory,
-    teachers,
-    tracked,
-    training_callbacks,
-    training_input,
-    training_precision,
-    training_report,
-    training_updates,
-    validation,
+  evaluator,
+  job,
+  memory,
+  run_logging,
+  teachers,
+  training_callbacks,
+  training_input,
+  training_precision,
+  training_report,
+  training_updates,
+  validation,
 )
 from slim_zoo.tf_compat import tf
 from slim_zoo.training import graph, whole_run
@@ -150,9 +150,9 @@ def _train(config, repeat, server, watchers):
       config, dataset, num_classes, image_size, batches, schedule,
       weights_lines, fresh_batch_norm, loss, seeds, card, precision.notes,
       teacher)
-  loggers = tracked.loggers(config, start, seeds.seed, image_size, card)
+  loggers = run_logging.training_loggers(config, start, seeds.seed, image_size, card)
   with contextlib.ExitStack() as stack:
-    # The card is written first, and then logged.
+    # At the end, the card is written before it is logged.
     for each in (*loggers, card):
       stack.enter_context(each)
     loop_result = whole_run.run(

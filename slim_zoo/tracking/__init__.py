@@ -1,1 +1,1 @@
-"""Trackers of experiments (MLflow, Weights & Biases): parameters, numbers, files."""
+"""Logs parameters, metrics and files of runs to MLflow and Weights & Biases."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from slim_zoo.tracking.tracker import FAILED, FINISHED, PROJECT, STOPPED, Tracker
 
 _DATABASE, _FILES = 'mlflow.db', 'mlflow_files'
-# Limits of MLflow: values of one request, and letters of a parameter.
-_BATCH, _PARAMETERS, _LETTERS = 1000, 100, 500
+# Limits of MLflow: metrics and parameters of one request, characters of a parameter.
+_MAX_METRICS, _MAX_PARAMETERS, _MAX_CHARACTERS = 1000, 100, 500
 _STATUS = {FINISHED: 'FINISHED', STOPPED: 'KILLED', FAILED: 'FAILED'}
 
 
@@ -39,18 +39,18 @@ class MlflowTracker(Tracker):
   def start(self, run):
     """Begins a run with its parameters, or continues it; see `Tracker`."""
     if not self._server:
-      # A run that stays on this machine sends no usage reports either.
+      # All data stay on this machine, so no usage reports are sent.
       os.environ.setdefault('MLFLOW_DISABLE_TELEMETRY', 'true')
-    # The sender tries again by itself: its own retries take minutes.
+    # `sending` tries again. The retries of MLflow take minutes.
     os.environ.setdefault('MLFLOW_HTTP_REQUEST_MAX_RETRIES', '1')
     os.environ.setdefault('MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT', 'true')
     logging.getLogger('urllib3').setLevel(logging.ERROR)
     import mlflow
-    # Without the lines about the tables of a new database. The import sets the levels.
+    # Hides the lines about the tables of a new database. The import sets the levels.
     for name in ('mlflow', 'alembic'):
       logging.getLogger(name).setLevel(logging.WARNING)
     self._client = mlflow.MlflowClient(tracking_uri=self.store)
-    parameters = {name: str(value)[:_LETTERS]
+    parameters = {name: str(value)[:_MAX_CHARACTERS]
                   for name, value in self.facts.parameters.items()}
     if run is None:
       parent = self.facts.parent
@@ -67,7 +67,7 @@ class MlflowTracker(Tracker):
     return self._run
 
   def _experiment(self):
-    """Returns the id of the experiment, which is made if it is not there."""
+    """Returns the id of the experiment; creates it if it does not exist."""
     if self.facts.project is None and 'MLFLOW_EXPERIMENT_ID' in self.variables:
       return self.variables['MLFLOW_EXPERIMENT_ID']
     name = (self.facts.project or self.variables.get('MLFLOW_EXPERIMENT_NAME')
@@ -79,33 +79,33 @@ class MlflowTracker(Tracker):
     return self._client.create_experiment(name, artifact_location=files)
 
   def _log_parameters(self, parameters, before):
-    """Logs the parameters; one that a continued run has changed becomes a tag.
+    """Logs the parameters. Parameters that a continued run has changed become tags.
 
-    MLflow keeps the first value of a parameter.
+    In MLflow the value of a parameter cannot be changed.
     """
     from mlflow.entities import Param, RunTag
     new = [Param(name, value) for name, value in parameters.items()
            if name not in before]
     tags = [RunTag(f'{name} from step {self.facts.step}', value)
             for name, value in parameters.items() if before.get(name, value) != value]
-    for part in _parts(new, _PARAMETERS):
+    for part in _parts(new, _MAX_PARAMETERS):
       self._client.log_batch(self._run, params=part)
-    for part in _parts(tags, _PARAMETERS):
+    for part in _parts(tags, _MAX_PARAMETERS):
       self._client.log_batch(self._run, tags=part)
 
   def describe(self):
     """Returns the address of the run, or the command that shows it."""
     if self._server:
       return f'run {self._run} of the server of MLFLOW_TRACKING_URI'
-    return (f'run {self._run} in {os.path.join(self.facts.folder, _DATABASE)}; to look'
-            f' at it: mlflow ui --backend-store-uri={self.store}')
+    return (f'run {self._run} in {os.path.join(self.facts.folder, _DATABASE)}; to show'
+            f' it: mlflow ui --backend-store-uri={self.store}')
 
   def log(self, records):
-    """Sends numbers; see `Tracker`."""
+    """Sends metrics; see `Tracker`."""
     from mlflow.entities import Metric
     metrics = [Metric(tag, value, int(1000 * record.seconds), record.step)
                for record in records for tag, value in record.values.items()]
-    for part in _parts(metrics, _BATCH):
+    for part in _parts(metrics, _MAX_METRICS):
       self._client.log_batch(self._run, metrics=part)
 
   def add(self, path, folder):
@@ -120,7 +120,7 @@ class MlflowTracker(Tracker):
 
 
 def _parts(items, size):
-  """Yields the items in lists of `size` of them."""
+  """Yields the items in lists of at most `size` items."""
   items = iter(items)
   while part := list(itertools.islice(items, size)):
     yield part

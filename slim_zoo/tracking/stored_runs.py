@@ -1,7 +1,8 @@
-"""Which runs of the trackers belong to a run, in a file beside its checkpoints.
+"""The file tracking.json: ids of the logged runs of a training run.
 
-A continued run continues them. The file has a digest of the place of each run in place
-of its address, which may contain a password.
+It is in the folder of the checkpoints. With it, a continued run continues its logged
+runs. The file contains a digest of the address of a server, not the address, which may
+contain a password.
 """
 
 import hashlib
@@ -16,24 +17,25 @@ FILE = 'tracking.json'
 
 
 class StoredRuns:
-  """The file of one folder; its methods may be called in any thread.
+  """The file of one training run. All methods may be called in any thread.
 
   Args:
-    folder: of the run.
+    folder: folder of the training run.
   """
 
   def __init__(self, folder: str):
     self._path, self._lock = os.path.join(folder, FILE), threading.Lock()
 
   def find(self, name: str, store: str) -> tuple[str | None, dict[str, int]]:
-    """Returns the id of a tracker's run and its last step of each kind of numbers.
+    """Finds the logged run of a tracker.
 
     Args:
-      name: of the tracker.
-      store: where its runs are now; a run in another place is not found.
+      name: name of the tracker.
+      store: `Tracker.store`; a run that is stored elsewhere is not found.
 
     Returns:
-      (None, {}) without a run.
+      (id of the logged run, last step of each kind of metrics); (None, {}) if there is
+      no such run.
     """
     entry = self._read().get(name)
     try:
@@ -42,16 +44,16 @@ class StoredRuns:
       return str(entry['run']), {
           str(kind): int(step) for kind, step in entry['steps'].items()}
     except (AttributeError, KeyError, TypeError, ValueError):
-      return None, {}  # Damaged: a new run is begun.
+      return None, {}  # The file is damaged: the tracker starts a new run.
 
   def put(self, name: str, store: str, run: str, steps: Mapping[str, int]) -> None:
-    """Stores the run of a tracker, and what it has got.
+    """Stores the logged run of a tracker.
 
     Args:
-      name: of the tracker.
-      store: where its runs are.
-      run: its id.
-      steps: the last step of each kind of numbers.
+      name: name of the tracker.
+      store: `Tracker.store`.
+      run: id of the logged run.
+      steps: last sent step of each kind of metrics.
 
     Raises:
       OSError: the file cannot be written.

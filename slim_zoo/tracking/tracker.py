@@ -1,29 +1,31 @@
-"""What a tracker of experiments gets of a run, and the interface of the trackers."""
+"""The interface of the trackers: MLflow and Weights & Biases."""
 
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-# How a run ended.
+# The status of a run at its end.
 FINISHED, STOPPED, FAILED = 'finished', 'stopped', 'failed'
 PROJECT = 'slim-zoo'
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
-  """What is known of a run before its first number.
+class RunFacts:
+  """The facts about a run at its start.
 
   Attributes:
-    name: that the tracker shows; None: `default_name`, or as its variables say.
-    project: the experiment of MLflow, the project of Weights & Biases; None: as the
-      variables of the library say, else 'slim-zoo'.
-    folder: of local files.
-    folder_is_given: whether the user named it.
+    name: name of the run; None: the name in the environment variables of the library,
+      else `default_name`.
+    project: experiment of MLflow, project of Weights & Biases; None: the name in the
+      environment variables of the library, else 'slim-zoo'.
+    folder: folder of the local files.
+    folder_is_given: whether the user named the folder.
     parameters: values by name.
-    step: the global step that this process begins at.
-    default_name: the name without another one.
-    parent: the id of the run whose checkpoint is evaluated, if it was logged.
+    step: global step at the start of this process.
+    default_name: name of the run if no other name is set.
+    parent: id of the training run whose checkpoint is evaluated; None if it was not
+      logged.
   """
 
   name: str | None
@@ -38,13 +40,13 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """Numbers of one step.
+  """Metrics of one step.
 
   Attributes:
-    step: the global step that they are of.
-    kind: what they are of, such as 'progress'.
-    values: by tag, as in TensorBoard.
-    seconds: when they were measured, since 1970.
+    step: global step.
+    kind: kind of the metrics, such as 'progress'.
+    values: values by tag, as in TensorBoard.
+    seconds: time of the measurement, in seconds since 1970.
   """
 
   step: int
@@ -54,19 +56,19 @@ class Record:
 
 
 class Tracker:
-  """Base class. All methods run in one thread, and may take long or raise any error.
+  """Base class. All methods run in one thread, may be slow and may raise any error.
 
   Args:
-    facts: of the run.
+    facts: facts about the run.
     variables: environment variables.
 
   Attributes:
-    name: of the tracker, as in --log_to.
+    name: name of the tracker, as in --log_to.
   """
 
   name: ClassVar[str] = ''
 
-  def __init__(self, facts: Facts, variables: Mapping[str, str]):
+  def __init__(self, facts: RunFacts, variables: Mapping[str, str]):
     self.facts, self.variables = facts, variables
 
   @property
@@ -76,9 +78,9 @@ class Tracker:
 
   @property
   def store(self) -> str:
-    """Where runs are stored, in words that differ for other places.
+    """A text that identifies where runs are stored.
 
-    It is known without the library, and without a connection.
+    It needs neither the library nor a connection.
     """
     raise NotImplementedError
 
@@ -94,11 +96,11 @@ class Tracker:
     raise NotImplementedError
 
   def describe(self) -> str:
-    """Returns in words where the run is, and how to look at it."""
+    """Returns a line for the user: where the run is, and how to show it."""
     raise NotImplementedError
 
   def log(self, records: Sequence[Record]) -> None:
-    """Sends the numbers of some steps, in order."""
+    """Sends the metrics of some steps, in order."""
     raise NotImplementedError
 
   def add(self, path: str, folder: str) -> None:

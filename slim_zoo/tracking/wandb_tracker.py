@@ -1,6 +1,6 @@
-"""Runs in Weights & Biases: its server with a key, else files to send later.
+"""Runs in Weights & Biases: on its server if there is a key, else in local files.
 
-The library reads its variables WANDB_*; an option that is given goes before them.
+The library reads the environment variables WANDB_*. Options of slim-zoo override them.
 https://docs.wandb.ai
 """
 
@@ -11,7 +11,7 @@ import urllib.parse
 from slim_zoo.tracking.tracker import FINISHED, PROJECT, Tracker
 
 _SERVER = 'https://api.wandb.ai'
-_SECONDS_TO_BEGIN = '30'
+_START_SECONDS = '30'
 _OFFLINE_FILES = os.path.join('wandb', 'offline-run-*')
 
 
@@ -40,7 +40,7 @@ class WandbTracker(Tracker):
 
   @property
   def mode(self) -> str:
-    """As WANDB_MODE says, else 'online' where there is a key, or 'offline'."""
+    """The value of WANDB_MODE; else 'online' if there is a key, or 'offline'."""
     return self.variables.get('WANDB_MODE') or (
         'online' if self._has_key() else 'offline')
 
@@ -62,16 +62,16 @@ class WandbTracker(Tracker):
 
   def start(self, run):
     """Begins a run with its parameters, or continues it; see `Tracker`."""
-    # The lines of the program stay its own.
+    # The library prints no lines.
     os.environ.setdefault('WANDB_SILENT', 'true')
-    os.environ.setdefault('WANDB_INIT_TIMEOUT', _SECONDS_TO_BEGIN)
+    os.environ.setdefault('WANDB_INIT_TIMEOUT', _START_SECONDS)
     import wandb
     os.makedirs(self._files, exist_ok=True)
     named = self.facts.name or self.variables.get('WANDB_NAME')
     self._run = wandb.init(
         project=self._project, name=named or self.facts.default_name, id=run,
         dir=self._files, mode=self.mode,
-        # A mode without a server knows of no run.
+        # Without a server, no run can be continued.
         resume='allow' if run and self.mode == 'online' else None,
         group=self.facts.parent, reinit='create_new',
         settings=wandb.Settings(console='off', silent=True))
@@ -88,7 +88,7 @@ class WandbTracker(Tracker):
     return f'run {self._run.url or self._run.id}'
 
   def log(self, records):
-    """Sends numbers; see `Tracker`."""
+    """Sends metrics; see `Tracker`."""
     for record in records:
       self._run.log(dict(record.values), step=record.step)
 
@@ -104,7 +104,7 @@ class WandbTracker(Tracker):
                    os.path.normpath(os.path.join(folder, below)))
 
   def _save(self, path, folder):
-    """Copies a file to the run's files: a later change does not reach it."""
+    """Copies a file to the run's files, so that later changes have no effect."""
     target = os.path.join(self._run.dir, folder, os.path.basename(path))
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(path, 'rb') as source, open(target, 'wb') as copy:

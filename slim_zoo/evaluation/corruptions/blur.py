@@ -1,13 +1,13 @@
-"""Blur: out of focus, behind rough glass, of a moving camera, of a zoom.
+"""Blur: defocus, rough glass, motion, zoom.
 
-Lengths are relative to the side of the image. See `noise` for images and results.
+Lengths are relative to `sampling.side_of`. See `noise` for the form of the images.
 """
 
 import numpy as np
 
 from slim_zoo.evaluation.corruptions import sampling
 
-_MOST_ZOOMS = 16
+_MAX_ZOOMS = 16
 
 
 def defocus(image: np.ndarray, generator: np.random.Generator,
@@ -19,7 +19,7 @@ def defocus(image: np.ndarray, generator: np.random.Generator,
 
 def glass(image: np.ndarray, generator: np.random.Generator,
           distance: float) -> np.ndarray:
-  """Takes each pixel from a random place near it, and blurs the result a little."""
+  """Takes each pixel from a random position near it, and blurs the result slightly."""
   height, width, _ = image.shape
   pixels = distance * sampling.side_of(image)
   rows, columns = np.mgrid[:height, :width] + pixels * generator.uniform(
@@ -29,7 +29,7 @@ def glass(image: np.ndarray, generator: np.random.Generator,
 
 def motion(image: np.ndarray, generator: np.random.Generator,
            length: float) -> np.ndarray:
-  """Convolves with a line of a random direction."""
+  """Convolves with a line in a random direction."""
   angle = generator.uniform(0, np.pi)
   return sampling.convolve(
       image, sampling.line(length * sampling.side_of(image), angle))
@@ -37,10 +37,10 @@ def motion(image: np.ndarray, generator: np.random.Generator,
 
 def zoom(image: np.ndarray, generator: np.random.Generator,
          share: float) -> np.ndarray:
-  """Averages enlargements around the centre, from none to 1 + share."""
+  """Averages the image at zooms from 1 to 1 + share, around the centre."""
   del generator
   height, width, _ = image.shape
-  count = min(_MOST_ZOOMS, 3 + int(share * sampling.side_of(image) / 2))
+  count = min(_MAX_ZOOMS, 3 + int(share * sampling.side_of(image) / 2))
   total = np.zeros_like(image)
   for factor in np.linspace(1, 1 + share, count):
     rows, columns = (

@@ -1,7 +1,7 @@
-"""Digital: low contrast, elastic deformation, large pixels, JPEG.
+"""Digital: contrast, elastic deformation, large pixels, JPEG.
 
-See `noise` for images and results. Lengths are relative to the side of the image,
-except for the blocks of `pixelate`, which are in pixels.
+Lengths are relative to `sampling.side_of`, except for the blocks of `pixelate`, which
+are in pixels. See `noise` for the form of the images.
 """
 
 import io
@@ -11,13 +11,13 @@ from PIL import Image
 
 from slim_zoo.evaluation.corruptions import sampling
 
-# Over this length the displacements of an elastic deformation are about the same.
+# The standard deviation of the blur that makes random displacements smooth.
 _SMOOTH = 0.05
 
 
 def contrast(image: np.ndarray, generator: np.random.Generator,
              share: float) -> np.ndarray:
-  """Keeps a share of the difference of each value to the mean of its channel."""
+  """Multiplies the difference of each value from its channel's mean by `share`."""
   del generator
   mean = image.mean(axis=(0, 1), keepdims=True)
   return mean + share * (image - mean)
@@ -37,7 +37,7 @@ def elastic(image: np.ndarray, generator: np.random.Generator,
 
 def pixelate(image: np.ndarray, generator: np.random.Generator,
              block: int) -> np.ndarray:
-  """Replaces blocks of a number of pixels on each side by their mean."""
+  """Replaces blocks of `block` x `block` pixels by their mean."""
   del generator
   height, width, _ = image.shape
   rows, columns = np.arange(0, height, block), np.arange(0, width, block)

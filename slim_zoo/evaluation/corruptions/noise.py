@@ -1,7 +1,7 @@
-"""Noise: of the sensor, of few photons, of dead pixels.
+"""Noise: Gaussian noise, shot noise of few photons, impulse noise.
 
-Images are float32 [height, width, channels] from 0 to 1, and so are results, before
-they are clipped. The random numbers do not depend on the strength, except for `shot`.
+Images and results are float32 [height, width, channels] from 0 to 1; results are not
+yet clipped. The random numbers do not depend on the strength, except for `shot`.
 """
 
 import numpy as np
@@ -17,13 +17,13 @@ def shot(image: np.ndarray, generator: np.random.Generator,
          photons: float) -> np.ndarray:
   """Draws Poisson numbers of photons: a white pixel has `photons` on average.
 
-  The draws of a generator depend on the mean, so on the strength.
+  The random numbers depend on the mean of the distribution, so on the strength.
   """
   return (generator.poisson(image * photons) / photons).astype(np.float32)
 
 
 def impulse(image: np.ndarray, generator: np.random.Generator,
             share: float) -> np.ndarray:
-  """Makes a share of the values black or white."""
+  """Replaces a share of the values by 0 or 1."""
   drawn, extreme = generator.random(image.shape), generator.random(image.shape) < 0.5
   return np.where(drawn < share, extreme.astype(np.float32), image)

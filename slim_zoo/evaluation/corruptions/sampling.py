@@ -1,13 +1,13 @@
-"""Operations that several corruptions use: convolution, samples between pixels, clouds.
+"""Operations of several corruptions: convolution, bilinear sampling, clouds.
 
-Images are float32 [height, width, channels]; beyond its edges an image is mirrored.
+Images are float32 [height, width, channels]. Outside its edges an image is mirrored.
 """
 
 import numpy as np
 
 
 def side_of(image: np.ndarray) -> float:
-  """Returns the side of a square of the same area, in pixels."""
+  """Returns the side of a square with the area of the image, in pixels."""
   return float(np.sqrt(image.shape[0] * image.shape[1]))
 
 
@@ -25,7 +25,7 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
   spectrum = np.fft.rfft2(kernel / kernel.sum(), size)
   whole = np.fft.irfft2(
       np.fft.rfft2(padded, axes=(0, 1)) * spectrum[..., np.newaxis], size, axes=(0, 1))
-  # The circular part of the product lies in the first rows and columns.
+  # The first rows and columns contain the values of the circular convolution.
   return whole[2 * above:2 * above + height,
                2 * left:2 * left + width].astype(np.float32)
 
@@ -40,7 +40,7 @@ def gaussian_blur(image: np.ndarray, deviation: float) -> np.ndarray:
 
 
 def disk(radius: float) -> np.ndarray:
-  """Returns the kernel of a disk; one below a pixel takes a little of the neighbours.
+  """Returns the kernel of a disk; a radius below 1 gives neighbours small weights.
 
   Args:
     radius: in pixels.
@@ -64,15 +64,15 @@ def line(length: float, angle: float) -> np.ndarray:
   return _spread(places * np.sin(angle), places * np.cos(angle), length / 2)
 
 
-def _spread(rows, columns, most):
+def _spread(rows, columns, max_distance):
   """Returns the kernel of points, each spread over the four pixels around it.
 
   Args:
     rows: float [points], distances from the centre.
     columns: float [points].
-    most: the largest distance, in pixels.
+    max_distance: the largest distance, in pixels.
   """
-  reach = int(np.ceil(most)) + 1
+  reach = int(np.ceil(max_distance)) + 1
   kernel = np.zeros([2 * reach + 1, 2 * reach + 1])
   top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
   down, right = rows - top, columns - left
@@ -83,10 +83,10 @@ def _spread(rows, columns, most):
 
 
 def mirrored(places: np.ndarray, size: int) -> np.ndarray:
-  """Returns places inside of an axis for those beyond its ends.
+  """Mirrors positions outside of an axis at its ends.
 
   Args:
-    places: float, 0 is the centre of the first pixel.
+    places: float positions; 0 is the centre of the first pixel.
     size: number of pixels.
   """
   if size == 1:
@@ -97,7 +97,7 @@ def mirrored(places: np.ndarray, size: int) -> np.ndarray:
 
 
 def sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-  """Returns the image at places between its pixels, bilinear.
+  """Samples an image at positions between its pixels, by bilinear interpolation.
 
   Args:
     image: float32 [height, width, channels].
@@ -117,15 +117,15 @@ def sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
 
 def sample_grid(image: np.ndarray, rows: np.ndarray, columns: np.ndarray
                 ) -> np.ndarray:
-  """Returns the image at the crossings of lines, bilinear; see `sample`.
+  """Samples an image at the positions of a grid, by bilinear interpolation.
 
   Args:
     image: float32 [height, width, channels].
-    rows: float [lines].
-    columns: float [other lines].
+    rows: float [grid rows], mirrored beyond the edges.
+    columns: float [grid columns].
 
   Returns:
-    float32 [lines, other lines, channels].
+    float32 [grid rows, grid columns, channels].
   """
   for axis, places in enumerate((rows, columns)):
     places = mirrored(places, image.shape[axis])
@@ -142,10 +142,10 @@ def clouds(generator: np.random.Generator, height: int, width: int,
   """Returns a random cloud: the sum of smooth noise at several scales.
 
   Args:
-    generator: of the noise.
+    generator: generator of the noise.
     height: in pixels.
     width: in pixels.
-    decay: the height of the noise of a scale, relative to that of the next coarser.
+    decay: amplitude of the noise at a scale, relative to the next coarser scale.
 
   Returns:
     float32 [height, width], from 0 to 1.

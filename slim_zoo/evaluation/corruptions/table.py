@@ -1,4 +1,4 @@
-"""The corruption of an image by kind and severity, with the strengths of each kind."""
+"""Corrupts an image by kind and severity; the table of the strengths."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog.corruptions import KINDS, SEVERITIES
 from slim_zoo.evaluation.corruptions import blur, digital, noise, weather
 
-# Increased when the same arguments give other images: then results are not reused.
+# Increase it when the images change, so that old results are not used.
 VERSION = 1
 
 
@@ -18,8 +18,8 @@ class Corruption(NamedTuple):
   """A kind of corruption.
 
   Attributes:
-    function: of (image, generator, strength), see `noise`.
-    strengths: by severity, from weak to strong.
+    function: function of (image, generator, strength), see `noise`.
+    strengths: strength for each severity, from weak to strong.
   """
 
   function: Callable
@@ -49,22 +49,22 @@ def corrupt(image: np.ndarray, kind: str, severity: int, number: int = 0,
             seed: int = 0) -> np.ndarray:
   """Returns a corrupted copy of an image.
 
-  The same arguments give the same result. Severities of the same image differ in
-  strength, not in the random numbers, except for 'shot_noise'.
+  The same arguments give the same result. All severities of an image have the same
+  random numbers, except for 'shot_noise'.
 
   Args:
     image: uint8 [height, width, channels] of 1 or 3 channels, of any size.
     kind: a name of `catalog.corruptions.KINDS`.
     severity: 1 to 5.
-    number: of the image, which gets random numbers of its own.
-    seed: of all random numbers.
+    number: number of the image; each image has different random numbers.
+    seed: seed of all random numbers.
 
   Returns:
     uint8, of the same shape.
 
   Raises:
-    UserError: there is no such kind.
-    ValueError: the image or the severity is of another form.
+    UserError: the kind does not exist.
+    ValueError: the image or the severity is not as above.
   """
   if kind not in CORRUPTIONS:
     raise diagnostics.unknown_name('corruption', kind, KINDS)
@@ -83,18 +83,18 @@ def corrupt(image: np.ndarray, kind: str, severity: int, number: int = 0,
 
 def severities(image: np.ndarray, kind: str | None, number: int = 0, seed: int = 0,
                shortest: int | None = None) -> np.ndarray:
-  """Returns an image in all severities of a kind, or as it is.
+  """Returns an image in all severities of a kind, or without corruption.
 
   Args:
     image: see `corrupt`.
-    kind: see `corrupt`; None: the image as it is.
+    kind: see `corrupt`; None: no corruption.
     number: see `corrupt`.
     seed: see `corrupt`.
-    shortest: an image whose shorter side is longer is first reduced to this, in
-      pixels; None: not.
+    shortest: an image with a larger shorter side is first reduced to this side, in
+      pixels; None: images are not reduced.
 
   Returns:
-    uint8 [5, height, width, channels], without a kind [1, height, width, channels].
+    uint8 [5, height, width, channels]; without a kind [1, height, width, channels].
   """
   image = reduced(image, shortest)
   if kind is None:

@@ -1,6 +1,6 @@
-"""Weather: snow, frost, fog, bright light; all drawn, none photographed.
+"""Weather: snow, frost, fog, brightness. All are computed, without photographs.
 
-See `noise` for images and results; lengths are relative to the side of the image.
+Lengths are relative to `sampling.side_of`. See `noise` for the form of the images.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ _WHITE = 0.95
 
 def snow(image: np.ndarray, generator: np.random.Generator,
          amount: float) -> np.ndarray:
-  """Adds falling flakes that cover a share `amount`, and bleaches the image."""
+  """Adds flakes that cover a share `amount`, and mixes the image with white."""
   height, width, _ = image.shape
   side = sampling.side_of(image)
   field = generator.random([height, width, 1], np.float32)
@@ -30,7 +30,7 @@ def snow(image: np.ndarray, generator: np.random.Generator,
 
 def frost(image: np.ndarray, generator: np.random.Generator,
           amount: float) -> np.ndarray:
-  """Lays ice with ridges over the image, dense at random places."""
+  """Mixes the image with white ice with ridges; its opacity is random in space."""
   height, width, _ = image.shape
   ridges = 1 - np.abs(2 * sampling.clouds(generator, height, width, 0.75) - 1)
   density = sampling.clouds(generator, height, width, 0.4)
@@ -51,7 +51,7 @@ def fog(image: np.ndarray, generator: np.random.Generator,
 
 def brightness(image: np.ndarray, generator: np.random.Generator,
                amount: float) -> np.ndarray:
-  """Adds to the largest channel of each pixel and keeps the ratio of the others."""
+  """Adds `amount` to the largest channel of a pixel; keeps the ratio of channels."""
   del generator
   value = image.max(axis=2, keepdims=True)
   brighter = np.minimum(value + amount, 1)

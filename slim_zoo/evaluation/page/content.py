@@ -200,7 +200,7 @@ def _heat(extras: PageParts, numbers: Sequence[int], pictures: Pictures,
 
 def _label_errors(metrics: Metrics, pictures: Pictures) -> dict:
   """Returns the suspected label errors, and adds pictures of the first of them."""
-  found = label_errors.suspects(metrics.records, metrics.num_classes)
+  found = label_errors.find(metrics.records, metrics.num_classes)
   numbers = metrics.records.keys[found.rows[:MAX_PAIRS]].tolist()
   pictures.add(numbers[:selection.SHOWN])
   return {'number': numbers, 'class': found.classes[:MAX_PAIRS].tolist(),

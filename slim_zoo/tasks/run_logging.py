@@ -1,4 +1,4 @@
-"""The trackers of a run or of an evaluation, from their config."""
+"""Makes the callbacks and trackers that log a run or an evaluation."""
 
 import dataclasses
 import os
@@ -25,17 +25,18 @@ _TRACKERS = {
         mlflow_tracker.MlflowTracker, wandb_tracker.WandbTracker)}
 
 
-def loggers(config: TrainConfig, start, seed: int, image_size: int, card) -> list:
-  """Returns the callbacks that log the run as a whole; [] for all but the chief.
+def training_loggers(
+    config: TrainConfig, start, seed: int, image_size: int, card) -> list:
+  """Returns the callbacks that log a run: HParams and trackers; only for the chief.
 
-  They are context managers around the run card.
+  They are context managers. Enter them before the run card.
 
   Args:
-    config: of the run.
-    start: its `StartingPoint`.
-    seed: of the run.
+    config: config of the run.
+    start: `StartingPoint` of the run.
+    seed: seed of the run.
     image_size: height and width in pixels.
-    card: the `RunCard`.
+    card: `RunCard` of the run.
   """
   if not config.distribution.is_chief:
     return []
@@ -58,7 +59,7 @@ def loggers(config: TrainConfig, start, seed: int, image_size: int, card) -> lis
 
 
 def _facts(options: Tracking, folder, name, parameters, step):
-  return tracker.Facts(
+  return tracker.RunFacts(
       options.log_to_name, options.log_to_project, options.log_to_dir or folder,
       options.log_to_dir is not None, parameters, step, name)
 
@@ -67,14 +68,14 @@ def _name_of(folder):
   return os.path.basename(os.path.abspath(folder))
 
 
-class TrackedEvaluation:
+class EvaluationLogger:
   """Sends the results of an evaluation to the trackers of --log_to.
 
-  It is a run of its own; MLflow and Weights & Biases show it with the run that trained
-  the checkpoint, if that was logged.
+  The evaluation is logged as a separate run. If the training run was logged, MLflow and
+  Weights & Biases show both together.
 
   Args:
-    config: of the evaluation.
+    config: config of the evaluation.
   """
 
   def __init__(self, config: EvaluateConfig):
@@ -89,13 +90,13 @@ class TrackedEvaluation:
 
   def add(self, checkpoint: str, step: int, network: str,
           numbers: Mapping[str, float]) -> None:
-    """Sends the numbers of one checkpoint; the report follows at the end.
+    """Sends the metrics of one checkpoint. The report is sent at the end.
 
     Args:
-      checkpoint: its prefix.
-      step: its global step.
-      network: its name.
-      numbers: by tag.
+      checkpoint: prefix of the checkpoint.
+      step: global step of the checkpoint.
+      network: name of the network.
+      numbers: values by tag.
     """
     if not self._senders:
       self._start(checkpoint, network)
