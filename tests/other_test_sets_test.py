@@ -56,7 +56,7 @@ def test_folders_named_by_wordnet_ids_and_by_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(('paths', 'words'), [
-    (['cat/a.png'], "'cat' .* is no class of ImageNet: expected WordNet"),
+    (['cat/a.png'], "'cat' .* is not a class of ImageNet: expected WordNet"),
     ([f'{IDS[0]}/a.png', 'n01440765/b.png'], "did you mean 'n01440764'"),
     (['0/a.png', '1000/b.png'], "'1000' .* from 0 to 999"),
     (['a.png'], 'has no folders of images')])

@@ -483,10 +483,10 @@ def test_files_are_open_only_while_they_are_read(tmp_path, kind):
       write_saved(tmp_path / str(number), rows)
       path = next((tmp_path / str(number)).glob('*.arrow'))
     parts.append(arrow_tables.Part(str(path), path.name, None))
-  with open(tmp_path / 'spool', 'wb') as file:
+  with open(tmp_path / 'copies', 'wb') as file:
     before = open_files()
     found = arrow_tables.contents(
-        parts, PackedImages('x'), packed_images.Spool(file.name, file))
+        parts, PackedImages('x'), packed_images.ImageCopies(file.name, file))
     assert open_files() == before
     counts = {open_files() for _ in found.samples}
     # pyarrow opens a memory map twice.

@@ -1,8 +1,8 @@
-"""Images of Parquet and Arrow files, in the layout of Hugging Face.
+"""Reads the images of Parquet and Arrow files with pyarrow.
 
-The column of images has structs of 'bytes' and 'path', or bytes; that of labels numbers
-with names of classes in the metadata 'huggingface' of the file, or texts. Read with
-pyarrow. Needs no TensorFlow.
+The layout is that of Hugging Face. The column of images has structs of 'bytes' and
+'path', or bytes. The column of labels has texts, or numbers with class names in the
+metadata 'huggingface' of the file. Needs no TensorFlow.
 """
 
 import contextlib
@@ -13,22 +13,22 @@ from typing import NamedTuple
 from slim_zoo import diagnostics
 from slim_zoo.dataset_building import image_list
 from slim_zoo.dataset_building.packed_images import (
-  MOST_BYTES,
+  MAX_BYTES,
   Contents,
+  ImageCopies,
   PackedImages,
   Sample,
-  Spool,
 )
 from slim_zoo.progress import Progress
 
 PARQUET, ARROW = '.parquet', '.arrow'
 INSTALL = 'python -m pip install "pyarrow>=17,<27"'
-# Rows in memory at a time: photographs take some MB each.
+# Rows in memory at the same time; a photograph has some MB.
 _ROWS = 32
 
 
 class Part(NamedTuple):
-  """A file of rows: its path, its name in the data set, its split or None."""
+  """A file with rows: path, name in the data set, split or None."""
 
   path: str
   name: str
@@ -36,24 +36,25 @@ class Part(NamedTuple):
 
 
 class _Columns(NamedTuple):
-  """The columns that are read, and the names of the classes, if there are any."""
+  """The columns that are read, and the names of the classes or None."""
 
   image: str
   label: str
   class_names: tuple[str, ...] | None
 
 
-def contents(parts: Sequence[Part], packed: PackedImages, spool: Spool) -> Contents:
-  """Returns the rows of files; their images are copied to the spool.
+def contents(parts: Sequence[Part], packed: PackedImages, copies: ImageCopies
+             ) -> Contents:
+  """Returns the rows of files; the images are copied to `copies`.
 
   Args:
-    parts: the files, in one form.
-    packed: says which columns are read.
-    spool: for the images.
+    parts: the files, all of the same format.
+    packed: options for the columns.
+    copies: file for the images.
 
   Raises:
-    UserError: pyarrow is not installed, a file is damaged or cut short, or its columns
-      are not found or not those of the first file.
+    UserError: pyarrow is not installed, a file is damaged or truncated, a column is not
+      found, or the columns differ from those of the first file.
     OSError: a file cannot be read.
   """
   tables = [_Table(part) for part in parts]
@@ -63,10 +64,10 @@ def contents(parts: Sequence[Part], packed: PackedImages, spool: Spool) -> Conte
       raise diagnostics.UserError(
           f"'{table.part.path}' has other columns or classes than"
           f" '{parts[0].path}': convert each into its own --dataset_dir")
-  return Contents(_samples(tables, columns, spool), columns.class_names)
+  return Contents(_samples(tables, columns, copies), columns.class_names)
 
 
-def _samples(tables, columns, spool) -> Iterator[Sample]:
+def _samples(tables, columns, copies) -> Iterator[Sample]:
   total = sum(table.num_rows for table in tables)
   done = 0
   with Progress('reading', total or None, 'images') as progress:
@@ -76,10 +77,10 @@ def _samples(tables, columns, spool) -> Iterator[Sample]:
         data = image.get('bytes') if isinstance(image, dict) else image
         if not isinstance(data, bytes):
           fault = _missing_image(image)
-        elif len(data) > MOST_BYTES:
+        elif len(data) > MAX_BYTES:
           fault = 'it has more than 1 GB'
         else:
-          place = spool.add(data)
+          place = copies.add(data)
         yield Sample(f'{table.part.name}/{row}', place, label, table.part.split, fault)
         done += 1
         progress.update(done)
@@ -92,12 +93,12 @@ def _missing_image(image) -> str:
 
 
 class _Table:
-  """The rows of a file, which is open only while they are read.
+  """The rows of a file. The file is open only while they are read.
 
   Attributes:
     part: the file.
     schema: its columns.
-    num_rows: number of rows; 0: not known before they are read.
+    num_rows: number of rows; 0 if it is not known before they are read.
   """
 
   def __init__(self, part: Part):
@@ -154,7 +155,7 @@ class _Parquet:
 
 
 class _Arrow:
-  """An open Arrow file, a stream or not; the attributes are those of `_Table`."""
+  """An open Arrow file or stream; the attributes are those of `_Table`."""
 
   num_rows = 0
 
@@ -164,7 +165,7 @@ class _Arrow:
     self._source = pyarrow.memory_map(path)
     try:
       try:
-        self._reader = ipc.open_stream(self._source)  # As Hugging Face writes them.
+        self._reader = ipc.open_stream(self._source)  # The format of Hugging Face.
       except pyarrow.ArrowInvalid:
         self._source.seek(0)
         self._reader = ipc.open_file(self._source)
@@ -175,7 +176,7 @@ class _Arrow:
 
   def batches(self, unused_names):
     """Returns an iterator over batches of rows, which have all columns."""
-    if hasattr(self._reader, 'get_batch'):  # No stream.
+    if hasattr(self._reader, 'get_batch'):  # It is not a stream.
       return map(self._reader.get_batch, range(self._reader.num_record_batches))
     return iter(self._reader)
 
@@ -184,7 +185,7 @@ class _Arrow:
 
 
 class _ArrowErrors:
-  """Turns the errors of pyarrow into one line. A context manager."""
+  """A context manager that converts errors of pyarrow to UserError."""
 
   def __init__(self, path, arrow, count, total):
     self._path, self._arrow, self._count, self._total = path, arrow, count, total
@@ -193,7 +194,7 @@ class _ArrowErrors:
     return self
 
   def __exit__(self, kind, error, unused_traceback):
-    # For damaged data pyarrow raises an OSError, too, but without a number.
+    # For damaged data, pyarrow raises an OSError without a number.
     has_number = isinstance(error, OSError) and error.errno
     if has_number or not isinstance(
         error, self._arrow.ArrowException | OSError | ValueError | OverflowError):
@@ -219,7 +220,7 @@ def _columns(table, packed) -> _Columns:
   """Returns the columns of images and labels in a file.
 
   Raises:
-    UserError: one is not found, or holds something else.
+    UserError: a column is not found.
   """
   features = _features(table.schema)
   images = [name for name in table.schema.names
@@ -233,7 +234,7 @@ def _columns(table, packed) -> _Columns:
 
 
 def _find(table, given, by_features, usual, content, flag) -> str:
-  """Returns the name of a column: the given one, the one of a kind, or a usual name."""
+  """Returns the name of a column: given by the user, by its type, or a usual name."""
   names = table.schema.names
   where = f" in '{table.part.path}'"
   if given is not None:
@@ -252,7 +253,7 @@ def _find(table, given, by_features, usual, content, flag) -> str:
 
 
 def _features(schema) -> dict:
-  """Returns what Hugging Face notes on the columns; {} for other files."""
+  """Returns the metadata of Hugging Face for the columns; {} for other files."""
   text = (schema.metadata or {}).get(b'huggingface', b'{}')
   try:
     features = json.loads(text)['info']['features']
@@ -269,7 +270,7 @@ def _names(feature) -> tuple[str, ...] | None:
   """Returns the names of the classes of a column, or None."""
   while isinstance(feature, list) and len(feature) == 1:
     feature = feature[0]
-  for _ in range(3):  # A list of classes.
+  for _ in range(3):  # The feature may be a list of class labels.
     if isinstance(feature, dict) and 'feature' in feature:
       feature = feature['feature']
   names = feature.get('names') if isinstance(feature, dict) else None

@@ -1,4 +1,4 @@
-"""Names of several files in one text, and the splits that files are named after.
+"""Patterns of file names, and the splits in file names.
 
     pets-{000..009}.tar      pets-000.tar to pets-009.tar; each must exist
     {train,val}/*.parquet    the files of two folders
@@ -17,11 +17,11 @@ from slim_zoo.images.folder_names import TRAIN, UNLABELLED
 
 _BRACES = re.compile(r'\{([^{}]*)\}')
 _RANGE = re.compile(r'(\d{1,18})\.\.(\d{1,18})')
-_MOST_FILES = 100_000
+_MAX_FILES = 100_000
 
 
 def expand(pattern: str) -> list[str]:
-  """Returns the files of a pattern, sorted within each of its alternatives.
+  """Returns the files of a pattern. Files of one alternative in braces are sorted.
 
   Args:
     pattern: a path with braces, as a shell expands them, and glob patterns.
@@ -30,15 +30,15 @@ def expand(pattern: str) -> list[str]:
     UserError: a file does not exist, or the braces name too many files.
   """
   if os.path.exists(pattern):
-    return [pattern]  # A name may have braces and brackets in it.
+    return [pattern]  # A file name may contain braces and brackets.
   parts = [_alternatives(part) if place % 2 else [part]
            for place, part in enumerate(_BRACES.split(pattern))]
   total = 1
   for part in parts:
     total *= len(part)
-  if total > _MOST_FILES:
+  if total > _MAX_FILES:
     raise diagnostics.UserError(
-        f"'{pattern}' names {total:,} files: expected {_MOST_FILES:,} or fewer")
+        f"'{pattern}' names {total:,} files: expected {_MAX_FILES:,} or fewer")
   files = []
   for alternative in map(''.join, itertools.product(*parts)):
     found = [alternative] if os.path.exists(alternative) else sorted(
@@ -50,15 +50,15 @@ def expand(pattern: str) -> list[str]:
 
 
 def _alternatives(text: str) -> list[str]:
-  """Returns what a pair of braces stands for."""
+  """Returns the alternatives in a pair of braces."""
   numbers = _RANGE.fullmatch(text)
   if not numbers:
     return text.split(',')
   first, last = numbers.groups()
-  if int(last) - int(first) >= _MOST_FILES:
+  if int(last) - int(first) >= _MAX_FILES:
     raise diagnostics.UserError(
         f"'{{{text}}}' names {int(last) - int(first) + 1:,} files: expected"
-        f' {_MOST_FILES:,} or fewer')
+        f' {_MAX_FILES:,} or fewer')
   if int(last) < int(first):
     raise diagnostics.UserError(
         f"'{{{text}}}' names no file: expected the smaller number first")
@@ -77,7 +77,7 @@ def _missing(pattern, alternative) -> diagnostics.UserError:
 
 
 def names_of(files: list[str]) -> list[str]:
-  """Returns the paths below the folder that all files have in common."""
+  """Returns the paths of files, relative to their common folder."""
   if len(files) == 1:
     return [os.path.basename(files[0])]
   whole = [os.path.abspath(path) for path in files]
@@ -89,13 +89,13 @@ def splits_of(names: list[str], choice: str = 'auto'
               ) -> tuple[list[str | None], list[str]]:
   """Returns the split of each file, and lines for the user.
 
-  A file has the split that its name or a folder is named after: 'train-0.tar' or
-  'val/0.tar'. If all files have the same split, it is none, so that a part of the
-  images becomes the validation split.
+  The split is in the name of the file or of a folder: 'train-0.tar' or 'val/0.tar'. If
+  all files have the same split, it is ignored, so that a part of the images becomes the
+  validation split.
 
   Args:
-    names: of `names_of`.
-    choice: whether names are splits: 'auto'; 'yes', then each must have one; 'no'.
+    names: paths, see `names_of`.
+    choice: 'auto'; 'yes': each name must have a split; 'no': names are not splits.
 
   Raises:
     UserError: some files are named after splits and some are not, or no file is for
@@ -114,17 +114,17 @@ def splits_of(names: list[str], choice: str = 'auto'
     split = f", as '{names[kinds.index(found[0])]}' is" if found else ''
     raise diagnostics.UserError(
         f"'{unnamed}' is not named after a split{split}: rename it, or use"
-        ' --split_folders=no if the files are no splits')
+        ' --split_folders=no if the names are not splits')
   if found and TRAIN not in found and choice == 'auto':
     raise diagnostics.UserError(
         f"the files are named after the splits {', '.join(found)}, but none after"
         f' {TRAIN}: add the files to train on, or use --split_folders=no if the names'
-        ' are no splits')
+        ' are not splits')
   return kinds, []
 
 
 def _kind(name: str) -> str | None:
-  """Returns the split that a file or one of its folders is named after."""
+  """Returns the split in the name of a file or of one of its folders."""
   path, _ = os.path.splitext(name)
   for part in reversed(path.removesuffix('.tar').split('/')):
     split = folder_names.split_of(part)

@@ -1,7 +1,7 @@
 """Data sets of Hugging Face: folders of `save_to_disk`, and names on the Hub.
 
-A folder is read with pyarrow alone. A name is loaded by the package `datasets`, which
-runs in a process of its own: here `datasets` may be slim's package. Needs no
+A folder is read with pyarrow only. A name is loaded by the package `datasets`, which
+runs in a separate process, because slim has a package of the same name. Needs no
 TensorFlow.
 """
 
@@ -21,7 +21,7 @@ _SPLITS, _STATE = 'dataset_dict.json', 'state.json'
 
 
 def is_saved(path: str) -> bool:
-  """Returns whether a folder is one of `save_to_disk`."""
+  """Returns whether `save_to_disk` wrote a folder."""
   return any(os.path.isfile(os.path.join(path, name)) for name in (_SPLITS, _STATE))
 
 
@@ -29,15 +29,15 @@ def saved_parts(path: str) -> list[Part]:
   """Returns the files of a folder of `save_to_disk`.
 
   Raises:
-    UserError: it is damaged, or holds an index of rows in another order.
-    OSError: it cannot be read.
+    UserError: the folder is damaged, or its rows have another order than its files.
+    OSError: the folder cannot be read.
   """
   if not os.path.isfile(os.path.join(path, _SPLITS)):
     return _parts_of_state(path, '', None)
   splits = _read(path, _SPLITS, 'splits', list)
   parts = []
   for split in splits:
-    # The name is of a folder: nothing else of the disk is read.
+    # The name must be that of a folder, so that no other file is read.
     if not file_names.is_file_name(split):
       raise diagnostics.UserError(
           f"'{os.path.join(path, _SPLITS)}' has the split {split!r}: expected the name"
@@ -90,11 +90,11 @@ def _read(folder, name, key, kind, missing=...):
 def named_parts(name: str) -> list[Part]:
   """Returns the files of a data set by name; downloads it if it is not in the cache.
 
-  The cache is that of the package `datasets`; HF_HOME moves it.
+  The cache is that of the package `datasets`; HF_HOME sets its folder.
 
   Args:
-    name: of the data set, such as 'hf:food101' or 'hf:user/pets'; a configuration
-      follows a colon: 'hf:user/pets:small'.
+    name: name of the data set, such as 'hf:food101' or 'hf:user/pets', and optionally
+      a configuration: 'hf:user/pets:small'.
 
   Raises:
     UserError: the package is not installed, or cannot load the data set.

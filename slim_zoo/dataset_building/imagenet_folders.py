@@ -5,8 +5,8 @@
     imagenet-c/fog/3/n01443537/4.JPEG              the split fog_3
 
 Labels are those of the records of ImageNet: 1 to 1000 in the order of the sorted
-WordNet ids, 0 is the background. So a network that was trained on ImageNet can be
-evaluated on images of a part of its classes. Needs no TensorFlow.
+WordNet ids; 0 is the background. So networks that were trained on ImageNet can be
+evaluated on images of some of its classes. Needs no TensorFlow.
 """
 
 import os
@@ -22,9 +22,9 @@ from slim_zoo.images.folder_names import TEST
 def survey(image_dir: str) -> ClassFolders:
   """Returns the images of a folder; opens none of them.
 
-  The folders that hold images are classes. What is above a class is the name of its
-  split, with '_' for '/'. If all are in the same folder, the split is the one that this
-  folder is named after, or test.
+  Each folder with images is a class. The path of its parent folder is the name of its
+  split, with '_' in place of '/'. If all class folders have the same parent folder, the
+  split is the one in the name of the parent folder, else test.
 
   Raises:
     UserError: the folder does not exist, or a folder of images is not named after a
@@ -72,21 +72,21 @@ def _labels(names, image_dir):
     wrong = next((name for name in names if int(name) >= count), None)
     if wrong is not None:
       raise diagnostics.UserError(
-          f"the folder '{wrong}' in '{image_dir}' is no class of ImageNet: expected"
+          f"the folder '{wrong}' in '{image_dir}' is not a class of ImageNet: expected"
           f' numbers from 0 to {count - 1}, or WordNet ids')
     return lambda name: int(name) + 1
   numbers = {name: label for label, name in enumerate(imagenet_names.wordnet_ids(), 1)}
   wrong = next((name for name in names if name not in numbers), None)
   if wrong is not None:
     raise diagnostics.UserError(
-        f"the folder '{diagnostics.printable(wrong)}' in '{image_dir}' is no class of"
-        f' ImageNet{diagnostics.suggestion(wrong, numbers, 0.85)}: expected WordNet'
+        f"the folder '{diagnostics.printable(wrong)}' in '{image_dir}' is not a class"
+        f' of ImageNet{diagnostics.suggestion(wrong, numbers, 0.85)}: expected WordNet'
         f' ids such as n01440764, or numbers from 0 to {count - 1}')
   return numbers.__getitem__
 
 
 def _split(image_dir, parent, is_only_one) -> str:
-  """Returns the name of the split of a folder of class folders."""
+  """Returns the split of the class folders in a folder."""
   if is_only_one:
     split = folder_names.split_of(os.path.basename(parent))
     if split is None or split[1] or split[0] == folder_names.UNLABELLED:

@@ -1,8 +1,8 @@
-"""Images inside of other files: tar shards, Parquet files, data sets of Hugging Face.
+"""Images in other files: tar shards, Parquet files, data sets of Hugging Face.
 
-A reader gives a `Sample` for each image. Images that cannot be read in any order where
-they are, as in compressed files, are copied to one file, the spool: no name in an
-archive ever becomes a path. Needs no TensorFlow.
+A reader yields a `Sample` for each image. Images that cannot be read in random order,
+such as those of compressed files, are copied to one temporary file. Names in an archive
+never become paths on the disk. Needs no TensorFlow.
 """
 
 import dataclasses
@@ -14,24 +14,26 @@ from slim_zoo.dataset_building import archives
 from slim_zoo.dataset_building.class_folders import TRAIN, ClassFolders, Source
 from slim_zoo.images import folder_names
 
-# An encoded image of more bytes is no image that is read.
-MOST_BYTES = 1 << 30
-_MOST_LETTERS = 80
+# The largest size of an encoded image, in bytes.
+MAX_BYTES = 1 << 30
+_MAX_CHARACTERS = 80
 
 
 @dataclasses.dataclass(frozen=True)
 class PackedImages:
-  """Files with images in them, and how they are read.
+  """Files that contain images, and options for reading them.
 
   Attributes:
     source: a folder, a path or a pattern of `file_patterns`; or 'hf:NAME' or
       'hf:NAME:CONFIGURATION' for a data set of Hugging Face.
     multi_label: whether an image may have several labels, or none.
-    separator: of the labels in a text, with multi_label.
-    image_column: of the images, in shards the suffix; None: found.
-    label_column: of the labels, in shards a suffix or a field of the JSON; None: found.
-    class_names: names by label, for labels that are numbers; None: those of the files,
-      or the numbers.
+    separator: separator of labels in a text, with multi_label.
+    image_column: column of the images; for tar shards the suffix; None: it is found by
+      the usual names.
+    label_column: column of the labels; for tar shards a suffix or a field of the JSON
+      file; None: it is found by the usual names.
+    class_names: names of the classes by label, for labels that are numbers; None: the
+      names in the files, else the numbers.
     split_names: whether files are named after splits; see `file_patterns.splits_of`.
   """
 
@@ -48,12 +50,12 @@ class Sample(NamedTuple):
   """An image in a file.
 
   Attributes:
-    name: of the image: the file, '/', and the place of the image in it.
-    place: where its bytes are; None: there are none, see `fault`; without a fault
-      it is no image.
-    value: its label as the file has it: a text, a number, or a list; None: none.
-    split: name of its split, or None.
-    fault: why it cannot be used, or None.
+    name: name of the image: the file, '/', and the name or number in the file.
+    place: position of its bytes; None if it cannot be used (see `fault`), or, without a
+      fault, if the sample is not an image.
+    value: label as in the file: a text, a number or a list; None: no label.
+    split: name of the split, or None.
+    fault: reason why the image cannot be used, or None.
   """
 
   name: str
@@ -64,11 +66,11 @@ class Sample(NamedTuple):
 
 
 class Contents(NamedTuple):
-  """What a reader found.
+  """The result of a reader.
 
   Attributes:
-    samples: yields the images.
-    class_names: names by label that the files have, or None.
+    samples: the images.
+    class_names: names of the classes by label in the files, or None.
     notes: lines for the user.
   """
 
@@ -77,19 +79,19 @@ class Contents(NamedTuple):
   notes: Sequence[str] = ()
 
 
-class Spool:
-  """A file that images are copied to.
+class ImageCopies:
+  """A temporary file to which images are copied, one after the other.
 
   Args:
-    path: of the file.
-    file: the same, empty and open for writing.
+    path: path of the file.
+    file: the empty file, open for writing.
   """
 
   def __init__(self, path: str, file: BinaryIO):
     self._path, self._file = path, file
 
   def add(self, data: bytes) -> archives.Slice:
-    """Copies an image; returns its place."""
+    """Copies an image; returns its position."""
     place = archives.Slice(self._path, self._file.tell(), len(data), None)
     self._file.write(data)
     return place
@@ -98,12 +100,12 @@ class Spool:
 def survey(packed: PackedImages, contents: Contents) -> ClassFolders:
   """Returns the images of `contents`; decodes none of them.
 
-  An image without a usable label is refused. A split of which no image has a label is
-  left out: test splits often have none. Files that are no images are noted.
+  An image without a usable label is refused. A split without any labels is left out,
+  because test splits often have no labels. A note names the files that are not images.
 
   Raises:
     UserError: there are no images or fewer than two classes, two images have the same
-      name, or there are splits but none to train on.
+      name, or there are splits but no training split.
   """
   names = packed.class_names or contents.class_names
   numbers = names and {name: label for label, name in enumerate(names)}
@@ -138,7 +140,7 @@ def survey(packed: PackedImages, contents: Contents) -> ClassFolders:
 
 
 def _folders(packed, names, samples, refused, notes) -> ClassFolders:
-  """Returns the survey of samples with their labels."""
+  """Returns the result of `survey` for samples with their labels."""
   if not samples:
     first = f' (the first: {": ".join(refused[0])})' if refused else ''
     raise diagnostics.UserError(
@@ -180,7 +182,11 @@ def _labels(packed: PackedImages, numbers: Mapping[str, int] | None, count: int,
             sample: Sample) -> list[int] | list[str] | str:
   """Returns the labels of a sample, or the reason to refuse it.
 
-  They are numbers if there are `numbers`, of `count` classes by name; else names.
+  Args:
+    packed: the options.
+    numbers: label by class name; None: labels are returned as names.
+    count: number of classes.
+    sample: the image.
 
   Raises:
     UserError: it has a list of labels without --multi_label.
@@ -203,13 +209,13 @@ def _labels(packed: PackedImages, numbers: Mapping[str, int] | None, count: int,
 
 
 def _shortened(label) -> str:
-  """Returns a label as a message has it."""
+  """Returns a label as text for a message."""
   text = repr(label)
-  return text if len(text) <= _MOST_LETTERS else f'{text[:_MOST_LETTERS]}...'
+  return text if len(text) <= _MAX_CHARACTERS else f'{text[:_MAX_CHARACTERS]}...'
 
 
 def _parts(packed, sample) -> list:
-  """Returns the labels in the value of a sample."""
+  """Returns the list of labels in the value of a sample."""
   value = sample.value
   if isinstance(value, list):
     if not packed.multi_label:
@@ -222,5 +228,5 @@ def _parts(packed, sample) -> list:
   else:
     parts = [value]
   parts = [part.strip() if isinstance(part, str) else part for part in parts]
-  # Unpublished labels are -1.
+  # -1 means that the label is not published.
   return [part for part in parts if part not in (None, '', -1)]

@@ -1,9 +1,9 @@
 """Images of webdataset shards: tar files of KEY.jpg with KEY.cls, KEY.json or KEY.txt.
 
-The layout is that of the library webdataset (Aizman 2019, arXiv 2001.01858): files
-whose paths are the same up to the first dot of their names are one sample. Members are
-read in place or copied to a spool; their names never become paths. Links, devices and
-paths outside of the archive are errors. Needs no TensorFlow.
+The layout is that of the library webdataset (Aizman 2019, arXiv 2001.01858): files with
+the same path up to the first dot of the file name are one sample. Members are read in
+place or copied to one temporary file; their names never become paths. Links, devices
+and paths outside of the archive are errors. Needs no TensorFlow.
 """
 
 import gzip
@@ -18,26 +18,27 @@ from typing import NamedTuple
 from slim_zoo import diagnostics
 from slim_zoo.dataset_building import archives, image_list
 from slim_zoo.dataset_building.packed_images import (
-  MOST_BYTES,
+  MAX_BYTES,
+  ImageCopies,
   PackedImages,
   Sample,
-  Spool,
 )
 from slim_zoo.files import unpacking
 from slim_zoo.images import folder_names, image_check
 
 SUFFIXES = ('.tar', '.tar.gz', '.tgz')
 _CLASS, _JSON, _TEXT = 'cls', 'json', 'txt'
-_MOST_LABEL_BYTES = 1 << 20
-# Images are hardly compressible; small files are padded to 1 kB.
+_MAX_LABEL_BYTES = 1 << 20
+# The largest ratio of unpacked to packed size. Images hardly compress, but tar pads
+# small files to 1 kB.
 _LARGEST_RATIO, _ALWAYS_ALLOWED = 100, 64 << 20
 _DAMAGE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error,
-           # Of tarfile, for numbers and names that make no sense.
+           # tarfile raises these for wrong numbers and names.
            ValueError, OverflowError, KeyError, IndexError)
 
 
 class _Member(NamedTuple):
-  """A file of a sample: an image with its place, or the bytes of a label."""
+  """A file of a sample: an image with its position, or the bytes of a label."""
 
   place: archives.Slice | None
   data: bytes | None
@@ -45,18 +46,18 @@ class _Member(NamedTuple):
 
 
 def samples(path: str, name: str, split: str | None, packed: PackedImages,
-            spool: Spool) -> Iterator[Sample]:
+            copies: ImageCopies) -> Iterator[Sample]:
   """Yields the images of a shard.
 
   Args:
-    path: of the tar file, compressed by gzip or not.
-    name: of the file, which the names of its images begin with.
-    split: of its images, or None.
-    packed: says which images and labels are read.
-    spool: for the images of a compressed file.
+    path: path of the tar file, compressed by gzip or not.
+    name: first part of the names of the images.
+    split: split of the images, or None.
+    packed: options for reading images and labels.
+    copies: file for the images of a compressed tar file.
 
   Hidden files and system files, such as ._0.jpg of macOS, are left out. Other files
-  without an image beside them are samples without place and fault.
+  without an image of the same key are samples without place and fault.
 
   Raises:
     UserError: the file is damaged or cut short, or has a link, a device or a path
@@ -64,7 +65,7 @@ def samples(path: str, name: str, split: str | None, packed: PackedImages,
     OSError: the file cannot be read.
   """
   by_key, wanted = {}, _suffix_of(packed.image_column)
-  for member, content in _members(path, spool, wanted):
+  for member, content in _members(path, copies, wanted):
     folder, file = posixpath.split(member)
     stem, _, suffix = file.partition('.')
     key = posixpath.join(folder, stem)
@@ -75,7 +76,7 @@ def samples(path: str, name: str, split: str | None, packed: PackedImages,
   for key, files in by_key.items():
     suffix = _image_suffix(path, key, files, wanted)
     if suffix is None:
-      # Other files may be a text on the data set.
+      # Other files, such as README.txt, may describe the data set.
       is_label = _CLASS in files or _suffix_of(packed.label_column) in files
       yield Sample(f'{name}/{key}', None, None, split,
                    'it has a label, but no image' if is_label else None)
@@ -98,14 +99,14 @@ def _image_suffix(path, key, files, wanted) -> str | None:
 
 
 def _suffix_of(column) -> str | None:
-  """Returns the suffix that a user named, as samples have it, or None."""
+  """Returns the suffix in --image_column or --label_column in lower case, or None."""
   return column and column.lower().lstrip('.')
 
 
 def _label(files, packed) -> tuple[object, str | None]:
-  """Returns (the label of a sample, why it cannot be read)."""
+  """Returns (label of a sample, fault)."""
   wanted = packed.label_column
-  # Without data it is an image.
+  # Files without data are images.
   files = {suffix: file for suffix, file in files.items() if file.data is not None}
   if _suffix_of(wanted) in files:
     return _text(files[_suffix_of(wanted)])
@@ -135,7 +136,7 @@ def _field(member, wanted):
   except (ValueError, RecursionError):
     values = None
   if not isinstance(values, dict):
-    return None, member.fault or 'its JSON file is no object'
+    return None, member.fault or 'its JSON file is not an object'
   if wanted is not None and wanted not in values:
     near = diagnostics.suggestion(wanted, values)
     return None, f'its JSON file has no {wanted!r}{near}'
@@ -145,10 +146,10 @@ def _field(member, wanted):
   return (None if name is None else values[name]), member.fault
 
 
-def _members(path, spool, wanted) -> Iterator[tuple[str, _Member]]:
+def _members(path, copies, wanted) -> Iterator[tuple[str, _Member]]:
   """Yields (name, content) of the files of a tar file.
 
-  Files with the suffix `wanted`, or of an image, are images.
+  Files with the suffix `wanted` or with the suffix of an image format are images.
   """
   count = 0
   with open(path, 'rb') as file:
@@ -160,12 +161,12 @@ def _members(path, spool, wanted) -> Iterator[tuple[str, _Member]]:
     try:
       with tarfile.open(fileobj=stream, mode='r|' if is_packed else 'r:') as archive:
         while (member := archive.next()) is not None:
-          archive.members.clear()  # The list of all members takes memory.
+          archive.members.clear()  # The list of all members would need memory.
           _check(path, member)
           name = posixpath.normpath(member.name)
-          if not member.isdir() and _is_users(name):
+          if not member.isdir() and _is_user_file(name):
             yield name, _content(
-                archive, member, path, spool if is_packed else None, wanted)
+                archive, member, path, copies if is_packed else None, wanted)
             count += 1
         end = archive.offset
       _check_end(file, stream if is_packed else None, end)
@@ -183,7 +184,7 @@ def _members(path, spool, wanted) -> Iterator[tuple[str, _Member]]:
 
 
 def _check_end(file, stream, offset):
-  """Raises EOFError or ValueError if a tar file does not end as it should."""
+  """Raises EOFError or ValueError if a tar file has no correct end."""
   if stream is not None:
     stream.check_end(offset)
     return
@@ -193,11 +194,11 @@ def _check_end(file, stream, offset):
     raise EOFError('it has no end mark')
   while block := file.read(1 << 20):
     if block.strip(b'\0'):
-      raise ValueError('there is more behind its end mark')
+      raise ValueError('there are more bytes after its end mark')
 
 
 def _check(path, member):
-  """Raises UserError for a member that shards do not have."""
+  """Raises UserError for a link, a device or a path outside of the archive."""
   problem = unpacking.problem_of(member)
   if problem:
     raise diagnostics.UserError(
@@ -205,27 +206,27 @@ def _check(path, member):
         ' not read')
 
 
-def _is_users(name) -> bool:
-  """Returns whether a member is neither hidden nor a system's."""
+def _is_user_file(name) -> bool:
+  """Returns whether a member is neither a hidden file nor a system file."""
   folder, file = posixpath.split(name)
   return folder_names.is_user_name(file) and not any(
       map(folder_names.is_system_name, folder.split('/')))
 
 
-def _content(archive, member, path, spool, wanted) -> _Member:
-  """Returns what is needed of a file: the place of an image, the bytes of a label."""
+def _content(archive, member, path, copies, wanted) -> _Member:
+  """Returns the position of an image, or the bytes of a label."""
   suffix = posixpath.basename(member.name).partition('.')[2].lower()
   if suffix == wanted or image_check.has_image_suffix(f'x.{suffix}'):
-    if member.size > MOST_BYTES:
+    if member.size > MAX_BYTES:
       return _Member(None, None, 'it has more than 1 GB')
-    if spool is None:
+    if copies is None:
       return _Member(archives.Slice(path, member.offset_data, member.size,
                                     os.stat(path).st_mtime_ns), None)
     data = archive.extractfile(member).read()
     if len(data) != member.size:
       raise EOFError('it ends within a file')
-    return _Member(spool.add(data), None)
-  if member.size > _MOST_LABEL_BYTES:
-    # Features, sounds or texts: no label.
+    return _Member(copies.add(data), None)
+  if member.size > _MAX_LABEL_BYTES:
+    # Such a file is not a label, but features, sound or text.
     return _Member(None, b'', 'its label has more than 1 MB')
   return _Member(None, archive.extractfile(member).read())
