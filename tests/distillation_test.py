@@ -312,7 +312,7 @@ def test_the_teacher_is_compared_with_the_run(trained_dir, digits_dir, tmp_path)
   names = dict(enumerate(DIGITS))
   teacher = found_teacher(config, names=names)
   assert (teacher.network.model_name, teacher.input, teacher.notes) == (
-      'lenet', 'sees the same images', ())
+      'lenet', 'gets the same images', ())
   assert 'are not known' in found_teacher(config).notes[0]
   assert teacher.facts(config)['temperature'] == 4.0
   for given, words in (
@@ -327,7 +327,7 @@ def test_other_images_are_converted_and_the_line_says_so(
     trained_dir, digits_dir, tmp_path):
   config = config_of(digits_dir, tmp_path, trained_dir, model_name='mobilenet_v1_025')
   assert found_teacher(config, size=48).input == (
-      'sees the same images, resized from 48 x 48 to 28 x 28, with the values of lenet'
+      'gets the same images, resized from 48 x 48 to 28 x 28, with the values of lenet'
       ' preprocessing, in gray')
   config = config_of(digits_dir, tmp_path, trained_dir, model_name='cifarnet')
   with pytest.raises(diagnostics.UserError, match='cifarnet preprocessing cannot be'):

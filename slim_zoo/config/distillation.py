@@ -1,4 +1,4 @@
-"""Distillation: a trained network, the teacher, whose answers are learned too."""
+"""Options of distillation: the teacher, the temperature, the weights of the losses."""
 
 import dataclasses
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Hint(NamedTuple):
   Attributes:
     student: the end point of the network that is trained.
     teacher: the end point of the teacher.
-    weight: of the loss, above 0.
+    weight: weight of the loss, larger than 0.
   """
 
   student: str
@@ -27,7 +27,7 @@ class Hint(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Distillation(Group):
-  """The teacher, and how much its answers count."""
+  """The teacher, and the weights of the distillation losses."""
 
   teacher: str | None = option(
       None, 'Distillation: the network also learns the probabilities of a trained'
@@ -60,7 +60,7 @@ class Distillation(Group):
     """The feature hints.
 
     Raises:
-      UserError: one has another form, the weight 0, or is twice there.
+      UserError: a hint has another form or weight 0, or occurs twice.
     """
     hints = []
     for names, weight in pairs('distillation_hints', self.distillation_hints, _FORM):
@@ -76,10 +76,10 @@ class Distillation(Group):
     return hints
 
   def check(self, spec, terms, user_options: frozenset[str]) -> None:
-    """Refuses options that make no sense, and a teacher that is not there.
+    """Refuses options that do not fit together, and a missing teacher.
 
     Args:
-      spec: facts of the data set.
+      spec: facts about the data set.
       terms: (name, weight) of each loss of the labels.
       user_options: names of the options that the user set.
 
@@ -119,7 +119,7 @@ class Distillation(Group):
         'distillation_temperature': '--distillation_weight=0'}
 
   def weights_of_labels(self, terms) -> tuple[tuple[str, float], ...]:
-    """Returns (name, weight) of each loss of the labels, as the teacher leaves them.
+    """Returns (name, weight) of each loss of the labels, with the teacher.
 
     Args:
       terms: (name, weight) of each loss of the labels without a teacher.
@@ -135,5 +135,5 @@ class Distillation(Group):
     if self.distillation_weight:
       lines.append(f'{self.distillation_weight:g} times the divergence from its'
                    f' probabilities at temperature {self.distillation_temperature:g}')
-    return lines + [f'{hint.weight:g} times the squared distance of {hint.student} from'
-                    f' its {hint.teacher}' for hint in self.hints]
+    return lines + [f'{hint.weight:g} times the squared difference of {hint.student}'
+                    f' and its {hint.teacher}' for hint in self.hints]

@@ -1,4 +1,4 @@
-"""The teacher of a training run: found, compared with the run, made ready."""
+"""Finds the teacher of a training run and compares it with the run."""
 
 import dataclasses
 import functools
@@ -28,9 +28,9 @@ class RunTeacher:
 
   Attributes:
     network: the trained network.
-    losses: its losses, for `graph.build`.
-    notes: lines on what is not used, or not known, of its checkpoint.
-    input: what is done to the images of the run for it, in words.
+    losses: the losses of distillation, for `graph.build`.
+    notes: lines about unused or unknown parts of the checkpoint.
+    input: the conversion of the images of the run to its input, as text.
   """
 
   network: TrainedNetwork
@@ -43,7 +43,7 @@ class RunTeacher:
     count = run_description.millions(self.losses.teacher.parameters)
     averages = ', moving averages' if self.network.moving_averages else ''
     return [f'{self.network.model_name} of {config.distillation.teacher}, {count}'
-            f' values that stay as they are{averages}', self.input,
+            f' fixed parameters{averages}', self.input,
             *config.distillation.describe(), *self.notes]
 
   def facts(self, config: TrainConfig) -> dict:
@@ -60,19 +60,19 @@ class RunTeacher:
 
 def find(config: TrainConfig, num_classes: int, names: Mapping[int, str],
          image_size: int, casts: str, devices) -> RunTeacher | None:
-  """Finds the teacher and compares it with the run; None without one.
+  """Finds the teacher and compares it with the run; None if there is no --teacher.
 
   Args:
-    config: of the run.
-    num_classes: of the network.
-    names: of its classes; {} where the data set has none.
+    config: config of the run.
+    num_classes: number of classes of the network.
+    names: names of its classes; {} if the data set has no names.
     image_size: height and width of its images.
     casts: name of the type that images and weights are cast to.
     devices: the `DeploymentConfig`.
 
   Raises:
     UserError: the checkpoint is damaged or of an unknown network, has other classes, or
-      its input cannot be made of the images of the run.
+      the images of the run cannot be converted to its input.
   """
   options = config.distillation
   if not options.is_on:
@@ -103,7 +103,7 @@ def _network(options):
   if options.teacher_moving_averages and not has_averages:
     raise diagnostics.UserError(
         'the checkpoint has no moving averages: leave out --teacher_moving_averages')
-  # The usual note names a flag that is of the run here.
+  # The usual note names --moving_average_decay, which is a flag of the run.
   unused = trained_network.averages_note(shapes, trained.card, are_used=False)
   notes = [note for note in trained.notes if note != unused]
   if has_averages and not options.teacher_moving_averages:
@@ -119,7 +119,7 @@ def _network(options):
 
 
 def _check_classes(trained, num_classes, names):
-  """Refuses other classes; returns a note where the names are not known."""
+  """Refuses other classes; returns a note if the names are not known."""
   if trained.num_classes != num_classes:
     raise diagnostics.UserError(
         f'the checkpoint has {trained.num_classes} classes, this run has {num_classes}:'
@@ -155,5 +155,5 @@ def _check_input(config, trained, image_size):
   if present != trained.channels:
     changes.append('in gray' if trained.channels == 1 else
                    'with three equal channels')
-  return ('sees the same images' if not changes else
-          f'sees the same images, {", ".join(changes)}')
+  return ('gets the same images' if not changes else
+          f'gets the same images, {", ".join(changes)}')

@@ -1,4 +1,4 @@
-"""Distillation: a network learns the answers of a trained one, its teacher.
+"""Distillation: a network (student) learns the outputs of a trained one (teacher).
 
     soft loss  T^2 * KL(softmax(teacher / T) || softmax(student / T))
                Hinton et al. 2015, Distilling the knowledge in a neural network,
@@ -9,8 +9,8 @@
                training; here it is added to the loss.
 
 The teacher gets the images of the student's batch, after augmentation and mixing. It is
-in evaluation mode. Its variables are local: each process restores them when its session
-begins, no optimizer changes them, and no checkpoint of the run has them.
+in evaluation mode. Its variables are local variables: each process restores them when
+its session starts, no optimizer changes them, and checkpoints do not contain them.
 """
 
 import dataclasses
@@ -31,15 +31,16 @@ _TEACHER = 'teacher'
 
 def soft_loss(logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float
               ) -> tf.Tensor:
-  """Returns the divergence from the teacher's probabilities, the mean over a batch.
+  """Returns the KL divergence from the teacher's probabilities, averaged over a batch.
 
   Args:
-    logits: float32 [batch, classes], of the student.
-    teacher_logits: the same of the teacher; no gradient goes to them.
-    temperature: above 0, the T of the formula above.
+    logits: float32 [batch, classes], logits of the student.
+    teacher_logits: float32 [batch, classes], logits of the teacher; they get no
+      gradient.
+    temperature: T in the formula above, larger than 0.
 
   Returns:
-    float32 scalar, 0 or more; 0 where both have the same probabilities.
+    float32 scalar, 0 or more; 0 if both have the same probabilities.
   """
   wanted = tf.nn.log_softmax(tf.stop_gradient(teacher_logits) / temperature)
   found = tf.nn.log_softmax(logits / temperature)
@@ -48,14 +49,15 @@ def soft_loss(logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float
 
 
 def hint_loss(features: tf.Tensor, wanted: tf.Tensor, scope: str) -> tf.Tensor:
-  """Returns the mean squared difference after a learned 1x1 convolution.
+  """Returns the mean squared difference after a trained 1x1 convolution.
 
-  Its variables are trained, but they are no variables of the network.
+  The variables of the convolution do not belong to the network.
 
   Args:
-    features: float [batch, height, width, channels] or [batch, channels], of the
-      student.
-    wanted: the same of the teacher, maybe with other channels; no gradient goes to it.
+    features: float [batch, height, width, channels] or [batch, channels], features of
+      the student.
+    wanted: features of the teacher; the number of channels may differ. They get no
+      gradient.
     scope: variable scope of the convolution.
 
   Returns:
@@ -72,16 +74,16 @@ def hint_loss(features: tf.Tensor, wanted: tf.Tensor, scope: str) -> tf.Tensor:
 
 
 class Teacher:
-  """A trained network in evaluation mode, beside one that trains.
+  """A trained network in evaluation mode, in the graph of the student.
 
   Args:
     trained: the network and its checkpoint.
-    prepare: makes the network's input of the images of the student, see
+    prepare: converts the input of the student to the input of the teacher, see
       `preprocessing.value_ranges.converted`.
-    compute_dtype: of its layers, see `nets_factory.get_network_fn`.
+    compute_dtype: type of its layers, see `nets_factory.get_network_fn`.
 
   Attributes:
-    parameters: number of its values, once it is built.
+    parameters: number of parameters; 0 before `build`.
   """
 
   def __init__(self, trained: TrainedNetwork, prepare: Callable,
@@ -97,14 +99,14 @@ class Teacher:
 
     Args:
       images: float32 [batch, height, width, channels], the input of the student.
-      index: of the clone; each has its own variables.
-      device: of the clone.
+      index: index of the clone; each clone has its own variables.
+      device: device of the clone.
 
     Returns:
-      (logits, end_points) as those of a network.
+      (logits, end_points), as a network function returns them.
 
     Raises:
-      UserError: the checkpoint lacks a variable, or has it in another shape or type.
+      UserError: a variable is not in the checkpoint, or has another shape or type.
     """
     scope = f'{_TEACHER}_{index}' if index else _TEACHER
     created = {}
@@ -114,7 +116,7 @@ class Teacher:
       created[name.removeprefix(f'{scope}/')] = variable
       return variable
 
-    # Not below the scope of the clone: there variables are shared, or are copies.
+    # The scope of the clone is not used: its variables are shared, or are copies.
     with (eval_network.collections_as_they_were(), tf.name_scope(scope),
           slim.arg_scope([slim.model_variable, slim.variable], device=device),
           tf.variable_scope(tf.VariableScope(tf.AUTO_REUSE, scope,
@@ -128,7 +130,7 @@ class Teacher:
                     for name, end_point in end_points.items()}
 
   def _restore(self, created):
-    """Makes the values of the checkpoint the initial ones."""
+    """Sets the values of the checkpoint as initial values."""
     path, suffix = self._trained.checkpoint, ''
     if self._trained.moving_averages:
       suffix = f'/{contents.AVERAGE}'
@@ -156,11 +158,11 @@ class Distillation:
 
   Attributes:
     teacher: the trained network.
-    temperature: of `soft_loss`.
-    weight: of `soft_loss`; 0 leaves it out.
+    temperature: temperature of `soft_loss`.
+    weight: weight of `soft_loss`; 0 leaves it out.
     hints: (end point of the student, end point of the teacher, weight) of each
       `hint_loss`.
-    devices: of the clones.
+    devices: devices of the clones.
   """
 
   teacher: Teacher
@@ -173,17 +175,17 @@ class Distillation:
           end_points: Mapping[str, tf.Tensor]) -> None:
     """Adds the losses of one clone, see `named_losses`.
 
-    They are 'distillation', and 'hint_1', 'hint_2' and so on.
+    Their names are 'distillation', 'hint_1', 'hint_2' and so on.
 
     Args:
-      index: of the clone.
+      index: index of the clone.
       images: float32 [batch, height, width, channels], the input of the student.
-      logits: float32 [batch, classes], of the student.
-      end_points: of the student, by name.
+      logits: float32 [batch, classes], logits of the student.
+      end_points: end points of the student by name.
 
     Raises:
       UserError: the checkpoint does not fit, or an end point of a hint does not exist
-        or does not fit.
+        or has another size.
     """
     teacher_logits, teacher_end_points = self.teacher.build(
         images, index, self.devices[index])
