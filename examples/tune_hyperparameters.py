@@ -6,7 +6,7 @@
 
 Each trial trains on 80% of the training images and is validated on the others. A trial
 that is worse than the median of the others at the same step ends early. The same
-command goes on after an interruption. At the end the best trial is evaluated once on
+command continues after an interruption. At the end the best trial is evaluated once on
 the test images, which no trial has seen; the study keeps the result.
 """
 

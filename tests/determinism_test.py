@@ -15,7 +15,7 @@ from tests import records_for_tests as records
 from tests import scripts
 from tests.conftest import on_digits
 
-# --- The input goes on where it was.
+# --- The input continues where it was.
 
 @pytest.fixture
 def folder(tmp_path):

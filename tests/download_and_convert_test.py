@@ -181,8 +181,8 @@ def test_run_that_is_stopped_keeps_what_is_finished_and_says_so(
   _, errors = process.communicate(timeout=scripts.TIMEOUT_SECS)
   assert process.returncode == 128 + signal.SIGTERM
   assert errors.splitlines()[-1] == (
-      'download_and_convert_data.py: stopped by SIGTERM: the same command goes on from'
-      ' here')
+      'download_and_convert_data.py: stopped by SIGTERM: the same command continues'
+      ' from here')
   assert 'Traceback' not in errors
   report = convert('flowers', source, tmp_path, 2)
   assert 'continued an earlier run' in report.lines()[1]

@@ -19,7 +19,7 @@ class StoredRun:
     metrics: (step, tag, value).
     tags: by name.
     files: the content by path.
-    status: how it ended, or that it goes on.
+    status: how it ended, or that it continues.
   """
 
   id: str

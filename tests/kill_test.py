@@ -59,7 +59,7 @@ def test_kills_at_random_moments_lose_no_whole_checkpoint(digits_dir, tmp_path):
     assert f'resumes step {known}' in done.stdout
   assert max(whole_steps(tmp_path)) == known + 3
   assert not list(tmp_path.glob('*.tempstate*'))
-  # The saver goes on deleting what its predecessors wrote.
+  # The saver continues to delete what its predecessors wrote.
   assert len(list(tmp_path.glob('model.ckpt-*.index'))) <= 5
 
 

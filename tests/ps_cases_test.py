@@ -124,7 +124,7 @@ def test_a_synchronous_chief_that_waits(digits_dir, tmp_path, servers):
     last.signal(signal.SIGKILL)
     last.wait()
     job.start('ps', servers - 1)
-    assert chief.wait_for('goes on from', 60), chief.stdout
+    assert chief.wait_for('continues from', 60), chief.stdout
 
     wait_for_another(chief, 'waiting for worker 1')
     start = time.monotonic()

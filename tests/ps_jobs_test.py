@@ -122,7 +122,7 @@ def test_every_process_of_a_job_may_end_and_come_back(
     saved = step_in(tf.train.latest_checkpoint(str(folder)))
     started.start('ps')
     worker = started.start('worker')
-    assert chief.wait_for(f'goes on from {folder}/model.ckpt-{saved}', SECONDS)
+    assert chief.wait_for(f'continues from {folder}/model.ckpt-{saved}', SECONDS)
     more_steps(chief, worker)
 
     # The chief is killed.

@@ -140,7 +140,7 @@ def test_training_with_other_classes_goes_on_from_its_ranges(
   train(digits_dir, tmp_path / 'new', 1, name, size, checkpoint_path=path,
         checkpoint_exclude_scopes='auto', quantize_per_channel=True)
   shown = capsys.readouterr().out
-  assert 'go on from the ranges of the checkpoint' in shown
+  assert 'continue from the ranges of the checkpoint' in shown
   assert 'excluded' in shown
   found = checkpoint_files.values_of(tmp_path / 'new' / 'model.ckpt-1')
   scope = 'LeNet/conv1' if name == 'lenet' else 'MobilenetV1/MobilenetV1/Conv2d_0'

@@ -1,4 +1,4 @@
-"""slim-zoo robustness: exact counts on corrupted images, the files, going on."""
+"""slim-zoo robustness: exact counts on corrupted images, the files, continued runs."""
 
 import csv
 import io

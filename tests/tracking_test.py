@@ -94,7 +94,7 @@ def test_a_run_that_goes_on_after_a_kill_sends_no_step_twice(tmp_path):
   sent(ListTracker(), tmp_path, [(10, 'progress'), (20, 'progress'),
                                  (20, 'validation')])
   second = ListTracker()
-  # It goes on from the checkpoint of step 5.
+  # It continues from the checkpoint of step 5.
   sent(second, tmp_path, [(10, 'progress'), (15, 'validation'), (20, 'progress'),
                           (25, 'validation'), (30, 'progress')], resumes=True)
   assert second.started == ['new']
@@ -418,7 +418,7 @@ def test_a_run_and_its_evaluation_are_logged(runs, digits_dir, tmp_path, capsys)
   train(digits_dir, folder, 7, learning_rate=0.001)
   for of_tracker in runs.values():
     run, = of_tracker.values()
-    # The second session goes on from step 5.
+    # The second session continues from step 5.
     assert run.steps('progress/mean_loss') == [2, 4, 5, 6, 7]
     assert run.steps('validation/accuracy') == [3, 5, 6, 7]
     assert run.steps('results/best_accuracy') == [5, 7]

@@ -5,7 +5,7 @@
   python -m examples.optical_flow evaluate --mode=flow
   python -m examples.optical_flow predict first.png second.png --mode=flow
 
-`data` makes clips of photographs. `train` trains on them; a second call goes on from
+`data` makes clips of photographs. `train` trains on them; a second call continues from
 the last checkpoint. `evaluate` measures on clips of photographs that are not in
 training. `predict` writes pictures and an animation. --mode=middle learns the middle
 frame.
@@ -164,4 +164,4 @@ if __name__ == '__main__':
   # The name of the program in messages.
   sys.argv[0] = 'optical_flow'
   running.run(main, takes_arguments=True,
-              when_stopped='train goes on from the last checkpoint')
+              when_stopped='train continues from the last checkpoint')

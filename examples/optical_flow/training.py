@@ -71,7 +71,7 @@ def mode_of(train_dir: str) -> str:
 
 
 def train(options: Options) -> None:
-  """Trains, or goes on from the last checkpoint of the folder.
+  """Trains, or continues from the last checkpoint of the folder.
 
   Raises:
     UserError: an option does not fit, or there are no clips.
@@ -80,7 +80,7 @@ def train(options: Options) -> None:
   _check(options)
   latest = checkpoint_names.latest(options.train_dir)
   if latest is not None and checkpoint_names.step_of(latest) >= options.steps:
-    print(f"'{latest}' has all {options.steps} steps: raise --steps to go on",
+    print(f"'{latest}' has all {options.steps} steps: raise --steps to continue",
           flush=True)
     return
   with tf.Graph().as_default():

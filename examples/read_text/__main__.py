@@ -4,7 +4,7 @@
   python -m examples.read_text evaluate
   python -m examples.read_text image.png
 
-`train` composes lines of the bundled digits and trains on them; a second call goes on
+`train` composes lines of the bundled digits and trains on them; a second call continues
 from the last checkpoint. `evaluate` reads lines of digits that are in no training line.
 
 Exit codes of the third form: 0, all pictures were read; 1, none, or an error; 3, some
@@ -140,4 +140,4 @@ if __name__ == '__main__':
   # The name of the program in messages.
   sys.argv[0] = 'read_text'
   running.run(main, takes_arguments=True,
-              when_stopped='train goes on from the last checkpoint')
+              when_stopped='train continues from the last checkpoint')

@@ -83,7 +83,7 @@ LOSSES = (named_losses.OutputLoss('characters', 1, character_loss),
 
 
 def train(options: Options) -> None:
-  """Trains, or goes on from the last checkpoint of the folder.
+  """Trains, or continues from the last checkpoint of the folder.
 
   Raises:
     UserError: the backbone does not exist, or has no feature map at a stride.

@@ -113,4 +113,4 @@ def main(unused_argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  running.run(main, when_stopped='the same command goes on from here')
+  running.run(main, when_stopped='the same command continues from here')

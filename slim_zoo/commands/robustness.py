@@ -52,4 +52,4 @@ def main(unused_argv):
 
 def run_command() -> None:
   """Runs the command with the flags of the command line."""
-  running.run(main, when_stopped='finished kinds stay, the same command goes on')
+  running.run(main, when_stopped='finished kinds stay, the same command continues')

@@ -99,8 +99,8 @@ class Data(Records):
   batch_size: int = option(32, 'Images in a batch, for each clone.', lower=1)
   global_batch_size: int | None = option(
       None, 'Number of images in a step, over all clones and workers. It stays the same'
-      ' if the run goes on with another number of workers. Each clone takes batches of'
-      ' at most --batch_size images, several for a step if necessary.', int, lower=1)
+      ' if the run continues with another number of workers. Each clone takes batches'
+      ' of at most --batch_size images, several for a step if necessary.', int, lower=1)
   num_readers: int = option(
       4, 'Number of record files read at the same time.', lower=1)
   balance: str | None = option(

@@ -8,13 +8,13 @@ from slim_zoo.config.training import TrainConfig
 
 
 def divide_global_batch(config: TrainConfig) -> TrainConfig:
-  """Returns a config with the batch size and the batches of a step that it follows.
+  """Returns a config with the batch size and the number of batches in a step.
 
-  A run that goes on with other workers or clones keeps its --global_batch_size so. The
-  batches are the largest that fit into --batch_size, all of one size.
+  A run keeps its --global_batch_size if it continues with other workers or clones. All
+  batches have the same size, the largest that is at most --batch_size.
 
   Args:
-    config: whose cluster is known.
+    config: config of the run, with a known cluster.
 
   Raises:
     UserError: the workers and clones cannot share the images evenly, or another option

@@ -33,7 +33,7 @@ class Workers:
 
   cluster: Cluster
   timeout_seconds: float = 0
-  advice: str = 'start all workers again, they go on from the last checkpoint'
+  advice: str = 'start all workers again, they continue from the last checkpoint'
 
   @property
   def count(self) -> int:
@@ -267,8 +267,8 @@ class Agreement:
           f"the variable '{self._names[variable]}' of"
           f' {self.workers.cluster.describe(WORKER, int(worker))} differs from the'
           f" chief's at step {step} ({count} variables differ): a"
-          ' machine computes wrongly, or the workers run different programs; go on from'
-          ' the last checkpoint')
+          ' machine computes wrongly, or the workers run different programs; continue'
+          ' from the last checkpoint')
 
   def _run(self, session, fetches):
     return self.workers.run(lambda: session.run(fetches))

@@ -123,7 +123,7 @@ def interruptible(call: Callable[[], Any],
   """Returns what a call returns; signals are handled while it waits in native code.
 
   Args:
-    call: the function. It goes on in its thread if `look` raises an error.
+    call: the function. It continues in its thread if `look` raises an error.
     look: is called with the seconds of the wait, several times a second.
   """
   results, errors = [], []

@@ -96,5 +96,5 @@ class CopiedVariables:
       clone, variable = differences[0]
       raise UserError(
           f"the variable '{self._names[variable]}' of clone {clone} differs from that"
-          f' of clone 0 at step {step}: a GPU computes wrongly; go on from the last'
+          f' of clone 0 at step {step}: a GPU computes wrongly; continue from the last'
           ' checkpoint, without it')

@@ -59,7 +59,7 @@ def collect(session: tf.Session, images: pipeline.Input, batch: pipeline.Batch,
     num_classes: how many classes there are.
     labels_offset: subtracted from the labels of the records.
     max_num_batches: stop after so many batches; None: after the last.
-    shows_progress: whether to tell how far it is, while it goes on.
+    shows_progress: whether to tell how far it is, while it continues.
     is_to_stop: asked before the first batch and after each.
     reported: keys of records that need not be named as unreadable again; grows.
     multi_label: whether an image may have several classes, or none.

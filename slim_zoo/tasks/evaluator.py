@@ -32,7 +32,7 @@ def _ended(folder: str, last_step: int | None) -> Callable[[], bool]:
   def ended():
     results = (run_card.read(folder) or {}).get('results', {})
     stopped_by = results.get('stopped_by', run_card.UNDER_WAY)
-    # A run that a signal stopped goes on.
+    # A run that a signal stopped continues.
     return stopped_by.startswith('stopped early') or (
         stopped_by != run_card.UNDER_WAY and last_step is not None
         and results.get('step', 0) >= last_step)

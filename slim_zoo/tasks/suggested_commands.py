@@ -93,7 +93,7 @@ def _train_flags(inspected):
 
 
 def _quantize_flags(quantized):
-  """Returns the flags of a training that goes on with the ranges of a checkpoint."""
+  """Returns the flags of a training that continues with the ranges of a checkpoint."""
   if quantized is None:
     return {}
   bits = {f'quantize_{name}': getattr(quantized, name)

@@ -52,7 +52,7 @@ def seeds_of(seed: int, origin: str, step: int, task: int = 0,
     origin: where it comes from.
     step: the global step to begin at.
     task: the number of the worker.
-    first_record: where the input goes on. None, for a run that need not repeat
+    first_record: where the input continues. None, for a run that need not repeat
       itself: the input starts again, in another order, and so does dropout.
   """
   if first_record is None:

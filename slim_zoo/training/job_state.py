@@ -126,7 +126,7 @@ class JobState:
     Args:
       session: of the run.
       is_to_stop: tells whether the run is to end soon.
-      release: lets one worker go on that waits inside a step; or None.
+      release: lets one worker continue if it waits inside a step; or None.
       release_after: seconds until it is called for each worker that does not answer.
 
     Yields:
@@ -210,7 +210,7 @@ class JobState:
     return diagnostics.UserError(f'the job has failed: {self.reason(session)}')
 
   def enter(self, session: tf.Session) -> bool:
-    """Gives a first sign of life, and goes on giving them.
+    """Starts to report regularly that this worker is alive.
 
     Returns:
       Whether the chief is still ready.

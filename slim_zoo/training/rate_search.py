@@ -118,7 +118,7 @@ class Search:
   def suggested(self) -> float | None:
     """A tenth of the rate of the smallest smoothed loss; None if it never falls.
 
-    At the rate of the smallest loss, steps are already too large to go on with.
+    At the rate of the smallest loss, steps are already too large to continue with.
     """
     losses, least = self.smoothed, self._least
     if least - _FEWEST < 2 or losses[least] >= losses[_FEWEST]:

@@ -219,7 +219,7 @@ class Sessions:
       self._saver.recover_last_checkpoints(
           [os.path.join(folder, name) for name in reversed(state_file.names(folder))])
     if self._has_begun:
-      _print(f'goes on from {newest}' if newest else
+      _print(f'continues from {newest}' if newest else
              'begins again: there is no checkpoint yet')
     self._has_begun = True
 
@@ -234,7 +234,7 @@ class Sessions:
       if place.timeout_secs and waited > place.timeout_secs:
         raise diagnostics.UserError(
             f'{place.chief} has not prepared the variables for {waited:.0f} s: start'
-            ' it; the same command goes on')
+            ' it; the same command continues')
       if waited >= next_line:
         _print(f'waiting for {place.chief}, which initializes or restores the weights')
         next_line = waited + _SECONDS_BETWEEN_LINES

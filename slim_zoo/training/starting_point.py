@@ -124,7 +124,7 @@ class StartingPoint:
     """
     if not self.is_chief:
       return {}  # The chief tells.
-    # A run that goes on began from the checkpoint that its command still names.
+    # A run that continues began from the checkpoint that its command still names.
     path = self.restored or self.not_used
     if path is None:
       return dict(decays)
@@ -238,7 +238,7 @@ def _fine_tune(path, network, how):
   ranges = _sums_from_ranges(plan.restored)
   if ranges:
     steps.append(lambda session: session.run(ranges))
-    lines.append('the moving averages of ranges go on from the ranges of the'
+    lines.append('the moving averages of ranges continue from the ranges of the'
                  ' checkpoint')
 
   def init_fn(session):
@@ -299,7 +299,7 @@ def _averages_from_weights(variables) -> tf.Operation | None:
 
 
 def _sums_from_ranges(restored) -> list[tf.Operation]:
-  """Returns ops that make the moving averages of ranges go on from restored values.
+  """Returns ops that make the moving averages of ranges continue from restored values.
 
   A moving average is a sum, divided by the sum of its weights. Both begin with 0, so
   the first batch alone would replace a restored range.

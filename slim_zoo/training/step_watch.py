@@ -27,7 +27,7 @@ class StepWatch:
     absent: returns the names of workers that gave no sign of life lately.
     timeout_secs: how long a step may wait for a server or a worker; 0: forever.
     is_shared: whether the variables are on the servers: a step that does not end may
-      be left, as a signal asks for, and the other workers go on.
+      be left, as a signal asks for, and the other workers continue.
     ended: returns the names of the processes that have ended and without which a step
       cannot end, even if they were started again.
 

@@ -47,7 +47,7 @@ class StopRequest:
 
   @contextlib.contextmanager
   def listening(self):
-    """Takes SIGINT and SIGTERM while the run goes on.
+    """Takes SIGINT and SIGTERM while the run continues.
 
     Python lets only the main thread handle signals: in another thread nothing changes.
     """
@@ -86,7 +86,7 @@ class StopRequest:
   def end_at_once(self, reason: str) -> None:
     """Ends the program with a line, whatever the main thread does."""
     _exit(diagnostics.UserError(
-        f'{reason}: ended without saving; the same command goes on from the last'
+        f'{reason}: ended without saving; the same command continues from the last'
         f' checkpoint in {self._train_dir}'))
 
   def _handle(self, number, unused_frame):
@@ -136,22 +136,22 @@ class Stopped(diagnostics.UserError):
                saves=True, is_waiting=False):
     self.exit_code = 128 + number
     if is_second:
-      reason = ('a second time: ended at once, the same command goes on from the last'
+      reason = ('a second time: ended at once, the same command continues from the last'
                 f' checkpoint in {train_dir}')
     elif is_blocked:
       reason = ('while a step waited for another process: ended without saving, the'
-                f' same command goes on from the last checkpoint in {train_dir}')
+                f' same command continues from the last checkpoint in {train_dir}')
     elif not saves:
       at = (f'at step {step}' if step is not None else 'while it waited for the job'
             if is_waiting else 'before its first step')
       reason = f'{at}: the chief saves, the same command joins the job again'
     elif step is None and is_waiting:
-      reason = ('while it waited for the job: the same command goes on from the last'
+      reason = ('while it waited for the job: the same command continues from the last'
                 f' checkpoint in {train_dir}')
     elif step is None:
       reason = 'before the first step: there is nothing to save'
     else:
-      reason = (f'at step {step}, saved in {train_dir}: the same command goes on from'
+      reason = (f'at step {step}, saved in {train_dir}: the same command continues from'
                 ' there')
     super().__init__(f'stopped by {number.name} {reason}')
 
@@ -163,7 +163,7 @@ class StoppedByOthers(diagnostics.UserError):
 
   def __init__(self, step: int):
     super().__init__(f'stopped at step {step}, as another worker was told to stop: the'
-                     ' same commands go on from there')
+                     ' same commands continue from there')
 
 
 def is_stop(error: BaseException) -> bool:

@@ -46,7 +46,7 @@ def fresh(network, **changed):
     (('Small/one', 'Small/two'), {ONE, TWO})])
 def test_only_layers_that_are_not_restored_begin_at_0_and_1(
     checkpoint, place, scopes, expected):
-  """At the beginning of fine-tuning, and when the same command goes on."""
+  """At the beginning of fine-tuning, and when the same command continues."""
   found = fresh(build(), **{place: checkpoint}, exclude_scopes=scopes)
   assert set(found) == expected
   assert (batch_norm_health.stale(found, 10) is None) == (not expected)

@@ -1,4 +1,4 @@
-"""Malformed requests to slim-zoo serve: one line each, and the server goes on.
+"""Malformed requests to slim-zoo serve: one line each, and the server continues.
 
   REQUESTS=10000 python -m pytest tests/field/malformed_requests_test.py
 """

@@ -61,8 +61,8 @@ BODIES = {
     wait()
   except BaseException:
     pass''',
-    # As in __del__, or in a callback from native code, while the work goes on.
-    'swallowed while the work goes on': '''
+    # As in __del__, or in a callback from native code, while the work continues.
+    'swallowed while the work continues': '''
   running._GRACE_SECONDS = 0.5
   while True:
     try:

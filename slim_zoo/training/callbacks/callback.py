@@ -34,7 +34,7 @@ class Callback:
     """Runs before the first step in a session.
 
     Usually there is one session. If a server in another process is lost, a new session
-    begins, and the run goes on from its last checkpoint.
+    begins, and the run continues from its last checkpoint.
 
     Args:
       session: the session of the run.

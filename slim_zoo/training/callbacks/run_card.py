@@ -186,7 +186,7 @@ class RunCard(Callback):
     facts: known before the first step, as values for JSON: 'command', 'run',
       'flags', 'versions', 'data', 'seeds'; see `render`.
     step: the global step that the session begins at.
-    resumed: the checkpoint it goes on from, or None.
+    resumed: the checkpoint it continues from, or None.
     images_per_step: that are read while the global step rises by one.
     records_read: returns how many records the input has given so far.
     reports: return more results, by name, such as {'validation': {...}}.

@@ -74,10 +74,10 @@ class History:
       self.forgotten = stored['source']
 
   def rewind(self, step: int) -> None:
-    """Forgets what is later than a step: a run that goes on from it comes there again.
+    """Removes the results after a step, because a continued run repeats these steps.
 
     Args:
-      step: the global step that the run goes on from.
+      step: the global step that the run continues from.
     """
     self.findings = [finding for finding in self.findings if finding.step <= step]
 
@@ -271,7 +271,7 @@ class ShardValidator(Callback):
     self._due = intervals.EverySteps(every_steps)
 
   def begin(self, session, step, writer):
-    """Counts from the step that the run goes on from."""
+    """Counts from the step that the run continues from."""
     self._due.start(step)
     self._validated = None
 

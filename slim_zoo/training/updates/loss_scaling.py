@@ -13,7 +13,7 @@ from slim_zoo.tf_compat import tf
 from slim_zoo.training.callbacks.callback import Callback
 from slim_zoo.training.updates import numerics
 
-# Below this scope are the variables, which checkpoints keep for the run to go on.
+# Below this scope are the variables, which checkpoints keep for the run to continue.
 SCOPE = 'loss_scaling'
 FIRST_SCALE, LARGEST_SCALE = 2.0**15, 2.0**24
 UPDATES_BEFORE_GROWTH = 2000
