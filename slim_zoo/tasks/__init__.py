@@ -1,1 +1,1 @@
-"""Tasks: a config in, a result out. They join the libraries; they see no flags."""
+"""Tasks: functions that take a config and return a result. They do not read flags."""

@@ -1,4 +1,4 @@
-"""The average of checkpoints: `average(config)` writes it, with new statistics."""
+"""Averages checkpoints: `average(config)` writes the mean and new statistics."""
 
 import dataclasses
 import os
@@ -23,14 +23,14 @@ SUFFIX = '-averaged'
 def average(config: AverageConfig) -> str:
   """Averages the weights of checkpoints; returns the prefix of the result.
 
-  Prints the checkpoints, and how the new statistics do on training images.
+  Prints the checkpoints, and the accuracy with the new statistics on training images.
 
   Args:
-    config: what to do; `config.check()` has been called.
+    config: the options; `config.check()` has been called.
 
   Raises:
-    UserError: the checkpoints do not fit one another, one is damaged, the result is
-      there already, or there are no images for new statistics.
+    UserError: the checkpoints do not fit together, one is damaged, the result exists
+      already, or there are no images for new statistics.
   """
   paths = _paths(config.checkpoints)
   target = paths[-1] + SUFFIX
@@ -48,7 +48,7 @@ def average(config: AverageConfig) -> str:
 
 
 def _paths(options):
-  """Returns the prefixes of the checkpoints, the last one the newest."""
+  """Returns the prefixes of the checkpoints, the newest last."""
   if options.folder is None:
     return [restore.find(path) for path in options.checkpoint_path]
   whole = sorted(
@@ -62,9 +62,9 @@ def _paths(options):
 
 
 def _statistics(config, newest):
-  """Returns the config of new statistics: on the training images of the run.
+  """Returns the config that estimates new statistics on training images of the run.
 
-  The options are checked before anything is written.
+  Its options are checked here, before anything is written.
   """
   options = config.statistics
   card, _ = run_card.facts_of(newest)

@@ -1,4 +1,4 @@
-"""Classification of image files: `classify(config, files)` yields their answers."""
+"""Classifies image files: `classify(config, files)` yields an answer for each."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ from slim_zoo.prediction import (
 from slim_zoo.prediction.sources import NamedFiles
 from slim_zoo.tasks import memory, prediction_models
 
-# The sizes of so many images are looked at before all are read.
+# The number of images whose sizes are read before the classification.
 _SIZED = 8
 
 
@@ -62,7 +62,7 @@ class ClassifiedImage:
 
 def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = None,
              program: str = 'slim_zoo.classify') -> Iterator[ClassifiedImage]:
-  """Yields the answer to each file, in order, and writes what the options name.
+  """Yields the answer for each file in order; writes the files of the options.
 
   A few batches are held in memory at a time. Notes and skipped files are printed to
   stderr. The files are complete when the last answer is read.
@@ -117,7 +117,7 @@ def _model(config, paths):
 
 
 def _extras(stack, options, paths, names, model):
-  """Returns what else receives the answers: each has `add` and `finish`."""
+  """Returns the other receivers of the answers; each has `add` and `finish`."""
   extras = []
   if options.contact_sheet:
     extras.append(contact_sheet.ContactSheet(options.contact_sheet, paths, names))

@@ -1,4 +1,4 @@
-"""A process that times some combinations of a comparison, as its parent asks.
+"""A process that times combinations of a comparison for its parent process.
 
 The parent, `comparison.py`, writes one JSON object in a line for each request, and
 reads one in a line for each answer. The first request is the options of the process;
@@ -22,7 +22,7 @@ from slim_zoo.config.benchmark import BenchmarkConfig
 
 
 class _Prepared:
-  """Combinations that are built and have run once."""
+  """The combinations that are built and have run once."""
 
   def __init__(self):
     self._stack, self._functions = contextlib.ExitStack(), {}
@@ -39,7 +39,7 @@ class _Prepared:
       self._stack.close()
       return {}
     except Exception as error:
-      # Whatever stops one combination, the others are still to be timed.
+      # After any error of one combination, the others are still timed.
       line = (diagnostics.explain_memory_error(error, request.get('options', {}))
               or str(error).strip() or repr(error)).splitlines()[0]
       return {'reason': line}
@@ -59,7 +59,7 @@ class _Prepared:
           setting, request['kind']))(request['what'])
       for _ in range(request['burn_in']):
         function()
-      # What failed is closed here, and the rest when it is released.
+      # After an error it is closed here, else when it is released.
       self._stack.push(opened.pop_all())
     self._functions[request['prepare']] = function
 
@@ -71,7 +71,7 @@ class _Prepared:
 
 
 def serve(requests, answer: Callable[[dict], None]) -> None:
-  """Answers requests until there are no more.
+  """Answers requests until the last one.
 
   Args:
     requests: an iterator of lines.
@@ -89,7 +89,7 @@ def serve(requests, answer: Callable[[dict], None]) -> None:
 
 def main() -> None:
   """Serves the parent by stdin and stdout."""
-  # Whatever else is printed must not come between the answers.
+  # Other output must not be mixed with the answers, so stdout becomes stderr.
   answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
   os.dup2(2, 1)
   serve(sys.stdin, lambda answer: print(json.dumps(answer), file=answers, flush=True))

@@ -1,4 +1,4 @@
-"""Evaluation: `evaluate(config)` reads from top to bottom as the steps of it."""
+"""Evaluation of a checkpoint: `evaluate(config)`."""
 
 import dataclasses
 import functools
@@ -61,15 +61,16 @@ class EvaluationResult:
   """The numbers of one checkpoint.
 
   Attributes:
-    checkpoint: its prefix; with recalibration that of the checkpoint that was kept.
-    step: its global step.
-    metrics: all numbers, with the names of the classes. `evaluation.metrics.Metrics`,
-      or for a multi-label data set `evaluation.multi_label.Metrics`.
+    checkpoint: prefix of the checkpoint; with recalibration, of the better checkpoint.
+    step: global step of the checkpoint.
+    metrics: all numbers, with the names of the classes: `evaluation.metrics.Metrics`,
+      or `evaluation.multi_label.Metrics` for a multi-label data set.
     report_dir: folder of the report.
-    precision: the type that the network was computed in.
-    real: the accuracy on ImageNet-ReaL, with `real_labels`.
-    comparison: with the evaluation that `compare_with` names; None without one.
-    near_duplicates: in the split that `near_duplicates_of` names; None without one.
+    precision: number type in which the network was computed.
+    real: accuracy on ImageNet-ReaL; None without `real_labels`.
+    comparison: comparison with another evaluation; None without `compare_with`.
+    near_duplicates: near duplicates in another split; None without
+      `near_duplicates_of`.
   """
 
   checkpoint: str
@@ -93,20 +94,20 @@ class EvaluationResult:
 
   @property
   def accuracy(self) -> float:
-    """The share of right images, 0 to 1.
+    """The share of correct images, 0 to 1.
 
-    A multi-label image is right if the network gives exactly its classes.
+    A multi-label image is correct if the network predicts exactly its classes.
     """
     return self.num_correct / self.num_images
 
   @property
   def num_correct(self) -> int:
-    """How many images are right."""
+    """The number of correct images."""
     return self.metrics.exact if self.is_multi_label else self.metrics.top1.correct
 
   @property
   def num_images(self) -> int:
-    """How many images were evaluated; one that cannot be decoded counts as wrong."""
+    """The number of evaluated images; images that cannot be decoded count as wrong."""
     return self.metrics.num_images
 
   @property
@@ -129,15 +130,14 @@ def evaluate(config: EvaluateConfig, command: str,
   Prints notes, the progress and the main numbers; writes the report.
 
   Args:
-    config: what to do; `config.check()` has been called.
+    config: the options; `config.check()` has been called.
     command: the command or the code that repeats the evaluation.
-    has_ended: tells whether the run in a watched folder writes no more checkpoints;
-      None: nobody knows.
+    has_ended: returns whether the run in a watched folder has ended; None: unknown.
 
   Returns:
-    The result, for a data set with masks a `evaluate_masks.SegmentationResult`; of a
-    watched folder that of the last checkpoint, None if the run has
-    ended without any. Of several processes only the chief has a result.
+    The result; `evaluate_masks.SegmentationResult` for a data set with masks. For a
+    watched folder, the result of the last checkpoint; None if there was no checkpoint.
+    With several processes, only the chief has a result; the others return None.
 
   Raises:
     UserError: the records or the checkpoint cannot be read; one line that says what
@@ -179,14 +179,14 @@ def _watch(config, command, tracking, has_ended):
 
 @dataclasses.dataclass(frozen=True)
 class _SetUp:
-  """All that evaluations of several checkpoints share.
+  """The objects that the evaluations of several checkpoints share.
 
   Attributes:
-    dataset: the slim Dataset of the split.
-    network: of the first checkpoint, with the form of its images.
-    evaluation: runs a checkpoint over the split.
-    classes: those that a prediction is chosen of; None: all.
-    real_lists: of `real_labels.read`, or None.
+    dataset: slim Dataset of the split.
+    network: network of the first checkpoint, with its image size and preprocessing.
+    evaluation: evaluates a checkpoint on the split.
+    classes: classes that can be predicted; None: all.
+    real_lists: result of `real_labels.read`, or None.
     other: the evaluation to compare with, or None.
   """
 
@@ -213,7 +213,7 @@ def _set_up(config, checkpoint, is_shared=False):
 
 
 def _present_classes(config, dataset, network):
-  """Returns the classes that a prediction is chosen of; None: all."""
+  """Returns the classes that can be predicted; None: all."""
   if not config.test_sets.only_present_classes:
     return None
   classes = present_classes.classes_with_images(label_counts.count(
@@ -229,7 +229,7 @@ def _dataset(config, split_name):
 
 
 def _evaluate(config, set_up, checkpoint, command, tracking, processes=None):
-  """Evaluates one checkpoint and writes its report; of several processes the chief."""
+  """Evaluates one checkpoint; the chief writes the report."""
   if config.recalibration.recalibrate_batch_norm:
     checkpoint = _recalibrated(config, checkpoint, set_up.network)
   step = restore.global_step_of(checkpoint)
@@ -243,7 +243,7 @@ def _evaluate(config, set_up, checkpoint, command, tracking, processes=None):
   result = EvaluationResult(
       checkpoint, step, numbers, config.results.report_dir, set_up.evaluation.dtype,
       _real_accuracy(set_up, numbers, keys))
-  # The numbers stand, even if the checkpoint is removed or the report cannot be
+  # The numbers are printed even if the checkpoint is removed or the report cannot be
   # written.
   network = dataclasses.replace(set_up.network, checkpoint=checkpoint)
   header = {**config.header(network, step, command, result.precision),
@@ -274,7 +274,7 @@ def _real_accuracy(set_up, numbers, keys):
 
 
 def _test_set_facts(config, set_up, result):
-  """Returns lines of the header on what predictions are chosen of and compared with."""
+  """Returns header lines about --only_present_classes and --real_labels."""
   facts = {}
   if set_up.classes is not None:
     facts['classes'] = (f'predictions among the {len(set_up.classes):,} classes that'
@@ -285,7 +285,7 @@ def _test_set_facts(config, set_up, result):
 
 
 def _class_notes(config, set_up, numbers):
-  """Returns a line if few classes have images and a prediction may be any."""
+  """Returns a line if few classes have images, but all classes can be predicted."""
   if set_up.classes is not None or config.data.max_num_batches or (
       isinstance(numbers, multi_label.Metrics)):
     return []
@@ -294,7 +294,7 @@ def _class_notes(config, set_up, numbers):
 
 
 def _network(config, checkpoint, dataset) -> trained_network.TrainedNetwork:
-  """Returns the network to evaluate; prints what the run card replaces."""
+  """Returns the network to evaluate; prints the values of the run card."""
   network = identified_network.for_labels(
       checkpoint, dataset.num_classes, config.network_options,
       options_of(Network)['model_name'].default)
@@ -310,9 +310,9 @@ def _network_fn(network):
 
 
 def _preprocess(network, kind=None):
-  """Returns the function that makes network input of a record, for evaluation.
+  """Returns the preprocessing of an image for evaluation.
 
-  With a kind of test-time augmentation it makes several views.
+  With test-time augmentation it makes several views.
   """
   return pipeline.preprocess_with(
       views.get_preprocessing(
@@ -354,7 +354,7 @@ def _evaluation(config, dataset, network, part=None, is_shared=False, classes=No
 
 
 def _is_hinted(config, model_name, num_images):
-  """Returns whether to say that another precision would be faster."""
+  """Returns whether to print a hint that another precision is faster."""
   batches = config.data.max_num_batches
   if batches:
     num_images = min(num_images, batches * view_kinds.images_in_batch(
@@ -441,7 +441,7 @@ def _class_names(config, set_up):
 
 
 def _image_notes(dataset, network, kind):
-  """Returns lines on what is not seen of the images, by the first records."""
+  """Returns notes about cropped image parts, by the first records."""
   files = sorted(
       path for pattern in dataset.data_sources for path in glob.glob(pattern))
   sizes = first_records.sizes(files, record_form.expected_of(dataset))
@@ -462,7 +462,7 @@ def _print_report_notes(lines):
 
 
 def _count_notes(config, header, dataset, numbers):
-  """Returns a line where other images count than the data set describes."""
+  """Returns a line if the number of images differs from the data set's description."""
   if config.data.max_num_batches:
     return [header['part']]
   if numbers.num_images == dataset.described_samples:
@@ -473,7 +473,7 @@ def _count_notes(config, header, dataset, numbers):
 
 
 def _with_report(config, set_up, network, result, header, keys):
-  """Writes the report folder; returns the result with what only the report has."""
+  """Writes the report; returns the result with comparison and near duplicates."""
   if result.is_multi_label:
     _print_report_notes(multi_label_report.write_report(
         result.report_dir, result.metrics, None, header))

@@ -1,4 +1,4 @@
-"""The processes that evaluate a checkpoint together, each a shard of the images."""
+"""Evaluation in several processes: each evaluates a shard of the images."""
 
 import os
 
@@ -19,7 +19,7 @@ _MAY_DIFFER = frozenset({
 
 
 class Processes:
-  """The processes, as one of them sees them; starts its server.
+  """The processes of an evaluation, used by one of them; starts its server.
 
   Args:
     config: of the evaluation.
@@ -41,7 +41,7 @@ class Processes:
           flush=True)
 
   def meet(self, checkpoint: str) -> None:
-    """Waits for the other processes; checks that they do the same.
+    """Waits for the other processes; checks that they have the same options.
 
     Args:
       checkpoint: that this process evaluates.
@@ -57,7 +57,7 @@ class Processes:
 
   def run(self, evaluation: checkpoint_evaluation.FrozenEvaluation, checkpoint: str
           ) -> tuple | None:
-    """Evaluates the shard of this process, and puts the shards together.
+    """Evaluates the shard of this process; the chief merges all shards.
 
     Args:
       evaluation: of the checkpoint.

@@ -1,4 +1,4 @@
-"""The evaluator of a job: evaluates each checkpoint, as eval --watch does."""
+"""The evaluator of a job evaluates each checkpoint, as eval --watch does."""
 
 from collections.abc import Callable
 
@@ -28,11 +28,11 @@ def run(config: TrainConfig, command: str) -> evaluate.EvaluationResult | None:
 
 
 def _ended(folder: str, last_step: int | None) -> Callable[[], bool]:
-  """Returns a function that tells by the run card whether the run has ended."""
+  """Returns a function that returns whether the run has ended, by its run card."""
   def ended():
     results = (run_card.read(folder) or {}).get('results', {})
     stopped_by = results.get('stopped_by', run_card.UNDER_WAY)
-    # A run that a signal stopped continues.
+    # A run that was stopped by a signal will be continued.
     return stopped_by.startswith('stopped early') or (
         stopped_by != run_card.UNDER_WAY and last_step is not None
         and results.get('step', 0) >= last_step)

@@ -1,4 +1,4 @@
-"""Exports: `export(config)` reads from top to bottom as the steps of it."""
+"""Exports: `export(config)` writes a checkpoint in other formats and checks them."""
 
 import collections
 import dataclasses
@@ -36,11 +36,10 @@ class ExportedFile:
   """An export in one format.
 
   Attributes:
-    format: its name.
-    path: of the file or folder.
-    parity: how it compares with the checkpoint, for each of its inputs; () if it was
-      not checked.
-    unchecked: why it was not checked, with the remedy; '' for the others.
+    format: name of the format.
+    path: path of the file or folder.
+    parity: comparison with the checkpoint for each input; () if it was not checked.
+    unchecked: why it was not checked and what to do; '' if it was checked.
   """
 
   format: str
@@ -50,17 +49,17 @@ class ExportedFile:
 
   @property
   def passed(self) -> bool:
-    """Whether it says what the checkpoint says; otherwise it is removed."""
+    """Whether it agrees with the checkpoint; otherwise it is removed."""
     return all(one.passed for one in self.parity)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-  """What an export wrote.
+  """The result of an export.
 
   Attributes:
-    network: what was exported, with the names of its classes.
-    files: one for each format.
+    network: the exported network, with the names of its classes.
+    files: the exported file of each format.
   """
 
   network: TrainedNetwork | SegmentationNetwork
@@ -68,14 +67,14 @@ class ExportResult:
 
 
 def export(config: ExportConfig) -> ExportResult:
-  """Writes and checks all formats. Prints each of them.
+  """Writes and checks all formats; prints a line for each.
 
   Args:
-    config: what to do; `config.check()` has been called.
+    config: the options; `config.check()` has been called.
 
   Raises:
-    UserError: the checkpoint or the images do not fit; or a format could not be
-      written, or is off: the others are there.
+    UserError: the checkpoint or the images do not fit; or a format could not be written
+      or differs from the checkpoint. The other formats are kept.
   """
   with memory.explained(config):
     if segmentation_network.is_segmentation(config.network.checkpoint_path):
@@ -139,7 +138,7 @@ def _export(config):
     _print_file(file)
     files.append(file)
     if not file.passed:
-      failures.append(f'the {name} export is off: it is removed')
+      failures.append(f'the {name} export differs too much: it was removed')
   if failures:
     raise diagnostics.UserError('; '.join(failures))
   return ExportResult(network, tuple(files))
@@ -153,7 +152,7 @@ def _network(config):
 
 
 def _samples(config, num_calibrating):
-  """Returns the images to compare on, and others to calibrate with."""
+  """Returns the images for the check, and other images for the calibration."""
   options = config.samples
   if not config.num_compared + num_calibrating:
     return [], []
@@ -196,7 +195,7 @@ def _read_files(paths):
 
 
 def _classes(config, samples, network):
-  """Returns the right class of each image, -1 where it is not known; or None."""
+  """Returns the true class of each image, -1 if it is not known; None: not known."""
   if not config.samples.dataset_name or network.multi_label:
     return None
   # Published networks leave out the background class of ImageNet, or have it.
@@ -209,7 +208,7 @@ def _classes(config, samples, network):
 
 
 def _print_file(file):
-  """Prints what was written, and how it compares with the checkpoint."""
+  """Prints the path and the comparison with the checkpoint."""
   if file.passed:
     print(f'wrote {file.path}: {formats.FORMATS[file.format].description}')
   for one in file.parity:

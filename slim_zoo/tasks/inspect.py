@@ -17,42 +17,43 @@ from slim_zoo.tasks import suggested_commands
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointFacts:
-  """The facts of a checkpoint. Most are None where no network of the zoo fits.
+  """The facts of a checkpoint. Most are None if no network of the zoo fits.
 
   Attributes:
-    checkpoint: its prefix.
-    bytes: the size of its files.
+    checkpoint: prefix of the checkpoint.
+    bytes: size of its files.
     network: the network that fits its variables; of a segmentation network, its
       backbone.
-    arguments: of the network's function, where no row of the registry has the width.
+    arguments: arguments of the network's function for a width without a name.
     depth_multiplier: the width; None for networks without widths.
-    scope: the scope that the variables lie below.
-    num_classes: of the logits; None without logits.
+    scope: scope of the variables.
+    num_classes: number of classes; None without logits.
     labels_offset: number that is subtracted from the labels of ImageNet.
     head_scopes: the scopes to leave out when the class count changes.
-    auxiliary_head: whether the auxiliary head is there; None for networks without.
+    auxiliary_head: whether the checkpoint has an auxiliary head; None for networks
+      without one.
     preprocessing: the preprocessing family.
     image_size: height and width of the images; None for images of any size.
     segmentation_strides: the scored strides of a segmentation network; else None.
     run_card: path of the run card; None without one that can be used.
-    channels: of the images.
-    beside: names of variables that are not of the network.
+    channels: channels of the images.
+    beside: names of variables that do not belong to the network.
     quantized: how values are rounded: num_ranges, per_channel, weight_bits,
       activation_bits; None if the checkpoint has no ranges.
-    global_step: None where it keeps none.
-    variables: how many weights there are.
-    parameters: how many values they have, without the statistics of batch norm.
-    moving_averages: of how many weights there is a moving average.
-    only_averages: how many of these weights are not there themselves.
-    optimizers: that kept slots.
-    slots: for how many weights each slot is kept, by its name.
+    global_step: global step; None if it is not in the checkpoint.
+    variables: number of weight variables.
+    parameters: number of their values, without the statistics of batch norm.
+    moving_averages: number of weights with a moving average.
+    only_averages: number of weights of which only the moving average is stored.
+    optimizers: names of the optimizers with slots.
+    slots: number of weights with a slot, by name of the slot.
     not_finite: names of variables with NaN or infinite values; None if the values were
       not read.
-    statistics_never_updated: how many statistics of batch norm have their first
-      values; None if the values were not read.
-    nearest: without a network, how the checkpoint differs from the nearest ones.
-    commands: command lines that fit the checkpoint, by what they do.
-    description: the same for people, line by line.
+    statistics_never_updated: number of batch norm statistics with their initial values;
+      None if the values were not read.
+    nearest: differences from the nearest networks, if no network fits.
+    commands: command lines for the checkpoint by purpose.
+    description: all facts as lines of text.
   """
 
   checkpoint: str
@@ -159,7 +160,7 @@ def facts_of(inspected: Inspection) -> CheckpointFacts:
 
 
 def _description(inspected):
-  """Returns the facts as lines for people, and what differs from the nearest."""
+  """Returns the facts as lines of text, with differences from the nearest network."""
   lines = [inspected.path, *(
       f'  {heading:<10} {text}' for heading, text in described.rows(inspected))]
   if not inspected.match and inspected.nearest:

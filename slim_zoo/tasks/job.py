@@ -1,4 +1,4 @@
-"""The processes of a job of several: their servers, and what is no training."""
+"""The processes of a job: their servers, their start and their end."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ from slim_zoo.training import (
 )
 from slim_zoo.training.team import Team
 
-# Options that each worker may have set in its own way.
+# Options that may differ between workers.
 _MAY_DIFFER = frozenset({
     'train_dir', 'dataset_dir', 'cache_dir', 'checkpoint_path', 'init', 'cluster',
     'worker_hosts', 'ps_hosts', 'job_name', 'task', 'num_readers', 'seed',
@@ -37,10 +37,10 @@ _MAY_DIFFER = frozenset({
     *session_settings.NAMES})
 
 
-# Of the variables by which workers and parameter servers keep together.
+# The device of the variables that synchronize workers and parameter servers.
 _STATE_DEVICE = '/job:ps/task:0/device:CPU:0'
-# The chief of all-reduce workers sends it in place of whether the run is finished, if
-# it has failed. It waits so many seconds for the others, to tell them.
+# If the chief of all-reduce workers has failed, it sends this number to the others in
+# place of `is_finished`. It waits at most so many seconds for them.
 _HAS_FAILED = 2
 _SECONDS_TO_MEET_AFTER_FAILURE = 10
 
@@ -79,16 +79,16 @@ def start_server(config: TrainConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class Beginning:
-  """What all-reduce workers begin with alike.
+class RunStart:
+  """The facts about the start of a run; all-reduce workers have equal ones.
 
   Attributes:
-    workers: all of them; None: this process trains alone, or with parameter servers.
-    start: where the run begins.
-    seed: of the run.
-    origin: of the seed.
-    is_finished: whether the run has taken all its steps.
-    key: a random number that the workers share, unlike that of other runs.
+    workers: all workers; None: this process trains alone or with parameter servers.
+    start: the starting point of the run.
+    seed: seed of the run.
+    origin: origin of the seed.
+    is_finished: whether the run has no steps left.
+    key: random number that is the same for all workers and different for other runs.
   """
 
   workers: agreement.Workers | None
@@ -99,8 +99,8 @@ class Beginning:
   key: int
 
 
-def begin(config: TrainConfig, server) -> Beginning:
-  """Finds where the run begins; all-reduce workers learn it from the chief.
+def begin(config: TrainConfig, server) -> RunStart:
+  """Finds the starting point of a run; the chief sends it to all-reduce workers.
 
   Args:
     config: of the run.
@@ -111,7 +111,7 @@ def begin(config: TrainConfig, server) -> Beginning:
       other options.
   """
   options, key = config.distribution, int.from_bytes(os.urandom(6), 'big')
-  own = Beginning(None, starting_point.StartingPoint(), 0, 'of the chief', False, key)
+  own = RunStart(None, starting_point.StartingPoint(), 0, 'of the chief', False, key)
   workers = options.all_reduces and agreement.Workers(
       options.own_cluster, options.worker_timeout_secs)
   if not workers or workers.is_chief:
@@ -131,18 +131,18 @@ def begin(config: TrainConfig, server) -> Beginning:
         ' prints, and start all workers again')
   if workers.is_chief:
     return dataclasses.replace(own, workers=workers)
-  return Beginning(
+  return RunStart(
       workers, starting_point.StartingPoint(step, is_chief=False, is_sent=True), seed,
       'of the chief', bool(state), key)
 
 
 def _find(config, key):
-  """Returns the beginning of a process that looks for it itself."""
+  """Returns the start of a run that this process finds itself."""
   start = starting_point.find(
       config.run.train_dir, config.initialization.checkpoint_path,
       config.initialization.init, config.distribution.is_chief)
   seed, origin = training_input.choose_seed(config, start)
-  return Beginning(None, start, seed, origin,
+  return RunStart(None, start, seed, origin,
                    start.is_finished(config.run.max_number_of_steps), key)
 
 
@@ -156,20 +156,20 @@ def _meet(config, workers, server, *facts):
 
 
 def _meet_after_failure(config, workers, server):
-  """Tells the other workers, if they are there, that the chief has failed."""
+  """Tells the other workers that the chief has failed, if they connect in time."""
   soon = dataclasses.replace(workers, timeout_seconds=_SECONDS_TO_MEET_AFTER_FAILURE)
   with contextlib.suppress(diagnostics.UserError):
     _meet(config, soon, server, 0, _HAS_FAILED, 0, 0)
 
 
 def shared_values(config: Config, may_differ: Set[str]) -> dict[str, Any]:
-  """Returns the options that all processes must have set alike, by name."""
+  """Returns the options that must be the same in all processes, by name."""
   return {name: value for name, value in sorted(config.values().items())
           if name not in may_differ}
 
 
 def digest(value) -> int:
-  """Returns a number of 63 bits that two values share only if they are equal."""
+  """Returns a hash of 63 bits."""
   return int.from_bytes(hashlib.sha256(repr(value).encode()).digest()[:8], 'big') >> 1
 
 
@@ -192,12 +192,12 @@ def check_same(own: cluster.Cluster, values: Mapping[str, Any], digests: np.ndar
   name = list(values)[int(different[task].argmax())]
   here = f' ({values[name]} here)' if task == own.task or own.task == 0 else ''
   raise diagnostics.UserError(
-      f'--{name} of {own.describe(cluster.WORKER, task)} is not that of the'
+      f'--{name} of {own.describe(cluster.WORKER, task)} differs from that of the'
       f' chief{here}: give all workers the same flags')
 
 
 def end(config: TrainConfig, server) -> None:
-  """Tells the parameter servers that this worker has come to its end.
+  """Tells the parameter servers that this worker ends.
 
   Args:
     config: of the run.
@@ -208,7 +208,7 @@ def end(config: TrainConfig, server) -> None:
 
 
 def fail(config: TrainConfig, server, error: Exception) -> None:
-  """Tells the other processes that the chief has failed, so that they end, too.
+  """Tells the other processes that the chief has failed, so that they end.
 
   All-reduce workers need no message: their connections to the chief end.
 
@@ -231,7 +231,7 @@ def fail(config: TrainConfig, server, error: Exception) -> None:
 
 def place(machines: Distribution, master: str,
           settings: session_settings.SessionSettings) -> sessions.Place:
-  """Returns where the sessions of a run are.
+  """Returns the place of the sessions of a run.
 
   Args:
     machines: of the config.
@@ -253,7 +253,7 @@ def place(machines: Distribution, master: str,
 
 
 def team(machines: Distribution, training_graph) -> Team:
-  """Returns the workers of the job; adds what they share to the default graph.
+  """Returns the workers of the job; adds shared variables to the default graph.
 
   Args:
     machines: of the config.

@@ -1,4 +1,4 @@
-"""Turns the error for too little memory into one line for the user."""
+"""Converts errors for too little memory to one line for the user."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from slim_zoo.config.options import Config
 
 @contextlib.contextmanager
 def explained(config: Config) -> Iterator[None]:
-  """Turns the error of a computation without memory into a UserError.
+  """Converts an error for too little memory to a UserError.
 
   Args:
-    config: of the task; the message names its options that take memory.
+    config: config of the task; the message names its options that need memory.
 
   Raises:
-    UserError: the memory was too small; one line that says what to lower.
+    UserError: there was too little memory; one line that names the options to lower.
   """
   try:
     yield

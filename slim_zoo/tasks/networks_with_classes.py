@@ -1,4 +1,4 @@
-"""The network of a checkpoint and the names of its classes: for classify, export."""
+"""Finds the network of a checkpoint and its class names."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def find(options: TrainedCheckpoint, dataset_dir: str | None = None) -> TrainedN
     dataset_dir: the folder of its training data; labels.txt there must fit.
 
   Raises:
-    UserError: the checkpoint, the options and the labels do not fit one another.
+    UserError: the checkpoint, the options and the labels do not fit together.
   """
   network = identified_network.find(options.checkpoint_path, options.network_options)
   for note in network.notes:

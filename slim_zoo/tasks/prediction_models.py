@@ -1,4 +1,4 @@
-"""The model and the class names that options name, for classify and serve.
+"""Loads the model and its class names by the options of classify and serve.
 
 The configs have the groups `network`, `exported`, `prediction`, `precision` and
 `devices`, and the methods `check_segmentation` and `check_classification`.
@@ -25,11 +25,11 @@ from slim_zoo.tasks import (
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """A model that options name.
+  """A model with its class names.
 
   Attributes:
-    model: a `classifier.Model`; to be used as a context manager.
-    class_names: of the model.
+    model: a `classifier.Model`; it is a context manager.
+    class_names: names of its classes.
     source: path of the checkpoint or of the SavedModel.
     network: name of the network; None for an export.
   """
@@ -114,6 +114,6 @@ def _is_long(network: TrainedNetwork, num_images, view_kind):
 
 
 def print_notes(lines) -> None:
-  """Prints remarks to stderr, a line each."""
+  """Prints notes to stderr, one line each."""
   for line in lines:
     answers.note(line)

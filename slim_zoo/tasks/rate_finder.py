@@ -1,4 +1,4 @@
-"""The search for a learning rate: a short run in which the rate rises step by step."""
+"""Searches for a learning rate by a short run with an increasing rate."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The commands that fit a checkpoint, with the flags that it needs."""
+"""Makes command lines for a checkpoint, with the flags that it needs."""
 
 import shlex
 
@@ -15,7 +15,7 @@ _NEW_RUN = {'dataset_name': 'NAME', 'dataset_dir': 'FOLDER', 'train_dir': 'runs/
 
 
 def commands(inspected: Inspection) -> dict[str, str]:
-  """Returns the commands that fit a checkpoint, by what they do."""
+  """Returns the commands for a checkpoint by purpose."""
   if inspected.segmentation:
     return _of_segmentation(inspected)
   match = inspected.match
@@ -35,7 +35,7 @@ def commands(inspected: Inspection) -> dict[str, str]:
 
 
 def _of_segmentation(inspected):
-  """Returns `commands` of a segmentation network, which is known."""
+  """Returns `commands` for a segmentation network."""
   network = inspected.segmentation
   name, preprocessing = network.model_name, network.preprocessing_name
   flags = {'model_name': name, 'checkpoint_path': inspected.path}
@@ -70,7 +70,7 @@ def _network_flags(inspected):
 
 
 def _input_flags(inspected, size_flag='eval_image_size'):
-  """Returns the flags that prepare images as its run did, or as is published."""
+  """Returns the flags for the image size and the preprocessing."""
   options = inspected.network.differing_options
   names = {'eval_image_size': size_flag, 'preprocessing_name': 'preprocessing_name'}
   return {flag: options[name] for name, flag in names.items() if name in options}
@@ -104,7 +104,7 @@ def _quantize_flags(quantized):
 
 
 def _eval_flags(inspected):
-  """Returns the flags that evaluate it on the data set it may have been trained on."""
+  """Returns the flags of an evaluation on the data set of the training."""
   return {**_network_flags(inspected), **_input_flags(inspected),
           **_averages_flags(inspected), **_dataset_flags(inspected),
           'eval_dir': 'runs/eval'}
@@ -116,7 +116,7 @@ def _averages_flags(inspected):
 
 
 def _dataset_flags(inspected):
-  """Returns the data set of its run, or whose classes fit; else NAME and FOLDER."""
+  """Returns the data set of its run, else the one with as many classes, or NAME."""
   card = inspected.card
   if card and card.dataset_name and card.dataset_dir:
     offset = {'labels_offset': card.labels_offset} if card.labels_offset else {}
@@ -134,7 +134,7 @@ def _dataset_flags(inspected):
 
 
 def _evaluated_split(card):
-  """Returns the last split of a run's data set, as far as it is still there."""
+  """Returns the last split of the data set of a run; else validation."""
   try:
     *_, split = dataset_catalog.find_dataset(
         card.dataset_name, card.dataset_dir).splits
@@ -168,10 +168,10 @@ def _graph_can_be_written(inspected):
 
 
 def _graph_flags(inspected):
-  """Returns the flags that write the graph which its weights go into."""
+  """Returns the flags that write the graph of its network."""
   flags, match = _network_flags(inspected), inspected.match
   del flags['checkpoint_path']
-  # No data set says how many channels there are.
+  # There is no data set that defines the number of channels.
   if (match.channels or networks.NETWORKS[match.network].channels) == 1:
     flags['use_grayscale'] = True
   if inspected.quantized:
@@ -183,7 +183,7 @@ def _graph_flags(inspected):
 
 
 def _command(name, flags):
-  """Returns a command line, broken where it is long."""
+  """Returns a command line; a long one is divided into several lines."""
   lines, words = [], [f'slim-zoo {name}']
   for flag, value in flags.items():
     word = f'--{flag}' if value is True else f'--{flag}={shlex.quote(str(value))}'
@@ -196,7 +196,7 @@ def _command(name, flags):
 
 
 def _python_line(match):
-  """Returns the Python code that builds what the commands have no flag for."""
+  """Returns Python code that builds a network for which commands have no flags."""
   arguments = ''.join(f', {name}={value!r}' for name, value in match.arguments.items())
   return (f"nets_factory.get_network_fn('{match.network}',"
           f' {match.num_classes or 0})(images{arguments})')

@@ -1,4 +1,4 @@
-"""The callbacks of a training run, and how its loop runs."""
+"""The callbacks of a training run, and the options of its loop."""
 
 from slim_zoo.catalog import datasets as dataset_catalog
 from slim_zoo.config.training import TrainConfig
@@ -23,7 +23,7 @@ _AUGMENTED_PICTURES = 6
 
 
 def loop_options(config: TrainConfig, master: str, precision: str) -> LoopOptions:
-  """Returns how the loop runs.
+  """Returns the options of the training loop.
 
   Args:
     config: of the run.

@@ -1,4 +1,4 @@
-"""Decides in which number type a training run computes, and how.
+"""Chooses the number type of a training run.
 
 For bfloat16 on a CPU, TensorFlow rewrites the graph: an option of the session. For
 float16, and for both types on a GPU, the graph contains casts. With float16 the loss is

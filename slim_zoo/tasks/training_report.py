@@ -1,4 +1,4 @@
-"""What a training run says of itself: the banner, and the facts of the run card."""
+"""The banner of a training run, and the facts of its run card."""
 
 import dataclasses
 import os
@@ -28,7 +28,7 @@ _PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(slim_zoo.__file__
 def show_banner(config: TrainConfig, dataset, num_classes: int, image_size: int,
                 batches, schedule, beginning: list[str], fresh: dict[str, float], loss,
                 seeds, card, slow: Sequence[str], teacher=None) -> None:
-  """Prints what will run, and which options change nothing.
+  """Prints the settings of the run, and the options that have no effect.
 
   Args:
     config: of the run.

@@ -1,4 +1,4 @@
-"""What a training step computes: devices, loss, schedule, optimizer, first weights."""
+"""The parts of a training step: devices, loss, schedule, optimizer, initial weights."""
 
 import os
 from collections.abc import Callable
@@ -173,7 +173,7 @@ def optimizer_fn(config: TrainConfig) -> Callable:
 
 
 def update_options(config: TrainConfig) -> updates.UpdateOptions:
-  """Returns which variables an update changes, and how."""
+  """Returns the options of an update, with the trained variables."""
   options, initialization = config.optimizer, config.initialization
   trainable = initialization.trainable
   if trainable and config.distillation.hints:
@@ -223,7 +223,7 @@ def _class_names(config, dataset):
 
 
 def class_names(dataset, labels_offset: int) -> dict[int, str]:
-  """Returns the names of the network's classes; {} where the data set has none."""
+  """Returns the names of the network's classes; {} if the data set has no names."""
   return {label - labels_offset: name
           for label, name in (dataset.labels_to_names or {}).items()
           if label >= labels_offset}

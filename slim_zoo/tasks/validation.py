@@ -1,4 +1,4 @@
-"""Validation inside a training run: its graph, and how it counts."""
+"""Validation during a training run: its graph and its counts."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""The checkpoints of a folder that a run writes to, one after the other."""
+"""Yields the new checkpoints of a run while it writes them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def of(folder: str, timeout: int | None, has_ended: Callable[[], bool] | None
 
 @contextlib.contextmanager
 def damage_is_skipped(checkpoint: str) -> Iterator[None]:
-  """Prints a line, in place of the error of the block, if a checkpoint is damaged."""
+  """If a checkpoint is damaged, prints a line in place of the error of the block."""
   try:
     yield
   except diagnostics.UserError:

@@ -1,4 +1,4 @@
-"""Published weights: downloaded, or built from those of other frameworks."""
+"""Gets published weights: downloads them or converts weights of other frameworks."""
 
 import dataclasses
 import os
