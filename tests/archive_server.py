@@ -106,7 +106,7 @@ def packed(files, members=(), mode='w:gz'):
 
 
 def special(name, kind, target=''):
-  """Returns a member that is no file, such as a link to `target`."""
+  """Returns a member that is not a file, such as a link to `target`."""
   member = tarfile.TarInfo(name)
   member.type, member.linkname = kind, target
   return member

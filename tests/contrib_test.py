@@ -392,7 +392,7 @@ print(logits.shape[1].value)
 @pytest.mark.parametrize(('arguments', 'words'), [
     ((), ('usage',)),
     (('-m',), ('-m without a module',)),
-    (('--steps=3', 'train.py'), ("'--steps=3' is no program",)),
+    (('--steps=3', 'train.py'), ("'--steps=3' is not a program",)),
     (('trian.py',), ("no program 'trian.py'", "did you mean 'train.py'?")),
     (('nowhere/x.py',), ("no program 'nowhere/x.py'",)),
 ])

@@ -307,7 +307,7 @@ WHOLE = frozen_graphs.make('lenet', 10, 28)[0].SerializeToString
     (lambda: WHOLE()[:100_000], None, 'is damaged'),
     (lambda: b'node { name: "a"', None, 'is damaged'),
     (unknown_network, None, 'unknown network'),
-    (WHOLE, 'cifarnet', 'is no graph of cifarnet: the nearest network is lenet'),
+    (WHOLE, 'cifarnet', 'is not a graph of cifarnet: the nearest network is lenet'),
     (not_frozen, None, r'is not frozen: it has 1 variables .*LeNet/conv1/weights'),
     (no_layers, None, 'no layers with constant weights'),
     (other_pools, None, "logits: .*'LeNet/pool2/MaxPool' is an average pool, in the"

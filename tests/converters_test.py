@@ -164,14 +164,14 @@ def test_pickle_of_cifar10_runs_no_code(tmp_path, protocol, function):
 
 @pytest.mark.parametrize('what', [np.load, io.BytesIO, bytearray, cifar10.plan])
 def test_pickle_of_cifar10_may_name_nothing_but_arrays(what):
-  with pytest.raises(UserError, match='no batch of CIFAR-10'):
+  with pytest.raises(UserError, match='not a batch of CIFAR-10'):
     cifar10._from_pickle(pickle.dumps({'labels': [1], 'data': what}), 'it')
 
 
 @pytest.mark.parametrize(('member', 'data', 'message'), [
     ('data_batch_2.bin', bytes(3072), 'no whole batch of CIFAR-10: 3072 bytes'),
     ('data_batch_2.bin', bytes([11]) + bytes(3072), 'labels 11 to 11'),
-    ('data_batch_2', b'nothing', "no batch of CIFAR-10 and is not used"),
+    ('data_batch_2', b'nothing', "not a batch of CIFAR-10 and is not used"),
     ('data_batch_2', pickle.dumps({'labels': [1], 'data': np.zeros((2, 3072), 'u1')}),
      r'it has 1 labels and an array \[2, 3072\]'),
     ('data_batch_2', pickle.dumps({'labels': [1], 'data': np.zeros((1, 3072))}),

@@ -141,7 +141,7 @@ def test_record_that_is_no_example_is_named(tmp_path):
   path = str(tmp_path / 'a.tfrecord')
   with tf.io.TFRecordWriter(path) as writer:
     writer.write(b'\xff no example')
-  with pytest.raises(UserError, match=r'record 0 of .* is no tf\.train\.Example'):
+  with pytest.raises(UserError, match=r'record 0 of .* is not a tf\.train\.Example'):
     records.labels_of(records.read_features([path], 0, 0))
 
 

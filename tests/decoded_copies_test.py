@@ -196,7 +196,7 @@ def test_training_and_evaluation_are_the_same_from_copies(digits_dir, tmp_path):
 def test_folders_that_cannot_be_it_are_refused(digits_dir, tmp_path):
   (tmp_path / 'file').touch()
   for cache_dir, words in ((digits_dir, 'is --dataset_dir'),
-                           (tmp_path / 'file', 'is no folder')):
+                           (tmp_path / 'file', 'is not a folder')):
     done = scripts.run(
         'train_image_classifier', train_dir=tmp_path / 'run', dataset_name='digits',
         dataset_dir=digits_dir, model_name='lenet', cache_dir=cache_dir)

@@ -85,7 +85,7 @@ REFUSED = {
     'runs_a_program.jpg': (
         b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n',
         'it is text'),
-    'noise.jpg': (bytes(range(256)), 'no image of a known format'),
+    'noise.jpg': (bytes(range(256)), 'not an image of a known format'),
     'half.jpg': (JPEG[:len(JPEG) // 2], 'it is damaged: .*runcated'),
     'filled_up.jpg': (JPEG[:-2] + bytes(50), 'it is damaged: its end is missing'),
     'filled_up_behind_a_thumbnail.jpg': (

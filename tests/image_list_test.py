@@ -105,7 +105,7 @@ def test_several_classes_and_none(folder, tmp_path):
     ('a.csv', ['path,label,split', 'x.png,cat,train', 'x.png,cat,val', 'y.png,dog,val'],
      'line 3 .* into the split val, line 2 into train'),
     ('a.jsonl', ['{"path": "x.png", "label": "cat"}', '["y.png", "dog"]'],
-     'line 2 .* no JSON object'),
+     'line 2 .* not a JSON object'),
     ('a.jsonl', ['{"path": "x.png", "label": ["cat"]}'], 'add --multi_label'),
     ('a.jsonl', ['{"path": "x.png", "label": {"cat": 1}}'], 'line 1 .* the label'),
     ('a.jsonl', ['{"path": 3, "label": "cat"}'], 'has no path')])

@@ -146,7 +146,8 @@ def test_values_that_spoil_it_are_found(tmp_path):
   values = values_for(sized(SMALL, classes=10))
   values['MobilenetV1/Conv2d_0/weights'][0, 0, 0, 0] = np.nan
   values['MobilenetV1/Conv2d_3_pointwise/weights'][0, 0, 1] = np.inf
-  values['MobilenetV1/Conv2d_5_pointwise/weights'][:] = 3e38  # Their sum is no float32.
+  # Their sum is not a float32.
+  values['MobilenetV1/Conv2d_5_pointwise/weights'][:] = 3e38
   for name, value in values.items():
     if name.endswith('moving_mean'):
       value[:] = 0

@@ -145,7 +145,7 @@ def test_a_product_is_a_dense_layer(made):
      "no translation of the layer 'block1/curve': Elu is not in its table"),
     (lambda net: tf.nn.conv2d(
         net, tf.reshape(tf.reduce_mean(net, [0, 1, 2]), [1, 1, 4, 1]), 1, 'SAME'),
-     'with weights that are no constant'),
+     'with weights that are not constant'),
     (lambda net: tf.pad(net, [[0, 0], [0, 0], [0, 0], [1, 0]]), 'Pad of'),
     (lambda net: 2.0 - net, 'Sub from a constant'),
 ], ids=['unknown', 'weights', 'channels', 'constant'])

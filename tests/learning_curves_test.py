@@ -65,7 +65,7 @@ def test_a_run_and_its_evaluations_are_drawn(tmp_path):
     ([], {}, ['no folders']),
     (['absent'], {}, ["no folder 'absent'"]),
     (['{tmp}'], {}, ["no numbers for TensorBoard in '"]),
-    (['{tmp}'], {'output': '{tmp}'}, ['--output=', 'is no file']),
+    (['{tmp}'], {'output': '{tmp}'}, ['--output=', 'is not a file']),
 ])
 def test_mistakes_are_answered_in_one_line(folders, flags, words, tmp_path):
   done = scripts.run('curves',

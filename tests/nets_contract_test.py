@@ -42,7 +42,7 @@ def weights(contract):
 def load(session, weights, seed):
   """Gives each variable its value without a second copy in the graph."""
   variables = [variable for variable in tf.global_variables()
-               if variable.dtype.is_floating]  # The global step is no weight.
+               if variable.dtype.is_floating]  # The global step is not a weight.
   for variable in variables:
     if variable.op.name not in weights:  # Those of training only.
       weights[variable.op.name] = recipe.fill(

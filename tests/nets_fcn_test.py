@@ -179,7 +179,7 @@ def whole_checkpoint(tmp_path_factory):
   with tf.Graph().as_default(), tf.Session() as session:
     tf.set_random_seed(3)
     nets_factory.get_network_fn('mobilenet_v1_025', 7)(tf.zeros([1, 64, 64, 3]))
-    # Momentum is no part of the network.
+    # Momentum is not a part of the network.
     tf.get_variable('MobilenetV1/Conv2d_0/weights/Momentum', [3, 3, 3, 8])
     tf.train.create_global_step()
     session.run(tf.global_variables_initializer())

@@ -149,7 +149,7 @@ def test_a_bias_is_part_of_its_layer():
     (lambda net: net[:, tf.newaxis], 'StridedSlice with new_axis_mask'),
     (lambda net: net @ filters(3, 9, 4, 4), 'BatchMatMul'),
     (lambda net: tf.nn.conv2d(net, tf.ones([1, 1, 4, 1]) * tf.reduce_mean(net), 1,
-                              'SAME'), 'with weights that are no constant'),
+                              'SAME'), 'with weights that are not constant'),
 ], ids=['unknown', 'argument', 'product', 'weights'])
 def test_what_is_not_translated_is_named_in_one_line(build, words):
   images = tf.placeholder(tf.float32, [None, 9, 9, 4])

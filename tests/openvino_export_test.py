@@ -115,7 +115,7 @@ def test_another_interpreter_is_asked_for_its_packages(bare_python):
 
 @pytest.mark.parametrize(('python', 'words'), [
     ('/no/python', 'cannot be run: No such file'),
-    ('/bin/false', 'is no interpreter of Python')])
+    ('/bin/false', 'is not an interpreter of Python')])
 def test_what_is_no_interpreter_is_said_before_any_work(python, words):
   for ask in (to_openvino.check_installed, to_torch.why_not_run):
     with pytest.raises(diagnostics.UserError, match=words):

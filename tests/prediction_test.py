@@ -119,7 +119,7 @@ def test_labels_files_name_the_classes(text, offset, expected, tmp_path):
     (b'0:daisy\n1:rose\n3:tulip\n', '0 to 3, with gaps'),
     (b'background\ndaisy\nrose\ntulip\n', "if 'background' .* --labels_offset=1"),
     (b'0:daisy\nrose\n', 'expected LABEL:NAME'), (b'\n', 'is empty'),
-    (image_kinds.PNG, 'is no text')])
+    (image_kinds.PNG, 'is not text')])
 def test_wrong_labels_files_are_refused(data, words, tmp_path):
   path = tmp_path / 'labels.txt'
   path.write_bytes(data)

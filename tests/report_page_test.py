@@ -234,11 +234,11 @@ def test_a_report_that_cannot_be_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(('changed', 'words'), [
-    ({'compare_with': '{here}'}, 'is no report of an evaluation'),
+    ({'compare_with': '{here}'}, 'is not a report of an evaluation'),
     ({'compare_with': '{here}/train'}, 'is of another split: train, this'),
     ({'compare_with': '{here}/part'}, 'another part: the first 3 batches only, this'),
     ({'compare_with': '{here}/boxes'}, 'images with one class each'),
-    ({'compare_with': '{here}/damaged'}, 'report.json is no report'),
+    ({'compare_with': '{here}/damaged'}, 'report.json is not a report'),
     ({'near_duplicates_of': 'test'}, 'is the evaluated split'),
     ({'near_duplicates_of': 'trian'}, "no split 'trian' in digits; did you mean"),
     ({'dataset_dir': '{here}', 'dataset_name': 'tags', 'grad_cam': True},

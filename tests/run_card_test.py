@@ -122,7 +122,7 @@ def test_numbers_that_json_lacks_are_written_as_words(tmp_path):
   with card:
     card.measured(1, math.inf, 0.0)
   results = json.loads((tmp_path / 'run_card.json').read_text(), parse_constant=(
-      lambda name: pytest.fail(f'{name} is no JSON')))['results']
+      lambda name: pytest.fail(f'{name} is not JSON')))['results']
   assert results['validation'] == {'accuracy': 0.5, 'loss': 'nan'}
   assert results['loss'] == 'inf'
 

@@ -126,7 +126,7 @@ def test_what_cannot_be_used_gets_one_line_each(tmp_path):
       'masks/torn.png': 'damaged', 'masks/other.png': 'it has 10 x 4 pixels',
       'masks/high.png': 'the value 3 at', 'masks/colour.png': 'not class numbers',
       'images/two.png': 'images/two.jpg has the same mask',
-      'masks/lossy.jpg': 'no PNG'}.items():
+      'masks/lossy.jpg': 'not a PNG'}.items():
     assert text in reasons.pop(path)
   assert not reasons
   assert sum(report.spec.splits.values()) == 5
@@ -151,16 +151,16 @@ def test_what_cannot_be_used_gets_one_line_each(tmp_path):
      {'class_names': ['a', 'b']}, 'the value 9 at 1 pixel:'),
     ({**scenes(3, 0, ('images/train/', 'masks/train/')),
       **scenes(3, 3, ('images/extra/', 'masks/extra/'))}, {},
-     r"'images/extra' beside 'images/train' is no split \(known: train, validation"),
+     r"'images/extra' beside 'images/train' is not a split \(known: train, validation"),
     ({**scenes(3, 0, ('train/images/', 'train/masks/')),
       **scenes(3, 3, ('tset/images/', 'tset/masks/'))}, {},
-     "'tset' beside 'train' is no split; did you mean 'test'"),
+     "'tset' beside 'train' is not a split; did you mean 'test'"),
     ({**scenes(3, 0, ('images/train/', 'masks/train/')),
       **scenes(3, 3, ('images/vall/', 'masks/vall/'))}, {},
-     "'images/vall' beside 'images/train' is no split; did you mean 'validation'"),
+     "'images/vall' beside 'images/train' is not a split; did you mean 'validation'"),
     ({**scenes(3, 0, ('images/trian/', 'masks/trian/')),
       **scenes(3, 3, ('images/vall/', 'masks/vall/'))}, {},
-     "'images/trian', 'images/vall' are no splits; did you mean 'train' and"
+     "'images/trian', 'images/vall' are not splits; did you mean 'train' and"
      " 'validation'"),
     ({**scenes(3, 0, ('trian/images/', 'trian/masks/')),
       **scenes(3, 3, ('tset/images/', 'tset/masks/'))}, {},

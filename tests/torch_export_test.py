@@ -196,7 +196,7 @@ def test_modules_have_the_names_of_the_scopes(written):
      "layer 'block1/curve': Elu is not in its table"),
     (lambda net: net[:, tf.newaxis], 'StridedSlice with new_axis_mask'),
     (lambda net: tf.nn.conv2d(net, tf.reshape(net[:1, :1, :1], [1, 1, 4, 1]), 1,
-                              'SAME'), 'with weights that are no constant'),
+                              'SAME'), 'with weights that are not constant'),
 ], ids=['unknown', 'argument', 'weights'])
 def test_what_is_not_translated_is_named_in_one_line(build, words):
   images = tf.placeholder(tf.float32, [None, 9, 9, 4])

@@ -373,7 +373,7 @@ def test_a_tracker_that_is_unknown_is_answered(kind):
 
 
 def test_a_tracker_that_is_not_installed_is_answered(monkeypatch, tmp_path):
-  """A folder of wandb's files is no package."""
+  """A folder of wandb's files is not a package."""
   monkeypatch.setattr(sys, 'path', [str(tmp_path)])
   for name in ('mlflow', 'wandb'):
     monkeypatch.delitem(sys.modules, name, raising=False)

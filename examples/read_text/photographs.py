@@ -44,7 +44,7 @@ def load(path: str) -> np.ndarray:
   The pixels are the same as in `slim-zoo classify`.
 
   Raises:
-    UserError: the file is no image, or cannot be read.
+    UserError: the file is not an image, or cannot be read.
   """
   gray = image_files.open_image(path).convert('L')
   gray.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)

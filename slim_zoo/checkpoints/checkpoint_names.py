@@ -94,7 +94,8 @@ def check_there(path: str) -> None:
   if os.path.isfile(prefix):
     if not file_kinds.is_table(prefix):
       kind, advice = file_kinds.describe(prefix)
-      raise diagnostics.UserError(f"'{prefix}' is no checkpoint but {kind}: {advice}")
+      raise diagnostics.UserError(
+          f"'{prefix}' is not a checkpoint but {kind}: {advice}")
     return
   kept = [suffix for suffix in ('data', 'meta')
           if glob.glob(f'{glob.escape(prefix)}.{suffix}*')]

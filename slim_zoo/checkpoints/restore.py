@@ -297,7 +297,7 @@ def averages_by_name(variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]
   """
   ranges = {variable.op.name: variable for variable in variables
             if quantization.is_range(variable.op.name)}
-  # The decay is no part of the names.
+  # The decay is not a part of the names.
   averages = tf.train.ExponentialMovingAverage(0.999)
   return averages.variables_to_restore(
       [variable for variable in variables if variable.op.name not in ranges]) | ranges

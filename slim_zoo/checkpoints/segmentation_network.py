@@ -64,7 +64,7 @@ class SegmentationNetwork:
 
 
 def scored_strides(shapes: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
-  """Returns the strides that a checkpoint scores; () if it is no segmentation network.
+  """Returns the scored strides of a checkpoint; () for other kinds of networks.
 
   Args:
     shapes: shapes of its variables, by name.

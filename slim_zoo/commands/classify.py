@@ -40,7 +40,7 @@ def main(argv):
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import classify
-  # A path that is no UTF-8 goes out as it came in.
+  # A path that is not UTF-8 goes out as it came in.
   sys.stdout.reconfigure(errors=diagnostics.BYTES_OR_ESCAPED)
   try:
     skipped = sum(image.refused is not None for image in classify.classify(

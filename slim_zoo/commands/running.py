@@ -123,7 +123,7 @@ def run(main, takes_arguments: bool = False, when_stopped: str = '') -> None:
   Both streams take any name, see `diagnostics.print_any_name`.
 
   Args:
-    main: called with the script's name and its arguments that are no flags.
+    main: called with the script's name and its arguments that are not flags.
     takes_arguments: whether there may be such; flags may then stand behind them.
     when_stopped: what a user should know if a signal ends the script.
   """
@@ -222,7 +222,7 @@ def _check_argument(argument, takes_arguments):
   flag, is_one, _ = argument.partition('=')
   if is_one and flag in flags.FLAGS and not os.path.exists(argument):
     raise diagnostics.UserError(
-        f"'{argument}' is no file: did you mean '--{argument}'? Flags begin with two"
+        f"'{argument}' is not a file: did you mean '--{argument}'? Flags begin with two"
         ' dashes')
 
 

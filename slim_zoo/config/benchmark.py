@@ -66,7 +66,7 @@ class TimedNetworks(Group):
     """Returns the numbers of `batch_sizes`.
 
     Raises:
-      UserError: one is no number.
+      UserError: one is not a number.
     """
     for word in self.batch_sizes:
       if not diagnostics.whole_number(word):

@@ -40,7 +40,7 @@ def _check_named(group: Group, names: tuple[str, ...]) -> None:
 
 
 def _check_part(group: Group, name: str, whole: str) -> None:
-  """Raises UserError for an option that is no part of a whole, from 0 to below 1."""
+  """Raises UserError for an option that is not a part of a whole, from 0 to below 1."""
   value, usual = getattr(group, name), options_of(type(group))[name].default
   if not 0 <= value < 1:
     raise diagnostics.UserError(

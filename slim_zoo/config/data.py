@@ -84,8 +84,8 @@ def check_cache_dir(folder: str | None, dataset_dir: str | None) -> None:
     return
   if not folder or (os.path.exists(folder) and not os.path.isdir(folder)):
     raise diagnostics.UserError(
-        f"--cache_dir='{folder}' is no folder: name a new folder, or the folder of an"
-        ' earlier cache')
+        f"--cache_dir='{folder}' is not a folder: name a new folder, or the folder of"
+        ' an earlier cache')
   if os.path.realpath(folder) == os.path.realpath(dataset_dir):
     raise diagnostics.UserError(
         f'--cache_dir={folder} is --dataset_dir: files of the cache could be read as'

@@ -185,7 +185,7 @@ class Recalibration(Group):
     spec, split = records.spec(), self.recalibration_split_name
     if split not in spec.splits:
       raise diagnostics.UserError(
-          f'--recalibration_split_name={split} is no split of {spec.name} (known:'
+          f'--recalibration_split_name={split} is not a split of {spec.name} (known:'
           f' {", ".join(spec.splits)}): name the one that was trained on')
     dataset_catalog.split_files(spec, split, records.dataset_dir)
 

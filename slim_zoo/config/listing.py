@@ -49,7 +49,7 @@ class CurvesConfig(Config):
   user_options: frozenset[str] = frozenset()
 
   def check(self, folders: Sequence[str]) -> None:
-    """Refuses folders that are not there, and a file that is no picture.
+    """Refuses folders that are not there, and a file that is not a picture.
 
     Args:
       folders: of the runs.
@@ -67,7 +67,7 @@ class CurvesConfig(Config):
     output = self.picture.output
     if not output or os.path.isdir(output):
       raise diagnostics.UserError(
-          f"--output='{output}' is no file: name a PNG file to write")
+          f"--output='{output}' is not a file: name a PNG file to write")
     check_png(output, 'output')
 
   def make_folder(self) -> None:

@@ -45,7 +45,7 @@ class Loss(Group):
     """The (name, weight) of each loss.
 
     Raises:
-      UserError: a name is unknown or a weight is no number above 0.
+      UserError: a name is unknown or a weight is not a number above 0.
     """
     return loss_catalog.parse(self.loss)
 

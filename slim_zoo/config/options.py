@@ -169,7 +169,7 @@ def sort_into_groups(groups: Mapping[str, type], values: Mapping[str, Any]
     values: of any options; others keep their defaults.
 
   Raises:
-    UserError: a name is no option, or a value does not fit.
+    UserError: a name is not an option, or a value does not fit.
   """
   owners = {name: field for field, group in groups.items()
             for name in options_of(group)}
@@ -203,7 +203,7 @@ class Config:
     """Returns the config of options by name; absent ones have their defaults.
 
     Raises:
-      UserError: a name is no option, or a value does not fit.
+      UserError: a name is not an option, or a value does not fit.
     """
     return cls(**sort_into_groups(cls.groups(), values), user_options=frozenset(values))
 

@@ -78,7 +78,7 @@ class ReportPage(Group):
     flag, folder = f'--compare_with={self.compare_with}', self.other_report
     if not _has_report(folder):
       raise diagnostics.UserError(
-          f'{flag} is no report of an evaluation: name a folder with'
+          f'{flag} is not a report of an evaluation: name a folder with'
           f' {" and ".join(_FILES)}, such as the report/ below an --eval_dir')
     try:
       with open(os.path.join(folder, _FILES[0]), encoding='utf-8') as file:
@@ -87,7 +87,7 @@ class ReportPage(Group):
       other = {name: run.get(name) for name in _SAME}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
       raise diagnostics.UserError(
-          f'{flag}: {_FILES[0]} is no report: run slim-zoo eval again to write it'
+          f'{flag}: {_FILES[0]} is not a report: run slim-zoo eval again to write it'
       ) from error
     if not is_of_classes:
       raise diagnostics.UserError(

@@ -85,7 +85,7 @@ class Logging(Group):
     """The first and the last step to profile; None: no step.
 
     Raises:
-      UserError: they are no such steps.
+      UserError: they are not such steps.
     """
     if self.profile_steps is None:
       return None
@@ -104,7 +104,7 @@ class Logging(Group):
       max_number_of_steps: of the run; None: it never ends.
 
     Raises:
-      UserError: they are no such steps, or the run ends before the first of them.
+      UserError: they are not such steps, or the run ends before the first of them.
     """
     steps = self.profiled_steps
     if steps and max_number_of_steps and steps[0] > max_number_of_steps:

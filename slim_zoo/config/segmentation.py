@@ -69,7 +69,7 @@ class Segmentation(Group):
     """The strides as numbers.
 
     Raises:
-      UserError: one is no whole number above 0, or twice there.
+      UserError: one is not a whole number above 0, or twice there.
     """
     texts = self.segmentation_strides
     if not texts or not all(map(diagnostics.whole_number, texts)) or (

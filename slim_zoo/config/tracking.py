@@ -67,7 +67,7 @@ NAMES = frozenset(options_of(Tracking))
 def _is_installed(name):
   """Tells whether a package is installed.
 
-  A folder of this name, such as that of wandb's files, is no package.
+  A folder of this name, such as that of wandb's files, is not a package.
   """
   spec = importlib.util.find_spec(name)
   return spec is not None and spec.origin is not None

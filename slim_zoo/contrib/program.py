@@ -69,7 +69,7 @@ def _check(is_module, arguments):
   program = arguments[0]
   if program.startswith('-'):
     raise diagnostics.UserError(
-        f"'{program}' is no program: write the program first, then its arguments")
+        f"'{program}' is not a program: write the program first, then its arguments")
   if not is_module and not os.path.isfile(program):
     folder, name = os.path.split(program)
     beside = os.listdir(folder or '.') if os.path.isdir(folder or '.') else []

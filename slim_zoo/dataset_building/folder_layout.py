@@ -152,8 +152,8 @@ def _known_splits(folders) -> dict[str, str]:
   """Returns the kind of split of each folder that is named after one.
 
   Other words in a name, such as 'seg' in seg_train, must also be in the name of another
-  split: 'train_station' alone is no split. A folder of images to predict, such as
-  single_prediction, is no class if there is a training split.
+  split: 'train_station' alone is not a split. A folder of images to predict, such as
+  single_prediction, is not a class if there is a training split.
   """
   by_words = {}
   for folder in folders:
@@ -175,7 +175,7 @@ def _misspelt_splits(folders, known) -> dict[str, str]:
 
   They must complete the splits: each other folder of images is one, each kind comes
   once, one is for training, and all have the names of classes in common. So the classes
-  'rain' and 'text' are no splits.
+  'rain' and 'text' are not splits.
   """
   filled = [folder for folder in folders if folder.may_hold_images]
   near = {folder.name: folder_names.near_split(folder.name) for folder in filled

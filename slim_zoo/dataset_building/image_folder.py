@@ -230,7 +230,7 @@ def _bytes_of(folders: ClassFolders, source: Source) -> bytes:
   """Returns the bytes of an image.
 
   Raises:
-    RefusedError: it is no regular file.
+    RefusedError: it is not a regular file.
     DamagedMemberError, OSError: it cannot be read.
   """
   if folders.places is not None:

@@ -153,7 +153,7 @@ def _of_json(list_file, text) -> Iterator[tuple[int, dict]]:
       value = None
     if not isinstance(value, dict):
       raise diagnostics.UserError(
-          f"line {number} of '{list_file}' is no JSON object: expected"
+          f"line {number} of '{list_file}' is not a JSON object: expected"
           ' {"path": "a.jpg", "label": "cat"} on each line')
     yield number, value
 
@@ -175,7 +175,7 @@ def _of_csv(list_file, text) -> Iterator[tuple[int, dict]]:
       yield reader.line_num, dict(zip(map(str.strip, header), cells, strict=True))
   except csv.Error as error:
     raise diagnostics.UserError(
-        f"line {reader.line_num} of '{list_file}' is no CSV: {error}") from error
+        f"line {reader.line_num} of '{list_file}' is not CSV: {error}") from error
 
 
 def _column_names(list_file, cells, columns) -> Columns:

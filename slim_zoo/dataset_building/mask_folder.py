@@ -157,7 +157,7 @@ def _read(root, path):
 
 
 def _check_values(pixels, num_classes):
-  """Raises RefusedError for a value that is no class."""
+  """Raises RefusedError for a value that is not a class."""
   wrong = np.flatnonzero(pixels[num_classes:catalog.IGNORED]) if num_classes else ()
   if len(wrong):
     value = int(wrong[0]) + num_classes

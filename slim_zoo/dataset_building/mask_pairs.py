@@ -121,7 +121,7 @@ def _split_folders(root, top):
 
 
 def _check_all_splits(root, folders, kinds):
-  """Raises UserError for a folder that is no split, beside folders of splits."""
+  """Raises UserError for a folder that is not a split, beside folders of splits."""
   if all(kinds):
     return
   other = folders[kinds.index(None)]
@@ -129,8 +129,8 @@ def _check_all_splits(root, folders, kinds):
   near = _near_splits([other])
   raise diagnostics.UserError(
       f"image_dir '{diagnostics.printable(root)}': the folder"
-      f" '{diagnostics.printable(other.path)}' beside '{split.path}' is no split{near}"
-      f" (known: {', '.join(_SPLITS)}): rename it, or move it away")
+      f" '{diagnostics.printable(other.path)}' beside '{split.path}' is not a"
+      f" split{near} (known: {', '.join(_SPLITS)}): rename it, or move it away")
 
 
 def _near_splits(folders):
@@ -188,7 +188,7 @@ def _stem(path, folder):
 
 
 def _inner_splits(root, images):
-  """Returns the split of each inner folder by its name; {} if they are no splits."""
+  """Returns the split of each inner folder by its name; {} if they are not splits."""
   folders = [inner for inner in images.folders if inner.may_hold_images]
   kinds = [kind if kind and not kind[1] else None for kind in (
       folder_names.split_of(inner.name) for inner in folders)]

@@ -113,7 +113,7 @@ def _convolve(dtype, device):
     for _ in range(2):
       result = tf.nn.relu(tf.nn.conv2d(result, tf.ones([3, 3, 8, 8]), 1, 'SAME'))
     with tf.Session(config=config) as session:
-      # This number is no number of 16 bits.
+      # This number is not a number of 16 bits.
       values = session.run(
           result, {images: np.full(images.shape, 1.001)},
           options=tf.RunOptions(output_partition_graphs=True), run_metadata=metadata)

@@ -44,7 +44,7 @@ def is_stranger(address: str) -> bool:
   """Tells whether a program answers at 'HOST:PORT' that speaks another protocol.
 
   TensorFlow's servers speak HTTP/2: they answer its first bytes by a frame of settings.
-  A server that does not answer in time may be busy, so it is no stranger.
+  A server that does not answer in time may be busy, so it is not an unknown server.
   """
   try:
     with connection(address) as line:

@@ -163,8 +163,8 @@ def _add_unreadable(images, labels_offset, predictions, keys, reported, whole,
     fault, is_printed = images.faults.add(key)
     if fault.is_of_label:
       raise diagnostics.UserError(
-          f'{images.log.describe(key)}: {fault.reason}; without its class there is no'
-          ' accuracy: write the record again')
+          f'{images.log.describe(key)}: {fault.reason}; the accuracy needs its'
+          ' class: write the record again')
     labels = [label - labels_offset for label in images.faults.labels_of(key)]
     if key not in reported:
       reported.add(key)

@@ -158,8 +158,8 @@ class CorruptedSplit:
       fault, is_printed = self.images.faults.add(key)
       if fault.is_of_label:
         raise diagnostics.UserError(
-            f'{self.images.log.describe(key)}: {fault.reason}; the accuracy'
-            ' needs its class: write the record again')
+            f'{self.images.log.describe(key)}: {fault.reason}; the accuracy needs'
+            ' its class: write the record again')
       if key not in self._printed and is_printed:
         print(f'cannot use {self.images.log.describe(key)} ({fault.reason}): counted as'
               ' a mistake', flush=True)

@@ -29,7 +29,7 @@ def confusion_matrix(masks: np.ndarray, predictions: np.ndarray, num_classes: in
     int64 [classes, classes]: rows are true classes, columns predicted ones.
 
   Raises:
-    ValueError: the shapes differ, or a value is no class.
+    ValueError: the shapes differ, or a value is not a class.
   """
   if masks.shape != predictions.shape:
     raise ValueError(f'masks {masks.shape}, predictions {predictions.shape}')

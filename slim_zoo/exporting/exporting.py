@@ -50,7 +50,7 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
 
   Raises:
     UserError: it cannot be written or run, another process writes it now, or something
-      that is no export of the format has its name.
+      that is not an export of the format has its name.
   """
   path = os.path.join(folder, formats.FORMATS[name].file)
   _check_replaceable(name, path)

@@ -244,7 +244,7 @@ def compare(name: str, probabilities: np.ndarray, expected: np.ndarray,
       probabilities if unrounded is None else unrounded, multi_label) - scores
   spread = _spread(scores)
   farthest = np.sqrt(np.square(errors).mean(axis=0)).max()
-  # NaN is no small difference.
+  # NaN is not a small difference.
   difference = float(np.nan_to_num(farthest / spread, nan=np.inf))
   chosen = scores[np.arange(len(scores)), probabilities.argmax(axis=1)]
   near = scores.max(axis=1) - chosen <= tolerance.difference / 4 * spread

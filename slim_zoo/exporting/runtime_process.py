@@ -28,7 +28,7 @@ def missing(packages: Sequence[str], python: str) -> list[str]:
   done = _run(python, ['-c', _PRINT_MISSING, *packages])
   if done.returncode:
     raise diagnostics.UserError(
-        f"--python='{python}' is no interpreter of Python: name one, such as"
+        f"--python='{python}' is not an interpreter of Python: name one, such as"
         ' ENVIRONMENT/bin/python')
   return done.stdout.split()
 

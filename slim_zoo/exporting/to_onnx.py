@@ -58,7 +58,7 @@ def write(path: str, trained: TrainedNetwork,
 
 
 def labels(trained: TrainedNetwork) -> list[str]:
-  """Returns the names of the classes; what is no UTF-8 in them is replaced."""
+  """Returns the names of the classes; what is not UTF-8 in them is replaced."""
   return [label.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
           for label in trained.class_names]
 

@@ -63,13 +63,13 @@ class UserCache:
         stored = json.load(file)
       if isinstance(stored, dict):
         return {key: entry for key, entry in stored.items() if isinstance(entry, dict)}
-      reason = 'it is no JSON object'
+      reason = 'it is not a JSON object'
     except FileNotFoundError:
       return {}
     except OSError as error:
       reason = diagnostics.explain_os_error(error)
     except ValueError:
-      reason = 'it is no JSON'
+      reason = 'it is not JSON'
     if not is_quiet:
       self.notes.append(f"'{self._path}' is ignored: {reason}")
     return {}

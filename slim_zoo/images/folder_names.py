@@ -126,7 +126,7 @@ def name_of_split(folder: str, split: str) -> str:
 
 
 def is_filler(name: str) -> bool:
-  """Returns whether a name is no class name, such as 'images' and 'test'."""
+  """Returns whether a name is not a class name, such as 'images' and 'test'."""
   split = split_of(name)
   return (split is not None and not split[1]) or all(
       word in _FILLERS for word in _words(name))

@@ -328,7 +328,7 @@ def _unreadable_reason(data: bytes) -> str:
       return f'it is a file of {name}, which is not read: convert it to JPEG or PNG'
   if text.isprintable() or all(c.isprintable() or c.isspace() for c in text):
     return 'it is text, not an image'
-  return 'it is no image of a known format, or its beginning is damaged'
+  return 'it is not an image of a known format, or its beginning is damaged'
 
 
 def _orientation(image) -> int:

@@ -119,7 +119,7 @@ def _bytes_of(path):
       raise RefusedError('it is a folder')
     if not stat.S_ISREG(status.st_mode):
       # Reading a pipe or a terminal might never end.
-      raise RefusedError('it is no regular file')
+      raise RefusedError('it is not a regular file')
     if status.st_size > _MAX_BYTES:
       raise RefusedError(f'it has {status.st_size / 2**30:.1f} GiB, and 1 is the most'
                          ' that is read')

@@ -29,7 +29,7 @@ def decode(data: bytes) -> np.ndarray:
     uint8 [height, width].
 
   Raises:
-    RefusedError: it is no PNG of class numbers, or damaged, or too large.
+    RefusedError: it is not a PNG of class numbers, or damaged, or too large.
   """
   if not data:
     raise image_check.RefusedError('the file is empty')
@@ -43,7 +43,7 @@ def decode(data: bytes) -> np.ndarray:
     raise
   except Image.UnidentifiedImageError as error:
     raise image_check.RefusedError(
-        'it is no PNG: other formats may change the class numbers') from error
+        'it is not a PNG: other formats may change the class numbers') from error
   except Image.DecompressionBombError as error:
     raise image_check.too_large() from error
   except Exception as error:  # For damaged files, Pillow raises many kinds.

@@ -18,7 +18,7 @@ def node_name(reference: str) -> str:
 
 
 def output(reference: str) -> tuple[str, int]:
-  """Returns (node, index of its output) of an input that is no control input."""
+  """Returns (node, index of its output) of an input that is not a control input."""
   name, _, index = reference.partition(':')
   return name, int(index or 0)
 
@@ -68,7 +68,7 @@ def part(graph_def: tf.GraphDef, names: Collection[str]) -> tf.GraphDef:
 
 
 def rename_inputs(graph_def: tf.GraphDef, new: Callable[[str], str]) -> None:
-  """Replaces each input that is no control input by `new(input)`."""
+  """Replaces each input that is not a control input by `new(input)`."""
   for node in graph_def.node:
     for index, reference in enumerate(node.input):
       if not reference.startswith('^'):

@@ -100,7 +100,7 @@ def images(service: Service, files: Sequence[str], read_file: Callable,
 
   def made_by_service(epoch):
     def made(position, record, key):
-      # As the position counts in one process of the service, it is no number for this.
+      # `position` counts the records of one process of the service only.
       number = epoch * 2**48 + key[0] * 2**31 + key[1]
       image, label, *_ = to_image(number, record, key)
       return image, label, position, key

@@ -56,7 +56,7 @@ def fingerprint(files: Sequence[str], num_samples: int,
     left out where there are more than `LISTED_FILES`.
 
   Raises:
-    UserError: a file is no TFRecord file, or is cut short.
+    UserError: a file is not a TFRecord file, or is cut short.
     OSError: a file cannot be read.
   """
   count = num_samples <= COUNTED_RECORDS

@@ -29,7 +29,7 @@ def count(files: Sequence[str], described: int) -> int:
     described: how many they hold by the description of the data set.
 
   Raises:
-    UserError: there is none; or a file is cut short or is no TFRecord file.
+    UserError: there is none; or a file is cut short or is not a TFRecord file.
   """
   estimate = _estimate(files)
   if not estimate and not records.count_records(files):
@@ -89,7 +89,7 @@ def get_dataset(name: str, split_name: str, dataset_dir: str):
     dataset_dir: folder of the record files.
 
   Raises:
-    UserError: there is no such data set or split; or a file is no record file.
+    UserError: there is no such data set or split; or a file is not a record file.
   """
   dataset = dataset_factory.get_dataset(name, split_name, dataset_dir)
   spec = dataset_catalog.find_dataset(name, dataset_dir)

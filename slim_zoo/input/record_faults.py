@@ -56,8 +56,8 @@ class Fault:
   advice: str = ''
 
 
-_NO_EXAMPLE = Fault('record that is no tf.train.Example',
-                    'it does not hold an image: it is no tf.train.Example', True,
+_NO_EXAMPLE = Fault('record that is not a tf.train.Example',
+                    'it does not hold an image: it is not a tf.train.Example', True,
                     'expected a serialized tf.train.Example with image/encoded and'
                     ' image/class/label: see docs/input.md')
 

@@ -46,7 +46,7 @@ def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
   """Yields (offset, length) of each record's data, without reading the data.
 
   Raises:
-    UserError: the file is cut short or is no TFRecord file.
+    UserError: the file is cut short or is not a TFRecord file.
   """
   size = os.path.getsize(path)
   with open(path, 'rb') as file:
@@ -69,7 +69,7 @@ def _record_ranges(path: str) -> Iterator[tuple[int, int]]:
 
 
 def _other_kind(path):
-  """Returns the error for a file that is no TFRecord file; it names the kind."""
+  """Returns the error for a file that is not a TFRecord file; it names the kind."""
   with open(path, 'rb') as file:
     start = file.read(512)
   for signature, compression, command in _COMPRESSIONS:
@@ -100,7 +100,7 @@ def count_records(files: Sequence[str]) -> int:
   Reads the lengths only: a damaged image inside a record is not noticed.
 
   Raises:
-    UserError: a file is cut short or is no TFRecord file; names it and the place.
+    UserError: a file is cut short or is not a TFRecord file; names it and the place.
   """
   return sum(1 for path in files for _ in _record_ranges(path))
 
@@ -109,7 +109,7 @@ def first_lengths(path: str, count: int) -> list[int]:
   """Returns the bytes that each of the first `count` records takes in its file.
 
   Raises:
-    UserError: the file is cut short before, or is no TFRecord file.
+    UserError: the file is cut short before, or is not a TFRecord file.
   """
   return [_HEADER.size + length + _CHECKSUM_BYTES
           for _, length in itertools.islice(_record_ranges(path), count)]
@@ -163,7 +163,7 @@ def features_of(data: bytes) -> dict[str, list]:
   Names are those of slim's records, in the records of TensorFlow Datasets too.
 
   Raises:
-    google.protobuf.message.DecodeError: it is no tf.train.Example.
+    google.protobuf.message.DecodeError: it is not a tf.train.Example.
   """
   from slim_zoo.tf_compat import tf
 
@@ -187,7 +187,7 @@ def read_features(files: Sequence[str], file_index: int, position: int) -> dict:
 
   Raises:
     IndexError: there is no such record.
-    UserError: the file is damaged before it, or the record is no tf.train.Example.
+    UserError: the file is damaged before it, or the record is not a tf.train.Example.
   """
   from google.protobuf import message
 
@@ -203,8 +203,8 @@ def read_features(files: Sequence[str], file_index: int, position: int) -> dict:
     return features_of(data)
   except message.DecodeError as error:
     raise diagnostics.UserError(
-        f"record {position} of '{path}' does not hold an image: it is no"
-        ' tf.train.Example') from error
+        f"record {position} of '{path}' does not hold an image: it is"
+        ' not a tf.train.Example') from error
 
 
 def read_records(path: str, positions: Collection[int]) -> Iterator[bytes]:
@@ -264,7 +264,7 @@ def is_whole(path: str, position: int) -> bool:
 def labels_of(features: Mapping[str, list], n_hot: bool = False) -> list[int]:
   """Returns the labels in the features of a record, see `features_of`.
 
-  None of them if they are no ints.
+  None of them if they are not ints.
   """
   values = features.get('image/class/label', [])
   if not all(isinstance(value, int) for value in values):

@@ -18,7 +18,7 @@ _MOST_NAMED = 20
 
 
 def printable(text: str) -> str:
-  """Returns a name with a sign in place of bytes that are no UTF-8, and line breaks."""
+  """Returns a text in which bytes that are not UTF-8, and line breaks, are a sign."""
   text = text.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
   return ''.join(letter if letter.isprintable() else '\ufffd' for letter in text)
 
@@ -79,7 +79,7 @@ class Writer:
           for label, probability in answer.likeliest(self._count)]
     if answer.change:
       record['read_as'] = answer.change
-    # Names that are no UTF-8 are kept as the escapes that Python reads back.
+    # Names that are not UTF-8 are kept as the escapes that Python reads back.
     self._stream.write(json.dumps(record) + '\n')
 
 

@@ -21,7 +21,7 @@ def read(path: str) -> dict[int, str]:
   Plain names are counted from 0; empty lines are skipped.
 
   Raises:
-    UserError: there is no such file, it is no text, or a line is not as the others.
+    UserError: there is no such file, it is not text, or a line is not as the others.
   """
   try:
     with open(path, encoding='utf-8', errors='surrogateescape') as file:
@@ -32,7 +32,7 @@ def read(path: str) -> dict[int, str]:
         ) from error
   lines = [line.strip() for line in lines if line.strip()]
   if not lines or '\0' in ''.join(lines):
-    fault = 'is no text' if lines else 'is empty'
+    fault = 'is not text' if lines else 'is empty'
     raise diagnostics.UserError(
         f"the labels file '{path}' {fault}: name a text file with a class on each line")
   if _NUMBERED.match(lines[0]):

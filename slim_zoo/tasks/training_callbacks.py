@@ -76,7 +76,7 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
       callbacks += _sample_predictions(
           config, dataset, num_classes, image_size, devices, batches)
   if config.logging.profiled_steps and config.distribution.is_chief:
-    # Behind the others, whose work between the steps is no part of a step.
+    # Behind the others, whose work between the steps is not a part of a step.
     callbacks.append(profile.Profile(
         config.run.train_dir, *config.logging.profiled_steps,
         config.run.max_number_of_steps))

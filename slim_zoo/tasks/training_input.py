@@ -83,7 +83,7 @@ def find_dataset(data: Data, split_name: str | None = None):
     split_name: by default the split of `data`.
 
   Raises:
-    UserError: there is no such data set or split; or a file is no record file.
+    UserError: there is no such data set or split; or a file is not a record file.
   """
   dataset = record_counts.get_dataset(
       data.dataset_name, split_name or data.dataset_split_name, data.dataset_dir)

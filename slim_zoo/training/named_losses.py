@@ -68,7 +68,7 @@ def add(name: str, value: tf.Tensor, weight: float = 1.0) -> tf.Tensor:
 
   Raises:
     UserError: a name that was used or cannot be used, a weight that is negative or not
-      finite, or a value that is no float scalar.
+      finite, or a value that is not a float scalar.
   """
   value = tf.convert_to_tensor(value)
   _check(name, value, weight)

@@ -46,7 +46,7 @@ def parameter_counts(trained: list) -> dict[str, int]:
 def parameters(trained: list) -> str:
   """Returns how many weights the network in the default graph has, in words.
 
-  Statistics, such as batch norm's moving averages, are no parameters.
+  Statistics, such as batch norm's moving averages, are not parameters.
 
   Args:
     trained: the variables that are trained.
@@ -68,7 +68,7 @@ def versions(project_dir: str) -> dict[str, str]:
 
   Returns:
     Versions by name; 'project' is its git commit, with '+changes' where tracked
-    files differ from it, and is left out where the folder is no git checkout.
+    files differ from it, and is left out where the folder is not a git checkout.
   """
   releases = {'python': platform.python_version(), 'system': platform.system()}
   for name in _DISTRIBUTIONS:

@@ -85,8 +85,8 @@ class _File:
                         self._interpreter.get_output_details()[0]['index'])
     if not self.layers or self.input['dtype'] not in (np.uint8, np.int8):
       raise diagnostics.UserError(
-          f"'{path}' is no 8-bit network: its input is {self.input['dtype'].__name__},"
-          ' expected uint8 or int8')
+          f"'{path}' is not an 8-bit network: its input is"
+          f" {self.input['dtype'].__name__}, expected uint8 or int8")
 
   def _layer(self, path, operation):
     kernel, bias = (self._tensors[index] for index in operation['inputs'][1:3])

@@ -1,4 +1,4 @@
-"""Advice on batch norm: restored statistics are no initial ones, the better is kept."""
+"""Advice on batch norm: restored statistics are not initial; the better is kept."""
 
 import types
 

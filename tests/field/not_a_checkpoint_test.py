@@ -199,7 +199,7 @@ def test_a_file_of_another_kind_is_called_by_its_kind(kind, named, tmp_path):
   path = tmp_path / (f'a file{suffix}' if named == 'as usual' else named)
   write(path)
   answer = refusal(path)
-  assert answer.startswith(f"'{path}' is no checkpoint but ")
+  assert answer.startswith(f"'{path}' is not a checkpoint but ")
   assert what in answer
   assert advice in answer
 
@@ -278,7 +278,7 @@ def test_a_folder_of_a_saved_model_names_its_variables(tmp_path):
 def test_scripts_answer_in_one_line(digits_dir, tmp_path):
   path = tmp_path / 'net.h5'
   hdf5(path)
-  answer = ('is no checkpoint but weights of Keras', 'convert-weights --source=')
+  answer = ('is not a checkpoint but weights of Keras', 'convert-weights --source=')
   data = {'dataset_name': 'digits', 'dataset_dir': digits_dir, 'model_name': 'lenet'}
   for script, arguments, flags in (
       ('train_image_classifier', (), {**data, 'train_dir': tmp_path / 'run'}),
@@ -290,9 +290,10 @@ def test_scripts_answer_in_one_line(digits_dir, tmp_path):
 
 
 @pytest.mark.parametrize(('source', 'write', 'target', 'words'), [
-    ('net.ckpt', hdf5, 'net.pth', ['net.ckpt', 'no checkpoint but weights of Keras']),
-    ('net.ckpt', hdf5, 'other.ckpt', ['no checkpoint but weights of Keras']),
-    ('graph.pb', meta, 'net.h5', ['no checkpoint but the graph of a checkpoint']),
+    ('net.ckpt', hdf5, 'net.pth',
+     ['net.ckpt', 'not a checkpoint but weights of Keras']),
+    ('net.ckpt', hdf5, 'other.ckpt', ['not a checkpoint but weights of Keras']),
+    ('graph.pb', meta, 'net.h5', ['not a checkpoint but the graph of a checkpoint']),
     ('page.h5', KINDS['web page'][1], 'net.ckpt', ['it is a web page', 'download it']),
     ('net.pth', hdf5, 'net.ckpt', ['weights of Keras', 'rename it to', 'net.h5, then']),
     ('net.keras', pytorch, 'net.ckpt', ['weights of PyTorch', 'net.pth, then'])])

@@ -133,7 +133,7 @@ def count_records(*paths: pathlib.Path) -> int:
     try:
       for _ in tf.io.tf_record_iterator(str(path)):
         count += 1
-    except tf.errors.OpError:  # It ends within a record, or is no file of records.
+    except tf.errors.OpError:  # It ends within a record, or is not a file of records.
       continue
   return count
 

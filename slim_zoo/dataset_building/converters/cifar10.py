@@ -118,10 +118,10 @@ def _from_pickle(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
   except Exception as error:
     # Invalid pickles raise many kinds of exceptions.
     raise diagnostics.UserError(
-        f'{source} is no batch of CIFAR-10 and is not used: {error}') from error
+        f'{source} is not a batch of CIFAR-10 and is not used: {error}') from error
   if images is None or images.shape != (len(labels), _PIXELS):
     raise diagnostics.UserError(
-        f'{source} is no batch of CIFAR-10: it has {len(labels)} labels and an array'
+        f'{source} is not a batch of CIFAR-10: it has {len(labels)} labels and an array'
         f' {[] if images is None else list(images.shape)}')
   return labels, images
 
@@ -129,8 +129,8 @@ def _from_pickle(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
 def _from_binary(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
   if len(data) % (_PIXELS + 1):
     raise diagnostics.UserError(
-        f'{source} is no whole batch of CIFAR-10: {len(data)} bytes are not a multiple'
-        f' of {_PIXELS + 1}')
+        f'{source} is not a whole batch of CIFAR-10: {len(data)} bytes are not a'
+        f' multiple of {_PIXELS + 1}')
   rows = np.frombuffer(data, np.uint8).reshape(-1, _PIXELS + 1)
   return rows[:, 0].astype(np.int64), rows[:, 1:]
 

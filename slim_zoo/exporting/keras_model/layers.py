@@ -32,7 +32,7 @@ def weights(operation: tf.Operation) -> np.ndarray:
   """
   value = known.value(operation.inputs[1])
   if value is None:
-    raise refuse(operation, 'with weights that are no constant')
+    raise refuse(operation, 'with weights that are not constant')
   return value
 
 

@@ -76,7 +76,7 @@ class Plan(FrozenGraph):
     self._values[tensor.name] = name
 
   def value(self, tensor: tf.Tensor) -> str:
-    """Returns the name of the layer that computes a tensor that is no constant."""
+    """Returns the name of the layer that computes a tensor that is not a constant."""
     return self._values[tensor.name]
 
   def name(self, name: str) -> str:

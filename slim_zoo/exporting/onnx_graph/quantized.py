@@ -180,7 +180,7 @@ def weights(layer: tf.Operation) -> Weights:
   if source.type == 'Const':
     return Weights(known.value(tensor), name_of(source))
   if source.type not in _FAKE_QUANTIZATIONS or not known.is_known(tensor):
-    raise refuse(layer, 'with weights that are no constant')
+    raise refuse(layer, 'with weights that are not constant')
   grid = _grid(source)
   numbers = grid.numbers(known.value(source.inputs[0]))
   return Weights(numbers.reshape(tensor.shape.as_list()), name_of(source), grid)

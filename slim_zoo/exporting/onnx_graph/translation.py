@@ -46,7 +46,7 @@ class Translation(FrozenGraph):
     self._values[tensor.name] = name
 
   def value(self, tensor: tf.Tensor) -> str:
-    """Returns the value of a tensor that is no constant, channels first."""
+    """Returns the value of a tensor that is not a constant, channels first."""
     return self._values[tensor.name]
 
   def operand(self, tensor: tf.Tensor, rank: int, operation: tf.Operation) -> str:

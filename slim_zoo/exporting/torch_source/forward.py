@@ -63,7 +63,7 @@ class Forward:
 
 
 def write(block: Block) -> Forward:
-  """Returns the method of a block that is no sequence."""
+  """Returns the method of a block that is not a sequence."""
   return _Writer(block).write()
 
 

@@ -63,7 +63,7 @@ def convolution(state: Translation, operation: tf.Operation) -> Step:
 def _weights(operation):
   tensor = operation.inputs[1]
   if tensor.op.type != 'Const':
-    raise refuse(operation, 'with weights that are no constant')
+    raise refuse(operation, 'with weights that are not constant')
   return tensor
 
 

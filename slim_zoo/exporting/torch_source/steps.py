@@ -111,7 +111,7 @@ class Translation(FrozenGraph):
     self._steps[tensor.name] = step
 
   def step(self, tensor: tf.Tensor) -> Step:
-    """Returns the step that gives a tensor that is no constant."""
+    """Returns the step that gives a tensor that is not a constant."""
     return self._steps[tensor.name]
 
   def is_read_once(self, tensor: tf.Tensor) -> bool:

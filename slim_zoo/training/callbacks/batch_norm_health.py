@@ -43,7 +43,7 @@ def stale(decays: Mapping[str, float], step: int) -> str | None:
 
   Args:
     decays: of each layer whose statistics began at 0 and 1, see
-      `nets.normalization.decays`. Those of a checkpoint are no initial values.
+      `nets.normalization.decays`. Those of a checkpoint are not initial values.
     step: the steps since they began.
   """
   slowest = max(decays.values(), default=0)

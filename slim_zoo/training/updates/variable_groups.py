@@ -125,7 +125,7 @@ def layer_factors(decay: float, head_scopes: Sequence[str]) -> dict[str, float]:
   if decay == 1:
     return {}
   paths = [variable.op.name.split('/')[:-1] for variable in tf.trainable_variables()]
-  # The convolutions of hints are no layers of the network: they have the whole rate.
+  # The convolutions of hints are not layers of the network: they have the whole rate.
   paths = [path for path in paths if path[:1] != [contents.DISTILLATION]]
   # NASNet has no scope around the whole network.
   depth = 1 if len({path[0] for path in paths if path}) > 1 else 2

@@ -158,7 +158,7 @@ class Finder:
             for tensor in outline.first_tensors(self.outline, layer)]
 
   def ignored(self, found: Found) -> list[str]:
-    """Returns the names and shapes of the layers that are no part of a network."""
+    """Returns the names and shapes of the layers that are not part of a network."""
     below = self.outline.below(found.head)
     kernels = {matching.source_of(layer.kernel).name for layer in below
                if layer.kernel is not None}
@@ -349,5 +349,5 @@ def require_layers(finder: Finder, source: str, unset_variables: list[str]) -> N
           f' reads ({diagnostics.some(unset_variables)}): write it again, in Keras by'
           ' model.export(folder)')
     raise diagnostics.UserError(
-        f"'{source}' has no layers with constant weights: it is no network, or it is"
+        f"'{source}' has no layers with constant weights: it is not a network, or it is"
         ' not frozen; name another --source')

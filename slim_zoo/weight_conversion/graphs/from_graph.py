@@ -96,7 +96,7 @@ def _first_equal(finder, source, model_name):
     raise diagnostics.UserError(
         f"'{source}' has the layers of {found.model_name}, but computes other logits:"
         f' {comparison}{_likely_reason(finder, found)}')
-  wanted = f'is no graph of {model_name}' if model_name else 'has an unknown network'
+  wanted = f'is not a graph of {model_name}' if model_name else 'has an unknown network'
   nearest = finder.nearest()
   raise diagnostics.UserError(
       f"'{source}' {wanted}{nearest and ': '}{nearest}; slim-zoo networks lists the"

@@ -145,7 +145,7 @@ def _tags(folder):
                if os.path.isfile(path)), None)
   if path is None:
     raise diagnostics.UserError(
-        f"'{folder}' is no SavedModel: it has no file saved_model.pb")
+        f"'{folder}' is not a SavedModel: it has no file saved_model.pb")
   with open(path, 'rb') as file:
     content = file.read()
   try:

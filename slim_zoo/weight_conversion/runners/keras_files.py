@@ -46,7 +46,7 @@ def read(path):
 
   Raises:
     OSError: it cannot be read.
-    ValueError: it is no HDF5 or zip file, or damaged, or it has no layers.
+    ValueError: it is not an HDF5 or zip file, or damaged, or it has no layers.
   """
   config = ''
   if zipfile.is_zipfile(path):

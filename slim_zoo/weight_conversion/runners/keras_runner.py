@@ -17,7 +17,7 @@ import numpy as np
 
 _USER_ERROR = 3  # The exit code for an error message of one line.
 _MOST_OF_A_MESSAGE = 300
-_GATES = 'gates'  # The variant that is no other padding of pools.
+_GATES = 'gates'  # The variant that is not another padding of pools.
 # The layers with weights that include_top=False leaves out.
 _TOP = ('predictions',)
 _TOPS = {'VGG16': ('fc1', 'fc2', 'predictions'),
