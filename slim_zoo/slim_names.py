@@ -74,7 +74,7 @@ def install() -> None:
   sys.meta_path.insert(0, _AliasFinder(free))
 
 
-def leave_to_programs(is_of_program: Callable[[str], bool]) -> None:
+def allow_program_packages(is_of_program: Callable[[str], bool]) -> None:
   """Lets packages of a program have names of `PACKAGES`.
 
   Args:

@@ -35,7 +35,7 @@ def state(folder, latest, steps):
 
 
 def newest(folder):
-  return run_checkpoints.newest_whole(str(folder), restore.damage_of)
+  return run_checkpoints.newest_complete(str(folder), restore.damage_of)
 
 
 def steps(paths):

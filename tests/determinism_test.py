@@ -84,11 +84,12 @@ def test_generators_are_wound_forward(capsys):
     straight = dropout_masks(session, train_op, 12)
   ticks = iter(range(0, 1000, 3))
   with tf.Session() as session:
-    determinism.Winder(train_op, 2, clock=lambda: next(ticks)).begin(session, 4, None)
+    determinism.RandomStateReplay(
+        train_op, 2, clock=lambda: next(ticks)).begin(session, 4, None)
     assert dropout_masks(session, train_op, 4) == straight[8:]
   assert capsys.readouterr().out.count('forward to step 4') == 1
   with tf.Session() as session:
-    determinism.Winder(train_op).begin(session, 0, None)
+    determinism.RandomStateReplay(train_op).begin(session, 0, None)
     assert dropout_masks(session, train_op, 2) == straight[:2]
 
 

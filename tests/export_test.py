@@ -313,7 +313,7 @@ def test_missing_packages_are_named(monkeypatch):
 
 
 def test_what_converters_say_is_held_back(capfd):
-  with quiet.held_back() as told:
+  with quiet.captured_output() as told:
     os.write(1, b'inside')
     os.write(2, b' and out')
   assert capfd.readouterr() == ('', '')

@@ -284,13 +284,13 @@ def test_a_shard_that_is_written_again_is_not_read(tmp_path):
   packed = PackedImages(write_tar(tmp_path / 'a.tar', shard()))
   places = packed_source.survey(packed, str(tmp_path)).places
   place = places['a.tar/00003.png']
-  assert archives.read_anew(place) == IMAGES[3]
+  assert archives.read_slice(place) == IMAGES[3]
   os.utime(place.path, ns=(0, place.version + 1))
   with pytest.raises(archives.DamagedMemberError, match='was written again'):
-    archives.read_anew(place)
+    archives.read_slice(place)
   os.truncate(place.path, place.offset)
   with pytest.raises(archives.DamagedMemberError, match='ends within it'):
-    archives.read_anew(place._replace(version=None))
+    archives.read_slice(place._replace(version=None))
 
 
 # --- Names of files.

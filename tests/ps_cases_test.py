@@ -178,7 +178,7 @@ def test_a_server_of_another_job_is_one_line(digits_dir, tmp_path):
 def test_a_server_of_tensorflow_is_no_stranger():
   server = tf.train.Server.create_local_server()
   address = server.target.removeprefix('grpc://')
-  assert not peers.is_stranger(address)
+  assert not peers.uses_other_protocol(address)
   peers.wait_for({'the server': address}, 30, print)
 
 

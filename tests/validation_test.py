@@ -155,7 +155,7 @@ def test_the_best_checkpoint_is_whole_at_any_moment(tmp_path, monkeypatch):
       assert kept() == (40, 4.0)
     assert len(list((tmp_path / 'best').glob('*.index'))) == 1
 
-  moved = best.put_aside()
+  moved = best.rename_existing()
   assert tf.train.latest_checkpoint(moved) == f'{moved}/model.ckpt-again-40'
   assert best.finding() is None
 

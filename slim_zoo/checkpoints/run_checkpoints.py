@@ -117,8 +117,8 @@ def new_ones(folder: str, timeout_secs: float | None = None,
     last, since = path, time.monotonic()
 
 
-def newest_whole(folder: str,
-                 damage_of: Callable[[str], str | None]) -> Newest | None:
+def newest_complete(folder: str,
+                    damage_of: Callable[[str], str | None]) -> Newest | None:
   """Returns the newest complete checkpoint of a run; None if there is no run.
 
   Args:

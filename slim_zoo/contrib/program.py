@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
   sys.argv = list(arguments)
   # As of `python program.py` and of `python -m module`.
   sys.path[0] = os.getcwd() if is_module else os.path.dirname(os.path.realpath(program))
-  slim_names.leave_to_programs(_is_of_program)
+  slim_names.allow_program_packages(_is_of_program)
   try:
     importing.install()
     if is_module:

@@ -75,11 +75,11 @@ def read(place: Slice | ZipMember) -> bytes:
           f"it cannot be read from '{os.path.basename(place.path)}': {error}"
       ) from error
   if place.offset == 0:  # Mostly a file of its own: not kept open.
-    return read_anew(place)
+    return read_slice(place)
   return _part(_opened_file(place.path, place.version), place)
 
 
-def read_anew(place: Slice) -> bytes:
+def read_slice(place: Slice) -> bytes:
   """Returns the bytes of a slice; may be called in several threads.
 
   The file is open only meanwhile: a file that is removed then takes no more space.
@@ -233,7 +233,7 @@ def zip_places(path: str) -> Iterator[tuple[str, ZipMember]]:
   except _DAMAGE as error:
     raise _damaged(path, error) from error
   for member in members:
-    if file_names.leads_out(member.filename):
+    if file_names.is_outside_archive(member.filename):
       raise _refused(path, member.filename, 'a path outside of its folder')
     if not member.is_dir():
       yield posixpath.normpath(member.filename), ZipMember(

@@ -234,7 +234,7 @@ def _bytes_of(folders: ClassFolders, source: Source) -> bytes:
     DamagedMemberError, OSError: it cannot be read.
   """
   if folders.places is not None:
-    return archives.read_anew(folders.places[source.path])
+    return archives.read_slice(folders.places[source.path])
   path = os.path.join(folders.root, source.path)
   if os.path.exists(path) and not os.path.isfile(path):
     raise image_check.RefusedError('it is not a regular file')

@@ -148,7 +148,7 @@ def _finished(part, work) -> part_writer.Outcome | None:
     with open(part.note, encoding='utf-8') as file:
       outcome = part_writer.Outcome(**json.load(file))
     if not os.path.exists(part.path) and os.path.dirname(part.path) == work.new:
-      work.bring_back(os.path.basename(part.path))
+      work.restore_moved_file(os.path.basename(part.path))
     return outcome if os.path.getsize(part.path) == outcome.size else None
   except (OSError, ValueError, TypeError):
     return None

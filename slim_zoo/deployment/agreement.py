@@ -104,7 +104,7 @@ class Workers:
         tf.errors.CancelledError, tf.errors.AbortedError)):
       return None
     # One that was started again at once answers.
-    ended = self.connections.lost() or peers.silent_soon(
+    ended = self.connections.lost() or peers.wait_for_silent_peers(
         self.others, 0 if isinstance(error, tf.errors.DeadlineExceededError) else 3.0)
     if ended:
       return self._ended(ended)

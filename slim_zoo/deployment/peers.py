@@ -40,7 +40,7 @@ def answers(address: str, seconds: float = _TRY_SECONDS) -> bool:
     return False
 
 
-def is_stranger(address: str) -> bool:
+def uses_other_protocol(address: str) -> bool:
   """Tells whether a program answers at 'HOST:PORT' that speaks another protocol.
 
   TensorFlow's servers speak HTTP/2: they answer its first bytes by a frame of settings.
@@ -64,7 +64,7 @@ def silent(peers: Mapping[str, str]) -> list[str]:
   return [name for name, address in peers.items() if not answers(address)]
 
 
-def silent_soon(peers: Mapping[str, str], seconds: float) -> list[str]:
+def wait_for_silent_peers(peers: Mapping[str, str], seconds: float) -> list[str]:
   """Asks peers again and again; returns the names of the first ones without an answer.
 
   The port of a killed process may stay open for a moment after its connections end.
@@ -100,7 +100,7 @@ def wait_for(peers: Mapping[str, str], seconds: float,
   while True:
     found = {name: address for name, address in missing.items() if answers(address)}
     for name, address in found.items():
-      if is_stranger(address):
+      if uses_other_protocol(address):
         raise UserError(
             f'{name}: another program uses this address, no server of TensorFlow'
             ' answers: end that program, or choose another port')

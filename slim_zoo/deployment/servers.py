@@ -162,7 +162,7 @@ def _check_port(port):
 def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:
   """Serves variables until the workers have ended the job.
 
-  It waits for the `say_that_a_worker_ended` of every worker; after the chief's, a
+  It waits for the `report_worker_end` of every worker; after the chief's, a
   worker that is away is waited for half a minute more. Signals are handled meanwhile.
 
   Args:
@@ -205,8 +205,8 @@ def serve_parameters(server: tf.train.Server, cluster: Cluster) -> None:
                     ' and start all processes again')
 
 
-def say_that_a_worker_ended(target: str, cluster: Cluster,
-                            report: Callable[[str], None] = print) -> None:
+def report_worker_end(target: str, cluster: Cluster,
+                      report: Callable[[str], None] = print) -> None:
   """Tells each parameter server that this worker has no more to do in the job.
 
   Not for a worker that a signal stops: it is to come back.
@@ -221,7 +221,7 @@ def say_that_a_worker_ended(target: str, cluster: Cluster,
       report(f'{cluster.describe(PS, task)} does not answer at the end of the job')
 
 
-def say_that_the_chief_failed(target: str, cluster: Cluster) -> None:
+def report_chief_failure(target: str, cluster: Cluster) -> None:
   """Tells each parameter server that answers that this chief has failed.
 
   Args:

@@ -30,7 +30,7 @@ def notes(signs: Sequence[str] = SIGNS, ask: Callable | None = None) -> list[str
   Args:
     signs: as for `driver`.
     ask: returns what TensorFlow says when it looks for GPUs; by default
-      `what_tensorflow_says`, which takes seconds and is called only if needed.
+      `gpu_search_messages`, which takes seconds and is called only if needed.
   """
   if tf.config.list_physical_devices('GPU') or _are_hidden():
     return []
@@ -41,7 +41,7 @@ def notes(signs: Sequence[str] = SIGNS, ask: Callable | None = None) -> list[str
   if not tf.test.is_built_with_cuda():
     return [f'{first}: this TensorFlow is built without CUDA, install tensorflow in'
             ' place of tensorflow-cpu']
-  reasons = _reasons((ask or what_tensorflow_says)())
+  reasons = _reasons((ask or gpu_search_messages)())
   if not reasons:
     return [f'{first}, and TensorFlow does not say why']
   return [f'{first}; TensorFlow says:', *reasons]
@@ -76,7 +76,7 @@ def used() -> list[str]:
       for gpu in tf.config.list_physical_devices('GPU')]
 
 
-def what_tensorflow_says() -> str:
+def gpu_search_messages() -> str:
   """Returns the stderr of a process that searches for GPUs."""
   code = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
   try:

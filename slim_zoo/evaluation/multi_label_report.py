@@ -37,7 +37,7 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
     report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
     worst = metrics.worst_classes()
-    with report_files.pictures_may_fail(unfinished, problems):
+    with report_files.catching_picture_errors(unfinished, problems):
       names = fonts.legible_classes(metrics.class_names)
       if len(worst):
         figures.write_precisions(

@@ -145,8 +145,8 @@ def _write(checkpoint, target, replaced):
   writing.write(target, dict(zip(names, values, strict=True)))
 
 
-def keep_the_better(checkpoint: str, target: str,
-                    measure: Callable) -> tuple[str, str]:
+def keep_better_checkpoint(checkpoint: str, target: str,
+                           measure: Callable) -> tuple[str, str]:
   """Removes a recalibrated checkpoint that does worse than the one it is made of.
 
   Args:

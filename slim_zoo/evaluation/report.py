@@ -60,7 +60,7 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     report_files.write_csv(unfinished / 'predictions.csv', _image_rows(metrics))
     numbers = metrics.records.keys[worst].tolist()
     images = {number: read_image(number) for number in numbers}
-    with report_files.pictures_may_fail(unfinished, problems):
+    with report_files.catching_picture_errors(unfinished, problems):
       thumbnails = [
           sheets.thumbnail(sheets.image_of(images[number]), panels.THUMBNAIL_SIDE)
           for number in numbers]

@@ -37,7 +37,8 @@ def replacing(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def pictures_may_fail(folder: pathlib.Path, problems: list[str]) -> Iterator[None]:
+def catching_picture_errors(folder: pathlib.Path, problems: list[str]
+                            ) -> Iterator[None]:
   """Catches errors of the pictures, so that the numbers are written anyway.
 
   Args:

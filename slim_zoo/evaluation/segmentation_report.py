@@ -64,7 +64,7 @@ def write_report(folder: str | os.PathLike, metrics: Metrics,
     report_files.write_csv(unfinished / 'per_class.csv', _class_rows(metrics))
     report_files.write_csv(
         unfinished / 'predictions.csv', _image_rows(metrics, name_of))
-    with report_files.pictures_may_fail(unfinished, problems):
+    with report_files.catching_picture_errors(unfinished, problems):
       _write_chart(unfinished / 'per_class.png', metrics, header)
       sections = _sections(metrics, pictures_of, name_of)
       if sections:

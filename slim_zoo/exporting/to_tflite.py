@@ -58,7 +58,7 @@ def write(path: str, kind: str, trained: TrainedNetwork,
       _take_ranges(converter, trained, source)
     else:
       _set_kind(converter, kind, calibration)
-    with quiet.held_back() as messages:
+    with quiet.captured_output() as messages:
       try:
         model = converter.convert()
       except Exception as error:  # Converters raise nearly anything.
@@ -118,7 +118,7 @@ def _take_ranges(converter, trained, source):
 
 def _check_input(model, scale, zero_point):
   """Raises UserError unless the input of a model is uint8 pixels of this scale."""
-  with quiet.held_back():
+  with quiet.captured_output():
     interpreter = tf.lite.Interpreter(model_content=model)
     (details,) = interpreter.get_input_details()
   quantization = details['quantization']

@@ -13,8 +13,8 @@ def is_file_name(value: object) -> bool:
           and value not in ('', os.curdir, os.pardir))
 
 
-def leads_out(path: str) -> bool:
-  """Returns whether the path of an archive's member leads out of the archive."""
+def is_outside_archive(path: str) -> bool:
+  """Returns whether the path of an archive's member is outside of the archive."""
   plain = path.replace('\\', '/')
   return bool(plain.startswith('/') or re.match('[A-Za-z]:', plain)
               or '..' in plain.split('/') or '\x00' in plain)

@@ -208,7 +208,7 @@ class Unfinished:
       for path in glob.glob(os.path.join(glob.escape(folder), f'*{PARTIAL}')):
         os.remove(path)
 
-  def bring_back(self, name: str) -> None:
+  def restore_moved_file(self, name: str) -> None:
     """Moves a file back that had been moved when the process was killed."""
     with contextlib.suppress(FileNotFoundError):
       os.rename(os.path.join(self._target, name), os.path.join(self.new, name))

@@ -81,7 +81,7 @@ def unpack(path: str, folder: str, is_wanted: Callable[[str], bool]) -> list[str
 
 def problem_of(member: tarfile.TarInfo) -> str | None:
   """Returns what is wrong with a member of an archive that is not trusted, or None."""
-  if file_names.leads_out(member.name):
+  if file_names.is_outside_archive(member.name):
     return 'a path outside of its folder'
   if not (member.isdir() or (member.isreg() and not member.issparse())):
     return 'a link, a device or a sparse file'

@@ -13,7 +13,7 @@ _QUOTED = re.compile(r'"([^"]*)"')
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[list[str]]:
+def captured_output() -> Iterator[list[str]]:
   """Captures stdout and stderr, also of native code.
 
   Yields:

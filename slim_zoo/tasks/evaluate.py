@@ -171,7 +171,7 @@ def _watch(config, command, tracking, has_ended):
       config.checkpoint.watch_timeout_secs)
   set_up = result = None
   for checkpoint in watched_checkpoints.of(folder, timeout, has_ended):
-    with watched_checkpoints.damage_is_skipped(checkpoint):
+    with watched_checkpoints.skipping_damaged(checkpoint):
       set_up = set_up or _set_up(config, checkpoint)
       result = _evaluate(config, set_up, checkpoint, command, tracking)
   return result
@@ -424,7 +424,7 @@ def _recalibrated(config, checkpoint, network):
     with tf.Graph().as_default():
       return _evaluation(config, dataset, network, part).run(path)[0]
 
-  kept, comparison = recalibration.keep_the_better(checkpoint, target, measure)
+  kept, comparison = recalibration.keep_better_checkpoint(checkpoint, target, measure)
   print(f'batch norm statistics of {num_batches * batch_size:,} images of {split}:'
         f' {comparison}', flush=True)
   return kept

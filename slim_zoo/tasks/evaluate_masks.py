@@ -91,7 +91,7 @@ def evaluate(config: EvaluateConfig, command: str,
     result = None
     for checkpoint in watched_checkpoints.of(
         options.checkpoint_path, options.watch_timeout_secs, has_ended):
-      with watched_checkpoints.damage_is_skipped(checkpoint):
+      with watched_checkpoints.skipping_damaged(checkpoint):
         result = _evaluate(config, checkpoint, command, tracking)
     return result
   checkpoint = restore.find(options.checkpoint_path)
@@ -175,7 +175,8 @@ def _recalibrated(config, network):
     counts = _evaluation(config, dataset, of_path, part=part).collect(path)
     return segmentation.evaluate(counts, [''] * network.num_classes)
 
-  kept, comparison = recalibration.keep_the_better(network.checkpoint, target, measure)
+  kept, comparison = recalibration.keep_better_checkpoint(
+      network.checkpoint, target, measure)
   print(f'batch norm statistics of {num_batches * batch_size:,} images of'
         f' {options.recalibration_split_name}: {comparison}', flush=True)
   return kept

@@ -204,7 +204,7 @@ def end(config: TrainConfig, server) -> None:
     server: of `start_server`.
   """
   if server is not None:
-    servers.say_that_a_worker_ended(server.target, config.distribution.own_cluster)
+    servers.report_worker_end(server.target, config.distribution.own_cluster)
 
 
 def fail(config: TrainConfig, server, error: Exception) -> None:
@@ -226,7 +226,7 @@ def fail(config: TrainConfig, server, error: Exception) -> None:
       state = job_state.JobState(0, len(own.workers), _STATE_DEVICE)
       with servers.session_with(server.target, own, 0) as session:
         state.end(session, job_state.HAS_FAILED, str(error).split('\n', maxsplit=1)[0])
-  servers.say_that_the_chief_failed(server.target, own)
+  servers.report_chief_failure(server.target, own)
 
 
 def place(machines: Distribution, master: str,

@@ -65,7 +65,7 @@ def make(config: TrainConfig, training_graph, dataset, num_classes: int,
   if writes_summaries:
     callbacks += _augmentation_pictures(config, dataset, image_size, batches)
   if config.reproducibility.deterministic:
-    callbacks.append(determinism.Winder(
+    callbacks.append(determinism.RandomStateReplay(
         training_graph.train_op, training_graph.accumulate_steps))
   if writes_summaries:
     callbacks.append(summaries.ProgressSummaries(

@@ -84,7 +84,7 @@ def _put_aside(start, best, history):
   """Keeps a best checkpoint that the coming ones cannot be compared with."""
   if start.resumed and not history.forgotten:
     return
-  aside = best.put_aside()
+  aside = best.rename_existing()
   if aside:
     why = (f'it was found on {history.forgotten}' if start.resumed
            else 'it is of an earlier run')

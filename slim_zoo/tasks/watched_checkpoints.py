@@ -31,7 +31,7 @@ def of(folder: str, timeout: int | None, has_ended: Callable[[], bool] | None
 
 
 @contextlib.contextmanager
-def damage_is_skipped(checkpoint: str) -> Iterator[None]:
+def skipping_damaged(checkpoint: str) -> Iterator[None]:
   """If a checkpoint is damaged, prints a line in place of the error of the block."""
   try:
     yield

@@ -90,16 +90,16 @@ def generators(train_op: tf.Tensor) -> list[tf.Operation]:
   return sources
 
 
-class Winder(Callback):
-  """Runs the random number generators of a step as often as they ran before.
+class RandomStateReplay(Callback):
+  """Draws the random numbers of the earlier steps again when a run is resumed.
 
-  Their kernels start again in every process; after this they continue as if the run had
-  never been interrupted. It takes a small part of the time of those steps.
+  The random number generators start again in every process. After this, they continue
+  as in an uninterrupted run. It takes a small part of the time of the earlier steps.
 
   Args:
     train_op: the train op.
-    runs_per_step: how often a step runs the network.
-    clock: returns seconds.
+    runs_per_step: number of runs of the network in a step.
+    clock: returns the time in seconds.
   """
 
   def __init__(self, train_op: tf.Tensor, runs_per_step: int = 1,
@@ -108,10 +108,10 @@ class Winder(Callback):
     self._runs_per_step = runs_per_step
 
   def begin(self, session, step, writer):
-    """Runs the generators as often as `step` steps did."""
+    """Draws the random numbers of `step` steps."""
     if not self._generators or not step:
       return
-    # As operations: what they draw need not leave the session.
+    # Operations are run, not tensors, so that no numbers are copied out of the session.
     draw, announced = session.make_callable(self._generators), False
     start = self._clock()
     for _ in range(step * self._runs_per_step):

@@ -117,7 +117,7 @@ class Teacher:
       return variable
 
     # The scope of the clone is not used: its variables are shared, or are copies.
-    with (eval_network.collections_as_they_were(), tf.name_scope(scope),
+    with (eval_network.unchanged_collections(), tf.name_scope(scope),
           slim.arg_scope([slim.model_variable, slim.variable], device=device),
           tf.variable_scope(tf.VariableScope(tf.AUTO_REUSE, scope,
                                              custom_getter=frozen),

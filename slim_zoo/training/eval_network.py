@@ -36,8 +36,8 @@ class EvalNetwork:
 
 
 @contextlib.contextmanager
-def collections_as_they_were():
-  """Takes back what layers that are built in the block add to collections."""
+def unchanged_collections():
+  """Removes the items that layers in the block add to collections."""
   graph = tf.get_default_graph()
   before = {name: list(graph.get_collection_ref(name)) for name in _COLLECTIONS}
   try:
@@ -64,7 +64,7 @@ def build(network_fn: Callable, images: tf.Tensor,
   Raises:
     ValueError: the graph lacks a variable that the network needs.
   """
-  with collections_as_they_were():
+  with unchanged_collections():
     with (slim.arg_scope([slim.model_variable, slim.variable],
                          device=config.variables_device()),
           tf.name_scope('evaluation'), tf.device(config.clone_device(0)),

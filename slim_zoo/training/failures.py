@@ -103,7 +103,7 @@ def without_summary_thread_errors():
 
   The same error comes to the loop when it next writes or closes the summaries.
   """
-  def is_told_anyway(record):
+  def is_logged(record):
     return 'writer thread error' not in record.getMessage()
 
   def excepthook(arguments):
@@ -112,9 +112,9 @@ def without_summary_thread_errors():
 
   usual, threading.excepthook = threading.excepthook, excepthook
   logger = tf.get_logger()
-  logger.addFilter(is_told_anyway)
+  logger.addFilter(is_logged)
   try:
     yield
   finally:
     threading.excepthook = usual
-    logger.removeFilter(is_told_anyway)
+    logger.removeFilter(is_logged)

@@ -155,7 +155,7 @@ def find(train_dir: str, checkpoint_path: str | None, init: str = 'auto',
   """
   if is_chief:
     _check_folder(train_dir, init)
-  newest = run_checkpoints.newest_whole(train_dir, restore.damage_of)
+  newest = run_checkpoints.newest_complete(train_dir, restore.damage_of)
   if newest:
     return StartingPoint(restore.global_step_of(newest.path), newest,
                          not_used=checkpoint_path, is_chief=is_chief)

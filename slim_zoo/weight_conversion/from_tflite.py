@@ -138,7 +138,7 @@ class _File:
 def _interpreter(content, with_xnnpack):
   """Returns an interpreter that keeps the values of all tensors."""
   types = tf.lite.experimental.OpResolverType
-  with warnings.catch_warnings(), quiet.held_back():
+  with warnings.catch_warnings(), quiet.captured_output():
     # Of the interpreter's next name, and of the memory that all tensors take.
     warnings.simplefilter('ignore', UserWarning)
     interpreter = tf.lite.Interpreter(

@@ -88,7 +88,7 @@ def test_recalibration_keeps_the_better(tmp_path, before, after, kept):
       raise found
     return found
 
-  path, told = recalibration.keep_the_better(source, target, measure)
+  path, told = recalibration.keep_better_checkpoint(source, target, measure)
   assert path == (target if kept else source)
   assert (tmp_path / 'm-1-recalibrated.index').exists() == kept
   assert (tmp_path / 'm-1.index').exists()
@@ -106,6 +106,6 @@ def test_what_ends_the_comparison_leaves_no_new_checkpoint(tmp_path):
     raise SystemExit(130)
 
   with pytest.raises(SystemExit):
-    recalibration.keep_the_better(
+    recalibration.keep_better_checkpoint(
         str(tmp_path / 'm-1'), str(tmp_path / 'm-1-recalibrated'), measure)
   assert not list(tmp_path.iterdir())

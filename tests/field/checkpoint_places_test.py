@@ -42,7 +42,7 @@ def steps_in(folder):
 
 def resume_and_save(folder, steps):
   """Goes on with a run as the training loop does, and saves at some steps."""
-  newest = run_checkpoints.newest_whole(str(folder), restore.damage_of)
+  newest = run_checkpoints.newest_complete(str(folder), restore.damage_of)
   newest.record()
   with tf.Graph().as_default():
     step = tf.train.get_or_create_global_step()
@@ -170,7 +170,7 @@ def test_a_state_file_that_names_another_folder_is_not_followed(run_a, tmp_path)
   shutil.copy(run_a / 'checkpoint', other)
   assert checkpoint_names.latest(str(other)) is None
   for refuse in (checkpoint_names.check_there, restore.find,
-                 lambda path: run_checkpoints.newest_whole(path, restore.damage_of)):
+                 lambda path: run_checkpoints.newest_complete(path, restore.damage_of)):
     with pytest.raises(diagnostics.UserError, match=f'names .{run_a}/model.ckpt-60'):
       refuse(str(other))
   assert list(run_checkpoints.new_ones(str(other), timeout_secs=0.1)) == []

@@ -79,7 +79,7 @@ _CHANGES = st.tuples(st.sampled_from(_NAMES), st.one_of(
 @given(change=_CHANGES)
 def test_a_run_continues_from_a_whole_checkpoint(change, files, folder):
   _write(folder, files, *change)
-  newest = run_checkpoints.newest_whole(str(folder), restore.damage_of)
+  newest = run_checkpoints.newest_complete(str(folder), restore.damage_of)
   _check_values(newest.path)
   newest.describe_damage()
   newest.record()

@@ -260,7 +260,7 @@ def test_nothing_is_said_where_all_is_as_it_should_be(reason, sign, monkeypatch)
 
 
 def test_tensorflow_is_asked_in_a_process_of_its_own():
-  said = unused_gpus.what_tensorflow_says()
+  said = unused_gpus.gpu_search_messages()
   if not tf.config.list_physical_devices('GPU'):
     assert unused_gpus._reasons(said), said
 

@@ -212,7 +212,7 @@ def test_every_kind_is_one_that_is_tested_here():
       'AugmentationPictures', 'CheckpointGuard', 'ExamplePictures', 'ExplosionGuard',
       'GraphFiles', 'HParams', 'LossRecorder', 'MaskPictures', 'Profile',
       'ProgressSummaries', 'Report', 'RunCard', 'SamplePredictions', 'ShardValidator',
-      'TrackedRun', 'Validator', 'WeightsComparison', 'Winder'}
+      'TrackedRun', 'Validator', 'WeightsComparison', 'RandomStateReplay'}
 
 
 @pytest.mark.parametrize('kind', [

@@ -49,7 +49,7 @@ class BestCheckpoint:
   def _is_kept(self, prefix):
     return os.path.basename(prefix) == self._kept()
 
-  def put_aside(self) -> str | None:
+  def rename_existing(self) -> str | None:
     """Renames a folder that is there; returns its new name, None if there is none."""
     if not os.path.isdir(self.folder):
       return None

@@ -165,7 +165,7 @@ def changes(before: Mapping, after: Mapping) -> dict:
   Of flags it is the values that count, of data the digests. The images of a step follow
   from several flags, and from the number of workers.
   """
-  def essence(card):
+  def compared_values(card):
     flags = {name: flag['value'] for name, flag in card.get('flags', {}).items()
              if name != 'seed'}  # A resumed run keeps the seed without the flag.
     data = {name: split['digest'] for name, split in card.get('data', {}).items()}
@@ -173,7 +173,7 @@ def changes(before: Mapping, after: Mapping) -> dict:
     steps = {'images_per_step': batch['images_per_step']} if batch else {}
     return {**steps, 'flags': flags, 'data': data, 'versions': card.get('versions', {}),
             'seed': card.get('seeds', {}).get('seed')}
-  return _differences(essence(before), essence(after))
+  return _differences(compared_values(before), compared_values(after))
 
 
 class RunCard(Callback):
