@@ -200,7 +200,7 @@ def test_archives_that_are_none_or_too_much(tmp_path):
   write_tar(twice, shard())
   twice.write_bytes(2 * twice.read_bytes())
   for name, words in (('a', 'damaged'), ('empty', 'damaged'),
-                      ('bomb', 'more than 100 times'), ('twice', 'behind its end')):
+                      ('bomb', 'more than 100 times'), ('twice', 'after its end mark')):
     with pytest.raises(diagnostics.UserError, match=words):
       convert(next(tmp_path.glob(f'{name}.tar*')), tmp_path / 'data')
   assert not (tmp_path / 'data').exists()

@@ -565,7 +565,7 @@ def test_the_page_has_all_parts_and_no_error(shown):
   assert texts(shown, 'nav a') == texts(shown, 'section > h2') == [
       'Comparison', 'Classes', 'Confusion matrix', 'Worst predictions',
       'Least certain predictions', 'Reliability', 'Accuracy against coverage',
-      'Suspected label errors', 'Near-duplicates in train', 'What is not in this page']
+      'Suspected label errors', 'Near-duplicates in train', 'Left out of this page']
   assert shown.get_log('browser') == []
   sizes = shown.execute_script(
       'return [...document.images].filter(image => image.loading != "lazy" ||'

@@ -94,7 +94,7 @@ def test_images_are_computed_in_batches():
     # Five images have too many pixels, as each would have alone.
     assert model.batches == [2, 2, 1]
     status, answer = client.predict(instances=[b64(PNG)] * 6)
-    assert (status, 'pixels together, and 4,000 is the limit' in answer['error']) == (
+    assert (status, 'of a request is 4,000 pixels' in answer['error']) == (
         400, True)
 
 
@@ -562,12 +562,12 @@ def test_an_error_of_the_server_is_one_line_for_each_side():
   assert '\n' not in report
 
 
-def test_want_of_memory_is_said():
+def test_too_little_memory_is_an_error_503():
   model = Colours()
   model.error = MemoryError()
   with served.server(model, model) as client:
     status, line = client.error('POST', '/classify', PNG)
-    assert (status, 'memory of the server' in line) == (503, True)
+    assert (status, 'too little memory' in line) == (503, True)
 
 
 UNREAD = tf.errors.InvalidArgumentError(None, None, 'no image')
@@ -586,7 +586,7 @@ def predictor_of(**errors):
 @pytest.mark.parametrize('place', ['prepare_error', 'error'])
 @pytest.mark.parametrize(('error', 'status', 'words'), [
     (UNREAD, 400, "TensorFlow's decoder does not read"),
-    (MemoryError(), 503, 'the memory of the server is too small')])
+    (MemoryError(), 503, 'the server has too little memory')])
 @pytest.mark.parametrize('answer', [
     lambda answering: answering.classify(PNG),
     lambda answering: answering.answers('serving_default', [PNG])],
@@ -603,7 +603,7 @@ def test_an_error_of_the_graph_for_numbers_is_no_fault_of_the_client():
     with pytest.raises(tf.errors.InvalidArgumentError):
       answering.answers('tensors', NUMBERS_OF_ONE)
   with predictor_of(error=MemoryError()) as answering:
-    with pytest.raises(messages.RequestError, match='memory of the server'):
+    with pytest.raises(messages.RequestError, match='too little memory'):
       answering.answers('tensors', NUMBERS_OF_ONE)
 
 
