@@ -169,7 +169,7 @@ def test_pickle_of_cifar10_may_name_nothing_but_arrays(what):
 
 
 @pytest.mark.parametrize(('member', 'data', 'message'), [
-    ('data_batch_2.bin', bytes(3072), 'no whole batch of CIFAR-10: 3072 bytes'),
+    ('data_batch_2.bin', bytes(3072), 'not a whole batch of CIFAR-10: 3072 bytes'),
     ('data_batch_2.bin', bytes([11]) + bytes(3072), 'labels 11 to 11'),
     ('data_batch_2', b'nothing', "not a batch of CIFAR-10 and is not used"),
     ('data_batch_2', pickle.dumps({'labels': [1], 'data': np.zeros((2, 3072), 'u1')}),
