@@ -343,7 +343,7 @@ def test_an_evaluation_without_its_report_is_ended_as_failed(
   for variable in ('MLFLOW_TRACKING_URI', 'WANDB_API_KEY', 'WANDB_MODE'):
     monkeypatch.delenv(variable, raising=False)
   config = EvaluateConfig.from_options({'log_to': name, 'eval_dir': str(tmp_path)})
-  with tracked.TrackedEvaluation(config) as tracking:
+  with run_logging.EvaluationLogger(config) as tracking:
     tracking.add(str(tmp_path / 'model.ckpt-5'), 5, 'lenet', {'eval/Accuracy': 0.5})
   assert runs['run-0'].status in ('FAILED', 1)
   assert runs['run-0'].steps('eval/Accuracy') == [5]

@@ -210,7 +210,7 @@ def _check_none_is_misspelt(root, folders):
       None not in near):
     raise diagnostics.UserError(
         f"image_dir '{diagnostics.printable(root)}': the folders"
-        f' {_quoted([folder.path for folder in folders])} are no splits'
+        f' {_quoted([folder.path for folder in folders])} are not splits'
         f"{_near_splits(folders)} (known: {', '.join(_SPLITS)}): rename them")
 
 
