@@ -95,7 +95,7 @@ class Features:
 
 
 def parse(data: bytes) -> Features | None:
-  """Returns the features of a record; None if it is no tf.train.Example."""
+  """Returns the features of a record; None if it is not a tf.train.Example."""
   from google.protobuf import message
   try:
     return Features(tf.train.Example.FromString(data))

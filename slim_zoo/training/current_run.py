@@ -1,4 +1,4 @@
-"""A training run while it goes on: its parts, and how far it is."""
+"""A training run in progress: its parts and its current step."""
 
 import dataclasses
 import os

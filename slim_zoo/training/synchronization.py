@@ -64,7 +64,7 @@ class Synchronization:
         self.close_queue(session)
 
   def release(self, session: tf.Session) -> None:
-    """Lets one worker go on that waits for the end of its step."""
+    """Lets one worker continue if it waits for the end of its step."""
     session.run(self._token)
 
   def close_queue(self, session: tf.Session) -> None:
