@@ -19,7 +19,7 @@ NEAR = 0.04  # Of 355 images and 60 steps, repeated runs differ by half of it.
 
 def evaluated(checkpoint, digits_dir, eval_dir):
   """Returns the share of digits that eval_image_classifier.py finds right."""
-  done = scripts.run(
+  done = scripts.run_for_numbers(
       'eval_image_classifier', checkpoint_path=checkpoint, eval_dir=eval_dir,
       dataset_name='digits', dataset_dir=digits_dir, model_name='lenet')
   assert done.returncode == 0, done.stderr

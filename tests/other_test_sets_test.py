@@ -176,7 +176,7 @@ def imagenet_run(tmp_path_factory):
 def test_evaluation_of_present_classes_and_real_labels(imagenet_run, tmp_path):
   lists = [[0], [], [7, 2], [3], [99], [5]]
   (tmp_path / 'real.json').write_text(json.dumps(lists))
-  done = scripts.run(
+  done = scripts.run_for_numbers(
       'eval', '--only_present_classes', dataset_name='imagenet',
       dataset_dir=imagenet_run / 'data', dataset_split_name='validation',
       checkpoint_path=imagenet_run / 'run', eval_dir=tmp_path / 'eval',

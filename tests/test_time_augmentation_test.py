@@ -118,7 +118,7 @@ def test_eval_and_classify_average_over_an_image_and_its_mirror_image(
   single = csv_rows(classify(files, trained_dir))
   plain, flipped = single[::2], single[1::2]
   averaged = csv_rows(classify(f'{files}/??.png', trained_dir, '--tta=flip'))
-  done = scripts.run(
+  done = scripts.run_for_numbers(
       'eval', '--tta=flip', dataset_name='digits', dataset_dir=digits_dir,
       checkpoint_path=trained_dir, eval_dir=tmp_path / 'eval', batch_size=10)
   assert done.returncode == 0, done.stderr

@@ -459,12 +459,12 @@ def test_recalibrated_statistics_are_those_of_all_images_together():
 
 def train(folder, digits_dir, **flags):
   return scripts.run('train_image_classifier', train_dir=folder, **{
-      **on_digits(digits_dir), **flags})
+      **on_digits(digits_dir), 'batch_size': 8, **flags})
 
 
 def evaluate(folder, digits_dir, checkpoint, **flags):
   """Returns the CompletedProcess of an evaluation on digits' test split."""
-  done = scripts.run(
+  done = scripts.run_for_numbers(
       'eval_image_classifier', dataset_name='digits', dataset_dir=digits_dir,
       eval_dir=folder / 'eval', checkpoint_path=checkpoint,
       **{'model_name': 'lenet', **flags})

@@ -59,7 +59,8 @@ def test_a_network_on_gray_records_is_used_as_it_was_trained(
   train_dir = tmp_path / 'train'
   data = {'dataset_name': 'digits', 'dataset_dir': digits_dir}
   done = scripts.run('train_image_classifier', train_dir=train_dir, model_name=name,
-                     max_number_of_steps=1, batch_size=4, train_image_size=32, **data)
+                     max_number_of_steps=1, batch_size=4, train_image_size=32,
+                     sample_predictions=0, **data)
   assert done.returncode == 0, done.stderr
   checkpoint = train_dir / 'model.ckpt-1'
   shapes = dict(tf.train.list_variables(str(checkpoint)))
@@ -67,7 +68,7 @@ def test_a_network_on_gray_records_is_used_as_it_was_trained(
       'LeNet/conv1/weights', 'CifarNet/conv1/weights', 'Conv2d_0/weights'))]
   assert first[2] == channels
   assert input_channels(tmp_path, model_name=name, dataset_name='digits') == channels
-  done = scripts.run('eval_image_classifier', checkpoint_path=checkpoint,
+  done = scripts.run_for_numbers('eval_image_classifier', checkpoint_path=checkpoint,
                      eval_dir=tmp_path / 'eval', model_name=name, max_num_batches=1,
                      dataset_split_name='test', eval_image_size=32, **data)
   assert done.returncode == 0, done.stderr

@@ -179,7 +179,7 @@ def small_run(digits_dir, tmp_path_factory):
       'train_image_classifier', train_dir=folder, max_number_of_steps=1, batch_size=4,
       model_name='mobilenet_v1_025', train_image_size=32, use_grayscale=True,
       preprocessing_name='cifarnet', dataset_name='digits', dataset_dir=digits_dir,
-      moving_average_decay=0.9)
+      moving_average_decay=0.9, sample_predictions=0)
   assert done.returncode == 0, done.stderr
   return folder
 
@@ -189,7 +189,7 @@ OF_THE_RUN = '--eval_image_size=32 --preprocessing_name=cifarnet --use_grayscale
 
 
 def test_eval_follows_the_run(small_run, digits_dir, tmp_path):
-  done = scripts.run('eval_image_classifier', checkpoint_path=small_run,
+  done = scripts.run_for_numbers('eval_image_classifier', checkpoint_path=small_run,
                      dataset_name='digits', dataset_dir=digits_dir,
                      eval_dir=tmp_path, max_num_batches=1, train_dir=small_run)
   assert done.returncode == 0, done.stderr
@@ -231,7 +231,8 @@ def test_inspect_prints_commands_of_the_run(small_run):
 
 def test_training_goes_on_as_the_run(small_run, digits_dir, tmp_path):
   """As fine-tuning from it, and as the same run."""
-  flags = {'dataset_name': 'digits', 'dataset_dir': digits_dir, 'batch_size': 4}
+  flags = {'dataset_name': 'digits', 'dataset_dir': digits_dir, 'batch_size': 4,
+           'sample_predictions': 0}
   done = scripts.run('train_image_classifier', train_dir=tmp_path / 'tuned',
                      checkpoint_path=small_run, max_number_of_steps=1, **flags)
   assert done.returncode == 0, done.stderr

@@ -104,7 +104,7 @@ def test_one_step_and_a_resumed_run_with_clones_and_averages(digits_dir, tmp_pat
   assert {1, 3} <= set(steps['validation/loss'])
   # Like with like: no penalty, which LeNet's weights make large.
   assert values['total_loss', 1] > values['cross_entropy/training_batch', 1] + 1
-  evaluated = scripts.run(
+  evaluated = scripts.run_for_numbers(
       'eval_image_classifier', checkpoint_path=folder, eval_dir=tmp_path / 'eval',
       dataset_name='digits', dataset_dir=data, model_name='lenet')
   assert evaluated.returncode == 0, evaluated.stderr
