@@ -16,6 +16,9 @@ if not os.environ.get('USE_GPU'):
   os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 # The processes of a parallel run share a GPU: none may take all of its memory.
 os.environ['TF_FORCE_GPU_ALLOW_GROWTH'] = 'true'
+# Hundreds of processes import the same modules: they find them compiled.
+os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
+sys.dont_write_bytecode = False
 # Nothing of an earlier run, nor of the user.
 os.environ['SLIM_ZOO_CACHE'] = tempfile.mkdtemp(prefix='slim_zoo_cache_')
 ROOT = pathlib.Path(__file__).resolve().parent.parent
