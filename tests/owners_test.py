@@ -69,7 +69,7 @@ def test_a_process_keeps_itself_out(tmp_path):
                          ids=['empty', 'torn', 'number that is used again'])
 def test_files_of_nobody_do_not_block(tmp_path, content, monkeypatch):
   monkeypatch.setattr(owners, '_SECONDS_UNTIL_TORN', 0.01)
-  monkeypatch.setattr(owners, '_machine', lambda: 'here')
+  monkeypatch.setattr(owners, 'machine', lambda: 'here')
   (tmp_path / owners.LOCK_NAME).write_text(content)
   with owners.working_in(str(tmp_path)):
     pass

@@ -113,7 +113,7 @@ def write(folder: str, counts: Counts, title: str, image: np.ndarray | None,
       continue
     try:
       # Matplotlib and Pillow choose the format by the suffix.
-      partial = os.path.join(folder, f'.part.{name}')
+      partial = os.path.join(folder, f'.{os.getpid()}.part.{name}')
       with atomic.replacing(os.path.join(folder, name), partial) as unfinished:
         draw(unfinished)
     except OSError:

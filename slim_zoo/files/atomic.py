@@ -5,9 +5,19 @@ For several files that belong together see `staging`.
 
 import contextlib
 import errno
+import functools
+import glob
+import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
+
+from slim_zoo.files import owners
+
+# Unfinished files of another machine are left alone for so long.
+_ABANDONED_SECONDS = 24 * 3600
 
 
 @contextlib.contextmanager
@@ -15,19 +25,48 @@ def replacing(path: str | os.PathLike, partial: str | None = None) -> Iterator[s
   """Yields the path of a temporary file; at the end of the block it becomes `path`.
 
   The content is on the disk before the name changes. If the block fails, or writes no
-  file, `path` is unchanged. The temporary file is removed, except after a kill.
+  file, `path` is unchanged. The temporary file is removed; after a kill, the next
+  process that writes the same file removes it. Of two processes that write the same
+  file at the same time, the last one wins.
 
   Args:
     path: the file to write, in an existing folder.
-    partial: path of the temporary file, in the same folder; default .NAME.part.
+    partial: path of the temporary file, in the same folder; by default a name that
+      this process alone has.
 
   Raises:
     OSError: the file cannot be written.
   """
-  folder, name = os.path.split(os.fspath(path))
-  partial = partial or os.path.join(folder, f'.{name}.part')
+  if partial is None:
+    partial = _partial(path)
+    _remove_abandoned(path)
   with naming(path, partial), _moved(partial, path):
     yield partial
+
+
+def _partial(path):
+  """Returns the path of this process's temporary file: .NAME.MACHINE-PROCESS.part."""
+  folder, name = os.path.split(os.fspath(path))
+  return os.path.join(folder, f'.{name}.{_machine()}-{os.getpid()}.part')
+
+
+@functools.cache
+def _machine():
+  return hashlib.sha256(owners.machine().encode()).hexdigest()[:6]
+
+
+def _remove_abandoned(path):
+  """Removes what killed processes left of a file."""
+  folder, name = os.path.split(os.fspath(path))
+  for partial in glob.glob(os.path.join(
+      glob.escape(folder), f'.{glob.escape(name)}.*-*.part')):
+    end = re.search(r'\.([0-9a-f]{6})-(\d{1,18})\.part$', partial)
+    if end is None:
+      continue
+    with contextlib.suppress(OSError):  # Another process removes it, too.
+      if (not owners.has_process(int(end[2])) if end[1] == _machine() else
+          time.time() - os.path.getmtime(partial) > _ABANDONED_SECONDS):
+        os.remove(partial)
 
 
 @contextlib.contextmanager

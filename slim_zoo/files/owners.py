@@ -22,22 +22,29 @@ _in_this_process = set()
 def this_process() -> dict[str, Any]:
   """Returns what tells this process from all others, ready for JSON."""
   return {'host': platform.node(), 'process': os.getpid(),
-          'started': _state_and_start(os.getpid())[1], 'machine': _machine()}
+          'started': _state_and_start(os.getpid())[1], 'machine': machine()}
 
 
 def is_alive(owner: dict[str, Any]) -> bool | None:
   """Tells whether a process runs; None: it is of another machine or container."""
-  if owner.get('machine') != _machine():
+  if owner.get('machine') != machine():
     return None
   number = owner.get('process')
+  if not has_process(number):
+    return False
+  state, started = _state_and_start(number)
+  return state not in ('Z', 'X') and started == owner.get('started')
+
+
+def has_process(number: int) -> bool:
+  """Returns whether a process of this number runs on this machine."""
   try:
     os.kill(number, 0)
   except PermissionError:
     pass  # Of another user.
   except (OSError, TypeError, OverflowError):
     return False
-  state, started = _state_and_start(number)
-  return state not in ('Z', 'X') and started == owner.get('started')
+  return True
 
 
 def describe(owner: dict[str, Any]) -> str:
@@ -180,7 +187,7 @@ def _touch(path, ended):
       os.utime(path)
 
 
-def _machine():
+def machine() -> str:
   """Returns what two processes share that see the same process numbers."""
   parts = [platform.node()]
   with contextlib.suppress(OSError):

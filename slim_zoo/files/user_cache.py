@@ -48,10 +48,8 @@ class UserCache:
     self._entries[key] = dict(entry)
     try:
       os.makedirs(os.path.dirname(self._path), exist_ok=True)
-      # Two commands may write at the same time.
-      partial = f'{self._path}.{os.getpid()}.part'
       text = json.dumps({**self._read(is_quiet=True), key: dict(entry)}, indent=1)
-      atomic.write_text(self._path, f'{text}\n', partial=partial)
+      atomic.write_text(self._path, f'{text}\n')
     except OSError as error:
       self.notes.append(f"'{self._path}' is not written, so this is measured again the"
                         f' next time: {diagnostics.explain_os_error(error)}')

@@ -67,7 +67,7 @@ def test_what_killed_evaluations_left_in_a_report_goes(tmp_path):
 def test_what_killed_runs_left_in_their_folders_goes(digits_dir, tmp_path):
   left = ['checkpoint.tmp0123', 'graph.pbtxt.tmp0123', 'model.ckpt-7.meta.tmp0123',
           'model.ckpt-7.data-00000-of-00001.tempstate0123', 'best/checkpoint.tmp0123',
-          'best/.model.ckpt-7.json.part', 'best/model.ckpt-7.meta.tmp0123']
+          'best/.model.ckpt-7.json.0123ab-99999.part', 'best/model.ckpt-7.meta.tmp0123']
   flags = dict(on_digits(digits_dir), train_dir=tmp_path, batch_size=2,
                validation_share=0.1)
   assert scripts.run('train_image_classifier', max_number_of_steps=1,
