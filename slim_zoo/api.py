@@ -86,7 +86,7 @@ def train(*, callbacks=(), **options):
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  config.make_folders()
+  config.check_folders()
   config.distribution.set_environment()
   start_up.load_without_notes(config.devices.settings)
   if config.run.find_learning_rate:
@@ -114,7 +114,7 @@ def evaluate(**options):
   """
   config = adopt_evaluation_cluster(EvaluateConfig.from_options(options), os.environ)
   config.check()
-  config.make_eval_dir()
+  config.check_folders()
   config.server.set_environment()
   start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import evaluate as task
@@ -141,7 +141,7 @@ def classify(images, **options):
   paths = image_paths(images)
   config.check()
   files = find_images(paths)
-  config.answers.make_folders()
+  config.check_folders()
   start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import classify as task
   return list(task.classify(config, files))
@@ -215,7 +215,7 @@ def probe(**options):
     raise UserError('format is for the command: leave it out, the values() of the'
                     ' results are the JSON objects')
   config.check()
-  config.make_folders()
+  config.check_folders()
   start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import probe as task
   return task.probe(config)
@@ -238,7 +238,7 @@ def robustness(**options):
   """
   config = RobustnessConfig.from_options(options)
   config.check()
-  config.make_folders()
+  config.check_folders()
   start_up.load_without_notes(config.devices.settings)
   from slim_zoo.tasks import robustness as task
   return task.test(config, _call('robustness', options))

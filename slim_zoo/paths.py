@@ -1,7 +1,9 @@
 """Paths as users write them: ~ is expanded, a path that is not local is refused."""
 
+import errno
 import os
 import re
+import tempfile
 
 # A single letter is a drive of Windows.
 _REMOTE = re.compile(r'([a-z][a-z0-9+.-]+):/', re.I)
@@ -48,3 +50,23 @@ def check_encoding(path: str) -> None:
   except UnicodeEncodeError:
     raise ValueError(f"'{path}' is not UTF-8, and TensorFlow writes and reads no other"
                      ' paths: rename the file or folder') from None
+
+
+def check_writable(folder: str) -> None:
+  """Tries to write where a folder is or would be made; leaves nothing there.
+
+  Raises:
+    OSError: no file can be written there; it names the folder.
+  """
+  there = os.path.abspath(folder)
+  while not os.path.lexists(there):
+    there = os.path.dirname(there)
+  try:
+    # It has no name in the folder: a kill leaves nothing.
+    with tempfile.TemporaryFile(dir=there) as file:
+      file.write(b'x')
+  except OSError as error:
+    code = error.errno
+    if code == errno.ENOENT and os.path.isdir(there):
+      code = errno.EPERM  # The system makes the files of the folder, such as /proc.
+    raise OSError(code, os.strerror(code), folder) from error

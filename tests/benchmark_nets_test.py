@@ -125,7 +125,7 @@ def test_a_network_that_fails_is_named_and_passed_over():
 
 
 def test_records_show_what_bounds_the_step(digits_dir, tmp_path):
-  output = tmp_path / 'times.jsonl'
+  output = tmp_path / 'new' / 'times.jsonl'
   done = scripts.run('benchmark_nets', networks='lenet', dataset_name='digits',
                      dataset_dir=digits_dir, output=output,
                      mixed_precision='bfloat16', **TINY)

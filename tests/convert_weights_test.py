@@ -349,7 +349,7 @@ def test_check_sees_what_differs():
     ({'target': 'b.pth'}, ['both weights of another framework']),
     ({'source': 'a', 'target': 'b'}, ['neither', '.safetensors']),
     ({'source': 'absent.h5'}, ["no file 'absent.h5'"]),
-    ({'target': '/proc/absent/b'}, ["cannot write to the folder '/proc'"]),
+    ({'target': '/proc/absent/b'}, ["cannot write to the folder '/proc/absent'"]),
     ({'model_name': 'inception_v3', 'source': 'pretrained', 'framework': 'pytorch'},
      ['average pools', 'inception_v3']),
     ({'keep_channel_order': True, 'model_name': 'mobilenet_v2'}, ['reads RGB']),

@@ -28,6 +28,7 @@ def main(unused_argv):
     from slim_zoo.tasks import comparison
     comparison.compare(config)
     return
+  config.check_folders()
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.session_settings)

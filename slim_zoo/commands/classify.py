@@ -36,7 +36,7 @@ def main(argv):
   images = image_paths(argv[1:])
   config.check()
   files = find_images(images, sys.stdin.buffer)
-  config.answers.make_folders()
+  config.check_folders()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import classify

@@ -24,11 +24,10 @@ functions.
 
 import dataclasses
 import os
-import tempfile
 
 from absl import flags
 
-from slim_zoo import diagnostics, start_up
+from slim_zoo import diagnostics, paths, start_up
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import checkpoint_names, file_kinds, run_card
 from slim_zoo.commands import option_flags, running, tables
@@ -98,12 +97,9 @@ def _check_target(target, suffixes=_SUFFIXES):
           f"'{target}{suffix}' exists already: remove it, or name another"
           ' --target')
   # Missing folders are made when the conversion is done.
-  folder = os.path.dirname(os.path.abspath(target))
-  while not os.path.lexists(folder):
-    folder = os.path.dirname(folder)
+  folder = os.path.dirname(target) or '.'
   try:
-    with tempfile.TemporaryFile(dir=folder):
-      pass
+    paths.check_writable(folder)
   except OSError as error:
     raise diagnostics.UserError(
         f"cannot write to the folder '{folder}' ({error.strerror}): name another"

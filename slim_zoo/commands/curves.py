@@ -14,6 +14,7 @@ from slim_zoo import start_up
 from slim_zoo.commands import option_flags, running
 from slim_zoo.config.listing import CurvesConfig
 from slim_zoo.config.options import expanded_paths
+from slim_zoo.files import staging
 
 option_flags.define(CurvesConfig)
 
@@ -23,11 +24,13 @@ def main(argv):
   config = CurvesConfig.from_options(option_flags.given_options(CurvesConfig))
   folders, output = expanded_paths(argv[1:]), config.picture.output
   config.check(folders)
-  config.make_folder()
+  config.check_folders()
   start_up.load_tensorflow()
   from slim_zoo.evaluation import learning_curves
-  learning_curves.draw(output, {
-      os.path.normpath(folder): learning_curves.read(folder) for folder in folders})
+  curves = {
+      os.path.normpath(folder): learning_curves.read(folder) for folder in folders}
+  with staging.created(*config.folders):
+    learning_curves.draw(output, curves)
   print(f'wrote {output}')
 
 

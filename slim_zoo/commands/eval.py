@@ -24,7 +24,7 @@ def main(unused_argv):
   config = EvaluateConfig.from_options(option_flags.given_options(EvaluateConfig))
   config = adopt_evaluation_cluster(config, os.environ)
   config.check()
-  config.make_eval_dir()
+  config.check_folders()
   config.server.set_environment()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.devices.settings)

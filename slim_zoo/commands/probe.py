@@ -44,7 +44,7 @@ def main(unused_argv):
   """Reads the flags into a config, checks it, and prints the table."""
   config = ProbeConfig.from_options(option_flags.given_options(ProbeConfig))
   config.check()
-  config.make_folders()
+  config.check_folders()
   # Takes seconds: only now, when the flags are right.
   start_up.load_tensorflow(config.devices.settings)
   from slim_zoo.tasks import probe

@@ -27,7 +27,7 @@ def main(unused_argv):
   if note:
     print(f'note: {note}', flush=True)
   config.check()
-  config.make_folders()
+  config.check_folders()
   config.distribution.set_environment()
   config.precision.set_environment()
   # Takes seconds: only now, when the flags are right.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import os
 
 from slim_zoo import diagnostics
 from slim_zoo.catalog import datasets as dataset_catalog
@@ -241,6 +242,12 @@ class BenchmarkConfig(Config):
     self.networks.check(self.precision, self.user_options)
     self.comparison.check(self.user_options)
     self.records.check(self.networks.names(), self.user_options)
+
+  @property
+  def folders(self) -> list[str]:
+    """The folders of the files that are written."""
+    files = self.measurements.output, self.measurements.plot
+    return [os.path.dirname(path) or '.' for path in files if path]
 
   @property
   def session_settings(self) -> session_settings.SessionSettings:

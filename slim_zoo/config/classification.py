@@ -148,16 +148,13 @@ class Answers(Group):
       if path and os.path.exists(path) and not os.path.isdir(path):
         raise diagnostics.UserError(f"--{name}='{path}' is a file: name a folder")
 
-  def make_folders(self) -> None:
-    """Makes the folders of the files: a fault is better shown now.
+  @property
+  def folders(self) -> list[str]:
+    """The folders of the files, as `Config.folders`.
 
-    The folders of `explain` and `masks` are made when the network is known to fit.
-
-    Raises:
-      OSError: one cannot be made.
+    Those of `explain` and `masks` are made when the network is known to fit.
     """
-    for path in self._files.values():
-      os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    return [os.path.dirname(path) or '.' for path in self._files.values()]
 
 
 # What an export has inside, or cannot give.
@@ -232,6 +229,11 @@ class ClassifyConfig(Config):
     else:
       self.network.check()
     self.answers.check()
+
+  @property
+  def folders(self) -> list[str]:
+    """The folders of the files that are written."""
+    return self.answers.folders
 
   def check_segmentation(self) -> None:
     """Refuses options that do not fit a segmentation network.

@@ -264,17 +264,11 @@ class EvaluateConfig(Config):
         self.devices.without_effect(self.server.master)), *self.lines_without_effect(
             self.tracking.without_effect())]
 
-  def make_eval_dir(self) -> None:
-    """Makes the folders of the results now, so that an error is reported early.
-
-    Only the chief of several processes writes results.
-
-    Raises:
-      OSError: it cannot be made.
-    """
-    if self.server.is_chief:
-      os.makedirs(self.results.eval_dir, exist_ok=True)
-      self.tracking.make_dir()
+  @property
+  def folders(self) -> list[str]:
+    """The folders of the results; of several processes only the chief writes them."""
+    return [self.results.eval_dir, *self.tracking.folders] if (
+        self.server.is_chief) else []
 
   @property
   def network_options(self) -> trained_network.NetworkOptions:

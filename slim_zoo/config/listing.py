@@ -70,10 +70,7 @@ class CurvesConfig(Config):
           f"--output='{output}' is not a file: name a PNG file to write")
     check_png(output, 'output')
 
-  def make_folder(self) -> None:
-    """Makes the folder of the picture: a fault is better shown now.
-
-    Raises:
-      OSError: it cannot be made.
-    """
-    os.makedirs(os.path.dirname(self.picture.output) or '.', exist_ok=True)
+  @property
+  def folders(self) -> list[str]:
+    """The folder of the picture."""
+    return [os.path.dirname(self.picture.output) or '.']

@@ -217,6 +217,20 @@ class Config:
     return {name: value if name in self.user_options else None
             for name, value in self.values().items()}
 
+  @property
+  def folders(self) -> list[str]:
+    """The folders that are written to; the task creates them."""
+    return []
+
+  def check_folders(self) -> None:
+    """Tries to write where the folders will be: a fault is better shown early.
+
+    Raises:
+      OSError: one cannot be written.
+    """
+    for folder in self.folders:
+      paths.check_writable(folder)
+
   def lines_without_effect(self, causes: Mapping[str, str]) -> list[str]:
     """Returns a line for each option that the user set and that changes nothing.
 

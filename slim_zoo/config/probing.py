@@ -125,11 +125,7 @@ class ProbeConfig(Config):
           'slim-zoo probe needs scikit-learn, which is not installed: python -m pip'
           ' install "scikit-learn>=1.3,<2"')
 
-  def make_folders(self) -> None:
-    """Makes the folder of the chart now, so that an error is reported early.
-
-    Raises:
-      OSError: it cannot be made.
-    """
-    if self.output.chart:
-      os.makedirs(os.path.dirname(self.output.chart) or '.', exist_ok=True)
+  @property
+  def folders(self) -> list[str]:
+    """The folder of the chart, if one is drawn."""
+    return [os.path.dirname(self.output.chart) or '.'] if self.output.chart else []

@@ -138,13 +138,10 @@ class RobustnessConfig(Config):
     self.corruptions.check()
     checkpoint_names.check_there(self.checkpoint.checkpoint_path)
 
-  def make_folders(self) -> None:
-    """Makes the folder of the results now, so that an error is reported early.
-
-    Raises:
-      OSError: it cannot be made.
-    """
-    os.makedirs(self.corruptions.output_dir, exist_ok=True)
+  @property
+  def folders(self) -> list[str]:
+    """The folder of the results."""
+    return [self.corruptions.output_dir]
 
   @property
   def network_options(self) -> trained_network.NetworkOptions:

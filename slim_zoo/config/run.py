@@ -1,9 +1,7 @@
 """The run: where it writes, how long it takes, and what it prints."""
 
 import dataclasses
-import os
 import re
-import tempfile
 
 from slim_zoo import diagnostics
 from slim_zoo.checkpoints import checkpoint_names
@@ -43,17 +41,6 @@ class Run(Group):
     if not self.train_dir:
       raise diagnostics.UserError('--train_dir is empty: name a folder to write to')
     checkpoint_names.check_no_pattern(self.train_dir)
-
-  def make_train_dir(self) -> None:
-    """Makes the folder and tries to write there: a fault is better shown now.
-
-    Raises:
-      OSError: it cannot be written.
-    """
-    os.makedirs(self.train_dir, exist_ok=True)
-    # It has no name in the folder: a kill leaves nothing.
-    with tempfile.TemporaryFile(dir=self.train_dir) as file:
-      file.write(b'x')
 
   def describe(self) -> str:
     """Returns the line of the banner."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import os
 
 from slim_zoo import diagnostics
 from slim_zoo.config.options import Group, option, options_of
@@ -45,14 +44,10 @@ class Tracking(Group):
             f'--log_to={name} needs {name}, which is not installed: python -m pip'
             f' install "{REQUIREMENTS[name]}"')
 
-  def make_dir(self) -> None:
-    """Makes the folder of local files, if one is named.
-
-    Raises:
-      OSError: it cannot be made.
-    """
-    if self.log_to and self.log_to_dir:
-      os.makedirs(self.log_to_dir, exist_ok=True)
+  @property
+  def folders(self) -> list[str]:
+    """The folder of local files, if one is named."""
+    return [self.log_to_dir] if self.log_to and self.log_to_dir else []
 
   def without_effect(self) -> dict[str, str]:
     """Returns the cause for each option that changes nothing."""

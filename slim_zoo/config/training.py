@@ -104,16 +104,11 @@ class TrainConfig(Config):
     self.reproducibility.check(self.distribution, self.precision)
     self._check_search()
 
-  def make_folders(self) -> None:
-    """Makes the folders that are written to now, so that a fault is shown early.
-
-    Raises:
-      OSError: one cannot be written.
-    """
-    if self.distribution.is_worker:
-      self.run.make_train_dir()
-    if self.distribution.is_chief:
-      self.tracking.make_dir()
+  @property
+  def folders(self) -> list[str]:
+    """The folders that the chief writes to; other processes write nothing."""
+    return [self.run.train_dir, *self.tracking.folders] if (
+        self.distribution.is_chief) else []
 
   def _check_search(self):
     """Refuses a search for a learning rate by several processes."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from slim_zoo.deployment import session_configs, session_settings
 from slim_zoo.evaluation import over_split
-from slim_zoo.files import atomic, user_cache
+from slim_zoo.files import atomic, staging, user_cache
 from slim_zoo.input import pipeline
 from slim_zoo.progress import Progress
 from slim_zoo.tf_compat import tf
@@ -117,10 +117,10 @@ def cached(folder: str | None, key: str, compute: Callable[[], Features]) -> Fea
   path = os.path.join(folder, f'features-{key}.npz')
   found = _read(path)
   if found is None:
-    os.makedirs(folder, exist_ok=True)
-    found = compute()
-    with (atomic.replacing(path) as unfinished, open(unfinished, 'wb') as file):
-      np.savez(file, values=found.values, labels=found.labels)
+    with staging.created(folder):
+      found = compute()
+      with atomic.replacing(path) as unfinished, open(unfinished, 'wb') as file:
+        np.savez(file, values=found.values, labels=found.labels)
   return found
 
 

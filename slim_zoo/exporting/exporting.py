@@ -19,7 +19,7 @@ from slim_zoo.exporting import (
   to_tflite,
   to_torch,
 )
-from slim_zoo.files import owners
+from slim_zoo.files import owners, staging
 from slim_zoo.inference import inference_graph
 from slim_zoo.inference.inference_graph import InferenceGraph
 
@@ -54,9 +54,9 @@ def export(name: str, folder: str, trained: TrainedNetwork, network: InferenceGr
   """
   path = os.path.join(folder, formats.FORMATS[name].file)
   _check_replaceable(name, path)
-  os.makedirs(os.path.dirname(path), exist_ok=True)
   unchecked = path + _UNCHECKED
-  with owners.writing(path, '--export_dir'):
+  with (staging.created(os.path.dirname(path)),
+        owners.writing(path, '--export_dir')):
     _remove(unchecked)
     try:
       _write(name, unchecked, trained, network, calibration, python)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable
 
 from slim_zoo import diagnostics
-from slim_zoo.files import atomic
+from slim_zoo.files import atomic, staging
 from slim_zoo.progress import Progress
 
 _TIMEOUT_SECONDS = 60
@@ -45,9 +45,8 @@ def download_url(url: str, dataset_dir: str) -> str:
       urllib.parse.unquote(urllib.parse.urlsplit(url).path))
   if not filename:
     raise diagnostics.UserError(f"'{url}' does not name a file")
-  os.makedirs(dataset_dir, exist_ok=True)
   path = os.path.join(dataset_dir, filename)
-  with atomic.replacing(path, f'{path}.{os.getpid()}.part') as partial:
+  with staging.created(dataset_dir), atomic.replacing(path) as partial:
     _fetch(url, partial, filename)
   return path
 

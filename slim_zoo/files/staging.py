@@ -115,17 +115,34 @@ def _restore_old(folder, hidden, last):
 
 
 @contextlib.contextmanager
-def created(folder: str) -> Iterator[None]:
-  """Creates a folder; removes it if the block fails and leaves it empty."""
-  existed = os.path.isdir(folder)
-  os.makedirs(folder, exist_ok=True)
+def created(*folders: str) -> Iterator[None]:
+  """Creates folders; if the block fails, removes those of them that are empty.
+
+  Folders above them are created and removed, too.
+
+  Raises:
+    OSError: one cannot be created.
+  """
+  made = []
   try:
+    for folder in folders:
+      made = [*_missing(folder), *made]
+      os.makedirs(folder, exist_ok=True)
     yield
   except BaseException:
-    if not existed:
+    for folder in made:
       with contextlib.suppress(OSError):
         os.rmdir(folder)
     raise
+
+
+def _missing(folder: str) -> list[str]:
+  """Returns a folder and those above it that are not there, the deepest first."""
+  missing, folder = [], os.path.abspath(folder)
+  while not os.path.lexists(folder):
+    missing.append(folder)
+    folder = os.path.dirname(folder)
+  return missing
 
 
 @contextlib.contextmanager

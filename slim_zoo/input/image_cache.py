@@ -103,9 +103,9 @@ def make(files: Sequence[str], decoder: CopyDecoder, folder: str,
   missing = [path for path, copy in copies.items() if not os.path.exists(copy)]
   if missing:
     total = records.count_records(missing)
-    os.makedirs(folder, exist_ok=True)
-    _check_space(missing[0], decoder, folder, total)
-    with Progress(f"decoded images in '{folder}'", total, 'images') as progress:
+    with (staging.created(folder),
+          Progress(f"decoded images in '{folder}'", total, 'images') as progress):
+      _check_space(missing[0], decoder, folder, total)
       done = itertools.count(1)
       for path in missing:
         name = os.path.basename(copies[path])

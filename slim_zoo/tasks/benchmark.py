@@ -17,6 +17,7 @@ from slim_zoo.deployment import (
     unused_gpus,
 )
 from slim_zoo.drawing import charts
+from slim_zoo.files import staging
 from slim_zoo.files.user_cache import UserCache
 from slim_zoo.input import pipeline
 from slim_zoo.nets import nets_factory
@@ -42,6 +43,11 @@ def benchmark(config: BenchmarkConfig) -> list[dict]:
   Raises:
     UserError: the device cannot compute as the options say, or networks failed.
   """
+  with staging.created(*config.folders):
+    return _benchmark(config)
+
+
+def _benchmark(config):
   stored = _Measurements(config.measurements.output)
   for note in unused_gpus.notes():
     print(f'note: {note}', file=sys.stderr, flush=True)

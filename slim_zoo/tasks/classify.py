@@ -9,6 +9,7 @@ from typing import TextIO
 from slim_zoo import progress
 from slim_zoo.catalog import preprocessing_families, view_kinds
 from slim_zoo.config.classification import ClassifyConfig
+from slim_zoo.files import staging
 from slim_zoo.images import image_files
 from slim_zoo.prediction import (
     answers,
@@ -78,7 +79,8 @@ def classify(config: ClassifyConfig, files: NamedFiles, stream: TextIO | None = 
       could be classified.
   """
   skipped = answers.Tally(program)
-  with memory.explained(config), contextlib.ExitStack() as stack:
+  with (memory.explained(config), staging.created(*config.folders),
+        contextlib.ExitStack() as stack):
     model, names = _model(config, files.files)
     stack.enter_context(model)
     extras = _extras(stack, config.answers, files.files, names, model)

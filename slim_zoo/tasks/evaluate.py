@@ -32,6 +32,7 @@ from slim_zoo.evaluation import metrics as metrics_lib
 from slim_zoo.evaluation.near_duplicates import NearDuplicates
 from slim_zoo.evaluation.precision_choice import PrecisionChooser
 from slim_zoo.evaluation.record_images import RecordImages
+from slim_zoo.files import staging
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import (
   batch_labels,
@@ -146,6 +147,7 @@ def evaluate(config: EvaluateConfig, command: str,
   _print_notes(config.notes())
   _print_notes(unused_gpus.notes(), sys.stderr)
   with (tf.Graph().as_default(), memory.explained(config),
+        staging.created(*config.folders),
         run_logging.EvaluationLogger(config) as tracking):
     if config.is_segmentation:
       return evaluate_masks.evaluate(config, command, tracking, has_ended)

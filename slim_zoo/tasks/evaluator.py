@@ -22,7 +22,6 @@ def run(config: TrainConfig, command: str) -> evaluate.EvaluationResult | None:
     UserError: the data set or the checkpoint does not fit.
   """
   folder, evaluation = config.run.train_dir, evaluation_config(config)
-  evaluation.make_eval_dir()
   return evaluate.evaluate(
       evaluation, command, _ended(folder, config.run.max_number_of_steps))
 

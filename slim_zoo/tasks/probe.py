@@ -11,6 +11,7 @@ from slim_zoo.config.probing import ProbeConfig
 from slim_zoo.deployment import unused_gpus
 from slim_zoo.drawing import charts
 from slim_zoo.evaluation import metrics, probing, split_features
+from slim_zoo.files import staging
 from slim_zoo.input import fingerprint, pipeline, record_counts
 from slim_zoo.prediction import answers, checkpoint_model
 from slim_zoo.preprocessing import preprocessing_factory
@@ -71,7 +72,7 @@ def probe(config: ProbeConfig) -> list[ProbeResult]:
   for line in unused_gpus.notes():
     answers.note(line)
   options, found = config.classifiers, []
-  with memory.explained(config):
+  with memory.explained(config), staging.created(*config.folders):
     for path in config.checkpoints.checkpoint_path:
       network = _network(path)
       features = _features(config, network)

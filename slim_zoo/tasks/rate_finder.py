@@ -9,6 +9,7 @@ from slim_zoo.config.learning_rate import LearningRate
 from slim_zoo.config.tracking import NAMES, Tracking
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.config.validation import Validation
+from slim_zoo.files import staging
 from slim_zoo.tasks import train
 from slim_zoo.training import rate_search
 from slim_zoo.training.updates import numerics
@@ -66,10 +67,11 @@ def find(config: TrainConfig) -> FoundRate:
         f'{len(recorder.losses)} steps had a finite loss: too few to find a learning'
         ' rate; are the images and labels right?')
   picture = os.path.join(config.run.train_dir, PICTURE)
-  rate_search.draw(
-      picture, search,
-      f'{config.network.model_name} on {config.data.dataset_name},'
-      f' {config.optimizer.optimizer}, batch of {config.images_per_step}')
+  with staging.created(config.run.train_dir):
+    rate_search.draw(
+        picture, search,
+        f'{config.network.model_name} on {config.data.dataset_name},'
+        f' {config.optimizer.optimizer}, batch of {config.images_per_step}')
   return FoundRate(search.suggested, search.least, picture, search)
 
 

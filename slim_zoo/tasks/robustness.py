@@ -12,6 +12,7 @@ from slim_zoo.deployment import session_configs, unused_gpus
 from slim_zoo.evaluation import robustness, robustness_report, split_features
 from slim_zoo.evaluation.corruptions import table
 from slim_zoo.evaluation.robustness import Counts
+from slim_zoo.files import staging
 from slim_zoo.inference import inference_graph
 from slim_zoo.input import fingerprint, pipeline, record_counts, records
 from slim_zoo.nets import nets_factory
@@ -68,6 +69,11 @@ def test(config: RobustnessConfig, command: str) -> RobustnessResult:
   """
   for line in unused_gpus.notes():
     print(f'note: {line}', file=sys.stderr, flush=True)
+  with staging.created(*config.folders):
+    return _test(config, command)
+
+
+def _test(config, command):
   images, folder = config.images, config.corruptions.output_dir
   with memory.explained(config), tf.Graph().as_default():
     checkpoint = restore.find(config.checkpoint.checkpoint_path)

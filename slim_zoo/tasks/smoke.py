@@ -56,7 +56,6 @@ def smoke_test(config: TrainConfig) -> train.TrainResult:
   with tempfile.TemporaryDirectory(prefix='slim_zoo_smoke_') as folder:
     short = smoke_config(config, folder)
     short.check()
-    short.run.make_train_dir()
     return train.train(short, lambda seed: '')
 
 

@@ -8,7 +8,7 @@ from slim_zoo import tf_compat
 from slim_zoo.config.training import TrainConfig
 from slim_zoo.deployment import servers
 from slim_zoo.deployment.cluster import EVALUATOR
-from slim_zoo.files import owners
+from slim_zoo.files import owners, staging
 from slim_zoo.nets import normalization
 from slim_zoo.tasks import (
   evaluator,
@@ -93,11 +93,14 @@ def train(config: TrainConfig, repeat: Callable[[int], str],
   return result
 
 
+@contextlib.contextmanager
 def _alone(config):
-  """Returns a context in which no other process trains in the run's folder."""
+  """Creates the folders of the chief, and keeps other processes out of the run's."""
   if not config.distribution.is_chief:
-    return contextlib.nullcontext()
-  return owners.working_in(config.run.train_dir)
+    yield
+    return
+  with staging.created(*config.folders), owners.working_in(config.run.train_dir):
+    yield
 
 
 def _train(config, repeat, server, watchers):
