@@ -84,7 +84,9 @@ def test_accuracies_are_of_images_that_were_not_trained_on():
       clear, labels, 4, 500, 0, calls.append)[probing.NEAREST_NEIGHBOURS].correct) == (
           120)
   (note,) = probing.check(labels, 4, neighbours=2)
-  assert '1 classes have fewer than 4 images' in note
+  assert note == (
+      '--folds=4, but the smallest class, 7, has 1 image: some parts have none of them;'
+      ' add images, or leave out the classes of one image')
   # Of 120 images, each of 4 parts is compared with 90.
   assert probing.check(labels, 4, neighbours=90) == [note]
   assert probing.check(labels, 4, neighbours=91)[1:] == [
@@ -94,10 +96,25 @@ def test_accuracies_are_of_images_that_were_not_trained_on():
 
 @pytest.mark.parametrize(('labels', 'folds', 'words'), [
     ([1, 1, 1], 2, '3 images of 1 classes'), ([0, 0, 1], 2, 'at least two images'),
-    ([0, 0, 1, 1], 5, 'use --folds=2')])
+    ([0, 0, 1, 1, 1], 5, "the largest class, 'dog', has 3 images: use --folds=3$")])
 def test_too_few_images(labels, folds, words):
   with pytest.raises(diagnostics.UserError, match=words):
-    probing.check(np.array(labels), folds, neighbours=1)
+    probing.check(np.array(labels), folds, 1, {0: 'cat', 1: 'dog'})
+
+
+@pytest.mark.parametrize(('counts', 'names', 'line'), [
+    ([9, 3], {0: 'cat', 1: 'dog'},
+     "--folds=5, but the smallest class, 'dog', has 3 images: some parts have none of"
+     ' them; --folds=3 puts images of every class into each part'),
+    ([9, 4, 2], None,
+     '--folds=5, but the smallest class, 2, has 2 images, and 1 more class has fewer'
+     ' than 5: some parts have none of them; --folds=2 puts images of every class into'
+     ' each part')])
+def test_a_small_class_is_named_with_the_folds_that_work(counts, names, line):
+  labels = np.repeat(np.arange(len(counts)), counts)
+  assert probing.check(labels, 5, 1, names) == [line]
+  folds = int(line.split('--folds=')[2][0])
+  assert probing.check(labels, folds, 1, names) == []
 
 
 def test_other_weights_and_facts_have_another_key(tmp_path):

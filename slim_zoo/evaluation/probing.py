@@ -7,7 +7,7 @@ Understanding intermediate layers using linear classifier probes, arXiv 1610.016
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -51,38 +51,58 @@ class Probed:
     return mean, mean - _Z_95 * spread, mean + _Z_95 * spread
 
 
-def check(labels: np.ndarray, folds: int, neighbours: int) -> list[str]:
+def check(labels: np.ndarray, folds: int, neighbours: int,
+          names: Mapping[int, str] | None = None) -> list[str]:
   """Checks that images can be divided; returns a line for what is too small.
 
   Args:
     labels: int [images].
     folds: number of parts.
     neighbours: see `cross_validate`.
+    names: of the classes, by label; None: their numbers are shown.
 
   Raises:
     UserError: there are fewer than two classes of at least two images, or of the
       largest class there are fewer images than parts.
   """
-  counts = np.sort(np.unique(labels, return_counts=True)[1])[::-1]
-  if len(counts) < 2 or counts[1] < 2:
+  classes, counts = np.unique(labels, return_counts=True)
+  if (counts > 1).sum() < 2:
     raise diagnostics.UserError(
         f'{len(labels)} images of {len(counts)} classes: a probe needs two classes or'
         ' more, of at least two images each')
-  if counts[0] < folds:
+  if counts.max() < folds:
+    largest = _described(classes, counts, counts.argmax(), names)
     raise diagnostics.UserError(
-        f'--folds={folds}, but the largest class has {counts[0]} images: use'
-        f' --folds={max(2, counts[0])}')
+        f'--folds={folds}, but the largest class, {largest}: use'
+        f' --folds={counts.max()}')
   notes = []
-  small = int((counts < folds).sum())
-  if small:
-    notes.append(f'{small} classes have fewer than {folds} images: some parts have none'
-                 ' of them')
+  if counts.min() < folds:
+    notes.append(_note_of_small(classes, counts, folds, names))
   # Each part is compared with the images of the others.
   training = len(labels) - -(-len(labels) // folds)
   if neighbours > training:
     notes.append(f'--neighbours={neighbours} is more than the {training} training'
                  ' images of a part: all of them count')
   return notes
+
+
+def _described(classes, counts, place, names):
+  """Returns the name of a class, and how many images it has."""
+  label, count = int(classes[place]), int(counts[place])
+  name = f"'{diagnostics.printable(names[label])}'" if label in (names or {}) else label
+  return f'{name}, has {count} image{"s" * (count > 1)}'
+
+
+def _note_of_small(classes, counts, folds, names):
+  """Returns the line on classes with fewer images than parts."""
+  least, others = int(counts.min()), int((counts < folds).sum()) - 1
+  smallest = _described(classes, counts, counts.argmin(), names)
+  unit = 'class has' if others == 1 else 'classes have'
+  more = f', and {others} more {unit} fewer than {folds}' if others else ''
+  advice = (f'--folds={least} puts images of every class into each part'
+            if least > 1 else 'add images, or leave out the classes of one image')
+  return (f'--folds={folds}, but the smallest class, {smallest}{more}: some parts have'
+          f' none of them; {advice}')
 
 
 def fits(folds: int) -> int:

@@ -75,9 +75,9 @@ def probe(config: ProbeConfig) -> list[ProbeResult]:
   with memory.explained(config), staging.created(*config.folders):
     for path in config.checkpoints.checkpoint_path:
       network = _network(path)
-      features = _features(config, network)
+      features, names = _features(config, network)
       for line in probing.check(
-          features.labels, options.folds, options.neighbours):
+          features.labels, options.folds, options.neighbours, names):
         answers.note(line)
       with progress.Progress(
           f'classifiers for {path}', probing.fits(options.folds), 'fits') as fits:
@@ -100,7 +100,10 @@ def _network(path) -> TrainedNetwork:
 
 
 def _features(config, network):
-  """Returns the features of all images, from the cache if they are there."""
+  """Returns the features of all images, and the names of the classes or None.
+
+  The features are from the cache if they are there.
+  """
   images = config.images
   dataset = record_counts.get_dataset(
       images.dataset_name, images.dataset_split_name, images.dataset_dir)
@@ -114,7 +117,8 @@ def _features(config, network):
       repr(network.quantized), precision,
       fingerprint.fingerprint(files, dataset.num_samples)['digest'])
   return split_features.cached(
-      images.cache_dir, key, lambda: _computed(config, network, dataset, precision))
+      images.cache_dir, key, lambda: _computed(config, network, dataset, precision)
+  ), dataset.labels_to_names
 
 
 def _check_channels(network, dataset):
