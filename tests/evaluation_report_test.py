@@ -167,7 +167,7 @@ def test_image_table_has_a_row_per_image(written):
     assert (row['prediction_name'], row['correct']) == ('unreadable', '0')
 
 
-def test_each_image_is_read_once_the_surest_mistakes_first(written):
+def test_each_image_is_read_once_the_most_confident_mistakes_first(written):
   """The page of the report has pictures of all 58 readable images."""
   _, metrics, asked = written
   records = metrics.records
@@ -179,7 +179,7 @@ def test_each_image_is_read_once_the_surest_mistakes_first(written):
   assert sorted(asked) == list(range(58))
 
 
-def test_the_surest_mistakes_are_the_pictures_shown(tmp_path):
+def test_the_most_confident_mistakes_are_the_pictures_shown(tmp_path):
   # Each image is of a colour of its own, found again in its cell of the sheet.
   metrics = make_metrics(classes=3, count=40, sure=1.0)
   keys = metrics.records.keys[metrics.mistakes()]

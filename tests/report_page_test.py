@@ -337,7 +337,7 @@ def test_each_cell_has_a_picture_before_any_has_two():
 
 
 def test_grad_cam_is_of_the_class_that_is_reported(monkeypatch):
-  """It may differ from the likeliest class of one view, which is another."""
+  """It may differ from the most probable class of one view, which is another."""
   asked = []
 
   class Model(contextlib.nullcontext):

@@ -218,7 +218,7 @@ def test_an_agreement_is_not_rounded_up(agreement, text):
 def test_only_classes_of_the_mask_are_likely():
   answer = Answer('a.png', probabilities=np.float32([0, 0.25, 0.75]),
                   mask=np.uint8([[2, 2, 2, 1]]))
-  assert answer.likeliest(3) == [(2, 0.75), (1, 0.25)]
+  assert answer.most_probable(3) == [(2, 0.75), (1, 0.25)]
 
 
 # --- One run.

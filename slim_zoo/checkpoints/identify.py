@@ -92,7 +92,7 @@ def _differs_in_width(match):
 
 
 def _widths(match):
-  """Returns the widths that a checkpoint may have, the likeliest first."""
+  """Returns the widths that a checkpoint may have, the most probable first."""
   depths = [(shape[-1], expected[-1]) for _, shape, expected in match.mismatched
             if len(shape) == 1]
   ratio = (sum(depth for depth, _ in depths) / sum(expected for _, expected in depths)

@@ -74,7 +74,7 @@ class Prediction(Group):
   batch_size: int = option(32, 'Images at a time.', lower=1)
   num_preprocessing_threads: int = option(
       4, 'Images decoded and preprocessed at the same time.', lower=1)
-  top_k: int = option(5, 'How many of the likeliest classes are shown.', lower=1)
+  top_k: int = option(5, 'How many of the most probable classes are shown.', lower=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +88,15 @@ class Answers(Group):
       None, 'How answers are written, whatever the suffix of --output.', str,
       choices=ANSWER_FORMATS)
   contact_sheet: str | None = option(
-      None, 'PNG file for a sheet of up to 60 of the images, each with its likeliest'
-      ' class.', str, is_path=True)
+      None, 'PNG file for a sheet of up to 60 of the images, each with its most'
+      ' probable class.', str, is_path=True)
   masks: str | None = option(
       None, 'Segmentation: folder for two PNG files of each image: IMAGE.png, the class'
       ' number of each pixel with a palette, and IMAGE_overlay.png, the mask over the'
       ' image.', str, is_path=True)
   explain: str | None = option(
-      None, 'Folder for pictures of where in each image the network sees its likeliest'
-      ' class: Grad-CAM, arXiv 1610.02391.', str, is_path=True)
+      None, 'Folder for pictures of where in each image the network sees its most'
+      ' probable class: Grad-CAM, arXiv 1610.02391.', str, is_path=True)
   explain_end_point: str | None = option(
       None, 'The end point for that; by default the last of a convolution.', str)
   features: str | None = option(

@@ -101,9 +101,9 @@ def _reliability_figure(metrics: Metrics) -> Figure:
 
 def _mistakes_title(metrics: Metrics, shown: int) -> str:
   total = len(metrics.mistakes())
-  which = f'The {shown} surest of {total:,} mistakes' if shown < total else (
-      'All mistakes, the surest first')
-  return f'{which} (true → predicted, probability)' if total else ''
+  which = f'{shown} of {total:,} mistakes' if shown < total else 'All mistakes'
+  order = 'highest probability first'
+  return f'{which}, {order} (true → predicted, probability)' if total else ''
 
 
 def _mistakes_figure(metrics: Metrics, thumbnails: list[Image.Image]) -> Figure:

@@ -170,7 +170,7 @@ class Metrics:
         self, class_names=complete_names(class_names, self.num_classes))
 
   def mistakes(self) -> np.ndarray:
-    """Returns rows of `records` that are readable and wrong, the surest first."""
+    """Returns rows of `records` that are readable and wrong, by confidence."""
     rows = np.flatnonzero(self.records.readable & ~self.records.correct)
     return rows[np.argsort(-self.records.confidences[rows], kind='stable')]
 

@@ -19,7 +19,7 @@ class Outputs:
   """The outputs of a network for a batch.
 
   Attributes:
-    classes: uint8 [batch, height, width], the likeliest class of each pixel.
+    classes: uint8 [batch, height, width], the most probable class of each pixel.
     cross_entropy_sum: float64 scalar, over the pixels that have a class.
   """
 

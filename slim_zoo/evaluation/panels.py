@@ -205,7 +205,7 @@ def draw_reliability(axes, histogram, metrics: Metrics) -> None:
 
 def draw_mistakes(figure, metrics: Metrics, thumbnails: list[Image.Image],
                   columns: int, name_width: int) -> None:
-  """Draws the surest mistakes, row by row, each with its true and predicted class.
+  """Draws mistakes, row by row, each with its true and predicted class.
 
   Args:
     figure: a Figure or SubFigure of its own.

@@ -16,8 +16,8 @@ class Tolerance:
   Attributes:
     difference: of the scores of a class, as a share of their spread; see
       `parity.compare`.
-    agreement: the least share of images of which the likeliest class is the same. An
-      image whose scores of two classes are as near as a quarter of `difference`, the
+    agreement: the least share of images of which the most probable class is the same.
+      An image whose scores of two classes are as near as a quarter of `difference`, the
       usual error of a class where the farthest is off by all of it, agrees with
       either.
   """

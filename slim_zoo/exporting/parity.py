@@ -69,12 +69,12 @@ class Parity:
     name: a signature, or the input.
     difference: of the scores of the class that is farthest off, as a share of the
       spread of all scores.
-    agreement: the share of images with the same likeliest class.
+    agreement: the share of images with the same most probable class.
     agreement_but_for_ties: the same, with near ties counted as the same class.
     num_images: how many images were compared.
     tolerance: of the comparison.
-    top_1: the shares of images whose likeliest class is right, of the checkpoint and
-      of the export; None where the right classes are not known.
+    top_1: the shares of images whose most probable class is right, of the checkpoint
+      and of the export; None where the right classes are not known.
     num_known: how many images `top_1` counts.
   """
 

@@ -122,7 +122,7 @@ def answers(probabilities: tf.Tensor, trained: TrainedNetwork) -> dict[str, tf.T
   """Returns the answers of a network for each image, by the names of OUTPUTS.
 
   Returns:
-    'probabilities' float32 [batch, classes]; of the likeliest class 'classes' int64
+    'probabilities' float32 [batch, classes]; of the most probable class 'classes' int64
     [batch], its number, and 'labels' string [batch], its name.
   """
   probabilities = tf.identity(probabilities, 'probabilities')

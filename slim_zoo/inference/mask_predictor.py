@@ -19,8 +19,8 @@ def predict(images: tf.Tensor, classify: Callable) -> tuple[tf.Tensor, tf.Tensor
     classify: of `InferenceGraph.sharing_weights`.
 
   Returns:
-    (uint8 [batch, height, width], the likeliest class; float32 of the same shape, its
-    probability).
+    (uint8 [batch, height, width], the most probable class; float32 of the same shape,
+    its probability).
   """
   logits, probabilities = classify(images)
   return (tf.cast(tf.argmax(logits, 3, output_type=tf.int32), tf.uint8),

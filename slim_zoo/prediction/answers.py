@@ -30,7 +30,7 @@ class Writer:
     stream: where to.
     format: 'text', 'csv' or 'jsonl'.
     names: of the classes.
-    top_k: how many of the likeliest classes are written.
+    top_k: how many of the most probable classes are written.
   """
 
   def __init__(self, stream: TextIO, format: str, names: Sequence[str], top_k: int):
@@ -53,7 +53,7 @@ class Writer:
     if answer.refused:
       return
     lines = [printable(answer.path)]
-    for label, probability in answer.likeliest(self._count):
+    for label, probability in answer.most_probable(self._count):
       share = f'{probability:.2%}'
       if answer.mask is not None and share == '0.00%':
         share = '<0.01%'  # The mask has the class.
@@ -62,7 +62,7 @@ class Writer:
 
   def _write_csv(self, answer):
     cells = [] if answer.refused else [
-        cell for label, probability in answer.likeliest(self._count)
+        cell for label, probability in answer.most_probable(self._count)
         for cell in (label, self._names[label], _rounded(probability))]
     cells += [''] * (3 * self._count - len(cells))
     self._rows.writerow(
@@ -76,7 +76,7 @@ class Writer:
       record['predictions'] = [
           {'class': label, 'name': self._names[label],
            'probability': _rounded(probability)}
-          for label, probability in answer.likeliest(self._count)]
+          for label, probability in answer.most_probable(self._count)]
     if answer.change:
       record['read_as'] = answer.change
     # Names that are not UTF-8 are kept as the escapes that Python reads back.

@@ -164,7 +164,7 @@ class CheckpointModel:
       images: of `prepare`.
       has_extras: whether features and heat are computed, if the model has them.
       explained: the class of each image that the heat is of, for a model with heat;
-        None: the likeliest one.
+        None: the most probable one.
     """
     batch = np.concatenate(images) if images[0].ndim == 4 else np.stack(images)
     return classifier.Predictions(**self._model.run(

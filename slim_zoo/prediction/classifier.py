@@ -74,8 +74,8 @@ class Answer:
   picture: np.ndarray | None = None
   mask: np.ndarray | None = None
 
-  def likeliest(self, count: int) -> list[tuple[int, float]]:
-    """Returns (class, probability) of the `count` likeliest classes, in order.
+  def most_probable(self, count: int) -> list[tuple[int, float]]:
+    """Returns (class, probability) of the `count` most probable classes, in order.
 
     Of a mask, only classes that some pixel has.
     """

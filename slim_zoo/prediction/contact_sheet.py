@@ -1,4 +1,4 @@
-"""A sheet of images, each with its likeliest class and the probability."""
+"""A sheet of images, each with its most probable class and the probability."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ class Entry:
   Attributes:
     thumbnail: of the image.
     file_name: of the image.
-    class_name: of the likeliest class, from `fonts.legible_classes`.
+    class_name: of the most probable class, from `fonts.legible_classes`.
     probability: of that class.
   """
 
@@ -71,7 +71,7 @@ class ContactSheet:
     """Adds an answer, whether its image is shown or not."""
     self._count += not answer.refused
     if answer.thumbnail is not None:
-      ((label, probability),) = answer.likeliest(1)
+      ((label, probability),) = answer.most_probable(1)
       self._entries.append(Entry(
           answer.thumbnail, os.path.basename(answer.path), self._names[label],
           probability))

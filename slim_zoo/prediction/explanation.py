@@ -98,7 +98,7 @@ def pictures(picture: np.ndarray, heat: np.ndarray) -> tuple[Image.Image, Image.
 
 
 class ExplanationFolder:
-  """Writes the heat of the likeliest class of each image, a PNG file for each.
+  """Writes the heat of the most probable class of each image, a PNG file for each.
 
   Args:
     folder: of the PNG files; it gets the same folders as the images. It is made.
@@ -123,7 +123,7 @@ class ExplanationFolder:
     """Writes the picture of an answer, unless its file was refused."""
     if answer.refused:
       return
-    ((label, probability),) = answer.likeliest(1)
+    ((label, probability),) = answer.most_probable(1)
     place = self._places[answer.path]
     os.makedirs(os.path.dirname(place), exist_ok=True)
     draw_picture(answer.picture, answer.heat,

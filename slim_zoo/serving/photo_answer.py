@@ -33,7 +33,7 @@ def values(answer: Answer, names: Sequence[str], top_k: int) -> dict[str, Any]:
     'mask', for a segmentation network: data URL of the photo with its mask.
   """
   predictions = [{'class': label, 'name': names[label], 'probability': probability}
-                 for label, probability in answer.likeliest(top_k)]
+                 for label, probability in answer.most_probable(top_k)]
   found = {'predictions': predictions, 'read_as': answer.change}
   if answer.mask is not None:
     colours = mask_files.palette()

@@ -48,7 +48,7 @@ class ClassifiedImage:
 
   Attributes:
     path: of the file.
-    classes: the `top_k` likeliest, in order; () for a file that was skipped. Of a
+    classes: the `top_k` most probable, in order; () for a file that was skipped. Of a
       segmentation network, the probability is the share of the pixels.
     refused: why the file was skipped; None if it was classified.
     read_as: how the image was changed before, such as 'turned upright'; None if it
@@ -162,4 +162,4 @@ def _classified(answer, names, top_k):
     return ClassifiedImage(answer.path, (), answer.refused)
   return ClassifiedImage(answer.path, tuple(
       LikelyClass(label, names[label], probability)
-      for label, probability in answer.likeliest(top_k)), read_as=answer.change)
+      for label, probability in answer.most_probable(top_k)), read_as=answer.change)

@@ -68,9 +68,9 @@ function showAnswer(file, answer) {
   if (answer.mask) {
     pictures.append(figureOf(answer.mask, 'the classes over the photo'));
   } else if (answer.heat) {
-    const likeliest = answer.predictions[0].name;
+    const mostProbable = answer.predictions[0].name;
     pictures.append(figureOf(answer.picture, "the network's input"),
-                    figureOf(answer.heat, `Grad-CAM: regions that raise the score of ${likeliest}`));
+                    figureOf(answer.heat, `Grad-CAM: regions that raise the score of ${mostProbable}`));
   }
   element('explanation').textContent = model.explanation;
   show('answer', true);

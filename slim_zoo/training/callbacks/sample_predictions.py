@@ -117,7 +117,7 @@ class Answer:
     truth: the true classes; one, unless images have several.
     probabilities: float [classes].
     several: whether an image may have several classes, or none. Then classes with a
-      probability of at least a half are predicted, otherwise the likeliest class.
+      probability of at least a half are predicted, otherwise the most probable class.
   """
 
   picture: np.ndarray

@@ -111,7 +111,7 @@ class Finder:
     self._computed: dict[str, np.ndarray] = {}
 
   def candidates(self, model_name: str | None) -> Iterator[Found]:
-    """Yields the networks that fit, the likeliest first; their logits may differ.
+    """Yields the networks that fit, the best first; their logits may differ.
 
     Args:
       model_name: only this network; None: any.
