@@ -1,6 +1,6 @@
 # make demo   train a network on real images, evaluate it, draw the report
 # make test   lint, then run the whole suite
-# make examples   train and evaluate the systems in examples/ (10 to 20 minutes each)
+# make examples   train and evaluate the systems in examples/ (about 15 minutes each)
 # All first set up .venv; PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
