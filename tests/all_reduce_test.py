@@ -156,7 +156,7 @@ def test_only_the_chief_writes_and_a_run_goes_on(digits_dir, tmp_path):
   # The workers count together as one process does.
   finding = json.loads((tmp_path / 'run' / 'validation.json').read_text())[
       'findings'][-1]
-  alone = scripts.run('eval_image_classifier', **{
+  alone = scripts.run_for_numbers('eval_image_classifier', **{
       name: on_digits(digits_dir)[name] for name in (
           'dataset_name', 'dataset_dir', 'model_name')},
       checkpoint_path=tmp_path / 'run', eval_dir=tmp_path / 'eval')

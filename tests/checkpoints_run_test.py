@@ -260,5 +260,5 @@ def test_a_run_goes_on_though_what_it_began_from_is_gone(
   done = scripts.run(
       'train_image_classifier', train_dir=folder, dataset_name='digits',
       dataset_dir=digits_dir, model_name='lenet', max_number_of_steps=1,
-      checkpoint_path=tmp_path / 'gone')
+      checkpoint_path=tmp_path / 'gone', sample_predictions=0)
   assert done.returncode == 0, done.stderr

@@ -66,9 +66,9 @@ def test_a_job_validates_each_interval_once_and_ends_together(
   measured = json.loads(pathlib.Path(f'{best}.json').read_text())
   assert measured['step'] == step_in(best)
   assert best.endswith(f'-{measured["step"]}')
-  again = scripts.run('eval_image_classifier', checkpoint_path=best,
-                      dataset_name='digits', dataset_dir=digits_dir,
-                      model_name='lenet', eval_dir=tmp_path / 'eval')
+  again = scripts.run_for_numbers(
+      'eval_image_classifier', checkpoint_path=best, dataset_name='digits',
+      dataset_dir=digits_dir, model_name='lenet', eval_dir=tmp_path / 'eval')
   report = json.loads((tmp_path / 'eval' / 'report' / 'report.json').read_text())
   assert report['top1']['correct'] == measured['correct'], again.stdout
 

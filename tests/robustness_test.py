@@ -37,7 +37,7 @@ def tested(digits_dir, trained_dir, tmp_path_factory):
 
 def evaluated(digits_dir, trained_dir, folder):
   """Returns how many images of a folder of records an evaluation finds right."""
-  done = scripts.run(
+  done = scripts.run_for_numbers(
       'eval', dataset_name='digits', dataset_dir=digits_dir,
       checkpoint_path=trained_dir, eval_dir=folder)
   assert done.returncode == 0, done.stderr

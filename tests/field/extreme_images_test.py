@@ -105,7 +105,7 @@ def test_scripts_note_that_images_are_cropped(tmp_path):
   note = 'the network sees 28 x 28 pixels of images such as 60 x 60'
   for done in (
       scripts.run('train_image_classifier', **flags, train_dir=run, batch_size=2,
-                  max_number_of_steps=1),
+                  max_number_of_steps=1, sample_predictions=0),
       scripts.run('eval_image_classifier', **flags, checkpoint_path=run,
                   eval_dir=tmp_path / 'eval'),
       scripts.run('classify', tmp_path / 'photo.png', checkpoint_path=run)):

@@ -82,7 +82,7 @@ def test_own_records_under_a_published_name_are_counted(tmp_path):
   done = scripts.run(
       'train_image_classifier', dataset_name='mnist', dataset_dir=tmp_path,
       model_name='lenet', train_dir=tmp_path / 'run', batch_size=4,
-      max_number_of_steps=5, validation_split_name='test')
+      max_number_of_steps=5, validation_split_name='test', sample_predictions=0)
   assert done.returncode == 0, done.stderr
   assert 'train of mnist holds 20 records here, not 60,000' in done.stdout
   assert 'test of mnist holds 6 records here, not 10,000' in done.stdout
