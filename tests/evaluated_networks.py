@@ -74,6 +74,18 @@ def skip_as_larger(name: str, parameters: float = 0) -> None:
     pytest.skip(f'the same code as a smaller network: set {EVERY_NETWORK}=1')
 
 
+# Of the widths of a MobileNet, the smallest and the largest are always compared with
+# their contracts.
+_WIDTHS_BETWEEN = ('mobilenet_v1_050', 'mobilenet_v1_075', 'mobilenet_v2',
+                   'mobilenet_edgetpu_075', 'mobilenet_v3_large_minimalistic')
+
+
+def skip_as_another_width(name: str) -> None:
+  """Skips the test of a MobileNet that differs in its width from those tested."""
+  if name in _WIDTHS_BETWEEN and EVERY_NETWORK not in os.environ:
+    pytest.skip(f'the same code as another width: set {EVERY_NETWORK}=1')
+
+
 # Of a test or a parameter that says of a larger network what it says of smaller ones.
 on_demand = pytest.mark.skipif(
     EVERY_NETWORK not in os.environ, reason=f'takes long: set {EVERY_NETWORK}=1')

@@ -39,12 +39,23 @@ FAMILIES = {
 ON_DEMAND = ('depthwise, vgg', 'squeeze-and-excitation', 'branches')
 if evaluated_networks.EVERY_NETWORK not in os.environ:
   FAMILIES = {name: row for name, row in FAMILIES.items() if name not in ON_DEMAND}
+# A network of 50 layers takes most of the time; the checks of the formats
+# (`onnx_export_test` and others) have grouped convolutions, too.
+DEEP, FORMATS_OF_DEEP = 'grouped', ('tflite', 'onnx')
 # 8 bits are off by more than allowed in a network that has learned nothing.
 FORMATS = [name for name in formats.FORMATS
            if name not in ('tflite_dynamic_range', 'tflite_int8')]
 # Formats whose package may be missing, and the interpreter that has the package.
 INTERPRETERS = {'torch': ('PYTORCH_PYTHON', 'torch, safetensors'),
                 'openvino': ('OPENVINO_PYTHON', 'openvino')}
+
+
+def kinds_of(family):
+  """Returns the formats that a family is written in, if they have a runtime."""
+  chosen = FORMATS
+  if family == DEEP and evaluated_networks.EVERY_NETWORK not in os.environ:
+    chosen = FORMATS_OF_DEEP
+  return list(filter(has_runtime, chosen))
 
 
 def interpreter(name):
@@ -79,7 +90,7 @@ def references(tmp_path_factory):
         write_checkpoint(place, name, channels), name, CLASSES, size, channels,
         preprocessing, class_names=tuple(map(str, range(CLASSES))))
     network = inference_graph.of_network(trained)
-    for kind in filter(has_runtime, FORMATS):
+    for kind in kinds_of(family):
       exporting.export(kind, str(place), trained, network, python=interpreter(kind))
     found[family] = parity.reference(
         trained, [picture(seed, channels) for seed in range(4)])
@@ -92,17 +103,19 @@ def answers(references):
   """Returns probabilities by (family, format, input)."""
   folder, _ = references
   kinds = sorted(filter(has_runtime, FORMATS), key=interpreter)
+  written = [(kind, number, family) for kind in kinds for number, family in enumerate(
+      FAMILIES) if kind in kinds_of(family)]
   found = {}
-  for python, group in itertools.groupby(kinds, interpreter):
+  for python, group in itertools.groupby(written, lambda row: interpreter(row[0])):
     requests = [(kind, str(folder / str(number) / formats.FORMATS[kind].file),
                  str(folder / str(number) / 'inputs.npz'),
                  str(folder / str(number) / f'{kind}.npz'))
-                for kind in list(group) for number in range(len(FAMILIES))]
+                for kind, number, _ in group]
     done = subprocess.run(
         [python, str(ROOT / 'tests' / 'exports_runner.py')], text=True, check=False,
         input=json.dumps(requests), capture_output=True)
     assert done.returncode == 0, done.stderr
-  for kind, (number, family) in itertools.product(kinds, enumerate(FAMILIES)):
+  for kind, number, family in written:
     with np.load(folder / str(number) / f'{kind}.npz') as outputs:
       found[family, kind] = dict(outputs)
   return found
@@ -125,6 +138,8 @@ def test_an_export(family, kind, references, answers):
   if not has_runtime(kind):
     variable, packages = INTERPRETERS[kind]
     pytest.skip(f'needs {packages}; {variable} may name another interpreter')
+  if kind not in kinds_of(family):
+    evaluated_networks.skip_unless_every_network()
   outputs = answers[family, kind]
   assert len(outputs) == (3 if kind == 'saved_model' else 1)
   reference = references[1][family]
