@@ -19,11 +19,17 @@ def cells():
 
 
 def test_the_notebook_runs(cells, tmp_path):
+  """With fewer steps."""
   pytest.importorskip('matplotlib')
+  code = '\n'.join(cells)
+  for steps, fewer in (('max_number_of_steps=200', 'max_number_of_steps=80'),
+                       ('number_of_steps=60', 'number_of_steps=10')):
+    assert code.count(steps) == 1
+    code = code.replace(steps, fewer)
   program = tmp_path / 'walkthrough.py'
-  program.write_text('\n'.join([
-      f'import sys; sys.path.insert(0, {str(ROOT)!r})',
-      'import matplotlib; matplotlib.use("Agg")', *cells]))
+  program.write_text(
+      f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
+      f'import matplotlib; matplotlib.use("Agg")\n{code}')
   done = scripts.run_in(tmp_path, [sys.executable, str(program)])
   assert done.returncode == 0, done.stderr
   assert 'of 355 images are right' in done.stdout
