@@ -27,24 +27,16 @@ from slim_zoo.dataset_building.packed_images import PackedImages
 from slim_zoo.datasets import labels
 from slim_zoo.images import folder_names
 from slim_zoo.images.image_check import Storing
-from tests import scripts, stored_images
+from tests import scripts, small_archives, stored_images
 from tests.stored_images import encoded, picture
 
 IMAGES = [encoded(picture(number, 8, 8)) for number in range(12)]
 
 
 def write_tar(path, files, mode='w'):
-  """Writes {name: bytes} as a tar file; a TarInfo in place of bytes is a member."""
+  """Writes {name: bytes, or a TarInfo of a link} as a tar file, and its folder."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  with tarfile.open(path, mode) as archive:
-    for name, data in files.items():
-      if isinstance(data, tarfile.TarInfo):
-        archive.addfile(data)
-        continue
-      member = tarfile.TarInfo(name)
-      member.size = len(data)
-      archive.addfile(member, io.BytesIO(data))
-  return str(path)
+  return str(small_archives.tar(path, files, mode))
 
 
 def shard(first=0, suffix='cls', label=lambda number: str(number % 2)):
