@@ -151,7 +151,7 @@ def _draw_head(head, metrics: Metrics, header: Mapping[str, object]) -> None:
   tiles = [
       (metrics.top1.percent, 'accuracy, 95% interval '
        f'{low:.1%} to {high:.1%}'),
-      (f'{metrics.top1.correct:,}', f'right of {metrics.num_images:,} images'),
+      (f'{metrics.top1.correct:,}', f'correct of {metrics.num_images:,} images'),
       (metrics.topk.percent, f'{metrics.topk.name} accuracy'),
       (panels.number(metrics.cross_entropy), 'cross entropy'),
       (panels.number(metrics.macro.f1), 'macro F1'),
