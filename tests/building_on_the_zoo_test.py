@@ -14,7 +14,7 @@ from slim_zoo.nets import nets_factory, normalization
 from slim_zoo.tf_compat import tf
 from tests.conftest import ROOT
 
-STEPS = 40
+STEPS = 100
 
 
 @pytest.fixture(scope='module')
