@@ -163,7 +163,7 @@ def test_copies_that_do_not_fit_are_not_begun(folder, tmp_path, monkeypatch):
   with pytest.raises(diagnostics.UserError, match='the cache of 17 images takes about'):
     pipeline.evaluation_input(
         dataset(folder), prepared, 5, cache_dir=str(tmp_path / 'copies'))
-  assert not os.listdir(tmp_path / 'copies')
+  assert not (tmp_path / 'copies').exists()
 
 
 def losses_in(done):
