@@ -26,7 +26,7 @@ from tests.conftest import on_digits
 
 
 class ListTracker(tracker.Tracker):
-  """Keeps what it gets, and fails when it is told to."""
+  """Stores what it receives; fails as often as `failures` says."""
 
   name = 'list'
 

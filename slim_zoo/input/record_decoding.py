@@ -73,8 +73,8 @@ def decoded(source: tf.data.Dataset, image_of: Callable, num_threads: int,
     source: (record, key).
     image_of: of `to_image`.
     num_threads: images decoded at the same time.
-    log: is told of each record that goes in.
-    runs_here: whether the session runs in this process; else the log is not told.
+    log: receives each record.
+    runs_here: whether the session runs in this process; else the log receives nothing.
     first_record: the number of the first record.
   """
   def note(numbers, records_of_window, keys):

@@ -1,4 +1,4 @@
-"""The form of records: what a data set requires, and what a record holds."""
+"""The features of records: those that a data set requires, those in a record."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -41,7 +41,7 @@ class GraphSteps:
   Args:
     training_graph: what to run.
     state: what the workers of a job tell each other, or None.
-    log: is told of each batch of a step but the last one.
+    log: receives each batch of a step except the last one.
     summaries_secs: seconds between steps that give summaries; 0: none does.
   """
 
