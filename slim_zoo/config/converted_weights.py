@@ -30,8 +30,7 @@ class ConvertedWeights(Group):
       None, 'The other framework, if no suffix shows it. --from is the same.', str,
       choices=('keras', 'pytorch', 'tflite', *GRAPHS))
   list: bool = option(
-      False, 'Print the networks that can be converted, and the reasons for those that'
-      ' cannot.')
+      False, 'Print which networks can be converted, and for the others the reason.')
   format: str = option(
       'text', 'Format of --list; markdown prints the table of the documentation.',
       choices=('text', 'markdown'))

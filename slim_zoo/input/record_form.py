@@ -1,4 +1,4 @@
-"""The features of records: those that a data set requires, those in a record."""
+"""The features that a data set requires in a record, and the features of a record."""
 
 import dataclasses
 from collections.abc import Sequence
