@@ -13,9 +13,11 @@ need a GPU.
 from absl import flags
 
 from benchmarks import paired_runs
+from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
 from slim_zoo.config.benchmark import COMPARED, BenchmarkConfig
 from slim_zoo.tasks import comparison
+from slim_zoo.timing import machine
 
 FLAGS = flags.FLAGS
 NETWORKS = ('resnet_v1_50', 'inception_v3', 'mobilenet_v2')
@@ -32,7 +34,19 @@ flags.DEFINE_integer('num_batches', 70, 'Batches of each combination, of all rou
 path_flags.DEFINE_path('docs', None, 'Folder to write gpu_rates.md to.')
 
 
-def page(rows: list[comparison.Row], gpus: list[str]) -> str:
+def check_values() -> None:
+  """Raises UserError for a type or a number of clones that does not exist."""
+  for name in FLAGS.precisions:
+    if name not in COMPARED['precision']:
+      raise diagnostics.unknown_name('precision', name, COMPARED['precision'])
+  for count in FLAGS.num_clones:
+    if not diagnostics.whole_number(count):
+      raise diagnostics.UserError(
+          f"--num_clones has '{count}': numbers of 1 or more are expected, as in"
+          ' --num_clones=1,2')
+
+
+def page(rows: list[comparison.Row], gpus: list[str], busy: float | None) -> str:
   """Returns the Markdown page."""
   where = 'GPU rates' if gpus else 'Rates of the command for GPUs, on a CPU'
   return '\n\n'.join([
@@ -40,10 +54,9 @@ def page(rows: list[comparison.Row], gpus: list[str]) -> str:
       'Forward passes of evaluation and train steps on random images in memory. The'
       ' combinations of one network run in turn in each round. The ratio is the rate'
       ' in images per second relative to the first combination: the median of the'
-      ' rounds, with an interval of 90% or more. A ratio whose interval contains 1 is'
-      ' equal, or undecided if its ends differ by more than a factor of 2. The line'
-      ' "again" is the first combination a second time.',
-      f'{comparison.conditions(gpus)}; {FLAGS.rounds} rounds.',
+      ' rounds. The line "again" is the first combination a second time.',
+      f'{comparison.conditions(gpus)}'
+      f'{paired_runs.load_and_rounds(busy, FLAGS.rounds)}.',
       f'    {paired_runs.command_line("gpu")}', comparison.table(rows)]) + '\n'
 
 
@@ -55,10 +68,12 @@ def main(_):
       'num_batches': FLAGS.num_batches, 'rounds': FLAGS.rounds,
       'compare': ['precision', 'xla'], **image_size})
   config.check()
+  check_values()
+  busy = machine.busy_share()
   rows, gpus = comparison.measure(config, {
       'precision': FLAGS.precisions, 'xla': COMPARED['xla'],
       'num_clones': [int(count) for count in FLAGS.num_clones]})
-  paired_runs.write(page(rows, gpus), 'gpu_rates', FLAGS.docs)
+  paired_runs.write(page(rows, gpus, busy), 'gpu_rates', FLAGS.docs)
   comparison.check_any(rows)
 
 

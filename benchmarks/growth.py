@@ -184,8 +184,7 @@ def report(runs: paired_runs.Runs, parts: list[tuple[dict, list[Line]]]) -> str:
 
 def main(_):
   """Runs missing runs, then prints or writes the table."""
-  from slim_zoo.catalog import networks
-  networks.get_image_network(FLAGS.network)
+  paired_runs.check_networks([FLAGS.network])
   paired_runs.check_flags_set(FLAGS['output'], FLAGS['work_dir'])
   for name in FLAGS.what:
     if name not in _PARTS:

@@ -54,6 +54,11 @@ def contenders() -> list[paired_runs.Contender]:
           'peers.torch_timm', FLAGS.torch_python))])
 
 
+def label(task: dict) -> str:
+  """Returns the first cell of the line of a task."""
+  return f"{task['network']}, {WHATS[task['what']]}"
+
+
 def line(runs: paired_runs.Runs, task: dict, names: list[str]) -> tuple[str, ...]:
   """Returns a line of the table."""
   ours = runs.values(task, OURS, 'peak_mib')
@@ -64,7 +69,7 @@ def line(runs: paired_runs.Runs, task: dict, names: list[str]) -> tuple[str, ...
     ratio = ratios.of_rounds(ours, theirs)
     cells.append('-' if ratio is None else
                  f'{statistics.median(theirs.values()):,.0f}: {ratio.text()}')
-  return (f"{task['network']}, {WHATS[task['what']]}", *cells)
+  return (label(task), *cells)
 
 
 def report(runs: paired_runs.Runs, names: list[str]) -> str:
@@ -79,16 +84,16 @@ def report(runs: paired_runs.Runs, names: list[str]) -> str:
       f'{paired_runs.conditions(runs, packages)}.',
       f'    {paired_runs.command_line("memory")}',
       paired_runs.table(('', OURS, *(f'{name}: ratio' for name in names)),
-                        [line(runs, task, names) for task in tasks()])]) + '\n'
+                        [line(runs, task, names) for task in tasks()]),
+      *paired_runs.not_run(runs, [(task, label(task)) for task in tasks()],
+                           [OURS, *names])]) + '\n'
 
 
 def main(_):
   """Runs what is missing, then prints or writes the table."""
-  from slim_zoo.catalog import networks
   from slim_zoo.diagnostics import unknown_name
   paired_runs.check_flags_set(FLAGS['output'])
-  for name in FLAGS.networks:
-    networks.get_image_network(name)
+  paired_runs.check_networks(FLAGS.networks)
   for what in FLAGS.what:
     if what not in WHATS:
       raise unknown_name('measurement', what, WHATS)

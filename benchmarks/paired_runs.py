@@ -51,6 +51,13 @@ def check_flags_set(*required: flags.Flag) -> None:
       raise diagnostics.UserError(f'--{flag.name} is missing: {flag.help}')
 
 
+def check_networks(names: Iterable[str]) -> None:
+  """Raises UserError for the first name that is not that of a network of images."""
+  from slim_zoo.catalog import networks
+  for name in names:
+    networks.get_image_network(name)
+
+
 def with_control(contenders: Sequence[Contender]) -> list[Contender]:
   """Returns contenders, with the first of them once more behind the others."""
   return [*contenders, Contender(CONTROL, contenders[0].run)]
@@ -178,9 +185,27 @@ def ratio_cell(ratio: ratios.Ratio | None, digits: int = 2) -> str:
   return '-' if ratio is None else ratio.text(digits)
 
 
-def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',)) -> str:
-  """Returns a description of the machine, its load and the number of rounds."""
-  busiest, rounds = runs.busiest(), runs.fewest_rounds()
+def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',),
+               rounds: int | None = None) -> str:
+  """Returns a description of the machine, its load and the number of rounds.
+
+  Args:
+    runs: all runs.
+    packages: whose versions are named.
+    rounds: of each run; None: each run is a round.
+  """
+  return machine.description(machine.describe(packages)) + load_and_rounds(
+      runs.busiest(), runs.fewest_rounds() if rounds is None else rounds)
+
+
+def load_and_rounds(busiest: float | None, rounds: int) -> str:
+  """Returns the load and the number of rounds, with a warning if they are unsuitable.
+
+  Args:
+    busiest: the largest share of the cores that other processes used before a run;
+      None: it is not known.
+    rounds: the smallest number of rounds.
+  """
   idle = ('load before the runs unknown' if busiest is None else
           f'at most {busiest:.0%} busy with other processes before each run')
   faults = [
@@ -188,9 +213,29 @@ def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',)) -> str:
       *[f'{ratios.FEWEST_ROUNDS} rounds are the minimum'] * (
           rounds < ratios.FEWEST_ROUNDS)]
   warning = f". DO NOT PUBLISH: {', and '.join(faults)}" if faults else ''
-  return (f'{machine.description(machine.describe(packages))}; {idle}; {rounds} rounds,'
+  return (f'; {idle}; {rounds} rounds,'
           ' intervals of 90% or more, a ratio whose interval contains 1 is equal, or'
           f' undecided if its ends differ by more than a factor of 2{warning}')
+
+
+def not_run(runs: Runs, labels: Iterable[tuple[Mapping, str]],
+            contenders: Iterable[str]) -> list[str]:
+  """Returns a list of the reasons why contenders did not run, as a part of a page.
+
+  Args:
+    runs: all runs.
+    labels: (task, its label in the table) of all tasks.
+    contenders: the names of the contenders.
+
+  Returns:
+    [] if all ran, else one text in Markdown.
+  """
+  labels = list(labels)
+  reasons = dict.fromkeys(
+      f'{name}, {label}: {why}' for name in contenders for task, label in labels
+      if (why := runs.skipped(task, name)))
+  return ['Not run:\n\n' + '\n'.join(f'* {reason}' for reason in reasons)
+          ] if reasons else []
 
 
 def table(headings: Sequence[str], lines: Iterable[Sequence[str]],

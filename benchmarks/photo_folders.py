@@ -134,6 +134,7 @@ def report(runs: paired_runs.Runs, trained: list, overlapped: list) -> str:
 def main(_):
   """Runs the missing measurements, then prints or writes the table."""
   paired_runs.check_flags_set(FLAGS['work_dir'])
+  paired_runs.check_networks([FLAGS.network])
   folders = make_data()
   runs = paired_runs.Runs(os.path.join(FLAGS.work_dir, 'photo_folders.jsonl'))
   trained, overlapped = (

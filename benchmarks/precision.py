@@ -18,7 +18,7 @@ from benchmarks import paired_runs
 from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
 from slim_zoo.deployment import processor
-from slim_zoo.timing import machine, ratios
+from slim_zoo.timing import ratios
 
 FLAGS = flags.FLAGS
 OURS = 'this project'
@@ -29,7 +29,8 @@ bfloat16 is faster. Each factor is within one program, whose types run in turn i
 process; the images a second are those of float32. Images are random and stay in memory.
 Frozen are networks with constant weights and, in this project, folded batch norm. The
 column auto has the type that `--precision=auto` takes, and the time of float32 divided
-by the time in that type."""
+by the time in that type. The control is this project in float32 a second time in each
+round."""
 
 flags.DEFINE_list('networks', list(NETWORKS), 'Networks to compare.')
 flags.DEFINE_list('what', list(WHATS), 'What to time: frozen, step.')
@@ -79,6 +80,11 @@ def factor(run: dict | None, dtype: str) -> ratios.Ratio | None:
                             for name in ('float32', dtype)])
 
 
+def label(task: dict) -> str:
+  """Returns the first cell of the line of a task."""
+  return f"{task['network']}, {WHATS[task['what']]}"
+
+
 def _cells(run, task):
   """Returns images a second of float32 and the factor of bfloat16, as one text."""
   ratio = factor(run, 'bfloat16')
@@ -91,38 +97,31 @@ def _cells(run, task):
 def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
   """Returns the Markdown page."""
   # Each task has one run, in which the rounds are.
-  found = {(run['task']['network'], run['task']['what'], run['contender']): run
+  found = {(label(run['task']), run['contender']): run
            for run in runs.done.values() if run['task'] in tasks()}
-  head = ['', *(f'{name}: images/s, factor' for name in (OURS, *rivals)), 'auto']
-  lines, reasons = [], []
+  head = ['', *(f'{name}: images/s, factor' for name in (OURS, *rivals)), 'auto',
+          'control', *(['casts in the graph'] if FLAGS.casts else [])]
+  lines = []
   for task in tasks():
-    what = f"{task['network']}, {WHATS[task['what']]}"
-    of = [found.get((task['network'], task['what'], name)) for name in (OURS, *rivals)]
+    of = [found.get((label(task), name)) for name in (OURS, *rivals)]
     auto = factor(of[0], 'auto')
-    lines.append([what, *(_cells(run, task) for run in of), '-' if auto is None else
-                  f"{of[0]['chosen']}: {auto.text()}"])
-    if FLAGS.casts:
-      lines[-1].append(paired_runs.ratio_cell(factor(of[0], 'casts')))
-    reasons += [f"{run['contender']}, {what}: {run['skipped']}" for run in of
-                if run and 'skipped' in run]
-  busiest = runs.busiest()
-  parts = ['# Factors of bfloat16', _NOTES,
-           machine.description(machine.describe(('tensorflow', 'keras'))) + (
-               '; load before the runs unknown' if busiest is None else
-               f'; at most {busiest:.0%} busy with other processes before each run')
-           + f'; {FLAGS.rounds} rounds, intervals of 90% or more.',
-           f"    {paired_runs.command_line('precision')}",
-           paired_runs.table(
-               [*head, *(['casts in the graph'] if FLAGS.casts else [])], lines)]
-  if reasons:
-    parts.append('Not run:\n\n' + '\n'.join(f'* {reason}' for reason in reasons))
-  return '\n\n'.join(parts) + '\n'
+    lines.append([
+        label(task), *(_cells(run, task) for run in of),
+        '-' if auto is None else f"{of[0]['chosen']}: {auto.text()}",
+        *(paired_runs.ratio_cell(factor(of[0], name))
+          for name in ('control', *(['casts'] if FLAGS.casts else [])))])
+  return '\n\n'.join([
+      '# Factors of bfloat16', _NOTES,
+      f"{paired_runs.conditions(runs, ('tensorflow', 'keras'), FLAGS.rounds)}.",
+      f"    {paired_runs.command_line('precision')}", paired_runs.table(head, lines),
+      *paired_runs.not_run(runs, [(task, label(task)) for task in tasks()],
+                           (OURS, *rivals))]) + '\n'
 
 
 def main(_):
   """Runs missing runs, then prints or writes the table."""
-  if not FLAGS.output:
-    raise diagnostics.UserError('--output is missing: give the file of the runs')
+  paired_runs.check_flags_set(FLAGS['output'])
+  paired_runs.check_networks(FLAGS.networks)
   if not processor.has_bfloat16(processor.instructions()):
     print('note: this processor has no instructions for bfloat16', file=sys.stderr)
   runs, compared = paired_runs.Runs(FLAGS.output), contenders()

@@ -72,10 +72,8 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
 
 def main(_):
   """Runs missing runs, then prints or writes the table."""
-  from slim_zoo.catalog import networks
   paired_runs.check_flags_set(FLAGS['output'], FLAGS['dataset_dir'])
-  for name in FLAGS.networks:
-    networks.get_image_network(name)
+  paired_runs.check_networks(FLAGS.networks)
   photo_records.make(FLAGS.dataset_dir, FLAGS.num_images)
   tasks = [task_of(name) for name in FLAGS.networks]
   runs, peer = paired_runs.Runs(FLAGS.output), 'peers.our_steps'

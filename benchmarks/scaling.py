@@ -293,10 +293,9 @@ def report(runs: paired_runs.Runs, tasks: list[dict], modes: list[str],
 
 def main(_):
   """Runs what is missing, then prints or writes the table."""
-  from slim_zoo.catalog import datasets, networks
+  from slim_zoo.catalog import datasets
   paired_runs.check_flags_set(FLAGS['output'])
-  for name in FLAGS.networks:
-    networks.get_image_network(name)
+  paired_runs.check_networks(FLAGS.networks)
   for mode in FLAGS.modes:
     if mode not in MODES:
       raise diagnostics.unknown_name('mode', mode, MODES)

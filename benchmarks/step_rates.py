@@ -67,11 +67,8 @@ def peers() -> dict[str, paired_runs.Contender]:
 
 def check_flags() -> None:
   """Raises UserError for wrong flags before the first run."""
-  from slim_zoo.catalog import networks
-  if not FLAGS.output:
-    raise diagnostics.UserError('--output is missing: give the file of the runs')
-  for name in FLAGS.networks:
-    networks.get_image_network(name)
+  paired_runs.check_flags_set(FLAGS['output'])
+  paired_runs.check_networks(FLAGS.networks)
   for kind, names, known in (('measurement', FLAGS.what, WHATS),
                              ('peer', FLAGS.peers, peers())):
     for name in names:
@@ -86,6 +83,11 @@ def tasks() -> list[dict]:
           for name in FLAGS.networks for what in FLAGS.what]
 
 
+def label(task: dict) -> str:
+  """Returns the first cell of the line of a task."""
+  return f"{task['network']}, {WHATS[task['what']]}"
+
+
 def cell(runs: paired_runs.Runs, task, contender: str) -> str:
   """Returns images per second, the median of the rounds, or '-'."""
   rates = sorted(task['batch_size'] / seconds
@@ -96,22 +98,18 @@ def cell(runs: paired_runs.Runs, task, contender: str) -> str:
 def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
   """Returns the Markdown page."""
   lines = [
-      (f"{task['network']}, {WHATS[task['what']]}", cell(runs, task, OURS),
+      (label(task), cell(runs, task, OURS),
        *(f'{cell(runs, task, rival)}: '
          f'{paired_runs.ratio_cell(runs.ratio(task, OURS, rival))}'
          for rival in rivals))
       for task in tasks()]
-  reasons = dict.fromkeys(
-      f"{rival}, {task['network']}, {WHATS[task['what']]}: {why}"
-      for rival in (OURS, *rivals) for task in tasks()
-      if (why := runs.skipped(task, rival)))
   head = ('', f'{OURS}, images/s', *(f'{rival}: ratio' for rival in rivals))
   parts = ['# Step rates of this project, tf_slim, Keras and PyTorch', _NOTES,
            f'{paired_runs.conditions(runs, ("tensorflow", "keras", "tf-slim"))}.',
            f'    {paired_runs.command_line("step_rates")}',
-           paired_runs.table(head, lines)]
-  if reasons:
-    parts.append('Not run:\n\n' + '\n'.join(f'* {reason}' for reason in reasons))
+           paired_runs.table(head, lines),
+           *paired_runs.not_run(
+               runs, [(task, label(task)) for task in tasks()], (OURS, *rivals))]
   return '\n\n'.join(parts) + '\n'
 
 

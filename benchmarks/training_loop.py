@@ -19,7 +19,6 @@ import tempfile
 from absl import flags
 
 from benchmarks import paired_runs
-from slim_zoo import diagnostics
 from slim_zoo.commands import path_flags, running
 
 FLAGS = flags.FLAGS
@@ -139,11 +138,9 @@ def report(runs: paired_runs.Runs, tasks: list[dict]) -> str:
 
 def main(_):
   """Runs missing runs, then prints or writes the table."""
-  from slim_zoo.catalog import datasets, networks
-  if not FLAGS.output:
-    raise diagnostics.UserError('--output is missing: give the file of the runs')
-  for name in FLAGS.networks:
-    networks.get_image_network(name)
+  from slim_zoo.catalog import datasets
+  paired_runs.check_flags_set(FLAGS['output'])
+  paired_runs.check_networks(FLAGS.networks)
   datasets.split_files(datasets.find_dataset('digits'), 'train', FLAGS.dataset_dir)
   tasks = [task_of(name) for name in FLAGS.networks]
   runs = paired_runs.Runs(FLAGS.output)

@@ -144,7 +144,7 @@ row = comparison.Row('lenet', 'step', 2, {'precision': 'float32', 'num_clones': 
                      seconds=0.5, images_per_second=8.0,
                      ratio=ratios.Ratio(1.5, 1.2, 1.8, 5))
 gpu.FLAGS(['gpu', '--rounds=5'])
-print(gpu.page([row], ['A GPU']))
+print(gpu.page([row], ['A GPU'], 0.5))
 """
 
 
@@ -152,5 +152,7 @@ def test_the_page_of_gpus_has_the_table():
   done = subprocess.run([sys.executable, '-c', _PAGE_OF_GPUS], cwd=ROOT, text=True,
                         capture_output=True, check=True)
   assert done.stdout.startswith('# GPU rates')
-  assert '; on A GPU; 5 rounds.' in done.stdout
+  assert '; on A GPU; at most 50% busy with other processes' in done.stdout
+  assert '; 5 rounds, intervals' in done.stdout
+  assert 'DO NOT PUBLISH: the machine must be idle.' in done.stdout
   assert '1.50 (1.20 to 1.80)' in done.stdout

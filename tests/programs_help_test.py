@@ -16,8 +16,8 @@ PROGRAMS = sorted(
     for folder in ('examples', 'benchmarks') for path in (ROOT / folder).rglob('*.py')
     if 'running.run(main' in path.read_text())
 
-# Runs `python -m MODULE --help` in a fork for each module: Python starts once.
-ALL_HELP = '''
+# Runs `python -m MODULE ARGUMENTS` in a fork for each module: Python starts once.
+ALL_CALLS = '''
 import os, runpy, sys
 os.dup2(1, 2)
 for module, *arguments in [line.split() for line in sys.argv[1:]]:
@@ -30,15 +30,24 @@ for module, *arguments in [line.split() for line in sys.argv[1:]]:
 '''
 
 
-@pytest.fixture(scope='module')
-def helps():
-  """Returns what each program prints for `--help`, and its exit code."""
-  calls = [f'{program} --help' for program in PROGRAMS]
-  calls += ['examples.read_text train --help', 'examples.optical_flow -h']
-  done = subprocess.run([sys.executable, '-c', ALL_HELP, *calls], cwd=ROOT, text=True,
+def results(calls):
+  """Returns (what it prints, exit code) of each call."""
+  done = subprocess.run([sys.executable, '-c', ALL_CALLS, *calls], cwd=ROOT, text=True,
                         capture_output=True, check=True)
   return {call: (text, int(code)) for call, text, code in re.findall(
       r'^==== (\w.*)\n((?:.*\n)*?)==== (\d+)\n', done.stdout, re.MULTILINE)}
+
+
+def source_of(program):
+  folder = ROOT.joinpath(*program.split('.'))
+  return (folder / '__main__.py' if folder.is_dir()
+          else folder.with_suffix('.py')).read_text()
+
+
+@pytest.fixture(scope='module')
+def helps():
+  return results([*(f'{program} --help' for program in PROGRAMS),
+                  'examples.read_text train --help', 'examples.optical_flow -h'])
 
 
 @pytest.mark.parametrize('call', [
@@ -48,9 +57,7 @@ def test_the_help_has_the_text_of_the_program_and_its_flags(helps, call):
   text, code = helps[call]
   assert code == 0, text
   assert 'Traceback' not in text
-  folder = ROOT.joinpath(*call.split()[0].split('.'))
-  path = folder / '__main__.py' if folder.is_dir() else folder.with_suffix('.py')
-  source = path.read_text()
+  source = source_of(call.split()[0])
   assert text.startswith(source.split('"""')[1].splitlines()[0])
   for name in re.findall(r"flags\.DEFINE_\w+\(\s*'(\w+)'", source):
     assert re.search(rf'^  --(\[no\])?{name}:', text, re.MULTILINE)
@@ -72,3 +79,21 @@ def test_a_flag_without_effect_is_refused():
   values(['program', '--steps=3'])
   with pytest.raises(diagnostics.UserError, match='it is for train; leave it out'):
     command_flags.check('data', {**used, 'data': ()}, values)
+
+
+def test_a_misspelt_network_of_a_benchmark_is_one_line_before_any_work(tmp_path):
+  calls = []
+  for program in PROGRAMS:
+    defined = re.findall(r"DEFINE_(\w+)\(\s*'(\w+)'", source_of(program))
+    networks = [name for kind, name in defined if name in ('network', 'networks')]
+    if program.startswith('benchmarks.') and networks:
+      # Each file or folder of its own, which nobody may create.
+      paths = [f'--{name}={tmp_path}/{program}/{name}'
+               for kind, name in defined if kind == 'path' and name != 'torch_python']
+      calls.append(' '.join([program, f'--{networks[0]}=mobilnet_v2', *paths]))
+  assert len(calls) > 8
+  for call, (text, code) in results(calls).items():
+    assert code, call
+    assert 'mobilnet_v2' in text, call
+    assert len(text.splitlines()) == 1, text
+  assert not list(tmp_path.iterdir())

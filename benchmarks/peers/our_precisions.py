@@ -1,7 +1,7 @@
 """Times this project's networks in float32, bfloat16 and auto, in turn.
 
-The same graph runs in a session for each. The task's 'casts' adds the other way to
-bfloat16 for training steps: casts in the graph.
+The same graph runs in a session for each, and in float32 twice, as a control. The
+task's 'casts' adds the other way to bfloat16 for training steps: casts in the graph.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def measure(task) -> dict:
     operations = _operations(setting, task['what'])
     runs = {}
     for name, dtype in (('float32', 'float32'), ('bfloat16', 'bfloat16'),
-                        ('auto', chosen.dtype)):
+                        ('auto', chosen.dtype), ('control', 'float32')):
       session = stack.enter_context(_session(setting, dtype))
       runs[name] = session.make_callable(operations)
     if task.get('casts') and task['what'] == 'step':
