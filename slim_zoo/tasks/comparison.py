@@ -74,6 +74,10 @@ def compare(config: BenchmarkConfig) -> list[Row]:
   if (busy or 0) > _BUSY:
     print(f'note: the machine is {busy:.0%} busy with other things: these times are'
           ' worth little', flush=True)
+  batches, rounds = config.networks.num_batches, config.comparison.rounds
+  if batches < rounds:
+    print(f'note: --num_batches={batches} is less than one batch for each of the'
+          f' {rounds} rounds: {rounds} batches are timed', flush=True)
   rows, gpus = measure(config, config.comparison.values())
   print(conditions(gpus))
   print(table(rows), flush=True)
