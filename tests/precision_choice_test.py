@@ -25,6 +25,7 @@ from slim_zoo.deployment import (
   processor,
   small_trials,
 )
+from slim_zoo.deployment.session_settings import SessionSettings
 from slim_zoo.evaluation import precision_choice
 from slim_zoo.files import user_cache
 from slim_zoo.inference import precision_check
@@ -260,6 +261,20 @@ def test_keys_tell_graphs_and_batches_apart_but_not_weights():
 
   assert key(1, 1.0, 4) == key(1, 2.0, 4)
   assert len({key(1, 1.0, 4), key(2, 1.0, 4), key(1, 1.0, 8)}) == 3
+
+
+def test_keys_tell_the_compiler_and_numbers_of_threads_apart(monkeypatch):
+  def key(**settings):
+    return precision_trial.key_of(
+        tf.Graph(), [4, 8], 'step', SessionSettings(**settings))
+
+  monkeypatch.delenv('TF_XLA_FLAGS', raising=False)
+  keys = [key(), key(intra_op_parallelism_threads=1),
+          key(inter_op_parallelism_threads=1)]
+  monkeypatch.setenv('TF_XLA_FLAGS', '--tf_xla_auto_jit=2')
+  keys.append(key())
+  assert len(set(keys)) == 4
+  assert key(allow_growth=False) == key()
 
 
 # --- The cache.

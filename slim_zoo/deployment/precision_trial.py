@@ -13,7 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from slim_zoo import diagnostics
-from slim_zoo.deployment import graph_rewrite, processor, small_trials
+from slim_zoo.deployment import (
+    graph_rewrite,
+    processor,
+    session_settings,
+    small_trials,
+)
+from slim_zoo.deployment.session_settings import SessionSettings
 from slim_zoo.files.user_cache import UserCache
 from slim_zoo.tf_compat import tf
 
@@ -90,20 +96,28 @@ def without_trial(instructions: Sequence[str] | None = None, device: str = ''
   return None
 
 
-def key_of(graph: tf.Graph, shape: Sequence[int], kind: str) -> str:
-  """Returns what a choice depends on: the machine, TensorFlow, the graph, the batch.
+def key_of(graph: tf.Graph, shape: Sequence[int], kind: str,
+           settings: SessionSettings = session_settings.DEFAULTS) -> str:
+  """Returns the facts that a choice depends on, as text.
+
+  These are the machine, TensorFlow and its compiler, the threads, the graph and the
+  batch.
 
   Args:
     graph: of the network. Names and values of weights do not count.
     shape: of the batch of images.
     kind: what is run of the graph, such as 'step'.
+    settings: of the sessions: numbers of threads.
   """
+  threads = [session_settings.as_flag(settings, name)
+             for name in session_settings.OF_THREADS
+             if getattr(settings, name) != getattr(session_settings.DEFAULTS, name)]
   digest = hashlib.sha256()
   for operation in graph.get_operations():
     shapes = [str(output.shape) for output in operation.outputs]
     digest.update(f'{operation.type} {shapes}\n'.encode())
-  return '; '.join([small_trials.machine_key(kind), 'x'.join(map(str, shape)),
-                    digest.hexdigest()[:24]])
+  return '; '.join([small_trials.machine_key(kind), *threads,
+                    'x'.join(map(str, shape)), digest.hexdigest()[:24]])
 
 
 def find(key: str, cache: UserCache) -> Choice | None:

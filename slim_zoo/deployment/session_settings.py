@@ -27,8 +27,9 @@ class SessionSettings:
 
 # Settings that are about GPUs only.
 OF_GPUS = ('allow_growth', 'gpu_memory_fraction')
+OF_THREADS = ('inter_op_parallelism_threads', 'intra_op_parallelism_threads')
 # Settings that users set by options.
-NAMES = (*OF_GPUS, 'inter_op_parallelism_threads', 'intra_op_parallelism_threads')
+NAMES = (*OF_GPUS, *OF_THREADS)
 DEFAULTS = SessionSettings()
 
 

@@ -1,6 +1,7 @@
 """Measures how much faster single operations are in bfloat16, once on each machine."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 
@@ -10,17 +11,19 @@ from slim_zoo.tf_compat import tf
 
 FILE = 'precision.json'
 # A part of keys, for changes of what is measured.
-_VERSION = 1
+_VERSION = 2
 _ROUNDS = 5
 
 
 def machine_key(kind: str) -> str:
-  """Returns the machine and TensorFlow, and what is measured there."""
+  """Returns the machine, TensorFlow and its compiler, and what is measured there."""
   # Different processors may have the same name.
   instructions = hashlib.sha256(' '.join(sorted(processor.instructions())).encode())
+  # TensorFlow reads this variable when it is loaded; --xla sets it before.
+  compiler = os.environ.get('TF_XLA_FLAGS', '').strip()
   return '; '.join([
       str(_VERSION), processor.name(), instructions.hexdigest()[:8],
-      f'TensorFlow {tf.__version__}', kind])
+      f'TensorFlow {tf.__version__}', *([compiler] if compiler else []), kind])
 
 
 def factor_of_products(cache: UserCache) -> float:

@@ -71,7 +71,8 @@ class PrecisionChooser:
   def _key(self, batch):
     shape = batch.images.shape.as_list()
     return precision_trial.key_of(
-        batch.images.graph, [self.batch_size, *shape[1:]], 'evaluation')
+        batch.images.graph, [self.batch_size, *shape[1:]], 'evaluation',
+        self.settings)
 
   def _measured(self, images, batch, probabilities):
     key = self._key(batch)

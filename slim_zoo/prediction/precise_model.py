@@ -15,7 +15,7 @@ from slim_zoo.deployment import (
 )
 from slim_zoo.deployment.session_settings import SessionSettings
 from slim_zoo.files.user_cache import UserCache
-from slim_zoo.inference.precision_check import PrecisionCheck
+from slim_zoo.inference.precision_check import IMAGES, PrecisionCheck
 from slim_zoo.prediction import answers
 from slim_zoo.tf_compat import tf
 
@@ -97,7 +97,8 @@ class PreciseModel:
     return self._sessions[dtype].run(fetches, {self._images: images, **(others or {})})
 
   def _key(self, images):
-    return precision_trial.key_of(self._images.graph, images.shape, 'frozen')
+    return precision_trial.key_of(
+        self._images.graph, images.shape, 'frozen', self._settings)
 
   def _hint(self, images):
     self._is_hinted = False
@@ -117,7 +118,10 @@ class PreciseModel:
       choice = precision_trial.choose(self._key(images), open_run, cache)
       for note in cache.take_notes():
         answers.note(note)
-    answers.note(choice.line())
     self._dtype = choice.dtype
     if choice.dtype == graph_rewrite.FLOAT32:
+      answers.note(choice.line())
       self._use(choice.dtype)
+    else:
+      answers.note(f'{choice.line()}; the first {IMAGES} images are computed in both'
+                   ' types and compared')

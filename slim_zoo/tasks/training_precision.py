@@ -98,12 +98,12 @@ def choose(planned: TrainingPrecision, precision: Precision, graph: TrainingGrap
     is_quantized: whether the network rounds its values to 8 bits.
   """
   if precision.wanted != precision_trial.AUTO:
-    return _with_hint(planned, graph, device) if is_hinted else planned
+    return _with_hint(planned, graph, device, settings) if is_hinted else planned
   cache = UserCache(precision_trial.FILE)
   choice = (precision_trial.OF_QUANTIZED if is_quantized
             else precision_trial.without_trial(device=device))
   if choice is None:
-    key = key_of(graph)
+    key = key_of(graph, settings)
     choice = precision_trial.find(key, cache)
   if choice is None:
     print('timing steps in float32 and bfloat16', flush=True)
@@ -121,17 +121,19 @@ def choose(planned: TrainingPrecision, precision: Precision, graph: TrainingGrap
       notes=(*planned.notes, *cache.take_notes(), choice.line()))
 
 
-def _with_hint(planned, graph, device):
+def _with_hint(planned, graph, device, settings):
   line = precision_hint.line(
-      key_of(graph), UserCache(precision_trial.FILE), device)
+      key_of(graph, settings), UserCache(precision_trial.FILE), device)
   return dataclasses.replace(planned, notes=(*planned.notes, *([line] if line else [])))
 
 
-def key_of(graph: TrainingGraph) -> str:
+def key_of(graph: TrainingGraph,
+           settings: SessionSettings = session_settings.DEFAULTS) -> str:
   """Returns the key of a step, see `precision_trial.key_of`."""
   images = graph.batches[0].images
   return precision_trial.key_of(
-      images.graph, images.shape.as_list(), f'{len(graph.batches)} clones, step')
+      images.graph, images.shape.as_list(), f'{len(graph.batches)} clones, step',
+      settings)
 
 
 @contextlib.contextmanager

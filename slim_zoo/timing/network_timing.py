@@ -98,7 +98,7 @@ def choose_precision(setting: Setting, kind: str, what: str,
 
     key = precision_trial.key_of(
         graph, [setting.num_clones, setting.batch_size, *setting.image_shape()],
-        f'benchmark, {what}')
+        f'benchmark, {what}', setting.session)
     return precision_trial.choose(key, open_run, cache)
 
 
