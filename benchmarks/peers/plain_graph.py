@@ -1,7 +1,8 @@
 """Runs this project's networks in a plain graph, see `benchmarks.peers`.
 
 Loss, optimizer and session are TensorFlow's own, without what this project adds to a
-train step: clones, checks of numbers, schedules. It is the measure of memory.
+train step: clones, checks of numbers, schedules. A network is frozen by TensorFlow's
+own function, and its batch norm is not folded. It is the measure of memory.
 """
 
 from benchmarks.peers import reports
@@ -13,7 +14,7 @@ def measure(task) -> dict:
   """Returns the times of a network."""
   setting = measured_network.Setting(task['network'], task['batch_size'])
   if task['what'] == 'frozen':
-    raise reports.UnavailableError('a plain graph is not frozen')
+    return measure_frozen(setting, task)
   with tf.Graph().as_default():
     batch = measured_network.synthetic_batches(setting)()
     if task['what'] == 'forward':
@@ -22,6 +23,23 @@ def measure(task) -> dict:
       fetched = train_op(setting, batch)
     with measured_network.session(setting) as opened:
       return {'seconds': reports.seconds(opened.make_callable(fetched), task),
+              'tensorflow': tf.__version__}
+
+
+def measure_frozen(setting, task) -> dict:
+  """Returns the times of a network whose variables are constants."""
+  next_batch = measured_network.synthetic_batches(setting)
+  with tf.Graph().as_default() as graph:
+    images = tf.identity(next_batch().images, 'images')
+    tf.identity(setting.network_fn()(images)[0], 'logits')
+    with measured_network.session(setting) as opened:
+      frozen = tf.graph_util.convert_variables_to_constants(
+          opened, graph.as_graph_def(), ['logits'])
+  with tf.Graph().as_default():
+    logits, = tf.import_graph_def(
+        frozen, {'images:0': next_batch().images}, ['logits:0'])
+    with measured_network.session(setting) as opened:
+      return {'seconds': reports.seconds(opened.make_callable(logits), task),
               'tensorflow': tf.__version__}
 
 
