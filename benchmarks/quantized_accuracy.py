@@ -3,10 +3,10 @@
   python -m benchmarks.quantized_accuracy --output=quantized.jsonl --docs=docs
 
 Each network is trained on scikit-learn's digits, in floats; its 8-bit file is
-calibrated with training images. Then the training goes on for some steps that round to
-8 bits, and a second file has the ranges of this training. All are measured on the same
-test images. Each network is a process of its own. It is stored when it ends, so a
-stopped command goes on where it stopped.
+calibrated with training images. Then the training continues for some steps that round
+to 8 bits, and a second file has the ranges of this training. All are measured on the
+same test images. Each network is a process of its own. It is stored when it ends, so a
+stopped command continues where it stopped.
 """
 
 import dataclasses
@@ -111,7 +111,7 @@ def report(runs: paired_runs.Runs, wanted: list[Row]) -> str:
       ' ([quantization](quantization.md) explains the words). *After training*: the'
       ' network is trained in float32, and `slim-zoo export --format=tflite_int8`'
       ' calibrates its ranges with 100 training images, 10 of each class.'
-      ' *Quantization-aware*: the training goes on for some steps with'
+      ' *Quantization-aware*: the training continues for some steps with'
       ' `--quantize_delay=0`, and the file has the ranges of this training. The two'
       ' *lost* columns show how many points of accuracy each file loses compared with'
       ' float32 on the same images; negative numbers are gains.',

@@ -4,7 +4,7 @@
 
 Each row trains small networks on scikit-learn's digits, with and without an option,
 from the same first weights and on the same images. A seed decides on both. Each pair of
-runs is stored when it ends, so a stopped command goes on where it stopped.
+runs is stored when it ends, so a stopped command continues where it stopped.
 --split=validation is for the choice of settings: the table is of the test split.
 """
 

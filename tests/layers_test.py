@@ -22,7 +22,7 @@ LAYERS = {
     'slim_names': set(),
     'diagnostics': set(),
     'paths': set(),
-    'drawing': {'diagnostics'},
+    'drawing': {'diagnostics', 'files'},
     'progress': set(),
     'files': {'diagnostics', 'progress'},
     'tracking': {'files'},

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from PIL import Image
 
 from slim_zoo import diagnostics
+from slim_zoo.files import atomic
 
 SUFFIXES = {'.gif': 'GIF', '.png': 'PNG', '.apng': 'PNG'}
 
 
 def write(path: str | os.PathLike, frames: Sequence[Image.Image],
           milliseconds: int = 80) -> None:
-  """Writes an animation that repeats without an end.
+  """Writes an animation that repeats without an end, completely or not at all.
 
   GIF has 256 colours in a frame; APNG has all of them and is larger.
 
@@ -36,5 +37,6 @@ def write(path: str | os.PathLike, frames: Sequence[Image.Image],
         f'{len(frames)} frames of the sizes {sorted({frame.size for frame in frames})}:'
         ' expected one size')
   first, *others = [frame.convert('RGB') for frame in frames]
-  first.save(path, SUFFIXES[suffix], save_all=True, append_images=others,
-             duration=milliseconds, loop=0)
+  with atomic.replacing(path) as unfinished:
+    first.save(unfinished, SUFFIXES[suffix], save_all=True, append_images=others,
+               duration=milliseconds, loop=0)

@@ -20,6 +20,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from slim_zoo.drawing import fonts
 from slim_zoo.drawing.colours import FAINT, INK, MUTED, PAPER, SERIES
+from slim_zoo.files import atomic
 
 # Around the content of a figure, in inches.
 MARGIN = 0.12
@@ -71,9 +72,11 @@ def new(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
-  """Writes a figure as a PNG file; raises OSError."""
-  # Without the version of matplotlib, the same figure is the same file.
-  figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={'Software': None})
+  """Writes a figure as a PNG file, completely or not at all; raises OSError."""
+  with atomic.replacing(path) as unfinished:
+    # Without the version of matplotlib, the same figure is the same file.
+    figure.savefig(unfinished, format='png', dpi=_DOTS_PER_INCH,
+                   metadata={'Software': None})
 
 
 @dataclasses.dataclass(frozen=True)

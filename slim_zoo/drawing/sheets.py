@@ -5,12 +5,14 @@ lines of text below it. Training draws sheets again and again, so they must be f
 """
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from slim_zoo.drawing import colours, fonts
+from slim_zoo.files import atomic
 
 THUMBNAIL_SIDE = 132
 # From this enlargement on, pixels stay squares, as the network saw them.
@@ -142,6 +144,12 @@ def draw(sections: Sequence[Section], columns: int | None = None,
                  + place // columns * _tile_height(section, tile_height))
     top += height
   return sheet
+
+
+def save(sheet: Image.Image, path: str | os.PathLike) -> None:
+  """Writes a sheet as a PNG file, completely or not at all; raises OSError."""
+  with atomic.replacing(path) as unfinished:
+    sheet.save(unfinished, 'PNG')
 
 
 def _title_width(section):

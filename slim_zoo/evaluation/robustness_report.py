@@ -190,4 +190,4 @@ def draw_examples(path: str, image: np.ndarray, kinds: Sequence[str],
   sheet = sheets.draw(
       [sheets.Section('corruptions, severity 1 to 5', tiles)], 2 * len(SEVERITIES),
       _THUMBNAIL)
-  sheet.save(path, 'PNG')
+  sheets.save(sheet, path)

@@ -82,4 +82,4 @@ class ContactSheet:
       count = len(self._entries)
       of_all = f' of {self._count:,}' if self._count > count else ''
       title = f'{count}{of_all} image{"s" if self._count > 1 else ""}, classified'
-      draw(self._entries, title).save(self._path, 'PNG')
+      sheets.save(draw(self._entries, title), self._path)

@@ -126,10 +126,9 @@ class ExplanationFolder:
     ((label, probability),) = answer.most_probable(1)
     place = self._places[answer.path]
     os.makedirs(os.path.dirname(place), exist_ok=True)
-    draw_picture(answer.picture, answer.heat,
-         f'{self._names[label]}, {probability:.1%}',
-         f'Grad-CAM at {self._end_point}: bright regions raise the score'
-         ).save(place, 'PNG')
+    sheets.save(draw_picture(
+        answer.picture, answer.heat, f'{self._names[label]}, {probability:.1%}',
+        f'Grad-CAM at {self._end_point}: bright regions raise the score'), place)
 
   def finish(self) -> None:
     """Does nothing: all pictures are written."""

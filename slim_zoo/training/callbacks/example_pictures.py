@@ -22,7 +22,6 @@ import numpy as np
 from PIL import Image
 
 from slim_zoo.drawing import overlays, sheets
-from slim_zoo.files import atomic
 from slim_zoo.training import intervals
 from slim_zoo.training.callbacks import summaries
 from slim_zoo.training.callbacks.callback import Callback
@@ -122,6 +121,4 @@ class ExamplePictures(Callback):
       summaries.write_picture(self._writer, self._tag, sheet, step)
     if self._folder is not None:
       os.makedirs(self._folder, exist_ok=True)
-      path = os.path.join(self._folder, f'examples-{step}.png')
-      with atomic.replacing(path) as unfinished:
-        sheet.save(unfinished, 'PNG')
+      sheets.save(sheet, os.path.join(self._folder, f'examples-{step}.png'))
