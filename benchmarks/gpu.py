@@ -35,15 +35,15 @@ path_flags.DEFINE_path('docs', None, 'Folder to write gpu_rates.md to.')
 
 
 def check_values() -> None:
-  """Raises UserError for a type or a number of clones that does not exist."""
+  """Raises UserError for an unknown type or an invalid number of clones."""
   for name in FLAGS.precisions:
     if name not in COMPARED['precision']:
       raise diagnostics.unknown_name('precision', name, COMPARED['precision'])
   for count in FLAGS.num_clones:
     if not diagnostics.whole_number(count):
       raise diagnostics.UserError(
-          f"--num_clones has '{count}': numbers of 1 or more are expected, as in"
-          ' --num_clones=1,2')
+          f"--num_clones: '{count}' is not a whole number of 1 or more; set for"
+          ' example --num_clones=1,2')
 
 
 def page(rows: list[comparison.Row], gpus: list[str], busy: float | None) -> str:
@@ -55,8 +55,10 @@ def page(rows: list[comparison.Row], gpus: list[str], busy: float | None) -> str
       ' combinations of one network run in turn in each round. The ratio is the rate'
       ' in images per second relative to the first combination: the median of the'
       ' rounds. The line "again" is the first combination a second time.',
-      f'{comparison.conditions(gpus)}'
-      f'{paired_runs.load_and_rounds(busy, FLAGS.rounds)}.',
+      f'{comparison.conditions(gpus)}; '
+      + ('load unknown' if busy is None else
+         f'{busy:.0%} busy with other processes before the first run')
+      + f'; {paired_runs.rounds_text(FLAGS.rounds, busy)}.',
       f'    {paired_runs.command_line("gpu")}', comparison.table(rows)]) + '\n'
 
 

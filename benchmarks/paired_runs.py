@@ -1,9 +1,10 @@
 """Compares contenders in separate processes, in turn, by the ratios of each round.
 
 The order is A B C A B C, not A A B B C C, so a slow period of the machine affects all
-contenders, and the ratio within a round stays valid. One contender runs twice in each
-round, as a control that shows how much two runs of the same code differ. Each run is
-stored when it ends, so a stopped command continues where it stopped.
+contenders, and the ratio within a round stays valid. With `with_control` the first
+contender runs a second time in each round: the ratio of both shows how much two runs of
+the same code differ. Each run is stored when it ends, so a stopped command continues
+where it stopped.
 """
 
 import collections
@@ -48,11 +49,12 @@ def check_flags_set(*required: flags.Flag) -> None:
   """Raises UserError for the first flag without a value, with its help text."""
   for flag in required:
     if not flag.value:
-      raise diagnostics.UserError(f'--{flag.name} is missing: {flag.help}')
+      raise diagnostics.UserError(
+          f'--{flag.name} is missing: set --{flag.name}=VALUE ({flag.help})')
 
 
 def check_networks(names: Iterable[str]) -> None:
-  """Raises UserError for the first name that is not that of a network of images."""
+  """Raises UserError for the first name that is unknown, or is a video network."""
   from slim_zoo.catalog import networks
   for name in names:
     networks.get_image_network(name)
@@ -191,36 +193,37 @@ def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',),
 
   Args:
     runs: all runs.
-    packages: whose versions are named.
+    packages: the packages to list with their versions.
     rounds: of each run; None: each run is a round.
   """
-  return machine.description(machine.describe(packages)) + load_and_rounds(
-      runs.busiest(), runs.fewest_rounds() if rounds is None else rounds)
+  busiest = runs.busiest()
+  load = ('load before the runs unknown' if busiest is None else
+          f'at most {busiest:.0%} busy with other processes before each run')
+  return (f'{machine.description(machine.describe(packages))}; {load}; '
+          + rounds_text(runs.fewest_rounds() if rounds is None else rounds, busiest))
 
 
-def load_and_rounds(busiest: float | None, rounds: int) -> str:
-  """Returns the load and the number of rounds, with a warning if they are unsuitable.
+def rounds_text(rounds: int, busiest: float | None) -> str:
+  """Returns the number of rounds, the words of the ratios, and warnings.
 
   Args:
-    busiest: the largest share of the cores that other processes used before a run;
-      None: it is not known.
     rounds: the smallest number of rounds.
+    busiest: the largest share of the cores that other processes used; None: unknown.
   """
-  idle = ('load before the runs unknown' if busiest is None else
-          f'at most {busiest:.0%} busy with other processes before each run')
   faults = [
-      *['the machine must be idle'] * (busiest is not None and busiest > BUSY),
+      *[f'other processes used {busiest or 0:.0%} of the cores, at most {BUSY:.0%} is'
+        ' allowed'] * ((busiest or 0) > BUSY),
       *[f'{ratios.FEWEST_ROUNDS} rounds are the minimum'] * (
           rounds < ratios.FEWEST_ROUNDS)]
   warning = f". DO NOT PUBLISH: {', and '.join(faults)}" if faults else ''
-  return (f'; {idle}; {rounds} rounds,'
-          ' intervals of 90% or more, a ratio whose interval contains 1 is equal, or'
-          f' undecided if its ends differ by more than a factor of 2{warning}')
+  return (f'{rounds} rounds. Intervals have a confidence of 90% or more. The word equal'
+          ' stands for a ratio whose interval contains 1, undecided for one whose'
+          f' interval also has ends that differ by more than a factor of 2{warning}')
 
 
 def not_run(runs: Runs, labels: Iterable[tuple[Mapping, str]],
             contenders: Iterable[str]) -> list[str]:
-  """Returns a list of the reasons why contenders did not run, as a part of a page.
+  """Returns the part of a page with the reasons why contenders did not run.
 
   Args:
     runs: all runs.
@@ -228,7 +231,7 @@ def not_run(runs: Runs, labels: Iterable[tuple[Mapping, str]],
     contenders: the names of the contenders.
 
   Returns:
-    [] if all ran, else one text in Markdown.
+    One text in Markdown, or [] if all ran.
   """
   labels = list(labels)
   reasons = dict.fromkeys(

@@ -3,9 +3,10 @@
   python -m benchmarks.precision --output=precision.jsonl --docs=docs
   python -m benchmarks.precision --output=precision.jsonl --networks=vgg_16 --casts
 
-For each network one process runs the same graph in both types, in turn, and in the type
-that --precision=auto takes. Keras 3 with mixed_bfloat16 and PyTorch with autocast do so
-in a process of their own. Runs in the output file are not repeated, so the same command
+For each network and measurement one process runs the same graph, in turn, in float32,
+in bfloat16, in the type that --precision=auto chooses, and in float32 again as a
+control. Keras 3 with mixed_bfloat16 and PyTorch with autocast run float32 and bfloat16,
+each in its own process. Runs in the output file are not repeated, so the same command
 continues a stopped comparison.
 """
 
@@ -26,11 +27,11 @@ NETWORKS = ('resnet_v1_50', 'resnet_v2_50', 'vgg_16', 'inception_v3', 'mobilenet
 WHATS = {'frozen': 'frozen forward', 'step': 'training step'}
 _NOTES = """The factor is the time of float32 divided by that of bfloat16; above 1,
 bfloat16 is faster. Each factor is within one program, whose types run in turn in one
-process; the images a second are those of float32. Images are random and stay in memory.
-Frozen are networks with constant weights and, in this project, folded batch norm. The
-column auto has the type that `--precision=auto` takes, and the time of float32 divided
-by the time in that type. The control is this project in float32 a second time in each
-round."""
+process; images/s is the rate of float32. Images are random and stay in memory. Frozen
+networks have constant weights and, in this project, folded batch norm. The column auto
+has the type that `--precision=auto` chooses, and the time of float32 divided by that in
+this type. The column control is the time of float32 divided by that of a second float32
+run in the same round: it shows how much two measurements of the same code differ."""
 
 flags.DEFINE_list('networks', list(NETWORKS), 'Networks to compare.')
 flags.DEFINE_list('what', list(WHATS), 'What to time: frozen, step.')
@@ -40,7 +41,8 @@ flags.DEFINE_integer('num_batches', 2, 'Timed batches of each round.', lower_bou
 flags.DEFINE_integer('num_batches_burn_in', 2, 'Batches before the first round.',
                      lower_bound=1)
 flags.DEFINE_list('peers', ['keras', 'torch'], 'Programs to compare with.')
-flags.DEFINE_boolean('casts', False, 'Time also training steps with casts.')
+flags.DEFINE_boolean('casts', False, 'Also time training steps in'
+                     ' bfloat16 with casts in the graph.')
 path_flags.DEFINE_path('torch_python', sys.executable,
                        'Python interpreter that has torch and timm.')
 path_flags.DEFINE_path('output', None, 'File of JSON lines: one for each run.')
@@ -85,8 +87,8 @@ def label(task: dict) -> str:
   return f"{task['network']}, {WHATS[task['what']]}"
 
 
-def _cells(run, task):
-  """Returns images a second of float32 and the factor of bfloat16, as one text."""
+def _cell(run, task):
+  """Returns images per second of float32 and the factor of bfloat16, as one text."""
   ratio = factor(run, 'bfloat16')
   if ratio is None:
     return '-'
@@ -96,19 +98,19 @@ def _cells(run, task):
 
 def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
   """Returns the Markdown page."""
-  # Each task has one run, in which the rounds are.
-  found = {(label(run['task']), run['contender']): run
+  # One run of a task contains all rounds.
+  runs_by_label = {(label(run['task']), run['contender']): run
            for run in runs.done.values() if run['task'] in tasks()}
   head = ['', *(f'{name}: images/s, factor' for name in (OURS, *rivals)), 'auto',
           'control', *(['casts in the graph'] if FLAGS.casts else [])]
   lines = []
   for task in tasks():
-    of = [found.get((label(task), name)) for name in (OURS, *rivals)]
-    auto = factor(of[0], 'auto')
+    own, *others = [runs_by_label.get((label(task), name)) for name in (OURS, *rivals)]
+    auto = factor(own, 'auto')
     lines.append([
-        label(task), *(_cells(run, task) for run in of),
-        '-' if auto is None else f"{of[0]['chosen']}: {auto.text()}",
-        *(paired_runs.ratio_cell(factor(of[0], name))
+        label(task), *(_cell(run, task) for run in (own, *others)),
+        '-' if auto is None else f"{own['chosen']}: {auto.text()}",
+        *(paired_runs.ratio_cell(factor(own, name))
           for name in ('control', *(['casts'] if FLAGS.casts else [])))])
   return '\n\n'.join([
       '# Factors of bfloat16', _NOTES,

@@ -1,4 +1,4 @@
-"""Pictures are written completely or not at all, as every other file is."""
+"""Pictures are written completely or not at all."""
 
 import errno
 
@@ -22,7 +22,7 @@ def no_space(_, path, *unused, **options):
 
 
 @pytest.mark.parametrize('kind', WRITERS)
-def test_a_picture_that_fails_leaves_the_earlier_one(kind, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_earlier_picture(kind, tmp_path, monkeypatch):
   write, owner, method = WRITERS[kind]
   path = tmp_path / 'picture.png'
   write(path)

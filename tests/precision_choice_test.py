@@ -263,7 +263,7 @@ def test_keys_tell_graphs_and_batches_apart_but_not_weights():
   assert len({key(1, 1.0, 4), key(2, 1.0, 4), key(1, 1.0, 8)}) == 3
 
 
-def test_keys_tell_the_compiler_and_numbers_of_threads_apart(monkeypatch):
+def test_keys_differ_for_xla_and_numbers_of_threads(monkeypatch):
   def key(**settings):
     return precision_trial.key_of(
         tf.Graph(), [4, 8], 'step', SessionSettings(**settings))
@@ -441,8 +441,8 @@ def test_the_first_classified_images_have_the_answers_of_float32(
     np.testing.assert_array_equal(answer, wanted)
   assert (answers[2] != wanted).any()
   assert list(model._sessions) == ['bfloat16']
-  assert ('auto: bfloat16, 2.00 times as fast as float32 here; the first 200 images are'
-          ' computed in both types and compared') in capsys.readouterr().err
+  assert ('auto: bfloat16, 2.00 times as fast as float32 here; the first batches, of'
+          ' 200 images, are also computed in float32') in capsys.readouterr().err
   model.close()
   usual.close()
 

@@ -31,7 +31,7 @@ for module, *arguments in [line.split() for line in sys.argv[1:]]:
 
 
 def results(calls):
-  """Returns (what it prints, exit code) of each call."""
+  """Returns {call: (output, exit code)}."""
   done = subprocess.run([sys.executable, '-c', ALL_CALLS, *calls], cwd=ROOT, text=True,
                         capture_output=True, check=True)
   return {call: (text, int(code)) for call, text, code in re.findall(
@@ -81,13 +81,13 @@ def test_a_flag_without_effect_is_refused():
     command_flags.check('data', {**used, 'data': ()}, values)
 
 
-def test_a_misspelt_network_of_a_benchmark_is_one_line_before_any_work(tmp_path):
+def test_benchmarks_refuse_an_unknown_network_in_one_line(tmp_path):
   calls = []
   for program in PROGRAMS:
     defined = re.findall(r"DEFINE_(\w+)\(\s*'(\w+)'", source_of(program))
     networks = [name for kind, name in defined if name in ('network', 'networks')]
     if program.startswith('benchmarks.') and networks:
-      # Each file or folder of its own, which nobody may create.
+      # Paths of this program alone; it may not create them.
       paths = [f'--{name}={tmp_path}/{program}/{name}'
                for kind, name in defined if kind == 'path' and name != 'torch_python']
       calls.append(' '.join([program, f'--{networks[0]}=mobilnet_v2', *paths]))

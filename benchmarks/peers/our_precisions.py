@@ -1,7 +1,7 @@
 """Times this project's networks in float32, bfloat16 and auto, in turn.
 
-The same graph runs in a session for each, and in float32 twice, as a control. The
-task's 'casts' adds the other way to bfloat16 for training steps: casts in the graph.
+Each has its own session of the same graph, and so has the control: float32 again. With
+the task's 'casts', a training step in bfloat16 with casts in the graph runs, too.
 """
 
 import contextlib
@@ -30,7 +30,9 @@ def measure(task) -> dict:
     runs = {}
     for name, dtype in (('float32', 'float32'), ('bfloat16', 'bfloat16'),
                         ('auto', chosen.dtype), ('control', 'float32')):
-      session = stack.enter_context(_session(setting, dtype))
+      session = stack.enter_context(measured_network.session(
+          dataclasses.replace(setting, precision=dtype),
+          is_frozen=task['what'] == 'frozen'))
       runs[name] = session.make_callable(operations)
     if task.get('casts') and task['what'] == 'step':
       runs['casts'] = _casts(stack, setting)
@@ -41,10 +43,6 @@ def measure(task) -> dict:
 def _operations(setting, what):
   return _BUILDERS[what](setting, measured_network.synthetic_batches(setting))[
       _KINDS[what][1]]
-
-
-def _session(setting, dtype):
-  return measured_network.session(dataclasses.replace(setting, precision=dtype))
 
 
 def _casts(stack, setting):

@@ -15,7 +15,8 @@ def measure(task) -> dict:
   operation = 'step' if task['what'] == 'step' else 'forward'
   with tf.Graph().as_default():
     fetches = build(setting, measured_network.synthetic_batches(setting))[operation]
-    with measured_network.session(setting) as opened:
+    with measured_network.session(
+        setting, is_frozen=task['what'] == 'frozen') as opened:
       run = opened.make_callable(fetches)
       return {'seconds': reports.seconds(run, task), 'tensorflow': tf.__version__}
 

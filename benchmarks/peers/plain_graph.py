@@ -1,8 +1,9 @@
 """Runs this project's networks in a plain graph, see `benchmarks.peers`.
 
 Loss, optimizer and session are TensorFlow's own, without what this project adds to a
-train step: clones, checks of numbers, schedules. A network is frozen by TensorFlow's
-own function, and its batch norm is not folded. It is the measure of memory.
+train step: clones, checks of numbers, schedules. For the task 'frozen', TensorFlow's
+own function converts the variables to constants; batch norm is not folded.
+`benchmarks.memory` compares the memory of this project with that of the plain graph.
 """
 
 from benchmarks.peers import reports
@@ -27,7 +28,7 @@ def measure(task) -> dict:
 
 
 def measure_frozen(setting, task) -> dict:
-  """Returns the times of a network whose variables are constants."""
+  """Returns the times of a network with constant weights."""
   next_batch = measured_network.synthetic_batches(setting)
   with tf.Graph().as_default() as graph:
     images = tf.identity(next_batch().images, 'images')

@@ -14,7 +14,13 @@ import os
 import numpy as np
 
 from slim_zoo import diagnostics
-from slim_zoo.deployment import computation, session_configs, small_trials
+from slim_zoo.deployment import (
+    computation,
+    session_configs,
+    session_settings,
+    small_trials,
+)
+from slim_zoo.deployment.session_settings import SessionSettings
 from slim_zoo.files.user_cache import UserCache
 from slim_zoo.tf_compat import tf
 
@@ -26,6 +32,12 @@ _FORWARD = 'DepthwiseConv2dNative'
 _BACKWARD = (f'{_FORWARD}BackpropFilter', f'{_FORWARD}BackpropInput')
 # The rewriter reads it whenever it rewrites a graph: what stays in float32.
 _KEPT = 'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE'
+# Passes of the rewriter that do not make a network with constant weights faster. Each
+# copies the graph with its weights. The order of axes and the fusion of layers remain.
+_WITHOUT_GAIN = (
+    'arithmetic_optimization', 'common_subgraph_elimination', 'constant_folding',
+    'debug_stripper', 'dependency_optimization', 'function_optimization',
+    'implementation_selector', 'loop_optimization', 'shape_optimization')
 
 
 def kept_operations(factor_of_depthwise: float) -> tuple[str, ...]:
@@ -54,6 +66,30 @@ def set_precision(config: tf.ConfigProto, dtype: str) -> tf.ConfigProto:
     options.auto_mixed_precision_onednn_bfloat16 = type(options).ON
   elif dtype == FLOAT16:
     options.auto_mixed_precision = type(options).ON
+  return config
+
+
+def frozen_config(settings: SessionSettings = session_settings.DEFAULTS,
+                  dtype: str = FLOAT32, num_cpus: int = 1) -> tf.ConfigProto:
+  """Returns the configuration of a session for a network with constant weights.
+
+  In float32 the first run of vgg_a takes 8 s and 5.2 GiB with it, and 20 s and 7.9 GiB
+  with TensorFlow's own configuration; later runs take the same time. In 16 bits the
+  weights are converted once, by passes that are therefore needed.
+
+  Args:
+    settings: memory of GPUs, threads.
+    dtype: as for `set_precision`.
+    num_cpus: logical devices that the CPU is divided into.
+  """
+  config = session_configs.session_config(settings, num_cpus=num_cpus)
+  if dtype != FLOAT32:
+    return set_precision(config, dtype)
+  options = config.graph_options.rewrite_options
+  for name in _WITHOUT_GAIN:
+    setattr(options, name, type(options).OFF)
+  options.memory_optimization = type(options).NO_MEM_OPT
+  options.meta_optimizer_iterations = type(options).ONE
   return config
 
 

@@ -40,8 +40,8 @@ def line(key: str, cache: UserCache, device: str = '') -> str | None:
   if stored:
     if stored.dtype == graph_rewrite.FLOAT32:
       return None
-    return (f'bfloat16 is {stored.reason}: --precision=bfloat16 or --precision=auto'
-            ' uses it')
+    return (f'bfloat16 is {stored.reason}: set --precision=bfloat16, or'
+            ' --precision=auto, which measures and decides')
   if precision_trial.without_trial(device=device):
     return None
   factor = small_trials.factor_of_products(cache)

@@ -25,11 +25,11 @@ from slim_zoo.tf_compat import tf
 
 FILE = small_trials.FILE
 AUTO = 'auto'
-# bfloat16 is to be worth its rounding, and measurements differ by as much.
+# A smaller gain does not justify the rounding, and measurements differ by about 3%.
 LEAST_FACTOR = 1.03
-# After the first rounds, no new one begins once so many seconds have passed in them.
+# After the fewest rounds, no round starts if the rounds have taken so many seconds.
 _FEWEST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 9, 8.0
-# A graph that is faster than that runs several times in a round.
+# A faster graph runs several times in a round.
 _SECONDS_OF_ROUND = 0.03
 _WARM_UP = 2
 
@@ -98,16 +98,16 @@ def without_trial(instructions: Sequence[str] | None = None, device: str = ''
 
 def key_of(graph: tf.Graph, shape: Sequence[int], kind: str,
            settings: SessionSettings = session_settings.DEFAULTS) -> str:
-  """Returns the facts that a choice depends on, as text.
+  """Returns the key of a choice in the cache.
 
-  These are the machine, TensorFlow and its compiler, the threads, the graph and the
-  batch.
+  It contains the machine, the version of TensorFlow, the flags of XLA, the numbers of
+  threads, and a digest of the graph.
 
   Args:
     graph: of the network. Names and values of weights do not count.
     shape: of the batch of images.
-    kind: what is run of the graph, such as 'step'.
-    settings: of the sessions: numbers of threads.
+    kind: the operation, such as 'step', with the number of clones.
+    settings: of the sessions; only the numbers of threads count.
   """
   threads = [session_settings.as_flag(settings, name)
              for name in session_settings.OF_THREADS

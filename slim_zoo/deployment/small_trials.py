@@ -10,20 +10,20 @@ from slim_zoo.files.user_cache import UserCache
 from slim_zoo.tf_compat import tf
 
 FILE = 'precision.json'
-# A part of keys, for changes of what is measured.
+# Part of each key. Increase it when the measurement or the key changes.
 _VERSION = 2
 _ROUNDS = 5
 
 
 def machine_key(kind: str) -> str:
-  """Returns the machine, TensorFlow and its compiler, and what is measured there."""
+  """Returns the part of a key for the machine, TensorFlow, XLA, and the kind."""
   # Different processors may have the same name.
   instructions = hashlib.sha256(' '.join(sorted(processor.instructions())).encode())
-  # TensorFlow reads this variable when it is loaded; --xla sets it before.
-  compiler = os.environ.get('TF_XLA_FLAGS', '').strip()
+  # --xla sets this variable before TensorFlow is loaded.
+  xla_flags = os.environ.get('TF_XLA_FLAGS', '').strip()
   return '; '.join([
       str(_VERSION), processor.name(), instructions.hexdigest()[:8],
-      f'TensorFlow {tf.__version__}', *([compiler] if compiler else []), kind])
+      f'TensorFlow {tf.__version__}', *([xla_flags] if xla_flags else []), kind])
 
 
 def factor_of_products(cache: UserCache) -> float:

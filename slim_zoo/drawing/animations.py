@@ -13,7 +13,7 @@ SUFFIXES = {'.gif': 'GIF', '.png': 'PNG', '.apng': 'PNG'}
 
 def write(path: str | os.PathLike, frames: Sequence[Image.Image],
           milliseconds: int = 80) -> None:
-  """Writes an animation that repeats without an end, completely or not at all.
+  """Writes an endless animation; a failed write leaves the earlier file.
 
   GIF has 256 colours in a frame; APNG has all of them and is larger.
 

@@ -72,7 +72,11 @@ def new(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
-  """Writes a figure as a PNG file, completely or not at all; raises OSError."""
+  """Writes a figure as a PNG file; a failed write leaves the earlier file.
+
+  Raises:
+    OSError: the file cannot be written.
+  """
   with atomic.replacing(path) as unfinished:
     # Without the version of matplotlib, the same figure is the same file.
     figure.savefig(unfinished, format='png', dpi=_DOTS_PER_INCH,

@@ -147,7 +147,11 @@ def draw(sections: Sequence[Section], columns: int | None = None,
 
 
 def save(sheet: Image.Image, path: str | os.PathLike) -> None:
-  """Writes a sheet as a PNG file, completely or not at all; raises OSError."""
+  """Writes a sheet as a PNG file; a failed write leaves the earlier file.
+
+  Raises:
+    OSError: the file cannot be written.
+  """
   with atomic.replacing(path) as unfinished:
     sheet.save(unfinished, 'PNG')
 

@@ -125,8 +125,7 @@ class FrozenEvaluation:
       probabilities = self.classify(checkpoint, batch.images)
       if self.precision is not None:
         self.dtype = self.precision.choose(self.images, batch, probabilities)
-      config = graph_rewrite.set_precision(
-          session_configs.session_config(self.settings), self.dtype)
+      config = graph_rewrite.frozen_config(self.settings, self.dtype)
       with tf.Session(config=config) as session:
         return over_split.collect(
             session, self.images, batch, probabilities, self.num_classes,

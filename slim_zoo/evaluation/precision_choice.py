@@ -110,8 +110,7 @@ class PrecisionChooser:
 @contextlib.contextmanager
 def _network(batch, probabilities, dtype, settings):
   """Yields a function of images that gives their probabilities."""
-  config = graph_rewrite.set_precision(
-      session_configs.session_config(settings), dtype)
+  config = graph_rewrite.frozen_config(settings, dtype)
   with tf.Session(graph=probabilities.graph, config=config) as session:
     yield session.make_callable(probabilities, feed_list=[batch.images])
 

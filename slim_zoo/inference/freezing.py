@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from slim_zoo.deployment import session_configs
 from slim_zoo.inference import graph_editing
 from slim_zoo.tf_compat import tf
 
@@ -71,7 +72,8 @@ def _compute_constants(graph_def):
     return
   part = graph_editing.part(
       graph_def, graph_editing.needed(graph_def, [node.name for node in needed]))
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session(
+      config=session_configs.unoptimized_config()) as session:
     tf.import_graph_def(part, name='')
     values = session.run([f'{node.name}:0' for node in needed])
   for node, value in zip(needed, values, strict=True):

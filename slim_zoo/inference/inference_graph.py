@@ -11,6 +11,7 @@ from slim_zoo import diagnostics
 from slim_zoo.catalog import complexity, networks
 from slim_zoo.checkpoints import identify, quantization, restore
 from slim_zoo.checkpoints.trained_network import TrainedNetwork
+from slim_zoo.deployment import graph_rewrite
 from slim_zoo.inference import batch_norm_folding, freezing
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
@@ -43,7 +44,8 @@ class InferenceGraph:
   @contextlib.contextmanager
   def session(self) -> Iterator[tf.Session]:
     """Opens a session on the graph, which is the default one in the block."""
-    with self.graph.as_default(), tf.Session(graph=self.graph) as session:
+    with self.graph.as_default(), tf.Session(
+        graph=self.graph, config=graph_rewrite.frozen_config()) as session:
       yield session
 
   def attach(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from slim_zoo.checkpoints.segmentation_network import SegmentationNetwork
-from slim_zoo.deployment import session_configs, session_settings
+from slim_zoo.deployment import graph_rewrite, session_settings
 from slim_zoo.inference import segmentation_graph
 from slim_zoo.preprocessing import mask_preprocessing
 from slim_zoo.tf_compat import tf
@@ -53,7 +53,7 @@ class MaskPredictor:
           prepared[None], frozen.sharing_weights()))
       self._outputs = (classes, probabilities)
     self._session = tf.Session(
-        graph=graph, config=session_configs.session_config(settings))
+        graph=graph, config=graph_rewrite.frozen_config(settings))
 
   def predict(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the mask of an image.

@@ -10,7 +10,6 @@ from slim_zoo.deployment import (
     graph_rewrite,
     precision_hint,
     precision_trial,
-    session_configs,
     session_settings,
 )
 from slim_zoo.deployment.session_settings import SessionSettings
@@ -91,8 +90,7 @@ class PreciseModel:
     if dtype not in self._sessions:
       self._sessions[dtype] = tf.Session(
           graph=self._images.graph,
-          config=graph_rewrite.set_precision(
-              session_configs.session_config(self._settings), dtype))
+          config=graph_rewrite.frozen_config(self._settings, dtype))
     fetches = {name: self._fetches[name] for name in names or self._fetches}
     return self._sessions[dtype].run(fetches, {self._images: images, **(others or {})})
 
@@ -123,5 +121,5 @@ class PreciseModel:
       answers.note(choice.line())
       self._use(choice.dtype)
     else:
-      answers.note(f'{choice.line()}; the first {IMAGES} images are computed in both'
-                   ' types and compared')
+      answers.note(f'{choice.line()}; the first batches, of {IMAGES} images, are also'
+                   ' computed in float32 and have its answers')

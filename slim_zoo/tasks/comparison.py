@@ -76,8 +76,8 @@ def compare(config: BenchmarkConfig) -> list[Row]:
           ' worth little', flush=True)
   batches, rounds = config.networks.num_batches, config.comparison.rounds
   if batches < rounds:
-    print(f'note: --num_batches={batches} is less than one batch for each of the'
-          f' {rounds} rounds: {rounds} batches are timed', flush=True)
+    print(f'note: --num_batches={batches} is smaller than --rounds={rounds}: each round'
+          f' times 1 batch, {rounds} in all', flush=True)
   rows, gpus = measure(config, config.comparison.values())
   print(conditions(gpus))
   print(table(rows), flush=True)

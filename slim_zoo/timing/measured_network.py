@@ -208,17 +208,23 @@ def frozen_operations(setting: Setting, next_batch: Callable) -> Fetches:
 
 
 @contextlib.contextmanager
-def session(setting: Setting, *initializers: tf.Operation) -> Iterator[tf.Session]:
+def session(setting: Setting, *initializers: tf.Operation,
+            is_frozen: bool = False) -> Iterator[tf.Session]:
   """Opens a session on the default graph, with its variables initialized.
 
   Args:
     setting: has the number of devices, and the precision.
     *initializers: run after those of the variables.
+    is_frozen: whether the weights are constants.
   """
-  config = session_configs.session_config(
-      setting.session, num_cpus=setting.num_clones)
-  if not setting.casts:
-    graph_rewrite.set_precision(config, setting.precision)
+  if is_frozen:
+    config = graph_rewrite.frozen_config(
+        setting.session, setting.precision, setting.num_clones)
+  else:
+    config = session_configs.session_config(
+        setting.session, num_cpus=setting.num_clones)
+    if not setting.casts:
+      graph_rewrite.set_precision(config, setting.precision)
   with tf.Session(config=config) as opened:
     opened.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     for initializer in initializers:

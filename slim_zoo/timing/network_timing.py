@@ -68,7 +68,7 @@ def prepared(setting: Setting, kind: str) -> Iterator[Callable]:
     function_of(operation), which returns the function that runs an operation.
   """
   operations = _build(setting, kind, measured_network.synthetic_batches(setting))
-  with measured_network.session(setting) as opened:
+  with measured_network.session(setting, is_frozen=kind == 'frozen') as opened:
     def function_of(name):
       if setting.xla:
         _check_compiled(setting, opened, operations[name])
@@ -93,7 +93,8 @@ def choose_precision(setting: Setting, kind: str, what: str,
     @contextlib.contextmanager
     def open_run(dtype):
       with measured_network.session(
-          dataclasses.replace(setting, precision=dtype)) as opened:
+          dataclasses.replace(setting, precision=dtype),
+          is_frozen=kind == 'frozen') as opened:
         yield opened.make_callable(operations[what])
 
     key = precision_trial.key_of(
@@ -131,7 +132,8 @@ def on_records(setting: Setting, kind: str, whole: str, make_input: Callable,
       return batches[-1]
 
     operations = _build(setting, kind, next_batch)[whole]
-    with measured_network.session(setting, images.initializer) as opened:
+    with measured_network.session(
+        setting, images.initializer, is_frozen=kind == 'frozen') as opened:
       run = _with_input_log(opened, images, batches, operations)
       yield 'records', time_operation(setting, 'records', run, runs)
 

@@ -17,6 +17,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks, variables
 from slim_zoo.checkpoints import comparison, identify
+from slim_zoo.deployment import session_configs
 from slim_zoo.nets import nets_factory
 from slim_zoo.tf_compat import slim, tf
 from slim_zoo.weight_conversion.graphs import matching, outline
@@ -107,7 +108,6 @@ class Finder:
   def __init__(self, graph: tf.Graph, image_size: int | None = None):
     self.outline = outline.Outline(graph)
     self._image_size = image_size
-    self._session = tf.Session(graph=graph)
     self._computed: dict[str, np.ndarray] = {}
 
   def candidates(self, model_name: str | None) -> Iterator[Found]:
@@ -145,7 +145,9 @@ class Finder:
         and operation.outputs[0].name in self.outline.values
         for tensor in self.outline.fixed_inputs(operation)
         if _constant(tensor) is None}
-    self._computed = self._session.run(tensors)
+    with tf.Session(graph=self.outline.graph,
+                    config=session_configs.unoptimized_config()) as session:
+      self._computed = session.run(tensors)
 
   def images_of_copies(self, found: Found) -> list[tf.Tensor]:
     """Returns the images of all copies of a network that share its weights.

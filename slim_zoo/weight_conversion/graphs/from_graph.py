@@ -10,6 +10,7 @@ import numpy as np
 from slim_zoo import diagnostics
 from slim_zoo.catalog import networks
 from slim_zoo.checkpoints import run_card
+from slim_zoo.deployment import session_configs
 from slim_zoo.tf_compat import tf
 from slim_zoo.weight_conversion import checking, slim_networks
 from slim_zoo.weight_conversion.graphs import finding, pixels, pools, reading
@@ -144,7 +145,8 @@ def _run(finder, found, images):
   """Returns the graph's own logits, float32 [batch, classes]."""
   batch = (found.images.shape[0] if found.images.shape.rank else None) or len(images)
   logits = []
-  with tf.Session(graph=finder.outline.graph) as session:
+  with tf.Session(graph=finder.outline.graph,
+                  config=session_configs.unoptimized_config()) as session:
     for start in range(0, len(images), batch):
       # A graph may have a fixed batch size: the last batch is filled with other images.
       indices = (start + np.arange(batch)) % len(images)

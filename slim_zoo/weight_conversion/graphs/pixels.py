@@ -3,6 +3,7 @@
 import numpy as np
 
 from slim_zoo.catalog import preprocessing_families
+from slim_zoo.deployment import session_configs
 from slim_zoo.preprocessing import vgg_preprocessing
 from slim_zoo.tf_compat import tf
 
@@ -47,7 +48,8 @@ def black_and_white(images: tf.Tensor, size: tuple[int, int], channels: int,
            *(side or own for side, own in zip(shape[-3:-1], size, strict=True)),
            shape[-1] or channels]
   try:
-    with tf.Session(graph=images.graph) as session:
+    with tf.Session(graph=images.graph,
+                    config=session_configs.unoptimized_config()) as session:
       values = [session.run(images, {pixels: np.full(
           shape, value, pixels.dtype.as_numpy_dtype)}) for value in (0, 255)]
   except (tf.errors.OpError, ValueError, OverflowError):
