@@ -88,8 +88,8 @@ def _answer(process: subprocess.CompletedProcess) -> dict:
   try:
     return json.loads(process.stdout.strip().splitlines()[-1])
   except (ValueError, IndexError):
-    lines = process.stderr.strip().splitlines() or [f'exit code {process.returncode}']
-    return {'skipped': f'failed: {lines[-1]}', 'failed': True}
+    reason = diagnostics.why_a_process_failed(process.returncode, process.stderr)
+    return {'skipped': f'failed: {reason}', 'failed': True}
 
 
 class Runs:

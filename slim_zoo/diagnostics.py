@@ -7,6 +7,7 @@ import codecs
 import difflib
 import errno
 import re
+import signal
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -57,6 +58,23 @@ def unknown_name(kind: str, value: str, choices: Iterable[str],
   return UserError(
       f"no {kind} '{value}'{where}{suggestion(value, choices)}"
       f" (known: {', '.join(choices)})" + (f': {advice}' if advice else ''))
+
+
+def why_a_process_failed(exit_code: int, messages: str = '') -> str:
+  """Returns the reason why another process ended without a result.
+
+  Args:
+    exit_code: of the process, not 0; below 0 the signal that ended it.
+    messages: its messages on stderr; the last one is the reason, unless a signal ended
+      the process.
+  """
+  if exit_code < 0:
+    # The system ends the process that needs most memory by SIGKILL.
+    memory = (', perhaps because the memory of this machine is full'
+              if exit_code == -signal.SIGKILL else '')
+    return f'its process ended by signal {-exit_code}{memory}'
+  lines = [line for line in messages.splitlines() if line.strip()]
+  return lines[-1].strip() if lines else f'its process ended with exit code {exit_code}'
 
 
 def some(names: list[str], count: int = 3) -> str:

@@ -395,6 +395,23 @@ def test_interpreter_that_cannot_be_run_is_named():
                           np.zeros([1, 8, 8, 3], np.float32), python='absent')
 
 
+@pytest.mark.parametrize(('end', 'words'), [
+    ('kill -9 $$', 'ended by signal 9, perhaps because the memory of this machine is'),
+    ('kill -15 $$', 'ended by signal 15'), ('exit 7', 'ended with exit code 7'),
+    ('echo reason >&2; exit 7', ': reason')])
+def test_a_framework_that_ends_is_one_line(end, words, tmp_path):
+  python = tmp_path / 'python'
+  python.write_text('#!/bin/sh\n'
+                    # As the frameworks print it before anything happens.
+                    f'[ {end[:4]} = kill ] && echo "E0000 noise" >&2\n{end}\n')
+  python.chmod(0o755)
+  with pytest.raises(diagnostics.UserError, match=words) as raised:
+    framework_process.run(pairs.find('vgg_16', 'pytorch'),
+                          np.zeros([1, 8, 8, 3], np.float32), python=str(python))
+  assert str(raised.value).startswith("PyTorch failed on 'vgg16': ")
+  assert 'noise' not in str(raised.value)
+
+
 def test_the_page_has_the_table_of_networks():
   done = scripts.run('convert-weights', list=True, format='markdown')
   assert done.returncode == 0, done.stderr

@@ -112,8 +112,8 @@ def named_parts(name: str) -> list[Part]:
     answer = json.loads(lines[-1] if lines else '')
   except ValueError as error:
     raise diagnostics.UserError(
-        f"the package datasets ended with exit code {done.returncode} while it loaded"
-        f" '{path}'") from error
+        f"the package datasets did not load '{path}':"
+        f' {diagnostics.why_a_process_failed(done.returncode)}') from error
   if answer.get('missing'):
     raise diagnostics.UserError(
         f'{name} is loaded by the package datasets of Hugging Face, which is not'

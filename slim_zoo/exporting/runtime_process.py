@@ -46,9 +46,8 @@ def run(failure: str, python: str, arguments: Sequence[str]) -> None:
   """
   done = _run(python or sys.executable, arguments)
   if done.returncode:
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    raise diagnostics.UserError(
-        f"{failure}: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
+    reason = diagnostics.why_a_process_failed(done.returncode, done.stderr)
+    raise diagnostics.UserError(f'{failure}: {reason}')
 
 
 def _run(python, arguments):

@@ -271,10 +271,8 @@ class _Worker:
       return json.loads(line)
     code = self._process.wait()
     self._errors.seek(0)
-    printed = self._errors.read().decode(errors='replace').strip().splitlines()
-    how = f'by signal {-code}' if code < 0 else f'with exit code {code}'
-    return {'reason': f'its process ended {how}'
-            + (f': {printed[-1]}' if printed else '')}
+    return {'reason': diagnostics.why_a_process_failed(
+        code, self._errors.read().decode(errors='replace'))}
 
   def __enter__(self):
     return self

@@ -140,8 +140,7 @@ def _call(framework, what, python, request):
     raise diagnostics.UserError(
         f"--python='{python}' cannot be run: {error.strerror}") from error
   if process.returncode:
-    lines = process.stderr.strip().splitlines() or [f'exit code {process.returncode}']
+    reason = diagnostics.why_a_process_failed(process.returncode, process.stderr)
     if process.returncode == _USER_ERROR:
-      raise diagnostics.UserError(lines[-1])
-    raise diagnostics.UserError(
-        f"{framework.title} failed on '{what}': {lines[-1]}")
+      raise diagnostics.UserError(reason)
+    raise diagnostics.UserError(f"{framework.title} failed on '{what}': {reason}")
