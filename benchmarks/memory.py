@@ -5,9 +5,9 @@
       --torch_python=PATH --docs=docs
 
 Each run is a fresh process of a few batches of random images; its largest resident set
-is what counts. The plain graph is the same network with TensorFlow's own loss,
-optimizer and constant weights. Memory hardly depends on what else runs, so few batches
-are enough.
+is what counts. The plain graph is the same network with TensorFlow's own loss and
+optimizer; for 'frozen', TensorFlow's own function converts its variables to constants.
+Memory hardly depends on what else runs, so few batches are enough.
 """
 
 import statistics
@@ -86,6 +86,7 @@ def report(runs: paired_runs.Runs, names: list[str]) -> str:
       f'    {paired_runs.command_line("memory")}',
       paired_runs.table(('', OURS, *(f'{name}: ratio' for name in names)),
                         [line(runs, task, names) for task in tasks()]),
+      # The table has the reason of this project; the control is the same code.
       *paired_runs.not_run(runs, [(task, label(task)) for task in tasks()],
                            [name for name in names if name != paired_runs.CONTROL])]
                      ) + '\n'

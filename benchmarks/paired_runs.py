@@ -204,7 +204,7 @@ def conditions(runs: Runs, packages: Sequence[str] = ('tensorflow',),
 
 
 def rounds_text(rounds: int, busiest: float | None) -> str:
-  """Returns the number of rounds, the words of the ratios, and warnings.
+  """Returns the number of rounds, the meaning of equal and undecided, and warnings.
 
   Args:
     rounds: the smallest number of rounds.
@@ -212,13 +212,13 @@ def rounds_text(rounds: int, busiest: float | None) -> str:
   """
   faults = [
       *[f'other processes used {busiest or 0:.0%} of the cores, at most {BUSY:.0%} is'
-        ' allowed'] * ((busiest or 0) > BUSY),
-      *[f'{ratios.FEWEST_ROUNDS} rounds are the minimum'] * (
+        ' allowed: stop them and measure again'] * ((busiest or 0) > BUSY),
+      *[f'at least {ratios.FEWEST_ROUNDS} rounds are expected'] * (
           rounds < ratios.FEWEST_ROUNDS)]
   warning = f". DO NOT PUBLISH: {', and '.join(faults)}" if faults else ''
-  return (f'{rounds} rounds. Intervals have a confidence of 90% or more. The word equal'
-          ' stands for a ratio whose interval contains 1, undecided for one whose'
-          f' interval also has ends that differ by more than a factor of 2{warning}')
+  return (f'{rounds} rounds. Intervals have a confidence of 90% or more. A ratio is'
+          ' equal if its interval contains 1. It is undecided if the interval contains'
+          f' 1 and its upper end is more than 2 times its lower end{warning}')
 
 
 def not_run(runs: Runs, labels: Iterable[tuple[Mapping, str]],

@@ -5,9 +5,9 @@
 
 For each network and measurement one process runs the same graph, in turn, in float32,
 in bfloat16, in the type that --precision=auto chooses, and in float32 again as a
-control. Keras 3 with mixed_bfloat16 and PyTorch with autocast run float32 and bfloat16,
-each in its own process. Runs in the output file are not repeated, so the same command
-continues a stopped comparison.
+control. Keras 3 with mixed_bfloat16 has another process, and PyTorch with autocast a
+third one; both run float32 and bfloat16 in turn. Runs in the output file are not
+repeated, so the same command continues a stopped comparison.
 """
 
 import statistics
@@ -29,9 +29,10 @@ _NOTES = """The factor is the time of float32 divided by that of bfloat16; above
 bfloat16 is faster. Each factor is within one program, whose types run in turn in one
 process; images/s is the rate of float32. Images are random and stay in memory. Frozen
 networks have constant weights and, in this project, folded batch norm. The column auto
-has the type that `--precision=auto` chooses, and the time of float32 divided by that in
-this type. The column control is the time of float32 divided by that of a second float32
-run in the same round: it shows how much two measurements of the same code differ."""
+has the type that `--precision=auto` chooses, and the time of float32 divided by the
+time in this type. The column control is the time of float32 divided by the time of a
+second float32 run in the same round: two measurements of the same code differ so
+much."""
 
 flags.DEFINE_list('networks', list(NETWORKS), 'Networks to compare.')
 flags.DEFINE_list('what', list(WHATS), 'What to time: frozen, step.')

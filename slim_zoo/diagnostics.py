@@ -64,14 +64,15 @@ def why_a_process_failed(exit_code: int, messages: str = '') -> str:
   """Returns the reason why another process ended without a result.
 
   Args:
-    exit_code: of the process, not 0; below 0 the signal that ended it.
-    messages: its messages on stderr; the last one is the reason, unless a signal ended
-      the process.
+    exit_code: exit code of the process; a negative value is the number of the signal
+      that ended it.
+    messages: its output on stderr; the last line that is not empty is the reason,
+      unless a signal ended the process.
   """
   if exit_code < 0:
-    # The system ends the process that needs most memory by SIGKILL.
-    memory = (', perhaps because the memory of this machine is full'
-              if exit_code == -signal.SIGKILL else '')
+    # If the memory is full, Linux ends a process with SIGKILL, usually the largest.
+    memory = (', perhaps because the memory of this machine is full: free memory, or'
+              ' use a machine with more' if exit_code == -signal.SIGKILL else '')
     return f'its process ended by signal {-exit_code}{memory}'
   lines = [line for line in messages.splitlines() if line.strip()]
   return lines[-1].strip() if lines else f'its process ended with exit code {exit_code}'

@@ -189,8 +189,8 @@ def test_ratios_are_of_each_round():
                                  'seconds': [seconds], 'busy_before': 0.5}
   assert runs.ratio({}, 'ours', 'theirs') == ratios.Ratio(3, 3, 3, 3)
   assert paired_runs.conditions(runs).endswith(
-      'DO NOT PUBLISH: other processes used 50% of the cores, at most 10% is allowed,'
-      ' and 5 rounds are the minimum')
+      'DO NOT PUBLISH: other processes used 50% of the cores, at most 10% is allowed:'
+      ' stop them and measure again, and at least 5 rounds are expected')
 
 
 @pytest.mark.parametrize(('values', 'low', 'high'), [

@@ -155,5 +155,5 @@ def test_the_page_of_gpus_has_the_table():
   assert '; on A GPU; 50% busy with other processes before the first' in done.stdout
   assert '; 5 rounds. ' in done.stdout
   assert ('DO NOT PUBLISH: other processes used 50% of the cores, at most 10% is'
-          ' allowed.') in done.stdout
+          ' allowed: stop them and measure again.') in done.stdout
   assert '1.50 (1.20 to 1.80)' in done.stdout

@@ -399,10 +399,10 @@ def test_interpreter_that_cannot_be_run_is_named():
     ('kill -9 $$', 'ended by signal 9, perhaps because the memory of this machine is'),
     ('kill -15 $$', 'ended by signal 15'), ('exit 7', 'ended with exit code 7'),
     ('echo reason >&2; exit 7', ': reason')])
-def test_a_framework_that_ends_is_one_line(end, words, tmp_path):
+def test_the_error_of_a_failed_framework_is_one_line(end, words, tmp_path):
   python = tmp_path / 'python'
   python.write_text('#!/bin/sh\n'
-                    # As the frameworks print it before anything happens.
+                    # Frameworks print such lines when they start.
                     f'[ {end[:4]} = kill ] && echo "E0000 noise" >&2\n{end}\n')
   python.chmod(0o755)
   with pytest.raises(diagnostics.UserError, match=words) as raised:

@@ -441,8 +441,8 @@ def test_the_first_classified_images_have_the_answers_of_float32(
     np.testing.assert_array_equal(answer, wanted)
   assert (answers[2] != wanted).any()
   assert list(model._sessions) == ['bfloat16']
-  assert ('auto: bfloat16, 2.00 times as fast as float32 here; the first batches, of'
-          ' 200 images, are also computed in float32') in capsys.readouterr().err
+  assert ('auto: bfloat16, 2.00 times as fast as float32 here; the first 200 images, in'
+          ' whole batches, are computed in both types') in capsys.readouterr().err
   model.close()
   usual.close()
 

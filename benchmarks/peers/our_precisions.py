@@ -1,7 +1,8 @@
 """Times this project's networks in float32, bfloat16 and auto, in turn.
 
-Each has its own session of the same graph, and so has the control: float32 again. With
-the task's 'casts', a training step in bfloat16 with casts in the graph runs, too.
+Each type has its own session on the same graph. The control is a second float32
+session. If the task has 'casts', a training step in bfloat16 with casts also runs, in a
+graph of its own.
 """
 
 import contextlib

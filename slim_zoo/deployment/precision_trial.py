@@ -29,7 +29,7 @@ AUTO = 'auto'
 LEAST_FACTOR = 1.03
 # After the fewest rounds, no round starts if the rounds have taken so many seconds.
 _FEWEST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 9, 8.0
-# A faster graph runs several times in a round.
+# A graph whose run takes less than this runs several times in a round.
 _SECONDS_OF_ROUND = 0.03
 _WARM_UP = 2
 

@@ -60,10 +60,11 @@ def session_config(settings: SessionSettings = session_settings.DEFAULTS, *,
 
 
 def unoptimized_config() -> tf.ConfigProto:
-  """Returns the configuration of a session that runs a graph once or twice.
+  """Returns the configuration of a session without TensorFlow's rewriter.
 
-  TensorFlow's rewriter copies the graph with its constants several times: for a frozen
-  vgg_a, 4 GiB and 16 s that one run does not gain.
+  It is for a graph that runs a few times. The rewriter copies the graph and its
+  constants several times. For a frozen vgg_a this costs 4 GiB and 16 s, more than a few
+  runs save.
   """
   config = session_config()
   config.graph_options.rewrite_options.disable_meta_optimizer = True

@@ -25,9 +25,7 @@ class SessionSettings:
   num_gpus: int = 1
 
 
-# Settings that are about GPUs only.
 OF_GPUS = ('allow_growth', 'gpu_memory_fraction')
-# Numbers of threads.
 OF_THREADS = ('inter_op_parallelism_threads', 'intra_op_parallelism_threads')
 # Settings that users set by options.
 NAMES = (*OF_GPUS, *OF_THREADS)

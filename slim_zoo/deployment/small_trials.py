@@ -16,7 +16,11 @@ _ROUNDS = 5
 
 
 def machine_key(kind: str) -> str:
-  """Returns the part of a key for the machine, TensorFlow, XLA, and the kind."""
+  """Returns the part of a key for the machine, TensorFlow, XLA, and the measurement.
+
+  Args:
+    kind: of the measurement, such as 'step'.
+  """
   # Different processors may have the same name.
   instructions = hashlib.sha256(' '.join(sorted(processor.instructions())).encode())
   # --xla sets this variable before TensorFlow is loaded.

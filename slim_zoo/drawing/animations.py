@@ -13,7 +13,9 @@ SUFFIXES = {'.gif': 'GIF', '.png': 'PNG', '.apng': 'PNG'}
 
 def write(path: str | os.PathLike, frames: Sequence[Image.Image],
           milliseconds: int = 80) -> None:
-  """Writes an endless animation; a failed write leaves the earlier file.
+  """Writes an animation that repeats forever.
+
+  If the write fails, an earlier file stays unchanged.
 
   GIF has 256 colours in a frame; APNG has all of them and is larger.
 

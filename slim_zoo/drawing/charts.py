@@ -72,7 +72,7 @@ def new(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
-  """Writes a figure as a PNG file; a failed write leaves the earlier file.
+  """Writes a figure as a PNG file; if it fails, an earlier file stays unchanged.
 
   Raises:
     OSError: the file cannot be written.

@@ -147,7 +147,7 @@ def draw(sections: Sequence[Section], columns: int | None = None,
 
 
 def save(sheet: Image.Image, path: str | os.PathLike) -> None:
-  """Writes a sheet as a PNG file; a failed write leaves the earlier file.
+  """Writes a sheet as a PNG file; if it fails, an earlier file stays unchanged.
 
   Raises:
     OSError: the file cannot be written.

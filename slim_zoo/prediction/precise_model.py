@@ -121,5 +121,5 @@ class PreciseModel:
       answers.note(choice.line())
       self._use(choice.dtype)
     else:
-      answers.note(f'{choice.line()}; the first batches, of {IMAGES} images, are also'
-                   ' computed in float32 and have its answers')
+      answers.note(f'{choice.line()}; the first {IMAGES} images, in whole batches, are'
+                   ' computed in both types and have the answers of float32')

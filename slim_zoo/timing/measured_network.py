@@ -215,7 +215,7 @@ def session(setting: Setting, *initializers: tf.Operation,
   Args:
     setting: has the number of devices, and the precision.
     *initializers: run after those of the variables.
-    is_frozen: whether the weights are constants.
+    is_frozen: whether the weights are constants. There are no casts then.
   """
   if is_frozen:
     config = graph_rewrite.frozen_config(

@@ -128,7 +128,8 @@ def _call(framework, what, python, request):
     request: the file of the request.
 
   Raises:
-    UserError: it failed; the message is its last line.
+    UserError: it failed; the message has the reason, see
+      `diagnostics.why_a_process_failed`.
   """
   runner = str(_RUNNERS / framework.runner)
   try:
