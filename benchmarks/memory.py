@@ -55,11 +55,6 @@ def contenders() -> list[paired_runs.Contender]:
           'peers.torch_timm', FLAGS.torch_python))])
 
 
-def label(task: dict) -> str:
-  """Returns the first cell of the line of a task."""
-  return f"{task['network']}, {WHATS[task['what']]}"
-
-
 def line(runs: paired_runs.Runs, task: dict, names: list[str]) -> tuple[str, ...]:
   """Returns a line of the table."""
   ours = runs.values(task, OURS, 'peak_mib')
@@ -70,7 +65,7 @@ def line(runs: paired_runs.Runs, task: dict, names: list[str]) -> tuple[str, ...
     ratio = ratios.of_rounds(ours, theirs)
     cells.append('-' if ratio is None else
                  f'{statistics.median(theirs.values()):,.0f}: {ratio.text()}')
-  return (label(task), *cells)
+  return (paired_runs.label(task, WHATS), *cells)
 
 
 def report(runs: paired_runs.Runs, names: list[str]) -> str:
@@ -87,9 +82,9 @@ def report(runs: paired_runs.Runs, names: list[str]) -> str:
       paired_runs.table(('', OURS, *(f'{name}: ratio' for name in names)),
                         [line(runs, task, names) for task in tasks()]),
       # The table has the reason of this project; the control is the same code.
-      *paired_runs.not_run(runs, [(task, label(task)) for task in tasks()],
-                           [name for name in names if name != paired_runs.CONTROL])]
-                     ) + '\n'
+      *paired_runs.not_run(
+          runs, [(task, paired_runs.label(task, WHATS)) for task in tasks()],
+          [name for name in names if name != paired_runs.CONTROL])]) + '\n'
 
 
 def main(_):

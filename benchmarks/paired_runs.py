@@ -221,6 +221,16 @@ def rounds_text(rounds: int, busiest: float | None) -> str:
           f' 1 and its upper end is more than 2 times its lower end{warning}')
 
 
+def label(task: Mapping, whats: Mapping[str, str]) -> str:
+  """Returns the first cell of a task's line: the network, and what is measured of it.
+
+  Args:
+    task: has 'network' and 'what'.
+    whats: the texts of the values of 'what'.
+  """
+  return f"{task['network']}, {whats[task['what']]}"
+
+
 def not_run(runs: Runs, labels: Iterable[tuple[Mapping, str]],
             contenders: Iterable[str]) -> list[str]:
   """Returns the part of a page with the reasons why contenders did not run.

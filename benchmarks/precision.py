@@ -83,11 +83,6 @@ def factor(run: dict | None, dtype: str) -> ratios.Ratio | None:
                             for name in ('float32', dtype)])
 
 
-def label(task: dict) -> str:
-  """Returns the first cell of the line of a task."""
-  return f"{task['network']}, {WHATS[task['what']]}"
-
-
 def _cell(run, task):
   """Returns images per second of float32 and the factor of bfloat16, as one text."""
   ratio = factor(run, 'bfloat16')
@@ -100,16 +95,17 @@ def _cell(run, task):
 def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
   """Returns the Markdown page."""
   # One run of a task contains all rounds.
-  runs_by_label = {(label(run['task']), run['contender']): run
+  runs_by_label = {(paired_runs.label(run['task'], WHATS), run['contender']): run
            for run in runs.done.values() if run['task'] in tasks()}
   head = ['', *(f'{name}: images/s, factor' for name in (OURS, *rivals)), 'auto',
           'control', *(['casts in the graph'] if FLAGS.casts else [])]
   lines = []
   for task in tasks():
-    own, *others = [runs_by_label.get((label(task), name)) for name in (OURS, *rivals)]
+    label = paired_runs.label(task, WHATS)
+    own, *others = [runs_by_label.get((label, name)) for name in (OURS, *rivals)]
     auto = factor(own, 'auto')
     lines.append([
-        label(task), *(_cell(run, task) for run in (own, *others)),
+        label, *(_cell(run, task) for run in (own, *others)),
         '-' if auto is None else f"{own['chosen']}: {auto.text()}",
         *(paired_runs.ratio_cell(factor(own, name))
           for name in ('control', *(['casts'] if FLAGS.casts else [])))])
@@ -117,8 +113,9 @@ def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
       '# Factors of bfloat16', _NOTES,
       f"{paired_runs.conditions(runs, ('tensorflow', 'keras'), FLAGS.rounds)}.",
       f"    {paired_runs.command_line('precision')}", paired_runs.table(head, lines),
-      *paired_runs.not_run(runs, [(task, label(task)) for task in tasks()],
-                           (OURS, *rivals))]) + '\n'
+      *paired_runs.not_run(
+          runs, [(task, paired_runs.label(task, WHATS)) for task in tasks()],
+          (OURS, *rivals))]) + '\n'
 
 
 def main(_):

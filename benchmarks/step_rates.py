@@ -83,11 +83,6 @@ def tasks() -> list[dict]:
           for name in FLAGS.networks for what in FLAGS.what]
 
 
-def label(task: dict) -> str:
-  """Returns the first cell of the line of a task."""
-  return f"{task['network']}, {WHATS[task['what']]}"
-
-
 def cell(runs: paired_runs.Runs, task, contender: str) -> str:
   """Returns images per second, the median of the rounds, or '-'."""
   rates = sorted(task['batch_size'] / seconds
@@ -98,7 +93,7 @@ def cell(runs: paired_runs.Runs, task, contender: str) -> str:
 def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
   """Returns the Markdown page."""
   lines = [
-      (label(task), cell(runs, task, OURS),
+      (paired_runs.label(task, WHATS), cell(runs, task, OURS),
        *(f'{cell(runs, task, rival)}: '
          f'{paired_runs.ratio_cell(runs.ratio(task, OURS, rival))}'
          for rival in rivals))
@@ -109,7 +104,8 @@ def report(runs: paired_runs.Runs, rivals: list[str]) -> str:
            f'    {paired_runs.command_line("step_rates")}',
            paired_runs.table(head, lines),
            *paired_runs.not_run(
-               runs, [(task, label(task)) for task in tasks()], (OURS, *rivals))]
+               runs, [(task, paired_runs.label(task, WHATS)) for task in tasks()],
+               (OURS, *rivals))]
   return '\n\n'.join(parts) + '\n'
 
 
